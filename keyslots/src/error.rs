@@ -1,0 +1,104 @@
+//! What can go wrong, one variant per fact; what to do about it is for the caller to say.
+
+use std::io;
+
+use crate::cipher::CipherError;
+use crate::kdf::KdfError;
+use crate::{luks1, luks2};
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The storage failed.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What was being done, as a verb phrase: "read the keyslot area".
+        action: &'static str,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// Neither header magic was found.
+    #[error("no LUKS header was found")]
+    NotLuks,
+    /// The magic is right, but the version is neither 1 nor 2.
+    #[error("LUKS version {0} is unknown")]
+    UnknownVersion(u16),
+    /// A LUKS1 header breaks a rule.
+    #[error("LUKS1 header: {0}")]
+    Luks1(#[from] luks1::Defect),
+    /// A LUKS2 header breaks a rule.
+    #[error("LUKS2 header: {0}")]
+    Luks2(#[from] luks2::Defect),
+    /// A key derivation failed or was refused.
+    #[error(transparent)]
+    Kdf(#[from] KdfError),
+    /// A cipher specification or key is unusable.
+    #[error(transparent)]
+    Cipher(#[from] CipherError),
+    /// A hash name that this crate does not know.
+    #[error("hash {0:?} is unknown")]
+    UnknownHash(String),
+    /// No keyslot that was tried opens with this passphrase.
+    #[error("no keyslot opens with this passphrase")]
+    WrongPassphrase,
+    /// There is no keyslot that could be tried at all.
+    #[error("no usable keyslot")]
+    NoUsableKeyslot,
+    /// The named keyslot holds nothing.
+    #[error("keyslot {0} is not active")]
+    KeyslotInactive(u32),
+    /// The named keyslot is taken.
+    #[error("keyslot {0} is in use")]
+    KeyslotFull(u32),
+    /// There is no keyslot of this number in this version of LUKS.
+    #[error("keyslot {0} is out of range")]
+    KeyslotOutOfRange(u32),
+    /// All keyslots are taken.
+    #[error("all keyslots are in use")]
+    AllKeyslotsFull,
+    /// The keyslot area has no gap that is large enough.
+    #[error("the keyslots area has no room for another keyslot of {needed} bytes")]
+    NoRoomForKeyslot {
+        /// Size of the area that was needed, in bytes.
+        needed: u64,
+    },
+    /// The volume key does not match a digest of the header.
+    #[error("the volume key does not match the volume")]
+    WrongVolumeKey,
+    /// The storage ends before the header or the data could.
+    #[error("the device has {size} bytes, {needed} are needed")]
+    DeviceTooSmall {
+        /// Bytes that are there.
+        size: u64,
+        /// Bytes that are needed.
+        needed: u64,
+    },
+    /// What was asked for cannot be written into a header.
+    #[error("{field} cannot be {value}: {rule}")]
+    BadParameter {
+        /// The parameter, as the specification names it.
+        field: &'static str,
+        /// The refused value.
+        value: String,
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
+    /// Someone else wrote the header since it was read.
+    #[error("the header was changed by another process")]
+    ChangedMeanwhile,
+    /// A mandatory requirement forbids the action.
+    #[error("the volume has requirements that this program does not know: {0}")]
+    UnmetRequirements(String),
+}
+
+impl Error {
+    /// Wraps a storage error with what was being done.
+    pub fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, source }
+    }
+}
+
+/// A result of this crate.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,1 @@
+//! Luksmith: LUKS volumes and device-mapper devices.

@@ -1,0 +1,3 @@
+//! The `luksmith` program: argv to command to exit code.
+
+fn main() {}

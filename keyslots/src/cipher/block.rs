@@ -1,0 +1,135 @@
+//! The block ciphers by name, behind one interface that works on runs of blocks.
+
+use cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
+
+/// A keyed block cipher. Lengths are multiples of the block length; what is left over is not touched.
+pub(super) trait BlockCipher: Send + Sync {
+    /// Encrypts each block by itself.
+    fn encrypt(&self, blocks: &mut [u8]);
+    /// Decrypts each block by itself.
+    fn decrypt(&self, blocks: &mut [u8]);
+}
+
+impl<C: BlockCipherEncrypt + BlockCipherDecrypt + Send + Sync> BlockCipher for C {
+    fn encrypt(&self, blocks: &mut [u8]) {
+        self.encrypt_blocks(Array::slice_as_chunks_mut(blocks).0);
+    }
+
+    fn decrypt(&self, blocks: &mut [u8]) {
+        self.decrypt_blocks(Array::slice_as_chunks_mut(blocks).0);
+    }
+}
+
+/// A block cipher by name.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Algorithm {
+    Aes,
+    Serpent,
+    Twofish,
+    Camellia,
+    Cast5,
+    Cast6,
+    Blowfish,
+    TripleDes,
+    Sm4,
+    Aria,
+    Null,
+}
+
+impl Algorithm {
+    /// Names as the kernel has them.
+    const ALL: [(&str, Self); 11] = [
+        ("aes", Self::Aes),
+        ("serpent", Self::Serpent),
+        ("twofish", Self::Twofish),
+        ("camellia", Self::Camellia),
+        ("cast5", Self::Cast5),
+        ("cast6", Self::Cast6),
+        ("blowfish", Self::Blowfish),
+        ("des3_ede", Self::TripleDes),
+        ("sm4", Self::Sm4),
+        ("aria", Self::Aria),
+        ("cipher_null", Self::Null),
+    ];
+
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        // cryptsetup takes `null` for `cipher_null`.
+        let name = if name == "null" { "cipher_null" } else { name };
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, algorithm)| *algorithm)
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, algorithm)| *algorithm == self)
+            .map_or("", |(name, _)| name)
+    }
+
+    /// Length of a block in bytes. The null cipher has blocks of one byte, as in the kernel.
+    pub(super) fn block_len(self) -> usize {
+        match self {
+            Self::Null => 1,
+            Self::Cast5 | Self::Blowfish | Self::TripleDes => 8,
+            _ => 16,
+        }
+    }
+
+    pub(super) fn takes_key_of(self, len: usize) -> bool {
+        match self {
+            Self::Aes | Self::Twofish | Self::Camellia | Self::Aria => matches!(len, 16 | 24 | 32),
+            Self::Serpent => (16..=32).contains(&len),
+            Self::Cast5 => (5..=16).contains(&len),
+            Self::Cast6 => matches!(len, 16 | 20 | 24 | 28 | 32),
+            Self::Blowfish => (4..=56).contains(&len),
+            Self::TripleDes => len == 24,
+            Self::Sm4 => len == 16,
+            Self::Null => true,
+        }
+    }
+
+    /// Expands `key`; `None` where the length is wrong.
+    pub(super) fn keyed(self, key: &[u8]) -> Option<Box<dyn BlockCipher>> {
+        if !self.takes_key_of(key.len()) {
+            return None;
+        }
+        match (self, key.len()) {
+            (Self::Aes, 16) => boxed::<aes::Aes128>(key),
+            (Self::Aes, 24) => boxed::<aes::Aes192>(key),
+            (Self::Aes, _) => boxed::<aes::Aes256>(key),
+            (Self::Serpent, _) => boxed::<serpent::Serpent>(key),
+            (Self::Twofish, _) => boxed::<twofish::Twofish>(key),
+            (Self::Camellia, 16) => boxed::<camellia::Camellia128>(key),
+            (Self::Camellia, 24) => boxed::<camellia::Camellia192>(key),
+            (Self::Camellia, _) => boxed::<camellia::Camellia256>(key),
+            (Self::Cast5, _) => boxed::<cast5::Cast5>(key),
+            (Self::Cast6, _) => boxed::<cast6::Cast6>(key),
+            (Self::Blowfish, _) => boxed::<blowfish::Blowfish>(key),
+            (Self::TripleDes, _) => boxed::<des::TdesEde3>(key),
+            (Self::Sm4, _) => boxed::<sm4::Sm4>(key),
+            (Self::Aria, 16) => boxed::<aria::Aria128>(key),
+            (Self::Aria, 24) => boxed::<aria::Aria192>(key),
+            (Self::Aria, _) => boxed::<aria::Aria256>(key),
+            (Self::Null, _) => Some(Box::new(Null)),
+        }
+    }
+}
+
+fn boxed<C>(key: &[u8]) -> Option<Box<dyn BlockCipher>>
+where
+    C: KeyInit + BlockCipher + 'static,
+{
+    C::new_from_slice(key)
+        .ok()
+        .map(|cipher| Box::new(cipher) as Box<dyn BlockCipher>)
+}
+
+/// The cipher that changes nothing.
+struct Null;
+
+impl BlockCipher for Null {
+    fn encrypt(&self, _blocks: &mut [u8]) {}
+    fn decrypt(&self, _blocks: &mut [u8]) {}
+}

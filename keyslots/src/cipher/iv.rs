@@ -1,0 +1,120 @@
+//! Initialisation vectors: from a sector number to the bytes that start a sector's chain.
+
+use std::fmt;
+
+use super::block::{Algorithm, BlockCipher};
+use super::spec::{CipherSpec, Mode};
+use crate::hash::{Hash, MAX_OUTPUT_LEN};
+use zeroize::Zeroizing;
+
+/// IV generators of dm-crypt, by name.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum IvKind {
+    /// The mode takes none.
+    None,
+    /// All zero.
+    Null,
+    /// The lower 32 bits of the sector number, little-endian: they wrap after 2 TiB.
+    Plain,
+    /// The sector number, little-endian.
+    Plain64,
+    /// The sector number, big-endian, at the end.
+    Plain64Be,
+    /// The sector number, encrypted under a hash of the key.
+    Essiv(Hash),
+    /// A big-endian count of cipher blocks that starts at 1.
+    Benbi,
+}
+
+impl IvKind {
+    pub(super) fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "null" => Some(Self::Null),
+            "plain" => Some(Self::Plain),
+            "plain64" => Some(Self::Plain64),
+            "plain64be" => Some(Self::Plain64Be),
+            "benbi" => Some(Self::Benbi),
+            _ => Hash::from_name(name.strip_prefix("essiv:")?).map(Self::Essiv),
+        }
+    }
+}
+
+impl fmt::Display for IvKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => Ok(()),
+            Self::Null => f.write_str("null"),
+            Self::Plain => f.write_str("plain"),
+            Self::Plain64 => f.write_str("plain64"),
+            Self::Plain64Be => f.write_str("plain64be"),
+            Self::Essiv(hash) => write!(f, "essiv:{}", hash.kernel_name()),
+            Self::Benbi => f.write_str("benbi"),
+        }
+    }
+}
+
+/// An IV generator with what it needs of the key.
+pub(super) struct IvGenerator {
+    kind: IvKind,
+    /// log2 of cipher blocks per 512 bytes, for `benbi`.
+    benbi_shift: u32,
+    essiv: Option<Box<dyn BlockCipher>>,
+}
+
+impl IvGenerator {
+    /// `None` where the ESSIV hash does not make a key of the cipher.
+    pub(super) fn new(spec: &CipherSpec, key: &[u8]) -> Option<Self> {
+        let essiv = match spec.iv {
+            IvKind::Essiv(hash) => Some(essiv_cipher(spec.algorithm, hash, key)?),
+            _ => None,
+        };
+        // The kernel treats ctr as a stream cipher, whose blocks have one byte.
+        let block_len = if spec.mode == Mode::Ctr {
+            1
+        } else {
+            spec.algorithm.block_len()
+        };
+        Some(Self {
+            kind: spec.iv,
+            benbi_shift: 9 - block_len.ilog2(),
+            essiv,
+        })
+    }
+
+    /// Fills `iv`, whose length is that of a cipher block (8 or 16 bytes).
+    pub(super) fn fill(&self, sector: u64, iv: &mut [u8]) {
+        iv.fill(0);
+        match self.kind {
+            IvKind::None | IvKind::Null => {}
+            IvKind::Plain => put_start(iv, &(sector as u32).to_le_bytes()),
+            IvKind::Plain64 => put_start(iv, &sector.to_le_bytes()),
+            IvKind::Plain64Be => put_end(iv, &sector.to_be_bytes()),
+            IvKind::Benbi => put_end(iv, &(sector << self.benbi_shift).wrapping_add(1).to_be_bytes()),
+            IvKind::Essiv(_) => {
+                put_start(iv, &sector.to_le_bytes());
+                if let Some(cipher) = &self.essiv {
+                    cipher.encrypt(iv);
+                }
+            }
+        }
+    }
+}
+
+fn essiv_cipher(algorithm: Algorithm, hash: Hash, key: &[u8]) -> Option<Box<dyn BlockCipher>> {
+    let mut salt = Zeroizing::new([0; MAX_OUTPUT_LEN]);
+    let salt = salt.get_mut(..hash.output_len())?;
+    hash.digest(&[key], salt);
+    algorithm.keyed(salt)
+}
+
+fn put_start(iv: &mut [u8], number: &[u8]) {
+    if let Some((start, _)) = iv.split_at_mut_checked(number.len()) {
+        start.copy_from_slice(number);
+    }
+}
+
+fn put_end(iv: &mut [u8], number: &[u8]) {
+    if let Some(start) = iv.len().checked_sub(number.len()) {
+        iv[start..].copy_from_slice(number);
+    }
+}

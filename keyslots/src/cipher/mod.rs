@@ -1,0 +1,59 @@
+//! Sector encryption as the kernel's dm-crypt does it, in user space.
+//!
+//! A [`CipherSpec`] is what a header says (`aes-xts-plain64`); a [`SectorCipher`] is that with a key, and encrypts or
+//! decrypts whole sectors in place. Keyslot areas are read and written through it, and so is data where there is no
+//! device-mapper. Ciphers that only the kernel knows are errors here, by name: their data can still be mapped.
+
+mod block;
+mod iv;
+mod sector;
+mod spec;
+mod tweak;
+
+pub use sector::SectorCipher;
+pub use spec::CipherSpec;
+
+/// Why a cipher cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CipherError {
+    /// The block cipher is not one of this crate's.
+    #[error("cipher {0:?} is unknown")]
+    UnknownCipher(String),
+    /// The chaining mode is not one of this crate's.
+    #[error("cipher mode {0:?} is unknown")]
+    UnknownMode(String),
+    /// The IV generator is not one of this crate's.
+    #[error("IV generator {0:?} is unknown")]
+    UnknownIv(String),
+    /// The mode takes an initialisation vector, and none is named.
+    #[error("cipher specification {0:?} names no IV generator")]
+    MissingIv(String),
+    /// The parts are known, but do not go together, such as `xts` over blocks of 8 bytes.
+    #[error("cipher specification {spec:?}: {rule}")]
+    Incompatible {
+        /// The specification.
+        spec: String,
+        /// The rule that it breaks.
+        rule: &'static str,
+    },
+    /// The cipher has no such key size.
+    #[error("{spec} takes no key of {len} bytes")]
+    BadKeyLength {
+        /// The specification, in canonical form.
+        spec: String,
+        /// The refused length in bytes.
+        len: usize,
+    },
+    /// Sectors have 512, 1024, 2048 or 4096 bytes.
+    #[error("no cipher works on sectors of {0} bytes")]
+    BadSectorSize(usize),
+    /// The data is not a whole number of sectors.
+    #[error("{len} bytes are no whole number of sectors of {sector_size} bytes")]
+    PartialSector {
+        /// Length of the data in bytes.
+        len: usize,
+        /// Size of a sector in bytes.
+        sector_size: usize,
+    },
+}

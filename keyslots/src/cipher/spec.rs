@@ -1,0 +1,162 @@
+//! Cipher specifications as text: `cipher-mode-iv`, as headers, crypt tables and command lines have them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::CipherError;
+use super::block::Algorithm;
+use super::iv::IvKind;
+
+/// Chaining mode.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Xts,
+    Cbc,
+    Ecb,
+    Lrw,
+    Ctr,
+}
+
+impl Mode {
+    const ALL: [(&str, Self); 5] = [
+        ("xts", Self::Xts),
+        ("cbc", Self::Cbc),
+        ("ecb", Self::Ecb),
+        ("lrw", Self::Lrw),
+        ("ctr", Self::Ctr),
+    ];
+
+    fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(_, mode)| *mode == self)
+            .map_or("", |(name, _)| name)
+    }
+}
+
+/// A cipher, a chaining mode and an IV generator that this crate can compute, and that go together.
+///
+/// ```
+/// use keyslots::cipher::CipherSpec;
+///
+/// let spec: CipherSpec = "aes".parse()?;
+/// assert_eq!(spec.to_string(), "aes-cbc-plain");
+/// assert_eq!(spec.parts(), ("aes", "cbc-plain".to_owned()));
+/// # Ok::<(), keyslots::cipher::CipherError>(())
+/// ```
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct CipherSpec {
+    pub(super) algorithm: Algorithm,
+    pub(super) mode: Mode,
+    pub(super) iv: IvKind,
+}
+
+impl CipherSpec {
+    /// From the two fields that a LUKS1 header has: `aes` and `xts-plain64`.
+    ///
+    /// # Errors
+    /// As parsing the whole text.
+    pub fn from_parts(cipher: &str, mode: &str) -> Result<Self, CipherError> {
+        format!("{cipher}-{mode}").parse()
+    }
+
+    /// The two fields of a LUKS1 header: cipher, and mode with IV generator.
+    pub fn parts(&self) -> (&'static str, String) {
+        let mode = match self.iv {
+            IvKind::None => self.mode.name().to_owned(),
+            iv => format!("{}-{iv}", self.mode.name()),
+        };
+        (self.algorithm.name(), mode)
+    }
+
+    /// Whether this encrypts nothing at all (`cipher_null`).
+    pub fn is_null(&self) -> bool {
+        self.algorithm == Algorithm::Null
+    }
+
+    /// Whether a key of `len` bytes fits: with both halves for `xts`, and with the tweak key for `lrw`.
+    ///
+    /// # Errors
+    /// [`CipherError::BadKeyLength`].
+    pub fn check_key_len(&self, len: usize) -> Result<(), CipherError> {
+        self.split_key_len(len).map(|_| ())
+    }
+
+    /// Bytes of a whole key of `len` bytes that the block cipher itself takes.
+    pub(super) fn split_key_len(&self, len: usize) -> Result<usize, CipherError> {
+        let cipher_len = match self.mode {
+            _ if self.is_null() => Some(len),
+            Mode::Xts => len.is_multiple_of(2).then_some(len / 2),
+            Mode::Lrw => len.checked_sub(self.algorithm.block_len()),
+            Mode::Cbc | Mode::Ecb | Mode::Ctr => Some(len),
+        };
+        cipher_len
+            .filter(|len| self.algorithm.takes_key_of(*len))
+            .ok_or_else(|| CipherError::BadKeyLength {
+                spec: self.to_string(),
+                len,
+            })
+    }
+
+    fn check(self, text: &str) -> Result<Self, CipherError> {
+        let incompatible = |rule| {
+            Err(CipherError::Incompatible {
+                spec: text.to_owned(),
+                rule,
+            })
+        };
+        let wide = self.algorithm.block_len() == 16;
+        if self.is_null() && self.mode != Mode::Ecb {
+            return incompatible("cipher_null has no other mode than ecb");
+        }
+        if matches!(self.mode, Mode::Xts | Mode::Lrw) && !wide {
+            return incompatible("xts and lrw take ciphers with blocks of 16 bytes");
+        }
+        if let IvKind::Essiv(hash) = self.iv
+            && !self.algorithm.takes_key_of(hash.output_len())
+        {
+            return incompatible("the cipher takes no key as long as a digest of the ESSIV hash");
+        }
+        Ok(self)
+    }
+}
+
+impl FromStr for CipherSpec {
+    type Err = CipherError;
+
+    fn from_str(text: &str) -> Result<Self, CipherError> {
+        let mut parts = text.splitn(3, '-');
+        let name = parts.next().unwrap_or_default();
+        let algorithm = Algorithm::from_name(name).ok_or_else(|| CipherError::UnknownCipher(name.to_owned()))?;
+        let (mode, iv) = match (parts.next(), parts.next()) {
+            // What dm-crypt takes for granted since its first version.
+            (None, _) if algorithm == Algorithm::Null => ("ecb", None),
+            (None, _) | (Some("plain"), None) => ("cbc", Some("plain")),
+            (Some(mode), iv) => (mode, iv),
+        };
+        let mode = Mode::ALL
+            .iter()
+            .find(|(known, _)| *known == mode)
+            .map(|(_, mode)| *mode)
+            .ok_or_else(|| CipherError::UnknownMode(mode.to_owned()))?;
+        let iv = match iv {
+            None if mode == Mode::Ecb => IvKind::None,
+            None => return Err(CipherError::MissingIv(text.to_owned())),
+            Some(_) if mode == Mode::Ecb => {
+                return Err(CipherError::Incompatible {
+                    spec: text.to_owned(),
+                    rule: "ecb takes no IV generator",
+                });
+            }
+            Some(iv) => IvKind::from_name(iv).ok_or_else(|| CipherError::UnknownIv(iv.to_owned()))?,
+        };
+        Self { algorithm, mode, iv }.check(text)
+    }
+}
+
+impl fmt::Display for CipherSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (cipher, mode) = self.parts();
+        write!(f, "{cipher}-{mode}")
+    }
+}

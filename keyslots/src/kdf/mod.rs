@@ -1,0 +1,140 @@
+//! Key derivation: from a passphrase to the key of a keyslot area.
+//!
+//! Costs come from headers, and headers come from anyone: [`Kdf::derive`] holds them against [`CostLimits`], and then
+//! against the memory that there is, before it allocates or computes anything. What a new keyslot should cost is for
+//! [`calibrate`] to find out.
+
+mod argon2;
+pub mod calibrate;
+mod limits;
+mod memory;
+
+pub use calibrate::{Target, TargetKdf, calibrate, pbkdf2_iterations};
+pub use limits::CostLimits;
+
+use crate::hash::Hash;
+use crate::units::Bytes;
+
+/// A key derivation function with its costs. The salt is given to [`Kdf::derive`].
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Kdf {
+    /// PBKDF2 with HMAC (RFC 8018).
+    Pbkdf2 {
+        /// The hash under the HMAC.
+        hash: Hash,
+        /// Rounds, at least 1.
+        iterations: u32,
+    },
+    /// Argon2, version 0x13 (RFC 9106).
+    Argon2 {
+        /// Which of the two that LUKS2 has.
+        variant: Argon2Variant,
+        /// Passes over the memory, at least 1.
+        time: u32,
+        /// Memory in KiB, at least 8 for each lane.
+        memory_kib: u32,
+        /// Lanes, computed in parallel, at least 1.
+        lanes: u32,
+    },
+}
+
+/// The variants of Argon2 in LUKS2.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Argon2Variant {
+    /// Argon2i: addresses do not depend on the passphrase.
+    I,
+    /// Argon2id: they do after the first half of the first pass. The default.
+    Id,
+}
+
+/// Why no key was derived.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KdfError {
+    /// A cost is above its limit; nothing was computed. [`CostLimits`] says how to allow it.
+    #[error("{field} is {value}, more than the limit of {limit}")]
+    CostTooHigh {
+        /// The cost, with its unit.
+        field: &'static str,
+        /// What was asked for.
+        value: u64,
+        /// The highest that is allowed.
+        limit: u64,
+    },
+    /// A cost is below what the function is defined for.
+    #[error("{field} is {value}, less than the minimum of {minimum}")]
+    CostTooLow {
+        /// The cost, with its unit.
+        field: &'static str,
+        /// What was asked for.
+        value: u64,
+        /// The lowest that there is.
+        minimum: u64,
+    },
+    /// There is not as much memory as the derivation takes; nothing was computed.
+    #[error("{needed} of memory are needed, {available} are available")]
+    OutOfMemory {
+        /// What the derivation takes.
+        needed: Bytes,
+        /// What the system has, or allows this process.
+        available: Bytes,
+    },
+    /// The passphrase, the salt or the key has a length that the function does not take.
+    #[error("{what} has {len} bytes, which the key derivation does not take")]
+    BadLength {
+        /// Which of them.
+        what: &'static str,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// The clock that calibration was given stands still.
+    #[error("the clock does not advance, so that the cost of a key derivation cannot be measured")]
+    ClockStopped,
+    /// The derivation broke down for a reason that no input explains.
+    #[error("the key derivation failed: {0}")]
+    Internal(String),
+}
+
+impl Kdf {
+    /// Fills `out` with a key for `password`.
+    ///
+    /// # Errors
+    /// [`KdfError::CostTooLow`], [`KdfError::CostTooHigh`] and [`KdfError::OutOfMemory`], all before any work, and
+    /// [`KdfError::BadLength`].
+    pub fn derive(&self, password: &[u8], salt: &[u8], out: &mut [u8], limits: &CostLimits) -> Result<(), KdfError> {
+        limits.check(self)?;
+        if out.is_empty() {
+            return Err(KdfError::BadLength {
+                what: "the key",
+                len: 0,
+            });
+        }
+        match *self {
+            Self::Pbkdf2 { hash, iterations } => {
+                hash.pbkdf2(password, salt, iterations, out);
+                Ok(())
+            }
+            Self::Argon2 {
+                variant,
+                time,
+                memory_kib,
+                lanes,
+            } => argon2::derive(variant, time, memory_kib, lanes, password, salt, out),
+        }
+    }
+
+    /// The name as LUKS2 metadata has it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pbkdf2 { .. } => "pbkdf2",
+            Self::Argon2 {
+                variant: Argon2Variant::I,
+                ..
+            } => "argon2i",
+            Self::Argon2 {
+                variant: Argon2Variant::Id,
+                ..
+            } => "argon2id",
+        }
+    }
+}

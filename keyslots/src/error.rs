@@ -64,6 +64,26 @@ pub enum Error {
         /// Size of the area that was needed, in bytes.
         needed: u64,
     },
+    /// The named token is taken.
+    #[error("token {0} is in use")]
+    TokenInUse(u32),
+    /// The named token is not there.
+    #[error("token {0} is not in use")]
+    TokenNotInUse(u32),
+    /// There is no token of this number.
+    #[error("token {0} is out of range")]
+    TokenOutOfRange(u32),
+    /// All tokens are taken.
+    #[error("all tokens are in use")]
+    AllTokensInUse,
+    /// The JSON metadata outgrow their area.
+    #[error("the metadata take {len} bytes, there is room for {room}")]
+    MetadataTooLarge {
+        /// Bytes of JSON text.
+        len: usize,
+        /// Bytes that fit.
+        room: usize,
+    },
     /// The volume key does not match a digest of the header.
     #[error("the volume key does not match the volume")]
     WrongVolumeKey,

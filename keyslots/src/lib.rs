@@ -11,5 +11,16 @@ pub mod material;
 pub mod secret;
 pub mod storage;
 pub mod units;
+pub mod uuid;
+pub mod wipe;
 
 pub use error::{Error, Result};
+
+/// A keyslot that opened, and the key that was in it.
+#[derive(Debug)]
+pub struct Unlocked {
+    /// The keyslot.
+    pub keyslot: u32,
+    /// The key.
+    pub volume_key: secret::VolumeKey,
+}

@@ -1,10 +1,213 @@
-//! LUKS2 headers.
+//! LUKS2: two copies of a binary header with JSON metadata, and an area of keyslots behind them.
+//!
+//! [`Header`] is what was read and validated, and it is what is used: nothing reads the metadata from the device a
+//! second time. Each file has one job: [`format`](self::format) and [`json`] the bytes, [`metadata`], [`keyslot`],
+//! [`segment`] and [`tokens`] the types, [`validate`](self::validate) the rules across them, [`copies`] which copy
+//! wins and how both are written, [`areas`] where the next keyslot fits, [`unlock`] from passphrase to key.
 
-/// A rule that a LUKS2 header breaks.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Defect {
-    /// The header ends before its fields do.
-    #[error("the header ends after {0} bytes")]
-    Truncated(u64),
+pub mod areas;
+pub mod copies;
+pub mod create;
+mod defect;
+mod fields;
+pub mod format;
+pub mod json;
+pub mod keyslot;
+pub mod metadata;
+pub mod segment;
+#[cfg(test)]
+mod tests;
+pub mod tokens;
+pub mod unlock;
+mod update;
+pub mod validate;
+
+pub use create::{CreateParams, DataPlace, create};
+pub use defect::Defect;
+pub use keyslot::{Keyslot, Priority};
+pub use metadata::Metadata;
+pub use tokens::Token;
+pub use unlock::{Candidates, NewKeyslot};
+pub use update::KeyFor;
+
+use self::copies::{Copies, Copy, Loser};
+use self::format::{BinaryHeader, Which};
+use self::segment::{Crypt, Segment};
+use crate::kdf::CostLimits;
+use crate::secret::{Passphrase, VolumeKey};
+use crate::storage::Storage;
+use crate::units::{Bytes, Sectors};
+use crate::{Error, Result, Unlocked};
+
+/// Keyslots and tokens that one header can have; each.
+pub const MAX_KEYSLOTS: u32 = 32;
+/// Tokens that one header can have.
+pub const MAX_TOKENS: u32 = 32;
+
+/// Requirements that this crate knows.
+pub const KNOWN_REQUIREMENTS: [&str; 6] = [
+    "offline-reencrypt",
+    "online-reencrypt",
+    "online-reencrypt-v2",
+    "online-reencrypt-v3",
+    "inline-hw-tags",
+    "opal",
+];
+
+/// A LUKS2 header that meets every rule.
+#[derive(Clone, Debug)]
+pub struct Header {
+    copy: Copy,
+    loser: Loser,
+    /// Whether a device has it: a new one is written without a look at what is there.
+    is_new: bool,
+}
+
+impl Header {
+    /// Reads both copies, chooses the better one and validates it.
+    ///
+    /// # Errors
+    /// [`Error::NotLuks`], or the [`Defect`] that makes the header unusable.
+    pub fn read(storage: &mut dyn Storage) -> Result<Self> {
+        let Copies { winner, loser } = copies::read(storage)?;
+        Ok(Self {
+            copy: winner,
+            loser,
+            is_new: false,
+        })
+    }
+
+    fn new(copy: Copy) -> Self {
+        Self {
+            copy,
+            loser: Loser::Agrees,
+            is_new: true,
+        }
+    }
+
+    /// The metadata.
+    pub fn metadata(&self) -> &Metadata {
+        &self.copy.metadata
+    }
+
+    /// The binary header.
+    pub fn binary(&self) -> &BinaryHeader {
+        &self.copy.binary
+    }
+
+    /// The state of the copy that did not win.
+    pub fn loser(&self) -> &Loser {
+        &self.loser
+    }
+
+    /// Where the keyslots area ends: as much of the device as the header takes.
+    pub fn size(&self) -> Bytes {
+        // Validation has computed the same sum.
+        validate::KeyslotsArea::new(self.copy.binary.hdr_size, self.copy.metadata.config.keyslots_size)
+            .map_or(Bytes::ZERO, |area| area.end)
+    }
+
+    /// The first segment of the data.
+    pub fn segment(&self) -> Option<&Segment> {
+        self.copy
+            .metadata
+            .segments
+            .values()
+            .find(|segment| !segment.is_backup())
+    }
+
+    /// How dm-crypt encrypts the data.
+    pub fn crypt(&self) -> Option<&Crypt> {
+        self.segment().and_then(Segment::crypt)
+    }
+
+    /// Where the data start on the data device.
+    pub fn data_offset(&self) -> Sectors {
+        self.segment().map_or(Sectors::ZERO, |segment| segment.offset.sectors())
+    }
+
+    /// The requirements that this crate does not know. None of them may be ignored by who activates or writes.
+    pub fn unknown_requirements(&self) -> Vec<&str> {
+        let requirements = self.copy.metadata.config.requirements.iter().map(String::as_str);
+        requirements
+            .filter(|name| !KNOWN_REQUIREMENTS.contains(name) && *name != "opal-v2")
+            .collect()
+    }
+
+    /// # Errors
+    /// [`Error::UnmetRequirements`] with those that are unknown.
+    pub fn check_requirements(&self) -> Result<()> {
+        match self.unknown_requirements() {
+            unknown if unknown.is_empty() => Ok(()),
+            unknown => Err(Error::UnmetRequirements(unknown.join(", "))),
+        }
+    }
+
+    /// Tries `passphrase` on `candidates`.
+    ///
+    /// # Errors
+    /// As [`unlock::unlock`].
+    pub fn unlock(
+        &self,
+        storage: &mut dyn Storage,
+        passphrase: &Passphrase,
+        candidates: Candidates,
+        limits: &CostLimits,
+    ) -> Result<Unlocked> {
+        unlock::unlock(&self.copy.metadata, storage, passphrase, candidates, limits)
+    }
+
+    /// The digest that `key` matches: of the data's, or of any where `data_only` is false.
+    ///
+    /// # Errors
+    /// [`Error::WrongVolumeKey`].
+    pub fn verify_volume_key(&self, key: &VolumeKey, data_only: bool, limits: &CostLimits) -> Result<u32> {
+        unlock::matching_digest(&self.copy.metadata, key, data_only, limits)
+    }
+
+    /// Writes both copies with the next seqid. The caller holds the exclusive lock.
+    ///
+    /// A copy that is damaged or stale is recovered first, so that there is a good one at every moment.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`] where another process wrote since this header was read, else the storage's.
+    pub fn write(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        let mut next = self.copy.clone();
+        next.binary.seqid = next.binary.seqid.checked_add(1).ok_or(Error::BadParameter {
+            field: "seqid",
+            value: u64::MAX.to_string(),
+            rule: "cannot be counted further",
+        })?;
+        validate::validate(&next.metadata, next.binary.hdr_size)?;
+        if !self.is_new {
+            let current = copies::read(storage)?;
+            if current.winner.binary.seqid != self.copy.binary.seqid {
+                return Err(Error::ChangedMeanwhile);
+            }
+            if let Some(which) = current.loser.needs_recovery() {
+                copies::recover(storage, &current.winner, which)?;
+            }
+        }
+        copies::write(storage, &next)?;
+        next.metadata.digests.retain(|_, digest| !digest.is_unused());
+        *self = Self {
+            copy: next,
+            loser: Loser::Agrees,
+            is_new: false,
+        };
+        Ok(())
+    }
+
+    /// Rewrites the copy that lost, where there is one. The caller holds the exclusive lock.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn recover(&mut self, storage: &mut dyn Storage) -> Result<Option<Which>> {
+        let which = self.loser.needs_recovery();
+        if let Some(which) = which {
+            copies::recover(storage, &self.copy, which)?;
+            self.loser = Loser::Agrees;
+        }
+        Ok(which)
+    }
 }

@@ -1,0 +1,223 @@
+//! The two copies of a header: which one wins, how both are written, how one recovers the other.
+//!
+//! LUKS2 On-Disk Format Specification 1.1.x, section 2.2 and 4. Locks are the caller's: a write needs the exclusive
+//! one.
+
+use std::io;
+
+use super::Defect;
+use super::format::{self, BINARY_HEADER_LEN, BinaryHeader, HEADER_SIZES, Which};
+use super::json;
+use super::metadata::Metadata;
+use super::validate;
+use crate::storage::Storage;
+use crate::units::Bytes;
+use crate::{Error, Result};
+
+/// The first read of a copy: all of it where it has the usual size.
+const FIRST_READ: usize = 16 * 1024;
+
+/// One copy that is valid throughout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Copy {
+    /// The binary header.
+    pub binary: BinaryHeader,
+    /// The metadata, validated.
+    pub metadata: Metadata,
+}
+
+/// What was found on a device.
+#[derive(Clone, Debug)]
+pub struct Copies {
+    /// The copy that wins.
+    pub winner: Copy,
+    /// The state of the other copy.
+    pub loser: Loser,
+}
+
+/// The state of the copy that did not win.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Loser {
+    /// It says the same as the winner.
+    Agrees,
+    /// It is valid, but older.
+    Stale(Which),
+    /// It is not valid.
+    Damaged(Which, Defect),
+}
+
+impl Loser {
+    /// The copy that needs to be written again.
+    pub fn needs_recovery(&self) -> Option<Which> {
+        match self {
+            Self::Agrees => None,
+            Self::Stale(which) | Self::Damaged(which, _) => Some(*which),
+        }
+    }
+}
+
+/// Reads both copies and chooses: the one that is valid; of two, the one with the higher seqid; on a tie, the primary.
+///
+/// # Errors
+/// [`Error::NotLuks`] where there is no magic of either copy, the primary's [`Defect`] where neither is valid.
+pub fn read(storage: &mut dyn Storage) -> Result<Copies> {
+    let size = storage.size().map_err(Error::io("get the size of the header device"))?;
+    let primary = read_copy(storage, Which::Primary, Bytes::ZERO, size);
+    let secondary = match &primary {
+        Ok(copy) => read_copy(storage, Which::Secondary, copy.binary.hdr_size, size),
+        Err(_) => find_secondary(storage, size),
+    };
+    match (primary, secondary) {
+        (Ok(primary), Ok(secondary)) if secondary.binary.seqid > primary.binary.seqid => Ok(Copies {
+            winner: secondary,
+            loser: Loser::Stale(Which::Primary),
+        }),
+        (Ok(primary), Ok(secondary)) => {
+            let agrees = primary.binary.seqid == secondary.binary.seqid;
+            let loser = if agrees {
+                Loser::Agrees
+            } else {
+                Loser::Stale(Which::Secondary)
+            };
+            Ok(Copies { winner: primary, loser })
+        }
+        (Ok(primary), Err(defect)) => Ok(Copies {
+            winner: primary,
+            loser: Loser::Damaged(Which::Secondary, defect),
+        }),
+        (Err(defect), Ok(secondary)) => Ok(Copies {
+            winner: secondary,
+            loser: Loser::Damaged(Which::Primary, defect),
+        }),
+        (Err(Defect::Magic | Defect::Truncated), Err(_)) => Err(Error::NotLuks),
+        (Err(defect), Err(_)) => Err(defect.into()),
+    }
+}
+
+/// Looks for a secondary copy where the primary does not say how large it is.
+fn find_secondary(storage: &mut dyn Storage, size: Bytes) -> std::result::Result<Copy, Defect> {
+    let mut defect = Defect::Magic;
+    for offset in HEADER_SIZES {
+        match read_copy(storage, Which::Secondary, offset, size) {
+            Ok(copy) => return Ok(copy),
+            Err(Defect::Magic | Defect::Truncated) => {}
+            Err(other) => defect = other,
+        }
+    }
+    Err(defect)
+}
+
+fn read_copy(storage: &mut dyn Storage, which: Which, offset: Bytes, size: Bytes) -> std::result::Result<Copy, Defect> {
+    let available = size.checked_sub(offset).ok_or(Defect::Truncated)?;
+    let first_len = available.to_usize().unwrap_or(usize::MAX).min(FIRST_READ);
+    let mut bytes = vec![0; first_len];
+    storage.read_at(offset, &mut bytes).map_err(unreadable)?;
+    let header: [u8; BINARY_HEADER_LEN] = *bytes.first_chunk().ok_or(Defect::Truncated)?;
+    let binary = BinaryHeader::parse(&header, which)?;
+    if binary.hdr_offset != offset {
+        return Err(Defect::HeaderOffset {
+            field: binary.hdr_offset.get(),
+            read_at: offset.get(),
+        });
+    }
+    // The secondary says by its place how large a copy is.
+    if which == Which::Secondary && binary.hdr_size != offset {
+        return Err(Defect::HeaderSize(binary.hdr_size.get()));
+    }
+    if binary.hdr_size > available {
+        return Err(Defect::Truncated);
+    }
+    let copy_len = BINARY_HEADER_LEN + binary.json_area_len();
+    if copy_len > bytes.len() {
+        bytes.resize(copy_len, 0);
+        let rest = offset
+            .checked_add(Bytes::new(first_len as u64))
+            .ok_or(Defect::Truncated)?;
+        storage.read_at(rest, &mut bytes[first_len..]).map_err(unreadable)?;
+    }
+    let json_area = &bytes[BINARY_HEADER_LEN..copy_len];
+    format::verify_checksum(&header, json_area, binary.checksum_hash)?;
+    let metadata = Metadata::parse(json::parse_area(json_area)?)?;
+    validate::validate(&metadata, binary.hdr_size)?;
+    validate::fits_device(&metadata, size)?;
+    Ok(Copy { binary, metadata })
+}
+
+fn unreadable(error: io::Error) -> Defect {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Defect::Truncated,
+        _ => Defect::Unreadable(error.to_string()),
+    }
+}
+
+/// The highest seqid of the copies that have a sound binary header and checksum, to see whether someone else wrote.
+///
+/// # Errors
+/// As [`read`].
+pub fn current_seqid(storage: &mut dyn Storage) -> Result<u64> {
+    read(storage).map(|copies| copies.winner.binary.seqid)
+}
+
+/// Writes both copies: the primary until it is safe on the device, then the secondary.
+///
+/// A kill at any point leaves at least one valid copy, either the old or the new one.
+///
+/// # Errors
+/// [`Error::MetadataTooLarge`] where the JSON does not fit its area, and nothing is written then; else the storage's.
+pub fn write(storage: &mut dyn Storage, copy: &Copy) -> Result<()> {
+    let json_area = json_area(copy)?;
+    write_copy(storage, &copy.binary, &json_area, Which::Primary)?;
+    write_copy(storage, &copy.binary, &json_area, Which::Secondary)
+}
+
+/// Writes one copy again, with the same seqid as the other.
+///
+/// # Errors
+/// As [`write`].
+pub fn recover(storage: &mut dyn Storage, winner: &Copy, which: Which) -> Result<()> {
+    write_copy(storage, &winner.binary, &json_area(winner)?, which)
+}
+
+fn json_area(copy: &Copy) -> Result<Vec<u8>> {
+    let mut text = serde_json::Value::Object(copy.metadata.to_object())
+        .to_string()
+        .into_bytes();
+    let room = copy.binary.json_area_len();
+    // One byte for the NUL.
+    if text.len() >= room {
+        return Err(Error::MetadataTooLarge {
+            len: text.len(),
+            room: room - 1,
+        });
+    }
+    text.resize(room, 0);
+    Ok(text)
+}
+
+fn write_copy(storage: &mut dyn Storage, binary: &BinaryHeader, json_area: &[u8], which: Which) -> Result<()> {
+    let offset = if which == Which::Primary {
+        Bytes::ZERO
+    } else {
+        binary.hdr_size
+    };
+    let mut binary = BinaryHeader {
+        hdr_offset: offset,
+        ..binary.clone()
+    };
+    getrandom::fill(&mut binary.salt).map_err(|error| Error::io("get random bytes")(error.into()))?;
+    let mut bytes = binary.to_bytes(which);
+    let json_offset = offset.checked_add(format::BINARY_HEADER_SIZE).ok_or(Error::NotLuks)?;
+
+    // Without its checksum the copy is not valid until all of it is there.
+    storage
+        .write_at(offset, &bytes)
+        .map_err(Error::io("write the header"))?;
+    storage
+        .write_at(json_offset, json_area)
+        .map_err(Error::io("write the header"))?;
+    format::put_checksum(&mut bytes, json_area, binary.checksum_hash);
+    storage
+        .write_at(offset, &bytes)
+        .map_err(Error::io("write the header"))?;
+    storage.sync().map_err(Error::io("sync the header"))
+}

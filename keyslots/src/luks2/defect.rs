@@ -1,0 +1,214 @@
+//! Every rule that a LUKS2 header can break, each by its own name.
+
+/// What is wrong with a LUKS2 copy. `path` is where in the metadata, as in `keyslots.0.area.offset`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Defect {
+    /// The magic of the copy is not there.
+    #[error("the magic is missing")]
+    Magic,
+    /// The version field is not 2.
+    #[error("version is {0}, not 2")]
+    Version(u16),
+    /// `hdr_size` is none of the allowed sizes.
+    #[error("hdr_size is {0}: not one of 16 KiB to 4 MiB in powers of two")]
+    HeaderSize(u64),
+    /// `hdr_offset` differs from where the copy was read.
+    #[error("hdr_offset is {field}, but the copy stands at {read_at}")]
+    HeaderOffset {
+        /// The value of the field, in bytes.
+        field: u64,
+        /// Where the copy was read, in bytes.
+        read_at: u64,
+    },
+    /// The copy ends behind the device.
+    #[error("the header copy ends behind the device")]
+    Truncated,
+    /// The storage failed to read the copy.
+    #[error("the header copy cannot be read: {0}")]
+    Unreadable(String),
+    /// The checksum algorithm is unknown.
+    #[error("checksum algorithm {0:?} is unknown")]
+    ChecksumAlgorithm(String),
+    /// The checksum does not match.
+    #[error("the checksum does not match")]
+    Checksum,
+    /// A text field has no final NUL.
+    #[error("the {0} field is not terminated")]
+    UnterminatedText(&'static str),
+    /// A text field is not UTF-8.
+    #[error("the {0} field is not UTF-8")]
+    TextNotUtf8(&'static str),
+    /// The JSON area does not start with `{`, or is not an object.
+    #[error("the JSON area is not an object")]
+    JsonStart,
+    /// No NUL stands behind the JSON text.
+    #[error("the JSON area is not terminated")]
+    JsonUnterminated,
+    /// Something other than NULs stands behind the JSON text.
+    #[error("data stands behind the JSON text")]
+    JsonTrailingData,
+    /// The JSON text is malformed.
+    #[error("the JSON text is malformed: {0}")]
+    JsonSyntax(String),
+    /// A required member is not there.
+    #[error("{0} is missing")]
+    Missing(String),
+    /// A member has the wrong JSON type.
+    #[error("{path} is not {expected}")]
+    WrongType {
+        /// Where in the metadata.
+        path: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// A number is not in the form that its member asks for.
+    #[error("{path} is {value}: not {expected}")]
+    Number {
+        /// Where in the metadata.
+        path: String,
+        /// The value.
+        value: String,
+        /// The form asked for.
+        expected: &'static str,
+    },
+    /// An object name is not a decimal number.
+    #[error("{0} is not named by a decimal number")]
+    ObjectName(String),
+    /// An array names something twice.
+    #[error("{path} names {id} twice")]
+    DuplicateReference {
+        /// Where in the metadata.
+        path: String,
+        /// What is named twice.
+        id: u32,
+    },
+    /// An array names an object that is not there.
+    #[error("{path} names {id}, which does not exist")]
+    DanglingReference {
+        /// Where in the metadata.
+        path: String,
+        /// The object that does not exist.
+        id: u32,
+    },
+    /// A string that must not be empty is.
+    #[error("{0} is empty")]
+    Empty(String),
+    /// An object with a fixed set of members has another one.
+    #[error("{path} has a member {member:?} that does not belong there")]
+    UnexpectedMember {
+        /// Where in the metadata.
+        path: String,
+        /// The member.
+        member: String,
+    },
+    /// A value breaks a rule of its member.
+    #[error("{path} is {value}: {rule}")]
+    Value {
+        /// Where in the metadata.
+        path: String,
+        /// The value.
+        value: String,
+        /// The rule.
+        rule: &'static str,
+    },
+    /// Base64 does not decode, or to the wrong length.
+    #[error("{path} is not base64 of {expected}")]
+    Base64 {
+        /// Where in the metadata.
+        path: String,
+        /// The length asked for.
+        expected: &'static str,
+    },
+    /// `json_size` does not fit `hdr_size`.
+    #[error("config.json_size is {json_size}: with the binary header it must make hdr_size {hdr_size}")]
+    JsonSize {
+        /// The value, in bytes.
+        json_size: u64,
+        /// Size of a copy, in bytes.
+        hdr_size: u64,
+    },
+    /// `keyslots_size` is too large or not aligned.
+    #[error("config.keyslots_size is {0}: not a multiple of 4096 up to 128 MiB")]
+    KeyslotsSize(u64),
+    /// The data start inside the header.
+    #[error("segment {id} starts at {offset}, inside the header that ends at {end}")]
+    SegmentInsideHeader {
+        /// The segment.
+        id: u32,
+        /// Its offset in bytes.
+        offset: u64,
+        /// End of the keyslots area in bytes.
+        end: u64,
+    },
+    /// There is no segment.
+    #[error("there is no segment")]
+    NoSegment,
+    /// There is no segment but backups.
+    #[error("there is no regular segment")]
+    NoRegularSegment,
+    /// Segment numbers have a gap.
+    #[error("segment {0} is missing: numbers must follow one another from 0")]
+    SegmentGap(u32),
+    /// A regular segment stands behind a backup one.
+    #[error("regular segment {0} stands behind a backup segment")]
+    SegmentOrder(u32),
+    /// Two regular segments overlap.
+    #[error("segments {0} and {1} overlap")]
+    SegmentOverlap(u32, u32),
+    /// A dynamic segment that is not the last regular one.
+    #[error("segment {0} is dynamic, but not the last regular one")]
+    DynamicNotLast(u32),
+    /// A segment's end does not fit 64 bits.
+    #[error("segment {0} ends past 2^64")]
+    SegmentEnd(u32),
+    /// A crypt segment has no digest.
+    #[error("segment {0} has no digest")]
+    SegmentWithoutDigest(u32),
+    /// A luks2 keyslot has not exactly one digest.
+    #[error("keyslot {id} has {count} digests: it needs one")]
+    KeyslotDigests {
+        /// The keyslot.
+        id: u32,
+        /// The digests that name it.
+        count: usize,
+    },
+    /// A keyslot area lies outside the keyslots area.
+    #[error("the area of keyslot {id} ({offset}+{size}) is not inside the keyslots area ({start} to {end})")]
+    AreaOutside {
+        /// The keyslot.
+        id: u32,
+        /// Offset in bytes.
+        offset: u64,
+        /// Size in bytes.
+        size: u64,
+        /// Start of the keyslots area in bytes.
+        start: u64,
+        /// End of the keyslots area in bytes.
+        end: u64,
+    },
+    /// Two keyslot areas overlap.
+    #[error("the areas of keyslots {0} and {1} overlap")]
+    AreaOverlap(u32, u32),
+    /// A keyslot area cannot hold its key material.
+    #[error("the area of keyslot {id} has {size} bytes: its key material needs {needed}")]
+    AreaTooSmall {
+        /// The keyslot.
+        id: u32,
+        /// Size in bytes.
+        size: u64,
+        /// Bytes needed.
+        needed: u64,
+    },
+    /// The device ends before the header does.
+    #[error("the header needs {needed} bytes, the device has {size}")]
+    DeviceTooSmall {
+        /// Size of the device in bytes.
+        size: u64,
+        /// Bytes needed.
+        needed: u64,
+    },
+    /// Reencryption without its segments, its keyslot or its requirement.
+    #[error("reencryption is inconsistent: {0}")]
+    Reencryption(&'static str),
+}

@@ -1,0 +1,240 @@
+//! From a passphrase to the volume key, and back into a keyslot.
+
+use std::collections::BTreeSet;
+
+use super::keyslot::{Keyslot, Luks2Keyslot, Priority};
+use super::metadata::{Digest, DigestKind, Metadata};
+use crate::cipher::CipherSpec;
+use crate::kdf::{CostLimits, Kdf};
+use crate::secret::{Passphrase, Secret, VolumeKey};
+use crate::storage::Storage;
+use crate::units::{Bytes, SECTOR_SIZE};
+use crate::{Error, Result, Unlocked, material};
+
+/// Which keyslots a passphrase is tried on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Candidates {
+    /// Those that hold the key of the data, by priority.
+    All,
+    /// Every keyslot with a key, those that belong to no segment too: for a test of a passphrase.
+    AllUnboundToo,
+    /// One, whatever its priority and whatever its key is for.
+    Keyslot(u32),
+}
+
+/// Tries the candidates one after the other.
+///
+/// # Errors
+/// [`Error::WrongPassphrase`] where none opened, [`Error::NoUsableKeyslot`] where there was none to try,
+/// [`Error::KeyslotInactive`] for a named one that is not there, and the error of a keyslot that could not be tried
+/// at all where no other opened.
+pub fn unlock(
+    metadata: &Metadata,
+    storage: &mut dyn Storage,
+    passphrase: &Passphrase,
+    candidates: Candidates,
+    limits: &CostLimits,
+) -> Result<Unlocked> {
+    let ids = candidate_ids(metadata, candidates)?;
+    let mut failure = None;
+    for &id in &ids {
+        match open_keyslot(metadata, storage, passphrase, id, limits) {
+            Ok(volume_key) => {
+                return Ok(Unlocked {
+                    keyslot: id,
+                    volume_key,
+                });
+            }
+            Err(Error::WrongPassphrase) => {}
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    Err(failure.unwrap_or(if ids.is_empty() {
+        Error::NoUsableKeyslot
+    } else {
+        Error::WrongPassphrase
+    }))
+}
+
+fn candidate_ids(metadata: &Metadata, candidates: Candidates) -> Result<Vec<u32>> {
+    let bound = |id: &u32| {
+        metadata
+            .digest_of_keyslot(*id)
+            .is_some_and(|(_, digest)| !digest.segments.is_empty())
+    };
+    Ok(match candidates {
+        Candidates::All => metadata.keyslots_to_try().into_iter().filter(bound).collect(),
+        Candidates::AllUnboundToo => {
+            let (mut ids, unbound): (Vec<_>, Vec<_>) = metadata.keyslots_to_try().into_iter().partition(bound);
+            ids.extend(unbound);
+            ids
+        }
+        Candidates::Keyslot(id) => {
+            let slot = metadata.keyslots.get(&id).ok_or(Error::KeyslotInactive(id))?;
+            if slot.is_luks2() { vec![id] } else { Vec::new() }
+        }
+    })
+}
+
+fn open_keyslot(
+    metadata: &Metadata,
+    storage: &mut dyn Storage,
+    passphrase: &Passphrase,
+    id: u32,
+    limits: &CostLimits,
+) -> Result<VolumeKey> {
+    let slot = metadata.keyslots.get(&id).ok_or(Error::KeyslotInactive(id))?;
+    let luks2 = slot.luks2().ok_or(Error::NoUsableKeyslot)?;
+    let spec: CipherSpec = luks2.encryption.parse()?;
+    // A key that is not encrypted may not look as if a passphrase had protected it.
+    if spec.is_null() && !passphrase.is_empty() {
+        return Err(Error::WrongPassphrase);
+    }
+    let area_key = derive_area_key(luks2, passphrase, limits)?;
+    let ciphertext = read_area(storage, slot)?;
+    let key_len = slot.key_size as usize;
+    let volume_key = material::unseal(
+        ciphertext,
+        area_key.expose(),
+        &spec,
+        luks2.af_hash,
+        super::keyslot::STRIPES,
+        key_len,
+    )?;
+    let (_, digest) = metadata.digest_of_keyslot(id).ok_or(Error::NoUsableKeyslot)?;
+    if digest_matches(digest, &volume_key, limits)? {
+        Ok(volume_key)
+    } else {
+        Err(Error::WrongPassphrase)
+    }
+}
+
+fn derive_area_key(slot: &Luks2Keyslot, passphrase: &Passphrase, limits: &CostLimits) -> Result<Secret> {
+    // An area key is at most as long as the longest cipher key; more is an attempt to exhaust memory.
+    const MAX_AREA_KEY: u32 = 512;
+    if slot.area_key_size > MAX_AREA_KEY {
+        let value = slot.area_key_size.to_string();
+        return Err(Error::BadParameter {
+            field: "area.key_size",
+            value,
+            rule: "must not be above 512 bytes",
+        });
+    }
+    let mut area_key = Secret::zeroed(slot.area_key_size as usize).map_err(Error::io("allocate memory for a key"))?;
+    slot.kdf
+        .derive(passphrase.expose(), &slot.salt, area_key.expose_mut(), limits)?;
+    Ok(area_key)
+}
+
+fn read_area(storage: &mut dyn Storage, slot: &Keyslot) -> Result<Secret> {
+    // Validation has made sure that the area holds it.
+    let len = Keyslot::material_size(slot.key_size)
+        .and_then(|size| size.round_up(Bytes::new(SECTOR_SIZE)))
+        .and_then(Bytes::to_usize)
+        .ok_or(Error::NoUsableKeyslot)?;
+    let mut ciphertext = Secret::zeroed(len).map_err(Error::io("allocate memory for key material"))?;
+    storage
+        .read_at(slot.area.offset, ciphertext.expose_mut())
+        .map_err(Error::io("read the keyslot area"))?;
+    Ok(ciphertext)
+}
+
+/// Whether `key` is the one that `digest` describes. Its length has been checked by who knows it.
+///
+/// # Errors
+/// Those of the derivation.
+pub fn digest_matches(digest: &Digest, key: &VolumeKey, limits: &CostLimits) -> Result<bool> {
+    let DigestKind::Pbkdf2 {
+        hash,
+        iterations,
+        salt,
+        digest,
+    } = &digest.kind
+    else {
+        return Ok(false);
+    };
+    let mut computed = Secret::zeroed(digest.len()).map_err(Error::io("allocate memory for a digest"))?;
+    let kdf = Kdf::Pbkdf2 {
+        hash: *hash,
+        iterations: *iterations,
+    };
+    kdf.derive(key.expose(), salt, computed.expose_mut(), limits)?;
+    Ok(computed.ct_eq(digest))
+}
+
+/// The digest that `key` matches, of those of the data where `data_only`.
+///
+/// The length counts too: PBKDF2 takes a key and the same key followed by zeros for one.
+///
+/// # Errors
+/// [`Error::WrongVolumeKey`], or those of the derivation.
+pub fn matching_digest(metadata: &Metadata, key: &VolumeKey, data_only: bool, limits: &CostLimits) -> Result<u32> {
+    for (&id, digest) in &metadata.digests {
+        if data_only && digest.segments.is_empty() {
+            continue;
+        }
+        let lengths: BTreeSet<usize> = digest
+            .keyslots
+            .iter()
+            .filter_map(|id| Some(metadata.keyslots.get(id)?.key_size as usize))
+            .collect();
+        let right_length = lengths.is_empty() || lengths.contains(&key.len());
+        if right_length && digest_matches(digest, key, limits)? {
+            return Ok(id);
+        }
+    }
+    Err(Error::WrongVolumeKey)
+}
+
+/// How a new keyslot protects its key.
+#[derive(Clone, Debug)]
+pub struct NewKeyslot {
+    /// From passphrase to area key.
+    pub kdf: Kdf,
+    /// Hash of the anti-forensic split.
+    pub af_hash: crate::hash::Hash,
+    /// Cipher specification of the area.
+    pub encryption: CipherSpec,
+    /// Length of the area key in bytes.
+    pub area_key_size: u32,
+    /// Priority, where it is to be said.
+    pub priority: Option<Priority>,
+}
+
+/// Encrypts `key` under `passphrase`: the keyslot's parameters, with a salt of their own, and what goes into its area.
+///
+/// # Errors
+/// [`Error::BadParameter`] for a null cipher, else those of the derivation and of the cipher.
+pub fn seal(
+    new: &NewKeyslot,
+    passphrase: &Passphrase,
+    key: &VolumeKey,
+    limits: &CostLimits,
+) -> Result<(Luks2Keyslot, Secret)> {
+    if new.encryption.is_null() {
+        let value = new.encryption.to_string();
+        return Err(Error::BadParameter {
+            field: "keyslot cipher",
+            value,
+            rule: "a keyslot must be encrypted",
+        });
+    }
+    let mut salt = vec![0; 32];
+    getrandom::fill(&mut salt).map_err(|error| Error::io("get random bytes")(error.into()))?;
+    let slot = Luks2Keyslot {
+        kdf: new.kdf,
+        salt,
+        af_hash: new.af_hash,
+        encryption: new.encryption.to_string(),
+        area_key_size: new.area_key_size,
+    };
+    let area_key = derive_area_key(&slot, passphrase, limits)?;
+    let sealed = material::seal(
+        key.expose(),
+        area_key.expose(),
+        &new.encryption,
+        new.af_hash,
+        super::keyslot::STRIPES,
+    )?;
+    Ok((slot, sealed))
+}

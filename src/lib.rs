@@ -1,1 +1,4 @@
 //! Luksmith: LUKS volumes and device-mapper devices.
+
+pub mod block_device;
+pub mod dm;

@@ -1,0 +1,164 @@
+//! Device numbers, in the two encodings that the kernel uses, and the paths that lead to them and back.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// The major and minor number of a block device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DevNo {
+    /// Which driver; 12 bits in the kernel.
+    pub major: u32,
+    /// Which of the driver's devices; 20 bits in the kernel.
+    pub minor: u32,
+}
+
+/// Text that is not `major:minor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a device number of the form major:minor")]
+pub struct DevNoError;
+
+impl DevNo {
+    /// The number from its parts.
+    pub const fn new(major: u32, minor: u32) -> Self {
+        Self { major, minor }
+    }
+
+    /// From the 64-bit form in `st_rdev` and in device-mapper replies (the two agree on all the bits that the kernel
+    /// gives out).
+    pub const fn from_raw(dev: u64) -> Self {
+        Self {
+            major: ((dev >> 8) & 0xfff) as u32,
+            minor: ((dev & 0xff) | ((dev >> 12) & 0xfff00)) as u32,
+        }
+    }
+
+    /// The 64-bit form of `st_rdev` and of device-mapper requests.
+    pub const fn to_raw(self) -> u64 {
+        let (major, minor) = (self.major as u64, self.minor as u64);
+        (minor & 0xff) | ((major & 0xfff) << 8) | ((minor & 0xfff00) << 12)
+    }
+
+    /// The number of the block device at `path`, following symbolic links; `None` where the path leads to anything
+    /// else.
+    ///
+    /// # Errors
+    /// The system's, where the path cannot be reached.
+    pub fn of_path(path: &Path) -> io::Result<Option<Self>> {
+        let metadata = fs::metadata(path)?;
+        Ok(metadata
+            .file_type()
+            .is_block_device()
+            .then(|| Self::from_raw(metadata.rdev())))
+    }
+
+    /// The device's directory in sysfs.
+    pub fn sysfs(self) -> PathBuf {
+        PathBuf::from(format!("/sys/dev/block/{self}"))
+    }
+
+    /// The kernel's own name for the device, such as `sda1` or `dm-3`, as sysfs has it.
+    pub fn kernel_name(self) -> Option<String> {
+        let target = fs::read_link(self.sysfs()).ok()?;
+        // sysfs writes `!` where a driver's name has a slash (cciss!c0d0).
+        Some(target.file_name()?.to_str()?.replace('!', "/"))
+    }
+
+    /// A path in `/dev` that opens this very device: by the kernel's name where that node is right, otherwise by a
+    /// search of `/dev`. `None` where there is no such node.
+    pub fn path(self) -> Option<PathBuf> {
+        if let Some(name) = self.kernel_name() {
+            let path = Path::new("/dev").join(name);
+            if matches!(Self::of_path(&path), Ok(Some(found)) if found == self) {
+                return Some(path);
+            }
+        }
+        search(Path::new("/dev"), self, 4)
+    }
+}
+
+/// Looks for a node with this number, without following symbolic links, `depth` directories deep.
+fn search(dir: &Path, wanted: DevNo, depth: u32) -> Option<PathBuf> {
+    let mut below = Vec::new();
+    for entry in fs::read_dir(dir).ok()?.flatten() {
+        let Ok(kind) = entry.file_type() else { continue };
+        if kind.is_block_device() {
+            if entry.metadata().is_ok_and(|m| DevNo::from_raw(m.rdev()) == wanted) {
+                return Some(entry.path());
+            }
+        } else if kind.is_dir() && depth > 0 {
+            below.push(entry.path());
+        }
+    }
+    below.iter().find_map(|dir| search(dir, wanted, depth - 1))
+}
+
+impl fmt::Display for DevNo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.major, self.minor)
+    }
+}
+
+impl FromStr for DevNo {
+    type Err = DevNoError;
+
+    fn from_str(text: &str) -> Result<Self, DevNoError> {
+        let (major, minor) = text.split_once(':').ok_or(DevNoError)?;
+        let number = |digits: &str, limit: u32| {
+            if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+                return Err(DevNoError);
+            }
+            digits.parse().ok().filter(|n| *n < limit).ok_or(DevNoError)
+        };
+        Ok(Self {
+            major: number(major, 1 << 12)?,
+            minor: number(minor, 1 << 20)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_the_encoding_that_the_c_library_uses() {
+        for (major, minor) in [(0, 0), (8, 1), (253, 255), (253, 256), (4095, 0xfffff)] {
+            let number = DevNo::new(major, minor);
+            assert_eq!(
+                number.to_raw(),
+                nix::sys::stat::makedev(u64::from(major), u64::from(minor))
+            );
+            assert_eq!(DevNo::from_raw(number.to_raw()), number);
+        }
+    }
+
+    #[test]
+    fn only_two_plain_numbers_are_a_device_number() {
+        assert_eq!("253:7".parse(), Ok(DevNo::new(253, 7)));
+        for bad in [
+            "",
+            ":",
+            "8",
+            "8:",
+            ":1",
+            "+8:1",
+            "8:1:2",
+            "8: 1",
+            "4096:0",
+            "8:1048576",
+            "99999999999:1",
+        ] {
+            assert_eq!(bad.parse::<DevNo>(), Err(DevNoError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_no_block_device_has_no_number() {
+        assert_eq!(DevNo::of_path(Path::new("/dev/null")).expect("/dev/null"), None);
+        assert!(DevNo::of_path(Path::new("/nonexistent")).is_err());
+    }
+}

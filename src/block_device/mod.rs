@@ -1,0 +1,5 @@
+//! Block devices and files that serve as such.
+
+mod devno;
+
+pub use devno::{DevNo, DevNoError};

@@ -1,0 +1,201 @@
+//! What may go wrong between us and the device-mapper: the facts. What to do about them is the command line's to say.
+
+use std::io;
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use super::device::DeviceInfo;
+use super::ioctl::{Command, Version};
+
+/// A failed operation on the device-mapper.
+#[derive(Debug, thiserror::Error)]
+pub enum DmError {
+    /// The kernel has no device-mapper: neither `/proc/misc` nor the control node knows it.
+    #[error("the kernel has no device-mapper (module dm_mod)")]
+    NoDeviceMapper,
+    /// The control node cannot be made or opened.
+    #[error("cannot open {}: {source}", path.display())]
+    Control {
+        /// The node.
+        path: PathBuf,
+        /// The system's error; permission denied without CAP_SYS_ADMIN.
+        source: io::Error,
+    },
+    /// The kernel speaks another major version of the interface.
+    #[error("the kernel's device-mapper interface is {kernel}, and version 4 is needed")]
+    Version {
+        /// What the kernel speaks.
+        kernel: Version,
+    },
+    /// The kernel refused.
+    #[error("{} ioctl{} failed: {}", command.name(), on_device(device), errno.desc())]
+    Ioctl {
+        /// What was asked.
+        command: Command,
+        /// The device, empty where the command has none.
+        device: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// The request cannot be put into the kernel's form.
+    #[error("bad {} request: {defect}", command.name())]
+    BadRequest {
+        /// What was to be asked.
+        command: Command,
+        /// What is wrong with it.
+        defect: &'static str,
+    },
+    /// The kernel's answer makes no sense.
+    #[error("bad reply to the {} ioctl: {defect}", command.name())]
+    BadReply {
+        /// What was asked.
+        command: Command,
+        /// What is wrong with the answer.
+        defect: &'static str,
+    },
+    /// The answer is larger than any that makes sense, or came from a message that must not be repeated.
+    #[error("the reply to the {} ioctl is too large", command.name())]
+    ReplyTooLarge {
+        /// What was asked.
+        command: Command,
+    },
+    /// The kernel's interface is too old for this.
+    #[error("{what} needs a newer kernel: its device-mapper interface is {kernel}, and {needed} is needed")]
+    TooOld {
+        /// What was wanted.
+        what: &'static str,
+        /// What the kernel speaks.
+        kernel: Version,
+        /// What it takes.
+        needed: Version,
+    },
+    /// No memory for a buffer.
+    #[error("no memory for a device-mapper request: {0}")]
+    Memory(#[source] io::Error),
+    /// The device's node could not be made, moved or removed.
+    #[error("cannot set up {}: {source}", path.display())]
+    Node {
+        /// The node.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Waiting for events failed.
+    #[error("cannot wait for a device-mapper event: {0}")]
+    Poll(#[source] Errno),
+}
+
+fn on_device(device: &str) -> String {
+    if device.is_empty() {
+        String::new()
+    } else {
+        format!(" on {device}")
+    }
+}
+
+/// What a caller may want to tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DmErrorKind {
+    /// Somebody has the device open, or stands on it.
+    Busy,
+    /// There is no such device.
+    NotFound,
+    /// There is such a device already, or one with that UUID.
+    Exists,
+    /// Not root.
+    Denied,
+    /// The kernel lacks the device-mapper.
+    NoDeviceMapper,
+    /// No memory.
+    NoMemory,
+    /// A signal came first.
+    Interrupted,
+    /// Anything else.
+    Other,
+}
+
+impl DmError {
+    /// What kind of failure it is.
+    pub fn kind(&self) -> DmErrorKind {
+        match self {
+            Self::NoDeviceMapper => DmErrorKind::NoDeviceMapper,
+            Self::Memory(_) => DmErrorKind::NoMemory,
+            Self::Control { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => DmErrorKind::Denied,
+            Self::Ioctl { command, errno, .. } => match (*errno, *command) {
+                // The kernel says "busy" also for a name or a UUID that is taken.
+                (Errno::EBUSY, Command::Create | Command::Rename) | (Errno::EEXIST, _) => DmErrorKind::Exists,
+                (Errno::EBUSY, _) => DmErrorKind::Busy,
+                (Errno::ENXIO | Errno::ENODEV, _) => DmErrorKind::NotFound,
+                (Errno::EACCES | Errno::EPERM, _) => DmErrorKind::Denied,
+                (Errno::ENOMEM, _) => DmErrorKind::NoMemory,
+                (Errno::EINTR, _) => DmErrorKind::Interrupted,
+                _ => DmErrorKind::Other,
+            },
+            _ => DmErrorKind::Other,
+        }
+    }
+
+    /// The same with the device's name beside its number.
+    pub(super) fn on_device(self, info: &DeviceInfo) -> Self {
+        match self {
+            Self::Ioctl { command, errno, .. } => Self::Ioctl {
+                command,
+                device: format!("{} ({})", info.name, info.number),
+                errno,
+            },
+            other => other,
+        }
+    }
+
+    /// Whether somebody still uses the device.
+    pub fn is_busy(&self) -> bool {
+        self.kind() == DmErrorKind::Busy
+    }
+
+    /// Whether there is no such device.
+    pub fn is_not_found(&self) -> bool {
+        self.kind() == DmErrorKind::NotFound
+    }
+
+    /// The kernel's error number, where it gave one.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Ioctl { errno, .. } | Self::Poll(errno) => Some(*errno),
+            Self::Control { source, .. } | Self::Node { source, .. } | Self::Memory(source) => {
+                source.raw_os_error().map(Errno::from_raw)
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(command: Command, errno: Errno) -> DmError {
+        DmError::Ioctl {
+            command,
+            device: "x (253:0)".to_owned(),
+            errno,
+        }
+    }
+
+    #[test]
+    fn busy_means_taken_where_a_name_is_given() {
+        assert_eq!(refused(Command::Create, Errno::EBUSY).kind(), DmErrorKind::Exists);
+        assert_eq!(refused(Command::Rename, Errno::EBUSY).kind(), DmErrorKind::Exists);
+        assert_eq!(refused(Command::Remove, Errno::EBUSY).kind(), DmErrorKind::Busy);
+        assert_eq!(refused(Command::Load, Errno::EBUSY).kind(), DmErrorKind::Busy);
+        assert_eq!(refused(Command::Info, Errno::ENXIO).kind(), DmErrorKind::NotFound);
+    }
+
+    #[test]
+    fn the_text_is_the_one_that_people_know() {
+        assert_eq!(
+            refused(Command::Load, Errno::ENOENT).to_string(),
+            "reload ioctl on x (253:0) failed: No such file or directory"
+        );
+    }
+}

@@ -1,0 +1,508 @@
+//! The ioctls of the device-mapper: the one file with `unsafe` for them, and one way through it, [`Control::call`].
+//!
+//! The layout is the kernel's `linux/dm-ioctl.h`. Requests are built and replies are read as bytes at fixed offsets,
+//! through slices that check their bounds; no pointer is ever cast. The buffer is a [`Secret`]: locked, and wiped after
+//! every call that may have carried a key.
+#![allow(unsafe_code)]
+
+use std::cell::RefCell;
+use std::fmt;
+use std::fs::File;
+use std::mem::{offset_of, size_of};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use keyslots::secret::Secret;
+use nix::errno::Errno;
+use nix::libc;
+use zeroize::Zeroize;
+
+use super::control;
+use super::error::DmError;
+
+/// `_IOWR(0xfd, …)`, the group that the kernel gave the device-mapper.
+const GROUP: u8 = 0xfd;
+/// What most replies fit in.
+const FIRST_BUFFER: usize = 16 * 1024;
+/// Where growing ends: the kernel asks for no more even with a hundred thousand devices.
+const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
+/// The oldest interface we speak, and the one we ask for: later minors only add to it.
+const ASKED_VERSION: Version = Version {
+    major: 4,
+    minor: 0,
+    patch: 0,
+};
+
+/// `struct dm_ioctl`. Only its layout is used.
+#[repr(C)]
+struct Layout {
+    version: [u32; 3],
+    data_size: u32,
+    data_start: u32,
+    target_count: u32,
+    open_count: i32,
+    flags: u32,
+    event_nr: u32,
+    padding: u32,
+    dev: u64,
+    name: [u8; 128],
+    uuid: [u8; 129],
+    data: [u8; 7],
+}
+
+/// Bytes of the fixed part in front of every request and reply.
+pub(super) const HEADER: usize = size_of::<Layout>();
+const _: () = assert!(HEADER == 312 && offset_of!(Layout, dev) == 40 && offset_of!(Layout, uuid) == 176);
+
+/// Bits of the `flags` field, by the kernel's names less `DM_` and `_FLAG`.
+pub(super) mod flags {
+    /// In: load the table read-only. Out: the device is read-only.
+    pub(crate) const READONLY: u32 = 1 << 0;
+    /// In: suspend rather than resume. Out: the device is suspended.
+    pub(crate) const SUSPEND: u32 = 1 << 1;
+    /// In: take the minor number in `dev`.
+    pub(crate) const PERSISTENT_DEV: u32 = 1 << 3;
+    /// In: tables instead of states.
+    pub(crate) const STATUS_TABLE: u32 = 1 << 4;
+    /// Out: there is a live table.
+    pub(crate) const ACTIVE_PRESENT: u32 = 1 << 5;
+    /// Out: there is an inactive table.
+    pub(crate) const INACTIVE_PRESENT: u32 = 1 << 6;
+    /// Out: the reply did not fit.
+    pub(crate) const BUFFER_FULL: u32 = 1 << 8;
+    /// In: do not freeze a file system on suspend.
+    pub(crate) const SKIP_LOCKFS: u32 = 1 << 10;
+    /// In: do not flush queued I/O on suspend, nor pool metadata before a state is told.
+    pub(crate) const NOFLUSH: u32 = 1 << 11;
+    /// In: tell of the inactive table.
+    pub(crate) const QUERY_INACTIVE_TABLE: u32 = 1 << 12;
+    /// Out: udev was sent an event.
+    pub(crate) const UEVENT_GENERATED: u32 = 1 << 13;
+    /// In: a rename sets the UUID.
+    pub(crate) const UUID: u32 = 1 << 14;
+    /// In: the kernel wipes its buffers afterwards.
+    pub(crate) const SECURE_DATA: u32 = 1 << 15;
+    /// Out: a message has an answer.
+    pub(crate) const DATA_OUT: u32 = 1 << 16;
+    /// In: remove when the last user closes it. Out: so it will be.
+    pub(crate) const DEFERRED_REMOVE: u32 = 1 << 17;
+    /// Out: the kernel itself suspended the device.
+    pub(crate) const INTERNAL_SUSPEND: u32 = 1 << 18;
+    /// In: what the integrity measurement would see.
+    pub(crate) const IMA_MEASUREMENT: u32 = 1 << 19;
+}
+
+/// The version of the kernel's interface, or of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Version {
+    /// Changes break everything.
+    pub major: u32,
+    /// Changes add something.
+    pub minor: u32,
+    /// Changes repair something.
+    pub patch: u32,
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.major, self.minor, self.patch)
+    }
+}
+
+/// What the kernel is asked to do. The number is the ioctl's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Command {
+    /// Tell the version of the interface.
+    Version = 0,
+    /// Remove every device that nobody uses.
+    RemoveAll = 1,
+    /// List all devices.
+    List = 2,
+    /// Make a device without a table.
+    Create = 3,
+    /// Remove a device.
+    Remove = 4,
+    /// Give a device another name, or its first UUID.
+    Rename = 5,
+    /// Suspend a device. The kernel has one command for this and for resuming.
+    Suspend = 6,
+    /// Tell of a device.
+    Info = 7,
+    /// Wait for an event of a device.
+    Wait = 8,
+    /// Load a table into the inactive slot.
+    Load = 9,
+    /// Drop the table in the inactive slot.
+    Clear = 10,
+    /// Tell what devices a table uses.
+    Deps = 11,
+    /// Tell a table, or the state of its targets.
+    Table = 12,
+    /// List the target types.
+    Targets = 13,
+    /// Send a message to a target.
+    Message = 14,
+    /// Set what a BIOS would see of the disk's shape.
+    SetGeometry = 15,
+    /// Make the control node readable when any device has an event.
+    ArmPoll = 16,
+    /// Tell the version of one target type, loading its module where need be.
+    TargetVersion = 17,
+    /// Resume a device: the ioctl of [`Command::Suspend`] without its flag.
+    Resume = 0x80 | 6,
+    /// Tell the states of the targets: the ioctl of [`Command::Table`] without its flag.
+    Status = 0x80 | 12,
+}
+
+impl Command {
+    /// The command's name as dmsetup's messages have it: `device-mapper: reload ioctl on …`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Version => "version",
+            Self::RemoveAll => "remove_all",
+            Self::List => "names",
+            Self::Create => "create",
+            Self::Remove => "remove",
+            Self::Rename => "rename",
+            Self::Suspend => "suspend",
+            Self::Info => "info",
+            Self::Wait => "waitevent",
+            Self::Load => "reload",
+            Self::Clear => "clear",
+            Self::Deps => "deps",
+            Self::Table => "table",
+            Self::Targets => "versions",
+            Self::Message => "message",
+            Self::SetGeometry => "setgeometry",
+            Self::ArmPoll => "armpoll",
+            Self::TargetVersion => "getversion",
+            Self::Resume => "resume",
+            Self::Status => "status",
+        }
+    }
+
+    fn opcode(self) -> libc::Ioctl {
+        nix::request_code_readwrite!(GROUP, (self as u8) & 0x7f, HEADER) as libc::Ioctl
+    }
+
+    /// Whether asking once more does no harm, so that a reply that did not fit may be asked for again.
+    fn repeatable(self) -> bool {
+        matches!(
+            self,
+            Self::Version
+                | Self::List
+                | Self::Info
+                | Self::Deps
+                | Self::Table
+                | Self::Status
+                | Self::Targets
+                | Self::TargetVersion
+        )
+    }
+}
+
+/// One request. What is left empty is zero in the kernel's structure.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Request<'a> {
+    pub(super) name: &'a [u8],
+    pub(super) uuid: &'a [u8],
+    pub(super) dev: u64,
+    pub(super) flags: u32,
+    pub(super) event_nr: u32,
+    pub(super) target_count: u32,
+    pub(super) payload: &'a [u8],
+    /// Room that the reply will need; for a message, which must not be sent twice.
+    pub(super) reply_room: usize,
+}
+
+/// One reply, as long as its buffer is borrowed.
+pub(super) struct Reply<'a> {
+    pub(super) version: Version,
+    pub(super) target_count: u32,
+    pub(super) open_count: i32,
+    pub(super) flags: u32,
+    pub(super) event_nr: u32,
+    pub(super) dev: u64,
+    pub(super) name: &'a [u8],
+    pub(super) uuid: &'a [u8],
+    /// From `data_start` to `data_size`, both checked against the buffer.
+    pub(super) data: &'a [u8],
+}
+
+/// `/dev/mapper/control`, opened.
+pub(super) struct Control {
+    file: File,
+    version: Version,
+    buffer: RefCell<Secret>,
+}
+
+impl Control {
+    /// Opens the control node, which is made where it is missing, and agrees on a version.
+    pub(super) fn open() -> Result<Self, DmError> {
+        let file = control::open_node()?;
+        let buffer = RefCell::new(Secret::zeroed(FIRST_BUFFER).map_err(DmError::Memory)?);
+        let mut control = Self {
+            file,
+            version: ASKED_VERSION,
+            buffer,
+        };
+        let version = control.call(Command::Version, &Request::default(), "", |reply| Ok(reply.version))?;
+        if version.major != ASKED_VERSION.major {
+            return Err(DmError::Version { kernel: version });
+        }
+        control.version = version;
+        Ok(control)
+    }
+
+    pub(super) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// For polling on device events.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// Sends one request and hands the reply to `read`. `device` names the device in errors. A reply that does not fit
+    /// is asked for again with more room where that is harmless.
+    pub(super) fn call<T>(
+        &self,
+        command: Command,
+        request: &Request<'_>,
+        device: impl fmt::Display,
+        read: impl Fn(&Reply<'_>) -> Result<T, &'static str>,
+    ) -> Result<T, DmError> {
+        let mut buffer = self.buffer.borrow_mut();
+        let needed = HEADER + request.payload.len().max(request.reply_room);
+        loop {
+            if buffer.len() < needed {
+                grow(&mut buffer, needed, command)?;
+            }
+            encode(request, buffer.expose_mut()).map_err(|defect| DmError::BadRequest { command, defect })?;
+            let outcome = self.ioctl(command, buffer.expose_mut());
+            let result = match outcome {
+                Err(errno) => Err(DmError::Ioctl {
+                    command,
+                    device: device.to_string(),
+                    errno,
+                }),
+                Ok(()) => match decode(buffer.expose()) {
+                    Ok(reply) if reply.flags & flags::BUFFER_FULL != 0 => Ok(None),
+                    reply => match reply.and_then(|reply| read(&reply)) {
+                        Ok(value) => Ok(Some(value)),
+                        Err(defect) => Err(DmError::BadReply { command, defect }),
+                    },
+                },
+            };
+            if request.flags & flags::SECURE_DATA != 0 {
+                buffer.expose_mut().zeroize();
+            }
+            match result? {
+                Some(value) => return Ok(value),
+                None if command.repeatable() => {
+                    let twice = buffer.len().saturating_mul(2);
+                    grow(&mut buffer, twice, command)?;
+                }
+                None => return Err(DmError::ReplyTooLarge { command }),
+            }
+        }
+    }
+
+    fn ioctl(&self, command: Command, buffer: &mut [u8]) -> Result<(), Errno> {
+        // SAFETY: the kernel reads and writes at most the `data_size` bytes that the header names, and `encode` has
+        // set that to the length of this very slice, which is at least `HEADER` bytes and exclusively borrowed here.
+        let result = unsafe { libc::ioctl(self.file.as_raw_fd(), command.opcode(), buffer.as_mut_ptr()) };
+        Errno::result(result).map(drop)
+    }
+}
+
+impl fmt::Debug for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Control")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+fn grow(buffer: &mut Secret, len: usize, command: Command) -> Result<(), DmError> {
+    if len > LARGEST_BUFFER {
+        return Err(DmError::ReplyTooLarge { command });
+    }
+    *buffer = Secret::zeroed(len.max(FIRST_BUFFER).next_power_of_two()).map_err(DmError::Memory)?;
+    Ok(())
+}
+
+/// Writes the request over the whole buffer, so that nothing of the last reply remains in it.
+fn encode(request: &Request<'_>, buffer: &mut [u8]) -> Result<(), &'static str> {
+    if request.name.len() >= 128 || request.uuid.len() >= 129 {
+        return Err("a name or a UUID is longer than its field");
+    }
+    let Ok(size) = u32::try_from(buffer.len()) else {
+        return Err("the buffer is larger than its field can say");
+    };
+    let Some(room) = buffer.len().checked_sub(HEADER) else {
+        return Err("the buffer is smaller than its header");
+    };
+    if room < request.payload.len() {
+        return Err("the payload is larger than the buffer");
+    }
+    buffer.fill(0);
+    let mut put = |offset: usize, bytes: &[u8]| buffer[offset..offset + bytes.len()].copy_from_slice(bytes);
+    for (i, part) in [ASKED_VERSION.major, ASKED_VERSION.minor, ASKED_VERSION.patch]
+        .into_iter()
+        .enumerate()
+    {
+        put(4 * i, &part.to_ne_bytes());
+    }
+    put(offset_of!(Layout, data_size), &size.to_ne_bytes());
+    put(offset_of!(Layout, data_start), &(HEADER as u32).to_ne_bytes());
+    put(offset_of!(Layout, target_count), &request.target_count.to_ne_bytes());
+    put(offset_of!(Layout, flags), &request.flags.to_ne_bytes());
+    put(offset_of!(Layout, event_nr), &request.event_nr.to_ne_bytes());
+    put(offset_of!(Layout, dev), &request.dev.to_ne_bytes());
+    put(offset_of!(Layout, name), request.name);
+    put(offset_of!(Layout, uuid), request.uuid);
+    put(HEADER, request.payload);
+    Ok(())
+}
+
+fn decode(buffer: &[u8]) -> Result<Reply<'_>, &'static str> {
+    let short = "the reply is shorter than its header";
+    let word = |offset: usize| super::wire::u32_at(buffer, offset).ok_or(short);
+    let text = |offset: usize, len: usize| {
+        let field = buffer.get(offset..offset + len).ok_or(short)?;
+        super::wire::until_nul(field).ok_or("a name without an end")
+    };
+    let flags = word(offset_of!(Layout, flags))?;
+    let (start, size) = (
+        word(offset_of!(Layout, data_start))? as usize,
+        word(offset_of!(Layout, data_size))? as usize,
+    );
+    // A reply that did not fit has no data to speak of, and some have none at all.
+    let data = if flags & flags::BUFFER_FULL != 0 || size <= start {
+        &[]
+    } else {
+        buffer.get(start..size).ok_or("the data lies outside of the buffer")?
+    };
+    Ok(Reply {
+        version: Version {
+            major: word(0)?,
+            minor: word(4)?,
+            patch: word(8)?,
+        },
+        target_count: word(offset_of!(Layout, target_count))?,
+        open_count: word(offset_of!(Layout, open_count))? as i32,
+        flags,
+        event_nr: word(offset_of!(Layout, event_nr))?,
+        dev: super::wire::u64_at(buffer, offset_of!(Layout, dev)).ok_or(short)?,
+        name: text(offset_of!(Layout, name), 128)?,
+        uuid: text(offset_of!(Layout, uuid), 129)?,
+        data,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn opcodes_are_the_kernels() {
+        // From `linux/dm-ioctl.h`, expanded by the C compiler.
+        for (command, opcode) in [
+            (Command::Version, 0xc138_fd00_u32),
+            (Command::List, 0xc138_fd02),
+            (Command::Suspend, 0xc138_fd06),
+            (Command::Resume, 0xc138_fd06),
+            (Command::Table, 0xc138_fd0c),
+            (Command::Status, 0xc138_fd0c),
+            (Command::TargetVersion, 0xc138_fd11),
+        ] {
+            assert_eq!(command.opcode() as u32, opcode, "{command:?}");
+        }
+    }
+
+    fn buffer_with(request: &Request<'_>, len: usize) -> Vec<u8> {
+        let mut buffer = vec![0xaa; len];
+        encode(request, &mut buffer).expect("a good request");
+        buffer
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let request = Request {
+            name: b"some",
+            uuid: b"CRYPT-x",
+            dev: 0xfd03,
+            flags: flags::READONLY,
+            event_nr: 7,
+            target_count: 2,
+            payload: b"payload",
+            reply_room: 0,
+        };
+        let buffer = buffer_with(&request, 400);
+        let reply = decode(&buffer).expect("a good reply");
+        assert_eq!(
+            (reply.name, reply.uuid, reply.dev),
+            (&b"some"[..], &b"CRYPT-x"[..], 0xfd03)
+        );
+        assert_eq!(
+            (reply.flags, reply.event_nr, reply.target_count),
+            (flags::READONLY, 7, 2)
+        );
+        assert_eq!(reply.data.len(), 400 - HEADER);
+        assert!(reply.data.starts_with(b"payload\0"));
+        assert!(
+            buffer[HEADER + 7..].iter().all(|b| *b == 0),
+            "nothing of the last call is left"
+        );
+    }
+
+    #[test]
+    fn a_request_that_does_not_fit_is_none() {
+        let request = Request {
+            payload: &[1; 10],
+            ..Request::default()
+        };
+        assert!(encode(&request, &mut [0; HEADER + 9]).is_err());
+        assert!(encode(&Request::default(), &mut [0; HEADER - 1]).is_err());
+        assert!(
+            encode(
+                &Request {
+                    name: &[b'a'; 128],
+                    ..Request::default()
+                },
+                &mut [0; 400]
+            )
+            .is_err()
+        );
+        assert!(
+            encode(
+                &Request {
+                    uuid: &[b'a'; 129],
+                    ..Request::default()
+                },
+                &mut [0; 400]
+            )
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn a_reply_cannot_point_out_of_its_buffer() {
+        let mut buffer = buffer_with(&Request::default(), 400);
+        let set = |buffer: &mut [u8], offset: usize, value: u32| {
+            buffer[offset..offset + 4].copy_from_slice(&value.to_ne_bytes());
+        };
+        set(&mut buffer, offset_of!(Layout, data_size), 401);
+        assert!(decode(&buffer).is_err());
+        set(&mut buffer, offset_of!(Layout, data_size), u32::MAX);
+        assert!(decode(&buffer).is_err());
+        set(&mut buffer, offset_of!(Layout, data_size), 400);
+        set(&mut buffer, offset_of!(Layout, data_start), u32::MAX);
+        assert!(decode(&buffer).is_ok_and(|reply| reply.data.is_empty()));
+        let name = offset_of!(Layout, name);
+        buffer[name..name + 128].fill(b'a');
+        assert!(decode(&buffer).is_err());
+        assert!(decode(&buffer[..300]).is_err());
+    }
+}

@@ -1,0 +1,24 @@
+//! The device-mapper: names, tables, udev, and the ioctls that tie them together. It knows no LUKS.
+//!
+//! [`Dm`] is the handle. [`ioctl`] is the only file with `unsafe` for the device-mapper's ioctls.
+
+mod control;
+mod device;
+mod error;
+mod ioctl;
+mod names;
+pub mod nodes;
+mod semaphore;
+pub mod table;
+pub mod udev;
+mod wire;
+
+pub use device::{
+    Activation, DeviceId, DeviceInfo, Dm, ListEntry, MessageReply, NewDevice, Removal, RemoveOptions, StatusOptions,
+    SuspendOptions, Which,
+};
+pub use error::{DmError, DmErrorKind};
+pub use ioctl::{Command, Version};
+pub use names::{DeviceName, DeviceUuid, MAX_NAME, MAX_UUID, Mangling, NameError};
+pub use table::{CryptKey, CryptOptions, CryptTarget, DeviceRef, KeyKind, Table, TableError, TableText, Target};
+pub use udev::{UdevFlags, UdevMode, UdevOutcome, UdevPolicy};

@@ -1,0 +1,392 @@
+//! Names and UUIDs of device-mapper devices, and the mangling that keeps hostile ones out of `/dev/mapper`.
+//!
+//! [`DeviceName`] and [`DeviceUuid`] hold what the kernel holds: bytes, not text. What a person types becomes one
+//! through a [`Mangling`], and goes back to what was typed through the same.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+
+/// Longest name, in bytes: the kernel's field less its closing NUL.
+pub const MAX_NAME: usize = 127;
+/// Longest UUID, in bytes: the kernel's field less its closing NUL.
+pub const MAX_UUID: usize = 128;
+
+/// The name of a device, as the kernel has it: 1 to 127 bytes, with no `/` and no NUL.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceName(Box<[u8]>);
+
+/// The UUID of a device, as the kernel has it: 1 to 128 bytes with no NUL. Not a UUID of RFC 4122: any text, by custom
+/// with the owner's name in front (`CRYPT-LUKS2-…`, `LVM-…`).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceUuid(Box<[u8]>);
+
+/// Why a name or a UUID is none.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing at all.
+    #[error("the {what} is empty")]
+    Empty {
+        /// `name` or `UUID`.
+        what: &'static str,
+    },
+    /// More bytes than the kernel's field has.
+    #[error("the {what} is {len} bytes long, and the limit is {limit}")]
+    TooLong {
+        /// `name` or `UUID`.
+        what: &'static str,
+        /// Its length in bytes, after mangling.
+        len: usize,
+        /// The greatest length.
+        limit: usize,
+    },
+    /// A byte that cannot be in it.
+    #[error("the {what} has the byte {byte:#04x}, which it may not have")]
+    BadByte {
+        /// `name` or `UUID`.
+        what: &'static str,
+        /// The byte.
+        byte: u8,
+    },
+    /// `control`, `.` or `..`, which `/dev/mapper` has already.
+    #[error("the name {name} is taken by the system")]
+    Reserved {
+        /// The name.
+        name: &'static str,
+    },
+    /// Some bytes are mangled and others need it, so that nobody can tell what is meant.
+    #[error("the {what} has both \\xNN and characters that need it")]
+    MixedMangling {
+        /// `name` or `UUID`.
+        what: &'static str,
+    },
+}
+
+/// What becomes of characters that udev does not take: anything but letters, digits and `#+-.:=@_`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mangling {
+    /// Nothing: the name is what was typed.
+    None,
+    /// Each becomes `\xNN`, the backslash too.
+    Hex,
+    /// As [`Mangling::Hex`], but a name that is mangled already stays as it is. What dmsetup does unless told.
+    #[default]
+    Auto,
+}
+
+impl Mangling {
+    /// The mode by the name that dmsetup gives it.
+    pub fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "none" => Some(Self::None),
+            "hex" => Some(Self::Hex),
+            "auto" => Some(Self::Auto),
+            _ => None,
+        }
+    }
+
+    fn apply(self, typed: &[u8], what: &'static str) -> Result<Vec<u8>, NameError> {
+        let plain = || typed.to_vec();
+        match self {
+            Self::None => Ok(plain()),
+            Self::Hex => Ok(mangle(typed)),
+            Self::Auto => match scan(typed) {
+                Scan {
+                    mangled: true,
+                    unsafe_bytes: true,
+                } => Err(NameError::MixedMangling { what }),
+                Scan { unsafe_bytes: true, .. } => Ok(mangle(typed)),
+                Scan { .. } => Ok(plain()),
+            },
+        }
+    }
+
+    fn undo(self, held: &[u8]) -> Vec<u8> {
+        match self {
+            Self::None => held.to_vec(),
+            Self::Hex | Self::Auto => unmangle(held),
+        }
+    }
+}
+
+impl DeviceName {
+    /// The name with exactly these bytes.
+    ///
+    /// # Errors
+    /// [`NameError`] where the kernel could not hold it, or `/dev/mapper` has another use for it.
+    pub fn new(name: impl AsRef<[u8]>) -> Result<Self, NameError> {
+        const WHAT: &str = "name";
+        let name = name.as_ref();
+        checked(name, MAX_NAME, WHAT, b"\0/")?;
+        for reserved in ["control", ".", ".."] {
+            if name == reserved.as_bytes() {
+                return Err(NameError::Reserved { name: reserved });
+            }
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// What a person typed, mangled.
+    ///
+    /// # Errors
+    /// As [`DeviceName::new`], and for a name that is only partly mangled.
+    pub fn mangled(typed: impl AsRef<[u8]>, mangling: Mangling) -> Result<Self, NameError> {
+        Self::new(mangling.apply(typed.as_ref(), "name")?)
+    }
+
+    /// A name that the kernel reported: old kernels let through what [`DeviceName::new`] refuses.
+    pub(super) fn from_kernel(name: &[u8]) -> Result<Self, NameError> {
+        checked(name, MAX_NAME, "name", b"\0")?;
+        Ok(Self(name.into()))
+    }
+
+    /// What a person would have typed to get this name.
+    pub fn unmangled(&self, mangling: Mangling) -> Vec<u8> {
+        mangling.undo(&self.0)
+    }
+
+    /// The bytes that the kernel holds.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The name as a part of a path.
+    pub fn as_os_str(&self) -> &OsStr {
+        OsStr::from_bytes(&self.0)
+    }
+}
+
+impl DeviceUuid {
+    /// The UUID with exactly these bytes.
+    ///
+    /// # Errors
+    /// [`NameError`] where the kernel could not hold it.
+    pub fn new(uuid: impl AsRef<[u8]>) -> Result<Self, NameError> {
+        checked(uuid.as_ref(), MAX_UUID, "UUID", b"\0")?;
+        Ok(Self(uuid.as_ref().into()))
+    }
+
+    /// What a person typed, mangled.
+    ///
+    /// # Errors
+    /// As [`DeviceUuid::new`], and for a UUID that is only partly mangled.
+    pub fn mangled(typed: impl AsRef<[u8]>, mangling: Mangling) -> Result<Self, NameError> {
+        Self::new(mangling.apply(typed.as_ref(), "UUID")?)
+    }
+
+    /// What a person would have typed to get this UUID.
+    pub fn unmangled(&self, mangling: Mangling) -> Vec<u8> {
+        mangling.undo(&self.0)
+    }
+
+    /// The bytes that the kernel holds.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Who made the device, by the custom of putting it before the first `-`: `CRYPT`, `LVM`, `mpath`…
+    pub fn subsystem(&self) -> Option<&[u8]> {
+        let dash = self.0.iter().position(|b| *b == b'-')?;
+        Some(&self.0[..dash])
+    }
+}
+
+fn checked(bytes: &[u8], limit: usize, what: &'static str, forbidden: &[u8]) -> Result<(), NameError> {
+    if bytes.is_empty() {
+        return Err(NameError::Empty { what });
+    }
+    if bytes.len() > limit {
+        return Err(NameError::TooLong {
+            what,
+            len: bytes.len(),
+            limit,
+        });
+    }
+    match bytes.iter().find(|b| forbidden.contains(b)) {
+        Some(byte) => Err(NameError::BadByte { what, byte: *byte }),
+        None => Ok(()),
+    }
+}
+
+struct Scan {
+    mangled: bool,
+    unsafe_bytes: bool,
+}
+
+fn scan(bytes: &[u8]) -> Scan {
+    let mut found = Scan {
+        mangled: false,
+        unsafe_bytes: false,
+    };
+    let mut rest = bytes;
+    while let Some((first, tail)) = rest.split_first() {
+        if escape(rest).is_some() {
+            found.mangled = true;
+            rest = &rest[4..];
+        } else {
+            found.unsafe_bytes |= !is_safe(*first);
+            rest = tail;
+        }
+    }
+    found
+}
+
+fn mangle(bytes: &[u8]) -> Vec<u8> {
+    let mut mangled = Vec::with_capacity(bytes.len());
+    for &byte in bytes {
+        if is_safe(byte) {
+            mangled.push(byte);
+        } else {
+            mangled.extend_from_slice(format!("\\x{byte:02x}").as_bytes());
+        }
+    }
+    mangled
+}
+
+fn unmangle(bytes: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    while let Some((first, tail)) = rest.split_first() {
+        match escape(rest) {
+            Some(byte) => {
+                plain.push(byte);
+                rest = &rest[4..];
+            }
+            None => {
+                plain.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    plain
+}
+
+/// The byte that a `\xNN` at the very start stands for.
+fn escape(bytes: &[u8]) -> Option<u8> {
+    let [b'\\', b'x', high, low, ..] = bytes else {
+        return None;
+    };
+    let digit = |b: u8| char::from(b).to_digit(16);
+    u8::try_from(digit(*high)? * 16 + digit(*low)?).ok()
+}
+
+fn is_safe(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"#+-.:=@_".contains(&byte)
+}
+
+/// Writes bytes so that no terminal acts on them: what is not printable text becomes `\xNN`.
+fn safe_text(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() {
+                let mut utf8 = [0; 4];
+                for byte in c.encode_utf8(&mut utf8).bytes() {
+                    write!(f, "\\x{byte:02x}")?;
+                }
+            } else {
+                write!(f, "{c}")?;
+            }
+        }
+        for byte in chunk.invalid() {
+            write!(f, "\\x{byte:02x}")?;
+        }
+    }
+    Ok(())
+}
+
+macro_rules! shown_safely {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                safe_text(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+    )*};
+}
+
+shown_safely!(DeviceName, DeviceUuid);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_what_the_kernel_can_hold() {
+        assert!(DeviceName::new("a".repeat(127)).is_ok());
+        assert_eq!(
+            DeviceName::new("a".repeat(128)),
+            Err(NameError::TooLong {
+                what: "name",
+                len: 128,
+                limit: 127
+            })
+        );
+        assert_eq!(DeviceName::new(""), Err(NameError::Empty { what: "name" }));
+        assert_eq!(
+            DeviceName::new("a/b"),
+            Err(NameError::BadByte {
+                what: "name",
+                byte: b'/'
+            })
+        );
+        assert_eq!(
+            DeviceName::new(b"a\0b"),
+            Err(NameError::BadByte { what: "name", byte: 0 })
+        );
+        assert_eq!(DeviceName::new(".."), Err(NameError::Reserved { name: ".." }));
+        assert_eq!(DeviceName::new("control"), Err(NameError::Reserved { name: "control" }));
+        assert!(DeviceUuid::new("u".repeat(128)).is_ok());
+        assert!(DeviceUuid::new("u".repeat(129)).is_err());
+        assert!(DeviceUuid::new("mpath/x").is_ok());
+    }
+
+    #[test]
+    fn mangling_goes_there_and_back() {
+        for (typed, mode, held) in [
+            ("a b", Mangling::Auto, "a\\x20b"),
+            ("a b", Mangling::Hex, "a\\x20b"),
+            ("a b", Mangling::None, "a b"),
+            ("a\\x20b", Mangling::Auto, "a\\x20b"),
+            ("a\\x20b", Mangling::Hex, "a\\x5cx20b"),
+            ("/", Mangling::Auto, "\\x2f"),
+            ("ü", Mangling::Auto, "\\xc3\\xbc"),
+            ("A-z0#+.:=@_", Mangling::Hex, "A-z0#+.:=@_"),
+        ] {
+            let name = DeviceName::mangled(typed, mode).expect("a good name");
+            assert_eq!(name.as_bytes(), held.as_bytes(), "{typed} {mode:?}");
+            if !typed.contains('\\') || mode != Mangling::Auto {
+                assert_eq!(name.unmangled(mode), typed.as_bytes(), "{typed} {mode:?}");
+            }
+        }
+        assert_eq!(
+            DeviceName::mangled("a\\x20 b", Mangling::Auto),
+            Err(NameError::MixedMangling { what: "name" })
+        );
+        // A mangled name may be too long although what was typed is not.
+        assert!(matches!(
+            DeviceName::mangled(" ".repeat(32), Mangling::Hex),
+            Err(NameError::TooLong { len: 128, .. })
+        ));
+        assert_eq!(unmangle(b"\\x2"), b"\\x2");
+        assert_eq!(unmangle(b"\\xzz\\"), b"\\xzz\\");
+    }
+
+    #[test]
+    fn a_hostile_name_is_printed_without_harm() {
+        let name = DeviceName::new(b"a\x1b[31m\xff\xc2\x9bz").expect("the kernel takes it");
+        assert_eq!(name.to_string(), "a\\x1b[31m\\xff\\xc2\\x9bz");
+    }
+
+    #[test]
+    fn the_subsystem_stands_before_the_first_dash() {
+        let uuid = |text: &str| DeviceUuid::new(text).expect("a good UUID");
+        assert_eq!(uuid("CRYPT-LUKS2-0123-x").subsystem(), Some(&b"CRYPT"[..]));
+        assert_eq!(uuid("plain").subsystem(), None);
+    }
+}

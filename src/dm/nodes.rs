@@ -1,0 +1,124 @@
+//! Nodes in `/dev/mapper`, made, moved and removed by hand where udev does not do it, and checked where it should have.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{Mode, SFlag, mknod};
+use nix::unistd::{Gid, Group, Uid, chown};
+
+use super::error::DmError;
+use super::names::DeviceName;
+use crate::block_device::DevNo;
+
+/// Who owns a node that is made by hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeOwner {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+    /// The permissions.
+    pub mode: u32,
+}
+
+impl Default for NodeOwner {
+    /// `root:disk`, 0660, as udev's own rules give every disk.
+    fn default() -> Self {
+        let gid = Group::from_name("disk")
+            .ok()
+            .flatten()
+            .map_or(DEBIAN_DISK, |group| group.gid.as_raw());
+        Self {
+            uid: 0,
+            gid,
+            mode: 0o660,
+        }
+    }
+}
+
+/// The group `disk` where no `/etc/group` says otherwise, as in an initramfs.
+const DEBIAN_DISK: u32 = 6;
+
+/// The directory of the nodes: `/dev/mapper`, or `mapper` in the directory that `DM_DEV_DIR` names.
+pub fn mapper_dir() -> PathBuf {
+    let dev = env::var_os("DM_DEV_DIR")
+        .map(PathBuf::from)
+        .filter(|dir| dir.is_absolute());
+    dev.unwrap_or_else(|| PathBuf::from("/dev")).join("mapper")
+}
+
+/// The path of a device's node.
+pub fn node_path(name: &DeviceName) -> PathBuf {
+    mapper_dir().join(name.as_os_str())
+}
+
+/// Sees to it that the node is there and leads to the device. A right one, or a symbolic link of udev's to a right one,
+/// stays as it is.
+pub fn ensure(name: &DeviceName, number: DevNo, owner: NodeOwner) -> Result<(), DmError> {
+    let path = node_path(name);
+    if matches!(DevNo::of_path(&path), Ok(Some(found)) if found == number) {
+        return Ok(());
+    }
+    make(&path, number, owner).map_err(|source| DmError::Node { path, source })
+}
+
+/// Removes the node where it is still there. A link that leads to another living device is somebody else's, and stays.
+pub fn remove(name: &DeviceName, number: DevNo) -> Result<(), DmError> {
+    let path = node_path(name);
+    let Ok(metadata) = fs::symlink_metadata(&path) else {
+        return Ok(());
+    };
+    let kind = metadata.file_type();
+    let foreign = if kind.is_block_device() {
+        DevNo::from_raw(metadata.rdev()) != number
+    } else if kind.is_symlink() {
+        matches!(DevNo::of_path(&path), Ok(Some(found)) if found != number)
+    } else {
+        true
+    };
+    if foreign {
+        return Ok(());
+    }
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(DmError::Node { path, source }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the node under a name of its own and moves it into place, so that no one ever finds it missing or half made.
+fn make(path: &Path, number: DevNo, owner: NodeOwner) -> io::Result<()> {
+    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
+    if fs::symlink_metadata(path).is_ok_and(|m| !m.file_type().is_block_device() && !m.file_type().is_symlink()) {
+        // Not ours to replace.
+        return Err(io::ErrorKind::AlreadyExists.into());
+    }
+    let mut hidden = OsString::from_vec(b"/.luksmith-".to_vec());
+    hidden.push(std::process::id().to_string());
+    let mut staged = dir.as_os_str().to_owned();
+    staged.push(hidden);
+    let staged = PathBuf::from(staged);
+    let _ = fs::remove_file(&staged);
+    mknod(
+        &staged,
+        SFlag::S_IFBLK,
+        Mode::from_bits_truncate(0o600),
+        number.to_raw(),
+    )?;
+    let placed = own(&staged, owner).and_then(|()| fs::rename(&staged, path));
+    if placed.is_err() {
+        let _ = fs::remove_file(&staged);
+    }
+    placed
+}
+
+fn own(path: &Path, owner: NodeOwner) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    chown(path, Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid)))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(owner.mode))
+}

@@ -1,0 +1,105 @@
+//! System V semaphores, as far as udev cookies need them: the one file with `unsafe` for them.
+#![allow(unsafe_code)]
+
+use std::ptr;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::libc;
+
+/// A set of one semaphore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Semaphore {
+    id: libc::c_int,
+}
+
+impl Semaphore {
+    /// Makes a new one under `key`. `EEXIST` where the key is taken, `ENOSYS` where the kernel has none.
+    pub(super) fn create(key: u32) -> Result<Self, Errno> {
+        Self::get(key, libc::IPC_CREAT | libc::IPC_EXCL | 0o600)
+    }
+
+    /// Finds the one under `key`. `ENOENT` where there is none.
+    pub(super) fn open(key: u32) -> Result<Self, Errno> {
+        Self::get(key, 0)
+    }
+
+    fn get(key: u32, flags: libc::c_int) -> Result<Self, Errno> {
+        // SAFETY: semget takes three numbers and touches no memory of ours.
+        let id = unsafe { libc::semget(key as libc::key_t, 1, flags) };
+        Errno::result(id).map(|id| Self { id })
+    }
+
+    /// Sets the value.
+    pub(super) fn set(self, value: u16) -> Result<(), Errno> {
+        // SAFETY: SETVAL reads its fourth argument as the `int` member of `union semun`, which is passed like a bare
+        // int widened to the union's size; it touches no memory of ours.
+        let result = unsafe { libc::semctl(self.id, 0, libc::SETVAL, libc::c_long::from(value)) };
+        Errno::result(result).map(drop)
+    }
+
+    /// The value.
+    pub(super) fn value(self) -> Result<u16, Errno> {
+        // SAFETY: GETVAL takes no fourth argument and touches no memory of ours.
+        let result = unsafe { libc::semctl(self.id, 0, libc::GETVAL) };
+        Errno::result(result).map(|value| value as u16)
+    }
+
+    /// Adds to the value, or takes from it: `EAGAIN` where that is below zero.
+    pub(super) fn add(self, difference: i16) -> Result<(), Errno> {
+        self.operate(difference, libc::IPC_NOWAIT as libc::c_short, None)
+    }
+
+    /// Returns when the value is zero: `EAGAIN` where it is not so in time, `EIDRM` where somebody removes it first.
+    pub(super) fn wait_for_zero(self, limit: Duration) -> Result<(), Errno> {
+        self.operate(0, 0, Some(limit))
+    }
+
+    fn operate(self, op: i16, flags: libc::c_short, limit: Option<Duration>) -> Result<(), Errno> {
+        let mut operation = libc::sembuf {
+            sem_num: 0,
+            sem_op: op,
+            sem_flg: flags,
+        };
+        let limit = limit.map(|limit| libc::timespec {
+            tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: limit.subsec_nanos().into(),
+        });
+        let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
+        // SAFETY: the array is one live `sembuf` and its count is 1; the time limit is null or a live `timespec`. The
+        // kernel only reads both, during the call. (Through `syscall`, since musl-less glibc's `semtimedop` is not in
+        // the libc crate for every target.)
+        let result = unsafe { libc::syscall(libc::SYS_semtimedop, self.id, &raw mut operation, 1_usize, limit) };
+        Errno::result(result).map(drop)
+    }
+
+    /// Removes it; who waits on it is told so.
+    pub(super) fn remove(self) -> Result<(), Errno> {
+        // SAFETY: IPC_RMID takes no fourth argument and touches no memory of ours.
+        let result = unsafe { libc::semctl(self.id, 0, libc::IPC_RMID) };
+        Errno::result(result).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_semaphore_counts_and_ends() {
+        let key = 0x1abc_0000 | (std::process::id() & 0xffff);
+        let semaphore = Semaphore::create(key).expect("System V semaphores");
+        assert_eq!(Semaphore::create(key), Err(Errno::EEXIST));
+        assert_eq!(Semaphore::open(key), Ok(semaphore));
+        semaphore.set(1).expect("set");
+        semaphore.add(1).expect("add");
+        assert_eq!(semaphore.value(), Ok(2));
+        assert_eq!(semaphore.wait_for_zero(Duration::from_millis(10)), Err(Errno::EAGAIN));
+        semaphore.add(-2).expect("take");
+        assert_eq!(semaphore.add(-1), Err(Errno::EAGAIN));
+        semaphore.wait_for_zero(Duration::from_millis(10)).expect("zero");
+        semaphore.remove().expect("remove");
+        assert_eq!(Semaphore::open(key), Err(Errno::ENOENT));
+        assert_eq!(semaphore.value(), Err(Errno::EINVAL));
+    }
+}

@@ -1,0 +1,402 @@
+//! The actions: their names, old and new, their arguments, and what a command line means once it is checked.
+//!
+//! A [`Verb`] is an action's name; an [`Action`] has its arguments too; an [`Invocation`] is the whole command line,
+//! past every check that needs no device.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::args::Options;
+use super::usage::UsageError;
+use super::values::SlotRef;
+
+/// An action, without its arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is documented by its row in VERBS")]
+pub enum Verb {
+    Open,
+    Close,
+    Resize,
+    Status,
+    Benchmark,
+    Repair,
+    Reencrypt,
+    Erase,
+    Convert,
+    Config,
+    Format,
+    AddKey,
+    RemoveKey,
+    ChangeKey,
+    ConvertKey,
+    KillSlot,
+    Uuid,
+    IsLuks,
+    Dump,
+    TcryptDump,
+    BitlkDump,
+    Fvault2Dump,
+    Suspend,
+    Resume,
+    HeaderBackup,
+    HeaderRestore,
+    Token,
+}
+
+/// Which manual page an action is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Mapping volumes, and what is done to a mapping.
+    Volumes,
+    /// Making a volume.
+    Format,
+    /// Keyslots.
+    Keys,
+    /// The header as a whole.
+    Header,
+    /// LUKS2 tokens.
+    Tokens,
+    /// The rest.
+    Other,
+}
+
+/// What help and checks know of an action.
+#[derive(Clone, Copy, Debug)]
+pub struct VerbInfo {
+    /// The action.
+    pub verb: Verb,
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// Its arguments, as the usage text has them.
+    pub arguments: &'static str,
+    /// How many of them must be there.
+    pub required: usize,
+    /// How many there may be.
+    pub most: usize,
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// Its manual page.
+    pub group: Group,
+}
+
+macro_rules! verb {
+    ($verb:ident $name:literal $arguments:literal $required:literal..=$most:literal $group:ident $summary:literal) => {
+        VerbInfo {
+            verb: Verb::$verb,
+            name: $name,
+            arguments: $arguments,
+            required: $required,
+            most: $most,
+            summary: $summary,
+            group: Group::$group,
+        }
+    };
+}
+
+/// Every action, in the order of the help.
+#[rustfmt::skip]
+pub const VERBS: &[VerbInfo] = &[
+    verb!(Open "open" "<device> [--type <type>] [<name>]" 1..=2 Volumes "unlock a volume and map it as <name>"),
+    verb!(Close "close" "<name>" 1..=1 Volumes "remove a mapping"),
+    verb!(Resize "resize" "<name>" 1..=1 Volumes "resize an active mapping"),
+    verb!(Status "status" "<name>" 1..=1 Volumes "show the state of a mapping"),
+    verb!(Benchmark "benchmark" "[--cipher <cipher>]" 0..=0 Other "measure ciphers and key derivation functions"),
+    verb!(Repair "repair" "<device>" 1..=1 Header "try to repair the metadata on the device"),
+    verb!(Reencrypt "reencrypt" "<device>" 0..=2 Format "change the volume key or the cipher of a LUKS2 volume"),
+    verb!(Erase "erase" "<device>" 1..=1 Keys "erase all keyslots, and with them the volume"),
+    verb!(Convert "convert" "<device>" 1..=1 Header "convert a header between LUKS1 and LUKS2"),
+    verb!(Config "config" "<device>" 1..=1 Header "set the label, the subsystem or a keyslot's priority"),
+    verb!(Format "luksFormat" "<device> [<new key file>]" 1..=2 Format "make a LUKS volume"),
+    verb!(AddKey "luksAddKey" "<device> [<new key file>]" 1..=2 Keys "add a passphrase"),
+    verb!(RemoveKey "luksRemoveKey" "<device> [<key file>]" 1..=2 Keys "remove the passphrase that is given"),
+    verb!(ChangeKey "luksChangeKey" "<device> [<key file>]" 1..=2 Keys "change a passphrase"),
+    verb!(ConvertKey "luksConvertKey" "<device> [<key file>]" 1..=2 Keys "give a keyslot new PBKDF parameters"),
+    verb!(KillSlot "luksKillSlot" "<device> <key slot>" 2..=2 Keys "wipe the keyslot of this number"),
+    verb!(Uuid "luksUUID" "<device>" 1..=1 Header "print the UUID, or set it"),
+    verb!(IsLuks "isLuks" "<device>" 1..=1 Header "succeed if the device holds a LUKS header"),
+    verb!(Dump "luksDump" "<device>" 1..=1 Header "show the header"),
+    verb!(TcryptDump "tcryptDump" "<device>" 1..=1 Other "show a TrueCrypt or VeraCrypt header"),
+    verb!(BitlkDump "bitlkDump" "<device>" 1..=1 Other "show a BitLocker header"),
+    verb!(Fvault2Dump "fvault2Dump" "<device>" 1..=1 Other "show a FileVault2 header"),
+    verb!(Suspend "luksSuspend" "<device>" 1..=1 Volumes "freeze a mapping and wipe its key from memory"),
+    verb!(Resume "luksResume" "<device>" 1..=1 Volumes "unlock a frozen mapping"),
+    verb!(HeaderBackup "luksHeaderBackup" "<device>" 1..=1 Header "back up the header and its keyslots"),
+    verb!(HeaderRestore "luksHeaderRestore" "<device>" 1..=1 Header "restore the header and its keyslots"),
+    verb!(Token "token" "<add|remove|import|export> <device>" 2..=2 Tokens "work on LUKS2 tokens"),
+];
+
+impl Verb {
+    /// Its row in [`VERBS`].
+    pub fn info(self) -> &'static VerbInfo {
+        VERBS
+            .iter()
+            .find(|info| info.verb == self)
+            .expect("every verb has a row: tested")
+    }
+
+    /// Its name on the command line.
+    pub fn name(self) -> &'static str {
+        self.info().name
+    }
+}
+
+/// An older name of an action, and what it says besides.
+#[derive(Clone, Copy, Debug)]
+pub struct Alias {
+    /// The older name.
+    pub name: &'static str,
+    /// The action.
+    pub verb: Verb,
+    /// The type that the name stands for, whatever `--type` says.
+    device_type: Option<DeviceType>,
+    /// Whether it stands for `--refresh`.
+    refresh: bool,
+    /// Whether the name comes before the device.
+    name_first: bool,
+}
+
+const fn alias(name: &'static str, verb: Verb, device_type: Option<DeviceType>) -> Alias {
+    Alias {
+        name,
+        verb,
+        device_type,
+        refresh: false,
+        name_first: false,
+    }
+}
+
+/// The older names.
+pub const ALIASES: &[Alias] = &[
+    Alias {
+        name_first: true,
+        ..alias("create", Verb::Open, Some(DeviceType::Plain))
+    },
+    alias("plainOpen", Verb::Open, Some(DeviceType::Plain)),
+    alias("luksOpen", Verb::Open, Some(DeviceType::Luks)),
+    alias("loopaesOpen", Verb::Open, Some(DeviceType::LoopAes)),
+    alias("tcryptOpen", Verb::Open, Some(DeviceType::Tcrypt)),
+    alias("bitlkOpen", Verb::Open, Some(DeviceType::Bitlk)),
+    alias("fvault2Open", Verb::Open, Some(DeviceType::Fvault2)),
+    Alias {
+        refresh: true,
+        ..alias("refresh", Verb::Open, None)
+    },
+    alias("remove", Verb::Close, None),
+    alias("plainClose", Verb::Close, None),
+    alias("luksClose", Verb::Close, None),
+    alias("loopaesClose", Verb::Close, None),
+    alias("tcryptClose", Verb::Close, None),
+    alias("bitlkClose", Verb::Close, None),
+    alias("fvault2Close", Verb::Close, None),
+    alias("luksErase", Verb::Erase, None),
+    alias("luksDelKey", Verb::KillSlot, None),
+];
+
+/// What kind of volume is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceType {
+    /// LUKS of whichever version.
+    Luks,
+    /// LUKS1 only.
+    Luks1,
+    /// LUKS2 only.
+    Luks2,
+    /// dm-crypt without a header.
+    Plain,
+    /// loop-AES.
+    LoopAes,
+    /// TrueCrypt and VeraCrypt.
+    Tcrypt,
+    /// BitLocker.
+    Bitlk,
+    /// FileVault2.
+    Fvault2,
+}
+
+impl DeviceType {
+    /// The type of this name, in the spelling of `--type`; upper case is accepted for LUKS, as the reference does.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "luks" => Self::Luks,
+            "luks1" | "LUKS1" => Self::Luks1,
+            "luks2" | "LUKS2" => Self::Luks2,
+            "plain" => Self::Plain,
+            "loopaes" => Self::LoopAes,
+            "tcrypt" => Self::Tcrypt,
+            "bitlk" => Self::Bitlk,
+            "fvault2" => Self::Fvault2,
+            _ => return None,
+        })
+    }
+
+    /// Whether it is LUKS of any version.
+    pub fn is_luks(self) -> bool {
+        matches!(self, Self::Luks | Self::Luks1 | Self::Luks2)
+    }
+}
+
+/// What to do with a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are the options of their names")]
+pub enum TokenAction {
+    /// Add a luks2-keyring token for the key of this description.
+    Add { key_description: String },
+    /// Remove the token of this number.
+    Remove { token: u32 },
+    /// Write a token from JSON into the header.
+    Import,
+    /// Write the token of this number out as JSON.
+    Export { token: u32 },
+    /// Take a keyslot away from a token.
+    Unassign { token: u32, slot: SlotRef },
+}
+
+/// An action with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the fields are the arguments of the usage text")]
+pub enum Action {
+    /// Unlock `device` and map it as `name`; without a name only with `--test-passphrase`.
+    Open {
+        device: PathBuf,
+        name: Option<String>,
+        device_type: DeviceType,
+    },
+    /// Reload the mapping `name` with other parameters.
+    Refresh {
+        name: String,
+        device: Option<PathBuf>,
+        device_type: Option<DeviceType>,
+    },
+    /// Remove the mapping.
+    Close { name: String },
+    /// Resize the mapping.
+    Resize { name: String },
+    /// Show the mapping.
+    Status { name: String },
+    /// Measure.
+    Benchmark,
+    /// Repair a header.
+    Repair { device: PathBuf },
+    /// Reencrypt; the device may be found by `--active-name` instead.
+    Reencrypt {
+        device: Option<PathBuf>,
+        name: Option<String>,
+    },
+    /// Erase all keyslots.
+    Erase { device: PathBuf },
+    /// Convert a header to the other version: `Luks1` or `Luks2`.
+    Convert { device: PathBuf, to: DeviceType },
+    /// Set the label, the subsystem or a priority.
+    Config { device: PathBuf },
+    /// Make a LUKS volume: `Luks1` or `Luks2`.
+    Format {
+        device: PathBuf,
+        key_file: Option<PathBuf>,
+        device_type: DeviceType,
+    },
+    /// Add a keyslot.
+    AddKey {
+        device: PathBuf,
+        new_key_file: Option<PathBuf>,
+    },
+    /// Remove the keyslot that a passphrase opens.
+    RemoveKey { device: PathBuf, key_file: Option<PathBuf> },
+    /// Change a passphrase.
+    ChangeKey {
+        device: PathBuf,
+        new_key_file: Option<PathBuf>,
+    },
+    /// Rewrite a keyslot with other costs.
+    ConvertKey { device: PathBuf, key_file: Option<PathBuf> },
+    /// Wipe a keyslot.
+    KillSlot { device: PathBuf, slot: SlotRef },
+    /// Print or set the UUID.
+    Uuid { device: PathBuf },
+    /// Test for a LUKS header, of the version that `--type` names.
+    IsLuks { device: PathBuf, device_type: DeviceType },
+    /// Show a LUKS header.
+    Dump { device: PathBuf, device_type: DeviceType },
+    /// Show a TrueCrypt header.
+    TcryptDump { device: PathBuf },
+    /// Show a BitLocker header.
+    BitlkDump { device: PathBuf },
+    /// Show a FileVault2 header.
+    Fvault2Dump { device: PathBuf },
+    /// Freeze a mapping.
+    Suspend { name: String },
+    /// Unfreeze a mapping.
+    Resume { name: String },
+    /// Back a header up into a file.
+    HeaderBackup { device: PathBuf, file: PathBuf },
+    /// Restore a header from a file.
+    HeaderRestore { device: PathBuf, file: PathBuf },
+    /// Work on the tokens of a device.
+    Token { device: PathBuf, action: TokenAction },
+}
+
+/// A command line that passed every check: what it means.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The action, as its name is on the command line of today.
+    pub verb: Verb,
+    /// What is to be done to what.
+    pub action: Action,
+    /// How. Positional arguments are gone from here.
+    pub options: Options,
+}
+
+/// A verb and what its spelling said, before the options are looked at.
+#[derive(Debug)]
+pub(super) struct Spoken {
+    pub(super) verb: Verb,
+    pub(super) device_type: Option<DeviceType>,
+    pub(super) refresh: bool,
+    pub(super) arguments: Vec<OsString>,
+}
+
+impl Spoken {
+    /// Finds the action that the first argument names, and puts the others into today's order.
+    pub(super) fn from_arguments(mut arguments: Vec<OsString>) -> Result<Self, UsageError> {
+        if arguments.is_empty() {
+            return Err(UsageError::ActionMissing);
+        }
+        let first = arguments.remove(0);
+        let first = first.to_str().ok_or(UsageError::UnknownAction)?;
+        let alias = match VERBS.iter().find(|info| info.name == first) {
+            Some(info) => alias(info.name, info.verb, None),
+            None => *ALIASES
+                .iter()
+                .find(|alias| alias.name == first)
+                .ok_or(UsageError::UnknownAction)?,
+        };
+        if alias.name_first && arguments.len() >= 2 {
+            arguments.swap(0, 1);
+        }
+        if arguments.len() < alias.verb.info().required {
+            return Err(UsageError::Arguments(alias.verb));
+        }
+        Ok(Self {
+            verb: alias.verb,
+            device_type: alias.device_type,
+            refresh: alias.refresh,
+            arguments,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_stands_once() {
+        let names: Vec<_> = VERBS
+            .iter()
+            .map(|v| v.name)
+            .chain(ALIASES.iter().map(|a| a.name))
+            .collect();
+        for (n, name) in names.iter().enumerate() {
+            assert!(!names[..n].contains(name), "{name}");
+        }
+    }
+}

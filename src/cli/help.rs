@@ -1,0 +1,209 @@
+//! Help and usage texts of the drop-in, laid out as the reference does it, from the one definition of the options.
+//!
+//! Help under our own name is [`super::generate`]'s.
+
+use std::fmt::Write as _;
+
+use clap::{Arg, Command, CommandFactory as _};
+
+use super::actions::{ALIASES, VERBS, Verb};
+use super::args::{OURS, Options};
+use super::persona::Persona;
+use super::usage::UsageError;
+
+/// Version of cryptsetup whose command line is served. Programs take it apart.
+pub const CRYPTSETUP_VERSION: &str = "2.8.0";
+
+/// Column where descriptions start, and where lines end.
+const DESCRIPTION: usize = 40;
+const WIDTH: usize = 79;
+/// Indentation of the usage text's further lines.
+const USAGE_INDENT: usize = 8;
+const USAGE_WIDTH: usize = 77;
+
+/// What `--version` prints.
+pub fn version(persona: Persona) -> String {
+    match persona {
+        Persona::Cryptsetup => format!("cryptsetup {CRYPTSETUP_VERSION} flags: UDEV BLKID KEYRING KERNEL_CAPI \n"),
+        Persona::Luksmith => format!("luksmith {}\n", env!("CARGO_PKG_VERSION")),
+    }
+}
+
+/// What stands on standard error after a command line that means nothing.
+pub fn refusal(persona: Persona, argv0: &str, error: &UsageError) -> String {
+    match persona {
+        Persona::Cryptsetup if error.is_prefixed() => format!("{}{argv0}: {error}\n", usage(argv0)),
+        Persona::Cryptsetup => format!("{}{error}\n", usage(argv0)),
+        Persona::Luksmith => {
+            let remedy = error.remedy().map(|remedy| format!("{remedy}\n")).unwrap_or_default();
+            format!("luksmith: {error}\n{remedy}")
+        }
+    }
+}
+
+/// The options in short, as the reference lists them; those that only we have are in the help.
+pub fn usage(argv0: &str) -> String {
+    let name = argv0.rsplit('/').next().unwrap_or(argv0);
+    let command = Options::command();
+    let theirs = || {
+        command
+            .get_arguments()
+            .filter(|arg| arg.get_long().is_some() && !is_ours(arg))
+    };
+    let flags: String = theirs()
+        .filter(|arg| !takes_value(arg))
+        .filter_map(Arg::get_short)
+        .collect();
+    let listed = theirs().map(|arg| match (arg.get_short(), arg.get_long().unwrap_or_default()) {
+        (Some(short), long) => format!("[-{short}|--{long}{}]", value(arg)),
+        (None, long) => format!("[--{long}{}]", value(arg)),
+    });
+    let older = aliases(&command)
+        .into_iter()
+        .map(|(alias, arg)| format!("[--{alias}{}]", value(arg)));
+    let mut text = format!("Usage: {name} [-{flags}]");
+    let mut column = text.len();
+    for item in listed.chain(older) {
+        if column + 1 + item.len() > USAGE_WIDTH {
+            text.push('\n');
+            text.push_str(&" ".repeat(USAGE_INDENT));
+            column = USAGE_INDENT;
+        } else {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(&item);
+        column += item.len();
+    }
+    let _ = writeln!(text, "\n{:USAGE_INDENT$}[OPTION...] <action> <action-specific>", "");
+    text
+}
+
+/// What `--help` prints.
+pub fn help() -> String {
+    let command = Options::command();
+    let mut text = version(Persona::Cryptsetup);
+    text.push_str("Usage: cryptsetup [OPTION...] <action> <action-specific>\n\nHelp options:\n");
+    for arg in command
+        .get_arguments()
+        .filter(|arg| arg.get_long().is_some() && !is_ours(arg))
+    {
+        entry(&mut text, arg);
+    }
+    for (alias, arg) in aliases(&command) {
+        let long = arg.get_long().unwrap_or_default();
+        described(
+            &mut text,
+            &format!("      --{alias}{}", value(arg)),
+            &format!("Alias for --{long}"),
+        );
+    }
+    let _ = write!(text, "\n{OURS}:\n");
+    for arg in command.get_arguments().filter(|arg| is_ours(arg)) {
+        entry(&mut text, arg);
+    }
+    text.push_str("\n<action> is one of:\n");
+    for info in VERBS {
+        let _ = writeln!(text, "\t{} {} - {}", info.name, info.arguments, info.summary);
+    }
+    text.push_str("\nYou can also use old <action> syntax aliases:\n");
+    for verb in [Verb::Open, Verb::Close, Verb::Erase, Verb::KillSlot] {
+        let names: Vec<_> = ALIASES
+            .iter()
+            .filter(|alias| alias.verb == verb)
+            .map(|alias| alias.name)
+            .collect();
+        let _ = writeln!(text, "\t{}: {}", verb.name(), names.join(", "));
+    }
+    text.push_str(DEFAULTS);
+    text
+}
+
+/// What applies where nothing was said. The labels are the reference's, the values ours.
+const DEFAULTS: &str = "
+<name> is the device to create under /dev/mapper
+<device> is the encrypted device
+<key slot> is the LUKS key slot number to modify
+<key file> optional key file for the new key for luksAddKey action
+
+Default compiled-in metadata format is LUKS2 (for luksFormat action).
+
+Default compiled-in key and passphrase parameters:
+\tMaximum keyfile size: 8192kB, Maximum interactive passphrase length 512 (characters)
+Default PBKDF for LUKS1: pbkdf2, iteration time: 2000 (ms)
+Default PBKDF for LUKS2: argon2id
+\tIteration time: 2000, Memory required: 1048576kB, Parallel threads: 4
+
+Default compiled-in device cipher parameters:
+\tplain: aes-xts-plain64, Key: 256 bits, Password hashing: sha256
+\tLUKS: aes-xts-plain64, Key: 256 bits, LUKS header hashing: sha256, RNG: /dev/urandom
+\tLUKS: Default keysize with XTS mode (two internal keys) will be doubled.
+";
+
+fn is_ours(arg: &Arg) -> bool {
+    arg.get_help_heading() == Some(OURS)
+}
+
+fn takes_value(arg: &Arg) -> bool {
+    arg.get_action().takes_values()
+}
+
+/// `=STRING` for an option with a value.
+fn value(arg: &Arg) -> String {
+    match arg.get_value_names() {
+        Some([name, ..]) if takes_value(arg) => format!("={name}"),
+        _ => String::new(),
+    }
+}
+
+/// The older names of options.
+fn aliases(command: &Command) -> Vec<(&str, &Arg)> {
+    command
+        .get_arguments()
+        .flat_map(|arg| {
+            arg.get_all_aliases()
+                .unwrap_or_default()
+                .into_iter()
+                .map(move |alias| (alias, arg))
+        })
+        .collect()
+}
+
+fn entry(text: &mut String, arg: &Arg) {
+    let long = arg.get_long().unwrap_or_default();
+    let head = match arg.get_short() {
+        Some(short) => format!("  -{short}, --{long}{}", value(arg)),
+        None => format!("      --{long}{}", value(arg)),
+    };
+    described(
+        text,
+        &head,
+        &arg.get_help()
+            .map(ToString::to_string)
+            .unwrap_or_default()
+            .replace('`', ""),
+    );
+}
+
+/// A line with its description in the second column, wrapped there.
+fn described(text: &mut String, head: &str, description: &str) {
+    text.push_str(head);
+    let mut column = head.chars().count();
+    if column >= DESCRIPTION {
+        text.push('\n');
+        column = 0;
+    }
+    let mut start = true;
+    for word in description.split_whitespace() {
+        if !start && column + 1 + word.chars().count() > WIDTH {
+            text.push('\n');
+            (column, start) = (0, true);
+        }
+        let gap = if start { DESCRIPTION - column } else { 1 };
+        text.push_str(&" ".repeat(gap));
+        text.push_str(word);
+        column += gap + word.chars().count();
+        start = false;
+    }
+    text.push('\n');
+}

@@ -1,0 +1,110 @@
+//! The command line: what may be typed, what it means, and what is said about it. No device is touched here.
+//!
+//! [`args`] says what may be typed, [`takes`] which action takes which option, [`rules`] which options go together, and
+//! [`parse`] makes an [`actions::Invocation`] of it, for [`commands`] to carry out. [`error`] has an exit code for
+//! everything that can fail.
+
+pub mod actions;
+pub mod args;
+pub mod commands;
+pub mod confirm;
+pub mod error;
+pub mod generate;
+pub mod help;
+pub mod output;
+pub mod parse;
+pub mod persona;
+mod rules;
+pub mod takes;
+pub mod usage;
+pub mod values;
+
+use std::ffi::{OsStr, OsString};
+use std::io::Write as _;
+use std::path::Path;
+
+use clap::ValueEnum as _;
+use clap_complete::Shell;
+
+use error::ExitCode;
+use output::Console;
+use parse::{Checked, Request};
+use persona::Persona;
+
+/// Runs the program, from its command line to its exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut words = arguments.into_iter();
+    let argv0 = words.next().unwrap_or_default();
+    let persona = Persona::from_argv0(&argv0);
+    let words: Vec<_> = words.collect();
+    if let Some(code) = for_packagers(persona, &words) {
+        return code;
+    }
+    match parse::parse(persona, &words) {
+        Ok(Request::Run(checked)) => carry_out(persona, &argv0, &words, *checked),
+        Ok(Request::CheckOnly) => print("No action taken. Invoked with --test-args option.\n"),
+        Ok(Request::Version) => print(help::version(persona)),
+        Ok(Request::Usage) => print(help::usage(&argv0.to_string_lossy())),
+        Ok(Request::Help(verb)) => print(match persona {
+            Persona::Cryptsetup => help::help(),
+            Persona::Luksmith => generate::help(verb),
+        }),
+        Err(error) => {
+            // Where standard error is closed, the exit code has to do.
+            let _ = std::io::stderr().write_all(help::refusal(persona, &argv0.to_string_lossy(), &error).as_bytes());
+            ExitCode::Failure
+        }
+    }
+}
+
+fn carry_out(persona: Persona, argv0: &OsStr, words: &[OsString], checked: Checked) -> ExitCode {
+    let console = Console::new(persona, checked.options());
+    let line: Vec<_> = std::iter::once(argv0)
+        .chain(words.iter().map(OsString::as_os_str))
+        .collect();
+    console.debug(format_args!(
+        "{} processing \"{}\"",
+        help::version(persona)
+            .split(" flags")
+            .next()
+            .unwrap_or_default()
+            .trim_end(),
+        line.join(OsStr::new(" ")).to_string_lossy()
+    ));
+    let verb = checked.verb();
+    let outcome = checked
+        .invocation()
+        .and_then(|invocation| commands::run(&invocation, &console));
+    console.finish(verb, outcome)
+}
+
+/// `luksmith completions <shell>` and `luksmith man-pages <folder>`, which are no actions.
+fn for_packagers(persona: Persona, words: &[OsString]) -> Option<ExitCode> {
+    let [command, argument] = words else { return None };
+    match command.to_str()? {
+        _ if persona != Persona::Luksmith => None,
+        "completions" => {
+            let shell = Shell::from_str(argument.to_str()?, false).ok()?;
+            Some(print(generate::completions(shell)))
+        }
+        "man-pages" => Some(match generate::write_man_pages(Path::new(argument)) {
+            Ok(()) => ExitCode::Success,
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "Cannot write the manual pages: {error}");
+                ExitCode::Failure
+            }
+        }),
+        _ => None,
+    }
+}
+
+/// Prints an answer that needs no console.
+fn print(text: impl AsRef<[u8]>) -> ExitCode {
+    match std::io::stdout()
+        .write_all(text.as_ref())
+        .and_then(|()| std::io::stdout().flush())
+    {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => ExitCode::Failure,
+        _ => ExitCode::Success,
+    }
+}

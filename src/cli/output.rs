@@ -1,0 +1,210 @@
+//! What a command says: text as the reference words it, or one JSON object.
+//!
+//! With `--json` standard output holds exactly one object and a new line, whether the command succeeded or failed:
+//!
+//! ```json
+//! {"schema_version":1,"command":"luksUUID","result":{"uuid":"…"}}
+//! {"schema_version":1,"command":"open","error":{"code":2,"reason":"no permission or bad passphrase",
+//!  "message":"No key available with this passphrase.","remedy":"…"}}
+//! ```
+//!
+//! `command` is the action's name of today whichever was typed; `result` is an object of the action's own, empty where
+//! there is nothing to show; `remedy` may be missing. Members are added without notice; where one changes its meaning
+//! or goes, `schema_version` grows. Numbers above 2⁵³ are decimal strings.
+//!
+//! Nothing here is buffered beyond one call, so what was written is out, and no copy of it stays behind.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::AsFd;
+
+use serde_json::{Map, Value, json};
+
+use super::actions::Verb;
+use super::args::Options;
+use super::error::{CliError, ExitCode};
+use super::persona::Persona;
+
+/// Grows when a member of the JSON output changes its meaning or goes.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Where a command speaks, and how much.
+#[derive(Debug)]
+pub struct Console {
+    persona: Persona,
+    verbose: bool,
+    debug: bool,
+    json: bool,
+    batch: bool,
+    /// What to put under `result`, until the command ends.
+    result: RefCell<Value>,
+    /// The first failure of standard output.
+    broken: RefCell<Option<io::Error>>,
+}
+
+impl Console {
+    /// As the options ask for it.
+    pub fn new(persona: Persona, options: &Options) -> Self {
+        let debug = options.debug || options.debug_json;
+        Self {
+            persona,
+            verbose: options.verbose > 0 || debug,
+            debug,
+            json: options.json,
+            batch: options.batch_mode,
+            result: RefCell::new(Value::Object(Map::new())),
+            broken: RefCell::new(None),
+        }
+    }
+
+    /// Which program speaks.
+    pub fn persona(&self) -> Persona {
+        self.persona
+    }
+
+    /// Whether questions are to be taken as answered.
+    pub fn batch(&self) -> bool {
+        self.batch
+    }
+
+    /// Whether the answer is JSON.
+    pub fn json(&self) -> bool {
+        self.json
+    }
+
+    /// Shows what was asked for: as JSON, or as text. Only one of the two is made.
+    pub fn answer(&self, result: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
+        if self.json {
+            self.result.replace(result());
+        } else {
+            self.write(text().as_bytes());
+        }
+    }
+
+    /// Writes to standard output as it is, with or without `--json`: for an answer that holds a secret, or that has a
+    /// form of its own.
+    pub fn write(&self, bytes: &[u8]) {
+        let written = io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .and_then(|fd| File::from(fd).write_all(bytes));
+        if let Err(error) = written {
+            self.broken.borrow_mut().get_or_insert(error);
+        }
+    }
+
+    /// A line about what happened, shown unless the answer is JSON.
+    pub fn say(&self, text: impl fmt::Display) {
+        if !self.json {
+            self.write(format!("{text}\n").as_bytes());
+        }
+    }
+
+    /// A line that `--verbose` shows.
+    pub fn verbose(&self, text: impl fmt::Display) {
+        if self.verbose {
+            self.say(text);
+        }
+    }
+
+    /// A line that `--debug` shows: on standard output as the reference has it, on standard error where that would
+    /// spoil the answer. Never a secret.
+    pub fn debug(&self, text: impl fmt::Display) {
+        if self.debug {
+            match (self.json, self.persona) {
+                (false, Persona::Cryptsetup) => self.say(format_args!("# {text}")),
+                _ => self.complain(format_args!("# {text}")),
+            }
+        }
+    }
+
+    /// A line on standard error.
+    pub fn complain(&self, text: impl fmt::Display) {
+        // Where standard error is closed, nobody can be told.
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+
+    /// Says on a terminal that a key is being derived, until the guard goes; elsewhere nothing.
+    pub fn deriving(&self) -> Deriving {
+        let shown = !self.json && io::stderr().is_terminal() && crate::passphrase::is_interactive();
+        if shown {
+            let _ = write!(io::stderr(), "Deriving the key…");
+        }
+        Deriving { shown }
+    }
+
+    /// Ends a command: says how it went, and returns its exit code.
+    pub fn finish(&self, command: Verb, outcome: Result<(), CliError>) -> ExitCode {
+        let code = outcome.as_ref().err().map_or(ExitCode::Success, CliError::exit_code);
+        if self.json {
+            self.write(format!("{}\n", self.envelope(command, &outcome)).as_bytes());
+        }
+        if let Err(error) = &outcome {
+            self.tell(error);
+            self.verbose(format_args!(
+                "Command failed with code -{} ({}).",
+                code as u8,
+                code.text()
+            ));
+        } else {
+            self.verbose("Command successful.");
+        }
+        match self.broken.take() {
+            // A reader that has seen enough is no failure.
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.complain(format_args!("Cannot write to standard output: {error}"));
+                if code == ExitCode::Success {
+                    ExitCode::Failure
+                } else {
+                    code
+                }
+            }
+            _ => code,
+        }
+    }
+
+    fn tell(&self, error: &CliError) {
+        let text = error.to_string();
+        if !text.is_empty() {
+            self.complain(text);
+        }
+        if let Some(remedy) = error.remedy().filter(|_| self.persona == Persona::Luksmith) {
+            self.complain(remedy);
+        }
+    }
+
+    fn envelope(&self, command: Verb, outcome: &Result<(), CliError>) -> Value {
+        let mut envelope = json!({ "schema_version": SCHEMA_VERSION, "command": command.name() });
+        match outcome {
+            Ok(()) => envelope["result"] = self.result.take(),
+            Err(error) => {
+                let code = error.exit_code();
+                envelope["error"] = json!({
+                    "code": code as u8,
+                    "reason": code.text(),
+                    "message": error.to_string().trim_end(),
+                });
+                if let Some(remedy) = error.remedy() {
+                    envelope["error"]["remedy"] = remedy.into();
+                }
+            }
+        }
+        envelope
+    }
+}
+
+/// The line about a key that is being derived; wiped on drop.
+#[derive(Debug)]
+pub struct Deriving {
+    shown: bool,
+}
+
+impl Drop for Deriving {
+    fn drop(&mut self) {
+        if self.shown {
+            let _ = write!(io::stderr(), "\r\x1b[K");
+        }
+    }
+}

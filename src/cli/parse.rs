@@ -1,0 +1,358 @@
+//! From the words of a command line to an [`Invocation`], or to what is wrong with it.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+
+use super::actions::{Action, DeviceType, Invocation, Spoken, TokenAction, Verb};
+use super::args::Options;
+use super::error::CliError;
+use super::persona::Persona;
+use super::usage::UsageError;
+use super::values::ValueError;
+use super::{rules, takes};
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Request {
+    /// An action, past every check of options and their number of arguments.
+    Run(Box<Checked>),
+    /// An action, but only the checks: `--test-args`.
+    CheckOnly,
+    /// Help, for one action where one was named.
+    Help(Option<Verb>),
+    /// The options in short.
+    Usage,
+    /// The version.
+    Version,
+}
+
+/// A command line whose options are known, so that what fails from here on can be told as they say.
+#[derive(Debug)]
+pub struct Checked {
+    spoken: Spoken,
+    options: Options,
+    device_type: DeviceType,
+}
+
+impl Checked {
+    /// The action's name.
+    pub fn verb(&self) -> Verb {
+        self.spoken.verb
+    }
+
+    /// The options.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// What the arguments mean.
+    ///
+    /// # Errors
+    /// Where they mean nothing to the action.
+    pub fn invocation(mut self) -> Result<Invocation, CliError> {
+        self.options.refresh |= self.spoken.refresh;
+        let verb = self.spoken.verb;
+        let action = action(self.spoken, &self.options, self.device_type)?;
+        Ok(Invocation {
+            verb,
+            action,
+            options: self.options,
+        })
+    }
+}
+
+/// Reads a command line, without the program's name.
+///
+/// # Errors
+/// What no action accepts.
+pub fn parse(persona: Persona, words: &[OsString]) -> Result<Request, UsageError> {
+    let (matches, mut options) = match read(words) {
+        Ok(read) => read,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Ok(Request::Help(named_action(words))),
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => return Ok(Request::Version),
+        Err(error) => return Err(usage_error(&error, words)),
+    };
+    if options.usage {
+        return Ok(Request::Usage);
+    }
+    let spoken = Spoken::from_arguments(std::mem::take(&mut options.arguments))?;
+    check_options(persona, &matches, spoken.verb)?;
+    let named = options.device_type.as_deref();
+    let device_type = match (spoken.device_type, named.map(DeviceType::from_name)) {
+        // `luksOpen --type luks2` narrows down; otherwise the older name has the last word.
+        (Some(DeviceType::Luks), Some(Some(luks))) if luks.is_luks() => Some(luks),
+        (Some(spoken), _) => Some(spoken),
+        (None, Some(named)) => named,
+        (None, None) => Some(DeviceType::Luks),
+    };
+    rules::check(&spoken, &options, device_type)?;
+    if persona == Persona::Luksmith && spoken.arguments.len() > spoken.verb.info().most {
+        return Err(UsageError::TooManyArguments(spoken.verb));
+    }
+    if options.test_args {
+        return Ok(Request::CheckOnly);
+    }
+    let device_type = device_type.ok_or_else(|| UsageError::UnknownType(named.unwrap_or_default().to_owned()))?;
+    Ok(Request::Run(Box::new(Checked {
+        spoken,
+        options,
+        device_type,
+    })))
+}
+
+fn read(words: &[OsString]) -> Result<(ArgMatches, Options), clap::Error> {
+    let matches = Options::command().try_get_matches_from(words)?;
+    let options = Options::from_arg_matches(&matches)?;
+    Ok((matches, options))
+}
+
+/// The action in a line that asks for help, whatever else is wrong with the line.
+fn named_action(words: &[OsString]) -> Option<Verb> {
+    let words = words
+        .iter()
+        .filter(|word| !["--help", "-?"].iter().any(|help| word == help));
+    let matches = Options::command()
+        .ignore_errors(true)
+        .try_get_matches_from(words)
+        .ok()?;
+    let first = matches.get_many::<OsString>("arguments")?.next()?.clone();
+    // The arguments do not matter here, only that there are enough of them.
+    let padding = [OsString::new(), OsString::new()];
+    Spoken::from_arguments(std::iter::once(first).chain(padding).collect())
+        .ok()
+        .map(|spoken| spoken.verb)
+}
+
+fn check_options(persona: Persona, matches: &ArgMatches, verb: Verb) -> Result<(), UsageError> {
+    let given =
+        |row: &&takes::Takes| matches.value_source(&row.option.replace('-', "_")) == Some(ValueSource::CommandLine);
+    let refused = |row: &&takes::Takes| !row.with(verb) && (row.refused_elsewhere || persona == Persona::Luksmith);
+    match takes::TABLE.iter().filter(given).find(refused) {
+        Some(row) => Err(UsageError::NotAllowed {
+            option: row.option,
+            verb,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Puts the parser's error into the reference's terms.
+fn usage_error(error: &clap::Error, words: &[OsString]) -> UsageError {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let invalid = text(ContextKind::InvalidArg);
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<ValueError>());
+    match (error.kind(), source) {
+        (_, Some(value_error)) => UsageError::Value {
+            option: option_name(&invalid).to_owned(),
+            value: text(ContextKind::InvalidValue),
+            error: *value_error,
+        },
+        (ErrorKind::InvalidUtf8, _) => UsageError::NotUtf8,
+        (ErrorKind::TooManyValues, _) => UsageError::NoValueTaken(as_typed(&invalid, words)),
+        (ErrorKind::InvalidValue, _) => UsageError::MissingValue(
+            words
+                .last()
+                .map(|word| word.to_string_lossy().into_owned())
+                .unwrap_or_default(),
+        ),
+        _ => UsageError::UnknownOption(as_typed(&invalid, words)),
+    }
+}
+
+/// `tries` from `--tries <INT>`.
+fn option_name(invalid: &str) -> &str {
+    invalid
+        .trim_start_matches('-')
+        .split([' ', '='])
+        .next()
+        .unwrap_or_default()
+}
+
+/// The whole word in which an option stood: `--nosuch=3` for `--nosuch`, `-qz` for `-z`.
+fn as_typed(invalid: &str, words: &[OsString]) -> String {
+    let name = option_name(invalid);
+    let holds = |word: &str| match word.strip_prefix("--") {
+        Some(long) => invalid.starts_with("--") && long.split('=').next() == Some(name),
+        None => word.starts_with('-') && !invalid.starts_with("--") && word.contains(name),
+    };
+    let words = words
+        .iter()
+        .take_while(|word| *word != "--")
+        .map(|word| word.to_string_lossy());
+    words
+        .into_iter()
+        .find(|word| holds(word))
+        .map_or_else(|| invalid.to_owned(), |word| word.into_owned())
+}
+
+fn action(spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<Action, CliError> {
+    let mut arguments = spoken.arguments.into_iter();
+    let mut next = || arguments.next();
+    // The number of arguments was checked against the action's row.
+    let first = next().unwrap_or_default();
+    let device = device_path(&first);
+    let name = || text(&first);
+    Ok(match spoken.verb {
+        Verb::Open if options.refresh => {
+            let (name, device) = match next() {
+                Some(name) => (text(&name)?, Some(device)),
+                None => (name()?, None),
+            };
+            let given = spoken.device_type.is_some() || options.device_type.is_some();
+            Action::Refresh {
+                name,
+                device,
+                device_type: given.then_some(device_type),
+            }
+        }
+        Verb::Open => {
+            let name = next().map(|name| text(&name)).transpose()?;
+            if name.is_none() && !options.test_passphrase {
+                return Err(CliError::NameMissing);
+            }
+            Action::Open {
+                device,
+                name,
+                device_type,
+            }
+        }
+        Verb::Close => Action::Close { name: name()? },
+        Verb::Resize => Action::Resize { name: name()? },
+        Verb::Status => Action::Status { name: name()? },
+        Verb::Benchmark => Action::Benchmark,
+        Verb::Repair => Action::Repair { device },
+        Verb::Reencrypt => Action::Reencrypt {
+            device: (!first.is_empty()).then_some(device),
+            name: next().map(|name| text(&name)).transpose()?,
+        },
+        Verb::Erase => Action::Erase { device },
+        Verb::Convert => match device_type {
+            DeviceType::Luks1 | DeviceType::Luks2 => Action::Convert {
+                device,
+                to: device_type,
+            },
+            _ => return Err(CliError::ConversionTarget),
+        },
+        Verb::Config => Action::Config { device },
+        Verb::Format => {
+            let device_type = match device_type {
+                DeviceType::Luks | DeviceType::Luks2 => DeviceType::Luks2,
+                DeviceType::Luks1 => DeviceType::Luks1,
+                _ => return Err(UsageError::UnknownType(options.device_type.clone().unwrap_or_default()).into()),
+            };
+            Action::Format {
+                device,
+                key_file: key_file(options, next()),
+                device_type,
+            }
+        }
+        Verb::AddKey => Action::AddKey {
+            device,
+            new_key_file: options.new_keyfile.clone().or(next().map(Into::into)),
+        },
+        Verb::RemoveKey => Action::RemoveKey {
+            device,
+            key_file: key_file(options, next()),
+        },
+        Verb::ChangeKey => Action::ChangeKey {
+            device,
+            new_key_file: next().map(Into::into),
+        },
+        Verb::ConvertKey => Action::ConvertKey {
+            device,
+            key_file: key_file(options, next()),
+        },
+        Verb::KillSlot => {
+            let slot = text(&next().unwrap_or_default())?;
+            let slot = slot.parse().map_err(|error| UsageError::Value {
+                option: "key-slot".into(),
+                value: slot,
+                error,
+            })?;
+            Action::KillSlot { device, slot }
+        }
+        Verb::Uuid => Action::Uuid { device },
+        Verb::IsLuks => Action::IsLuks { device, device_type },
+        Verb::Dump => Action::Dump { device, device_type },
+        Verb::TcryptDump => Action::TcryptDump { device },
+        Verb::BitlkDump => Action::BitlkDump { device },
+        Verb::Fvault2Dump => Action::Fvault2Dump { device },
+        Verb::Suspend => Action::Suspend { name: name()? },
+        Verb::Resume => Action::Resume { name: name()? },
+        Verb::HeaderBackup => Action::HeaderBackup {
+            device,
+            file: backup_file(options)?,
+        },
+        Verb::HeaderRestore => Action::HeaderRestore {
+            device,
+            file: backup_file(options)?,
+        },
+        Verb::Token => Action::Token {
+            device: device_path(&next().unwrap_or_default()),
+            action: token(&first, options)?,
+        },
+    })
+}
+
+fn token(action: &OsStr, options: &Options) -> Result<TokenAction, CliError> {
+    const INVALID: UsageError = UsageError::Rule("Invalid token action.");
+    let token = || options.token_id.ok_or(INVALID);
+    Ok(match action.to_str() {
+        Some("add") => TokenAction::Add {
+            key_description: options.key_description.clone().ok_or(INVALID)?,
+        },
+        Some("remove") => TokenAction::Remove { token: token()? },
+        Some("import") => TokenAction::Import,
+        Some("export") => TokenAction::Export { token: token()? },
+        Some("unassign") => TokenAction::Unassign {
+            token: token()?,
+            slot: options.key_slot.clone().ok_or(INVALID)?,
+        },
+        _ => return Err(INVALID.into()),
+    })
+}
+
+/// `--key-file` where it was given, the argument otherwise.
+fn key_file(options: &Options, argument: Option<OsString>) -> Option<PathBuf> {
+    options.key_file.first().cloned().or(argument.map(Into::into))
+}
+
+fn backup_file(options: &Options) -> Result<PathBuf, CliError> {
+    options.header_backup_file.clone().ok_or(CliError::BackupFileMissing)
+}
+
+fn text(argument: &OsStr) -> Result<String, CliError> {
+    argument
+        .to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| UsageError::NotUtf8.into())
+}
+
+/// A device as it is named on the command line: a path, or a tag as in fstab(5), which udev keeps links for.
+fn device_path(argument: &OsStr) -> PathBuf {
+    const TAGS: [(&str, &str); 5] = [
+        ("UUID=", "by-uuid"),
+        ("PARTUUID=", "by-partuuid"),
+        ("LABEL=", "by-label"),
+        ("PARTLABEL=", "by-partlabel"),
+        ("ID=", "by-id"),
+    ];
+    let tagged = argument.to_str().and_then(|text| {
+        TAGS.iter()
+            .find_map(|(tag, folder)| Some((*folder, text.strip_prefix(tag)?.trim_matches('"'))))
+    });
+    match tagged {
+        Some((folder, value)) if folder.ends_with("uuid") => {
+            PathBuf::from(format!("/dev/disk/{folder}/{}", value.to_ascii_lowercase()))
+        }
+        Some((folder, value)) => PathBuf::from(format!("/dev/disk/{folder}/{value}")),
+        None => argument.into(),
+    }
+}

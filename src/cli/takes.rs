@@ -1,0 +1,297 @@
+//! Which action takes which option: the one table behind the refusals, the help, the manual pages and the completions.
+//!
+//! Found by asking the reference about each pair (`--test-args`). It refuses some options where they mean nothing, and
+//! passes over others; a row says which. Under our own name all of them are refused, since an option without effect is
+//! a misunderstanding.
+
+use super::actions::Verb;
+use super::actions::Verb::{
+    AddKey, Benchmark, BitlkDump, ChangeKey, Close, Config, Convert, ConvertKey, Dump, Erase, Format, Fvault2Dump,
+    HeaderBackup, HeaderRestore, IsLuks, KillSlot, Open, Reencrypt, RemoveKey, Repair, Resize, Resume, Status, Suspend,
+    TcryptDump, Token, Uuid,
+};
+
+/// One row: an option, and the actions for which it means something.
+#[derive(Clone, Copy, Debug)]
+pub struct Takes {
+    /// The option's long name, without dashes.
+    pub option: &'static str,
+    /// The actions; `None` for all of them.
+    pub actions: Option<&'static [Verb]>,
+    /// Whether the reference refuses the option with any other action; it passes over it otherwise.
+    pub refused_elsewhere: bool,
+}
+
+impl Takes {
+    /// Whether `verb` makes use of the option.
+    pub fn with(&self, verb: Verb) -> bool {
+        self.actions.is_none_or(|actions| actions.contains(&verb))
+    }
+}
+
+/// The row of an option, by its long name; an option without a row is one that every action takes.
+pub fn of(option: &str) -> Takes {
+    TABLE.iter().find(|row| row.option == option).copied().unwrap_or(Takes {
+        option: "",
+        actions: None,
+        refused_elsewhere: false,
+    })
+}
+
+/// The actions that write a header, and could destroy what it held.
+const WRITERS: &[Verb] = &[
+    Format,
+    AddKey,
+    RemoveKey,
+    ChangeKey,
+    ConvertKey,
+    KillSlot,
+    Erase,
+    Convert,
+    Config,
+    Uuid,
+    HeaderRestore,
+    Repair,
+    Token,
+    Reencrypt,
+];
+/// The actions that ask for a passphrase.
+const ASKING: &[Verb] = &[
+    Open,
+    Resize,
+    Resume,
+    Format,
+    AddKey,
+    RemoveKey,
+    ChangeKey,
+    ConvertKey,
+    KillSlot,
+    Reencrypt,
+    Dump,
+    TcryptDump,
+    BitlkDump,
+    Fvault2Dump,
+    Config,
+    Token,
+    Repair,
+];
+/// The actions that create a keyslot.
+const CREATING: &[Verb] = &[Reencrypt, Format, AddKey, ChangeKey, ConvertKey];
+/// The actions that read a header.
+const READING: &[Verb] = &[
+    Open,
+    Resize,
+    Status,
+    Repair,
+    Reencrypt,
+    Erase,
+    Convert,
+    Config,
+    Format,
+    AddKey,
+    RemoveKey,
+    ChangeKey,
+    ConvertKey,
+    KillSlot,
+    Uuid,
+    IsLuks,
+    Dump,
+    TcryptDump,
+    BitlkDump,
+    Fvault2Dump,
+    Suspend,
+    Resume,
+    HeaderBackup,
+    HeaderRestore,
+    Token,
+    Close,
+];
+/// The actions that write a new volume.
+const FORMATTING: &[Verb] = &[Reencrypt, Format];
+/// The actions that know TrueCrypt's headers.
+const TCRYPT: &[Verb] = &[Open, TcryptDump];
+
+const fn only(option: &'static str, actions: &'static [Verb]) -> Takes {
+    Takes {
+        option,
+        actions: Some(actions),
+        refused_elsewhere: true,
+    }
+}
+
+const fn lax(option: &'static str, actions: &'static [Verb]) -> Takes {
+    Takes {
+        option,
+        actions: Some(actions),
+        refused_elsewhere: false,
+    }
+}
+
+/// All rows, in the order of the options.
+pub const TABLE: &[Takes] = &[
+    lax("active-name", &[Reencrypt]),
+    only("align-payload", FORMATTING),
+    only("allow-discards", &[Open]),
+    only("cancel-deferred", &[Close]),
+    lax("cipher", &[Open, Benchmark, Reencrypt, Format]),
+    lax("decrypt", &[Reencrypt]),
+    only("deferred", &[Close]),
+    only("device-size", &[Open, Resize, Reencrypt]),
+    lax("disable-blkid", FORMATTING),
+    lax("disable-external-tokens", ASKING),
+    lax("disable-keyring", &[Open, Resize, Resume, Reencrypt, Format]),
+    lax("disable-locks", READING),
+    lax("disable-sum", &[Format, Reencrypt]),
+    only("disable-veracrypt", TCRYPT),
+    lax("dump-json-metadata", &[Dump]),
+    lax("dump-volume-key", &[Dump, TcryptDump, BitlkDump, Fvault2Dump]),
+    lax("encrypt", &[Reencrypt]),
+    lax("external-tokens-path", ASKING),
+    lax("force-password", CREATING),
+    only("force-offline-reencrypt", &[Reencrypt]),
+    lax("force-no-keyslots", &[Reencrypt]),
+    lax(
+        "hash",
+        &[
+            Open, Benchmark, Reencrypt, Format, AddKey, ChangeKey, ConvertKey, TcryptDump,
+        ],
+    ),
+    lax("header", READING),
+    lax("header-backup-file", &[HeaderBackup, HeaderRestore]),
+    only("hotzone-size", &[Reencrypt]),
+    only("hw-opal", &[Format]),
+    only("hw-opal-factory-reset", &[Erase]),
+    only("hw-opal-only", &[Format]),
+    lax("init-only", &[Reencrypt]),
+    only("integrity", FORMATTING),
+    lax("integrity-inline", FORMATTING),
+    lax("integrity-key-size", FORMATTING),
+    lax("integrity-legacy-padding", FORMATTING),
+    lax("integrity-no-journal", &[Open, Format, Reencrypt]),
+    only("integrity-no-wipe", FORMATTING),
+    only(
+        "iter-time",
+        &[Benchmark, Reencrypt, Format, AddKey, ChangeKey, ConvertKey],
+    ),
+    only("iv-large-sectors", &[Open]),
+    lax("json-file", &[Token]),
+    only("keep-key", &[Reencrypt]),
+    lax(
+        "key-description",
+        &[
+            Token, Open, Resume, Resize, AddKey, RemoveKey, ChangeKey, ConvertKey, Reencrypt,
+        ],
+    ),
+    lax("key-file", ASKING),
+    only("key-size", &[Open, Benchmark, Reencrypt, Format, AddKey]),
+    only(
+        "key-slot",
+        &[
+            Open, Reencrypt, Config, Format, AddKey, ChangeKey, ConvertKey, Dump, Resume, Token,
+        ],
+    ),
+    lax("keyfile-offset", ASKING),
+    lax("keyfile-size", ASKING),
+    only("keyslot-cipher", CREATING),
+    only("keyslot-key-size", CREATING),
+    only("label", &[Reencrypt, Config, Format]),
+    only("link-vk-to-keyring", &[Open, Resume]),
+    only("luks2-keyslots-size", FORMATTING),
+    only("luks2-metadata-size", FORMATTING),
+    only("new-keyfile", &[AddKey]),
+    lax("new-keyfile-offset", &[AddKey, ChangeKey, Format]),
+    lax("new-keyfile-size", &[AddKey, ChangeKey, Format]),
+    lax("new-key-description", &[AddKey, ChangeKey, Format]),
+    lax("new-key-size", &[Reencrypt]),
+    only("new-key-slot", &[AddKey]),
+    only("new-token-id", &[AddKey]),
+    lax("new-volume-key-file", &[Reencrypt]),
+    lax("new-volume-key-keyring", &[Reencrypt]),
+    only("offset", &[Open, Reencrypt, Format]),
+    only("pbkdf", &[Benchmark, Reencrypt, Format, AddKey, ChangeKey, ConvertKey]),
+    only("pbkdf-force-iterations", CREATING),
+    lax(
+        "pbkdf-memory",
+        &[Benchmark, Reencrypt, Format, AddKey, ChangeKey, ConvertKey],
+    ),
+    lax(
+        "pbkdf-parallel",
+        &[Benchmark, Reencrypt, Format, AddKey, ChangeKey, ConvertKey],
+    ),
+    lax("perf-high_priority", &[Open]),
+    lax("perf-no_read_workqueue", &[Open]),
+    lax("perf-no_write_workqueue", &[Open]),
+    lax("perf-same_cpu_crypt", &[Open]),
+    lax("perf-submit_from_crypt_cpus", &[Open]),
+    only("persistent", &[Open]),
+    only("priority", &[Config]),
+    only("progress-json", FORMATTING),
+    lax("progress-frequency", FORMATTING),
+    lax("readonly", &[Open]),
+    lax("reduce-device-size", &[Reencrypt]),
+    only("refresh", &[Open]),
+    lax("resilience", &[Reencrypt]),
+    lax("resilience-hash", &[Reencrypt]),
+    lax("resume-only", &[Reencrypt]),
+    only("sector-size", &[Open, Reencrypt, Format]),
+    only("serialize-memory-hard-pbkdf", &[Open]),
+    only("shared", &[Open]),
+    only("size", &[Open, Resize]),
+    only("skip", &[Open]),
+    only("subsystem", &[Reencrypt, Config, Format]),
+    only("test-passphrase", &[Open]),
+    lax("timeout", ASKING),
+    lax("token-id", ASKING),
+    lax("token-only", ASKING),
+    only("token-replace", &[Token]),
+    lax("token-type", ASKING),
+    only("tcrypt-backup", TCRYPT),
+    only("tcrypt-hidden", TCRYPT),
+    only("tcrypt-system", TCRYPT),
+    lax("tries", ASKING),
+    lax("type", READING),
+    only("unbound", &[Open, AddKey, Dump, Token]),
+    only("use-random", FORMATTING),
+    only("use-urandom", FORMATTING),
+    only("uuid", &[Reencrypt, Format, Uuid]),
+    lax("veracrypt", TCRYPT),
+    only("veracrypt-pim", TCRYPT),
+    lax("veracrypt-query-pim", TCRYPT),
+    lax("verify-passphrase", ASKING),
+    lax("volume-key-file", &[Open, Resume, Format, AddKey, Reencrypt, Dump]),
+    lax("volume-key-keyring", &[Open, Resume, Format, AddKey, Reencrypt]),
+    lax("block-size", &[Reencrypt]),
+    lax("new", &[Reencrypt]),
+    lax("use-directio", &[Reencrypt]),
+    lax("use-fsync", &[Reencrypt]),
+    lax("write-log", &[Reencrypt]),
+    only("backup", WRITERS),
+    only("slot-name", &[Format, AddKey, ChangeKey, Config, KillSlot, RemoveKey]),
+    only("protect", &[Format, AddKey, Config]),
+    only("map", &[Dump]),
+];
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+    use crate::cli::args::Options;
+
+    #[test]
+    fn every_row_is_an_option_and_stands_once() {
+        let command = Options::command();
+        for (n, row) in TABLE.iter().enumerate() {
+            assert!(
+                command.get_arguments().any(|arg| arg.get_long() == Some(row.option)),
+                "{}",
+                row.option
+            );
+            assert!(
+                TABLE[..n].iter().all(|earlier| earlier.option != row.option),
+                "{}",
+                row.option
+            );
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What is wrong with a command line itself, before any device is looked at.
+//!
+//! The reference prints its usage text first, then the message; under our own name the message names what would be
+//! right instead.
+
+use std::fmt;
+
+use super::actions::Verb;
+use super::takes;
+use super::values::ValueError;
+
+/// A command line that means nothing. `Display` is the reference's wording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UsageError {
+    /// No such option; as it was typed.
+    UnknownOption(String),
+    /// The last option lacks its value; as it was typed.
+    MissingValue(String),
+    /// A value for an option that has none; as it was typed.
+    NoValueTaken(String),
+    /// A value that does not fit its option.
+    Value {
+        /// The option, without dashes.
+        option: String,
+        /// The value.
+        value: String,
+        /// What is wrong with it.
+        error: ValueError,
+    },
+    /// An option value that is not UTF-8, where a path would do but this is none.
+    NotUtf8,
+    /// No action.
+    ActionMissing,
+    /// No such action.
+    UnknownAction,
+    /// Too few arguments for the action.
+    Arguments(Verb),
+    /// More arguments than the action has a use for.
+    TooManyArguments(Verb),
+    /// An option that the action does not take.
+    NotAllowed {
+        /// The option, without dashes.
+        option: &'static str,
+        /// The action.
+        verb: Verb,
+    },
+    /// Options that do not go together; see [`super::rules`].
+    Rule(&'static str),
+    /// No such type of volume.
+    UnknownType(String),
+}
+
+impl UsageError {
+    /// Whether the reference puts the program's name before the message.
+    pub fn is_prefixed(&self) -> bool {
+        !matches!(
+            self,
+            Self::UnknownOption(_) | Self::MissingValue(_) | Self::NoValueTaken(_) | Self::UnknownType(_)
+        )
+    }
+
+    /// What would be right, where that can be said in a line.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::UnknownOption(typed) => similar_option(typed).map(|long| format!("Did you mean --{long}?")),
+            Self::Value {
+                option,
+                value,
+                error: ValueError::Number,
+            } => Some(format!(
+                "--{option} takes a whole number without a unit, not {value:?}."
+            )),
+            Self::Value {
+                option,
+                value,
+                error: ValueError::Size(_),
+            } => Some(format!(
+                "--{option} takes a number with an optional unit (k, M, G, T, or s for sectors), not {value:?}."
+            )),
+            Self::Value { option, value, .. } => Some(format!("The value of --{option} was {value:?}.")),
+            Self::NotAllowed { option, .. } => {
+                let actions = takes::of(option).actions?;
+                let names: Vec<_> = actions.iter().map(|verb| verb.name()).collect();
+                Some(format!("--{option} is for: {}.", names.join(", ")))
+            }
+            Self::ActionMissing | Self::UnknownAction => Some("See `luksmith --help` for the actions.".into()),
+            Self::Arguments(verb) | Self::TooManyArguments(verb) => {
+                Some(format!("See `luksmith {} --help`.", verb.name()))
+            }
+            Self::UnknownType(_) => {
+                Some("Types are luks, luks1, luks2, plain, loopaes, tcrypt, bitlk and fvault2.".into())
+            }
+            Self::MissingValue(_) | Self::NoValueTaken(_) | Self::NotUtf8 | Self::Rule(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownOption(typed) => write!(f, "{typed}: unknown option"),
+            Self::MissingValue(typed) => write!(f, "{typed}: missing argument"),
+            Self::NoValueTaken(typed) => write!(f, "{typed}: option does not take an argument"),
+            Self::Value { error, .. } => error.fmt(f),
+            Self::NotUtf8 => f.write_str("an argument is not valid UTF-8"),
+            Self::ActionMissing => f.write_str("Argument <action> missing."),
+            Self::UnknownAction => f.write_str("Unknown action."),
+            Self::Arguments(verb) => write!(f, "{}: requires {} as arguments", verb.name(), verb.info().arguments),
+            Self::TooManyArguments(verb) => {
+                write!(f, "{}: takes only {} as arguments", verb.name(), verb.info().arguments)
+            }
+            Self::NotAllowed { option, verb } => {
+                write!(f, "Option --{option} is not allowed with {} action.", verb.name())
+            }
+            Self::Rule(text) => f.write_str(text),
+            Self::UnknownType(name) => write!(f, "Unrecognized metadata device type {name}."),
+        }
+    }
+}
+
+/// The option that a mistyped one is the start of, where there is just one.
+fn similar_option(typed: &str) -> Option<&'static str> {
+    let start = typed
+        .trim_start_matches('-')
+        .split('=')
+        .next()
+        .filter(|start| start.len() >= 3)?;
+    let mut options = takes::TABLE
+        .iter()
+        .map(|row| row.option)
+        .filter(|option| option.starts_with(start));
+    options.next().filter(|_| options.next().is_none())
+}

@@ -1,0 +1,352 @@
+//! The types that option values become, and the text that a value which does not fit is refused with.
+//!
+//! Numbers are decimal only and never negative unless said: the reference takes no hexadecimal either. Nothing here
+//! knows which action an option belongs to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use keyslots::units::{Bytes, Sectors};
+
+/// Largest device size reduction, in bytes: what the reencryption data shift can bridge.
+const MAX_REDUCE: Bytes = Bytes::mib(1024);
+
+/// Why a value is refused. `Display` is the reference's wording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// Not a decimal number, or one that does not fit.
+    #[error("invalid numeric value")]
+    Number,
+    /// Not a number with an optional unit.
+    #[error("Invalid size specification in parameter --{0}.")]
+    Size(&'static str),
+    /// A key size in bits that is no whole number of bytes.
+    #[error("Key size must be a multiple of 8 bits")]
+    KeySize,
+    /// An encryption sector size other than 512, 1024, 2048 and 4096.
+    #[error("Unsupported encryption sector size.")]
+    SectorSize,
+    /// A negative keyslot.
+    #[error("Key slot is invalid.")]
+    KeySlot,
+    /// A device size that is no whole number of sectors.
+    #[error("Device size must be multiple of 512 bytes sector.")]
+    DeviceSize,
+    /// A reduction that is no whole number of sectors.
+    #[error("Reduce size must be multiple of 512 bytes sector.")]
+    ReduceSize,
+    /// A reduction above 1 GiB.
+    #[error("Maximum device reduce size is 1 GiB.")]
+    ReduceSizeTooBig,
+    /// A hotzone of no bytes.
+    #[error("Invalid max reencryption hotzone size specification.")]
+    HotzoneSize,
+    /// No priority of this name.
+    #[error("Option --priority can be only ignore/normal/prefer.")]
+    Priority,
+    /// No PBKDF of this name.
+    #[error("Password-based key derivation function (PBKDF) can be only pbkdf2 or argon2i/argon2id.")]
+    Pbkdf,
+}
+
+/// A key length that was given in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySize {
+    bits: u32,
+}
+
+impl KeySize {
+    /// The length in bytes; zero stands for the default.
+    pub fn bytes(self) -> usize {
+        self.bits as usize / 8
+    }
+
+    /// The length as it was given.
+    pub fn bits(self) -> u32 {
+        self.bits
+    }
+}
+
+impl FromStr for KeySize {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let bits = unsigned(text)?;
+        if bits % 8 == 0 {
+            Ok(Self { bits })
+        } else {
+            Err(ValueError::KeySize)
+        }
+    }
+}
+
+/// An encryption sector size: 512, 1024, 2048 or 4096 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SectorSize(u32);
+
+impl SectorSize {
+    /// The size in bytes.
+    pub fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl FromStr for SectorSize {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match unsigned(text)? {
+            size @ (512 | 1024 | 2048 | 4096) => Ok(Self(size)),
+            _ => Err(ValueError::SectorSize),
+        }
+    }
+}
+
+/// A keyslot, by its number or by the name that `--slot-name` gave it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotRef {
+    /// The number. Which numbers exist is for the header to say.
+    Number(u32),
+    /// The name; it starts with a letter, so that it cannot be taken for a number.
+    Name(String),
+}
+
+impl FromStr for SlotRef {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        if text.starts_with(|c: char| c.is_alphabetic()) {
+            return Ok(Self::Name(text.to_owned()));
+        }
+        match text.strip_prefix('-') {
+            Some(rest) => Err(unsigned(rest).map_or_else(|error| error, |_| ValueError::KeySlot)),
+            None => small(text).map(Self::Number),
+        }
+    }
+}
+
+impl fmt::Display for SlotRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// How eagerly a LUKS2 keyslot is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Only when it is named.
+    Ignore,
+    /// After the preferred ones.
+    Normal,
+    /// First.
+    Prefer,
+}
+
+impl FromStr for Priority {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "ignore" => Ok(Self::Ignore),
+            "normal" => Ok(Self::Normal),
+            "prefer" => Ok(Self::Prefer),
+            _ => Err(ValueError::Priority),
+        }
+    }
+}
+
+/// A password-based key derivation function, without its costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PbkdfKind {
+    /// PBKDF2 over the hash of `--hash`.
+    Pbkdf2,
+    /// Argon2i.
+    Argon2i,
+    /// Argon2id.
+    Argon2id,
+}
+
+impl PbkdfKind {
+    /// The name, as a LUKS2 header has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pbkdf2 => "pbkdf2",
+            Self::Argon2i => "argon2i",
+            Self::Argon2id => "argon2id",
+        }
+    }
+}
+
+impl FromStr for PbkdfKind {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        [Self::Pbkdf2, Self::Argon2i, Self::Argon2id]
+            .into_iter()
+            .find(|kind| kind.name() == text)
+            .ok_or(ValueError::Pbkdf)
+    }
+}
+
+/// A number up to 2³² − 1.
+pub(super) fn unsigned(text: &str) -> Result<u32, ValueError> {
+    decimal(text)?.try_into().map_err(|_| ValueError::Number)
+}
+
+/// A number up to 2³¹ − 1, the range of the reference for ids.
+pub(super) fn small(text: &str) -> Result<u32, ValueError> {
+    match unsigned(text)? {
+        number if i32::try_from(number).is_ok() => Ok(number),
+        _ => Err(ValueError::Number),
+    }
+}
+
+/// A number of bytes, without a unit.
+pub(super) fn bytes(text: &str) -> Result<Bytes, ValueError> {
+    decimal(text).map(Bytes::new)
+}
+
+/// A number of sectors of 512 bytes, without a unit.
+pub(super) fn sectors(text: &str) -> Result<Sectors, ValueError> {
+    decimal(text).map(Sectors::new)
+}
+
+/// The value of `--device-size`.
+pub(super) fn device_size(text: &str) -> Result<Bytes, ValueError> {
+    match sized("device-size", text)? {
+        Bytes::ZERO => Err(ValueError::Number),
+        size if size.is_multiple_of(Bytes::new(512)) => Ok(size),
+        _ => Err(ValueError::DeviceSize),
+    }
+}
+
+/// The value of `--reduce-device-size`.
+pub(super) fn reduce_size(text: &str) -> Result<Bytes, ValueError> {
+    match sized("reduce-device-size", text)? {
+        size if size > MAX_REDUCE => Err(ValueError::ReduceSizeTooBig),
+        size if size.is_multiple_of(Bytes::new(512)) => Ok(size),
+        _ => Err(ValueError::ReduceSize),
+    }
+}
+
+/// The value of `--hotzone-size`.
+pub(super) fn hotzone_size(text: &str) -> Result<Bytes, ValueError> {
+    match sized("hotzone-size", text)? {
+        Bytes::ZERO => Err(ValueError::HotzoneSize),
+        size => Ok(size),
+    }
+}
+
+/// The value of `--luks2-metadata-size`.
+pub(super) fn metadata_size(text: &str) -> Result<Bytes, ValueError> {
+    sized("luks2-metadata-size", text)
+}
+
+/// The value of `--luks2-keyslots-size`.
+pub(super) fn keyslots_size(text: &str) -> Result<Bytes, ValueError> {
+    sized("luks2-keyslots-size", text)
+}
+
+/// A number with an optional unit: `k`, `M`, `G`, `T` alone or with `iB` are powers of 1024, with `B` powers of 1000,
+/// `s` is a sector.
+fn sized(option: &'static str, text: &str) -> Result<Bytes, ValueError> {
+    let refused = ValueError::Size(option);
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let number = decimal(number).map_err(|_| refused)?;
+    let (letter, rest) = unit.split_at(unit.chars().next().map_or(0, char::len_utf8));
+    let power = match letter {
+        "" => return Ok(Bytes::new(number)),
+        "s" | "S" if rest.is_empty() => return Sectors::new(number).bytes().ok_or(refused),
+        "k" | "K" => 1,
+        "m" | "M" => 2,
+        "g" | "G" => 3,
+        "t" | "T" => 4,
+        _ => return Err(refused),
+    };
+    let base: u64 = match rest {
+        "" | "iB" => 1024,
+        "B" => 1000,
+        _ => return Err(refused),
+    };
+    Bytes::new(number).checked_mul(base.pow(power)).ok_or(refused)
+}
+
+/// Digits and nothing else, so that `+1`, ` 1` and `0x1` are no numbers.
+fn decimal(text: &str) -> Result<u64, ValueError> {
+    if text.bytes().all(|b| b.is_ascii_digit()) {
+        text.parse().map_err(|_| ValueError::Number)
+    } else {
+        Err(ValueError::Number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_take_the_units_of_the_manual() {
+        let size = |text| device_size(text).map(Bytes::get);
+        assert_eq!(size("512"), Ok(512));
+        assert_eq!(size("3s"), Ok(1536));
+        assert_eq!(size("1k"), Ok(1024));
+        assert_eq!(size("64KB"), Ok(64000));
+        assert_eq!(size("1MiB"), Ok(1 << 20));
+        assert_eq!(size("2g"), Ok(2 << 30));
+        assert_eq!(size("1T"), Ok(1 << 40));
+        assert_eq!(size("1000"), Err(ValueError::DeviceSize));
+        assert_eq!(size("0"), Err(ValueError::Number));
+        for text in [
+            "",
+            "-1",
+            "1kib",
+            "1P",
+            "1b",
+            "1MM",
+            "0x100",
+            "1.5M",
+            " 1M",
+            "1 M",
+            "1Ki",
+            "16777216T",
+            "1é",
+            "1sB",
+        ] {
+            assert_eq!(size(text), Err(ValueError::Size("device-size")), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_decimal_and_bounded() {
+        assert_eq!(unsigned("4294967295"), Ok(u32::MAX));
+        assert_eq!(small("2147483647"), Ok(2147483647));
+        for text in ["", "0x10", "-1", "+1", " 8", "8x", "4294967296", "18446744073709551616"] {
+            assert_eq!(unsigned(text), Err(ValueError::Number), "{text:?}");
+        }
+        assert_eq!(small("2147483648"), Err(ValueError::Number));
+        assert_eq!(bytes("18446744073709551615").map(Bytes::get), Ok(u64::MAX));
+    }
+
+    #[test]
+    fn a_keyslot_is_a_number_or_a_name_but_never_negative() {
+        assert_eq!("7".parse(), Ok(SlotRef::Number(7)));
+        assert_eq!("office".parse(), Ok(SlotRef::Name("office".into())));
+        assert_eq!("-1".parse::<SlotRef>(), Err(ValueError::KeySlot));
+        assert_eq!("-x".parse::<SlotRef>(), Err(ValueError::Number));
+        assert_eq!("0x1".parse::<SlotRef>(), Err(ValueError::Number));
+        assert_eq!("".parse::<SlotRef>(), Err(ValueError::Number));
+    }
+
+    #[test]
+    fn reductions_and_hotzones_have_their_own_rules() {
+        assert_eq!(reduce_size("1G").map(Bytes::get), Ok(1 << 30));
+        assert_eq!(reduce_size("2G"), Err(ValueError::ReduceSizeTooBig));
+        assert_eq!(reduce_size("513"), Err(ValueError::ReduceSize));
+        assert_eq!(hotzone_size("0"), Err(ValueError::HotzoneSize));
+        assert_eq!(hotzone_size("1000").map(Bytes::get), Ok(1000));
+    }
+}

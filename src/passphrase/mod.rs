@@ -1,0 +1,196 @@
+//! Where a passphrase comes from: the terminal, standard input, or a key file; and exactly which bytes are read.
+//!
+//! - The terminal: up to the first new line, without echo; the first 512 bytes count.
+//! - Standard input without a key file: up to the first new line, which is dropped, one byte at a time, since the next
+//!   secret may stand right behind it.
+//! - A key file, and standard input as the key file `-`: byte for byte, at most 8 MiB unless a size is given.
+//!
+//! An empty passphrase is one. What the bytes open is not known here.
+
+mod keyfile;
+mod quality;
+mod terminal;
+
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
+use std::time::Duration;
+
+use keyslots::secret::{Passphrase, Secret};
+
+pub use keyfile::{KeyFileRange, MAX_KEY_FILE};
+pub use quality::{Weakness, weakness};
+pub use terminal::MAX_INTERACTIVE;
+
+/// Why there is no passphrase. `Display` is the reference's wording.
+#[derive(Debug, thiserror::Error)]
+pub enum PassphraseError {
+    /// The key file cannot be opened.
+    #[error("Failed to open key file.")]
+    Open(#[source] io::Error),
+    /// The input failed.
+    #[error("Error reading passphrase.")]
+    Read(#[source] io::Error),
+    /// The terminal failed, or its input ended.
+    #[error("Error reading passphrase from terminal.")]
+    Terminal(#[source] io::Error),
+    /// Ctrl-C, or a request to end, at the prompt.
+    #[error("Error reading passphrase from terminal.")]
+    Interrupted,
+    /// Nobody typed anything in time.
+    #[error("Error reading passphrase from terminal.")]
+    TimedOut,
+    /// Standard input ended before the first byte.
+    #[error("Nothing to read on input.")]
+    NothingToRead,
+    /// The input is shorter than the size that was asked for.
+    #[error("Cannot read requested amount of data.")]
+    TooShort,
+    /// The input is shorter than the offset that was asked for.
+    #[error("Cannot seek to requested keyfile offset.")]
+    Offset,
+    /// The input is longer than may be, and no size was asked for.
+    #[error("Maximum keyfile size exceeded.")]
+    TooLong,
+    /// The second time something else was typed.
+    #[error("Passphrases do not match.")]
+    Mismatch,
+    /// No memory for the passphrase.
+    #[error("Out of memory while reading passphrase.")]
+    Memory(#[source] io::Error),
+}
+
+/// A question for a passphrase.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What is shown on a terminal, the colon and the space after it included.
+    pub prompt: &'a str,
+    /// Ask a second time, and refuse if the two differ.
+    pub verify: bool,
+    /// Give up after this long, on a terminal only. `None` waits for ever.
+    pub timeout: Option<Duration>,
+    /// Which bytes to take where standard input is no terminal.
+    pub range: KeyFileRange,
+}
+
+/// Whether [`ask`] would talk to a person.
+pub fn is_interactive() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Asks on the terminal, or takes the first line of standard input where that is no terminal.
+///
+/// # Errors
+/// See [`PassphraseError`].
+pub fn ask(question: &Question<'_>) -> Result<Passphrase, PassphraseError> {
+    if !is_interactive() {
+        return keyfile::read_line(question.range);
+    }
+    let first = terminal::ask(question.prompt, question.timeout)?;
+    if question.verify && !first.ct_eq(&terminal::ask("Verify passphrase: ", question.timeout)?) {
+        return Err(PassphraseError::Mismatch);
+    }
+    Ok(first)
+}
+
+/// Reads a key file; `-` is standard input to its end, or the question where that is a terminal.
+///
+/// # Errors
+/// See [`PassphraseError`].
+pub fn from_key_file(path: &Path, question: &Question<'_>) -> Result<Passphrase, PassphraseError> {
+    if path != Path::new("-") {
+        keyfile::read_file(path, question.range)
+    } else if is_interactive() {
+        ask(question)
+    } else {
+        keyfile::read_stdin(question.range)
+    }
+}
+
+/// Asks a person something that is no secret: the answer is shown as it is typed. At most 512 bytes, without the new
+/// line. Standard input must be a terminal.
+///
+/// # Errors
+/// See [`PassphraseError`].
+pub fn ask_openly(prompt: &str) -> Result<Vec<u8>, PassphraseError> {
+    terminal::ask_openly(prompt).map(|answer| answer.expose().to_vec())
+}
+
+/// Calls `attempt` up to `tries` times for as long as its error is `wrong`, and returns the last outcome. `wrong` is
+/// where the person is told; it is called after the last attempt too.
+///
+/// # Errors
+/// The last attempt's.
+pub fn repeat<T, E>(
+    tries: u32,
+    mut attempt: impl FnMut() -> Result<T, E>,
+    mut wrong: impl FnMut(&E) -> bool,
+) -> Result<T, E> {
+    let mut left = tries.max(1);
+    loop {
+        left -= 1;
+        match attempt() {
+            Err(error) if wrong(&error) && left > 0 => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// The same bytes without the new line at their end, where there is one: an editor puts it there, and the keyslot was
+/// perhaps made without it.
+///
+/// # Errors
+/// The system's, where it has no memory.
+pub fn without_final_newline(passphrase: &Passphrase) -> io::Result<Option<Passphrase>> {
+    let Some(trimmed) = passphrase.expose().strip_suffix(b"\n") else {
+        return Ok(None);
+    };
+    let trimmed = trimmed.strip_suffix(b"\r").unwrap_or(trimmed);
+    Secret::copy_from(trimmed).map(|secret| Some(Passphrase::new(secret)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passphrase(bytes: &[u8]) -> Passphrase {
+        Passphrase::new(Secret::copy_from(bytes).expect("a page"))
+    }
+
+    #[test]
+    fn only_one_final_newline_is_trimmed() {
+        let trimmed = |bytes: &[u8]| {
+            without_final_newline(&passphrase(bytes))
+                .expect("a page")
+                .map(|trimmed| trimmed.expose().to_vec())
+        };
+        assert_eq!(trimmed(b"key\n"), Some(b"key".to_vec()));
+        assert_eq!(trimmed(b"key\r\n"), Some(b"key".to_vec()));
+        assert_eq!(trimmed(b"key\n\n"), Some(b"key\n".to_vec()));
+        assert_eq!(trimmed(b"\n"), Some(vec![]));
+        assert_eq!(trimmed(b"key"), None);
+        assert_eq!(trimmed(b""), None);
+    }
+
+    #[test]
+    fn wrong_answers_are_repeated_and_other_failures_are_not() {
+        let run = |tries, outcomes: &[Result<u8, &'static str>]| {
+            let (mut n, mut told) = (0, 0);
+            let outcome = repeat(
+                tries,
+                || {
+                    n += 1;
+                    outcomes[n - 1]
+                },
+                |error| {
+                    told += u8::from(*error == "wrong");
+                    *error == "wrong"
+                },
+            );
+            (outcome, n, told)
+        };
+        assert_eq!(run(3, &[Err("wrong"), Ok(7)]), (Ok(7), 2, 1));
+        assert_eq!(run(3, &[Err("wrong"); 3]), (Err("wrong"), 3, 3));
+        assert_eq!(run(3, &[Err("broken")]), (Err("broken"), 1, 0));
+        assert_eq!(run(0, &[Err("wrong")]), (Err("wrong"), 1, 1));
+    }
+}

@@ -1,0 +1,197 @@
+//! The prompt: one line from the terminal without echo, which is as it was afterwards, whatever happens.
+//!
+//! Signals that would end or stop the program while the echo is off are taken from a descriptor instead: the terminal
+//! is put right first, then they have their way. They are blocked in the calling thread only, so a prompt belongs to a
+//! program's only thread, or to one whose other threads block them too.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+use keyslots::secret::Passphrase;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+
+use super::PassphraseError;
+use super::keyfile::Filling;
+
+/// Most bytes of what is typed that count. The reference passes over the rest of the line without a word, and volumes
+/// were made that way.
+pub const MAX_INTERACTIVE: usize = 512;
+
+/// What the terminal does with the typed characters meanwhile.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Echo {
+    Off,
+    On,
+}
+
+/// Asks for a passphrase. Standard input must be a terminal.
+pub(super) fn ask(prompt: &str, timeout: Option<Duration>) -> Result<Passphrase, PassphraseError> {
+    converse(prompt, timeout, Echo::Off)
+}
+
+/// Asks for something that may be seen.
+pub(super) fn ask_openly(prompt: &str) -> Result<Passphrase, PassphraseError> {
+    converse(prompt, None, Echo::On)
+}
+
+/// How reading a line ended.
+enum Ending {
+    Line(Passphrase),
+    Signal(Signal),
+}
+
+fn converse(prompt: &str, timeout: Option<Duration>, echo: Echo) -> Result<Passphrase, PassphraseError> {
+    let stdin = io::stdin();
+    let tty = stdin.as_fd();
+    // A timeout too large for the clock is no timeout.
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    loop {
+        let signals = Signals::intercept()?;
+        let quiet = Quiet::start(tty, echo)?;
+        say(tty, prompt);
+        let outcome = line(tty, &signals, deadline);
+        drop(quiet);
+        // The person's own new line was not echoed either, or there was none.
+        if echo == Echo::Off || !matches!(outcome, Ok(Ending::Line(_))) {
+            say(tty, "\n");
+        }
+        drop(signals);
+        match outcome? {
+            Ending::Line(passphrase) => return Ok(passphrase),
+            Ending::Signal(Signal::SIGINT | Signal::SIGTERM) => return Err(PassphraseError::Interrupted),
+            // Ends the program, or stops it: then asks again once it goes on.
+            Ending::Signal(signal) => raise(signal).map_err(terminal_error)?,
+        }
+    }
+}
+
+fn line(tty: BorrowedFd<'_>, signals: &Signals, deadline: Option<Instant>) -> Result<Ending, PassphraseError> {
+    // One more than may be: the place through which the rest of a long line passes.
+    let mut filling = Filling::new(MAX_INTERACTIVE + 1)?;
+    loop {
+        if let Some(signal) = signals.wait_unless_readable(tty, deadline)? {
+            return Ok(Ending::Signal(signal));
+        }
+        let read = filling.read(tty, 1).map_err(|error| match error {
+            PassphraseError::Read(source) => PassphraseError::Terminal(source),
+            other => other,
+        })?;
+        if read == 0 && filling.len() == 0 {
+            return Err(PassphraseError::Terminal(io::ErrorKind::UnexpectedEof.into()));
+        }
+        if read == 0 || filling.drop_newline() {
+            return Ok(Ending::Line(filling.finish()));
+        }
+        if filling.len() > MAX_INTERACTIVE {
+            filling.drop_last();
+        }
+    }
+}
+
+/// Writes to the terminal that is read, or to standard error where that one is open for reading only.
+fn say(tty: BorrowedFd<'_>, text: &str) {
+    let written = tty
+        .try_clone_to_owned()
+        .and_then(|fd| std::fs::File::from(fd).write_all(text.as_bytes()));
+    if written.is_err() && io::stderr().is_terminal() {
+        // Where nobody can be told, the answer is still waited for.
+        let _ = io::stderr().write_all(text.as_bytes());
+    }
+}
+
+/// The terminal without echo, put back on drop.
+struct Quiet<'a> {
+    tty: BorrowedFd<'a>,
+    before: Termios,
+}
+
+impl<'a> Quiet<'a> {
+    fn start(tty: BorrowedFd<'a>, echo: Echo) -> Result<Self, PassphraseError> {
+        let before = tcgetattr(tty).map_err(terminal_error)?;
+        let mut during = before.clone();
+        // Line editing stays the terminal's own; one that was left in raw mode would never end a line.
+        during.local_flags.insert(LocalFlags::ICANON | LocalFlags::ISIG);
+        during.local_flags.set(LocalFlags::ECHO, echo == Echo::On);
+        during.local_flags.remove(LocalFlags::ECHONL);
+        tcsetattr(tty, SetArg::TCSADRAIN, &during).map_err(terminal_error)?;
+        Ok(Self { tty, before })
+    }
+}
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        // If it fails, the terminal is gone.
+        let _ = tcsetattr(self.tty, SetArg::TCSADRAIN, &self.before);
+    }
+}
+
+/// The signals that must not catch the terminal without echo; let go on drop.
+struct Signals {
+    fd: SignalFd,
+    before: SigSet,
+}
+
+impl Signals {
+    fn intercept() -> Result<Self, PassphraseError> {
+        let set: SigSet = [
+            Signal::SIGINT,
+            Signal::SIGTERM,
+            Signal::SIGHUP,
+            Signal::SIGQUIT,
+            Signal::SIGTSTP,
+        ]
+        .into_iter()
+        .collect();
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(terminal_error)?;
+        let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(terminal_error)?;
+        Ok(Self { fd, before })
+    }
+
+    /// Waits for the terminal, and returns the signal that came first.
+    fn wait_unless_readable(
+        &self,
+        tty: BorrowedFd<'_>,
+        deadline: Option<Instant>,
+    ) -> Result<Option<Signal>, PassphraseError> {
+        loop {
+            let timeout = match deadline.map(|deadline| deadline.checked_duration_since(Instant::now())) {
+                None => PollTimeout::NONE,
+                Some(None) => return Err(PassphraseError::TimedOut),
+                // Rounded up, so that it never spins in the last millisecond; long ones are waited for in parts.
+                Some(Some(left)) => PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX),
+            };
+            let mut fds = [
+                PollFd::new(self.fd.as_fd(), PollFlags::POLLIN),
+                PollFd::new(tty, PollFlags::POLLIN),
+            ];
+            match poll(&mut fds, timeout) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(terminal_error(errno)),
+            }
+            let readable = fds[1].any().unwrap_or(false);
+            if let Some(info) = self.fd.read_signal().map_err(terminal_error)? {
+                let number = i32::try_from(info.ssi_signo).unwrap_or_default();
+                return Signal::try_from(number).map(Some).map_err(terminal_error);
+            }
+            if readable {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        // The mask was valid when it was read.
+        let _ = self.before.thread_set_mask();
+    }
+}
+
+fn terminal_error(errno: Errno) -> PassphraseError {
+    PassphraseError::Terminal(errno.into())
+}

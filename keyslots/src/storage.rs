@@ -3,6 +3,8 @@
 //! [`Storage`] is implemented for [`std::fs::File`] (a file or a block device) and for [`Memory`]. The crate opens
 //! nothing by itself: who calls it decides on the flags and the locks.
 
+pub mod fault;
+
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;

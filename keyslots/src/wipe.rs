@@ -8,9 +8,10 @@ use crate::units::Bytes;
 use crate::{Error, Result};
 
 /// What an area stands on, as far as it matters for wiping.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Medium {
     /// Flash, a file, or unknown: one pass.
+    #[default]
     Other,
     /// A rotating disk, where the tracks are what they seem: several passes.
     Rotational,
@@ -60,10 +61,8 @@ fn overwrite(
     while let Some(rest) = len.checked_sub(done).filter(|&rest| rest > Bytes::ZERO) {
         let now = rest.to_usize().unwrap_or(CHUNK).min(chunk.len());
         fill(&mut chunk[..now]).map_err(Error::io("get random bytes"))?;
-        let at = offset.checked_add(done).ok_or(Error::DeviceTooSmall {
-            size: u64::MAX,
-            needed: u64::MAX,
-        })?;
+        let past_end = || Error::io("wipe")(std::io::ErrorKind::InvalidInput.into());
+        let at = offset.checked_add(done).ok_or_else(past_end)?;
         storage.write_at(at, &chunk[..now]).map_err(Error::io("wipe"))?;
         done = done.checked_add(Bytes::new(now as u64)).unwrap_or(len);
     }
@@ -74,6 +73,7 @@ fn overwrite(
 mod tests {
     use super::*;
     use crate::storage::Memory;
+    use crate::storage::fault::{Event, Recorder};
 
     #[test]
     fn exactly_the_area_is_wiped() {
@@ -89,5 +89,24 @@ mod tests {
         wipe_zeros(&mut storage, Bytes::new(1024), Bytes::new(2048)).expect("memory");
         assert!(storage.0[1024..3072].iter().all(|&byte| byte == 0));
         assert!(wipe_zeros(&mut storage, Bytes::new(4000), Bytes::new(97)).is_err());
+    }
+
+    #[test]
+    fn each_pass_is_on_the_medium_before_the_next() {
+        for (medium, passes) in [(Medium::Other, 1), (Medium::Rotational, 3)] {
+            let mut storage = Recorder::new(vec![0; 4096]);
+            wipe_random(&mut storage, Bytes::ZERO, Bytes::kib(4), medium).expect("memory");
+            let syncs: Vec<bool> = storage.events().iter().map(|event| *event == Event::Sync).collect();
+            assert_eq!(syncs, [false, true].repeat(passes));
+        }
+    }
+
+    #[test]
+    fn an_area_behind_the_end_is_an_error_and_an_empty_one_is_not() {
+        let mut storage = Memory(vec![7; 4096]);
+        assert!(wipe_random(&mut storage, Bytes::kib(4), Bytes::new(1), Medium::Other).is_err());
+        assert!(wipe_random(&mut storage, Bytes::new(u64::MAX), Bytes::mib(2), Medium::Other).is_err());
+        wipe_random(&mut storage, Bytes::kib(4), Bytes::ZERO, Medium::Other).expect("nothing to do");
+        assert_eq!(storage.0, [7; 4096]);
     }
 }

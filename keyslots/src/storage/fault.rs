@@ -1,0 +1,304 @@
+//! A storage that fails on purpose, and remembers how it was written: for tests of what a crash leaves.
+//!
+//! Run an action on a [`Recorder`], then let [`Recorder::for_each_crash`] show every image that a stop could have left
+//! on the disk: after each write and each sync, with the next write torn at 512 bytes, and with what was not yet
+//! synced lost, wholly or in part. A [`Fault`] makes one write or one sync fail with EIO.
+//!
+//! ```
+//! use keyslots::storage::{Storage, fault::Recorder};
+//! use keyslots::units::Bytes;
+//!
+//! let mut disk = Recorder::new(vec![b'-'; 2048]);
+//! disk.write_at(Bytes::ZERO, &[b'x'; 1024])?;
+//! disk.sync()?;
+//! let mut torn = false;
+//! disk.for_each_crash(|crash| torn |= crash.image[0] == b'x' && crash.image[512] == b'-');
+//! assert!(torn);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+use std::io;
+
+use super::{Memory, Storage};
+use crate::units::{Bytes, SECTOR_SIZE};
+
+/// What a disk writes as a whole or not at all, in bytes.
+const SECTOR: usize = SECTOR_SIZE as usize;
+
+/// The error number of a failed write or sync (EIO).
+const EIO: i32 = 5;
+
+/// Something that was done to a storage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Bytes were written.
+    Write {
+        /// Where.
+        offset: Bytes,
+        /// Which.
+        data: Vec<u8>,
+    },
+    /// All that was written before has reached the disk.
+    Sync,
+}
+
+/// What is to fail. Writes and syncs are counted from 0, each by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// This write fails, after the first half of its sectors.
+    Write(usize),
+    /// This sync fails: nothing written since the one before may be relied on.
+    Sync(usize),
+}
+
+/// How a [`Crash`] came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The process was killed between two events; all it wrote is there.
+    Killed,
+    /// Of the next write only the first sectors are there, this many.
+    TornHead(usize),
+    /// Of the next write only the last sectors are there, this many.
+    TornTail(usize),
+    /// The power went: nothing is there that was not synced.
+    Unsynced,
+    /// The power went: of what was not synced, only the write of this event is there.
+    Reordered(usize),
+}
+
+/// What a stop left on the disk.
+#[derive(Debug)]
+pub struct Crash<'a> {
+    /// How many events came before.
+    pub after: usize,
+    /// What happened.
+    pub cause: Cause,
+    /// The whole disk.
+    pub image: &'a [u8],
+}
+
+/// A storage in memory that records each write and each sync.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    initial: Vec<u8>,
+    image: Memory,
+    events: Vec<Event>,
+    fault: Option<Fault>,
+    writes: usize,
+    syncs: usize,
+}
+
+impl Recorder {
+    /// A disk with this on it.
+    pub fn new(image: Vec<u8>) -> Self {
+        Self {
+            initial: image.clone(),
+            image: Memory(image),
+            events: Vec::new(),
+            fault: None,
+            writes: 0,
+            syncs: 0,
+        }
+    }
+
+    /// A disk on which one thing fails, once; it works again afterwards, so that who goes on does his harm.
+    pub fn failing(image: Vec<u8>, fault: Fault) -> Self {
+        Self {
+            fault: Some(fault),
+            ..Self::new(image)
+        }
+    }
+
+    /// What a reader sees.
+    pub fn image(&self) -> &[u8] {
+        &self.image.0
+    }
+
+    /// All that was done, in order. A failed sync is not among it.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// How many writes were tried.
+    pub fn writes(&self) -> usize {
+        self.writes
+    }
+
+    /// How many syncs were tried.
+    pub fn syncs(&self) -> usize {
+        self.syncs
+    }
+
+    /// Calls `check` with each image that a stop during the recorded events could have left; returns how many.
+    pub fn for_each_crash(&self, mut check: impl FnMut(&Crash<'_>)) -> usize {
+        let mut points = 0;
+        let mut show = |after: usize, cause: Cause, image: &[u8]| {
+            points += 1;
+            check(&Crash { after, cause, image });
+        };
+        let mut durable = self.initial.clone();
+        let mut cached = self.initial.clone();
+        let mut unsynced: Vec<usize> = Vec::new();
+        for after in 0..=self.events.len() {
+            show(after, Cause::Killed, &cached);
+            // What is lost or alone is shown when it is written; later it would be the same image again.
+            match unsynced.as_slice() {
+                [] => {}
+                [_] => show(after, Cause::Unsynced, &durable),
+                [.., newest] => {
+                    let mut image = durable.clone();
+                    apply(&mut image, &self.events[*newest], 0..usize::MAX);
+                    show(after, Cause::Reordered(*newest), &image);
+                }
+            }
+            let Some(event) = self.events.get(after) else { break };
+            match event {
+                Event::Sync => {
+                    durable.clone_from(&cached);
+                    unsynced.clear();
+                }
+                Event::Write { offset, data } => {
+                    let sectors = sectors_of(*offset, data.len());
+                    for count in tears(sectors) {
+                        let mut image = cached.clone();
+                        apply(&mut image, event, 0..count);
+                        show(after, Cause::TornHead(count), &image);
+                        image.clone_from(&cached);
+                        apply(&mut image, event, sectors - count..sectors);
+                        show(after, Cause::TornTail(count), &image);
+                    }
+                    apply(&mut cached, event, 0..usize::MAX);
+                    unsynced.push(after);
+                }
+            }
+        }
+        points
+    }
+}
+
+impl Storage for Recorder {
+    fn size(&mut self) -> io::Result<Bytes> {
+        self.image.size()
+    }
+
+    fn read_at(&mut self, offset: Bytes, buf: &mut [u8]) -> io::Result<()> {
+        self.image.read_at(offset, buf)
+    }
+
+    fn write_at(&mut self, offset: Bytes, buf: &[u8]) -> io::Result<()> {
+        let fails = self.fault == Some(Fault::Write(self.writes));
+        self.writes += 1;
+        let buf = if fails {
+            &buf[..buf.len() / 2 / SECTOR * SECTOR]
+        } else {
+            buf
+        };
+        self.image.write_at(offset, buf)?;
+        self.events.push(Event::Write {
+            offset,
+            data: buf.to_vec(),
+        });
+        if fails {
+            Err(io::Error::from_raw_os_error(EIO))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        let fails = self.fault == Some(Fault::Sync(self.syncs));
+        self.syncs += 1;
+        if fails {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
+        self.events.push(Event::Sync);
+        Ok(())
+    }
+}
+
+/// Sectors that a write touches.
+fn sectors_of(offset: Bytes, len: usize) -> usize {
+    let start = offset.to_usize().unwrap_or(usize::MAX);
+    start
+        .saturating_add(len)
+        .div_ceil(SECTOR)
+        .saturating_sub(start / SECTOR)
+}
+
+/// How many sectors of a torn write are there: each number for a short write, some for a long one.
+fn tears(sectors: usize) -> Vec<usize> {
+    match sectors {
+        0..=8 => (1..sectors).collect(),
+        _ => vec![1, sectors / 2, sectors - 1],
+    }
+}
+
+/// Puts the sectors of a write with these indices, counted from the first it touches, onto `image`.
+fn apply(image: &mut [u8], event: &Event, sectors: std::ops::Range<usize>) {
+    let Event::Write { offset, data } = event else { return };
+    let start = offset.to_usize().unwrap_or(usize::MAX);
+    let first = start / SECTOR;
+    for (at, &byte) in (start..).zip(data) {
+        if sectors.contains(&(at / SECTOR - first))
+            && let Some(there) = image.get_mut(at)
+        {
+            *there = byte;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two_writes() -> Recorder {
+        let mut disk = Recorder::new(vec![0; 2048]);
+        disk.write_at(Bytes::ZERO, &[1; 592]).expect("inside");
+        disk.write_at(Bytes::new(1024), &[2; 512]).expect("inside");
+        disk.sync().expect("no fault");
+        disk
+    }
+
+    #[test]
+    fn every_stop_is_shown() {
+        let mut causes = Vec::new();
+        let points = two_writes().for_each_crash(|crash| causes.push((crash.after, crash.cause, sum(crash.image))));
+        assert_eq!(points, causes.len());
+        assert_eq!(
+            causes,
+            [
+                (0, Cause::Killed, 0),
+                (0, Cause::TornHead(1), 512),
+                (0, Cause::TornTail(1), 80),
+                (1, Cause::Killed, 592),
+                (1, Cause::Unsynced, 0),
+                (2, Cause::Killed, 592 + 1024),
+                (2, Cause::Reordered(1), 1024),
+                (3, Cause::Killed, 592 + 1024),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_failed_sync_makes_nothing_durable() {
+        let mut disk = Recorder::failing(vec![0; 1024], Fault::Sync(0));
+        disk.write_at(Bytes::ZERO, &[1; 1024]).expect("no fault");
+        assert_eq!(disk.sync().expect_err("fault").raw_os_error(), Some(EIO));
+        assert!(disk.sync().is_ok());
+        let mut lost = false;
+        disk.for_each_crash(|crash| lost |= crash.cause == Cause::Unsynced);
+        assert!(lost);
+        assert_eq!((disk.writes(), disk.syncs()), (1, 2));
+    }
+
+    #[test]
+    fn a_failed_write_is_half_done() {
+        let mut disk = Recorder::failing(vec![0; 1024], Fault::Write(0));
+        assert!(disk.write_at(Bytes::ZERO, &[1; 1024]).is_err());
+        assert_eq!(sum(disk.image()), 512);
+    }
+
+    fn sum(image: &[u8]) -> u64 {
+        image.iter().map(|&byte| u64::from(byte)).sum()
+    }
+}

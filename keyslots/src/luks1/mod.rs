@@ -1,10 +1,41 @@
-//! LUKS1 headers.
+//! LUKS1: the older of the two header formats, still what boot loaders read.
+//!
+//! A header is 592 bytes at the start of a device or a file, with eight keyslots; the key material of each stands
+//! behind it, and then, unless the data is on another device, the data. There is one copy and no checksum.
+//! LUKS1 On-Disk Format 1.2.3 is the specification that the section numbers in this module mean.
+//!
+//! | to | use |
+//! |---|---|
+//! | read what is there | [`Header::read`], then its accessors |
+//! | get the volume key | [`Header::unlock`] |
+//! | make a volume | [`Header::create`], [`Header::write_new`], [`Header::add_keyslot`] |
+//! | change the keyslots | [`Header::add_keyslot`], [`Header::change_keyslot`], [`Header::remove_keyslot`] |
+//! | destroy them all | [`Header::erase`] |
+//! | keep and restore it | [`Header::backup`], [`Backup`] |
+//! | mend known damage | [`Repair::diagnose`] |
+//!
+//! Not for: locks, devices, prompts. Each function that writes keeps the rule that keys are never lost: after a stop at
+//! any of its writes, the old or the new passphrase opens the volume.
 
-/// A rule that a LUKS1 header breaks.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Defect {
-    /// The header ends before its fields do.
-    #[error("the header ends after {0} bytes")]
-    Truncated(u64),
-}
+mod backup;
+mod create;
+mod format;
+mod header;
+mod keyslots;
+mod layout;
+mod repair;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use backup::{Backup, BackupRefused, Restore};
+pub use create::{CreateParams, DEFAULT_ALIGNMENT, DataPlacement};
+pub use format::{
+    DIGEST_LEN, HEADER_LEN, KEYSLOTS, MAGIC, NAME_LEN, RawHeader, RawKeyslot, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE,
+    STRIPES, UUID_LEN, VERSION,
+};
+pub use header::{Header, Keyslot, KeyslotState};
+pub use keyslots::{ChangeTo, MIN_ITERATIONS};
+pub use repair::{Fix, Repair};
+pub use validate::{Defect, MAX_KEY_BYTES, validate};

@@ -1,0 +1,375 @@
+//! Backup and restore of header, key material and what other programs keep behind it.
+//!
+//! A backup is the start of the device, byte for byte: up to the end of the key material as the reference writes it,
+//! and on to the last block of the gap that holds anything. Each of the two programs restores the other's.
+
+use std::io::Write;
+
+use super::format::{HEADER_LEN, KEYSLOTS, RawHeader, STATE_ACTIVE, STATE_INACTIVE};
+use super::header::{Header, write_raw};
+use super::layout::{GAP_END_AT_MOST, Range};
+use crate::error::{Error, Result};
+use crate::storage::Storage;
+use crate::units::{Bytes, Sectors};
+
+/// The gap is looked at, and a restore compares, in blocks of this size.
+const BLOCK: usize = 4096;
+
+/// A restore writes no more than this at once.
+const MAX_RUN: usize = 256 * 1024;
+
+impl Header {
+    /// Size of a backup: [`Header::metadata_size`], and on to the last block of 4096 bytes before the data that is not
+    /// all zero, but for what lies behind the first 16 MiB.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn backup_size(&self, storage: &mut dyn Storage) -> Result<Bytes> {
+        let device = storage
+            .size()
+            .map_err(Error::io("find the size of the header device"))?;
+        let metadata = self.metadata_size().min(device);
+        let payload = self.payload_offset().bytes().unwrap_or_default();
+        let gap_end = payload.min(device).min(GAP_END_AT_MOST);
+        let mut size = metadata;
+        for_each_block(storage, metadata, gap_end, |end, block| {
+            if block.iter().any(|&byte| byte != 0) {
+                size = end;
+            }
+            Ok(())
+        })?;
+        Ok(size)
+    }
+
+    /// Writes a backup to `out` and returns its size. The passphrases of today will open it for ever.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::ChangedMeanwhile`].
+    pub fn backup(&self, storage: &mut dyn Storage, out: &mut dyn Write) -> Result<Bytes> {
+        self.expect_unchanged(storage)?;
+        let size = self.backup_size(storage)?;
+        for_each_block(storage, Bytes::ZERO, size, |_, block| {
+            out.write_all(block).map_err(Error::io("write the header backup"))
+        })?;
+        Ok(size)
+    }
+}
+
+/// A backup that was read and validated, but not its key material, which only a passphrase can tell from noise.
+#[derive(Clone, Debug)]
+pub struct Backup {
+    header: Header,
+    size: Bytes,
+}
+
+/// Why a backup cannot be restored onto a device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackupRefused {
+    /// The data would start elsewhere.
+    #[error("the payload offset is {backup} in the backup and {device} on the device")]
+    PayloadOffset {
+        /// In the backup.
+        backup: Sectors,
+        /// On the device.
+        device: Sectors,
+    },
+    /// The volume key has another length.
+    #[error("the volume key is {backup} in the backup and {device} on the device")]
+    KeySize {
+        /// In the backup.
+        backup: Bytes,
+        /// On the device.
+        device: Bytes,
+    },
+    /// The key material does not fit the device.
+    #[error("the backup takes {needed}, the device has {device}")]
+    DoesNotFit {
+        /// What it takes.
+        needed: Bytes,
+        /// What is there.
+        device: Bytes,
+    },
+}
+
+/// What restoring a backup would mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// Whether there is a LUKS1 header on the device now.
+    pub replaces: bool,
+    /// Whether backup and device have the same UUID.
+    pub same_uuid: bool,
+    /// Whether they have the same cipher, hash and volume key digest: else the data cannot be read afterwards, unless
+    /// the header on the device is the wrong one.
+    pub same_volume_key: bool,
+    /// Keyslots whose passphrases work after it, and not now: perhaps removed for a reason.
+    pub revives: Vec<u32>,
+    /// Keyslots whose passphrases work now, and not after it.
+    pub drops: Vec<u32>,
+}
+
+impl Backup {
+    /// Reads the header of a backup, and checks that the key material of all keyslots is there.
+    ///
+    /// # Errors
+    /// As [`Header::read`].
+    pub fn read(file: &mut dyn Storage) -> Result<Self> {
+        let header = Header::read(file)?;
+        let size = file.size().map_err(Error::io("find the size of the header backup"))?;
+        Ok(Self { header, size })
+    }
+
+    /// The header in the backup.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Decides whether the backup fits a device with the header `device`, or none, and says what it would change.
+    /// `device_size` is `None` for a file that can grow.
+    ///
+    /// # Errors
+    /// [`BackupRefused`]. The rules are those of the reference: payload offset and key size have to be the same.
+    pub fn check(
+        &self,
+        device: Option<&Header>,
+        device_size: Option<Bytes>,
+    ) -> std::result::Result<Restore, BackupRefused> {
+        let needed = self.header.material_end();
+        if let Some(size) = device_size.filter(|&size| size < needed) {
+            return Err(BackupRefused::DoesNotFit { needed, device: size });
+        }
+        let Some(device) = device else {
+            let revives = self.header.active_keyslots().collect();
+            return Ok(Restore {
+                replaces: false,
+                same_uuid: false,
+                same_volume_key: false,
+                revives,
+                drops: Vec::new(),
+            });
+        };
+        let (backup, there) = (self.header.payload_offset(), device.payload_offset());
+        if backup != there {
+            return Err(BackupRefused::PayloadOffset { backup, device: there });
+        }
+        let (backup, there) = (self.header.key_size(), device.key_size());
+        if backup != there {
+            return Err(BackupRefused::KeySize { backup, device: there });
+        }
+        Ok(Restore {
+            replaces: true,
+            same_uuid: self.header.uuid == device.uuid,
+            same_volume_key: same_volume_key(&self.header.raw, &device.raw),
+            revives: active_only_in(&self.header.raw, &device.raw),
+            drops: active_only_in(&device.raw, &self.header.raw),
+        })
+    }
+
+    /// Restores the backup in `file` onto `storage`, on which `device` was read, or no header. The caller has asked
+    /// [`Backup::check`].
+    ///
+    /// Where both have the same volume key, one of the old or one of the new passphrases opens after a stop at any
+    /// write: where no keyslot is the same in both, one of the backup's is put into a free keyslot for the time being.
+    /// Where that cannot be (all eight in use, or another volume key), the backup itself is what a stop leaves.
+    /// The gap before the data is written as far as the backup has it.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`], [`Error::Io`].
+    pub fn restore(&self, file: &mut dyn Storage, storage: &mut dyn Storage, device: Option<&Header>) -> Result<()> {
+        self.header.expect_unchanged(file)?;
+        let staged = match device {
+            Some(device) => {
+                device.expect_unchanged(storage)?;
+                self.stage(file, storage, device)?
+            }
+            None => None,
+        };
+        let start = Bytes::new(HEADER_LEN as u64);
+        let end = self.restored_end();
+        let Some(Staged { slot, raw }) = staged else {
+            copy(file, storage, start, end)?;
+            storage.sync().map_err(Error::io("sync the restored key material"))?;
+            return write_raw(storage, &self.header.raw);
+        };
+        // All but the keyslot that holds the spare key, then that one: at each moment one of the two is whole.
+        let spare = Range::of_slot(&raw, slot);
+        copy(file, storage, start, spare.start)?;
+        copy(file, storage, spare.end, end)?;
+        storage.sync().map_err(Error::io("sync the restored key material"))?;
+        write_raw(storage, &raw)?;
+        copy(file, storage, spare.start, spare.end)?;
+        storage.sync().map_err(Error::io("sync the restored key material"))?;
+        write_raw(storage, &self.header.raw)
+    }
+
+    /// Puts a key of the backup into a keyslot that is free on the device, where that is needed and can be done.
+    fn stage(&self, file: &mut dyn Storage, storage: &mut dyn Storage, device: &Header) -> Result<Option<Staged>> {
+        let (backup, there) = (&self.header.raw, &device.raw);
+        let same_layout = (0..KEYSLOTS).all(|i| Range::of_slot(backup, i) == Range::of_slot(there, i));
+        if !same_layout || !same_volume_key(backup, there) {
+            return Ok(None);
+        }
+        for slot in 0..KEYSLOTS {
+            let unchanged = backup.keyslots[slot] == there.keyslots[slot] && is_active(there, slot);
+            if unchanged && same_bytes(file, storage, Range::of_slot(there, slot))? {
+                return Ok(None);
+            }
+        }
+        let is_free = |slot: &usize| there.keyslots[*slot].state == STATE_INACTIVE;
+        let Some(free) = (0..KEYSLOTS).find(is_free) else {
+            return Ok(None);
+        };
+        // A key that is going to stay where it is put is the best one.
+        let at_home = (0..KEYSLOTS)
+            .find(|slot| is_free(slot) && is_active(backup, *slot))
+            .map(|slot| (slot, slot));
+        let any = (0..KEYSLOTS)
+            .find(|slot| is_active(backup, *slot))
+            .map(|source| (source, free));
+        let Some((source, slot)) = at_home.or(any) else {
+            return Ok(None);
+        };
+
+        let (from, to) = (Range::of_slot(backup, source), Range::of_slot(there, slot));
+        let mut material = vec![0; from.len().to_usize().ok_or(Error::NoUsableKeyslot)?];
+        file.read_at(from.start, &mut material)
+            .map_err(Error::io("read the header backup"))?;
+        storage
+            .write_at(to.start, &material)
+            .map_err(Error::io("write the keyslot area"))?;
+        storage.sync().map_err(Error::io("sync the keyslot area"))?;
+        let put = |raw: &RawHeader| {
+            let mut raw = raw.clone();
+            raw.keyslots[slot].state = STATE_ACTIVE;
+            raw.keyslots[slot].iterations = backup.keyslots[source].iterations;
+            raw.keyslots[slot].salt = backup.keyslots[source].salt;
+            raw
+        };
+        write_raw(storage, &put(there))?;
+        Ok(Some(Staged { slot, raw: put(backup) }))
+    }
+
+    /// The data is never written to, however long the backup is.
+    fn restored_end(&self) -> Bytes {
+        let metadata = self.header.metadata_size().min(self.size);
+        match self.header.payload_offset().bytes() {
+            Some(payload) if payload != Bytes::ZERO => self.size.min(payload).max(metadata),
+            _ => metadata,
+        }
+    }
+}
+
+/// A spare key: where it is, and the backup's header with it.
+struct Staged {
+    slot: usize,
+    raw: RawHeader,
+}
+
+fn is_active(raw: &RawHeader, slot: usize) -> bool {
+    raw.keyslots[slot].state == STATE_ACTIVE
+}
+
+fn active_only_in(one: &RawHeader, other: &RawHeader) -> Vec<u32> {
+    let only = |slot: &usize| is_active(one, *slot) && one.keyslots[*slot] != other.keyslots[*slot];
+    (0..KEYSLOTS).filter(only).map(|slot| slot as u32).collect()
+}
+
+/// Whether a keyslot of the one header opens under the other.
+fn same_volume_key(one: &RawHeader, other: &RawHeader) -> bool {
+    let of = |raw: &RawHeader| {
+        (
+            raw.cipher_name,
+            raw.cipher_mode,
+            raw.hash,
+            raw.key_bytes,
+            raw.mk_digest,
+            raw.mk_salt,
+            raw.mk_iterations,
+        )
+    };
+    of(one) == of(other)
+}
+
+fn same_bytes(one: &mut dyn Storage, other: &mut dyn Storage, range: Range) -> Result<bool> {
+    let mut same = true;
+    for_each_block(one, range.start, range.end, |end, block| {
+        same = same && is_there(other, start_of(end, block), block)?;
+        Ok(())
+    })?;
+    Ok(same)
+}
+
+/// Copies what is not there already; what is there is not put at risk by writing it again.
+fn copy(from: &mut dyn Storage, to: &mut dyn Storage, start: Bytes, end: Bytes) -> Result<()> {
+    let mut run = Run {
+        start,
+        bytes: Vec::new(),
+    };
+    for_each_block(from, start, end, |end, block| {
+        let at = start_of(end, block);
+        if is_there(to, at, block)? {
+            return run.flush(to);
+        }
+        if run.bytes.len() >= MAX_RUN {
+            run.flush(to)?;
+        }
+        if run.bytes.is_empty() {
+            run.start = at;
+        }
+        run.bytes.extend_from_slice(block);
+        Ok(())
+    })?;
+    run.flush(to)
+}
+
+/// Blocks side by side that go out in one write.
+struct Run {
+    start: Bytes,
+    bytes: Vec<u8>,
+}
+
+impl Run {
+    fn flush(&mut self, to: &mut dyn Storage) -> Result<()> {
+        if !self.bytes.is_empty() {
+            to.write_at(self.start, &self.bytes)
+                .map_err(Error::io("restore the key material"))?;
+            self.bytes.clear();
+        }
+        Ok(())
+    }
+}
+
+/// Whether `storage` holds `block` at `at`; a file that ends before it does not.
+fn is_there(storage: &mut dyn Storage, at: Bytes, block: &[u8]) -> Result<bool> {
+    let mut there = vec![0; block.len()];
+    match storage.read_at(at, &mut there) {
+        Ok(()) => Ok(there == block),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(Error::io("read the key material")(error)),
+    }
+}
+
+fn start_of(end: Bytes, block: &[u8]) -> Bytes {
+    Bytes::new(end.get().saturating_sub(block.len() as u64))
+}
+
+/// Calls `f` with each block from `start` to `end` and where it ends; they are cut at multiples of [`BLOCK`].
+fn for_each_block(
+    storage: &mut dyn Storage,
+    start: Bytes,
+    end: Bytes,
+    mut f: impl FnMut(Bytes, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let mut buffer = [0; BLOCK];
+    let mut at = start;
+    while at < end {
+        let in_block = at.get() % BLOCK as u64;
+        let len = (BLOCK as u64 - in_block).min(end.get() - at.get());
+        let block = &mut buffer[..len as usize];
+        storage
+            .read_at(at, block)
+            .map_err(Error::io("read header and key material"))?;
+        at = Bytes::new(at.get() + len);
+        f(at, block)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,329 @@
+//! Keyslots: open, add, change, remove. LUKS1 On-Disk Format 1.2.3, §4 "LUKS operations".
+//!
+//! The order of writes is what keeps keys from being lost, see each function. A header write changes one keyslot at a
+//! time, since its two sectors may reach the disk without each other, and slot 6 lies across them.
+
+use super::format::{DIGEST_LEN, KEYSLOTS, RawHeader, RawKeyslot, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE, STRIPES};
+use super::header::{Header, KeyslotState};
+use super::layout::Range;
+use crate::kdf::{CostLimits, Kdf};
+use crate::material;
+use crate::secret::{Passphrase, Secret, VolumeKey};
+use crate::storage::Storage;
+use crate::wipe::{Medium, wipe_random};
+use crate::{Error, Result, Unlocked};
+use subtle::ConstantTimeEq;
+
+/// The least iterations of PBKDF2 that are written, as RFC 2898 and the reference have it.
+pub const MIN_ITERATIONS: u32 = 1000;
+
+/// Where a changed passphrase goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChangeTo {
+    /// To the first free keyslot; the old one is free then. Derives one key.
+    FirstFree,
+    /// Back to its own keyslot, by way of the first free one. Derives two keys.
+    SameSlot,
+}
+
+impl Header {
+    /// Finds the keyslot that `passphrase` opens: `slot` where it is named, else the active ones in their order.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassphrase`]; [`Error::NoUsableKeyslot`] where none is active; [`Error::KeyslotInactive`] or
+    /// [`Error::KeyslotOutOfRange`] for a named one. A keyslot whose derivation is refused or whose area cannot be
+    /// read is passed over, and its error is returned where no other one opens.
+    pub fn unlock(
+        &self,
+        storage: &mut dyn Storage,
+        passphrase: &Passphrase,
+        slot: Option<u32>,
+        limits: &CostLimits,
+    ) -> Result<Unlocked> {
+        if let Some(slot) = slot {
+            let keyslot = self.keyslot(slot).ok_or(Error::KeyslotOutOfRange(slot))?;
+            if keyslot.state == KeyslotState::Inactive {
+                return Err(Error::KeyslotInactive(slot));
+            }
+            return self.open_keyslot(storage, passphrase, slot, limits);
+        }
+        let mut failure = None;
+        for slot in self.active_keyslots() {
+            match self.open_keyslot(storage, passphrase, slot, limits) {
+                Ok(unlocked) => return Ok(unlocked),
+                Err(Error::WrongPassphrase) => failure = failure.or(Some(Error::WrongPassphrase)),
+                // What kept a keyslot from being tried says more than that another one did not open.
+                Err(error) => {
+                    failure = failure
+                        .filter(|first| !matches!(first, Error::WrongPassphrase))
+                        .or(Some(error))
+                }
+            }
+        }
+        Err(failure.unwrap_or(Error::NoUsableKeyslot))
+    }
+
+    /// Checks `key` against the volume key digest, in constant time.
+    ///
+    /// # Errors
+    /// [`Error::WrongVolumeKey`], also where the length is wrong; [`Error::Kdf`].
+    pub fn verify_volume_key(&self, key: &VolumeKey, limits: &CostLimits) -> Result<()> {
+        if key.len() as u64 != self.key_size().get() {
+            return Err(Error::WrongVolumeKey);
+        }
+        let mut digest = [0; DIGEST_LEN];
+        let kdf = Kdf::Pbkdf2 {
+            hash: self.hash,
+            iterations: self.raw.mk_iterations,
+        };
+        kdf.derive(key.expose(), &self.raw.mk_salt, &mut digest, limits)?;
+        if bool::from(digest.ct_eq(&self.raw.mk_digest)) {
+            Ok(())
+        } else {
+            Err(Error::WrongVolumeKey)
+        }
+    }
+
+    /// Puts `volume_key` under `passphrase` into keyslot `slot`, or the first free one, and returns its number.
+    ///
+    /// Writes the area, syncs, and then the header: until that is there, all is as it was.
+    ///
+    /// # Errors
+    /// [`Error::WrongVolumeKey`], [`Error::AllKeyslotsFull`], [`Error::KeyslotFull`] (a keyslot in an invalid state
+    /// counts as full), [`Error::KeyslotOutOfRange`]; [`Error::BadParameter`] below [`MIN_ITERATIONS`] or where the
+    /// cipher is the null cipher; [`Error::ChangedMeanwhile`], [`Error::Kdf`], [`Error::Cipher`], [`Error::Io`].
+    pub fn add_keyslot(
+        &mut self,
+        storage: &mut dyn Storage,
+        volume_key: &VolumeKey,
+        passphrase: &Passphrase,
+        slot: Option<u32>,
+        iterations: u32,
+        limits: &CostLimits,
+    ) -> Result<u32> {
+        let slot = self.free_keyslot(slot)?;
+        self.verify_volume_key(volume_key, limits)?;
+        let (sealed, salt) = self.seal(volume_key, passphrase, iterations, limits)?;
+        self.expect_unchanged(storage)?;
+        self.write_area(storage, slot, &sealed)?;
+        self.replace_keyslot(storage, slot, |keyslot| {
+            keyslot.state = STATE_ACTIVE;
+            keyslot.iterations = iterations;
+            keyslot.salt = salt;
+        })?;
+        Ok(slot)
+    }
+
+    /// Replaces what keyslot `slot` opens with: `volume_key` is under `passphrase` then. Returns the new keyslot.
+    ///
+    /// The new keyslot is complete before the old one is touched. This takes a free keyslot; with none, the only way
+    /// would be to overwrite the key material in place, where a stop leaves neither passphrase: it is refused.
+    ///
+    /// # Errors
+    /// [`Error::KeyslotInactive`], [`Error::AllKeyslotsFull`], and those of [`Header::add_keyslot`].
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a choice of the caller's, and none belongs to another"
+    )]
+    pub fn change_keyslot(
+        &mut self,
+        storage: &mut dyn Storage,
+        volume_key: &VolumeKey,
+        slot: u32,
+        passphrase: &Passphrase,
+        to: ChangeTo,
+        iterations: u32,
+        limits: &CostLimits,
+        medium: Medium,
+    ) -> Result<u32> {
+        self.used_keyslot(slot)?;
+        let new = self.add_keyslot(storage, volume_key, passphrase, None, iterations, limits)?;
+        self.remove_keyslot(storage, slot, medium)?;
+        if to == ChangeTo::FirstFree {
+            return Ok(new);
+        }
+        self.add_keyslot(storage, volume_key, passphrase, Some(slot), iterations, limits)?;
+        self.remove_keyslot(storage, new, medium)?;
+        Ok(slot)
+    }
+
+    /// Destroys keyslot `slot`: wipes its area, syncs, and marks it inactive. Whether others are left is not asked.
+    ///
+    /// # Errors
+    /// [`Error::KeyslotInactive`], [`Error::KeyslotOutOfRange`], [`Error::ChangedMeanwhile`], [`Error::Io`].
+    pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: u32, medium: Medium) -> Result<()> {
+        self.used_keyslot(slot)?;
+        self.expect_unchanged(storage)?;
+        self.wipe_area(storage, slot, medium)?;
+        self.replace_keyslot(storage, slot, deactivate)
+    }
+
+    /// Destroys all keyslots and returns the numbers of those that held something. Nothing opens the volume then.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`], [`Error::Io`].
+    pub fn erase(&mut self, storage: &mut dyn Storage, medium: Medium) -> Result<Vec<u32>> {
+        let used: Vec<u32> = (0..)
+            .zip(&self.keyslots)
+            .filter(|(_, k)| k.state != KeyslotState::Inactive)
+            .map(|(slot, _)| slot)
+            .collect();
+        self.expect_unchanged(storage)?;
+        let mut raw = self.raw.clone();
+        for &slot in &used {
+            self.wipe_area(storage, slot, medium)?;
+            deactivate(&mut raw.keyslots[slot as usize]);
+        }
+        self.replace(storage, raw)?;
+        Ok(used)
+    }
+
+    /// The first free keyslot, or `slot` where that is free.
+    ///
+    /// # Errors
+    /// As [`Header::add_keyslot`].
+    pub fn free_keyslot(&self, slot: Option<u32>) -> Result<u32> {
+        let Some(slot) = slot else {
+            let free = self
+                .keyslots
+                .iter()
+                .position(|keyslot| keyslot.state == KeyslotState::Inactive);
+            return free.map(|slot| slot as u32).ok_or(Error::AllKeyslotsFull);
+        };
+        match self.keyslot(slot).ok_or(Error::KeyslotOutOfRange(slot))?.state {
+            KeyslotState::Inactive => Ok(slot),
+            KeyslotState::Active | KeyslotState::Invalid(_) => Err(Error::KeyslotFull(slot)),
+        }
+    }
+
+    fn used_keyslot(&self, slot: u32) -> Result<()> {
+        match self.keyslot(slot).ok_or(Error::KeyslotOutOfRange(slot))?.state {
+            KeyslotState::Inactive => Err(Error::KeyslotInactive(slot)),
+            KeyslotState::Active | KeyslotState::Invalid(_) => Ok(()),
+        }
+    }
+
+    /// Recovery of the volume key: derive the area key, decrypt the area, merge it, compare the digest.
+    fn open_keyslot(
+        &self,
+        storage: &mut dyn Storage,
+        passphrase: &Passphrase,
+        slot: u32,
+        limits: &CostLimits,
+    ) -> Result<Unlocked> {
+        let keyslot = self.keyslot(slot).ok_or(Error::KeyslotOutOfRange(slot))?;
+        let spec = self.cipher_spec()?;
+        // Any passphrase would open it, and the person would believe in it.
+        if spec.is_null() && !passphrase.is_empty() {
+            return Err(Error::WrongPassphrase);
+        }
+        let key_len = self.raw.key_bytes as usize;
+        let area_key = self.area_key(passphrase, &keyslot.salt, keyslot.iterations, limits)?;
+        let area = Range::of_slot(&self.raw, slot as usize);
+        let len = area.len().to_usize().ok_or(Error::NoUsableKeyslot)?;
+        let mut sealed = Secret::zeroed(len).map_err(Error::io("get memory for key material"))?;
+        storage
+            .read_at(area.start, sealed.expose_mut())
+            .map_err(Error::io("read the keyslot area"))?;
+        let volume_key = material::unseal(sealed, area_key.expose(), &spec, self.hash, STRIPES, key_len)?;
+        match self.verify_volume_key(&volume_key, limits) {
+            Ok(()) => Ok(Unlocked {
+                keyslot: slot,
+                volume_key,
+            }),
+            Err(Error::WrongVolumeKey) => Err(Error::WrongPassphrase),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The other way round: key material for the disk, and the salt that goes into the header.
+    fn seal(
+        &self,
+        volume_key: &VolumeKey,
+        passphrase: &Passphrase,
+        iterations: u32,
+        limits: &CostLimits,
+    ) -> Result<(Secret, [u8; SALT_LEN])> {
+        check_iterations("keyslot iterations", iterations)?;
+        let spec = self.cipher_spec()?;
+        if spec.is_null() {
+            return Err(Error::BadParameter {
+                field: "cipher",
+                value: spec.to_string(),
+                rule: "a keyslot that encrypts nothing is never made",
+            });
+        }
+        let mut salt = [0; SALT_LEN];
+        getrandom::fill(&mut salt)
+            .map_err(std::io::Error::from)
+            .map_err(Error::io("get random bytes for a salt"))?;
+        let area_key = self.area_key(passphrase, &salt, iterations, limits)?;
+        let sealed = material::seal(volume_key.expose(), area_key.expose(), &spec, self.hash, STRIPES)?;
+        Ok((sealed, salt))
+    }
+
+    fn area_key(
+        &self,
+        passphrase: &Passphrase,
+        salt: &[u8; SALT_LEN],
+        iterations: u32,
+        limits: &CostLimits,
+    ) -> Result<Secret> {
+        let len = self.raw.key_bytes as usize;
+        let mut area_key = Secret::zeroed(len).map_err(Error::io("get memory for an area key"))?;
+        let kdf = Kdf::Pbkdf2 {
+            hash: self.hash,
+            iterations,
+        };
+        kdf.derive(passphrase.expose(), salt, area_key.expose_mut(), limits)?;
+        Ok(area_key)
+    }
+
+    fn write_area(&self, storage: &mut dyn Storage, slot: u32, sealed: &Secret) -> Result<()> {
+        let area = Range::of_slot(&self.raw, slot as usize);
+        storage
+            .write_at(area.start, sealed.expose())
+            .map_err(Error::io("write the keyslot area"))?;
+        storage.sync().map_err(Error::io("sync the keyslot area"))
+    }
+
+    fn wipe_area(&self, storage: &mut dyn Storage, slot: u32, medium: Medium) -> Result<()> {
+        let area = Range::of_slot(&self.raw, slot as usize);
+        wipe_random(storage, area.start, area.len(), medium)
+    }
+
+    fn replace_keyslot(
+        &mut self,
+        storage: &mut dyn Storage,
+        slot: u32,
+        change: impl FnOnce(&mut RawKeyslot),
+    ) -> Result<()> {
+        let mut raw: RawHeader = self.raw.clone();
+        change(
+            raw.keyslots
+                .get_mut(slot as usize)
+                .ok_or(Error::KeyslotOutOfRange(slot))?,
+        );
+        self.replace(storage, raw)
+    }
+}
+
+pub(super) fn check_iterations(field: &'static str, iterations: u32) -> Result<()> {
+    match iterations {
+        MIN_ITERATIONS.. => Ok(()),
+        _ => Err(Error::BadParameter {
+            field,
+            value: iterations.to_string(),
+            rule: "at least 1000 are needed",
+        }),
+    }
+}
+
+/// A keyslot as the reference leaves it: offset and stripes stay.
+pub(super) fn deactivate(keyslot: &mut RawKeyslot) {
+    keyslot.state = STATE_INACTIVE;
+    keyslot.iterations = 0;
+    keyslot.salt = [0; SALT_LEN];
+}
+
+const _: () = assert!(KEYSLOTS == 8, "slot numbers are cast between u32 and usize");

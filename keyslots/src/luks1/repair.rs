@@ -1,0 +1,182 @@
+//! Mending the damage that is known: what old versions wrote, and what a partition table does to a header.
+//!
+//! [`Repair::diagnose`] finds it and writes nothing. No active keyslot is changed, and no salt but for two bytes that
+//! are not one, so that whatever opened before still does.
+
+use super::format::{KEYSLOTS, RawHeader, RawKeyslot, STATE_ACTIVE, STATE_INACTIVE, STRIPES, field, text};
+use super::header::{Header, read_raw};
+use super::layout::{Range, standard_offset};
+use super::validate::{check_keyslot, validate};
+use crate::error::{Error, Result};
+use crate::storage::Storage;
+use crate::units::{Bytes, Sectors};
+
+/// A header as it could be.
+#[derive(Clone, Debug)]
+pub struct Repair {
+    found: RawHeader,
+    header: Header,
+    fixes: Vec<Fix>,
+}
+
+/// One thing that is mended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fix {
+    /// ECB takes no IV, but one was named; the mode becomes `ecb`.
+    #[error("cipher mode {0:?} becomes \"ecb\"")]
+    CipherMode(String),
+    /// The hash is in upper case; it becomes lower case.
+    #[error("hash {0:?} becomes lower case")]
+    HashCase(String),
+    /// The key material of an unused keyslot stands where none can; it goes to its place in the standard layout.
+    #[error("keyslot {slot}: key material offset {found} becomes {fixed}")]
+    MaterialOffset {
+        /// The keyslot.
+        slot: u32,
+        /// What it was.
+        found: Sectors,
+        /// What it becomes.
+        fixed: Sectors,
+    },
+    /// The stripes of an unused keyslot become 4000.
+    #[error("keyslot {slot}: {found} stripes become 4000")]
+    Stripes {
+        /// The keyslot.
+        slot: u32,
+        /// What they were.
+        found: u32,
+    },
+    /// The state of a damaged keyslot is none that there is; it becomes inactive.
+    #[error("keyslot {slot}: state {found:#010x} becomes inactive")]
+    State {
+        /// The keyslot.
+        slot: u32,
+        /// What it was.
+        found: u32,
+    },
+    /// A partition table's signature (55 AA at byte 510) lies in the salt of keyslot 6; it becomes zero.
+    #[error("keyslot 6: the signature of a partition table goes")]
+    PartitionSignature,
+}
+
+impl Repair {
+    /// Looks at the header of `storage` for damage that is known.
+    ///
+    /// # Errors
+    /// The [`super::Defect`] that is left when all of it is mended; [`Error::NotLuks`], [`Error::UnknownVersion`],
+    /// [`Error::Io`].
+    pub fn diagnose(storage: &mut dyn Storage) -> Result<Self> {
+        let size = storage
+            .size()
+            .map_err(Error::io("find the size of the header device"))?;
+        let found = read_raw(storage)?;
+        let mut raw = found.clone();
+        let mut fixes = Vec::new();
+        mend_names(&mut raw, &mut fixes);
+        mend_signature(&mut raw, &mut fixes);
+        for slot in 0..KEYSLOTS {
+            mend_keyslot(&mut raw, slot, size, &mut fixes);
+        }
+        Ok(Self {
+            header: validate(&raw, Some(size))?,
+            found,
+            fixes,
+        })
+    }
+
+    /// What would change; empty where no known damage was found.
+    pub fn fixes(&self) -> &[Fix] {
+        &self.fixes
+    }
+
+    /// The header that would be written.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Writes the header, where anything is to be changed, and returns it.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`], [`Error::Io`].
+    pub fn write(self, storage: &mut dyn Storage) -> Result<Header> {
+        if !self.fixes.is_empty() {
+            if read_raw(storage)? != self.found {
+                return Err(Error::ChangedMeanwhile);
+            }
+            super::header::write_raw(storage, self.header.raw())?;
+        }
+        Ok(self.header)
+    }
+}
+
+fn mend_names(raw: &mut RawHeader, fixes: &mut Vec<Fix>) {
+    if let Some(mode) = text(&raw.cipher_mode)
+        .filter(|mode| mode.starts_with("ecb-"))
+        .map(str::to_owned)
+        && let Some(fixed) = field("ecb")
+    {
+        raw.cipher_mode = fixed;
+        fixes.push(Fix::CipherMode(mode));
+    }
+    if let Some(hash) = text(&raw.hash)
+        .filter(|hash| hash.bytes().any(|b| b.is_ascii_uppercase()))
+        .map(str::to_owned)
+        && let Some(fixed) = field(&hash.to_ascii_lowercase())
+    {
+        raw.hash = fixed;
+        fixes.push(Fix::HashCase(hash));
+    }
+}
+
+/// Byte 510 of the device is byte 6 of this keyslot's salt.
+fn mend_signature(raw: &mut RawHeader, fixes: &mut Vec<Fix>) {
+    let keyslot = &mut raw.keyslots[6];
+    if keyslot.state != STATE_ACTIVE && keyslot.salt[6..8] == [0x55, 0xaa] {
+        keyslot.salt[6..8].fill(0);
+        fixes.push(Fix::PartitionSignature);
+        mend_state(keyslot, 6, fixes);
+    }
+}
+
+fn mend_keyslot(raw: &mut RawHeader, index: usize, device_size: Bytes, fixes: &mut Vec<Fix>) {
+    let slot = index as u32;
+    if raw.keyslots[index].state == STATE_ACTIVE {
+        return;
+    }
+    let area = Range::of_slot(raw, index);
+    let overlaps = (0..KEYSLOTS).any(|other| other != index && area.overlaps(Range::of_slot(raw, other)));
+    let damaged = overlaps || check_keyslot(raw, index, Some(device_size)).is_err();
+    let standard = standard_offset(raw.key_bytes, index);
+    let keyslot = &mut raw.keyslots[index];
+    if keyslot.stripes != STRIPES {
+        fixes.push(Fix::Stripes {
+            slot,
+            found: keyslot.stripes,
+        });
+        keyslot.stripes = STRIPES;
+    }
+    if let Some(fixed) = standard.filter(|&fixed| damaged && fixed != keyslot.material_offset) {
+        let found = Sectors::new(u64::from(keyslot.material_offset));
+        fixes.push(Fix::MaterialOffset {
+            slot,
+            found,
+            fixed: Sectors::new(u64::from(fixed)),
+        });
+        keyslot.material_offset = fixed;
+    }
+    // With its salt there and nothing else wrong, it may be a key whose state was hit: that stays for a person.
+    if damaged || keyslot.salt.iter().all(|&byte| byte == 0) {
+        mend_state(keyslot, slot, fixes);
+    }
+}
+
+fn mend_state(keyslot: &mut RawKeyslot, slot: u32, fixes: &mut Vec<Fix>) {
+    if keyslot.state != STATE_INACTIVE {
+        fixes.push(Fix::State {
+            slot,
+            found: keyslot.state,
+        });
+        keyslot.state = STATE_INACTIVE;
+    }
+}

@@ -1,0 +1,86 @@
+//! Tests of LUKS1 as a whole: what is common to them. Each file has one subject.
+
+mod backup;
+mod crash;
+mod create;
+mod keyslots;
+mod known_answers;
+mod repair;
+mod rules;
+
+use super::{CreateParams, DataPlacement, Header, RawHeader, STATE_ACTIVE};
+use crate::cipher::CipherSpec;
+use crate::error::Result;
+use crate::hash::Hash;
+use crate::kdf::CostLimits;
+use crate::secret::{Passphrase, Secret, VolumeKey};
+use crate::storage::{Memory, Storage};
+
+/// As few as may be written.
+pub(super) const ITERATIONS: u32 = 1000;
+pub(super) const KEY: &[u8; 16] = b"0123456789abcdef";
+/// End of the key material of eight keyslots with a key of 16 bytes, in sectors.
+pub(super) const END: u64 = 1032;
+
+pub(super) fn passphrase(text: &str) -> Passphrase {
+    Passphrase::new(Secret::copy_from(text.as_bytes()).expect("a page"))
+}
+
+pub(super) fn key(bytes: &[u8]) -> VolumeKey {
+    VolumeKey::new(Secret::copy_from(bytes).expect("a page"))
+}
+
+pub(super) fn limits() -> CostLimits {
+    CostLimits::default()
+}
+
+/// A header for [`KEY`], without a keyslot.
+pub(super) fn header(data: DataPlacement) -> Header {
+    let cipher: CipherSpec = "aes-cbc-essiv:sha256".parse().expect("a known cipher");
+    let params = CreateParams {
+        cipher: &cipher,
+        hash: Hash::Sha256,
+        volume_key: &key(KEY),
+        uuid: None,
+        mk_iterations: ITERATIONS,
+        data,
+    };
+    Header::create(&params, &limits()).expect("these parameters are good")
+}
+
+/// A volume whose passphrases open the keyslots of these numbers.
+pub(super) fn volume(passphrases: &[(u32, &str)]) -> (Memory, Header) {
+    let mut header = header(DataPlacement::Aligned(super::DEFAULT_ALIGNMENT));
+    let mut disk = Memory::zeroed(2048 * 512 + 4096);
+    header
+        .write_new(&mut disk, Default::default())
+        .expect("memory can be written");
+    for &(slot, text) in passphrases {
+        add(&mut header, &mut disk, text, Some(slot)).expect("the slot is free");
+    }
+    (disk, header)
+}
+
+pub(super) fn add(header: &mut Header, disk: &mut dyn Storage, text: &str, slot: Option<u32>) -> Result<u32> {
+    header.add_keyslot(disk, &key(KEY), &passphrase(text), slot, ITERATIONS, &limits())
+}
+
+/// The keyslot that the passphrase opens, with a header freshly read and the right key.
+pub(super) fn opens(image: &[u8], text: &str) -> Option<u32> {
+    let mut disk = Memory(image.to_vec());
+    let header = Header::read(&mut disk).ok()?;
+    let unlocked = header.unlock(&mut disk, &passphrase(text), None, &limits()).ok()?;
+    assert_eq!(unlocked.volume_key.expose(), KEY);
+    Some(unlocked.keyslot)
+}
+
+/// A valid header in which keyslots 0 and 7 are active, to be broken.
+pub(super) fn raw() -> RawHeader {
+    let mut raw = header(DataPlacement::Aligned(super::DEFAULT_ALIGNMENT)).raw().clone();
+    for slot in [0, 7] {
+        raw.keyslots[slot].state = STATE_ACTIVE;
+        raw.keyslots[slot].iterations = ITERATIONS;
+        raw.keyslots[slot].salt = [slot as u8 + 1; 32];
+    }
+    raw
+}

@@ -1,4 +1,10 @@
 //! Luksmith: LUKS volumes and device-mapper devices.
 
 pub mod block_device;
+pub mod data_device;
 pub mod dm;
+pub mod header_device;
+pub mod keyring;
+pub mod locks;
+pub mod userspace;
+pub mod volume;

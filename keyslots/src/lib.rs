@@ -4,6 +4,7 @@ pub mod af;
 pub mod cipher;
 pub mod error;
 pub mod hash;
+pub mod header;
 pub mod kdf;
 pub mod luks1;
 pub mod luks2;

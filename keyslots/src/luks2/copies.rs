@@ -62,9 +62,30 @@ impl Loser {
 /// [`Error::NotLuks`] where there is no magic of either copy, the primary's [`Defect`] where neither is valid.
 pub fn read(storage: &mut dyn Storage) -> Result<Copies> {
     let size = storage.size().map_err(Error::io("get the size of the header device"))?;
-    let primary = read_copy(storage, Which::Primary, Bytes::ZERO, size);
+    let first = read_first(storage, size);
+    read_from(storage, size, first)
+}
+
+/// The first bytes of a device, as many as a copy usually has.
+///
+/// # Errors
+/// The [`Defect`] that they give the primary copy.
+pub fn read_first(storage: &mut dyn Storage, size: Bytes) -> std::result::Result<Vec<u8>, Defect> {
+    read_start(storage, Bytes::ZERO, size)
+}
+
+/// As [`read`], where the first bytes of the device have been read already.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_from(
+    storage: &mut dyn Storage,
+    size: Bytes,
+    first: std::result::Result<Vec<u8>, Defect>,
+) -> Result<Copies> {
+    let primary = first.and_then(|bytes| read_copy(storage, Which::Primary, Bytes::ZERO, size, bytes));
     let secondary = match &primary {
-        Ok(copy) => read_copy(storage, Which::Secondary, copy.binary.hdr_size, size),
+        Ok(copy) => read_secondary(storage, copy.binary.hdr_size, size),
         Err(_) => find_secondary(storage, size),
     };
     match (primary, secondary) {
@@ -98,7 +119,7 @@ pub fn read(storage: &mut dyn Storage) -> Result<Copies> {
 fn find_secondary(storage: &mut dyn Storage, size: Bytes) -> std::result::Result<Copy, Defect> {
     let mut defect = Defect::Magic;
     for offset in HEADER_SIZES {
-        match read_copy(storage, Which::Secondary, offset, size) {
+        match read_secondary(storage, offset, size) {
             Ok(copy) => return Ok(copy),
             Err(Defect::Magic | Defect::Truncated) => {}
             Err(other) => defect = other,
@@ -107,11 +128,27 @@ fn find_secondary(storage: &mut dyn Storage, size: Bytes) -> std::result::Result
     Err(defect)
 }
 
-fn read_copy(storage: &mut dyn Storage, which: Which, offset: Bytes, size: Bytes) -> std::result::Result<Copy, Defect> {
+fn read_secondary(storage: &mut dyn Storage, offset: Bytes, size: Bytes) -> std::result::Result<Copy, Defect> {
+    let bytes = read_start(storage, offset, size)?;
+    read_copy(storage, Which::Secondary, offset, size, bytes)
+}
+
+fn read_start(storage: &mut dyn Storage, offset: Bytes, size: Bytes) -> std::result::Result<Vec<u8>, Defect> {
     let available = size.checked_sub(offset).ok_or(Defect::Truncated)?;
-    let first_len = available.to_usize().unwrap_or(usize::MAX).min(FIRST_READ);
-    let mut bytes = vec![0; first_len];
+    let mut bytes = vec![0; available.to_usize().unwrap_or(usize::MAX).min(FIRST_READ)];
     storage.read_at(offset, &mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+/// Reads the rest of the copy that starts with `bytes`, and checks all of it.
+fn read_copy(
+    storage: &mut dyn Storage,
+    which: Which,
+    offset: Bytes,
+    size: Bytes,
+    mut bytes: Vec<u8>,
+) -> std::result::Result<Copy, Defect> {
+    let available = size.checked_sub(offset).ok_or(Defect::Truncated)?;
     let header: [u8; BINARY_HEADER_LEN] = *bytes.first_chunk().ok_or(Defect::Truncated)?;
     let binary = BinaryHeader::parse(&header, which)?;
     if binary.hdr_offset != offset {
@@ -129,6 +166,7 @@ fn read_copy(storage: &mut dyn Storage, which: Which, offset: Bytes, size: Bytes
     }
     let copy_len = BINARY_HEADER_LEN + binary.json_area_len();
     if copy_len > bytes.len() {
+        let first_len = bytes.len();
         bytes.resize(copy_len, 0);
         let rest = offset
             .checked_add(Bytes::new(first_len as u64))

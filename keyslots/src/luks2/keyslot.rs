@@ -161,10 +161,14 @@ impl Keyslot {
         let mut value = Object::new();
         value.insert("type".into(), self.type_name().into());
         value.insert("key_size".into(), self.key_size.into());
+        // The order of the members is the reference's, so that dumps compare.
         if let KeyslotKind::Luks2(slot) = &self.kind {
-            slot.put(&mut value);
+            value.insert("af".into(), slot.af_to_value());
         }
         value.insert("area".into(), self.area_to_value());
+        if let KeyslotKind::Luks2(slot) = &self.kind {
+            value.insert("kdf".into(), slot.kdf_to_value());
+        }
         if let KeyslotKind::Reencrypt { mode, direction } = &self.kind {
             value.insert("mode".into(), mode.clone().into());
             value.insert("direction".into(), direction.clone().into());
@@ -224,13 +228,15 @@ impl Luks2Keyslot {
         })
     }
 
-    fn put(&self, value: &mut Object) {
+    fn af_to_value(&self) -> Value {
         let mut af = Object::new();
         af.insert("type".into(), "luks1".into());
         af.insert("stripes".into(), STRIPES.into());
         af.insert("hash".into(), self.af_hash.name().into());
-        value.insert("af".into(), Value::Object(af));
+        Value::Object(af)
+    }
 
+    fn kdf_to_value(&self) -> Value {
         let mut kdf = Object::new();
         kdf.insert("type".into(), self.kdf.name().into());
         match self.kdf {
@@ -250,7 +256,7 @@ impl Luks2Keyslot {
             }
         }
         kdf.insert("salt".into(), base64_to_value(&self.salt));
-        value.insert("kdf".into(), Value::Object(kdf));
+        Value::Object(kdf)
     }
 }
 

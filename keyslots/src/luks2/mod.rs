@@ -6,6 +6,7 @@
 //! wins and how both are written, [`areas`] where the next keyslot fits, [`unlock`] from passphrase to key.
 
 pub mod areas;
+pub mod backup;
 pub mod copies;
 pub mod create;
 mod defect;
@@ -69,12 +70,24 @@ impl Header {
     /// # Errors
     /// [`Error::NotLuks`], or the [`Defect`] that makes the header unusable.
     pub fn read(storage: &mut dyn Storage) -> Result<Self> {
-        let Copies { winner, loser } = copies::read(storage)?;
-        Ok(Self {
+        copies::read(storage).map(Self::of_copies)
+    }
+
+    /// As [`Header::read`], where the first bytes of the device have been read already.
+    pub(crate) fn read_from(
+        storage: &mut dyn Storage,
+        size: Bytes,
+        first: std::result::Result<Vec<u8>, Defect>,
+    ) -> Result<Self> {
+        copies::read_from(storage, size, first).map(Self::of_copies)
+    }
+
+    fn of_copies(Copies { winner, loser }: Copies) -> Self {
+        Self {
             copy: winner,
             loser,
             is_new: false,
-        })
+        }
     }
 
     fn new(copy: Copy) -> Self {

@@ -1,0 +1,253 @@
+//! The face that both versions share.
+//!
+//! What only one version has is behind [`Header::luks1`] and [`Header::luks2`].
+
+use crate::kdf::CostLimits;
+use crate::luks1;
+use crate::luks2::{self, Candidates, Defect};
+use crate::secret::{Passphrase, VolumeKey};
+use crate::storage::Storage;
+use crate::units::{Bytes, Sectors};
+use crate::wipe::Medium;
+use crate::{Error, Result, Unlocked};
+
+/// A version of the format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// LUKS1.
+    Luks1,
+    /// LUKS2.
+    Luks2,
+}
+
+/// A validated header of either version.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one header at a time")]
+pub enum Header {
+    /// LUKS1.
+    Luks1(luks1::Header),
+    /// LUKS2.
+    Luks2(luks2::Header),
+}
+
+/// How the data of a volume are encrypted, and where they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DataLayout {
+    /// Cipher specification, as the kernel takes it.
+    pub cipher: String,
+    /// Bytes encrypted as one.
+    pub sector_size: u32,
+    /// Where the data start on the data device.
+    pub offset: Sectors,
+    /// Their size, `None` for the rest of the device.
+    pub size: Option<Sectors>,
+    /// Added to the sector number for the IV.
+    pub iv_offset: Sectors,
+}
+
+/// What is known of a keyslot number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotState {
+    /// There can be no such keyslot.
+    OutOfRange,
+    /// It is free.
+    Inactive,
+    /// It holds the key of the data, and others do too.
+    Active,
+    /// It is the only one that holds the key of the data.
+    ActiveLast,
+    /// It holds another key, or something that is not a key.
+    Other,
+}
+
+impl Header {
+    /// Reads the header of whichever version is there: each copy once.
+    ///
+    /// # Errors
+    /// [`Error::NotLuks`], [`Error::UnknownVersion`], or the defect that makes the header unusable.
+    pub fn read(storage: &mut dyn Storage) -> Result<Self> {
+        let size = storage.size().map_err(Error::io("get the size of the header device"))?;
+        let first = luks2::copies::read_first(storage, size);
+        if let Ok(bytes) = &first
+            && is_luks1(bytes)
+        {
+            return luks1::Header::from_bytes(bytes, Some(size)).map(Self::Luks1);
+        }
+        match luks2::Header::read_from(storage, size, first) {
+            Err(Error::Luks2(Defect::Version(version))) => Err(Error::UnknownVersion(version)),
+            other => other.map(Self::Luks2),
+        }
+    }
+
+    /// Which version it is.
+    pub fn version(&self) -> Version {
+        match self {
+            Self::Luks1(_) => Version::Luks1,
+            Self::Luks2(_) => Version::Luks2,
+        }
+    }
+
+    /// What only LUKS1 has.
+    pub fn luks1(&self) -> Option<&luks1::Header> {
+        match self {
+            Self::Luks1(header) => Some(header),
+            Self::Luks2(_) => None,
+        }
+    }
+
+    /// What only LUKS2 has.
+    pub fn luks2(&self) -> Option<&luks2::Header> {
+        match self {
+            Self::Luks1(_) => None,
+            Self::Luks2(header) => Some(header),
+        }
+    }
+
+    /// UUID, as text of no certain form.
+    pub fn uuid(&self) -> &str {
+        match self {
+            Self::Luks1(header) => header.uuid(),
+            Self::Luks2(header) => &header.binary().uuid,
+        }
+    }
+
+    /// How the data are encrypted. `None` where LUKS2 has no segment for dm-crypt.
+    pub fn data(&self) -> Option<DataLayout> {
+        match self {
+            Self::Luks1(header) => Some(DataLayout {
+                cipher: format!("{}-{}", header.cipher_name(), header.cipher_mode()),
+                sector_size: 512,
+                offset: header.payload_offset(),
+                size: None,
+                iv_offset: Sectors::ZERO,
+            }),
+            Self::Luks2(header) => {
+                let (segment, crypt) = (header.segment()?, header.crypt()?);
+                Some(DataLayout {
+                    cipher: crypt.encryption.clone(),
+                    sector_size: crypt.sector_size,
+                    offset: segment.offset.sectors(),
+                    size: segment.size.map(Bytes::sectors),
+                    iv_offset: Sectors::new(crypt.iv_tweak),
+                })
+            }
+        }
+    }
+
+    /// Length of the volume key. `None` where no keyslot of LUKS2 tells it.
+    pub fn key_size(&self) -> Option<Bytes> {
+        match self {
+            Self::Luks1(header) => Some(header.key_size()),
+            Self::Luks2(header) => {
+                let (_, digest) = header.metadata().digest_of_segment(0)?;
+                let slot = digest.keyslots.first()?;
+                Some(Bytes::new(header.metadata().keyslots.get(slot)?.key_size.into()))
+            }
+        }
+    }
+
+    /// How much of the device the header takes, key material included.
+    pub fn size(&self) -> Bytes {
+        match self {
+            Self::Luks1(header) => header.metadata_size(),
+            Self::Luks2(header) => header.size(),
+        }
+    }
+
+    /// Tries `passphrase` on `candidates`.
+    ///
+    /// # Errors
+    /// [`Error::WrongPassphrase`], [`Error::NoUsableKeyslot`], [`Error::KeyslotInactive`], or what kept a keyslot from
+    /// being tried.
+    pub fn unlock(
+        &self,
+        storage: &mut dyn Storage,
+        passphrase: &Passphrase,
+        candidates: Candidates,
+        limits: &CostLimits,
+    ) -> Result<Unlocked> {
+        match self {
+            Self::Luks1(header) => {
+                let slot = match candidates {
+                    Candidates::Keyslot(slot) => Some(slot),
+                    Candidates::All | Candidates::AllUnboundToo => None,
+                };
+                header.unlock(storage, passphrase, slot, limits)
+            }
+            Self::Luks2(header) => header.unlock(storage, passphrase, candidates, limits),
+        }
+    }
+
+    /// Checks that `key` is the key of the data.
+    ///
+    /// # Errors
+    /// [`Error::WrongVolumeKey`].
+    pub fn verify_volume_key(&self, key: &VolumeKey, limits: &CostLimits) -> Result<()> {
+        match self {
+            Self::Luks1(header) => header.verify_volume_key(key, limits),
+            Self::Luks2(header) => header.verify_volume_key(key, true, limits).map(drop),
+        }
+    }
+
+    /// The keyslots that hold something, by their numbers.
+    pub fn used_keyslots(&self) -> Vec<u32> {
+        match self {
+            Self::Luks1(header) => header.active_keyslots().collect(),
+            Self::Luks2(header) => header.metadata().keyslots.keys().copied().collect(),
+        }
+    }
+
+    /// What is known of keyslot `slot`.
+    pub fn slot_state(&self, slot: u32) -> SlotState {
+        let (count, data): (u32, Vec<u32>) = match self {
+            Self::Luks1(header) => (luks1::KEYSLOTS as u32, header.active_keyslots().collect()),
+            Self::Luks2(header) => {
+                let digest = header.metadata().digest_of_segment(0);
+                (
+                    luks2::MAX_KEYSLOTS,
+                    digest.map(|(_, digest)| digest.keyslots.clone()).unwrap_or_default(),
+                )
+            }
+        };
+        if data.contains(&slot) {
+            return if data.len() == 1 {
+                SlotState::ActiveLast
+            } else {
+                SlotState::Active
+            };
+        }
+        if self.used_keyslots().contains(&slot) {
+            SlotState::Other
+        } else if slot >= count {
+            SlotState::OutOfRange
+        } else {
+            SlotState::Inactive
+        }
+    }
+
+    /// Destroys keyslot `slot`. Whether others are left is not asked.
+    ///
+    /// # Errors
+    /// [`Error::KeyslotInactive`], [`Error::KeyslotOutOfRange`], or the storage's.
+    pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: u32, medium: Medium) -> Result<()> {
+        match self {
+            Self::Luks1(header) => header.remove_keyslot(storage, slot, medium),
+            Self::Luks2(header) => header.remove_keyslot(storage, slot, medium),
+        }
+    }
+
+    /// Sets the UUID.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] for one that is too long, or the storage's.
+    pub fn set_uuid(&mut self, storage: &mut dyn Storage, uuid: &str) -> Result<()> {
+        match self {
+            Self::Luks1(header) => header.set_uuid(storage, uuid),
+            Self::Luks2(header) => header.set_uuid(storage, uuid),
+        }
+    }
+}
+
+fn is_luks1(bytes: &[u8]) -> bool {
+    bytes.starts_with(&luks2::format::PRIMARY_MAGIC) && bytes.get(6..8) == Some(&[0, 1])
+}

@@ -1,0 +1,130 @@
+//! The ioctls of block and loop devices: one safe function each. linux/fs.h, linux/loop.h.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+
+use nix::errno::Errno;
+use nix::libc::{self, c_int, c_ulong};
+
+const BLKROGET: c_ulong = 0x125e;
+const BLKPBSZGET: c_ulong = 0x127b;
+const BLKSSZGET: c_ulong = 0x1268;
+const LOOP_SET_FD: c_ulong = 0x4c00;
+const LOOP_CLR_FD: c_ulong = 0x4c01;
+const LOOP_SET_STATUS64: c_ulong = 0x4c04;
+const LOOP_CONFIGURE: c_ulong = 0x4c0a;
+const LOOP_CTL_GET_FREE: c_ulong = 0x4c82;
+
+const LO_FLAGS_READ_ONLY: u32 = 1;
+const LO_FLAGS_AUTOCLEAR: u32 = 4;
+const LO_NAME_SIZE: usize = 64;
+
+/// `struct loop_info64`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct LoopInfo64 {
+    device: u64,
+    inode: u64,
+    rdevice: u64,
+    offset: u64,
+    sizelimit: u64,
+    number: u32,
+    encrypt_type: u32,
+    encrypt_key_size: u32,
+    flags: u32,
+    file_name: [u8; LO_NAME_SIZE],
+    crypt_name: [u8; LO_NAME_SIZE],
+    encrypt_key: [u8; 32],
+    init: [u64; 2],
+}
+
+/// `struct loop_config`.
+#[repr(C)]
+struct LoopConfig {
+    fd: u32,
+    block_size: u32,
+    info: LoopInfo64,
+    reserved: [u64; 8],
+}
+
+const _: () = assert!(size_of::<LoopInfo64>() == 232);
+const _: () = assert!(size_of::<LoopConfig>() == 304);
+
+/// BLKROGET: whether a block device is read-only.
+pub(super) fn is_read_only(device: &File) -> Result<bool, Errno> {
+    get_int(device, BLKROGET).map(|value| value != 0)
+}
+
+/// BLKPBSZGET: the physical block size in bytes.
+pub(super) fn physical_block_size(device: &File) -> Result<u32, Errno> {
+    get_int(device, BLKPBSZGET)
+}
+
+/// BLKSSZGET: the logical block size in bytes.
+pub(super) fn logical_block_size(device: &File) -> Result<u32, Errno> {
+    get_int(device, BLKSSZGET)
+}
+
+/// LOOP_CTL_GET_FREE: the number of a loop device that is free at this moment.
+pub(super) fn free_loop_device(control: &File) -> Result<u32, Errno> {
+    // SAFETY: the ioctl takes no argument.
+    let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE as _) };
+    Errno::result(number).map(|number| u32::try_from(number).unwrap_or(0))
+}
+
+/// LOOP_CONFIGURE, or what stood for it before Linux 5.8: backs a free loop device by a file. It goes by itself when
+/// its last user closes it.
+pub(super) fn attach_loop(device: &File, file: &File, file_name: &[u8], read_only: bool) -> Result<(), Errno> {
+    let mut info = LoopInfo64 {
+        device: 0,
+        inode: 0,
+        rdevice: 0,
+        offset: 0,
+        sizelimit: 0,
+        number: 0,
+        encrypt_type: 0,
+        encrypt_key_size: 0,
+        flags: LO_FLAGS_AUTOCLEAR | if read_only { LO_FLAGS_READ_ONLY } else { 0 },
+        file_name: [0; LO_NAME_SIZE],
+        crypt_name: [0; LO_NAME_SIZE],
+        encrypt_key: [0; 32],
+        init: [0; 2],
+    };
+    // One byte stays for the NUL.
+    let len = file_name.len().min(LO_NAME_SIZE - 1);
+    info.file_name[..len].copy_from_slice(&file_name[..len]);
+    let fd = u32::try_from(file.as_raw_fd()).map_err(|_| Errno::EBADF)?;
+    let config = LoopConfig {
+        fd,
+        block_size: 0,
+        info,
+        reserved: [0; 8],
+    };
+    // SAFETY: the kernel reads a `struct loop_config`, whose layout and size `LoopConfig` has.
+    let configured = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, &raw const config) };
+    match Errno::result(configured) {
+        Err(Errno::EINVAL | Errno::ENOTTY | Errno::ENOSYS) => attach_loop_in_two_steps(device, file, &info),
+        result => result.map(drop),
+    }
+}
+
+fn attach_loop_in_two_steps(device: &File, file: &File, info: &LoopInfo64) -> Result<(), Errno> {
+    // SAFETY: the ioctl takes a file descriptor, which is open.
+    Errno::result(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_FD as _, file.as_raw_fd()) })?;
+    // SAFETY: the kernel reads a `struct loop_info64`, whose layout and size `LoopInfo64` has.
+    let set = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_STATUS64 as _, &raw const *info) };
+    if let Err(errno) = Errno::result(set) {
+        // SAFETY: the ioctl takes no argument.
+        let _ = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CLR_FD as _) };
+        return Err(errno);
+    }
+    Ok(())
+}
+
+fn get_int(device: &File, request: c_ulong) -> Result<u32, Errno> {
+    let mut value: c_int = 0;
+    // SAFETY: the kernel writes one int.
+    Errno::result(unsafe { libc::ioctl(device.as_raw_fd(), request as _, &raw mut value) })?;
+    u32::try_from(value).map_err(|_| Errno::EINVAL)
+}

@@ -1,0 +1,84 @@
+//! Loop devices: a file as a block device.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::libc;
+
+use super::{DevNo, ioctl};
+
+/// How often another process may take the free loop device before us.
+const RETRIES: usize = 64;
+
+/// A loop device that is held open. It goes by itself when this and every mapping on it are gone.
+#[derive(Debug)]
+pub struct LoopDevice {
+    /// The device, opened.
+    pub device: File,
+    /// Its path.
+    pub path: PathBuf,
+    /// Whether it cannot be written to.
+    pub read_only: bool,
+}
+
+impl LoopDevice {
+    /// Backs a free loop device by the file at `path`: read-only where that is asked for or the file is.
+    ///
+    /// # Errors
+    /// The system's; `NotFound` where there are no loop devices.
+    pub fn attach(path: &Path, read_only: bool) -> io::Result<Self> {
+        let (file, read_only) = open_backing(path, read_only)?;
+        let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control")?;
+        let name = fs::canonicalize(path)?;
+        for _ in 0..RETRIES {
+            let path = PathBuf::from(format!("/dev/loop{}", ioctl::free_loop_device(&control)?));
+            let mut options = OpenOptions::new();
+            let device = options
+                .read(true)
+                .write(!read_only)
+                .custom_flags(libc::O_CLOEXEC)
+                .open(&path)?;
+            match ioctl::attach_loop(&device, &file, name.as_os_str().as_bytes(), read_only) {
+                Ok(()) => {
+                    return Ok(Self {
+                        device,
+                        path,
+                        read_only,
+                    });
+                }
+                Err(Errno::EBUSY) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+}
+
+fn open_backing(path: &Path, read_only: bool) -> io::Result<(File, bool)> {
+    let open = |write| OpenOptions::new().read(true).write(write).open(path);
+    if read_only {
+        return Ok((open(false)?, true));
+    }
+    match open(true) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            Ok((open(false)?, true))
+        }
+        file => Ok((file?, false)),
+    }
+}
+
+/// The file behind a loop device, `None` for any other device.
+pub fn loop_backing_file(number: DevNo) -> Option<PathBuf> {
+    let text = fs::read(number.sysfs().join("loop/backing_file")).ok()?;
+    let text = text.strip_suffix(b"\n").unwrap_or(&text);
+    Some(PathBuf::from(std::ffi::OsStr::from_bytes(text)))
+}

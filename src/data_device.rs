@@ -1,0 +1,134 @@
+//! The device that holds a volume's data: a block device, or a file behind a loop device that goes by itself.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use keyslots::storage::Storage as _;
+use keyslots::units::Sectors;
+use nix::errno::Errno;
+use nix::libc;
+
+use crate::block_device::{self, DevNo, LoopDevice};
+
+/// Why a device cannot hold data.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataDeviceError {
+    /// It is not there, or may not be opened.
+    #[error("cannot open {}: {source}", path.display())]
+    Open {
+        /// The device.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// It is neither a block device nor a file.
+    #[error("{} is neither a block device nor a file", .0.display())]
+    WrongKind(PathBuf),
+    /// It is mounted or mapped.
+    #[error("{} is in use", .0.display())]
+    InUse(PathBuf),
+    /// There is no loop device for the file.
+    #[error("cannot attach a loop device to {}: {source}", path.display())]
+    Loop {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// An opened data device. A loop device lives as long as this does, and as long as a mapping stands on it.
+#[derive(Debug)]
+pub struct DataDevice {
+    /// Its number.
+    pub number: DevNo,
+    /// Its size.
+    pub size: Sectors,
+    /// Whether it cannot be written to.
+    pub read_only: bool,
+    /// Keeps a loop device from going before a mapping holds it.
+    _open: File,
+}
+
+impl DataDevice {
+    /// Opens the block device, or attaches a loop device to the file. With `exclusive`, a device that is mounted or
+    /// mapped is refused.
+    ///
+    /// # Errors
+    /// [`DataDeviceError`].
+    pub fn open(path: &Path, read_only: bool, exclusive: bool) -> Result<Self, DataDeviceError> {
+        let failed = |source| DataDeviceError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let kind = std::fs::metadata(path).map_err(failed)?.file_type();
+        if kind.is_file() {
+            let attached = LoopDevice::attach(path, read_only);
+            let attached = attached.map_err(|source| DataDeviceError::Loop {
+                path: path.to_owned(),
+                source,
+            })?;
+            return Self::new(attached.device, &attached.path, attached.read_only);
+        }
+        if !kind.is_block_device() {
+            return Err(DataDeviceError::WrongKind(path.to_owned()));
+        }
+        if exclusive {
+            check_unused(path)?;
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_CLOEXEC)
+            .open(path)
+            .map_err(failed)?;
+        let read_only = read_only || block_device::is_read_only(&file).map_err(failed)?;
+        Self::new(file, path, read_only)
+    }
+
+    fn new(mut file: File, path: &Path, read_only: bool) -> Result<Self, DataDeviceError> {
+        let failed = |source| DataDeviceError::Open {
+            path: path.to_owned(),
+            source,
+        };
+        let size = file.size().map_err(failed)?.sectors();
+        let number = DevNo::of_path(path).map_err(failed)?;
+        let number = number.ok_or_else(|| DataDeviceError::WrongKind(path.to_owned()))?;
+        Ok(Self {
+            number,
+            size,
+            read_only,
+            _open: file,
+        })
+    }
+}
+
+/// Checks that nobody has mounted or mapped the device. A file is never in use in this sense.
+///
+/// # Errors
+/// [`DataDeviceError::InUse`], [`DataDeviceError::Open`], [`DataDeviceError::WrongKind`].
+pub fn check_unused(path: &Path) -> Result<(), DataDeviceError> {
+    let failed = |source| DataDeviceError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let kind = std::fs::metadata(path).map_err(failed)?.file_type();
+    if kind.is_file() {
+        return Ok(());
+    }
+    if !kind.is_block_device() {
+        return Err(DataDeviceError::WrongKind(path.to_owned()));
+    }
+    // On a block device O_EXCL without O_CREAT asks for just this.
+    match OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_EXCL | libc::O_CLOEXEC)
+        .open(path)
+    {
+        Ok(_) => Ok(()),
+        Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => Err(DataDeviceError::InUse(path.to_owned())),
+        Err(source) => Err(failed(source)),
+    }
+}

@@ -1,0 +1,175 @@
+//! The kernel's keyrings: where a volume key waits for dm-crypt, and where tokens find passphrases.
+
+mod syscalls;
+
+use std::ffi::{CStr, CString};
+use std::io;
+
+use keyslots::secret::Secret;
+use nix::errno::Errno;
+
+use self::syscalls::Serial;
+
+/// The keyring of this thread, which ends with it.
+const THREAD: Serial = Serial(-1);
+/// The keyring of the session, or the one that stands in for it.
+const SESSION: Serial = Serial(-3);
+/// The keyring of the user.
+const USER: Serial = Serial(-4);
+/// The keyring of the user's session.
+const USER_SESSION: Serial = Serial(-5);
+
+const LOGON_TYPE: &CStr = c"logon";
+const USER_TYPE: &CStr = c"user";
+const KEYRING_TYPE: &CStr = c"keyring";
+
+/// The largest payload that a key can have.
+const MAX_PAYLOAD: usize = 32767;
+
+/// What is wrong between a keyring and us.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyringError {
+    /// The kernel has no keyrings.
+    #[error("the kernel has no keyrings")]
+    Unavailable,
+    /// There is no such key, or it has expired.
+    #[error("the keyring has no key {0:?}")]
+    NotFound(String),
+    /// There is no such keyring.
+    #[error("there is no keyring {0:?}")]
+    NoKeyring(String),
+    /// A description that cannot be one.
+    #[error("{0:?} cannot describe a key")]
+    BadDescription(String),
+    /// The kernel refused.
+    #[error("the keyring refused to {action} key {description:?}: {errno}")]
+    Refused {
+        /// What was to be done.
+        action: &'static str,
+        /// The key.
+        description: String,
+        /// Why.
+        errno: Errno,
+    },
+    /// No memory that can be wiped.
+    #[error("no memory for a key: {0}")]
+    Memory(#[from] io::Error),
+}
+
+/// Whether a key can be read back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// By the kernel alone.
+    Logon,
+    /// By who may.
+    User,
+}
+
+impl KeyType {
+    fn name(self) -> &'static CStr {
+        match self {
+            Self::Logon => LOGON_TYPE,
+            Self::User => USER_TYPE,
+        }
+    }
+}
+
+/// A key in the keyring of this thread; it leaves it with this value.
+#[derive(Debug)]
+pub struct ThreadKey(Serial);
+
+impl Drop for ThreadKey {
+    fn drop(&mut self) {
+        // Gone is gone, whoever took it out.
+        let _ = syscalls::unlink(self.0, THREAD);
+    }
+}
+
+/// Puts a key where dm-crypt finds it, in the keyring of this thread.
+///
+/// # Errors
+/// [`KeyringError::Unavailable`], [`KeyringError::Refused`].
+pub fn add_logon_key(description: &str, payload: &[u8]) -> Result<ThreadKey, KeyringError> {
+    add(KeyType::Logon, description, payload, THREAD).map(ThreadKey)
+}
+
+/// Whether the kernel has keyrings.
+pub fn is_available() -> bool {
+    !matches!(
+        syscalls::search(THREAD, USER_TYPE, c"luksmith:none"),
+        Err(Errno::ENOSYS)
+    )
+}
+
+/// Reads the `user` key of this description, wherever this process can find it.
+///
+/// # Errors
+/// [`KeyringError::NotFound`], [`KeyringError::Unavailable`], [`KeyringError::Refused`].
+pub fn read_user_key(description: &str) -> Result<Secret, KeyringError> {
+    let key = syscalls::request_key(USER_TYPE, &c_string(description)?).map_err(|errno| match errno {
+        Errno::ENOKEY | Errno::EKEYREVOKED | Errno::EKEYEXPIRED => KeyringError::NotFound(description.to_owned()),
+        other => refused("find", description)(other),
+    })?;
+    let mut payload = Secret::zeroed(MAX_PAYLOAD)?;
+    let len = syscalls::read(key, payload.expose_mut()).map_err(refused("read", description))?;
+    payload.truncate(len);
+    Ok(payload)
+}
+
+/// Puts a key into a keyring that is named as keyctl(1) does: `@t`, `@s`, `@u`, `@us`, `%:<description>`, or a number.
+///
+/// # Errors
+/// [`KeyringError::NoKeyring`], [`KeyringError::Refused`].
+pub fn add_to_keyring(keyring: &str, kind: KeyType, description: &str, payload: &[u8]) -> Result<(), KeyringError> {
+    add(kind, description, payload, find_keyring(keyring)?).map(drop)
+}
+
+/// Whether a keyring of this name is there; see [`add_to_keyring`].
+///
+/// # Errors
+/// [`KeyringError::NoKeyring`].
+pub fn check_keyring(keyring: &str) -> Result<(), KeyringError> {
+    find_keyring(keyring).map(drop)
+}
+
+fn find_keyring(name: &str) -> Result<Serial, KeyringError> {
+    let missing = || KeyringError::NoKeyring(name.to_owned());
+    if let Some(description) = name.strip_prefix("%:").or_else(|| name.strip_prefix("%keyring:")) {
+        let description = c_string(description)?;
+        let found = syscalls::request_key(KEYRING_TYPE, &description);
+        return found
+            .or_else(|_| syscalls::search(USER, KEYRING_TYPE, &description))
+            .map_err(|_| missing());
+    }
+    match name {
+        "@t" => Ok(THREAD),
+        "@s" => Ok(SESSION),
+        "@u" => Ok(USER),
+        "@us" => Ok(USER_SESSION),
+        number => number.parse().map(Serial).map_err(|_| missing()),
+    }
+}
+
+fn add(kind: KeyType, description: &str, payload: &[u8], keyring: Serial) -> Result<Serial, KeyringError> {
+    syscalls::add_key(kind.name(), &c_string(description)?, payload, keyring).map_err(refused("add", description))
+}
+
+fn refused(action: &'static str, description: &str) -> impl FnOnce(Errno) -> KeyringError {
+    let description = description.to_owned();
+    move |errno| match errno {
+        Errno::ENOSYS => KeyringError::Unavailable,
+        errno => KeyringError::Refused {
+            action,
+            description,
+            errno,
+        },
+    }
+}
+
+fn c_string(description: &str) -> Result<CString, KeyringError> {
+    if description.is_empty() {
+        return Err(KeyringError::BadDescription(String::new()));
+    }
+    CString::new(description).map_err(|_| KeyringError::BadDescription(description.to_owned()))
+}

@@ -1,0 +1,188 @@
+//! Locks on headers, as cryptsetup takes them, so that the two keep each other out.
+//!
+//! A block device is locked through the file `L_<major>:<minor>` in `/run/cryptsetup`, a header in a file by itself:
+//! flock(2), shared to read and exclusive to write. The last user removes the lock file, so whoever has waited for one
+//! checks that it is still the one that the path names.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::libc;
+use nix::sys::stat::{major, minor};
+
+/// Where the lock files of block devices are.
+pub const LOCK_DIR: &str = "/run/cryptsetup";
+
+/// How often a lock file may be removed by its last user while we wait for it, before that is an error.
+const RETRIES: usize = 1000;
+
+/// What a lock is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockMode {
+    /// Reading: others may read too.
+    Shared,
+    /// Writing: nobody else may do anything.
+    Exclusive,
+}
+
+/// Why there is no lock.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot lock {}: {source}", path.display())]
+pub struct LockError {
+    /// The lock file, its folder, or the header file.
+    pub path: PathBuf,
+    /// The system's error.
+    #[source]
+    pub source: io::Error,
+}
+
+/// A lock that is held. It goes with the value.
+#[derive(Debug)]
+pub struct Lock {
+    file: Flock<File>,
+    /// The lock file of a block device, which the last user removes.
+    resource: Option<PathBuf>,
+}
+
+impl Lock {
+    /// Takes the lock of the header that has been opened as `header` at `path`, and waits for it as long as others hold
+    /// it.
+    ///
+    /// # Errors
+    /// [`LockError`]; of the kind `Interrupted` where a signal came first.
+    pub fn take(header: &File, path: &Path, mode: LockMode) -> Result<Self, LockError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| LockError { path, source }
+        };
+        let metadata = header.metadata().map_err(at(path))?;
+        if metadata.file_type().is_block_device() {
+            let number = metadata.rdev();
+            let resource = Path::new(LOCK_DIR).join(format!("L_{}:{}", major(number), minor(number)));
+            lock_resource(&resource, mode).map_err(at(&resource))
+        } else {
+            let file = header
+                .try_clone()
+                .and_then(|file| flock(file, mode))
+                .map_err(at(path))?;
+            Ok(Self { file, resource: None })
+        }
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Only the last user gets the exclusive lock at once; the lock itself goes with the file.
+        if let Some(resource) = &self.resource
+            && self.file.relock(FlockArg::LockExclusiveNonblock).is_ok()
+            && names_file(resource, &self.file).unwrap_or(false)
+        {
+            // A lock file that stays is no harm.
+            let _ = fs::remove_file(resource);
+        }
+    }
+}
+
+fn lock_resource(resource: &Path, mode: LockMode) -> io::Result<Lock> {
+    match DirBuilder::new().mode(0o700).create(LOCK_DIR) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    for _ in 0..RETRIES {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o700)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
+            .open(resource)?;
+        let file = flock(file, mode)?;
+        if names_file(resource, &file)? {
+            return Ok(Lock {
+                file,
+                resource: Some(resource.to_owned()),
+            });
+        }
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
+fn flock(file: File, mode: LockMode) -> io::Result<Flock<File>> {
+    let argument = match mode {
+        LockMode::Shared => FlockArg::LockShared,
+        LockMode::Exclusive => FlockArg::LockExclusive,
+    };
+    Flock::lock(file, argument).map_err(|(_, errno): (_, Errno)| errno.into())
+}
+
+/// Whether `path` still names the file that is open.
+fn names_file(path: &Path, file: &File) -> io::Result<bool> {
+    let open = file.metadata()?;
+    match fs::symlink_metadata(path) {
+        Ok(named) => Ok((named.dev(), named.ino()) == (open.dev(), open.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::*;
+
+    fn header_file() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("header");
+        fs::write(&path, b"LUKS").expect("a file");
+        (dir, path)
+    }
+
+    #[test]
+    fn readers_share_and_a_writer_waits() {
+        let (_dir, path) = header_file();
+        let open = || File::open(&path).expect("a file");
+        let first = Lock::take(&open(), &path, LockMode::Shared).expect("a lock");
+        let second = Lock::take(&open(), &path, LockMode::Shared).expect("a lock");
+        let (sender, receiver) = mpsc::channel();
+        let (file, writer_path) = (open(), path.clone());
+        let writer = std::thread::spawn(move || {
+            let lock = Lock::take(&file, &writer_path, LockMode::Exclusive);
+            sender.send(()).expect("a receiver");
+            drop(lock);
+        });
+        assert!(receiver.recv_timeout(Duration::from_millis(100)).is_err());
+        drop((first, second));
+        receiver
+            .recv_timeout(Duration::from_secs(10))
+            .expect("the writer goes on");
+        writer.join().expect("no panic");
+    }
+
+    #[test]
+    fn a_lock_file_that_is_a_link_is_refused() {
+        let (dir, path) = header_file();
+        let link = dir.path().join("L_1:1");
+        std::os::unix::fs::symlink(&path, &link).expect("a link");
+        assert!(lock_resource(&link, LockMode::Shared).is_err());
+        assert_eq!(fs::read(&path).expect("a file"), b"LUKS");
+    }
+
+    #[test]
+    fn the_last_user_removes_the_lock_file() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let resource = dir.path().join("L_7:0");
+        let first = lock_resource(&resource, LockMode::Shared).expect("a lock");
+        let second = lock_resource(&resource, LockMode::Shared).expect("a lock");
+        drop(first);
+        assert!(resource.exists());
+        drop(second);
+        assert!(!resource.exists());
+    }
+}

@@ -1,0 +1,176 @@
+//! Mapping a volume: layout and key become a crypt table.
+
+use std::path::Path;
+
+use keyslots::header::DataLayout;
+use keyslots::secret::{Secret, VolumeKey};
+use keyslots::units::{Bytes, Sectors};
+use nix::errno::Errno;
+
+use super::{Flags, Identity, VolumeError};
+use crate::block_device::DevNo;
+use crate::dm::DeviceName;
+use crate::dm::DmErrorKind;
+use crate::dm::table::{CryptKey, CryptTarget, DeviceRef, KeyKind, Table, TableText, Target};
+use crate::dm::{DeviceId, Dm, NewDevice, SuspendOptions};
+use crate::keyring;
+
+/// Where the kernel gets the volume key from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyPlace {
+    /// From the table itself.
+    Table,
+    /// From the keyring of this thread, as a logon key of this description; it is gone from there when the table is
+    /// loaded.
+    Keyring(String),
+}
+
+/// A volume that is to be mapped.
+#[derive(Debug)]
+pub struct Activate<'a> {
+    /// The name of the mapping.
+    pub name: &'a DeviceName,
+    /// Which volume it is.
+    pub identity: Identity,
+    /// The data device, for messages.
+    pub path: &'a Path,
+    /// The data device.
+    pub device: DevNo,
+    /// Its size.
+    pub device_size: Sectors,
+    /// How it is encrypted, and where.
+    pub layout: &'a DataLayout,
+    /// Whether IVs count encryption sectors instead of 512-byte ones.
+    pub iv_large_sectors: bool,
+    /// How it is mapped.
+    pub flags: Flags,
+    /// Where the key goes.
+    pub key_place: KeyPlace,
+}
+
+impl Activate<'_> {
+    /// The size of the mapping.
+    ///
+    /// # Errors
+    /// [`VolumeError::NoSpace`] where the device ends before the data or inside them, [`VolumeError::SizeNotAligned`].
+    pub fn size(&self) -> Result<Sectors, VolumeError> {
+        let no_space = || VolumeError::NoSpace {
+            device: self.path.to_owned(),
+            offset: self.layout.offset,
+            size: self.device_size,
+        };
+        let available = self.device_size.checked_sub(self.layout.offset).ok_or_else(no_space)?;
+        let size = self.layout.size.unwrap_or(available);
+        if size == Sectors::ZERO || size > available {
+            return Err(no_space());
+        }
+        let sector_size = self.layout.sector_size;
+        let aligned = size
+            .bytes()
+            .is_some_and(|bytes| bytes.is_multiple_of(Bytes::new(sector_size.into())));
+        if aligned {
+            Ok(size)
+        } else {
+            Err(VolumeError::SizeNotAligned { size, sector_size })
+        }
+    }
+
+    /// The table, with the key or where it is.
+    fn table(&self, key: &VolumeKey) -> Result<TableText, VolumeError> {
+        let crypt_key = match &self.key_place {
+            KeyPlace::Table => CryptKey::Raw(Secret::copy_from(key.expose()).map_err(VolumeError::Memory)?),
+            KeyPlace::Keyring(description) => CryptKey::Keyring {
+                len: key.len(),
+                kind: KeyKind::Logon,
+                description: description.clone(),
+            },
+        };
+        let target = CryptTarget {
+            cipher: self.layout.cipher.clone(),
+            key: crypt_key,
+            iv_offset: self.layout.iv_offset,
+            device: DeviceRef::Number(self.device),
+            offset: self.layout.offset,
+            options: self.flags.to_options(self.layout.sector_size, self.iv_large_sectors),
+        };
+        Ok(Table::single(self.size()?, Target::Crypt(target)).to_text()?)
+    }
+
+    /// Loads the table by `load`, with the key in the keyring while that lasts.
+    fn with_key<T>(
+        &self,
+        key: &VolumeKey,
+        load: impl FnOnce(&TableText) -> Result<T, VolumeError>,
+    ) -> Result<T, VolumeError> {
+        let table = self.table(key)?;
+        let _in_keyring = match &self.key_place {
+            KeyPlace::Table => None,
+            KeyPlace::Keyring(description) => Some(keyring::add_logon_key(description, key.expose())?),
+        };
+        load(&table).map_err(|error| self.explain(error, key))
+    }
+
+    /// The kernel's answers to a cipher that it does not have.
+    fn explain(&self, error: VolumeError, key: &VolumeKey) -> VolumeError {
+        match error {
+            VolumeError::Dm(source) if matches!(source.errno(), Some(Errno::ENOENT | Errno::EINVAL)) => {
+                VolumeError::CipherRefused {
+                    cipher: self.layout.cipher.clone(),
+                    key_bits: key.len() * 8,
+                    source,
+                }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Checks that no device has the name.
+///
+/// # Errors
+/// [`VolumeError::Exists`], or the device-mapper's.
+pub fn check_free(dm: &Dm, name: &DeviceName) -> Result<(), VolumeError> {
+    match dm.info(&DeviceId::Name(name.clone())) {
+        Ok(_) => Err(VolumeError::Exists(name.to_string())),
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Maps the volume.
+///
+/// # Errors
+/// [`VolumeError`]; nothing is left of the mapping then.
+pub fn activate(dm: &Dm, volume: &Activate<'_>, key: &VolumeKey) -> Result<(), VolumeError> {
+    let uuid = volume.identity.dm_uuid(volume.name)?;
+    volume.with_key(key, |table| {
+        let new = NewDevice {
+            read_only: volume.flags.read_only,
+            ..NewDevice::new(volume.name, Some(&uuid), table)
+        };
+        match dm.create(&new) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == DmErrorKind::Exists => Err(VolumeError::Exists(volume.name.to_string())),
+            Err(error) => Err(error.into()),
+        }
+    })
+}
+
+/// Gives an active mapping of the same volume another table: other flags, another size.
+///
+/// # Errors
+/// [`VolumeError`]; the mapping is as before then.
+pub fn reload(dm: &Dm, volume: &Activate<'_>, key: &VolumeKey) -> Result<(), VolumeError> {
+    let id = DeviceId::Name(volume.name.clone());
+    volume.with_key(key, |table| {
+        dm.load(&id, table, volume.flags.read_only)?;
+        match dm.resume(&id, SuspendOptions::default()) {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                // The first error is the one to tell.
+                let _ = dm.clear(&id);
+                Err(error.into())
+            }
+        }
+    })
+}

@@ -1,0 +1,45 @@
+//! Removing a mapping.
+
+use super::VolumeError;
+use crate::dm::DeviceName;
+use crate::dm::{DeviceId, Dm, Removal, RemoveOptions};
+
+/// What became of a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deactivated {
+    /// It is gone.
+    Gone,
+    /// It goes when its last user does.
+    Deferred,
+}
+
+/// Removes the mapping: at once, or as soon as nobody uses it where `deferred` says so.
+///
+/// # Errors
+/// [`VolumeError::NotActive`], [`VolumeError::Busy`], or the device-mapper's.
+pub fn deactivate(dm: &Dm, name: &DeviceName, deferred: bool) -> Result<Deactivated, VolumeError> {
+    let id = DeviceId::Name(name.clone());
+    let options = RemoveOptions {
+        deferred,
+        retry: !deferred,
+    };
+    match dm.remove(&id, options) {
+        Ok(Removal::Removed(_)) => Ok(Deactivated::Gone),
+        Ok(Removal::Deferred) => Ok(Deactivated::Deferred),
+        Err(error) if error.is_not_found() => Err(VolumeError::NotActive(name.to_string())),
+        Err(error) if error.is_busy() => Err(VolumeError::Busy(name.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes a deferred removal back.
+///
+/// # Errors
+/// [`VolumeError::NotActive`], or the device-mapper's.
+pub fn cancel_deferred(dm: &Dm, name: &DeviceName) -> Result<(), VolumeError> {
+    match dm.cancel_deferred_remove(&DeviceId::Name(name.clone())) {
+        Ok(()) => Ok(()),
+        Err(error) if error.is_not_found() => Err(VolumeError::NotActive(name.to_string())),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,21 @@
+//! From a header and a key to a mapped volume, and back.
+//!
+//! What is mapped is described by values that were validated once; nothing here reads a header, asks for a passphrase
+//! or prints. [`activate`] and [`deactivate`](self::deactivate()) make and remove a mapping, [`suspend`] freezes one and
+//! takes its key away, [`state`] says what an active one is.
+
+mod activate;
+mod deactivate;
+mod error;
+mod flags;
+mod naming;
+mod state;
+mod suspend;
+
+pub use activate::{Activate, KeyPlace, activate, check_free, reload};
+pub use deactivate::{Deactivated, cancel_deferred, deactivate};
+pub use error::VolumeError;
+pub use flags::Flags;
+pub use naming::{Identity, VolumeKind};
+pub use state::{Active, KeyLocation, state};
+pub use suspend::{resume, suspend};

@@ -1,0 +1,97 @@
+//! The UUIDs that device-mapper devices of volumes have: other programs recognise a volume by them.
+
+use crate::dm::{DeviceName, DeviceUuid, MAX_UUID};
+
+use super::VolumeError;
+
+/// What a mapped volume is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VolumeKind {
+    /// LUKS1.
+    Luks1,
+    /// LUKS2.
+    Luks2,
+    /// dm-crypt without a header.
+    Plain,
+    /// Another kind that cryptsetup maps, by the middle of its UUID: `TCRYPT`, `BITLK`, …
+    Other,
+}
+
+/// Which volume is mapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// A LUKS1 volume, by its UUID.
+    Luks1(String),
+    /// A LUKS2 volume, by its UUID.
+    Luks2(String),
+    /// A plain one.
+    Plain,
+}
+
+impl Identity {
+    /// The device-mapper UUID of this volume under `name`, cut to what the kernel takes.
+    ///
+    /// # Errors
+    /// [`VolumeError::Name`] where the parts make no UUID.
+    pub fn dm_uuid(&self, name: &DeviceName) -> Result<DeviceUuid, VolumeError> {
+        let mut bytes = match self {
+            Self::Luks1(uuid) => format!("CRYPT-LUKS1-{}-", uuid.replace('-', "")).into_bytes(),
+            Self::Luks2(uuid) => format!("CRYPT-LUKS2-{}-", uuid.replace('-', "")).into_bytes(),
+            Self::Plain => b"CRYPT-PLAIN-".to_vec(),
+        };
+        bytes.extend_from_slice(name.as_bytes());
+        // One byte of the kernel's field stays for the NUL.
+        bytes.truncate(MAX_UUID);
+        DeviceUuid::new(bytes).map_err(VolumeError::Name)
+    }
+}
+
+impl VolumeKind {
+    /// The kind of volume behind a device-mapper UUID, and a LUKS volume's own UUID with its dashes.
+    /// `None` for what is no volume.
+    pub fn of_dm_uuid(uuid: &DeviceUuid) -> Option<(Self, Option<String>)> {
+        let text = std::str::from_utf8(uuid.as_bytes()).ok()?;
+        let rest = text.strip_prefix("CRYPT-")?;
+        let (kind, rest) = rest.split_once('-')?;
+        let kind = match kind {
+            "LUKS1" => Self::Luks1,
+            "LUKS2" => Self::Luks2,
+            "PLAIN" => return Some((Self::Plain, None)),
+            _ => return Some((Self::Other, None)),
+        };
+        let hex = rest
+            .get(..32)
+            .filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        let uuid = hex.map(|hex| [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"));
+        Some((kind, uuid))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_known_by_its_uuid() {
+        let uuid = "11111111-2222-3333-4444-555555555555";
+        let name = DeviceName::new("x").expect("a name");
+        let dm_uuid = Identity::Luks2(uuid.into()).dm_uuid(&name).expect("a UUID");
+        assert_eq!(dm_uuid.as_bytes(), b"CRYPT-LUKS2-11111111222233334444555555555555-x");
+        assert_eq!(
+            VolumeKind::of_dm_uuid(&dm_uuid),
+            Some((VolumeKind::Luks2, Some(uuid.into())))
+        );
+        let plain = Identity::Plain.dm_uuid(&name).expect("a UUID");
+        assert_eq!(plain.as_bytes(), b"CRYPT-PLAIN-x");
+        assert_eq!(VolumeKind::of_dm_uuid(&plain), Some((VolumeKind::Plain, None)));
+        let lvm = DeviceUuid::new("LVM-abc").expect("a UUID");
+        assert_eq!(VolumeKind::of_dm_uuid(&lvm), None);
+    }
+
+    #[test]
+    fn a_uuid_that_would_be_too_long_is_cut() {
+        let name = DeviceName::new("n".repeat(127)).expect("a name");
+        let uuid = Identity::Luks1("1".repeat(36)).dm_uuid(&name).expect("a UUID");
+        assert_eq!(uuid.as_bytes().len(), MAX_UUID);
+    }
+}

@@ -1,0 +1,91 @@
+//! What an active mapping is.
+
+use keyslots::units::Sectors;
+
+use super::{Flags, VolumeError, VolumeKind};
+use crate::dm::DeviceName;
+use crate::dm::table::{CryptKey, CryptOptions, DeviceRef, Table};
+use crate::dm::{DeviceId, DeviceInfo, Dm, Which};
+
+/// Where the kernel has the key of an active mapping from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyLocation {
+    /// The table had it.
+    DmCrypt,
+    /// A keyring had it.
+    Keyring,
+}
+
+/// An active encrypted volume. It has the length of the key, never the key.
+#[derive(Clone, Debug)]
+pub struct Active {
+    /// What the device-mapper says of the device.
+    pub info: DeviceInfo,
+    /// The kind of volume, `None` where its UUID does not tell.
+    pub kind: Option<VolumeKind>,
+    /// The volume's own UUID, where LUKS has put it into the device's.
+    pub uuid: Option<String>,
+    /// Cipher specification.
+    pub cipher: String,
+    /// Length of the key in bytes.
+    pub key_len: usize,
+    /// Where the kernel has the key from.
+    pub key_location: KeyLocation,
+    /// Description of the key in the keyring.
+    pub key_description: Option<String>,
+    /// The data device.
+    pub device: DeviceRef,
+    /// Where the data start on it.
+    pub offset: Sectors,
+    /// Size of the mapping.
+    pub size: Sectors,
+    /// Added to the sector number for the IV.
+    pub iv_offset: Sectors,
+    /// The options of the crypt target.
+    pub options: CryptOptions,
+    /// The flags that it has been mapped with.
+    pub flags: Flags,
+}
+
+impl Active {
+    /// Bytes encrypted as one.
+    pub fn sector_size(&self) -> u32 {
+        self.options.sector_size.unwrap_or(512)
+    }
+}
+
+/// The state of mapping `name`. The kernel is asked with the secure-data flag, since its answer has the key in it.
+///
+/// # Errors
+/// [`VolumeError::NotActive`], [`VolumeError::NotCrypt`], or the device-mapper's.
+pub fn state(dm: &Dm, name: &DeviceName) -> Result<Active, VolumeError> {
+    let (info, text) = match dm.table(&DeviceId::Name(name.clone()), Which::Live) {
+        Ok(answer) => answer,
+        Err(error) if error.is_not_found() => return Err(VolumeError::NotActive(name.to_string())),
+        Err(error) => return Err(error.into()),
+    };
+    let table = Table::from_text(&text)?;
+    let Some((line, crypt)) = table.as_crypt() else {
+        return Err(VolumeError::NotCrypt(name.to_string()));
+    };
+    let (kind, uuid) = info.uuid.as_ref().and_then(VolumeKind::of_dm_uuid).unzip();
+    let (key_location, key_description) = match &crypt.key {
+        CryptKey::Raw(_) => (KeyLocation::DmCrypt, None),
+        CryptKey::Keyring { description, .. } => (KeyLocation::Keyring, Some(description.clone())),
+    };
+    Ok(Active {
+        kind,
+        uuid: uuid.flatten(),
+        cipher: crypt.cipher.clone(),
+        key_len: crypt.key.len(),
+        key_location,
+        key_description,
+        device: crypt.device.clone(),
+        offset: crypt.offset,
+        size: line.length,
+        iv_offset: crypt.iv_offset,
+        flags: Flags::of_table(&crypt.options, info.read_only),
+        options: crypt.options.clone(),
+        info,
+    })
+}

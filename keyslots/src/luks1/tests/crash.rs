@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::luks1::{Backup, ChangeTo};
-use crate::storage::fault::{Fault, Recorder};
+use crate::storage::fault::{Event, Fault, Recorder};
 use crate::wipe::Medium;
 
 /// What is done to a volume; fails only where the storage does.
@@ -108,6 +108,26 @@ fn no_stop_loses_the_last_key() {
     }
     println!("{points} points tried, 0 losses");
     assert!(points > 200, "{points} points are not the whole sweep");
+}
+
+/// A header may not speak of key material that is not yet there, nor forget any that still is.
+#[test]
+fn key_material_is_on_the_disk_before_the_header_speaks_of_it() {
+    let (disk, mut header) = volume(&[(0, "old")]);
+    let mut disk = Recorder::new(disk.0);
+    add(&mut header, &mut disk, "new", None).expect("a free slot");
+    header
+        .remove_keyslot(&mut disk, 0, Medium::Other)
+        .expect("an active slot");
+    let places: Vec<Option<u64>> = disk
+        .events()
+        .iter()
+        .map(|event| match event {
+            Event::Write { offset, .. } => Some(offset.get() / 512),
+            Event::Sync => None,
+        })
+        .collect();
+    assert_eq!(places, [Some(136), None, Some(0), None, Some(8), None, Some(0), None]);
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! Luksmith: LUKS volumes and device-mapper devices.
 
 pub mod block_device;
+pub mod cli;
 pub mod dm;
+pub mod passphrase;

@@ -1,10 +1,12 @@
 //! Luksmith: LUKS volumes and device-mapper devices.
 
 pub mod block_device;
+pub mod cli;
 pub mod data_device;
 pub mod dm;
 pub mod header_device;
 pub mod keyring;
 pub mod locks;
+pub mod passphrase;
 pub mod userspace;
 pub mod volume;

@@ -1,3 +1,18 @@
-//! The `luksmith` program: argv to command to exit code.
+//! The `luksmith` program: argv to command to exit code, and nothing else.
 
-fn main() {}
+use std::process::ExitCode;
+
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+
+fn main() -> ExitCode {
+    keep_memory_private();
+    ExitCode::from(luksmith::cli::run(std::env::args_os()) as u8)
+}
+
+/// No core dump may hold a key, and no other process of the user may look. Best effort: what forbids it forbids it to
+/// the reference too.
+fn keep_memory_private() {
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    let _ = prctl::set_dumpable(false);
+}

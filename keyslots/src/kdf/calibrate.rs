@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use super::{Argon2Variant, CostLimits, Kdf, KdfError};
+use zeroize::Zeroizing;
+
+use super::{Argon2Variant, CostLimits, Kdf, KdfError, available, parallel};
 use crate::hash::Hash;
 use crate::units::Bytes;
 
@@ -53,31 +55,47 @@ pub enum TargetKdf {
     },
 }
 
-/// Finds the costs with which a derivation takes the asked time here.
+/// Finds the costs with which a derivation takes the asked time here. `clock` tells the time since any fixed moment,
+/// such as `Instant::elapsed`.
 ///
 /// # Errors
 /// [`KdfError::ClockStopped`], and those of [`Kdf::derive`].
 pub fn calibrate(target: Target, clock: &mut dyn FnMut() -> Duration) -> Result<Kdf, KdfError> {
     match target.kdf {
-        TargetKdf::Pbkdf2 { hash } => pbkdf2_iterations(hash, target.key_len, target.iter_time_ms, clock)
-            .map(|iterations| Kdf::Pbkdf2 { hash, iterations }),
+        TargetKdf::Pbkdf2 { hash } => {
+            let iterations = pbkdf2_iterations(hash, target.key_len, target.iter_time_ms, clock)?;
+            Ok(Kdf::Pbkdf2 { hash, iterations })
+        }
         TargetKdf::Argon2 {
             variant,
             max_memory_kib,
             max_lanes,
         } => {
-            let _ = (max_memory_kib, max_lanes, Bytes::ZERO, CostLimits::default());
-            Ok(Kdf::Argon2 {
-                variant,
-                time: MIN_TIME,
-                memory_kib: MIN_CALIBRATED_MEMORY_KIB,
-                lanes: 1,
-            })
+            let lanes = max_lanes
+                .min(MAX_LANES)
+                .min(u32::try_from(parallel::cpus()).unwrap_or(MAX_LANES))
+                .max(1);
+            let memory = memory_bound(max_memory_kib, available::physical(), available::available());
+            let shape = |work| {
+                Argon2Shape {
+                    work,
+                    max_memory_kib: memory.max(8 * lanes),
+                }
+                .kdf(variant, lanes)
+            };
+            find_work(
+                u64::from(MIN_TIME) * u64::from(MIN_CALIBRATED_MEMORY_KIB),
+                target,
+                clock,
+                &shape,
+            )
+            .map(shape)
         }
     }
 }
 
 /// Finds the PBKDF2 iterations that take `iter_time_ms` for a key of `key_len` bytes: [`MIN_ITERATIONS`] at least.
+/// LUKS spends an eighth of the time of a keyslot on the digest of the volume key.
 ///
 /// # Errors
 /// [`KdfError::ClockStopped`], and those of [`Kdf::derive`].
@@ -87,6 +105,185 @@ pub fn pbkdf2_iterations(
     iter_time_ms: u32,
     clock: &mut dyn FnMut() -> Duration,
 ) -> Result<u32, KdfError> {
-    let _ = (hash, key_len, iter_time_ms, clock);
-    Ok(MIN_ITERATIONS)
+    let target = Target {
+        iter_time_ms,
+        kdf: TargetKdf::Pbkdf2 { hash },
+        key_len,
+    };
+    let iterations = |work| {
+        u32::try_from(work)
+            .unwrap_or(u32::MAX)
+            .clamp(MIN_ITERATIONS, CostLimits::ITERATIONS)
+    };
+    let shape = |work| Kdf::Pbkdf2 {
+        hash,
+        iterations: iterations(work),
+    };
+    find_work(MIN_ITERATIONS.into(), target, clock, &shape).map(iterations)
+}
+
+/// The most memory that a new keyslot may take, in KiB: what was asked for, half of the machine, what is free.
+fn memory_bound(max_memory_kib: u32, physical: Option<Bytes>, available: Option<Bytes>) -> u32 {
+    let half = physical.map_or(u64::MAX, |bytes| bytes.get() / 2);
+    let free = available.map_or(u64::MAX, Bytes::get);
+    let kib = u32::try_from(half.min(free) / 1024).unwrap_or(u32::MAX);
+    max_memory_kib.min(kib).max(MIN_MEMORY_KIB)
+}
+
+/// An amount of Argon2 work as costs.
+struct Argon2Shape {
+    /// Memory in KiB times passes.
+    work: u64,
+    max_memory_kib: u32,
+}
+
+impl Argon2Shape {
+    /// As much memory as the work fills in the fewest passes, and more passes where that is more than there is. What
+    /// [`CostLimits`] would refuse is never chosen.
+    fn kdf(self, variant: Argon2Variant, lanes: u32) -> Kdf {
+        let work = self.work.min(CostLimits::WORK.get() / 1024);
+        let least = MIN_CALIBRATED_MEMORY_KIB.min(self.max_memory_kib);
+        let memory = u32::try_from(work / u64::from(MIN_TIME)).unwrap_or(u32::MAX);
+        let memory_kib = memory.clamp(least, self.max_memory_kib);
+        let time = u32::try_from(work / u64::from(memory_kib))
+            .unwrap_or(u32::MAX)
+            .max(MIN_TIME);
+        Kdf::Argon2 {
+            variant,
+            time,
+            memory_kib,
+            lanes,
+        }
+    }
+}
+
+/// How much more work a round does at most than the one before it.
+const GROWTH: u64 = 16;
+
+/// Finds the amount of work that takes the asked time, in whatever unit `shape` turns into costs.
+fn find_work(
+    start: u64,
+    target: Target,
+    clock: &mut dyn FnMut() -> Duration,
+    shape: &dyn Fn(u64) -> Kdf,
+) -> Result<u64, KdfError> {
+    let wanted = u64::from(target.iter_time_ms.max(1)) * 1_000_000;
+    let mut work = start;
+    let mut at_once = 0;
+    loop {
+        let took = measure(shape(work), target.key_len, clock)?;
+        let work_of = |time: u64| {
+            let exact = u128::from(work) * u128::from(time) / u128::from(took.max(1));
+            u64::try_from(exact).unwrap_or(u64::MAX).max(1)
+        };
+        // A shorter measurement would say more about caches and fresh pages than about the work.
+        if took >= wanted / 4 {
+            return Ok(work_of(wanted));
+        }
+        at_once = if took == 0 { at_once + 1 } else { 0 };
+        if at_once > 1 {
+            return Err(KdfError::ClockStopped);
+        }
+        let more = work_of(wanted / 2).min(work.saturating_mul(GROWTH));
+        if shape(more) == shape(work) {
+            // The costs are at their bound, and still cheaper than what was asked for.
+            return Ok(work);
+        }
+        work = more;
+    }
+}
+
+/// How long one derivation takes, in nanoseconds.
+fn measure(kdf: Kdf, key_len: usize, clock: &mut dyn FnMut() -> Duration) -> Result<u64, KdfError> {
+    let mut key = Zeroizing::new(vec![0; key_len]);
+    let start = clock();
+    kdf.derive(b"calibration", &[b'*'; 32], &mut key, &CostLimits::default())?;
+    Ok(u64::try_from(clock().saturating_sub(start).as_nanos()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock on which each derivation takes what `cost` says, read before and after it.
+    fn clock(mut cost: impl FnMut() -> u64) -> impl FnMut() -> Duration {
+        let (mut now, mut running) = (0, false);
+        move || {
+            if running {
+                now += cost();
+            }
+            running = !running;
+            Duration::from_millis(now)
+        }
+    }
+
+    #[test]
+    fn iterations_are_scaled_to_the_time() {
+        // 1000 iterations in 100 ms: at once long enough for 400 ms, and then for 2000 ms only in the second round.
+        assert_eq!(pbkdf2_iterations(Hash::Sha256, 32, 400, &mut clock(|| 100)), Ok(4000));
+        let mut costs = [100, 1000].into_iter();
+        let mut clock = clock(|| costs.next().expect("two rounds"));
+        assert_eq!(pbkdf2_iterations(Hash::Sha256, 32, 2000, &mut clock), Ok(20_000));
+    }
+
+    #[test]
+    fn costs_stay_above_the_minimum_and_a_stopped_clock_is_found_out() {
+        assert_eq!(
+            pbkdf2_iterations(Hash::Sha1, 20, 1, &mut clock(|| 10_000)),
+            Ok(MIN_ITERATIONS)
+        );
+        assert_eq!(
+            pbkdf2_iterations(Hash::Sha1, 20, 2000, &mut || Duration::ZERO),
+            Err(KdfError::ClockStopped)
+        );
+        let kdf = TargetKdf::Argon2 {
+            variant: Argon2Variant::Id,
+            max_memory_kib: 64,
+            max_lanes: 1,
+        };
+        let target = Target {
+            iter_time_ms: 1,
+            kdf,
+            key_len: 32,
+        };
+        let Ok(Kdf::Argon2 {
+            time,
+            memory_kib,
+            lanes,
+            ..
+        }) = calibrate(target, &mut clock(|| 1_000_000))
+        else {
+            panic!("no costs")
+        };
+        assert_eq!((time, memory_kib, lanes), (MIN_TIME, 64, 1));
+    }
+
+    #[test]
+    fn memory_comes_before_passes() {
+        let shape = |work| {
+            Argon2Shape {
+                work,
+                max_memory_kib: 1 << 20,
+            }
+            .kdf(Argon2Variant::Id, 4)
+        };
+        let costs = |work| match shape(work) {
+            Kdf::Argon2 { time, memory_kib, .. } => (time, memory_kib),
+            Kdf::Pbkdf2 { .. } => (0, 0),
+        };
+        assert_eq!(costs(1), (4, 64 << 10));
+        assert_eq!(costs(4 << 18), (4, 1 << 18));
+        assert_eq!(costs(10 << 20), (10, 1 << 20));
+        assert_eq!(CostLimits::default().check(&shape(u64::MAX)), Ok(()));
+    }
+
+    #[test]
+    fn memory_is_bounded_by_the_machine() {
+        let gib = |n: u64| Some(Bytes::mib(n * 1024));
+        assert_eq!(memory_bound(1 << 20, gib(8), gib(6)), 1 << 20);
+        assert_eq!(memory_bound(1 << 20, gib(1), gib(1)), 1 << 19);
+        assert_eq!(memory_bound(1 << 20, gib(8), Some(Bytes::mib(100))), 100 << 10);
+        assert_eq!(memory_bound(1 << 20, None, None), 1 << 20);
+        assert_eq!(memory_bound(0, gib(8), gib(8)), MIN_MEMORY_KIB);
+    }
 }

@@ -1,36 +1,52 @@
-//! The memory of Argon2.
+//! The working memory of Argon2.
 
-#![allow(unsafe_code)]
+use memmap2::{Advice, MmapMut};
 
-use argon2::Block;
-use memmap2::MmapMut;
-use zeroize::Zeroize;
-
-use super::KdfError;
+use super::available::available;
+use super::{KdfError, parallel};
 use crate::units::Bytes;
 
-/// Blocks of Argon2 in pages of their own.
-pub(super) struct Blocks(MmapMut);
+/// Pieces in which memory is wiped.
+const WIPE_PIECE: usize = 16 << 20;
 
-impl Blocks {
-    pub(super) fn allocate(count: usize) -> Result<Self, KdfError> {
-        let needed = Bytes::new((count as u64).saturating_mul(Block::SIZE as u64));
+/// Zeroed pages, huge ones where the system has them, which are wiped on drop.
+pub(super) struct WorkingMemory(MmapMut);
+
+impl WorkingMemory {
+    /// Room for `count` items of `size` bytes.
+    ///
+    /// # Errors
+    /// [`KdfError::OutOfMemory`], before anything is allocated where the system says how much it has.
+    pub(super) fn allocate(count: usize, size: usize) -> Result<Self, KdfError> {
+        let available = available();
+        let needed = Bytes::new((count as u64).saturating_mul(size as u64));
         let out_of_memory = || KdfError::OutOfMemory {
             needed,
-            available: Bytes::ZERO,
+            available: available.unwrap_or(Bytes::ZERO),
         };
-        let pages = MmapMut::map_anon(needed.to_usize().ok_or_else(out_of_memory)?).map_err(|_| out_of_memory())?;
+        if available.is_some_and(|available| available < needed) {
+            return Err(out_of_memory());
+        }
+        let len = needed.to_usize().ok_or_else(out_of_memory)?;
+        let pages = MmapMut::map_anon(len).map_err(|_| out_of_memory())?;
+        // Both are best effort. Getting a gigabyte of small pages takes as long as filling it.
+        let _ = pages.advise(Advice::HugePage);
+        let _ = pages.advise(Advice::DontDump);
         Ok(Self(pages))
     }
 
-    pub(super) fn as_mut_slice(&mut self) -> &mut [Block] {
-        // SAFETY: a block is 128 words, for which every bit pattern is valid; `align_to_mut` checks the alignment.
-        unsafe { self.0.align_to_mut().1 }
+    /// The memory, which starts at a page.
+    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 }
 
-impl Drop for Blocks {
+impl Drop for WorkingMemory {
+    /// Wipes the memory, since the key can be computed from the last blocks in it.
     fn drop(&mut self) {
-        self.as_mut_slice().iter_mut().for_each(Block::zeroize);
+        parallel::for_each(self.0.chunks_mut(WIPE_PIECE), parallel::cpus(), |piece| {
+            piece.fill(0);
+            zeroize::optimization_barrier(piece);
+        });
     }
 }

@@ -5,9 +5,11 @@
 //! [`calibrate`] to find out.
 
 mod argon2;
+mod available;
 pub mod calibrate;
 mod limits;
 mod memory;
+mod parallel;
 
 pub use calibrate::{Target, TargetKdf, calibrate, pbkdf2_iterations};
 pub use limits::CostLimits;
@@ -90,9 +92,6 @@ pub enum KdfError {
     /// The clock that calibration was given stands still.
     #[error("the clock does not advance, so that the cost of a key derivation cannot be measured")]
     ClockStopped,
-    /// The derivation broke down for a reason that no input explains.
-    #[error("the key derivation failed: {0}")]
-    Internal(String),
 }
 
 impl Kdf {
@@ -119,7 +118,17 @@ impl Kdf {
                 time,
                 memory_kib,
                 lanes,
-            } => argon2::derive(variant, time, memory_kib, lanes, password, salt, out),
+            } => argon2::derive(
+                argon2::Costs {
+                    variant,
+                    time,
+                    memory_kib,
+                    lanes,
+                },
+                password,
+                salt,
+                out,
+            ),
         }
     }
 

@@ -1,0 +1,34 @@
+//! Work on several threads, without a pool that would outlive it.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+/// CPUs that this process may use.
+pub(super) fn cpus() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Runs `work` on each item, on as many threads as are named. Where the system gives fewer, those do it all.
+pub(super) fn for_each<I>(items: I, threads: usize, work: impl Fn(I::Item) + Sync)
+where
+    I: Iterator + Send,
+{
+    let items = Mutex::new(items);
+    let worker = || {
+        loop {
+            let item = items.lock().unwrap_or_else(PoisonError::into_inner).next();
+            match item {
+                Some(item) => work(item),
+                None => break,
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads {
+            if thread::Builder::new().spawn_scoped(scope, worker).is_err() {
+                break;
+            }
+        }
+        worker();
+    });
+}

@@ -74,6 +74,16 @@ impl Lock {
     }
 }
 
+/// Waits until no other process derives a key that takes much memory, and keeps others from it while the lock is held:
+/// what `--serialize-memory-hard-pbkdf` asks for, by the same lock file as cryptsetup's.
+///
+/// # Errors
+/// [`LockError`].
+pub fn serialize_derivations() -> Result<Lock, LockError> {
+    let resource = Path::new(LOCK_DIR).join("LN_memory-hard-access");
+    lock_resource(&resource, LockMode::Exclusive).map_err(|source| LockError { path: resource, source })
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         // Only the last user gets the exclusive lock at once; the lock itself goes with the file.

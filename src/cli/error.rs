@@ -7,8 +7,15 @@ use std::path::PathBuf;
 
 use keyslots::units::Bytes;
 
+use super::actions::DeviceType;
 use super::usage::UsageError;
-use crate::passphrase::{MAX_KEY_FILE, PassphraseError};
+use crate::dm::DmError;
+use crate::header_backup::BackupError;
+use crate::keyring::KeyringError;
+use crate::locks::LockError;
+use crate::passphrase::{MAX_KEY_FILE, PassphraseError, Weakness};
+use crate::slot_names::SlotNameError;
+use crate::volume::VolumeError;
 
 /// How a program ends, as its callers know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +148,105 @@ pub enum CliError {
         #[source]
         source: std::io::Error,
     },
+    /// The type of volume is none that this program opens.
+    #[error("Volumes of type {0:?} cannot be opened.")]
+    TypeUnsupported(DeviceType),
+    /// The new passphrase can be guessed.
+    #[error("Password quality check failed: {0}")]
+    WeakPassphrase(Weakness),
+    /// No keyslot is free.
+    #[error("All key slots full.")]
+    AllKeyslotsFull,
+    /// The keyslots area has no room.
+    #[error("No space for new keyslot.")]
+    NoRoomForKeyslot,
+    /// The volume key is another one.
+    #[error("Volume key does not match the volume.")]
+    WrongVolumeKey,
+    /// Nothing tells how long the volume key is.
+    #[error("Cannot determine volume key size for LUKS without keyslots, please use --key-size option.")]
+    KeySizeUnknown,
+    /// The text is no UUID.
+    #[error("Wrong LUKS UUID format provided.")]
+    BadUuid,
+    /// The offset is not aligned.
+    #[error("Data offset is not multiple of 4096 bytes.")]
+    OffsetNotAligned,
+    /// LUKS1 has one key derivation function.
+    #[error("LUKS1 supports only PBKDF2 keyslots.")]
+    Luks1Pbkdf,
+    /// LUKS1 has no JSON.
+    #[error("Dump operation is not supported for this device type.")]
+    DumpUnsupported,
+    /// The file for a volume key cannot be written.
+    #[error("Cannot open keyfile {} for write.", path.display())]
+    KeyFileWrite {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The volume is in the middle of a reencryption.
+    #[error("Device is in reencryption ({0}), and cannot be activated before that is finished.")]
+    InReencryption(String),
+    /// The volume has integrity protection.
+    #[error("The volume has integrity protection (dm-integrity), which this program does not set up.")]
+    NeedsIntegrity,
+    /// The first segment is not one of dm-crypt.
+    #[error("The volume has no segment that dm-crypt could map.")]
+    NoCryptSegment,
+    /// The active mapping is of another volume.
+    #[error("Device {0} is a mapping of another volume.")]
+    NotThatVolume(String),
+    /// The text does not say which keyring and which key.
+    #[error("Keyring link {0:?} is not of the form <keyring>::<key description>.")]
+    BadKeyringLink(String),
+    /// The file of a token cannot be opened.
+    #[error("Failed to open token file {}.", .0.display())]
+    TokenFile(PathBuf),
+    /// The token breaks a rule.
+    #[error("Failed to import token from file: {0}.")]
+    TokenDefect(#[source] keyslots::luks2::Defect),
+    /// Token types of the format itself are not imported.
+    #[error("Token type {0} is reserved.")]
+    TokenReserved(String),
+    /// The token is there already.
+    #[error("Token {0} in use.")]
+    TokenInUse(u32),
+    /// A device that is neither a block device nor a file.
+    #[error("Device {} is not compatible.", .0.display())]
+    WrongKind(PathBuf),
+    /// The data device is mounted or mapped.
+    #[error("Cannot use device {} which is in use (already mapped or mounted).", .0.display())]
+    DeviceInUse(PathBuf),
+    /// No loop device can be had.
+    #[error("Attaching loopback device failed (loop device with autoclear flag is required).")]
+    Loop(#[source] std::io::Error),
+    /// Nobody else may be kept out.
+    #[error("Failed to acquire the lock: {0}.")]
+    Lock(#[from] LockError),
+    /// The header is unusable, or cannot be changed as asked.
+    #[error("{0}.")]
+    Header(#[source] keyslots::Error),
+    /// The mapping failed.
+    #[error("{0}.")]
+    Volume(#[source] VolumeError),
+    /// The device-mapper failed.
+    #[error("device-mapper: {0}.")]
+    Dm(#[source] DmError),
+    /// The kernel has no device-mapper.
+    #[error("Cannot initialize device-mapper. Is dm_mod kernel module loaded?")]
+    NoDeviceMapper,
+    /// The kernel's keyring failed.
+    #[error("Kernel keyring: {0}.")]
+    Keyring(#[from] KeyringError),
+    /// A keyslot's name is wrong, or protects it.
+    #[error("{0}.")]
+    SlotName(#[source] SlotNameError),
+    /// The backup failed.
+    #[error("Header backup failed: {0}.")]
+    Backup(#[source] BackupError),
     /// Failed without a word, since the answer is the exit code or was printed.
     #[error("")]
     Silent(ExitCode),
@@ -166,6 +272,34 @@ impl CliError {
             | Self::BackupExists(_)
             | Self::UnknownHash(_)
             | Self::Aborted
+            | Self::TypeUnsupported(_)
+            | Self::WeakPassphrase(_)
+            | Self::AllKeyslotsFull
+            | Self::NoRoomForKeyslot
+            | Self::KeySizeUnknown
+            | Self::BadUuid
+            | Self::OffsetNotAligned
+            | Self::Luks1Pbkdf
+            | Self::DumpUnsupported
+            | Self::KeyFileWrite { .. }
+            | Self::InReencryption(_)
+            | Self::NeedsIntegrity
+            | Self::NoCryptSegment
+            | Self::NotThatVolume(_)
+            | Self::BadKeyringLink(_)
+            | Self::TokenFile(_)
+            | Self::TokenDefect(_)
+            | Self::TokenReserved(_)
+            | Self::TokenInUse(_)
+            | Self::Loop(_)
+            | Self::Lock(_)
+            | Self::Header(_)
+            | Self::Volume(_)
+            | Self::Dm(_)
+            | Self::NoDeviceMapper
+            | Self::Keyring(_)
+            | Self::SlotName(_)
+            | Self::Backup(_)
             | Self::Io { .. } => ExitCode::Failure,
             Self::Passphrase(error) => match error {
                 PassphraseError::Mismatch => ExitCode::Permission,
@@ -180,10 +314,10 @@ impl CliError {
                 | PassphraseError::Offset
                 | PassphraseError::TooLong => ExitCode::Failure,
             },
-            Self::WrongPassphrase | Self::EraseAborted => ExitCode::Permission,
+            Self::WrongPassphrase | Self::WrongVolumeKey | Self::EraseAborted => ExitCode::Permission,
             Self::OutOfMemory { .. } => ExitCode::OutOfMemory,
-            Self::DeviceMissing(_) | Self::NotActive(_) => ExitCode::WrongDevice,
-            Self::AlreadyMapped(_) | Self::InUse(_) => ExitCode::Busy,
+            Self::DeviceMissing(_) | Self::WrongKind(_) | Self::NotActive(_) => ExitCode::WrongDevice,
+            Self::AlreadyMapped(_) | Self::InUse(_) | Self::DeviceInUse(_) => ExitCode::Busy,
             Self::Silent(code) => *code,
         }
     }

@@ -9,6 +9,7 @@ pub mod args;
 pub mod commands;
 pub mod confirm;
 pub mod error;
+mod failures;
 pub mod generate;
 pub mod help;
 pub mod output;

@@ -108,6 +108,33 @@ pub enum DeviceRef {
     Path(PathBuf),
 }
 
+impl DeviceRef {
+    /// A path that opens the device, `None` where there is no such node.
+    pub fn path(&self) -> Option<PathBuf> {
+        match self {
+            Self::Number(number) => number.path(),
+            Self::Path(path) => Some(path.clone()),
+        }
+    }
+
+    /// The device's number, `None` where the path leads to no block device.
+    pub fn number(&self) -> Option<DevNo> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Path(path) => DevNo::of_path(path).ok().flatten(),
+        }
+    }
+}
+
+impl fmt::Display for DeviceRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Path(path) => path.display().fmt(f),
+        }
+    }
+}
+
 impl Table {
     /// A table of one target.
     pub fn single(length: Sectors, target: Target) -> Self {

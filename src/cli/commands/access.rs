@@ -1,0 +1,87 @@
+//! From a device on the command line to its header, and from a keyslot's name to its number.
+
+use std::path::Path;
+
+use keyslots::header::{Header, SlotState, Version};
+use keyslots::storage::Storage;
+
+use super::Context;
+use crate::cli::actions::DeviceType;
+use crate::cli::error::CliError;
+use crate::cli::values::SlotRef;
+use crate::header_device::{HeaderDevice, Wanted};
+
+impl Context<'_> {
+    /// The device that has the header: `--header`, or the data device itself.
+    pub(super) fn header_device(&self, device: &Path) -> HeaderDevice {
+        let path = self.options.header.as_deref().unwrap_or(device);
+        HeaderDevice::new(path, !self.options.disable_locks)
+    }
+
+    /// The number of a keyslot, which may be given by name.
+    pub(super) fn slot_number(&self, header: &Header, slot: &SlotRef) -> Result<u32, CliError> {
+        match slot {
+            SlotRef::Number(number) => Ok(*number),
+            SlotRef::Name(name) => {
+                crate::slot_names::find(header, name).ok_or_else(|| CliError::KeyslotUnnamed(name.clone()))
+            }
+        }
+    }
+
+    /// The number that `--key-slot` names, where it is there.
+    pub(super) fn key_slot(&self, header: &Header) -> Result<Option<u32>, CliError> {
+        self.options
+            .key_slot
+            .as_ref()
+            .map(|slot| self.slot_number(header, slot))
+            .transpose()
+    }
+
+    /// Checks a new keyslot's number before a person is asked for anything.
+    pub(super) fn check_free_slot(&self, header: &Header, slot: Option<u32>) -> Result<(), CliError> {
+        let last = last_slot(header.version());
+        match slot {
+            None if header.used_keyslots().len() > last as usize => Err(CliError::AllKeyslotsFull),
+            None => Ok(()),
+            Some(slot) => match header.slot_state(slot) {
+                SlotState::Inactive => Ok(()),
+                SlotState::OutOfRange => Err(CliError::KeyslotInvalid { slot, last }),
+                SlotState::Active | SlotState::ActiveLast | SlotState::Other => Err(CliError::KeyslotFull(slot)),
+            },
+        }
+    }
+
+    /// Runs `action` on a header that is read again under the exclusive lock. With `--backup`, a backup comes first.
+    pub(super) fn change<T>(
+        &self,
+        device: &HeaderDevice,
+        wanted: Wanted,
+        action: impl FnOnce(&mut Header, &mut dyn Storage) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        device.exclusive(wanted, |header, storage| {
+            if let Some(folder) = &self.options.backup {
+                let file = crate::header_backup::into_folder(header, storage, folder)?;
+                self.console
+                    .say(format_args!("Header backed up to {}.", file.display()));
+            }
+            action(header, storage)
+        })
+    }
+}
+
+/// The number of the last keyslot that a version has.
+pub(super) fn last_slot(version: Version) -> u32 {
+    match version {
+        Version::Luks1 => keyslots::luks1::KEYSLOTS as u32 - 1,
+        Version::Luks2 => keyslots::luks2::MAX_KEYSLOTS - 1,
+    }
+}
+
+/// Which headers a type on the command line stands for.
+pub(super) fn wanted(device_type: DeviceType) -> Wanted {
+    match device_type {
+        DeviceType::Luks1 => Wanted::Only(Version::Luks1),
+        DeviceType::Luks2 => Wanted::Only(Version::Luks2),
+        _ => Wanted::Any,
+    }
+}

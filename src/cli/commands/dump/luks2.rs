@@ -1,0 +1,224 @@
+//! `luksDump` of a LUKS2 header, as the reference prints it: programs read these lines.
+
+use std::fmt::Write as _;
+
+use keyslots::kdf::Kdf;
+use keyslots::luks2::keyslot::{Keyslot, KeyslotKind, STRIPES};
+use keyslots::luks2::metadata::{Digest, DigestKind};
+use keyslots::luks2::segment::{Segment, SegmentKind};
+use keyslots::luks2::{Header, Priority};
+
+use super::hex_lines;
+
+/// The dump, all of it.
+pub(super) fn text(header: &Header) -> String {
+    let (binary, metadata) = (header.binary(), header.metadata());
+    let or = |text: &str, none: &str| {
+        if text.is_empty() {
+            none.to_owned()
+        } else {
+            text.to_owned()
+        }
+    };
+    let mut out = String::from("LUKS header information\n");
+    push(&mut out, format_args!("Version:       \t2"));
+    push(&mut out, format_args!("Epoch:         \t{}", binary.seqid));
+    push(
+        &mut out,
+        format_args!("Metadata area: \t{} [bytes]", binary.hdr_size.get()),
+    );
+    push(
+        &mut out,
+        format_args!("Keyslots area: \t{} [bytes]", metadata.config.keyslots_size.get()),
+    );
+    push(
+        &mut out,
+        format_args!("UUID:          \t{}", or(&binary.uuid, "(no UUID)")),
+    );
+    push(
+        &mut out,
+        format_args!("Label:         \t{}", or(&binary.label, "(no label)")),
+    );
+    push(
+        &mut out,
+        format_args!("Subsystem:     \t{}", or(&binary.subsystem, "(no subsystem)")),
+    );
+    let flags = &metadata.config.flags;
+    let flags = if flags.is_empty() {
+        "(no flags)".to_owned()
+    } else {
+        words(flags)
+    };
+    push(&mut out, format_args!("Flags:       \t{flags}"));
+    if !metadata.config.requirements.is_empty() {
+        push(
+            &mut out,
+            format_args!("Requirements:\t{}", words(&metadata.config.requirements)),
+        );
+    }
+    out.push_str("\nData segments:\n");
+    for (id, segment) in &metadata.segments {
+        push_segment(&mut out, *id, segment);
+    }
+    out.push_str("Keyslots:\n");
+    for (&id, keyslot) in &metadata.keyslots {
+        push_keyslot(&mut out, id, keyslot, metadata.digest_of_keyslot(id));
+    }
+    out.push_str("Tokens:\n");
+    for (id, token) in &metadata.tokens {
+        push(&mut out, format_args!("  {id}: {}", token.kind));
+        if let Some(description) = token.key_description() {
+            push(&mut out, format_args!("\tKey description: {description}"));
+        }
+        for keyslot in &token.keyslots {
+            push(&mut out, format_args!("\tKeyslot:    {keyslot}"));
+        }
+    }
+    out.push_str("Digests:\n");
+    for (id, digest) in &metadata.digests {
+        push_digest(&mut out, *id, digest);
+    }
+    out
+}
+
+fn push_segment(out: &mut String, id: u32, segment: &Segment) {
+    push(out, format_args!("  {id}: {}", segment.type_name()));
+    push(out, format_args!("\toffset: {} [bytes]", segment.offset.get()));
+    let length = segment
+        .size
+        .map_or_else(|| "(whole device)".to_owned(), |size| format!("{} [bytes]", size.get()));
+    push(out, format_args!("\tlength: {length}"));
+    if let Some(crypt) = segment.crypt() {
+        push(out, format_args!("\tcipher: {}", crypt.encryption));
+        push(out, format_args!("\tsector: {} [bytes]", crypt.sector_size));
+        if let Some(integrity) = &crypt.integrity {
+            push(out, format_args!("\tintegrity: {}", integrity.kind));
+        }
+    }
+    if let SegmentKind::HwOpal {
+        segment_number,
+        key_size,
+        segment_size,
+        ..
+    } = &segment.kind
+    {
+        push(out, format_args!("\tHW OPAL encryption:"));
+        push(out, format_args!("\t\tOPAL segment number: {segment_number}"));
+        push(out, format_args!("\t\tOPAL key: {} bits", u64::from(*key_size) * 8));
+        push(
+            out,
+            format_args!("\t\tOPAL segment length: {} [bytes]", segment_size.get()),
+        );
+    }
+    if !segment.flags.is_empty() {
+        push(out, format_args!("\tflags : {}", segment.flags.join(", ")));
+    }
+    out.push('\n');
+}
+
+fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<(u32, &Digest)>) {
+    let unbound = keyslot.is_luks2() && digest.is_none_or(|(_, digest)| digest.segments.is_empty());
+    let mark = if unbound { " (unbound)" } else { "" };
+    push(out, format_args!("  {id}: {}{mark}", keyslot.type_name()));
+    let priority = match keyslot.priority() {
+        Priority::Ignore => "ignored",
+        Priority::Normal => "normal",
+        Priority::Prefer => "preferred",
+    };
+    match &keyslot.kind {
+        KeyslotKind::Luks2(luks2) => {
+            push(
+                out,
+                format_args!("\tKey:        {} bits", u64::from(keyslot.key_size) * 8),
+            );
+            push(out, format_args!("\tPriority:   {priority}"));
+            push(out, format_args!("\tCipher:     {}", luks2.encryption));
+            push(
+                out,
+                format_args!("\tCipher key: {} bits", u64::from(luks2.area_key_size) * 8),
+            );
+            push(out, format_args!("\tPBKDF:      {}", luks2.kdf.name()));
+            match luks2.kdf {
+                Kdf::Pbkdf2 { hash, iterations } => {
+                    push(out, format_args!("\tHash:       {}", hash.name()));
+                    push(out, format_args!("\tIterations: {iterations}"));
+                }
+                Kdf::Argon2 {
+                    time,
+                    memory_kib,
+                    lanes,
+                    ..
+                } => {
+                    push(out, format_args!("\tTime cost:  {time}"));
+                    push(out, format_args!("\tMemory:     {memory_kib}"));
+                    push(out, format_args!("\tThreads:    {lanes}"));
+                }
+            }
+            push(
+                out,
+                format_args!("\tSalt:       {}", hex_lines(&luks2.salt, "\n\t            ")),
+            );
+            push(out, format_args!("\tAF stripes: {STRIPES}"));
+            push(out, format_args!("\tAF hash:    {}", luks2.af_hash.name()));
+        }
+        KeyslotKind::Reencrypt { mode, direction } => {
+            push(
+                out,
+                format_args!("\tKey:        {} bits", u64::from(keyslot.key_size) * 8),
+            );
+            push(out, format_args!("\tPriority:   {priority}"));
+            push(out, format_args!("\tMode:       {mode}"));
+            push(out, format_args!("\tDirection:  {direction}"));
+            push(out, format_args!("\tResilience: {}", keyslot.area.kind));
+        }
+        KeyslotKind::Unknown(_) => {}
+    }
+    if !matches!(keyslot.kind, KeyslotKind::Unknown(_)) {
+        push(out, format_args!("\tArea offset:{} [bytes]", keyslot.area.offset.get()));
+        push(out, format_args!("\tArea length:{} [bytes]", keyslot.area.size.get()));
+    }
+    if let Some((digest, _)) = digest {
+        push(out, format_args!("\tDigest ID:  {digest}"));
+    }
+}
+
+fn push_digest(out: &mut String, id: u32, digest: &Digest) {
+    push(out, format_args!("  {id}: {}", digest.type_name()));
+    if let DigestKind::Pbkdf2 {
+        hash,
+        iterations,
+        salt,
+        digest,
+    } = &digest.kind
+    {
+        push(out, format_args!("\tHash:       {}", hash.name()));
+        push(out, format_args!("\tIterations: {iterations}"));
+        push(
+            out,
+            format_args!("\tSalt:       {}", hex_lines(salt, "\n\t            ")),
+        );
+        push(
+            out,
+            format_args!("\tDigest:     {}", hex_lines(digest, "\n\t            ")),
+        );
+    }
+}
+
+/// The reference ends each word with a space.
+fn words(words: &[String]) -> String {
+    words.iter().map(|word| format!("{word} ")).collect()
+}
+
+/// Adds a line. What a header says may come from anybody: control characters never reach a terminal.
+fn push(out: &mut String, line: std::fmt::Arguments<'_>) {
+    let mut text = String::new();
+    write!(text, "{line}").expect("writing to a String cannot fail");
+    out.extend(text.chars().map(|c| {
+        if c.is_control() && c != '\t' && c != '\n' {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    }));
+    out.push('\n');
+}

@@ -1,0 +1,115 @@
+//! What destroys keyslots: `luksKillSlot`, `erase`, and the end of `luksRemoveKey`.
+
+use std::path::Path;
+
+use keyslots::header::{Header, SlotState};
+use keyslots::luks2::Candidates;
+
+use super::Context;
+use super::open::Volume;
+use super::secrets::Source;
+use crate::cli::confirm::confirm;
+use crate::cli::error::{CliError, ExitCode};
+use crate::cli::values::SlotRef;
+use crate::header_device::Wanted;
+use crate::slot_names;
+
+/// `luksKillSlot`: with `--batch-mode` no other passphrase is asked for.
+pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Result<(), CliError> {
+    let mut volume = Volume::read(cx, device, Wanted::Any)?;
+    let number = cx.slot_number(&volume.header, slot)?;
+    match volume.header.slot_state(number) {
+        SlotState::OutOfRange => return Err(CliError::Silent(ExitCode::Failure)),
+        SlotState::Inactive => return Err(CliError::KeyslotInactive(number)),
+        SlotState::Active | SlotState::ActiveLast | SlotState::Other => {}
+    }
+    if !cx.console.batch() {
+        cx.console
+            .say(format_args!("Keyslot {number} is selected for deletion."));
+    }
+    if !cx.console.batch() || cx.key_file().is_some() {
+        prove_another(cx, &mut volume, number)?;
+    }
+    remove_slot(cx, &volume, number)
+}
+
+/// Destroys a keyslot, after the question where it is the last one.
+pub(super) fn remove_slot(cx: &Context<'_>, volume: &Volume, slot: u32) -> Result<(), CliError> {
+    if !cx.console.batch() {
+        cx.console.say(format_args!("Keyslot {slot} is selected for deletion."));
+    }
+    let warning = "This is the last keyslot. Device will become unusable after purging this key.";
+    if volume.header.slot_state(slot) == SlotState::ActiveLast && !confirm(cx.console, warning) {
+        return Err(CliError::Aborted);
+    }
+    let medium = volume.device.medium();
+    cx.change(
+        &volume.device,
+        Wanted::Only(volume.header.version()),
+        |header, storage| {
+            slot_names::check_removable(header, slot, cx.options.slot_name.as_deref())?;
+            header.remove_keyslot(storage, slot, medium)?;
+            slot_names::forget(header, storage, slot)?;
+            Ok(())
+        },
+    )?;
+    cx.console.verbose(format_args!("Key slot {slot} removed."));
+    Ok(())
+}
+
+/// `erase`: all keyslots go, and with them the data.
+pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
+    let volume = Volume::read(cx, device, Wanted::Any)?;
+    let warning = format!(
+        "This operation will erase all keyslots on device {}.\nDevice will become unusable after this operation.",
+        device.display()
+    );
+    if !confirm(cx.console, &warning) {
+        return Err(CliError::EraseAborted);
+    }
+    let medium = volume.device.medium();
+    let removed = cx.change(
+        &volume.device,
+        Wanted::Only(volume.header.version()),
+        |header, storage| {
+            let slots = header.used_keyslots();
+            for &slot in &slots {
+                slot_names::check_removable(header, slot, cx.options.slot_name.as_deref())?;
+            }
+            for &slot in &slots {
+                header.remove_keyslot(storage, slot, medium)?;
+                slot_names::forget(header, storage, slot)?;
+            }
+            Ok(slots)
+        },
+    )?;
+    for slot in removed {
+        cx.console.verbose(format_args!("Key slot {slot} removed."));
+    }
+    Ok(())
+}
+
+/// Asks for a passphrase that opens another keyslot than the one that goes, where there is another.
+fn prove_another(cx: &Context<'_>, volume: &mut Volume, slot: u32) -> Result<(), CliError> {
+    let others: Vec<u32> = volume
+        .header
+        .used_keyslots()
+        .into_iter()
+        .filter(|&other| other != slot)
+        .collect();
+    let prompt = "Enter any remaining passphrase: ";
+    let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
+    let source = Source::of(cx.key_file());
+    cx.try_passphrases(&source, prompt, |passphrase| {
+        if last || matches!(volume.header, Header::Luks1(_)) && others.is_empty() {
+            return volume.unlock(cx, passphrase, Candidates::All).map(drop);
+        }
+        for &other in &others {
+            match volume.unlock(cx, passphrase, Candidates::Keyslot(other)) {
+                Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
+                outcome => return outcome.map(drop),
+            }
+        }
+        Err(CliError::WrongPassphrase)
+    })
+}

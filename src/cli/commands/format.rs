@@ -1,0 +1,288 @@
+//! `luksFormat`.
+
+use std::path::Path;
+
+use keyslots::header::Version;
+use keyslots::kdf::{CostLimits, Kdf};
+use keyslots::luks1::{self, DataPlacement};
+use keyslots::luks2::{self, CreateParams, DataPlace, KeyFor};
+use keyslots::secret::{Passphrase, VolumeKey};
+use keyslots::units::{Bytes, Sectors};
+use keyslots::uuid::is_uuid;
+use serde_json::json;
+
+use super::Context;
+use super::access::last_slot;
+use crate::block_device::Topology;
+use crate::cli::actions::DeviceType;
+use crate::cli::confirm::confirm;
+use crate::cli::error::CliError;
+use crate::cli::values::SlotRef;
+use crate::data_device;
+use crate::header_device::HeaderDevice;
+use crate::slot_names;
+
+/// The cipher where none is asked for.
+const DEFAULT_CIPHER: &str = "aes-xts-plain64";
+/// Bytes of its key; XTS takes two.
+const DEFAULT_KEY_SIZE: usize = 32;
+
+/// What is to be made, as far as both versions have it.
+struct Plan<'a> {
+    /// The device that holds the data.
+    device: &'a Path,
+    topology: Topology,
+    cipher: String,
+    key: VolumeKey,
+    slot: Option<u32>,
+}
+
+pub(super) fn format(
+    cx: &Context<'_>,
+    device: &Path,
+    key_file: Option<&Path>,
+    device_type: DeviceType,
+) -> Result<(), CliError> {
+    let version = if device_type == DeviceType::Luks1 {
+        Version::Luks1
+    } else {
+        Version::Luks2
+    };
+    let options = cx.options;
+    if options.integrity.is_some() {
+        return Err(CliError::NeedsIntegrity);
+    }
+    if options.uuid.as_deref().is_some_and(|uuid| !is_uuid(uuid)) {
+        return Err(CliError::BadUuid);
+    }
+    // All that the options say is checked before anything is asked or written.
+    let hash = cx.hash()?;
+    let (cipher, key_size) = cipher_and_key_size(cx)?;
+    let slot = first_slot(cx, version)?;
+    options.slot_name.as_deref().map_or(Ok(()), slot_names::check)?;
+    let header_device = cx.header_device(device);
+    let topology = Topology::of(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
+    data_device::check_unused(device)?;
+    check_offset(options.offset)?;
+    if !warn(cx, &header_device)? {
+        return Err(CliError::Aborted);
+    }
+
+    let key = match &options.volume_key_file {
+        Some(file) => cx.volume_key_file(file, key_size)?,
+        None => VolumeKey::random(key_size).map_err(CliError::memory)?,
+    };
+    let prompt = format!("Enter passphrase for {}: ", header_device.path().display());
+    let passphrase = cx.first_passphrase(key_file, &prompt)?;
+    let plan = Plan {
+        device,
+        topology,
+        cipher,
+        key,
+        slot,
+    };
+    let _deriving = cx.console.deriving();
+    let slot = match version {
+        Version::Luks1 => plan.write_luks1(cx, &header_device, hash, &passphrase)?,
+        Version::Luks2 => plan.write_luks2(cx, &header_device, hash, &passphrase)?,
+    };
+    drop(_deriving);
+    cx.console.verbose(format_args!("Key slot {slot} created."));
+    cx.console.answer(
+        || json!({ "keyslot": slot, "version": if version == Version::Luks1 { 1 } else { 2 } }),
+        String::new,
+    );
+    Ok(())
+}
+
+impl Plan<'_> {
+    fn write_luks1(
+        &self,
+        cx: &Context<'_>,
+        device: &HeaderDevice,
+        hash: keyslots::hash::Hash,
+        passphrase: &Passphrase,
+    ) -> Result<u32, CliError> {
+        let spec = self.cipher.parse()?;
+        let limits = CostLimits::default();
+        let data = match (cx.options.offset, cx.options.align_payload) {
+            (Some(offset), _) => DataPlacement::At(offset),
+            (None, None | Some(Sectors::ZERO)) if cx.options.header.is_some() => DataPlacement::Detached,
+            (None, Some(alignment)) if alignment > Sectors::ZERO => DataPlacement::Aligned(alignment),
+            (None, _) => DataPlacement::Aligned(self.topology.alignment().sectors()),
+        };
+        let params = luks1::CreateParams {
+            cipher: &spec,
+            hash,
+            volume_key: &self.key,
+            uuid: cx.options.uuid.as_deref(),
+            mk_iterations: cx.digest_iterations(hash, luks1::DIGEST_LEN)?,
+            data,
+        };
+        let mut header = luks1::Header::create(&params, &limits)?;
+        let Kdf::Pbkdf2 { iterations, .. } = cx.kdf(Version::Luks1, self.key.len())? else {
+            return Err(CliError::Luks1Pbkdf);
+        };
+        let medium = device.medium();
+        self.write(device, header.metadata_size(), |storage| {
+            header.write_new(storage, medium)?;
+            Ok(header.add_keyslot(storage, &self.key, passphrase, self.slot, iterations, &limits)?)
+        })
+    }
+
+    fn write_luks2(
+        &self,
+        cx: &Context<'_>,
+        device: &HeaderDevice,
+        hash: keyslots::hash::Hash,
+        passphrase: &Passphrase,
+    ) -> Result<u32, CliError> {
+        let options = cx.options;
+        let limits = CostLimits::default();
+        let data = match (options.offset, options.align_payload) {
+            (Some(offset), _) => DataPlace::Offset(bytes(offset)?),
+            (None, None | Some(Sectors::ZERO)) if options.header.is_some() => DataPlace::Detached,
+            (None, Some(alignment)) if alignment > Sectors::ZERO => DataPlace::Aligned(bytes(alignment)?),
+            (None, _) => DataPlace::Aligned(self.topology.alignment()),
+        };
+        let params = CreateParams {
+            encryption: self.cipher.clone(),
+            sector_size: self.sector_size(cx),
+            uuid: options.uuid.clone(),
+            label: options.label.clone().unwrap_or_default(),
+            subsystem: options.subsystem.clone().unwrap_or_default(),
+            metadata_size: options.luks2_metadata_size,
+            keyslots_size: options.luks2_keyslots_size,
+            data,
+            digest_hash: hash,
+            digest_iterations: cx.digest_iterations(hash, hash.output_len())?,
+        };
+        let mut header = luks2::create(&params, &self.key, &limits)?;
+        self.warn_about_size(cx, &header);
+        let new = cx.new_keyslot(&self.cipher, self.key.len())?;
+        let medium = device.medium();
+        self.write(device, header.size(), |storage| {
+            header.write_new(storage, medium)?;
+            let slot = header.add_keyslot(storage, &self.key, passphrase, &new, self.slot, KeyFor::Data, &limits)?;
+            if let Some(name) = &options.slot_name {
+                slot_names::set(&mut header, storage, slot, name, options.protect)?;
+            }
+            Ok(slot)
+        })
+    }
+
+    /// Writes a header into a device or a file that is made long enough.
+    fn write(
+        &self,
+        device: &HeaderDevice,
+        size: Bytes,
+        write: impl FnOnce(&mut std::fs::File) -> Result<u32, CliError>,
+    ) -> Result<u32, CliError> {
+        device.exclusive_raw(|file| {
+            device.grow_file(file, size)?;
+            write(file)
+        })
+    }
+
+    /// As asked; else 4096 where the device's own sectors and size allow, as the reference chooses.
+    fn sector_size(&self, cx: &Context<'_>) -> u32 {
+        match cx.options.sector_size {
+            Some(size) => size.get(),
+            None => self.topology.encryption_sector_size(),
+        }
+    }
+
+    fn warn_about_size(&self, cx: &Context<'_>, header: &luks2::Header) {
+        const FEW_KEYSLOTS: Bytes = Bytes::mib(4);
+        let keyslots_size = header.metadata().config.keyslots_size;
+        if keyslots_size
+            < FEW_KEYSLOTS
+                .checked_sub(header.binary().hdr_size)
+                .unwrap_or_default()
+                .min(Bytes::mib(2))
+        {
+            cx.console.complain(format_args!(
+                "WARNING: keyslots area ({} bytes) is very small, available LUKS2 keyslot count is very limited.",
+                keyslots_size.get()
+            ));
+        }
+        if cx.options.header.is_none() && self.topology.size <= header.data_offset().bytes().unwrap_or_default() {
+            cx.console.complain(format_args!(
+                "Device {} is too small for activation, there is no remaining space for data.",
+                self.device.display()
+            ));
+        }
+    }
+}
+
+/// Says what the device holds now, and asks whether it may go.
+fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<bool, CliError> {
+    let path = device.path();
+    if cx.options.header.is_some() && !path.exists() {
+        return Ok(create_header_file(cx, path)? || cx.console.batch());
+    }
+    Ok(confirm(
+        cx.console,
+        &format!("This will overwrite data on {} irrevocably.", path.display()),
+    ))
+}
+
+/// A detached header may be a file that is not there yet.
+fn create_header_file(cx: &Context<'_>, path: &Path) -> Result<bool, CliError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    if !confirm(
+        cx.console,
+        &format!(
+            "Header file {} does not exist, do you want to create it?",
+            path.display()
+        ),
+    ) {
+        return Ok(false);
+    }
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    made.map(|_| true).map_err(CliError::io("create the header file"))
+}
+
+/// The cipher, and the length of its key in bytes.
+fn cipher_and_key_size(cx: &Context<'_>) -> Result<(String, usize), CliError> {
+    let cipher = cx.options.cipher.clone().unwrap_or_else(|| DEFAULT_CIPHER.to_owned());
+    // A name alone means the mode of old; what the kernel alone knows goes to it as it is.
+    let spec = cipher.parse::<keyslots::cipher::CipherSpec>();
+    let cipher = spec.as_ref().map_or(cipher.clone(), ToString::to_string);
+    let xts = cipher.split('-').nth(1) == Some("xts");
+    let default = if xts { DEFAULT_KEY_SIZE * 2 } else { DEFAULT_KEY_SIZE };
+    let key_size = cx.options.key_size.map_or(default, |size| size.bytes());
+    if let Ok(spec) = spec {
+        spec.check_key_len(key_size)?;
+    }
+    Ok((cipher, key_size))
+}
+
+fn first_slot(cx: &Context<'_>, version: Version) -> Result<Option<u32>, CliError> {
+    match &cx.options.key_slot {
+        None => Ok(None),
+        Some(SlotRef::Number(slot)) if *slot <= last_slot(version) => Ok(Some(*slot)),
+        Some(SlotRef::Number(slot)) => Err(CliError::KeyslotInvalid {
+            slot: *slot,
+            last: last_slot(version),
+        }),
+        Some(SlotRef::Name(name)) => Err(CliError::KeyslotUnnamed(name.clone())),
+    }
+}
+
+fn check_offset(offset: Option<Sectors>) -> Result<(), CliError> {
+    let aligned = |offset: Sectors| offset.bytes().is_some_and(|bytes| bytes.is_multiple_of(Bytes::kib(4)));
+    if offset.is_some_and(|offset| !aligned(offset)) {
+        Err(CliError::OffsetNotAligned)
+    } else {
+        Ok(())
+    }
+}
+
+fn bytes(sectors: Sectors) -> Result<Bytes, CliError> {
+    sectors.bytes().ok_or(CliError::OffsetNotAligned)
+}

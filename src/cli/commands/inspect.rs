@@ -1,0 +1,172 @@
+//! `isLuks`, `luksUUID` and `luksDump`: what shows a header and changes nothing.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use keyslots::header::{Header, Version};
+use keyslots::luks2::Candidates;
+use keyslots::uuid::is_uuid;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::access::wanted;
+use super::dump;
+use super::open::Volume;
+use super::secrets::Source;
+use crate::cli::actions::DeviceType;
+use crate::cli::confirm::confirm;
+use crate::cli::error::{CliError, ExitCode};
+use crate::header_device::{HeaderError, Wanted};
+
+/// `isLuks`: the answer is the exit code.
+pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) -> Result<(), CliError> {
+    match cx.header_device(device).read(wanted(device_type)) {
+        Ok((header, _)) => {
+            let version = if header.version() == Version::Luks1 { 1 } else { 2 };
+            cx.console
+                .answer(|| json!({ "luks": true, "version": version }), String::new);
+            Ok(())
+        }
+        Err(HeaderError::NotLuks { .. } | HeaderError::Luks(_)) => Err(CliError::Silent(ExitCode::Failure)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// `luksUUID`: shows the UUID, or sets it.
+pub(super) fn uuid(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
+    let header_device = cx.header_device(device);
+    let (header, _) = header_device.read(Wanted::Any)?;
+    let Some(new) = &cx.options.uuid else {
+        cx.console
+            .answer(|| json!({ "uuid": header.uuid() }), || format!("{}\n", header.uuid()));
+        return Ok(());
+    };
+    if !is_uuid(new) {
+        return Err(CliError::BadUuid);
+    }
+    let warning = "Do you really want to change UUID of device?";
+    if !confirm(cx.console, warning) {
+        return Err(CliError::Aborted);
+    }
+    cx.change(&header_device, Wanted::Any, |header, storage| {
+        Ok(header.set_uuid(storage, new)?)
+    })
+}
+
+/// `luksDump` in all its forms.
+pub(super) fn dump(cx: &Context<'_>, device: &Path, device_type: DeviceType) -> Result<(), CliError> {
+    let mut volume = Volume::read(cx, device, wanted(device_type))?;
+    if cx.options.dump_volume_key {
+        return dump_key(cx, &mut volume, device);
+    }
+    if cx.options.unbound {
+        return dump_unbound(cx, &mut volume, device);
+    }
+    let header = &volume.header;
+    if cx.options.dump_json_metadata {
+        let Header::Luks2(header) = header else {
+            return Err(CliError::DumpUnsupported);
+        };
+        let text = dump::metadata_text(&Value::Object(header.metadata().to_object()));
+        cx.console.write(text.as_bytes());
+        return Ok(());
+    }
+    cx.console
+        .answer(|| dump::to_json(header), || dump::text(header, device));
+    Ok(())
+}
+
+const KEY_WARNING: &str = "The header dump with volume key is sensitive information\n\
+    that allows access to encrypted partition without a passphrase.\n\
+    This dump should be stored encrypted in a safe place.";
+
+fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), CliError> {
+    if !confirm(cx.console, KEY_WARNING) {
+        return Err(CliError::Aborted);
+    }
+    let slot = cx.key_slot(&volume.header)?;
+    let prompt = format!("Enter passphrase for {}: ", device.display());
+    let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
+    let passphrase = cx.passphrase(&Source::of(cx.key_file()), &prompt)?;
+    let unlocked = volume.unlock(cx, &passphrase, candidates)?;
+    let key = &unlocked.volume_key;
+    let data = volume.header.data().ok_or(CliError::NoCryptSegment)?;
+    let (cipher, mode) = data.cipher.split_once('-').unwrap_or((&data.cipher, ""));
+    let mut text = format!(
+        "LUKS header information for {}\nCipher name:   \t{cipher}\nCipher mode:   \t{mode}\nPayload offset:\t{}\n\
+         UUID:          \t{}\nMK bits:       \t{}\n",
+        device.display(),
+        data.offset.get(),
+        volume.header.uuid(),
+        key.len() * 8
+    );
+    if let Some(file) = &cx.options.volume_key_file {
+        write_key(file, key.expose())?;
+        text.push_str(&format!("Key stored to file {}.\n", file.display()));
+        cx.console.write(text.as_bytes());
+        return Ok(());
+    }
+    cx.console.write(text.as_bytes());
+    write_key_lines(cx, "MK dump:\t", key.expose());
+    Ok(())
+}
+
+fn dump_unbound(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), CliError> {
+    let slot = cx.key_slot(&volume.header)?.ok_or(CliError::NoUsableKeyslot)?;
+    if !confirm(cx.console, KEY_WARNING) {
+        return Err(CliError::Aborted);
+    }
+    let prompt = format!("Enter passphrase for keyslot {slot}: ");
+    let passphrase = cx.passphrase(&Source::of(cx.key_file()), &prompt)?;
+    let unlocked = volume.unlock(cx, &passphrase, Candidates::Keyslot(slot))?;
+    let key = &unlocked.volume_key;
+    let head = format!(
+        "LUKS header information for {}\nUUID:    \t{}\nKeyslot: \t{slot}\nKey bits:\t{}\n",
+        device.display(),
+        volume.header.uuid(),
+        key.len() * 8
+    );
+    if let Some(file) = &cx.options.volume_key_file {
+        write_key(file, key.expose())?;
+        cx.console
+            .write(format!("{head}Key stored to file {}.\n", file.display()).as_bytes());
+        return Ok(());
+    }
+    cx.console.write(head.as_bytes());
+    write_key_lines(cx, "Unbound Key:\t", key.expose());
+    Ok(())
+}
+
+/// The one place where a key is printed: asked for by name, and wiped as soon as it is out.
+fn write_key_lines(cx: &Context<'_>, name: &str, key: &[u8]) {
+    // Room for all of it from the start: a String that grows leaves its old place unwiped.
+    let mut text = zeroize::Zeroizing::new(String::with_capacity(name.len() + key.len() * 4 + 8));
+    text.push_str(name);
+    for (n, byte) in key.iter().enumerate() {
+        if n > 0 && n % 16 == 0 {
+            text.push_str("\n\t\t");
+        }
+        for digit in [byte >> 4, byte & 15] {
+            text.push(char::from_digit(digit.into(), 16).unwrap_or_default());
+        }
+        text.push(' ');
+    }
+    text.push('\n');
+    cx.console.write(text.as_bytes());
+}
+
+fn write_key(file: &Path, key: &[u8]) -> Result<(), CliError> {
+    let failed = |source| CliError::KeyFileWrite {
+        path: file.to_owned(),
+        source,
+    };
+    let mut out = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o400)
+        .open(file)
+        .map_err(failed)?;
+    out.write_all(key).and_then(|()| out.sync_all()).map_err(failed)
+}

@@ -1,0 +1,263 @@
+//! `luksAddKey`, `luksRemoveKey`, `luksChangeKey`, `luksConvertKey`.
+
+use std::path::Path;
+
+use keyslots::header::{Header, SlotState, Version};
+use keyslots::kdf::{CostLimits, Kdf};
+use keyslots::luks1::ChangeTo;
+use keyslots::luks2::{Candidates, KeyFor};
+use keyslots::secret::{Passphrase, VolumeKey};
+use serde_json::json;
+
+use super::open::Volume;
+use super::secrets::Source;
+use super::{Context, erase, tokens};
+use crate::cli::error::CliError;
+use crate::header_device::Wanted;
+use crate::slot_names;
+
+/// `luksAddKey`.
+pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) -> Result<(), CliError> {
+    let mut volume = Volume::read(cx, device, Wanted::Any)?;
+    let slot = new_slot(cx, &volume.header)?;
+    cx.check_free_slot(&volume.header, slot)?;
+    let (key, key_for) = match unbound_key(cx, &volume.header)? {
+        Some(unbound) => unbound,
+        None => (existing_key(cx, &mut volume)?, KeyFor::Data),
+    };
+    let passphrase = new_passphrase(cx, new_key_file)?;
+    let made = make(cx, &volume, &key, &passphrase, slot, key_for)?;
+    cx.console.verbose(format_args!("Key slot {made} created."));
+    cx.console.answer(|| json!({ "keyslot": made }), String::new);
+    if let Some(token) = cx.options.new_token_id {
+        tokens::assign(cx, &volume.device, token, made)?;
+    }
+    Ok(())
+}
+
+/// `luksRemoveKey`: the keyslot that the passphrase opens.
+pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -> Result<(), CliError> {
+    let mut volume = Volume::read(cx, device, Wanted::Any)?;
+    let source = Source::of(key_file.or_else(|| cx.key_file()));
+    let prompt = "Enter passphrase to be deleted: ";
+    let unlocked = cx.try_passphrases(&source, prompt, |passphrase| {
+        volume.unlock(cx, passphrase, Candidates::All)
+    })?;
+    erase::remove_slot(cx, &volume, unlocked.keyslot)
+}
+
+/// `luksChangeKey`.
+pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) -> Result<(), CliError> {
+    let mut volume = Volume::read(cx, device, Wanted::Any)?;
+    let slot = cx.key_slot(&volume.header)?;
+    check_active(&volume.header, slot)?;
+    let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
+    let source = Source::of(cx.key_file());
+    let unlocked = cx.try_passphrases(&source, "Enter passphrase to be changed: ", |passphrase| {
+        volume.unlock(cx, passphrase, candidates)
+    })?;
+    let passphrase = cx.new_passphrase(new_key_file, cx.new_key_file_range(), "Enter new passphrase: ", true)?;
+    let changed = rewrite(cx, &volume, unlocked.keyslot, &unlocked.volume_key, &passphrase)?;
+    cx.console.verbose(format_args!("Key slot {changed} changed."));
+    cx.console.answer(|| json!({ "keyslot": changed }), String::new);
+    Ok(())
+}
+
+/// `luksConvertKey`: the same passphrase, other parameters.
+pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -> Result<(), CliError> {
+    let mut volume = Volume::read(cx, device, Wanted::Only(Version::Luks2))?;
+    let slot = cx.key_slot(&volume.header)?;
+    check_active(&volume.header, slot)?;
+    let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
+    let source = Source::of(key_file.or_else(|| cx.key_file()));
+    let (unlocked, passphrase) = {
+        let mut right = None;
+        let unlocked = cx.try_passphrases(
+            &source,
+            "Enter passphrase for keyslot to be converted: ",
+            |passphrase| {
+                let unlocked = volume.unlock(cx, passphrase, candidates)?;
+                right = Some(copy(passphrase)?);
+                Ok(unlocked)
+            },
+        )?;
+        (unlocked, right.ok_or(CliError::WrongPassphrase)?)
+    };
+    let converted = rewrite(cx, &volume, unlocked.keyslot, &unlocked.volume_key, &passphrase)?;
+    cx.console.verbose(format_args!("Key slot {converted} converted."));
+    cx.console.answer(|| json!({ "keyslot": converted }), String::new);
+    Ok(())
+}
+
+/// Passphrases are not cloned; this one is needed after the loop that has found it to be right.
+fn copy(passphrase: &Passphrase) -> Result<Passphrase, CliError> {
+    keyslots::secret::Secret::copy_from(passphrase.expose())
+        .map(Passphrase::new)
+        .map_err(CliError::memory)
+}
+
+/// `--new-key-slot`, or `--key-slot`, which meant the same before there was the other.
+fn new_slot(cx: &Context<'_>, header: &Header) -> Result<Option<u32>, CliError> {
+    match (&cx.options.new_key_slot, &cx.options.key_slot) {
+        (Some(slot), _) => cx.slot_number(header, slot).map(Some),
+        (None, Some(_)) => cx.key_slot(header),
+        (None, None) => Ok(None),
+    }
+}
+
+fn check_active(header: &Header, slot: Option<u32>) -> Result<(), CliError> {
+    match slot {
+        Some(slot) => match header.slot_state(slot) {
+            SlotState::Inactive | SlotState::OutOfRange => Err(CliError::KeyslotInactive(slot)),
+            SlotState::Active | SlotState::ActiveLast | SlotState::Other => Ok(()),
+        },
+        None => Ok(()),
+    }
+}
+
+/// With `--unbound`: the key of its own that the keyslot is to hold.
+fn unbound_key(cx: &Context<'_>, header: &Header) -> Result<Option<(VolumeKey, KeyFor)>, CliError> {
+    if !cx.options.unbound {
+        return Ok(None);
+    }
+    if header.version() == Version::Luks1 {
+        return Err(CliError::NotLuks {
+            device: cx.options.header.clone().unwrap_or_default(),
+            kind: "LUKS2",
+        });
+    }
+    let len = cx
+        .options
+        .key_size
+        .map(|size| size.bytes())
+        .ok_or(CliError::KeySizeUnknown)?;
+    let key = match &cx.options.volume_key_file {
+        Some(file) => cx.volume_key_file(file, len)?,
+        None => VolumeKey::random(len).map_err(CliError::memory)?,
+    };
+    let hash = cx.hash()?;
+    Ok(Some((
+        key,
+        KeyFor::Unbound(hash, cx.digest_iterations(hash, hash.output_len())?),
+    )))
+}
+
+/// The volume key: from its file, a token, or a keyslot that a passphrase opens.
+fn existing_key(cx: &Context<'_>, volume: &mut Volume) -> Result<VolumeKey, CliError> {
+    if let Some(file) = &cx.options.volume_key_file {
+        let len = volume.header.key_size().and_then(keyslots::units::Bytes::to_usize);
+        let len = len
+            .or(cx.options.key_size.map(|size| size.bytes()))
+            .ok_or(CliError::KeySizeUnknown)?;
+        let key = cx.volume_key_file(file, len)?;
+        volume.header.verify_volume_key(&key, &CostLimits::default())?;
+        return Ok(key);
+    }
+    // Without --new-key-slot, --key-slot is the place of the new one.
+    let slot = match &cx.options.new_key_slot {
+        Some(_) => cx.key_slot(&volume.header)?,
+        None => None,
+    };
+    if cx.options.token_id.is_some()
+        && let Some(unlocked) = tokens::unlock(cx, volume, slot)?
+    {
+        return Ok(unlocked.volume_key);
+    }
+    let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
+    let source = Source::of(cx.key_file());
+    let unlocked = cx.try_passphrases(&source, "Enter any existing passphrase: ", |passphrase| {
+        volume.unlock(cx, passphrase, candidates)
+    })?;
+    Ok(unlocked.volume_key)
+}
+
+fn new_passphrase(cx: &Context<'_>, new_key_file: Option<&Path>) -> Result<Passphrase, CliError> {
+    if let Some(description) = &cx.options.new_key_description {
+        return Ok(Passphrase::new(crate::keyring::read_user_key(description)?));
+    }
+    let new_key_file = new_key_file.or(cx.options.new_keyfile.as_deref());
+    cx.new_passphrase(
+        new_key_file,
+        cx.new_key_file_range(),
+        "Enter new passphrase for key slot: ",
+        true,
+    )
+}
+
+/// Makes the keyslot, and gives it its name.
+fn make(
+    cx: &Context<'_>,
+    volume: &Volume,
+    key: &VolumeKey,
+    passphrase: &Passphrase,
+    slot: Option<u32>,
+    key_for: KeyFor,
+) -> Result<u32, CliError> {
+    let limits = CostLimits::default();
+    let new = match &volume.header {
+        Header::Luks1(_) => None,
+        Header::Luks2(_) => Some(cx.new_keyslot_of(&volume.header, key.len())?),
+    };
+    let iterations = luks1_iterations(cx, &volume.header, key.len())?;
+    cx.change(
+        &volume.device,
+        Wanted::Only(volume.header.version()),
+        |header, storage| match (header, &new) {
+            (Header::Luks2(header), Some(new)) => {
+                let made = header.add_keyslot(storage, key, passphrase, new, slot, key_for, &limits)?;
+                if let Some(name) = &cx.options.slot_name {
+                    slot_names::set(header, storage, made, name, cx.options.protect)?;
+                }
+                Ok(made)
+            }
+            (Header::Luks1(header), _) => Ok(header.add_keyslot(storage, key, passphrase, slot, iterations, &limits)?),
+            (Header::Luks2(_), None) => Err(CliError::NoUsableKeyslot),
+        },
+    )
+}
+
+/// Gives a keyslot another passphrase or other parameters.
+fn rewrite(
+    cx: &Context<'_>,
+    volume: &Volume,
+    slot: u32,
+    key: &VolumeKey,
+    passphrase: &Passphrase,
+) -> Result<u32, CliError> {
+    let limits = CostLimits::default();
+    let medium = volume.device.medium();
+    let new = match &volume.header {
+        Header::Luks1(_) => None,
+        Header::Luks2(_) => Some(cx.new_keyslot_of(&volume.header, key.len())?),
+    };
+    let iterations = luks1_iterations(cx, &volume.header, key.len())?;
+    let to = if cx.options.key_slot.is_some() {
+        ChangeTo::SameSlot
+    } else {
+        ChangeTo::FirstFree
+    };
+    cx.change(
+        &volume.device,
+        Wanted::Only(volume.header.version()),
+        |header, storage| match (header, &new) {
+            (Header::Luks2(header), Some(new)) => {
+                header.change_keyslot(storage, slot, key, passphrase, new, medium, &limits)?;
+                Ok(slot)
+            }
+            (Header::Luks1(header), _) => {
+                Ok(header.change_keyslot(storage, key, slot, passphrase, to, iterations, &limits, medium)?)
+            }
+            (Header::Luks2(_), None) => Err(CliError::NoUsableKeyslot),
+        },
+    )
+}
+
+fn luks1_iterations(cx: &Context<'_>, header: &Header, key_len: usize) -> Result<u32, CliError> {
+    match header {
+        Header::Luks2(_) => Ok(0),
+        Header::Luks1(_) => match cx.kdf(Version::Luks1, key_len)? {
+            Kdf::Pbkdf2 { iterations, .. } => Ok(iterations),
+            Kdf::Argon2 { .. } => Err(CliError::Luks1Pbkdf),
+        },
+    }
+}

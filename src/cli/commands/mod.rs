@@ -1,0 +1,71 @@
+//! From an action to the file that carries it out.
+
+mod access;
+mod benchmark;
+mod close;
+mod dump;
+mod erase;
+mod format;
+mod inspect;
+mod keys;
+mod open;
+mod pbkdf;
+mod secrets;
+mod status;
+mod tokens;
+
+use super::actions::{Action, Invocation};
+use super::args::Options;
+use super::error::CliError;
+use super::output::Console;
+
+/// What every command has at hand.
+#[derive(Clone, Copy, Debug)]
+struct Context<'a> {
+    options: &'a Options,
+    console: &'a Console,
+}
+
+/// Carries an invocation out.
+///
+/// # Errors
+/// Whatever the action fails with.
+pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
+    console.debug(format_args!("Running command {}.", invocation.verb.name()));
+    let context = Context {
+        options: &invocation.options,
+        console,
+    };
+    let cx = &context;
+    match &invocation.action {
+        Action::Open {
+            device,
+            name,
+            device_type,
+        } => open::open(cx, device, name.as_deref(), *device_type),
+        Action::Refresh {
+            name,
+            device,
+            device_type,
+        } => open::refresh(cx, name, device.as_deref(), *device_type),
+        Action::Close { name } => close::close(cx, name),
+        Action::Status { name } => status::status(cx, name),
+        Action::Benchmark => benchmark::benchmark(cx),
+        Action::Erase { device } => erase::erase(cx, device),
+        Action::Format {
+            device,
+            key_file,
+            device_type,
+        } => format::format(cx, device, key_file.as_deref(), *device_type),
+        Action::AddKey { device, new_key_file } => keys::add(cx, device, new_key_file.as_deref()),
+        Action::RemoveKey { device, key_file } => keys::remove(cx, device, key_file.as_deref()),
+        Action::ChangeKey { device, new_key_file } => keys::change(cx, device, new_key_file.as_deref()),
+        Action::ConvertKey { device, key_file } => keys::convert(cx, device, key_file.as_deref()),
+        Action::KillSlot { device, slot } => erase::kill_slot(cx, device, slot),
+        Action::Uuid { device } => inspect::uuid(cx, device),
+        Action::IsLuks { device, device_type } => inspect::is_luks(cx, device, *device_type),
+        Action::Dump { device, device_type } => inspect::dump(cx, device, *device_type),
+        Action::Token { device, action } => tokens::token(cx, device, action),
+        _ => Err(CliError::NoUsableToken),
+    }
+}

@@ -1,0 +1,332 @@
+//! `open` and `refresh` of LUKS volumes.
+
+use std::path::Path;
+
+use keyslots::Unlocked;
+use keyslots::header::{DataLayout, Header, Version};
+use keyslots::kdf::CostLimits;
+use keyslots::luks2::{self, Candidates};
+use keyslots::secret::{Passphrase, VolumeKey};
+
+use super::access::wanted;
+use super::secrets::Source;
+use super::{Context, tokens};
+use crate::cli::actions::DeviceType;
+use crate::cli::error::CliError;
+use crate::data_device::DataDevice;
+use crate::dm::{DeviceName, Dm};
+use crate::header_device::{HeaderDevice, Opened, Wanted};
+use crate::locks;
+use crate::passphrase::without_final_newline;
+use crate::volume::{self, Activate, Flags, Identity, KeyPlace, VolumeError};
+
+/// A header that was read once, and the device that it came from.
+pub(super) struct Volume {
+    pub(super) device: HeaderDevice,
+    pub(super) header: Header,
+    pub(super) opened: Opened,
+}
+
+/// `open`: with a name it maps the volume, without one it tests a passphrase.
+pub(super) fn open(
+    cx: &Context<'_>,
+    device: &Path,
+    name: Option<&str>,
+    device_type: DeviceType,
+) -> Result<(), CliError> {
+    if !device_type.is_luks() {
+        return Err(CliError::TypeUnsupported(device_type));
+    }
+    // What would fail in the end fails before anybody is asked for a passphrase.
+    let mapping = match name.filter(|_| !cx.options.test_passphrase) {
+        None => None,
+        Some(name) => {
+            let (dm, name) = (Dm::open()?, device_name(name)?);
+            volume::check_free(&dm, &name)?;
+            Some((dm, name))
+        }
+    };
+    let mut volume = Volume::read(cx, device, wanted(device_type))?;
+    let key = volume.key(cx, device)?;
+    let Some((dm, name)) = mapping else { return Ok(()) };
+    volume.map(cx, &dm, &name, device, &key, MapAs::New)?;
+    if cx.options.persistent {
+        volume.remember_flags(cx)?;
+    }
+    Ok(())
+}
+
+/// `refresh`: an active mapping gets other flags.
+pub(super) fn refresh(
+    cx: &Context<'_>,
+    name: &str,
+    device: Option<&Path>,
+    device_type: Option<DeviceType>,
+) -> Result<(), CliError> {
+    let (dm, name) = (Dm::open()?, device_name(name)?);
+    let active = volume::state(&dm, &name)?;
+    let path = match device {
+        Some(device) => device.to_owned(),
+        None => active
+            .device
+            .path()
+            .ok_or_else(|| CliError::NotActive(name.to_string()))?,
+    };
+    let mut volume = Volume::read(cx, &path, device_type.map_or(Wanted::Any, wanted))?;
+    if active.uuid.as_deref().is_some_and(|uuid| uuid != volume.header.uuid()) {
+        return Err(CliError::NotThatVolume(name.to_string()));
+    }
+    let key = volume.key(cx, &path)?;
+    volume.map(cx, &dm, &name, &path, &key, MapAs::Refreshed)?;
+    if cx.options.persistent {
+        volume.remember_flags(cx)?;
+    }
+    Ok(())
+}
+
+/// Whether a mapping is made, or given another table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum MapAs {
+    New,
+    Refreshed,
+}
+
+impl Volume {
+    /// Reads the header of `device`, which may be elsewhere.
+    pub(super) fn read(cx: &Context<'_>, device: &Path, wanted: Wanted) -> Result<Self, CliError> {
+        let header_device = cx.header_device(device);
+        let (header, opened) = header_device.read(wanted)?;
+        if let Header::Luks2(header) = &header
+            && let luks2::copies::Loser::Damaged(which, defect) = header.loser()
+        {
+            cx.console
+                .debug(format_args!("The {which:?} copy of the header is damaged: {defect}"));
+        }
+        Ok(Self {
+            device: header_device,
+            header,
+            opened,
+        })
+    }
+
+    /// Gets the volume key in the way that the options ask for, and says which keyslot had it.
+    pub(super) fn key(&mut self, cx: &Context<'_>, device: &Path) -> Result<VolumeKey, CliError> {
+        if let Some(file) = &cx.options.volume_key_file {
+            return self.key_from_file(cx, file);
+        }
+        if let Some(description) = &cx.options.volume_key_keyring {
+            let key = VolumeKey::new(crate::keyring::read_user_key(key_description(description))?);
+            self.header.verify_volume_key(&key, &CostLimits::default())?;
+            return Ok(key);
+        }
+        let slot = cx.key_slot(&self.header)?;
+        if let Some(unlocked) = tokens::unlock(cx, self, slot)? {
+            return Ok(unlocked.volume_key);
+        }
+        let candidates = candidates(cx, slot);
+        let prompt = format!("Enter passphrase for {}: ", device.display());
+        let source = Source::of(cx.key_file());
+        let unlocked = cx.try_passphrases(&source, &prompt, |passphrase| {
+            let unlocked = self.unlock(cx, passphrase, candidates);
+            if let (Err(CliError::WrongPassphrase), Source::KeyFile(_)) = (&unlocked, &source) {
+                self.diagnose_newline(cx, passphrase, candidates)?;
+            }
+            unlocked
+        })?;
+        Ok(unlocked.volume_key)
+    }
+
+    /// Tries one passphrase, under the shared lock.
+    pub(super) fn unlock(
+        &mut self,
+        cx: &Context<'_>,
+        passphrase: &Passphrase,
+        candidates: Candidates,
+    ) -> Result<Unlocked, CliError> {
+        let _serialized = cx
+            .options
+            .serialize_memory_hard_pbkdf
+            .then(locks::serialize_derivations)
+            .transpose()?;
+        let _deriving = cx.console.deriving();
+        let header = &self.header;
+        let unlocked = self.device.shared(&mut self.opened, |storage| {
+            header
+                .unlock(storage, passphrase, candidates, &CostLimits::default())
+                .map_err(CliError::from)
+        });
+        let unlocked = match unlocked {
+            // The reference knows no difference between a keyslot that is named and not there, and none at all.
+            Err(CliError::KeyslotInactive(_)) => return Err(CliError::NoUsableKeyslot),
+            unlocked => unlocked?,
+        };
+        drop(_deriving);
+        cx.console
+            .verbose(format_args!("Key slot {} unlocked.", unlocked.keyslot));
+        Ok(unlocked)
+    }
+
+    /// A key file that an editor has ended with a new line: says which keyslot it would open without. It opens nothing.
+    fn diagnose_newline(
+        &mut self,
+        cx: &Context<'_>,
+        passphrase: &Passphrase,
+        candidates: Candidates,
+    ) -> Result<(), CliError> {
+        let Some(trimmed) = without_final_newline(passphrase).map_err(CliError::memory)? else {
+            return Ok(());
+        };
+        let header = &self.header;
+        let unlocked = self.device.shared(&mut self.opened, |storage| {
+            header
+                .unlock(storage, &trimmed, candidates, &CostLimits::default())
+                .map_err(CliError::from)
+        });
+        if let Ok(unlocked) = unlocked {
+            cx.console.complain(format_args!(
+                "The key file ends in a new line; without it, it would open key slot {}.",
+                unlocked.keyslot
+            ));
+        }
+        Ok(())
+    }
+
+    fn key_from_file(&self, cx: &Context<'_>, file: &Path) -> Result<VolumeKey, CliError> {
+        let asked = cx.options.key_size.map(|size| size.bytes());
+        let known = self.header.key_size().and_then(keyslots::units::Bytes::to_usize);
+        let len = known.or(asked).ok_or(CliError::KeySizeUnknown)?;
+        let key = cx.volume_key_file(file, len)?;
+        self.header.verify_volume_key(&key, &CostLimits::default())?;
+        Ok(key)
+    }
+
+    fn map(
+        &self,
+        cx: &Context<'_>,
+        dm: &Dm,
+        name: &DeviceName,
+        device: &Path,
+        key: &VolumeKey,
+        map_as: MapAs,
+    ) -> Result<(), CliError> {
+        let layout = activatable(&self.header)?;
+        let mut flags = flags(cx);
+        if let Header::Luks2(header) = &self.header {
+            flags.add_persistent(&header.metadata().config.flags);
+        }
+        let exclusive = map_as == MapAs::New;
+        let data = DataDevice::open(device, flags.read_only, exclusive)?;
+        flags.read_only |= data.read_only;
+        let mapping = Activate {
+            name,
+            identity: identity(&self.header),
+            path: device,
+            device: data.number,
+            device_size: data.size,
+            layout: &layout,
+            iv_large_sectors: false,
+            flags,
+            key_place: key_place(cx, &self.header, key)?,
+        };
+        if let Some(link) = &cx.options.link_vk_to_keyring {
+            link_key(link, key)?;
+        }
+        match map_as {
+            MapAs::New => volume::activate(dm, &mapping, key)?,
+            MapAs::Refreshed => volume::reload(dm, &mapping, key)?,
+        }
+        Ok(())
+    }
+
+    /// `--persistent`: the flags of this activation become those of every later one.
+    fn remember_flags(&self, cx: &Context<'_>) -> Result<(), CliError> {
+        cx.change(&self.device, Wanted::Only(Version::Luks2), |header, storage| {
+            if let Header::Luks2(header) = header {
+                let flags = flags(cx).to_persistent(&header.metadata().config.flags);
+                header.set_flags(storage, flags)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Which keyslots a passphrase is tried on.
+pub(super) fn candidates(cx: &Context<'_>, slot: Option<u32>) -> Candidates {
+    match slot {
+        Some(slot) => Candidates::Keyslot(slot),
+        None if cx.options.test_passphrase && cx.options.unbound => Candidates::AllUnboundToo,
+        None => Candidates::All,
+    }
+}
+
+/// The name of a mapping, which may be given as its path.
+pub(super) fn device_name(name: &str) -> Result<DeviceName, CliError> {
+    let name = name.strip_prefix("/dev/mapper/").unwrap_or(name);
+    DeviceName::mangled(name, crate::dm::Mangling::default()).map_err(|error| VolumeError::from(error).into())
+}
+
+/// The flags that the options ask for.
+pub(super) fn flags(cx: &Context<'_>) -> Flags {
+    let options = cx.options;
+    Flags {
+        read_only: options.readonly,
+        allow_discards: options.allow_discards,
+        same_cpu_crypt: options.perf_same_cpu_crypt,
+        submit_from_crypt_cpus: options.perf_submit_from_crypt_cpus,
+        no_read_workqueue: options.perf_no_read_workqueue,
+        no_write_workqueue: options.perf_no_write_workqueue,
+        high_priority: options.perf_high_priority,
+    }
+}
+
+/// How the data are laid out, where that is something that can be mapped.
+fn activatable(header: &Header) -> Result<DataLayout, CliError> {
+    if let Header::Luks2(header) = header {
+        header.check_requirements()?;
+        let requirements = &header.metadata().config.requirements;
+        if let Some(requirement) = requirements.iter().find(|name| name.contains("reencrypt")) {
+            return Err(CliError::InReencryption(requirement.clone()));
+        }
+        if header.crypt().is_some_and(|crypt| crypt.integrity.is_some()) {
+            return Err(CliError::NeedsIntegrity);
+        }
+    }
+    header.data().ok_or(CliError::NoCryptSegment)
+}
+
+fn identity(header: &Header) -> Identity {
+    match header {
+        Header::Luks1(header) => Identity::Luks1(header.uuid().to_owned()),
+        Header::Luks2(header) => Identity::Luks2(header.binary().uuid.clone()),
+    }
+}
+
+/// LUKS2 hands its key over in the keyring where it can, LUKS1 in the table, as the reference has it.
+pub(super) fn key_place(cx: &Context<'_>, header: &Header, key: &VolumeKey) -> Result<KeyPlace, CliError> {
+    match header {
+        Header::Luks2(luks2) if !cx.options.disable_keyring && !key.is_empty() && crate::keyring::is_available() => {
+            let digest = luks2.verify_volume_key(key, true, &CostLimits::default())?;
+            Ok(KeyPlace::Keyring(format!("cryptsetup:{}-d{digest}", header.uuid())))
+        }
+        _ => Ok(KeyPlace::Table),
+    }
+}
+
+/// `--link-vk-to-keyring <keyring>::<key>`, with `%user:` or `%logon:` before the key where its type is said.
+fn link_key(link: &str, key: &VolumeKey) -> Result<(), CliError> {
+    use crate::keyring::{KeyType, add_to_keyring};
+    let (keyring, description) = link
+        .split_once("::")
+        .ok_or_else(|| CliError::BadKeyringLink(link.to_owned()))?;
+    let (kind, description) = match description.strip_prefix("%logon:") {
+        Some(description) => (KeyType::Logon, description),
+        None => (KeyType::User, key_description(description)),
+    };
+    add_to_keyring(keyring, kind, description, key.expose())?;
+    Ok(())
+}
+
+/// A key is described as `<description>` or `%user:<description>`.
+fn key_description(description: &str) -> &str {
+    description.strip_prefix("%user:").unwrap_or(description)
+}

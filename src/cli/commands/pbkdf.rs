@@ -1,0 +1,152 @@
+//! The key derivation function of a new keyslot: as the options force it, or calibrated to take as long as is asked.
+
+use std::time::Instant;
+
+use keyslots::cipher::CipherSpec;
+use keyslots::hash::Hash;
+use keyslots::header::{Header, Version};
+use keyslots::kdf::calibrate::{self, Target, TargetKdf};
+use keyslots::kdf::{Argon2Variant, Kdf};
+use keyslots::luks2::NewKeyslot;
+
+use super::Context;
+use crate::cli::error::CliError;
+use crate::cli::values::PbkdfKind;
+
+/// Cipher of keyslots where that of the data cannot protect one.
+const FALLBACK_CIPHER: &str = "aes-xts-plain64";
+/// Bytes of its key.
+const FALLBACK_KEY_SIZE: u32 = 64;
+/// How long the digest of a volume key takes to compute, in milliseconds.
+const DIGEST_TIME_MS: u32 = 125;
+
+impl Context<'_> {
+    /// `--hash`, or SHA-256.
+    pub(super) fn hash(&self) -> Result<Hash, CliError> {
+        let name = self.options.hash.as_deref().unwrap_or("sha256");
+        Hash::from_name(name).ok_or_else(|| CliError::UnknownHash(name.to_owned()))
+    }
+
+    /// The function for a new keyslot.
+    pub(super) fn kdf(&self, version: Version, key_len: usize) -> Result<Kdf, CliError> {
+        let options = self.options;
+        let kind = options.pbkdf.unwrap_or(match version {
+            Version::Luks1 => PbkdfKind::Pbkdf2,
+            Version::Luks2 => PbkdfKind::Argon2id,
+        });
+        let hash = self.hash()?;
+        let lanes = self.lanes();
+        let memory_kib = options.pbkdf_memory.unwrap_or(calibrate::DEFAULT_MEMORY_KIB);
+        let variant = match kind {
+            PbkdfKind::Argon2i => Argon2Variant::I,
+            PbkdfKind::Pbkdf2 | PbkdfKind::Argon2id => Argon2Variant::Id,
+        };
+        if let Some(iterations) = options.pbkdf_force_iterations {
+            return Ok(match kind {
+                PbkdfKind::Pbkdf2 => Kdf::Pbkdf2 { hash, iterations },
+                PbkdfKind::Argon2i | PbkdfKind::Argon2id => Kdf::Argon2 {
+                    variant,
+                    time: iterations,
+                    memory_kib,
+                    lanes,
+                },
+            });
+        }
+        let kdf = match kind {
+            PbkdfKind::Pbkdf2 => TargetKdf::Pbkdf2 { hash },
+            PbkdfKind::Argon2i | PbkdfKind::Argon2id => TargetKdf::Argon2 {
+                variant,
+                max_memory_kib: memory_kib,
+                max_lanes: lanes,
+            },
+        };
+        let iter_time_ms = self.iter_time_ms();
+        self.console
+            .debug(format_args!("Calibrating {} to {iter_time_ms} ms.", kind.name()));
+        let kdf = calibrate::calibrate(
+            Target {
+                iter_time_ms,
+                kdf,
+                key_len,
+            },
+            &mut clock(),
+        )?;
+        Ok(kdf)
+    }
+
+    /// Iterations of the digest of a volume key.
+    pub(super) fn digest_iterations(&self, hash: Hash, digest_len: usize) -> Result<u32, CliError> {
+        if self.options.pbkdf_force_iterations.is_some() {
+            return Ok(calibrate::MIN_ITERATIONS);
+        }
+        Ok(calibrate::pbkdf2_iterations(
+            hash,
+            digest_len,
+            DIGEST_TIME_MS,
+            &mut clock(),
+        )?)
+    }
+
+    /// A new LUKS2 keyslot for the data of a volume with this cipher and this length of the volume key.
+    pub(super) fn new_keyslot(&self, data_cipher: &str, key_len: usize) -> Result<NewKeyslot, CliError> {
+        let (encryption, area_key_size) = self.keyslot_cipher(data_cipher, key_len)?;
+        Ok(NewKeyslot {
+            kdf: self.kdf(Version::Luks2, area_key_size as usize)?,
+            af_hash: self.hash()?,
+            encryption,
+            area_key_size,
+            priority: None,
+        })
+    }
+
+    /// As [`Context::new_keyslot`], for a volume that is there.
+    pub(super) fn new_keyslot_of(&self, header: &Header, key_len: usize) -> Result<NewKeyslot, CliError> {
+        let cipher = header
+            .data()
+            .map(|data| data.cipher)
+            .unwrap_or_else(|| FALLBACK_CIPHER.to_owned());
+        self.new_keyslot(&cipher, key_len)
+    }
+
+    /// The keyslot's cipher: as asked, else the data's where it can protect a keyslot.
+    fn keyslot_cipher(&self, data_cipher: &str, key_len: usize) -> Result<(CipherSpec, u32), CliError> {
+        let asked_size = self.options.keyslot_key_size.map(|size| size.bits() / 8);
+        if let Some(cipher) = &self.options.keyslot_cipher {
+            let spec: CipherSpec = cipher.parse()?;
+            let size = asked_size.unwrap_or(FALLBACK_KEY_SIZE);
+            spec.check_key_len(size as usize)?;
+            return Ok((spec, size));
+        }
+        let fallback = || Ok((FALLBACK_CIPHER.parse()?, FALLBACK_KEY_SIZE));
+        let Ok(spec) = data_cipher.parse::<CipherSpec>() else {
+            return fallback();
+        };
+        if spec.is_null() || spec.check_key_len(key_len).is_err() {
+            return fallback();
+        }
+        let size = u32::try_from(key_len).unwrap_or(FALLBACK_KEY_SIZE);
+        Ok((spec, size))
+    }
+
+    pub(super) fn lanes(&self) -> u32 {
+        let online = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
+        self.options
+            .pbkdf_parallel
+            .unwrap_or(calibrate::MAX_LANES)
+            .min(online)
+            .clamp(1, calibrate::MAX_LANES)
+    }
+
+    pub(super) fn iter_time_ms(&self) -> u32 {
+        self.options
+            .iter_time
+            .filter(|&time| time > 0)
+            .unwrap_or(calibrate::DEFAULT_ITER_TIME_MS)
+    }
+}
+
+/// A clock for calibration: the time since it was made.
+pub(super) fn clock() -> impl FnMut() -> std::time::Duration {
+    let start = Instant::now();
+    move || start.elapsed()
+}

@@ -1,0 +1,157 @@
+//! Which passphrase an option means, and how often a person may try.
+
+use std::path::Path;
+use std::time::Duration;
+
+use keyslots::secret::{Passphrase, Secret, VolumeKey};
+
+use super::Context;
+use crate::cli::error::CliError;
+use crate::cli::persona::Persona;
+use crate::passphrase::{self, KeyFileRange, PassphraseError, Question};
+
+/// How often a passphrase may be typed where nothing else is said.
+const DEFAULT_TRIES: u32 = 3;
+
+/// Where an existing passphrase comes from.
+#[derive(Debug)]
+pub(super) enum Source<'a> {
+    /// A key file; `-` is standard input.
+    KeyFile(&'a Path),
+    /// A person, or the first line of standard input.
+    Ask,
+}
+
+impl<'a> Source<'a> {
+    /// The key file, else a person.
+    pub(super) fn of(key_file: Option<&'a Path>) -> Self {
+        key_file.map_or(Self::Ask, Self::KeyFile)
+    }
+
+    /// Whether a wrong passphrase can be followed by another.
+    fn can_repeat(&self) -> bool {
+        match self {
+            Self::KeyFile(path) => *path == Path::new("-") && passphrase::is_interactive(),
+            Self::Ask => passphrase::is_interactive(),
+        }
+    }
+}
+
+impl Context<'_> {
+    /// The first `--key-file`.
+    pub(super) fn key_file(&self) -> Option<&Path> {
+        self.options.key_file.first().map(std::path::PathBuf::as_path)
+    }
+
+    fn key_file_range(&self) -> KeyFileRange {
+        KeyFileRange::new(self.options.keyfile_offset, self.options.keyfile_size)
+    }
+
+    pub(super) fn new_key_file_range(&self) -> KeyFileRange {
+        KeyFileRange::new(self.options.new_keyfile_offset, self.options.new_keyfile_size)
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        self.options
+            .timeout
+            .filter(|&seconds| seconds > 0)
+            .map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// Gets an existing passphrase from `source`.
+    pub(super) fn passphrase(&self, source: &Source<'_>, prompt: &str) -> Result<Passphrase, CliError> {
+        let question = Question {
+            prompt,
+            verify: self.options.verify_passphrase,
+            timeout: self.timeout(),
+            range: self.key_file_range(),
+        };
+        Ok(match source {
+            Source::KeyFile(path) => passphrase::from_key_file(path, &question)?,
+            Source::Ask => passphrase::ask(&question)?,
+        })
+    }
+
+    /// Tries passphrases from `source` until one is right, as often as `--tries` and the source allow.
+    pub(super) fn try_passphrases<T>(
+        &self,
+        source: &Source<'_>,
+        prompt: &str,
+        mut attempt: impl FnMut(&Passphrase) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        let tries = if source.can_repeat() {
+            self.options.tries.unwrap_or(DEFAULT_TRIES)
+        } else {
+            1
+        };
+        let mut left = tries.max(1);
+        loop {
+            left -= 1;
+            let outcome = self
+                .passphrase(source, prompt)
+                .and_then(|passphrase| attempt(&passphrase));
+            match outcome {
+                // The last one is told by who ends the command.
+                Err(error @ CliError::WrongPassphrase) if left > 0 => self.console.complain(error),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Gets a new passphrase: from a key file, or asked twice.
+    pub(super) fn new_passphrase(
+        &self,
+        key_file: Option<&Path>,
+        range: KeyFileRange,
+        prompt: &str,
+        always_verify: bool,
+    ) -> Result<Passphrase, CliError> {
+        let verify = self.options.verify_passphrase || (always_verify && !self.options.batch_mode);
+        let question = Question {
+            prompt,
+            verify,
+            timeout: self.timeout(),
+            range,
+        };
+        let typed = key_file.is_none_or(|path| path == Path::new("-")) && passphrase::is_interactive();
+        let new = match key_file {
+            Some(path) => passphrase::from_key_file(path, &question)?,
+            None => passphrase::ask(&question)?,
+        };
+        if typed {
+            self.check_quality(&new)?;
+        }
+        Ok(new)
+    }
+
+    /// The new passphrase as `luksFormat` takes it: with the options of an existing one.
+    pub(super) fn first_passphrase(&self, key_file: Option<&Path>, prompt: &str) -> Result<Passphrase, CliError> {
+        let key_file = key_file.or_else(|| self.key_file());
+        self.new_passphrase(key_file, self.key_file_range(), prompt, true)
+    }
+
+    /// The reference has no such check in Debian, so under its name nothing is asked.
+    fn check_quality(&self, passphrase: &Passphrase) -> Result<(), CliError> {
+        if self.options.force_password || self.console.persona() == Persona::Cryptsetup {
+            return Ok(());
+        }
+        match passphrase::weakness(passphrase) {
+            Some(weakness) => Err(CliError::WeakPassphrase(weakness)),
+            None => Ok(()),
+        }
+    }
+
+    /// The volume key in a file: exactly `len` bytes of it.
+    pub(super) fn volume_key_file(&self, path: &Path, len: usize) -> Result<VolumeKey, CliError> {
+        let range = KeyFileRange::new(None, Some(keyslots::units::Bytes::new(len as u64)));
+        let question = Question {
+            prompt: "",
+            verify: false,
+            timeout: None,
+            range,
+        };
+        let key = passphrase::from_key_file(path, &question)?;
+        let key = Secret::copy_from(key.expose()).map_err(PassphraseError::Memory)?;
+        Ok(VolumeKey::new(key))
+    }
+}

@@ -1,0 +1,146 @@
+//! `status`.
+
+use std::fmt::Write as _;
+
+use keyslots::units::Sectors;
+use serde_json::{Value, json};
+
+use super::Context;
+use super::open::device_name;
+use crate::block_device;
+use crate::cli::error::{CliError, ExitCode};
+use crate::dm::{DeviceName, Dm};
+use crate::volume::{self, Active, KeyLocation, VolumeError, VolumeKind};
+
+pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
+    let (dm, name) = (Dm::open()?, device_name(name)?);
+    let active = match volume::state(&dm, &name) {
+        Ok(active) => active,
+        Err(VolumeError::NotActive(_)) => {
+            cx.console.say(format_args!("/dev/mapper/{name} is inactive."));
+            return Err(CliError::Silent(ExitCode::WrongDevice));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    cx.console.answer(|| to_json(&name, &active), || text(&name, &active));
+    Ok(())
+}
+
+fn type_name(active: &Active) -> &'static str {
+    match active.kind {
+        Some(VolumeKind::Luks1) => "LUKS1",
+        Some(VolumeKind::Luks2) => "LUKS2",
+        Some(VolumeKind::Plain) => "PLAIN",
+        Some(VolumeKind::Other) | None => "n/a",
+    }
+}
+
+fn key_location(active: &Active) -> &'static str {
+    match active.key_location {
+        KeyLocation::DmCrypt => "dm-crypt",
+        KeyLocation::Keyring => "keyring",
+    }
+}
+
+fn text(name: &DeviceName, active: &Active) -> String {
+    let used = if active.info.open_count > 0 {
+        " and is in use"
+    } else {
+        ""
+    };
+    let mut out = format!("/dev/mapper/{name} is active{used}.\n");
+    let mut line = |text: std::fmt::Arguments<'_>| writeln!(out, "  {text}").expect("a String takes all");
+    line(format_args!("type:    {}", type_name(active)));
+    line(format_args!("cipher:  {}", active.cipher));
+    line(format_args!("keysize: {} [bits]", active.key_len * 8));
+    line(format_args!("key location: {}", key_location(active)));
+    if let Some(integrity) = &active.options.integrity {
+        line(format_args!("integrity: {}", integrity.kind));
+    }
+    let device = device_path(active);
+    line(format_args!("device:  {device}"));
+    if let Some(file) = loop_file(active) {
+        line(format_args!("loop:    {file}"));
+    }
+    line(format_args!("sector size:  {} [bytes]", active.sector_size()));
+    line(format_args!("offset:  {}", in_units(active.offset)));
+    line(format_args!("size:    {}", in_units(active.size)));
+    if active.iv_offset != Sectors::ZERO && active.kind == Some(VolumeKind::Plain) {
+        line(format_args!("skipped: {}", in_units(active.iv_offset)));
+    }
+    let mode = if active.flags.read_only {
+        "readonly"
+    } else {
+        "read/write"
+    };
+    let suspended = if active.info.suspended { " (suspended)" } else { "" };
+    line(format_args!("mode:    {mode}{suspended}"));
+    let flags = flag_names(active);
+    if !flags.is_empty() {
+        line(format_args!(
+            "flags:   {}",
+            flags.iter().map(|flag| format!("{flag} ")).collect::<String>()
+        ));
+    }
+    out
+}
+
+fn in_units(sectors: Sectors) -> String {
+    let bytes = sectors.bytes().map_or(u64::MAX, keyslots::units::Bytes::get);
+    format!("{} [512-byte units] ({bytes} [bytes])", sectors.get())
+}
+
+/// The names that the reference has for them.
+fn flag_names(active: &Active) -> Vec<&'static str> {
+    let flags = active.flags;
+    [
+        (flags.allow_discards, "discards"),
+        (flags.same_cpu_crypt, "same_cpu_crypt"),
+        (flags.submit_from_crypt_cpus, "submit_from_crypt_cpus"),
+        (flags.no_read_workqueue, "no_read_workqueue"),
+        (flags.no_write_workqueue, "no_write_workqueue"),
+        (flags.high_priority, "high_priority"),
+        (active.options.iv_large_sectors, "iv_large_sectors"),
+    ]
+    .into_iter()
+    .filter_map(|(set, name)| set.then_some(name))
+    .collect()
+}
+
+fn device_path(active: &Active) -> String {
+    active
+        .device
+        .path()
+        .map_or_else(|| active.device.to_string(), |path| path.display().to_string())
+}
+
+fn loop_file(active: &Active) -> Option<String> {
+    let file = block_device::loop_backing_file(active.device.number()?)?;
+    Some(file.display().to_string())
+}
+
+fn to_json(name: &DeviceName, active: &Active) -> Value {
+    json!({
+        "name": name.to_string(),
+        "path": format!("/dev/mapper/{name}"),
+        "active": true,
+        "in_use": active.info.open_count > 0,
+        "open_count": active.info.open_count,
+        "device_number": active.info.number.to_string(),
+        "type": type_name(active),
+        "uuid": active.uuid,
+        "cipher": active.cipher,
+        "key_bits": active.key_len * 8,
+        "key_location": key_location(active),
+        "integrity": active.options.integrity.as_ref().map(|integrity| &integrity.kind),
+        "device": device_path(active),
+        "loop_file": loop_file(active),
+        "sector_size": active.sector_size(),
+        "offset_sectors": active.offset.get(),
+        "size_sectors": active.size.get(),
+        "iv_offset_sectors": active.iv_offset.get(),
+        "read_only": active.flags.read_only,
+        "suspended": active.info.suspended,
+        "flags": flag_names(active),
+    })
+}

@@ -1,0 +1,131 @@
+//! From the errors of the rooms below to those of the command line.
+
+use std::io;
+
+use keyslots::cipher::CipherError;
+use keyslots::kdf::KdfError;
+
+use super::error::CliError;
+use crate::data_device::DataDeviceError;
+use crate::dm::{DmError, DmErrorKind};
+use crate::header_backup::BackupError;
+use crate::header_device::HeaderError;
+use crate::slot_names::SlotNameError;
+use crate::volume::VolumeError;
+
+impl CliError {
+    /// The system failed to do something, said as a verb phrase.
+    pub fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { action, source }
+    }
+
+    /// There is no memory for a secret.
+    pub fn memory(source: io::Error) -> Self {
+        Self::Passphrase(crate::passphrase::PassphraseError::Memory(source))
+    }
+}
+
+impl From<keyslots::Error> for CliError {
+    fn from(error: keyslots::Error) -> Self {
+        use keyslots::Error;
+        match error {
+            Error::Kdf(error) => error.into(),
+            Error::WrongPassphrase => Self::WrongPassphrase,
+            Error::NoUsableKeyslot => Self::NoUsableKeyslot,
+            Error::KeyslotInactive(slot) => Self::KeyslotInactive(slot),
+            Error::KeyslotFull(slot) => Self::KeyslotFull(slot),
+            Error::AllKeyslotsFull => Self::AllKeyslotsFull,
+            Error::NoRoomForKeyslot { .. } => Self::NoRoomForKeyslot,
+            Error::WrongVolumeKey => Self::WrongVolumeKey,
+            Error::UnknownHash(name) => Self::UnknownHash(name),
+            Error::TokenInUse(token) => Self::TokenInUse(token),
+            Error::TokenNotInUse(token) => Self::TokenInactive(token),
+            Error::TokenOutOfRange(token) => Self::TokenInvalid(token),
+            Error::Io { action, source } => Self::Io { action, source },
+            other => Self::Header(other),
+        }
+    }
+}
+
+impl From<KdfError> for CliError {
+    fn from(error: KdfError) -> Self {
+        match error {
+            KdfError::OutOfMemory { needed, available } => Self::OutOfMemory { needed, available },
+            other => Self::Header(other.into()),
+        }
+    }
+}
+
+impl From<CipherError> for CliError {
+    fn from(error: CipherError) -> Self {
+        Self::Header(error.into())
+    }
+}
+
+impl From<HeaderError> for CliError {
+    fn from(error: HeaderError) -> Self {
+        match error {
+            HeaderError::Open { path, .. } => Self::DeviceMissing(path),
+            HeaderError::WrongKind(path) => Self::WrongKind(path),
+            HeaderError::NotLuks { path, wanted } => Self::NotLuks {
+                device: path,
+                kind: wanted.name(),
+            },
+            HeaderError::Lock(error) => error.into(),
+            HeaderError::Luks(error) => error.into(),
+        }
+    }
+}
+
+impl From<DataDeviceError> for CliError {
+    fn from(error: DataDeviceError) -> Self {
+        match error {
+            DataDeviceError::Open { path, .. } => Self::DeviceMissing(path),
+            DataDeviceError::WrongKind(path) => Self::WrongKind(path),
+            DataDeviceError::InUse(path) => Self::DeviceInUse(path),
+            DataDeviceError::Loop { source, .. } => Self::Loop(source),
+        }
+    }
+}
+
+impl From<DmError> for CliError {
+    fn from(error: DmError) -> Self {
+        match error.kind() {
+            DmErrorKind::NoDeviceMapper => Self::NoDeviceMapper,
+            _ => Self::Dm(error),
+        }
+    }
+}
+
+impl From<VolumeError> for CliError {
+    fn from(error: VolumeError) -> Self {
+        match error {
+            VolumeError::Exists(name) => Self::AlreadyMapped(name),
+            VolumeError::NotActive(name) => Self::NotActive(name),
+            VolumeError::Busy(name) => Self::InUse(name),
+            VolumeError::Dm(error) => error.into(),
+            VolumeError::Keyring(error) => error.into(),
+            VolumeError::Memory(source) => Self::memory(source),
+            other => Self::Volume(other),
+        }
+    }
+}
+
+impl From<SlotNameError> for CliError {
+    fn from(error: SlotNameError) -> Self {
+        match error {
+            SlotNameError::Luks(error) => error.into(),
+            other => Self::SlotName(other),
+        }
+    }
+}
+
+impl From<BackupError> for CliError {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Exists(path) => Self::BackupExists(path),
+            BackupError::Luks(error) => error.into(),
+            other => Self::Backup(other),
+        }
+    }
+}

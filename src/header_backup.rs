@@ -1,0 +1,121 @@
+//! Header backups in files: written once, readable by their owner alone, and read back before they count.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use keyslots::header::Header;
+use keyslots::storage::Storage;
+use keyslots::units::Bytes;
+
+/// Bytes compared at a time.
+const CHUNK: usize = 1024 * 1024;
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The file is there already. A backup never overwrites anything.
+    #[error("{} already exists", .0.display())]
+    Exists(PathBuf),
+    /// The file cannot be written or read.
+    #[error("cannot write {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// What was read back differs from the header.
+    #[error("{} does not read back as it was written", .0.display())]
+    Differs(PathBuf),
+    /// The header cannot be read.
+    #[error(transparent)]
+    Luks(#[from] keyslots::Error),
+}
+
+/// Writes a backup of the header on `storage` to the new file `path`, syncs it, reads it back and compares.
+///
+/// # Errors
+/// [`BackupError`]; a file that was begun is removed.
+pub fn write(header: &Header, storage: &mut dyn Storage, path: &Path) -> Result<(), BackupError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => BackupError::Exists(path.to_owned()),
+        _ => BackupError::File {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    let mut options = OpenOptions::new();
+    let mut file = options
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o400)
+        .open(path)
+        .map_err(failed)?;
+    let written = fill(header, storage, &mut file, path);
+    if written.is_err() {
+        // The first error is the one to tell.
+        let _ = std::fs::remove_file(path);
+    }
+    written
+}
+
+/// Writes a backup into a folder, under a name that tells which volume and when. Returns the file.
+///
+/// # Errors
+/// As [`write`].
+pub fn into_folder(header: &Header, storage: &mut dyn Storage, folder: &Path) -> Result<PathBuf, BackupError> {
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    // A UUID is text of no certain form: nothing of it may name another folder.
+    let uuid: String = header
+        .uuid()
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+        .collect();
+    for n in 0.. {
+        let number = if n == 0 { String::new() } else { format!("-{n}") };
+        let path = folder.join(format!("luks-header-{uuid}-{seconds}{number}.img"));
+        match write(header, storage, &path) {
+            Err(BackupError::Exists(_)) if n < 1000 => {}
+            result => return result.map(|()| path),
+        }
+    }
+    unreachable!("the loop returns at the latest after a thousand files")
+}
+
+fn fill(header: &Header, storage: &mut dyn Storage, file: &mut File, path: &Path) -> Result<(), BackupError> {
+    let size = match header {
+        Header::Luks1(header) => header.backup(storage, file)?,
+        Header::Luks2(header) => header.backup(storage, file)?,
+    };
+    file.sync_all().map_err(|source| BackupError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    compare(storage, file, size, path)
+}
+
+fn compare(storage: &mut dyn Storage, file: &mut File, size: Bytes, path: &Path) -> Result<(), BackupError> {
+    let (mut ours, mut theirs) = (vec![0; CHUNK], vec![0; CHUNK]);
+    let mut at = Bytes::ZERO;
+    while let Some(rest) = size.checked_sub(at).filter(|&rest| rest > Bytes::ZERO) {
+        let now = rest.to_usize().unwrap_or(CHUNK).min(CHUNK);
+        let failed = |source| BackupError::File {
+            path: path.to_owned(),
+            source,
+        };
+        file.read_at(at, &mut ours[..now]).map_err(failed)?;
+        storage.read_at(at, &mut theirs[..now]).map_err(failed)?;
+        if ours[..now] != theirs[..now] {
+            return Err(BackupError::Differs(path.to_owned()));
+        }
+        at = at.checked_add(Bytes::new(now as u64)).unwrap_or(size);
+    }
+    Ok(())
+}

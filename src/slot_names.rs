@@ -1,0 +1,198 @@
+//! Names of keyslots, and their protection: kept in a LUKS2 token of our own, which other programs show and keep.
+//!
+//! There is one such token in a header, of the type [`TOKEN_TYPE`]. It names every keyslot that has a name, in
+//! `keyslots`, and has `names` from keyslot number to name, and `protected`, an array of keyslot numbers.
+
+use keyslots::header::Header;
+use keyslots::luks2::{self, Token};
+use keyslots::storage::Storage;
+use serde_json::{Map, Value};
+
+/// The type of the token.
+pub const TOKEN_TYPE: &str = "luksmith-slot-names";
+
+/// Longest name in bytes.
+const MAX_NAME: usize = 48;
+
+/// Why a keyslot cannot be named or removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SlotNameError {
+    /// Another keyslot has the name.
+    #[error("keyslot {1} has the name {0:?} already")]
+    Taken(String, u32),
+    /// The name could be taken for a number, is too long, or has control characters.
+    #[error("{0:?} cannot name a keyslot: a name starts with a letter and has up to {MAX_NAME} bytes")]
+    BadName(String),
+    /// The keyslot is protected, and its name was not given.
+    #[error("keyslot {slot} ({name:?}) is protected")]
+    Protected {
+        /// The keyslot.
+        slot: u32,
+        /// Its name.
+        name: String,
+    },
+    /// The header cannot be changed.
+    #[error(transparent)]
+    Luks(#[from] keyslots::Error),
+}
+
+/// What is known of one keyslot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotName {
+    /// The keyslot.
+    pub slot: u32,
+    /// Its name.
+    pub name: String,
+    /// Whether its removal needs the name.
+    pub protected: bool,
+}
+
+/// All names in a header.
+pub fn list(header: &Header) -> Vec<SlotName> {
+    header
+        .luks2()
+        .and_then(find_token)
+        .map(|(_, token)| names_of(token))
+        .unwrap_or_default()
+}
+
+/// The keyslot of this name.
+pub fn find(header: &Header, name: &str) -> Option<u32> {
+    list(header)
+        .into_iter()
+        .find(|entry| entry.name == name)
+        .map(|entry| entry.slot)
+}
+
+/// Names a keyslot.
+///
+/// # Errors
+/// [`SlotNameError`].
+pub fn set(
+    header: &mut luks2::Header,
+    storage: &mut dyn Storage,
+    slot: u32,
+    name: &str,
+    protected: bool,
+) -> Result<(), SlotNameError> {
+    check(name)?;
+    let mut names = find_token(header).map(|(_, token)| names_of(token)).unwrap_or_default();
+    if let Some(other) = names.iter().find(|entry| entry.name == name && entry.slot != slot) {
+        return Err(SlotNameError::Taken(name.to_owned(), other.slot));
+    }
+    names.retain(|entry| entry.slot != slot);
+    names.push(SlotName {
+        slot,
+        name: name.to_owned(),
+        protected,
+    });
+    store(header, storage, &names)
+}
+
+/// Checks a name before anything is done that would have to be undone.
+///
+/// # Errors
+/// [`SlotNameError::BadName`].
+pub fn check(name: &str) -> Result<(), SlotNameError> {
+    let good = name.starts_with(char::is_alphabetic) && name.len() <= MAX_NAME && !name.contains(char::is_control);
+    if good {
+        Ok(())
+    } else {
+        Err(SlotNameError::BadName(name.to_owned()))
+    }
+}
+
+/// Checks that keyslot `slot` may be removed by somebody who says `name`.
+///
+/// # Errors
+/// [`SlotNameError::Protected`].
+pub fn check_removable(header: &Header, slot: u32, name: Option<&str>) -> Result<(), SlotNameError> {
+    match list(header)
+        .into_iter()
+        .find(|entry| entry.slot == slot && entry.protected)
+    {
+        Some(entry) if name != Some(&entry.name) => Err(SlotNameError::Protected { slot, name: entry.name }),
+        _ => Ok(()),
+    }
+}
+
+/// Forgets the name of a keyslot that is gone.
+///
+/// # Errors
+/// [`SlotNameError::Luks`].
+pub fn forget(header: &mut Header, storage: &mut dyn Storage, slot: u32) -> Result<(), SlotNameError> {
+    let Header::Luks2(header) = header else { return Ok(()) };
+    let Some((_, token)) = find_token(header) else {
+        return Ok(());
+    };
+    let mut names = names_of(token);
+    let before = names.len();
+    names.retain(|entry| entry.slot != slot);
+    if names.len() == before {
+        Ok(())
+    } else {
+        store(header, storage, &names)
+    }
+}
+
+fn find_token(header: &luks2::Header) -> Option<(u32, &Token)> {
+    header
+        .metadata()
+        .tokens
+        .iter()
+        .find(|(_, token)| token.kind == TOKEN_TYPE)
+        .map(|(&id, token)| (id, token))
+}
+
+/// Whatever does not look like ours is left out: the token may come from anywhere.
+fn names_of(token: &Token) -> Vec<SlotName> {
+    let Some(Value::Object(names)) = token.extra.get("names") else {
+        return Vec::new();
+    };
+    let protected: Vec<u64> = match token.extra.get("protected") {
+        Some(Value::Array(slots)) => slots.iter().filter_map(Value::as_u64).collect(),
+        _ => Vec::new(),
+    };
+    let entries = names.iter().filter_map(|(slot, name)| {
+        let (slot, name) = (slot.parse().ok()?, name.as_str()?.to_owned());
+        check(&name).ok()?;
+        Some(SlotName {
+            slot,
+            name,
+            protected: protected.contains(&u64::from(slot)),
+        })
+    });
+    entries.collect()
+}
+
+fn store(header: &mut luks2::Header, storage: &mut dyn Storage, names: &[SlotName]) -> Result<(), SlotNameError> {
+    let id = find_token(header).map(|(id, _)| id);
+    if names.is_empty() {
+        return Ok(id.map_or(Ok(()), |id| header.remove_token(storage, id))?);
+    }
+    let mut extra = Map::new();
+    let by_slot = names
+        .iter()
+        .map(|entry| (entry.slot.to_string(), Value::from(entry.name.clone())));
+    extra.insert("names".into(), Value::Object(by_slot.collect()));
+    let protected: Vec<u32> = names
+        .iter()
+        .filter(|entry| entry.protected)
+        .map(|entry| entry.slot)
+        .collect();
+    extra.insert("protected".into(), protected.into());
+    let mut keyslots: Vec<u32> = names.iter().map(|entry| entry.slot).collect();
+    keyslots.sort_unstable();
+    header.put_token(
+        storage,
+        Token {
+            kind: TOKEN_TYPE.into(),
+            keyslots,
+            extra,
+        },
+        id,
+        true,
+    )?;
+    Ok(())
+}

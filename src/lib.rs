@@ -8,6 +8,7 @@ pub mod header_backup;
 pub mod header_device;
 pub mod keyring;
 pub mod locks;
+pub mod mapping;
 pub mod passphrase;
 pub mod slot_names;
 pub mod userspace;

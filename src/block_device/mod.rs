@@ -1,10 +1,16 @@
 //! Block devices and files that serve as such.
 
 mod devno;
+mod holders;
 mod ioctl;
 mod loop_device;
+pub mod signatures;
+mod sysfs;
 mod topology;
 
 pub use devno::{DevNo, DevNoError};
+pub use holders::{Holder, holders};
 pub use loop_device::{LoopDevice, loop_backing_file};
+pub use signatures::{Signature, SignatureKind};
+pub use sysfs::dm_name_and_uuid;
 pub use topology::{Topology, is_read_only, is_rotational};

@@ -1,0 +1,199 @@
+//! Who keeps a block device from being removed or overwritten: devices that stand on it, file systems that are mounted
+//! from it, swap, loop devices, and programs that have it open.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::PathBuf;
+
+use super::{DevNo, sysfs};
+
+/// One who holds a device.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holder {
+    /// A device that stands on it: a mapping, a RAID, a bcache.
+    Device {
+        /// The kernel's name, such as `dm-3`.
+        kernel_name: String,
+        /// The name in `/dev/mapper`, for a device of the device-mapper.
+        mapped: Option<String>,
+    },
+    /// A partition of it that is itself held.
+    Partition {
+        /// The kernel's name.
+        kernel_name: String,
+    },
+    /// A file system mounted from it.
+    Mount {
+        /// Where.
+        point: PathBuf,
+    },
+    /// A swap area that is in use.
+    Swap,
+    /// A program that has it open.
+    Process {
+        /// Its number.
+        pid: u32,
+        /// Its name.
+        name: String,
+    },
+}
+
+/// All who hold a device, as far as the caller may see them: mounts of other mount namespaces and other users' programs
+/// stay hidden from who is not root.
+pub fn holders(number: DevNo) -> Vec<Holder> {
+    let mut found: Vec<Holder> = sysfs::linked(number, "holders")
+        .into_iter()
+        .map(|(kernel_name, holder)| {
+            let mapped = sysfs::dm_name_and_uuid(holder).map(|(name, _)| name);
+            Holder::Device { kernel_name, mapped }
+        })
+        .collect();
+    for (kernel_name, partition) in sysfs::partitions(number) {
+        if !holders(partition).is_empty() {
+            found.push(Holder::Partition { kernel_name });
+        }
+    }
+    let mountinfo = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    found.extend(
+        mounts_of(&mountinfo, number)
+            .into_iter()
+            .map(|point| Holder::Mount { point }),
+    );
+    let swaps = fs::read("/proc/swaps").unwrap_or_default();
+    if swap_paths(&swaps)
+        .iter()
+        .any(|path| matches!(DevNo::of_path(path), Ok(Some(swap)) if swap == number))
+    {
+        found.push(Holder::Swap);
+    }
+    found.extend(processes(number));
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Mount points with this device number, from a text in the form of `/proc/self/mountinfo` (proc(5)).
+fn mounts_of(mountinfo: &[u8], number: DevNo) -> Vec<PathBuf> {
+    let wanted = number.to_string();
+    let lines = mountinfo.split(|b| *b == b'\n');
+    lines
+        .filter_map(|line| {
+            let mut fields = line.split(|b| *b == b' ');
+            let number = fields.nth(2)?;
+            let point = fields.nth(1)?;
+            (number == wanted.as_bytes()).then(|| PathBuf::from(unescape(point)))
+        })
+        .collect()
+}
+
+/// The first column of `/proc/swaps`, below its heading.
+fn swap_paths(swaps: &[u8]) -> Vec<PathBuf> {
+    let lines = swaps.split(|b| *b == b'\n').skip(1);
+    lines
+        .filter_map(|line| {
+            let path = line.split(|b| b.is_ascii_whitespace()).next()?;
+            (path.first() == Some(&b'/')).then(|| PathBuf::from(unescape(path)))
+        })
+        .collect()
+}
+
+/// Undoes the `\040` and the like that `/proc` writes for white space and backslashes.
+fn unescape(field: &[u8]) -> OsString {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let octal = match tail {
+            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ..] if *first == b'\\' => {
+                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
+            }
+            _ => None,
+        };
+        plain.push(octal.unwrap_or(*first));
+        rest = if octal.is_some() { &tail[3..] } else { tail };
+    }
+    OsString::from_vec(plain)
+}
+
+fn processes(number: DevNo) -> Vec<Holder> {
+    let own = std::process::id();
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| *pid != own && has_open(*pid, number))
+        .map(|pid| {
+            let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+            Holder::Process {
+                pid,
+                name: String::from_utf8_lossy(name.trim_ascii_end()).into_owned(),
+            }
+        })
+        .collect()
+}
+
+fn has_open(pid: u32, number: DevNo) -> bool {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else {
+        return false;
+    };
+    descriptors.flatten().any(|descriptor| {
+        let path = descriptor.path();
+        // The target's text first: following a link to a dead network file system would hang.
+        let in_dev = fs::read_link(&path).is_ok_and(|target| target.as_os_str().as_bytes().starts_with(b"/dev/"));
+        in_dev
+            && fs::metadata(&path).is_ok_and(|m| m.file_type().is_block_device() && DevNo::from_raw(m.rdev()) == number)
+    })
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Device {
+                kernel_name,
+                mapped: Some(name),
+            } => write!(f, "device {name} ({kernel_name})"),
+            Self::Device {
+                kernel_name,
+                mapped: None,
+            } => write!(f, "device {kernel_name}"),
+            Self::Partition { kernel_name } => write!(f, "partition {kernel_name}"),
+            Self::Mount { point } => write!(f, "file system mounted on {}", point.display()),
+            Self::Swap => f.write_str("swap area in use"),
+            Self::Process { pid, name } => write!(f, "process {pid} ({name})"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn mounts_are_found_by_number() {
+        let mountinfo = b"22 1 253:3 / /mnt/with\\040space rw - ext4 /dev/mapper/x rw\n\
+            23 1 253:30 / /other rw - ext4 /dev/y rw\n24 1 253:3 /sub /bind\\134 rw - ext4 /dev/mapper/x rw\nshort\n";
+        assert_eq!(
+            mounts_of(mountinfo, DevNo::new(253, 3)),
+            [Path::new("/mnt/with space"), Path::new("/bind\\")]
+        );
+        assert!(mounts_of(mountinfo, DevNo::new(1, 1)).is_empty());
+    }
+
+    #[test]
+    fn swaps_are_found_by_path() {
+        let swaps = b"Filename\tType\tSize\n/dev/dm-1   partition\t1\t0\t-2\n/swap\\040file file 1 0 -3\n";
+        assert_eq!(swap_paths(swaps), [Path::new("/dev/dm-1"), Path::new("/swap file")]);
+    }
+
+    #[test]
+    fn a_broken_escape_stays_as_it_is() {
+        assert_eq!(unescape(b"a\\04"), "a\\04");
+        assert_eq!(unescape(b"\\777"), "\\777");
+        assert_eq!(unescape(b"\\011"), "\t");
+    }
+}

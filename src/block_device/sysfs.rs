@@ -1,0 +1,46 @@
+//! What sysfs says of how block devices stand to each other, to who may not ask the devices themselves.
+
+use std::fs;
+use std::path::Path;
+
+use super::DevNo;
+
+/// The name and the UUID of a device-mapper device (the latter empty where it has none), without asking the
+/// device-mapper.
+pub fn dm_name_and_uuid(number: DevNo) -> Option<(String, String)> {
+    let dir = number.sysfs().join("dm");
+    let read = |file: &str| {
+        Some(
+            fs::read_to_string(dir.join(file))
+                .ok()?
+                .trim_end_matches('\n')
+                .to_owned(),
+        )
+    };
+    Some((read("name")?, read("uuid").unwrap_or_default()))
+}
+
+/// The devices in one of a device's directories of links, `holders` or `slaves`, by the kernel's names.
+pub(super) fn linked(number: DevNo, dir: &str) -> Vec<(String, DevNo)> {
+    let Ok(entries) = fs::read_dir(number.sysfs().join(dir)) else {
+        return Vec::new();
+    };
+    entries.flatten().filter_map(|entry| numbered(&entry.path())).collect()
+}
+
+/// A disk's partitions, by the kernel's names.
+pub(super) fn partitions(number: DevNo) -> Vec<(String, DevNo)> {
+    let Ok(entries) = fs::read_dir(number.sysfs()) else {
+        return Vec::new();
+    };
+    let dirs = entries.flatten().map(|entry| entry.path());
+    dirs.filter(|dir| dir.join("partition").exists())
+        .filter_map(|dir| numbered(&dir))
+        .collect()
+}
+
+/// The kernel's name and the number of the device with this directory.
+fn numbered(dir: &Path) -> Option<(String, DevNo)> {
+    let number = fs::read_to_string(dir.join("dev")).ok()?.trim().parse().ok()?;
+    Some((dir.file_name()?.to_str()?.replace('!', "/"), number))
+}

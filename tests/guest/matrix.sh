@@ -48,14 +48,6 @@ observe() { # into DIR: all that must agree
     >"$d/columns" 2>&1
   lsblk -n -r -o NAME,KNAME,MAJ:MIN,TYPE,FSTYPE,UUID,SIZE,RO,DISC-GRAN,DISC-MAX,LOG-SEC,PHY-SEC,MOUNTPOINT "$loop" >"$d/lsblk" 2>&1
   stat -c %F /dev/mapper/vol >"$d/node" 2>&1
-  # Our own dmsetup looks at the same mapping.
-  if [ -x /luksmith/dmsetup ]; then
-    ours dmsetup table --showkeys vol >"$d/ours.table" 2>&1
-    ours dmsetup info vol >"$d/ours.info" 2>&1
-    cmp -s "$d/table" "$d/ours.table" || problem "our dmsetup table: $(cat "$d/ours.table")"
-    cmp -s "$d/info" "$d/ours.info" || problem "our dmsetup info: $(cat "$d/ours.info")"
-    rm -f "$d"/ours.*
-  fi
 }
 plaintext() { sha256sum </dev/mapper/vol | cut -c1-64; }
 attach() { # $device is what the tools are given, $loop where its data is

@@ -8,6 +8,8 @@ mod block;
 mod iv;
 mod sector;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod tweak;
 
 pub use sector::SectorCipher;

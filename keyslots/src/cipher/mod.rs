@@ -11,6 +11,7 @@ mod spec;
 #[cfg(test)]
 mod tests;
 mod tweak;
+mod twofish;
 
 pub use sector::SectorCipher;
 pub use spec::CipherSpec;

@@ -123,3 +123,63 @@ fn digest_into<D: Digest>(parts: &[&[u8]], out: &mut [u8]) {
     out[len..].fill(0);
     digest.as_mut_slice().zeroize();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    #[test]
+    fn digests_and_derived_keys_are_those_of_libgcrypt() {
+        let data: Vec<u8> = (0..1000).map(|n| (7 * n + 1) as u8).collect();
+        let mut seen = Vec::new();
+        for line in include_str!("hash.vectors")
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+        {
+            let [name, digest, derived] = line.split(' ').collect::<Vec<_>>()[..] else {
+                panic!("{line}")
+            };
+            let hash = Hash::from_name(name).unwrap_or_else(|| panic!("{name} is unknown"));
+            let mut out = vec![0; hash.output_len()];
+            hash.digest(&[&data[..1], &[], &data[1..300], &data[300..]], &mut out);
+            assert_eq!(hex(&out), digest, "{name}");
+            let (mut key, mut out) = ([0; 70], [0; 16]);
+            hash.pbkdf2(&data[..150], b"NaCl salt 16 byt", 3, &mut key);
+            Hash::Sha256.digest(&[&key], &mut out);
+            assert_eq!(hex(&out), derived, "PBKDF2 with {name}");
+            seen.push(hash);
+        }
+        assert_eq!(seen, Hash::ALL);
+    }
+
+    #[test]
+    fn names_are_found_in_any_case_and_by_the_kernels_word() {
+        for hash in Hash::ALL.iter().copied() {
+            assert!(hash.output_len() <= MAX_OUTPUT_LEN);
+            for name in [hash.name(), hash.kernel_name()]
+                .into_iter()
+                .chain(hash.aliases().iter().copied())
+            {
+                assert_eq!(Hash::from_name(name), Some(hash), "{name}");
+                assert_eq!(Hash::from_name(&name.to_uppercase()), Some(hash), "{name}");
+            }
+        }
+        for name in ["", "sha", "md5", "sha256 ", "sha2567", "xxhash64"] {
+            assert_eq!(Hash::from_name(name), None, "{name:?}");
+        }
+    }
+
+    #[test]
+    fn an_output_of_another_length_is_cut_or_filled_up() {
+        let (mut exact, mut short, mut long) = ([0; 32], [1; 5], [1; 40]);
+        Hash::Sha256.digest(&[b"abc"], &mut exact);
+        Hash::Sha256.digest(&[b"abc"], &mut short);
+        Hash::Sha256.digest(&[b"abc"], &mut long);
+        assert_eq!(short, exact[..5]);
+        assert_eq!((&long[..32], &long[32..]), (&exact[..], &[0; 8][..]));
+    }
+}

@@ -64,3 +64,73 @@ pub fn padded_len(key_len: usize, stripes: u32) -> Result<usize> {
             rule: "key size times stripes overflows",
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> CipherSpec {
+        text.parse().expect("a known cipher")
+    }
+
+    #[test]
+    fn unsealing_undoes_sealing_whatever_is_left_of_the_last_sector() {
+        for text in [
+            "aes-xts-plain64",
+            "aes-cbc-essiv:sha256",
+            "twofish-lrw-benbi",
+            "cast6-ctr-plain",
+        ] {
+            let spec = spec(text);
+            let area_len = (0..=64)
+                .rev()
+                .find(|len| spec.check_key_len(*len).is_ok())
+                .expect("some key fits");
+            let area_key = vec![7; area_len];
+            for (key_len, stripes) in [(64, 4000), (32, 4000), (33, 7), (24, 4000), (1, 1), (512, 1), (513, 1)] {
+                let key: Vec<u8> = (0..key_len).map(|n| n as u8).collect();
+                let sealed = seal(&key, &area_key, &spec, Hash::Sha256, stripes).expect("valid sizes");
+                assert_eq!(sealed.len(), padded_len(key_len, stripes).expect("valid sizes"));
+                assert!(sealed.len().is_multiple_of(SECTOR));
+                let copy = Secret::copy_from(sealed.expose()).expect("a page");
+                let opened = unseal(copy, &area_key, &spec, Hash::Sha256, stripes, key_len).expect("valid sizes");
+                assert_eq!(opened.expose(), key, "{text}, {key_len} bytes");
+                let other = unseal(sealed, &vec![8; area_len], &spec, Hash::Sha256, stripes, key_len);
+                assert_ne!(
+                    other.expect("valid sizes").expose(),
+                    key,
+                    "{text}, {key_len} bytes, another area key"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_area_that_is_too_short_and_a_key_that_does_not_fit_are_refused() {
+        let spec = spec("aes-xts-plain64");
+        let area = || Secret::zeroed(1024).expect("a page");
+        let short = unseal(area(), &[7; 64], &spec, Hash::Sha1, 65, 16);
+        assert!(
+            matches!(
+                short,
+                Err(Error::BadParameter {
+                    field: "key material",
+                    ..
+                })
+            ),
+            "{short:?}"
+        );
+        let zero = unseal(area(), &[7; 64], &spec, Hash::Sha1, 4000, 0);
+        assert!(
+            matches!(zero, Err(Error::BadParameter { field: "key size", .. })),
+            "{zero:?}"
+        );
+        let huge = unseal(area(), &[7; 64], &spec, Hash::Sha1, u32::MAX, usize::MAX);
+        assert!(
+            matches!(huge, Err(Error::BadParameter { field: "key size", .. })),
+            "{huge:?}"
+        );
+        let key = unseal(area(), &[7; 63], &spec, Hash::Sha1, 1, 16);
+        assert!(matches!(key, Err(Error::Cipher(_))), "{key:?}");
+    }
+}

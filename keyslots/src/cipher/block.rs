@@ -1,5 +1,6 @@
 //! The block ciphers by name, behind one interface that works on runs of blocks.
 
+use super::twofish::Twofish;
 use cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 
 /// A keyed block cipher. Lengths are multiples of the block length; what is left over is not touched.
@@ -37,35 +38,41 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
-    /// Names as the kernel has them.
-    const ALL: [(&str, Self); 11] = [
-        ("aes", Self::Aes),
-        ("serpent", Self::Serpent),
-        ("twofish", Self::Twofish),
-        ("camellia", Self::Camellia),
-        ("cast5", Self::Cast5),
-        ("cast6", Self::Cast6),
-        ("blowfish", Self::Blowfish),
-        ("des3_ede", Self::TripleDes),
-        ("sm4", Self::Sm4),
-        ("aria", Self::Aria),
-        ("cipher_null", Self::Null),
+    const ALL: [Self; 11] = [
+        Self::Aes,
+        Self::Serpent,
+        Self::Twofish,
+        Self::Camellia,
+        Self::Cast5,
+        Self::Cast6,
+        Self::Blowfish,
+        Self::TripleDes,
+        Self::Sm4,
+        Self::Aria,
+        Self::Null,
     ];
 
     pub(super) fn from_name(name: &str) -> Option<Self> {
         // cryptsetup takes `null` for `cipher_null`.
         let name = if name == "null" { "cipher_null" } else { name };
-        Self::ALL
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, algorithm)| *algorithm)
+        Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
+    /// The name as the kernel has it.
     pub(super) fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(_, algorithm)| *algorithm == self)
-            .map_or("", |(name, _)| name)
+        match self {
+            Self::Aes => "aes",
+            Self::Serpent => "serpent",
+            Self::Twofish => "twofish",
+            Self::Camellia => "camellia",
+            Self::Cast5 => "cast5",
+            Self::Cast6 => "cast6",
+            Self::Blowfish => "blowfish",
+            Self::TripleDes => "des3_ede",
+            Self::Sm4 => "sm4",
+            Self::Aria => "aria",
+            Self::Null => "cipher_null",
+        }
     }
 
     /// Length of a block in bytes. The null cipher has blocks of one byte, as in the kernel.
@@ -100,7 +107,7 @@ impl Algorithm {
             (Self::Aes, 24) => boxed::<aes::Aes192>(key),
             (Self::Aes, _) => boxed::<aes::Aes256>(key),
             (Self::Serpent, _) => boxed::<serpent::Serpent>(key),
-            (Self::Twofish, _) => boxed::<twofish::Twofish>(key),
+            (Self::Twofish, _) => Some(Box::new(Twofish::new(key))),
             (Self::Camellia, 16) => boxed::<camellia::Camellia128>(key),
             (Self::Camellia, 24) => boxed::<camellia::Camellia192>(key),
             (Self::Camellia, _) => boxed::<camellia::Camellia256>(key),

@@ -8,7 +8,10 @@ mod block;
 mod iv;
 mod sector;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod tweak;
+mod twofish;
 
 pub use sector::SectorCipher;
 pub use spec::CipherSpec;

@@ -23,6 +23,8 @@ pub struct SectorCipher {
     sector_size: usize,
     /// By how much the IV's sector number grows from one sector to the next.
     iv_step: u64,
+    /// The numbers that there are: the kernel counts in units of 512 bytes, wraps there, and then shifts.
+    iv_mask: u64,
 }
 
 enum Chain {
@@ -63,13 +65,20 @@ impl SectorCipher {
             Mode::Xts => Chain::Xts(spec.algorithm.keyed(rest).ok_or_else(bad_key)?),
             Mode::Lrw => Chain::Lrw(LrwTweaks::new(rest.try_into().map_err(|_| bad_key())?)),
         };
+        let units = sector_size as u64 / 512;
+        let (iv_step, iv_mask) = if iv_large_sectors {
+            (1, u64::MAX / units)
+        } else {
+            (units, u64::MAX)
+        };
         Ok(Self {
             spec: *spec,
             cipher: spec.algorithm.keyed(cipher_key).ok_or_else(bad_key)?,
             chain,
             iv: IvGenerator::new(spec, key).ok_or_else(bad_key)?,
             sector_size,
-            iv_step: if iv_large_sectors { 1 } else { sector_size as u64 / 512 },
+            iv_step,
+            iv_mask,
         })
     }
 
@@ -112,7 +121,7 @@ impl SectorCipher {
         let iv_len = self.spec.algorithm.block_len();
         for (n, sector) in data.chunks_exact_mut(self.sector_size).enumerate() {
             let number = first_sector.wrapping_add((n as u64).wrapping_mul(self.iv_step));
-            self.iv.fill(number, &mut iv[..iv_len]);
+            self.iv.fill(number & self.iv_mask, &mut iv[..iv_len]);
             match &self.chain {
                 Chain::Ecb => self.blocks(sector, direction),
                 Chain::Cbc if direction == Direction::Encrypt => self.cbc_encrypt(&iv[..iv_len], sector),

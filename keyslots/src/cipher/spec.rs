@@ -18,19 +18,20 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    const ALL: [(&str, Self); 5] = [
-        ("xts", Self::Xts),
-        ("cbc", Self::Cbc),
-        ("ecb", Self::Ecb),
-        ("lrw", Self::Lrw),
-        ("ctr", Self::Ctr),
-    ];
+    const ALL: [Self; 5] = [Self::Xts, Self::Cbc, Self::Ecb, Self::Lrw, Self::Ctr];
+
+    fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
 
     fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(_, mode)| *mode == self)
-            .map_or("", |(name, _)| name)
+        match self {
+            Self::Xts => "xts",
+            Self::Cbc => "cbc",
+            Self::Ecb => "ecb",
+            Self::Lrw => "lrw",
+            Self::Ctr => "ctr",
+        }
     }
 }
 
@@ -134,11 +135,7 @@ impl FromStr for CipherSpec {
             (None, _) | (Some("plain"), None) => ("cbc", Some("plain")),
             (Some(mode), iv) => (mode, iv),
         };
-        let mode = Mode::ALL
-            .iter()
-            .find(|(known, _)| *known == mode)
-            .map(|(_, mode)| *mode)
-            .ok_or_else(|| CipherError::UnknownMode(mode.to_owned()))?;
+        let mode = Mode::from_name(mode).ok_or_else(|| CipherError::UnknownMode(mode.to_owned()))?;
         let iv = match iv {
             None if mode == Mode::Ecb => IvKind::None,
             None => return Err(CipherError::MissingIv(text.to_owned())),

@@ -11,9 +11,13 @@ pub(super) fn xts_tweaks(tweak_cipher: &dyn BlockCipher, iv: &[u8; 16], tweaks: 
     let mut tweak = u128::from_le_bytes(first);
     for block in tweaks.as_chunks_mut().0 {
         *block = tweak.to_le_bytes();
-        // The reduction polynomial is x^128 + x^7 + x^2 + x + 1; no branch depends on the secret.
-        tweak = (tweak << 1) ^ (0x87 & (tweak >> 127).wrapping_neg());
+        tweak = double(tweak);
     }
+}
+
+/// Times x, modulo x^128 + x^7 + x^2 + x + 1. No branch depends on the value, which is secret.
+fn double(value: u128) -> u128 {
+    (value << 1) ^ (0x87 & (value >> 127).wrapping_neg())
 }
 
 /// Tweaks of LRW: the number of each block times the tweak key in GF(2^128), big-endian.
@@ -28,7 +32,7 @@ impl LrwTweaks {
         let mut power = u128::from_be_bytes(*key);
         for slot in powers.iter_mut() {
             *slot = power;
-            power = (power << 1) ^ (0x87 & (power >> 127).wrapping_neg());
+            power = double(power);
         }
         Self { powers }
     }

@@ -17,6 +17,8 @@ pub(super) fn cat(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let data = HeaderDevice::new(device, false).open(false)?;
     let mut plaintext = Plaintext::new(data.file, &layout, &key)?;
     let mut out = std::io::stdout().lock();
-    plaintext.read(keyslots::units::Bytes::ZERO, cx.options.length, |piece| out.write_all(piece))?;
+    plaintext.read(keyslots::units::Bytes::ZERO, cx.options.length, |piece| {
+        out.write_all(piece)
+    })?;
     out.flush().map_err(CliError::io("write the plaintext"))
 }

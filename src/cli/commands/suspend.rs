@@ -23,7 +23,10 @@ pub(super) fn resume(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     if !active.info.suspended {
         return Err(volume::VolumeError::NotSuspended(name.to_string()).into());
     }
-    let device = active.device.path().ok_or_else(|| CliError::NotActive(name.to_string()))?;
+    let device = active
+        .device
+        .path()
+        .ok_or_else(|| CliError::NotActive(name.to_string()))?;
     let mut opened = Volume::read(cx, &device, Wanted::Only(version))?;
     if active.uuid.as_deref().is_some_and(|uuid| uuid != opened.header.uuid()) {
         return Err(CliError::NotThatVolume(name.to_string()));
@@ -39,6 +42,9 @@ fn luks(dm: &Dm, name: &DeviceName) -> Result<(Active, Version), CliError> {
     match active.kind {
         Some(VolumeKind::Luks1) => Ok((active, Version::Luks1)),
         Some(VolumeKind::Luks2) => Ok((active, Version::Luks2)),
-        _ => Err(CliError::NotLuks { device: name.to_string().into(), kind: "LUKS" }),
+        _ => Err(CliError::NotLuks {
+            device: name.to_string().into(),
+            kind: "LUKS",
+        }),
     }
 }

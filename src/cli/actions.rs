@@ -32,6 +32,7 @@ pub enum Verb {
     KillSlot,
     Uuid,
     IsLuks,
+    Cat,
     Dump,
     TcryptDump,
     BitlkDump,
@@ -113,6 +114,7 @@ pub const VERBS: &[VerbInfo] = &[
     verb!(ConvertKey "luksConvertKey" "<device> [<key file>]" 1..=2 Keys "give a keyslot new PBKDF parameters"),
     verb!(KillSlot "luksKillSlot" "<device> <key slot>" 2..=2 Keys "wipe the keyslot of this number"),
     verb!(Uuid "luksUUID" "<device>" 1..=1 Header "print the UUID, or set it"),
+    verb!(Cat "cat" "<device>" 1..=1 Volumes "write the decrypted data to standard output"),
     verb!(IsLuks "isLuks" "<device>" 1..=1 Header "succeed if the device holds a LUKS header"),
     verb!(Dump "luksDump" "<device>" 1..=1 Header "show the header"),
     verb!(TcryptDump "tcryptDump" "<device>" 1..=1 Other "show a TrueCrypt or VeraCrypt header"),
@@ -314,6 +316,8 @@ pub enum Action {
     Uuid { device: PathBuf },
     /// Test for a LUKS header, of the version that `--type` names.
     IsLuks { device: PathBuf, device_type: DeviceType },
+    /// Write the plaintext to standard output.
+    Cat { device: PathBuf },
     /// Show a LUKS header.
     Dump { device: PathBuf, device_type: DeviceType },
     /// Show a TrueCrypt header.

@@ -407,9 +407,9 @@ pub struct Options {
     /// Protect the keyslot: removing it needs its name.
     #[arg(long, help_heading = OURS)]
     pub protect: bool,
-    /// Draw the header and its areas to scale.
-    #[arg(long, help_heading = OURS)]
-    pub map: bool,
+    /// Write only this many bytes of the decrypted data.
+    #[arg(long, value_name = "bytes", allow_hyphen_values = true, help_heading = OURS, value_parser = values::bytes)]
+    pub length: Option<Bytes>,
     /// The action and its arguments.
     #[arg(value_name = "ARGUMENT")]
     pub arguments: Vec<OsString>,

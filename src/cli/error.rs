@@ -15,6 +15,7 @@ use crate::keyring::KeyringError;
 use crate::locks::LockError;
 use crate::passphrase::{MAX_KEY_FILE, PassphraseError, Weakness};
 use crate::slot_names::SlotNameError;
+use crate::userspace::ReadError;
 use crate::volume::VolumeError;
 
 /// How a program ends, as its callers know it.
@@ -151,6 +152,12 @@ pub enum CliError {
     /// The type of volume is none that this program opens.
     #[error("Volumes of type {0:?} cannot be opened.")]
     TypeUnsupported(DeviceType),
+    /// The action is none that this version carries out.
+    #[error("This version of Luksmith does not carry out {0}.")]
+    Unavailable(&'static str),
+    /// The plaintext cannot be read without the kernel.
+    #[error("{0}.")]
+    Plaintext(#[from] ReadError),
     /// The new passphrase can be guessed.
     #[error("Password quality check failed: {0}")]
     WeakPassphrase(Weakness),
@@ -273,6 +280,8 @@ impl CliError {
             | Self::UnknownHash(_)
             | Self::Aborted
             | Self::TypeUnsupported(_)
+            | Self::Unavailable(_)
+            | Self::Plaintext(_)
             | Self::WeakPassphrase(_)
             | Self::AllKeyslotsFull
             | Self::NoRoomForKeyslot

@@ -103,7 +103,7 @@ pub fn help() -> String {
         entry(&mut text, arg);
     }
     text.push_str("\n<action> is one of:\n");
-    for info in VERBS {
+    for info in VERBS.iter().filter(|info| info.verb != Verb::Cat) {
         let _ = writeln!(text, "\t{} {} - {}", info.name, info.arguments, info.summary);
     }
     text.push_str("\nYou can also use old <action> syntax aliases:\n");

@@ -279,6 +279,7 @@ fn action(spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<
             Action::KillSlot { device, slot }
         }
         Verb::Uuid => Action::Uuid { device },
+        Verb::Cat => Action::Cat { device },
         Verb::IsLuks => Action::IsLuks { device, device_type },
         Verb::Dump => Action::Dump { device, device_type },
         Verb::TcryptDump => Action::TcryptDump { device },

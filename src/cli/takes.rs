@@ -6,7 +6,7 @@
 
 use super::actions::Verb;
 use super::actions::Verb::{
-    AddKey, Benchmark, BitlkDump, ChangeKey, Close, Config, Convert, ConvertKey, Dump, Erase, Format, Fvault2Dump,
+    AddKey, Benchmark, BitlkDump, Cat, ChangeKey, Close, Config, Convert, ConvertKey, Dump, Erase, Format, Fvault2Dump,
     HeaderBackup, HeaderRestore, IsLuks, KillSlot, Open, Reencrypt, RemoveKey, Repair, Resize, Resume, Status, Suspend,
     TcryptDump, Token, Uuid,
 };
@@ -58,6 +58,7 @@ const WRITERS: &[Verb] = &[
 /// The actions that ask for a passphrase.
 const ASKING: &[Verb] = &[
     Open,
+    Cat,
     Resize,
     Resume,
     Format,
@@ -80,6 +81,7 @@ const CREATING: &[Verb] = &[Reencrypt, Format, AddKey, ChangeKey, ConvertKey];
 /// The actions that read a header.
 const READING: &[Verb] = &[
     Open,
+    Cat,
     Resize,
     Status,
     Repair,
@@ -268,7 +270,7 @@ pub const TABLE: &[Takes] = &[
     only("backup", WRITERS),
     only("slot-name", &[Format, AddKey, ChangeKey, Config, KillSlot, RemoveKey]),
     only("protect", &[Format, AddKey, Config]),
-    only("map", &[Dump]),
+    only("length", &[Cat]),
 ];
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::Context;
 use super::access::last_slot;
-use crate::block_device::Topology;
+use crate::block_device::{Topology, signatures};
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
@@ -220,6 +220,14 @@ fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<bool, CliError> {
     let path = device.path();
     if cx.options.header.is_some() && !path.exists() {
         return Ok(create_header_file(cx, path)? || cx.console.batch());
+    }
+    if !cx.options.disable_blkid {
+        for signature in signatures::probe(path).map_err(CliError::io("look for signatures"))? {
+            cx.console.complain(format_args!(
+                "WARNING: Device {} already contains a {signature}.",
+                path.display()
+            ));
+        }
     }
     Ok(confirm(
         cx.console,

@@ -2,6 +2,7 @@
 
 mod access;
 mod benchmark;
+mod cat;
 mod close;
 mod dump;
 mod erase;
@@ -12,6 +13,7 @@ mod open;
 mod pbkdf;
 mod secrets;
 mod status;
+mod suspend;
 mod tokens;
 
 use super::actions::{Action, Invocation};
@@ -66,6 +68,18 @@ pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
         Action::IsLuks { device, device_type } => inspect::is_luks(cx, device, *device_type),
         Action::Dump { device, device_type } => inspect::dump(cx, device, *device_type),
         Action::Token { device, action } => tokens::token(cx, device, action),
-        _ => Err(CliError::NoUsableToken),
+        Action::Suspend { name } => suspend::suspend(cx, name),
+        Action::Resume { name } => suspend::resume(cx, name),
+        Action::Cat { device } => cat::cat(cx, device),
+        Action::Resize { .. }
+        | Action::Repair { .. }
+        | Action::Reencrypt { .. }
+        | Action::Convert { .. }
+        | Action::Config { .. }
+        | Action::HeaderBackup { .. }
+        | Action::HeaderRestore { .. }
+        | Action::TcryptDump { .. }
+        | Action::BitlkDump { .. }
+        | Action::Fvault2Dump { .. } => Err(CliError::Unavailable(invocation.verb.name())),
     }
 }

@@ -259,6 +259,13 @@ pub(super) fn candidates(cx: &Context<'_>, slot: Option<u32>) -> Candidates {
     }
 }
 
+impl Volume {
+    /// How the data are laid out, where that is something that can be mapped or read.
+    pub(super) fn activatable(&self) -> Result<DataLayout, CliError> {
+        activatable(&self.header)
+    }
+}
+
 /// The name of a mapping, which may be given as its path.
 pub(super) fn device_name(name: &str) -> Result<DeviceName, CliError> {
     let name = name.strip_prefix("/dev/mapper/").unwrap_or(name);

@@ -59,14 +59,14 @@ impl DataDevice {
     ///
     /// # Errors
     /// [`DataDeviceError`].
-    pub fn open(path: &Path, read_only: bool, exclusive: bool) -> Result<Self, DataDeviceError> {
+    pub fn open(path: &Path, read_only: bool, exclusive: bool, sector_size: u32) -> Result<Self, DataDeviceError> {
         let failed = |source| DataDeviceError::Open {
             path: path.to_owned(),
             source,
         };
         let kind = std::fs::metadata(path).map_err(failed)?.file_type();
         if kind.is_file() {
-            let attached = LoopDevice::attach(path, read_only);
+            let attached = LoopDevice::attach(path, read_only, sector_size);
             let attached = attached.map_err(|source| DataDeviceError::Loop {
                 path: path.to_owned(),
                 source,

@@ -75,7 +75,13 @@ pub(super) fn free_loop_device(control: &File) -> Result<u32, Errno> {
 
 /// LOOP_CONFIGURE, or what stood for it before Linux 5.8: backs a free loop device by a file. It goes by itself when
 /// its last user closes it.
-pub(super) fn attach_loop(device: &File, file: &File, file_name: &[u8], read_only: bool) -> Result<(), Errno> {
+pub(super) fn attach_loop(
+    device: &File,
+    file: &File,
+    file_name: &[u8],
+    read_only: bool,
+    block_size: u32,
+) -> Result<(), Errno> {
     let mut info = LoopInfo64 {
         device: 0,
         inode: 0,
@@ -97,7 +103,7 @@ pub(super) fn attach_loop(device: &File, file: &File, file_name: &[u8], read_onl
     let fd = u32::try_from(file.as_raw_fd()).map_err(|_| Errno::EBADF)?;
     let config = LoopConfig {
         fd,
-        block_size: 0,
+        block_size,
         info,
         reserved: [0; 8],
     };

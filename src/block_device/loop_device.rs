@@ -28,9 +28,11 @@ pub struct LoopDevice {
 impl LoopDevice {
     /// Backs a free loop device by the file at `path`: read-only where that is asked for or the file is.
     ///
+    /// The device has logical blocks of `block_size` bytes, as the encryption sectors of the volume.
+    ///
     /// # Errors
     /// The system's; `NotFound` where there are no loop devices.
-    pub fn attach(path: &Path, read_only: bool) -> io::Result<Self> {
+    pub fn attach(path: &Path, read_only: bool, block_size: u32) -> io::Result<Self> {
         let (file, read_only) = open_backing(path, read_only)?;
         let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control")?;
         let name = fs::canonicalize(path)?;
@@ -42,7 +44,7 @@ impl LoopDevice {
                 .write(!read_only)
                 .custom_flags(libc::O_CLOEXEC)
                 .open(&path)?;
-            match ioctl::attach_loop(&device, &file, name.as_os_str().as_bytes(), read_only) {
+            match ioctl::attach_loop(&device, &file, name.as_os_str().as_bytes(), read_only, block_size) {
                 Ok(()) => {
                     return Ok(Self {
                         device,

@@ -215,7 +215,7 @@ impl Volume {
             flags.add_persistent(&header.metadata().config.flags);
         }
         let exclusive = map_as == MapAs::New;
-        let data = DataDevice::open(device, flags.read_only, exclusive)?;
+        let data = DataDevice::open(device, flags.read_only, exclusive, layout.sector_size)?;
         flags.read_only |= data.read_only;
         let mapping = Activate {
             name,

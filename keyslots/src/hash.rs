@@ -1,6 +1,6 @@
 //! Hash functions by the names that headers use.
 //!
-//! A [`Hash`] is a name and nothing else: it holds no state, so it can stand in a parsed header. PBKDF2, the
+//! A [`enum@Hash`] is a name and nothing else: it holds no state, so it can stand in a parsed header. PBKDF2, the
 //! anti-forensic splitter and ESSIV all dispatch through it.
 
 use std::fmt;
@@ -16,7 +16,7 @@ pub(crate) type Blake2s128 = blake2::Blake2s<U16>;
 pub(crate) type Blake2s160 = blake2::Blake2s<U20>;
 pub(crate) type Blake2s224 = blake2::Blake2s<U28>;
 
-/// The longest output of any [`Hash`], in bytes.
+/// The longest output of any [`enum@Hash`], in bytes.
 pub const MAX_OUTPUT_LEN: usize = 64;
 
 macro_rules! hashes {

@@ -1,7 +1,7 @@
 //! From a header and a key to a mapped volume, and back.
 //!
 //! What is mapped is described by values that were validated once; nothing here reads a header, asks for a passphrase
-//! or prints. [`activate`] and [`deactivate`](self::deactivate()) make and remove a mapping, [`suspend`] freezes one and
+//! or prints. [`activate`] and [`deactivate()`] make and remove a mapping, [`suspend`] freezes one and
 //! takes its key away, [`state`] says what an active one is.
 
 mod activate;

@@ -1,8 +1,8 @@
 //! LUKS2: two copies of a binary header with JSON metadata, and an area of keyslots behind them.
 //!
 //! [`Header`] is what was read and validated, and it is what is used: nothing reads the metadata from the device a
-//! second time. Each file has one job: [`format`](self::format) and [`json`] the bytes, [`metadata`], [`keyslot`],
-//! [`segment`] and [`tokens`] the types, [`validate`](self::validate) the rules across them, [`copies`] which copy
+//! second time. Each file has one job: [`mod@format`] and [`json`] the bytes, [`metadata`], [`keyslot`],
+//! [`segment`] and [`tokens`] the types, [`mod@validate`] the rules across them, [`copies`] which copy
 //! wins and how both are written, [`areas`] where the next keyslot fits, [`unlock`] from passphrase to key.
 
 pub mod areas;

@@ -67,7 +67,7 @@ pub fn write(header: &Header, storage: &mut dyn Storage, path: &Path) -> Result<
 /// Writes a backup into a folder, under a name that tells which volume and when. Returns the file.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn into_folder(header: &Header, storage: &mut dyn Storage, folder: &Path) -> Result<PathBuf, BackupError> {
     let seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)

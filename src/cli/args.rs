@@ -1,7 +1,7 @@
 //! What may be typed: every option of cryptsetup and ours, in one flat definition.
 //!
 //! Options are accepted anywhere on the line and with any action; which action takes which is in [`super::takes`], what
-//! they mean together in [`super::rules`]. Help, manual pages and completions come from here. The order is that of the
+//! they mean together in `super::rules`. Help, manual pages and completions come from here. The order is that of the
 //! usage text.
 
 use std::ffi::OsString;

@@ -1,6 +1,6 @@
 //! The command line: what may be typed, what it means, and what is said about it. No device is touched here.
 //!
-//! [`args`] says what may be typed, [`takes`] which action takes which option, [`rules`] which options go together, and
+//! [`args`] says what may be typed, [`takes`] which action takes which option, `rules` which options go together, and
 //! [`parse`] makes an [`actions::Invocation`] of it, for [`commands`] to carry out. [`error`] has an exit code for
 //! everything that can fail.
 

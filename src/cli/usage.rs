@@ -44,7 +44,7 @@ pub enum UsageError {
         /// The action.
         verb: Verb,
     },
-    /// Options that do not go together; see [`super::rules`].
+    /// Options that do not go together; see `super::rules`.
     Rule(&'static str),
     /// No such type of volume.
     UnknownType(String),

@@ -1,6 +1,6 @@
 //! The device-mapper: names, tables, udev, and the ioctls that tie them together. It knows no LUKS.
 //!
-//! [`Dm`] is the handle. [`ioctl`] is the only file with `unsafe` for the device-mapper's ioctls.
+//! [`Dm`] is the handle. `ioctl` is the only file with `unsafe` for the device-mapper's ioctls.
 
 mod control;
 mod device;

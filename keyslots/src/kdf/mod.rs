@@ -2,7 +2,7 @@
 //!
 //! Costs come from headers, and headers come from anyone: [`Kdf::derive`] holds them against [`CostLimits`], and then
 //! against the memory that there is, before it allocates or computes anything. What a new keyslot should cost is for
-//! [`calibrate`] to find out.
+//! [`mod@calibrate`] to find out.
 
 mod argon2;
 mod available;

@@ -211,7 +211,7 @@ pub fn write(storage: &mut dyn Storage, copy: &Copy) -> Result<()> {
 /// Writes one copy again, with the same seqid as the other.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn recover(storage: &mut dyn Storage, winner: &Copy, which: Which) -> Result<()> {
     write_copy(storage, &winner.binary, &json_area(winner)?, which)
 }

@@ -42,7 +42,7 @@ pub struct Options {
     pub active_name: Option<String>,
     /// Align the data to a multiple of this many 512-byte sectors. Deprecated: `--offset` says exactly where the
     /// data starts.
-    #[arg(long, value_name = "SECTORS", allow_hyphen_values = true, value_parser = values::sectors)]
+    #[arg(long, value_name = "SECTORS", allow_hyphen_values = true, value_parser = values::short_sectors)]
     pub align_payload: Option<Sectors>,
     /// Pass discards (TRIM) down to the device. They show which blocks are in use.
     #[arg(long)]
@@ -99,7 +99,7 @@ pub struct Options {
     #[arg(long)]
     pub encrypt: bool,
     /// Folder that holds the token handlers of other programs.
-    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true, value_parser = values::path())]
     pub external_tokens_path: Option<PathBuf>,
     /// Accept a weak new passphrase.
     #[arg(long)]
@@ -114,10 +114,10 @@ pub struct Options {
     #[arg(short = 'h', long, value_name = "STRING", allow_hyphen_values = true)]
     pub hash: Option<String>,
     /// Device or file that holds the LUKS header, apart from the data.
-    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true, value_parser = values::path())]
     pub header: Option<PathBuf>,
     /// File that the header backup is written to or restored from.
-    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true, value_parser = values::path())]
     pub header_backup_file: Option<PathBuf>,
     /// With `reencrypt`: most data to move in one step.
     #[arg(long, value_name = "bytes", allow_hyphen_values = true, value_parser = values::hotzone_size)]
@@ -159,7 +159,7 @@ pub struct Options {
     #[arg(long)]
     pub iv_large_sectors: bool,
     /// File that a token is read from or written to; `-` is standard input or output.
-    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true, value_parser = values::path())]
     pub json_file: Option<PathBuf>,
     /// With `reencrypt`: keep the volume key.
     #[arg(long)]
@@ -168,7 +168,7 @@ pub struct Options {
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     pub key_description: Option<String>,
     /// Read the passphrase from this file, byte for byte; `-` is standard input to its end.
-    #[arg(short = 'd', long, value_name = "STRING", allow_hyphen_values = true)]
+    #[arg(short = 'd', long, value_name = "STRING", allow_hyphen_values = true, value_parser = values::path())]
     pub key_file: Vec<PathBuf>,
     /// Length of the volume key, in bits.
     #[arg(short = 's', long, value_name = "BITS", allow_hyphen_values = true)]
@@ -180,7 +180,7 @@ pub struct Options {
     #[arg(long, value_name = "bytes", allow_hyphen_values = true, value_parser = values::bytes)]
     pub keyfile_offset: Option<Bytes>,
     /// Read exactly this many bytes of the key file.
-    #[arg(short = 'l', long, value_name = "bytes", allow_hyphen_values = true, value_parser = values::bytes)]
+    #[arg(short = 'l', long, value_name = "bytes", allow_hyphen_values = true, value_parser = values::short_bytes)]
     pub keyfile_size: Option<Bytes>,
     /// Cipher that encrypts the keyslot, where it is not the data's.
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
@@ -201,13 +201,13 @@ pub struct Options {
     #[arg(long, value_name = "bytes", allow_hyphen_values = true, value_parser = values::metadata_size)]
     pub luks2_metadata_size: Option<Bytes>,
     /// Read the new passphrase from this file.
-    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true, value_parser = values::path())]
     pub new_keyfile: Option<PathBuf>,
     /// Skip this many bytes of the new key file.
     #[arg(long, value_name = "bytes", allow_hyphen_values = true, value_parser = values::bytes)]
     pub new_keyfile_offset: Option<Bytes>,
     /// Read exactly this many bytes of the new key file.
-    #[arg(long, value_name = "bytes", allow_hyphen_values = true, value_parser = values::bytes)]
+    #[arg(long, value_name = "bytes", allow_hyphen_values = true, value_parser = values::short_bytes)]
     pub new_keyfile_size: Option<Bytes>,
     /// Description of the kernel keyring key that is the new passphrase.
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
@@ -222,7 +222,7 @@ pub struct Options {
     #[arg(long, value_name = "INT", allow_hyphen_values = true, value_parser = values::small)]
     pub new_token_id: Option<u32>,
     /// With `reencrypt`: file that holds the new volume key.
-    #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true, value_parser = values::path())]
     pub new_volume_key_file: Option<PathBuf>,
     /// With `reencrypt`: kernel keyring key that is the new volume key.
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
@@ -375,7 +375,7 @@ pub struct Options {
     #[arg(short = 'y', long)]
     pub verify_passphrase: bool,
     /// Volume key, in a file.
-    #[arg(long, value_name = "STRING", allow_hyphen_values = true, alias = "master-key-file")]
+    #[arg(long, value_name = "STRING", allow_hyphen_values = true, alias = "master-key-file", value_parser = values::path())]
     pub volume_key_file: Option<PathBuf>,
     /// Volume key, in the kernel keyring.
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
@@ -399,7 +399,7 @@ pub struct Options {
     #[arg(long, help_heading = OURS)]
     pub json: bool,
     /// First write a backup of the header into this folder.
-    #[arg(long, value_name = "DIR", allow_hyphen_values = true, help_heading = OURS)]
+    #[arg(long, value_name = "DIR", allow_hyphen_values = true, help_heading = OURS, value_parser = values::path())]
     pub backup: Option<PathBuf>,
     /// Name of the keyslot: a new one, or the one that a removal needs.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = OURS)]

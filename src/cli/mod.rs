@@ -27,10 +27,11 @@ use std::path::Path;
 use clap::ValueEnum as _;
 use clap_complete::Shell;
 
-use error::ExitCode;
+use error::{CliError, ExitCode};
 use output::Console;
 use parse::{Checked, Request};
 use persona::Persona;
+use usage::UsageError;
 
 /// Runs the program, from its command line to its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -43,18 +44,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
     match parse::parse(persona, &words) {
         Ok(Request::Run(checked)) => carry_out(persona, &argv0, &words, *checked),
-        Ok(Request::CheckOnly) => print("No action taken. Invoked with --test-args option.\n"),
         Ok(Request::Version) => print(help::version(persona)),
         Ok(Request::Usage) => print(help::usage(&argv0.to_string_lossy())),
         Ok(Request::Help(verb)) => print(match persona {
             Persona::Cryptsetup => help::help(),
             Persona::Luksmith => generate::help(verb),
         }),
-        Err(error) => {
-            // Where standard error is closed, the exit code has to do.
-            let _ = std::io::stderr().write_all(help::refusal(persona, &argv0.to_string_lossy(), &error).as_bytes());
-            ExitCode::Failure
-        }
+        Err(error) => refuse(persona, &argv0, &error),
     }
 }
 
@@ -73,10 +69,24 @@ fn carry_out(persona: Persona, argv0: &OsStr, words: &[OsString], checked: Check
         line.join(OsStr::new(" ")).to_string_lossy()
     ));
     let verb = checked.verb();
-    let outcome = checked
-        .invocation()
-        .and_then(|invocation| commands::run(&invocation, &console));
-    console.finish(verb, outcome)
+    console.debug(format_args!("Verifying parameters for command {}.", verb.name()));
+    if let Some(note) = checked.note() {
+        console.complain(note);
+    }
+    if checked.options().test_args {
+        return print("No action taken. Invoked with --test-args option.\n");
+    }
+    match checked.invocation() {
+        Err(CliError::Usage(error)) => refuse(persona, argv0, &error),
+        Err(error) => console.finish(verb, Err(error)),
+        Ok(invocation) => console.finish(verb, commands::run(&invocation, &console)),
+    }
+}
+
+fn refuse(persona: Persona, argv0: &OsStr, error: &UsageError) -> ExitCode {
+    // Where standard error is closed, the exit code has to do.
+    let _ = std::io::stderr().write_all(help::refusal(persona, &argv0.to_string_lossy(), error).as_bytes());
+    ExitCode::Failure
 }
 
 /// `luksmith completions <shell>` and `luksmith man-pages <folder>`, which are no actions.

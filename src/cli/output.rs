@@ -1,6 +1,7 @@
 //! What a command says: text as the reference words it, or one JSON object.
 //!
-//! With `--json` standard output holds exactly one object and a new line, whether the command succeeded or failed:
+//! With `--json` standard output holds exactly one object and a new line, whether the command succeeded or failed; only
+//! a command line that means nothing is answered on standard error alone:
 //!
 //! ```json
 //! {"schema_version":1,"command":"luksUUID","result":{"uuid":"…"}}

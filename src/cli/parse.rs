@@ -18,10 +18,8 @@ use super::{rules, takes};
 /// What a command line asks for.
 #[derive(Debug)]
 pub enum Request {
-    /// An action, past every check of options and their number of arguments.
+    /// An action, past every check of its options and the number of its arguments.
     Run(Box<Checked>),
-    /// An action, but only the checks: `--test-args`.
-    CheckOnly,
     /// Help, for one action where one was named.
     Help(Option<Verb>),
     /// The options in short.
@@ -35,7 +33,8 @@ pub enum Request {
 pub struct Checked {
     spoken: Spoken,
     options: Options,
-    device_type: DeviceType,
+    /// `None` where `--type` names none that is known.
+    device_type: Option<DeviceType>,
 }
 
 impl Checked {
@@ -49,6 +48,14 @@ impl Checked {
         &self.options
     }
 
+    /// What a person should know although nothing is wrong.
+    pub fn note(&self) -> Option<&'static str> {
+        let twice = matches!(self.spoken.verb, Verb::Format | Verb::RemoveKey)
+            && self.spoken.arguments.len() > 1
+            && !self.options.key_file.is_empty();
+        twice.then_some("Option --key-file takes precedence over specified key file argument.")
+    }
+
     /// What the arguments mean.
     ///
     /// # Errors
@@ -56,7 +63,9 @@ impl Checked {
     pub fn invocation(mut self) -> Result<Invocation, CliError> {
         self.options.refresh |= self.spoken.refresh;
         let verb = self.spoken.verb;
-        let action = action(self.spoken, &self.options, self.device_type)?;
+        let named = || UsageError::UnknownType(self.options.device_type.clone().unwrap_or_default());
+        let device_type = self.device_type.ok_or_else(named)?;
+        let action = action(self.spoken, &self.options, device_type)?;
         Ok(Invocation {
             verb,
             action,
@@ -93,10 +102,6 @@ pub fn parse(persona: Persona, words: &[OsString]) -> Result<Request, UsageError
     if persona == Persona::Luksmith && spoken.arguments.len() > spoken.verb.info().most {
         return Err(UsageError::TooManyArguments(spoken.verb));
     }
-    if options.test_args {
-        return Ok(Request::CheckOnly);
-    }
-    let device_type = device_type.ok_or_else(|| UsageError::UnknownType(named.unwrap_or_default().to_owned()))?;
     Ok(Request::Run(Box::new(Checked {
         spoken,
         options,

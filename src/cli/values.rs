@@ -4,8 +4,10 @@
 //! knows which action an option belongs to.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use keyslots::units::{Bytes, Sectors};
 
 /// Largest device size reduction, in bytes: what the reencryption data shift can bridge.
@@ -212,6 +214,21 @@ pub(super) fn bytes(text: &str) -> Result<Bytes, ValueError> {
 /// A number of sectors of 512 bytes, without a unit.
 pub(super) fn sectors(text: &str) -> Result<Sectors, ValueError> {
     decimal(text).map(Sectors::new)
+}
+
+/// A number of bytes up to 2³² − 1, without a unit.
+pub(super) fn short_bytes(text: &str) -> Result<Bytes, ValueError> {
+    unsigned(text).map(|number| Bytes::new(number.into()))
+}
+
+/// A number of sectors up to 2³² − 1, without a unit.
+pub(super) fn short_sectors(text: &str) -> Result<Sectors, ValueError> {
+    unsigned(text).map(|number| Sectors::new(number.into()))
+}
+
+/// A path, which may be empty: what then cannot be opened says so itself.
+pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// The value of `--device-size`.

@@ -61,7 +61,7 @@ pub(super) fn read_file(path: &Path, range: KeyFileRange) -> Result<Passphrase, 
         file.seek(SeekFrom::Start(range.offset.get()))
             .map_err(|_| PassphraseError::Offset)?;
     } else {
-        skip(file.as_fd(), range.offset, PassphraseError::Offset)?;
+        skip(file.as_fd(), range.offset)?;
     }
     read_all(file.as_fd(), range)
 }
@@ -69,7 +69,7 @@ pub(super) fn read_file(path: &Path, range: KeyFileRange) -> Result<Passphrase, 
 /// Reads standard input as a key file.
 pub(super) fn read_stdin(range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
     let stdin = io::stdin();
-    skip(stdin.as_fd(), range.offset, PassphraseError::NothingToRead)?;
+    skip(stdin.as_fd(), range.offset)?;
     let passphrase = read_all(stdin.as_fd(), range)?;
     if passphrase.is_empty() {
         Err(PassphraseError::NothingToRead)
@@ -81,7 +81,7 @@ pub(super) fn read_stdin(range: KeyFileRange) -> Result<Passphrase, PassphraseEr
 /// Reads one line of standard input, and nothing behind it.
 pub(super) fn read_line(range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
     let stdin = io::stdin();
-    skip(stdin.as_fd(), range.offset, PassphraseError::NothingToRead)?;
+    skip(stdin.as_fd(), range.offset)?;
     line_from(stdin.as_fd(), range)
 }
 
@@ -114,13 +114,13 @@ fn read_all(fd: BorrowedFd<'_>, range: KeyFileRange) -> Result<Passphrase, Passp
 }
 
 /// Passes over `count` bytes that cannot be seeked over. They are as secret as the rest.
-fn skip(fd: BorrowedFd<'_>, count: Bytes, short: PassphraseError) -> Result<(), PassphraseError> {
+fn skip(fd: BorrowedFd<'_>, count: Bytes) -> Result<(), PassphraseError> {
     let mut left = count.get();
     let mut scratch = Secret::zeroed(FIRST).map_err(PassphraseError::Memory)?;
     while left > 0 {
         let step = usize::try_from(left).unwrap_or(FIRST).min(FIRST);
         match read(fd, &mut scratch.expose_mut()[..step])? {
-            0 => return Err(short),
+            0 => return Err(PassphraseError::Offset),
             n => left -= n as u64,
         }
     }

@@ -1,0 +1,472 @@
+//! The command line against the installed cryptsetup (package cryptsetup-bin): what either refuses, with which words
+//! and exit code. The reference is only asked to check arguments, so neither touches a device.
+
+use std::ffi::OsStr;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Output, Stdio};
+
+use clap::CommandFactory as _;
+use luksmith::cli::actions::{ALIASES, VERBS};
+use luksmith::cli::args::Options;
+
+const REFERENCE: &str = "/usr/sbin/cryptsetup";
+
+/// Exit code, standard output, and standard error without the usage text.
+type Answer = (Option<i32>, String, String);
+
+fn run<S: AsRef<OsStr>>(program: &str, name: &str, words: &[S]) -> Output {
+    Command::new(program)
+        .arg0(name)
+        .args(words)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{program} cannot be run (package cryptsetup-bin?): {error}"))
+}
+
+fn answer(program: &str, name: &str, words: &[&str]) -> Answer {
+    let output = run(program, name, words);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let message = stderr
+        .lines()
+        .filter(|line| !line.starts_with("Usage: ") && !line.starts_with("        "));
+    let message = message.collect::<Vec<_>>().join("\n");
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout).into_owned(),
+        message,
+    )
+}
+
+fn drop_in(words: &[&str]) -> Answer {
+    answer(env!("CARGO_BIN_EXE_luksmith"), "cryptsetup", words)
+}
+
+fn own(words: &[&str]) -> Answer {
+    answer(env!("CARGO_BIN_EXE_luksmith"), "luksmith", words)
+}
+
+/// Checks one line, given as words with single spaces, against the reference.
+fn compare(line: &str, differences: &mut Vec<String>) {
+    let words: Vec<_> = std::iter::once("--test-args")
+        .chain(line.split(' ').filter(|word| !word.is_empty()))
+        .collect();
+    let (theirs, ours) = (answer(REFERENCE, "cryptsetup", &words), drop_in(&words));
+    if theirs != ours {
+        differences.push(format!("{line}\n  theirs {theirs:?}\n  ours   {ours:?}"));
+    }
+}
+
+fn assert_none(differences: &[String]) {
+    assert!(
+        differences.is_empty(),
+        "{} differences:\n{}",
+        differences.len(),
+        differences.join("\n")
+    );
+}
+
+/// The lines of a list, without what only lays it out.
+fn lines(list: &str) -> impl Iterator<Item = &str> {
+    list.lines().map(str::trim).filter(|line| !line.is_empty())
+}
+
+fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split(' ').filter(|word| !word.is_empty())
+}
+
+/// Options that the installed reference is too old for.
+const NEWER: &str = "disable-blkid disable-sum external-tokens-path force-no-keyslots hw-opal hw-opal-factory-reset hw-opal-only integrity-inline integrity-key-size link-vk-to-keyring new-key-description new-key-size \
+    new-volume-key-file new-volume-key-keyring perf-high_priority volume-key-keyring json backup slot-name protect map";
+
+/// A value that fits.
+fn value_for(option: &str) -> &'static str {
+    match option {
+        "pbkdf" => "pbkdf2",
+        "priority" => "normal",
+        "sector-size" => "4096",
+        "key-size" | "keyslot-key-size" => "256",
+        "type" => "luks2",
+        "device-size" | "hotzone-size" | "reduce-device-size" | "luks2-keyslots-size" => "1M",
+        "luks2-metadata-size" => "16k",
+        _ => "8",
+    }
+}
+
+#[test]
+fn each_option_with_each_action_is_taken_or_refused_alike() {
+    let command = Options::command();
+    let options: Vec<String> = command
+        .get_arguments()
+        .filter_map(|arg| Some((arg.get_long()?, arg.get_action().takes_values())))
+        .filter(|(long, _)| {
+            words(NEWER).all(|newer| newer != *long)
+                && !["help", "usage", "version", "debug", "debug-json"].contains(long)
+        })
+        .map(|(long, valued)| {
+            if valued {
+                format!("--{long}={}", value_for(long))
+            } else {
+                format!("--{long}")
+            }
+        })
+        .collect();
+    assert!(options.len() > 90, "the options are not all there: {}", options.len());
+    let older = ALIASES
+        .iter()
+        .map(|alias| alias.name)
+        .filter(|&name| name != "luksDelKey");
+    let mut differences = Vec::new();
+    for action in VERBS.iter().map(|info| info.name).chain(older) {
+        let arguments = if action == "token" { "add d" } else { "a b" };
+        for option in &options {
+            compare(&format!("{action} {arguments} {option}"), &mut differences);
+        }
+    }
+    assert_none(&differences);
+}
+
+#[test]
+fn arguments_are_required_alike() {
+    let mut differences = Vec::new();
+    for name in VERBS
+        .iter()
+        .map(|info| info.name)
+        .chain(ALIASES.iter().map(|alias| alias.name))
+    {
+        if name == "luksDelKey" {
+            continue;
+        }
+        for arguments in ["", "a", "a b", "a b c"] {
+            compare(&format!("{name} {arguments}"), &mut differences);
+        }
+    }
+    for line in [
+        "",
+        "nosuch",
+        "--",
+        "-- open",
+        "-- open d n",
+        "-",
+        "Open d n",
+        "LUKSOPEN d n",
+    ] {
+        compare(line, &mut differences);
+    }
+    assert_none(&differences);
+}
+
+#[test]
+fn values_are_read_alike() {
+    let numbers = words(
+        "0 1 8 010 0x10 -8x 8x abc 1.5 1k 512 4096 8192 2147483647 2147483648 4294967295 4294967296 \
+         18446744073709551615 18446744073709551616",
+    );
+    let sizes = words(
+        "0 1 512 1000 1k 1K 1KiB 1kib 1KB 1kB 1M 1MiB 1MB 1m 1G 2G 1T 1P 1s 1S 1B 1x 1MM 0x100 1.5M -1 \
+         16777216T 1Mi",
+    );
+    let mut differences = Vec::new();
+    for number in numbers.chain([""]) {
+        for option in words(
+            "key-size key-slot sector-size iter-time align-payload pbkdf-memory pbkdf-parallel pbkdf-force-iterations tries timeout token-id keyfile-size keyfile-offset",
+        ) {
+            // Where the reference expects a number, "abc" may be a keyslot's name here.
+            if (option, number) != ("key-slot", "abc") {
+                compare(&format!("luksFormat d --{option}={number}"), &mut differences);
+            }
+        }
+        compare(&format!("open --type plain d n --offset={number}"), &mut differences);
+    }
+    for size in sizes.chain([""]) {
+        compare(&format!("resize n --device-size={size}"), &mut differences);
+        compare(&format!("reencrypt d --reduce-device-size={size}"), &mut differences);
+        compare(&format!("reencrypt d --hotzone-size={size}"), &mut differences);
+        compare(&format!("luksFormat d --luks2-metadata-size={size}"), &mut differences);
+        compare(&format!("luksFormat d --luks2-keyslots-size={size}"), &mut differences);
+    }
+    for line in [
+        "config d -S 1 --priority=prefer",
+        "config d -S 1 --priority=x",
+        "luksFormat d --pbkdf argon2i",
+        "luksFormat d --pbkdf x",
+        "luksFormat d -S -1",
+        "luksFormat d -S-2",
+        "luksFormat d --type x",
+    ] {
+        compare(line, &mut differences);
+    }
+    assert_none(&differences);
+}
+
+#[test]
+fn words_are_split_alike() {
+    let mut differences = Vec::new();
+    for line in lines(
+        "
+        --verbos open d
+        --nosuch=3 open d
+        -z open d
+        -qz open d
+        open d --batch-mode=1
+        open d --batch-mode=
+        -T=1 open d n
+        -T1 open d n
+        -T 1 open d n
+        -qT1 open d n
+        -qT 1 open d n
+        -T
+        -qT
+        --tries
+        open d n --tries 1 --tries 2
+        luksFormat d -S 1 -S 2
+        open d n -d a -d b
+        open d n --type luks -M plain
+        open d n -- --tries
+        open -- -d n
+        open d -
+        open d n -vvv
+        open d n --readonly --readonly
+        open d n --key-file
+        open d n --key-file=
+        open d n --key-file --readonly
+        open d n --header
+        open d n --nosuch --tries=x
+        open d n --tries=x --nosuch
+        nosuch --tries=x
+        nosuch --key-size 7
+        open --key-size 7
+        open --label x
+        open --shared
+        close --sector-size 7 n
+        luksKillSlot d -1
+        luksFormat --key-size 7 --sector-size 7
+        luksFormat d --sector-size 7 --use-random --use-urandom
+        --type=luks2 open d n -r
+        -M luks1 d n
+        luksFormat -qyv d
+        ",
+    ) {
+        compare(line, &mut differences);
+    }
+    assert_none(&differences);
+}
+
+#[test]
+fn options_that_do_not_go_together_are_refused_alike() {
+    let mut differences = Vec::new();
+    for line in lines(
+        "
+        luksFormat d --align-payload 8 --offset 8
+        luksFormat --use-random --use-urandom d
+        luksFormat d --keyslot-key-size 256
+        luksFormat d --keyslot-cipher x
+        luksFormat d --keyslot-key-size 100 --keyslot-cipher x
+        luksFormat d --integrity-no-wipe
+        luksFormat d --integrity x --integrity-no-wipe
+        luksFormat d --pbkdf-force-iterations 1000 --iter-time 10
+        luksFormat d -d a -d b
+        open d n --persistent --test-passphrase
+        open d n --refresh --test-passphrase
+        refresh n --test-passphrase
+        open d n --shared
+        open d n --shared --refresh
+        open d n --shared --type plain
+        luksOpen d n --type plain --shared
+        plainOpen --type luks --shared d n
+        create --type luks n d --shared
+        open d n --unbound
+        open d n --unbound --test-passphrase
+        open --type luks1 d n --unbound --test-passphrase
+        plainOpen d n --unbound
+        plainOpen d n --test-passphrase
+        loopaesOpen d n --test-passphrase
+        open --type x d n --test-passphrase
+        open --type loopaes d n --offset 8 --skip 8
+        open d n --offset 8
+        open d n --skip 8
+        open d n --sector-size 512
+        open --type plain d n --iv-large-sectors
+        open --type plain d n --iv-large-sectors --sector-size 4096
+        open d n --tcrypt-hidden
+        open --type plain d n --iv-large-sectors --sector-size 512
+        tcryptOpen d n --tcrypt-hidden --allow-discards
+        tcryptOpen d n --veracrypt-pim 1 --veracrypt-query-pim
+        tcryptOpen d n --disable-veracrypt --veracrypt-pim 1
+        tcryptDump d --disable-veracrypt --veracrypt-query-pim
+        open d n --veracrypt
+        tcryptOpen d n -d a -d b
+        tcryptDump d -d a -d b
+        tcryptDump d --veracrypt --disable-veracrypt
+        close n --deferred --cancel-deferred
+        resize n --size 8 --device-size 1M
+        open --type plain d n --size 8 --device-size 1M
+        luksAddKey d --unbound
+        luksAddKey d --unbound -s 256
+        luksAddKey d --unbound -S 1
+        luksDump d --unbound
+        luksDump d --unbound -S1
+        luksDump d --dump-volume-key --unbound
+        config d --priority normal
+        reencrypt d --encrypt --decrypt
+        reencrypt d --device-size 1M --reduce-device-size 8M
+        reencrypt d --force-offline-reencrypt --active-name n
+        token nosuch d
+        token nosuch
+        token add d
+        token add d --key-description x
+        token import d
+        token add d --key-description x --unbound
+        token add d --key-description x --unbound -S 1
+        token import d --unbound
+        token export d --unbound --token-id 1
+        token export d
+        token remove d
+        token unassign d
+        token unassign d --token-id 1
+        token unassign d -S 1
+        token unassign d --token-id 1 -S 1
+        token import d --token-id 1 --token-replace
+        ",
+    ) {
+        compare(line, &mut differences);
+    }
+    assert_none(&differences);
+}
+
+/// Where ours is stricter on purpose.
+#[test]
+fn negative_numbers_are_no_numbers() {
+    for line in [
+        "open --type plain d n --offset=-1",
+        "open d n --token-id=-1",
+        "open d n --keyfile-size=-1",
+    ] {
+        let words: Vec<_> = line.split(' ').collect();
+        assert_eq!(drop_in(&words).2, "cryptsetup: invalid numeric value", "{line}");
+    }
+}
+
+#[test]
+fn the_usage_text_is_that_of_the_newest_reference() {
+    let output = run(env!("CARGO_BIN_EXE_luksmith"), "cryptsetup", &["--usage"]);
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        include_str!("golden/cryptsetup-usage.txt")
+    );
+    let output = run(env!("CARGO_BIN_EXE_luksmith"), "/sbin/cryptsetup", &["nosuch"]);
+    let expected = format!(
+        "{}/sbin/cryptsetup: Unknown action.\n",
+        include_str!("golden/cryptsetup-usage.txt")
+    );
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn version_and_help_serve_those_who_parse_them() {
+    assert_eq!(
+        drop_in(&["--version"]).1,
+        "cryptsetup 2.8.0 flags: UDEV BLKID KEYRING KERNEL_CAPI \n"
+    );
+    assert_eq!(drop_in(&["nosuch", "-V", "--nosuch"]).1, drop_in(&["--version"]).1);
+    let (code, help, _) = drop_in(&["open", "--help"]);
+    assert_eq!(code, Some(0));
+    for text in [
+        "allow-discards",
+        "luks2-keyslots-size",
+        "Maximum keyfile size: 8192kB",
+        "luksHeaderRestore",
+    ] {
+        assert!(help.contains(text), "{text} is not in the help");
+    }
+    // What the reference lists, ours lists.
+    let theirs = answer(REFERENCE, "cryptsetup", &["--help"]).1;
+    let options = theirs.split_whitespace().filter(|word| word.starts_with("--"));
+    for option in options.map(|word| word.split(['=', '.', ',']).next().unwrap_or(word)) {
+        // Its help calls the alias of --volume-key-file one of an option that it does not have.
+        assert!(
+            help.contains(option) || option == "--dump-volume-key-file",
+            "{option} is not in the help"
+        );
+    }
+}
+
+#[test]
+fn help_by_action_has_the_options_of_that_action_only() {
+    let (code, help, _) = own(&["luksDump", "--help"]);
+    assert_eq!(code, Some(0));
+    assert!(help.contains("--dump-volume-key") && help.contains("--map") && help.contains("--verbose"));
+    assert!(!help.contains("--allow-discards") && !help.contains("--sector-size"));
+    assert_eq!(own(&["--nosuch", "--help", "luksOpen"]).0, Some(1));
+    assert!(own(&["luksOpen", "--help"]).1.contains("--allow-discards"));
+    assert!(own(&["--help"]).1.contains("luksHeaderBackup"));
+}
+
+#[test]
+fn under_our_own_name_a_refusal_says_what_would_be_right() {
+    let refusal = |words: &[&str]| own(words).2;
+    let taken = refusal(&["luksDump", "--allow-discards", "d"]);
+    assert_eq!(
+        taken,
+        "luksmith: Option --allow-discards is not allowed with luksDump action.\n--allow-discards is for: open."
+    );
+    // The reference passes over these.
+    assert!(refusal(&["isLuks", "--cipher", "x", "d"]).contains("--cipher is for: open, benchmark"));
+    assert!(refusal(&["isLuks", "a", "b"]).contains("takes only <device>"));
+    assert!(
+        refusal(&["open", "d", "n", "--tries=3x"]).contains("--tries takes a whole number without a unit, not \"3x\"")
+    );
+    assert!(refusal(&["resize", "n", "--device-size=3Q"]).contains("not \"3Q\""));
+    assert!(refusal(&["open", "d", "n", "--allow"]).contains("Did you mean --allow-discards?"));
+    for words in [
+        &["isLuks", "--cipher", "x", "d"][..],
+        &["isLuks", "a", "b"],
+        &["nosuch"],
+        &[],
+    ] {
+        assert_eq!(own(words).0, Some(1), "{words:?}");
+    }
+}
+
+#[test]
+fn the_new_options_belong_to_their_actions() {
+    for (line, allowed) in [
+        ("luksDump d --map", true),
+        ("isLuks d --map", false),
+        ("luksFormat d --slot-name office --protect", true),
+        ("luksKillSlot d office --slot-name office", true),
+        ("status n --slot-name x", false),
+        ("status n --json", true),
+        ("luksAddKey d --backup /b", true),
+        ("open d n --backup /b", false),
+        ("open d n --link-vk-to-keyring @u::x --volume-key-keyring x", true),
+        ("close n --link-vk-to-keyring @u::x", false),
+        ("luksDelKey d 1", true),
+    ] {
+        let words: Vec<_> = std::iter::once("--test-args").chain(line.split(' ')).collect();
+        assert_eq!(drop_in(&words).0 == Some(0), allowed, "{line}");
+        assert_eq!(own(&words).0 == Some(0), allowed, "{line}");
+    }
+}
+
+#[test]
+fn completions_know_actions_and_options() {
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, script, _) = own(&["completions", shell]);
+        assert_eq!(code, Some(0), "{shell}");
+        assert!(
+            script.contains("luksFormat") && script.contains("allow-discards"),
+            "{shell}"
+        );
+    }
+    assert_eq!(own(&["completions", "nosuch"]).0, Some(1));
+}
+
+#[test]
+fn the_manual_pages_in_the_repository_are_current() {
+    for (name, page) in luksmith::cli::generate::man_pages().expect("memory") {
+        let path = format!("{}/man/{name}", env!("CARGO_MANIFEST_DIR"));
+        let there = std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        assert!(there == page, "{name} is out of date: run `cargo run -- man-pages man`");
+    }
+}

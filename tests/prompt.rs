@@ -1,0 +1,385 @@
+//! Prompts on a real pseudo-terminal: each conversation is held with the installed cryptsetup and with ours, and must
+//! read alike, end alike, and leave the terminal as it was.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::pty::openpty;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::termios::{LocalFlags, tcgetattr};
+use nix::unistd::Pid;
+
+const REFERENCE: &str = "/usr/sbin/cryptsetup";
+const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
+
+/// Longest wait for anything on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const CTRL_C: &str = "\x03";
+const CTRL_D: &str = "\x04";
+const CTRL_Z: &str = "\x1a";
+
+/// A folder with one small volume, made by the reference.
+struct Volume {
+    folder: tempfile::TempDir,
+}
+
+impl Volume {
+    fn with_passphrase(passphrase: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        File::create(folder.path().join("v"))
+            .and_then(|file| file.set_len(32 << 20))
+            .expect("a sparse file");
+        std::fs::write(folder.path().join("k"), passphrase).expect("written");
+        let status = Command::new(REFERENCE)
+            .args([
+                "luksFormat",
+                "-q",
+                "--pbkdf",
+                "pbkdf2",
+                "--pbkdf-force-iterations",
+                "1000",
+                "v",
+                "k",
+            ])
+            .current_dir(&folder)
+            .status()
+            .unwrap_or_else(|error| panic!("{REFERENCE} cannot be run (package cryptsetup-bin?): {error}"));
+        assert!(status.success());
+        // Ours under the reference's name, so that both are called alike.
+        std::os::unix::fs::symlink(OURS, folder.path().join("cryptsetup")).expect("a link");
+        Self { folder }
+    }
+
+    fn ours(&self) -> PathBuf {
+        self.folder.path().join("cryptsetup")
+    }
+}
+
+/// A program on a terminal of its own.
+struct Conversation {
+    terminal: File,
+    /// Kept open, so that what the program left behind can be seen.
+    program_side: File,
+    program: Child,
+    /// All that was shown, carriage returns left out.
+    heard: String,
+    /// How much of it had been shown when something was typed last.
+    answered: usize,
+}
+
+impl Conversation {
+    /// Starts `program` as the leader of a session that the terminal controls.
+    fn start(folder: &Path, program: &Path, words: &[&str]) -> Self {
+        let pty = openpty(None, None).expect("a pseudo-terminal");
+        let (terminal, program_side) = (File::from(pty.master), File::from(pty.slave));
+        let side = || Stdio::from(program_side.try_clone().expect("a descriptor"));
+        let program = Command::new("setsid")
+            .args(["--ctty", "--wait"])
+            .arg(program)
+            .args(words)
+            .current_dir(folder)
+            .stdin(side())
+            .stdout(side())
+            .stderr(side())
+            .spawn()
+            .expect("setsid of util-linux");
+        Self {
+            terminal,
+            program_side,
+            program,
+            heard: String::new(),
+            answered: 0,
+        }
+    }
+
+    /// Waits until what was shown since the last answer ends with `text`, and until the echo is as it should be for it.
+    fn expect(&mut self, text: &str, echo: bool) {
+        let start = Instant::now();
+        while !self.heard[self.answered..].ends_with(text) || self.echoes() != echo {
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{text:?} with echo {echo} never came after {:?}",
+                self.heard
+            );
+            self.hear(20);
+        }
+    }
+
+    /// Reads what comes within so many milliseconds, and says whether there was anything.
+    fn hear(&mut self, milliseconds: u16) -> bool {
+        let mut fds = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)];
+        if poll(&mut fds, PollTimeout::from(milliseconds)).expect("poll") == 0 {
+            return false;
+        }
+        let mut buffer = [0; 4096];
+        let read = self
+            .terminal
+            .read(&mut buffer)
+            .expect("the terminal is open on both sides");
+        self.heard
+            .push_str(&String::from_utf8_lossy(&buffer[..read]).replace('\r', ""));
+        // The line that says what takes so long is ours alone, and erased.
+        self.heard = self.heard.replace("Deriving the key…\x1b[K", "");
+        true
+    }
+
+    fn type_in(&mut self, text: &str) {
+        self.answered = self.heard.len();
+        self.terminal.write_all(text.as_bytes()).expect("typed");
+    }
+
+    fn echoes(&self) -> bool {
+        tcgetattr(self.program_side.as_fd())
+            .expect("a terminal")
+            .local_flags
+            .contains(LocalFlags::ECHO)
+    }
+
+    /// The program itself, which setsid waits for.
+    fn pid(&self) -> Pid {
+        let children = format!("/proc/{0}/task/{0}/children", self.program.id());
+        let children = std::fs::read_to_string(children).expect("setsid runs");
+        let child = children
+            .split_whitespace()
+            .next()
+            .map_or(self.program.id().to_string(), str::to_owned);
+        Pid::from_raw(child.parse().expect("a number"))
+    }
+
+    /// Waits for the end: what was shown, how it ended, and whether the terminal echoes again.
+    fn end(mut self) -> (String, ExitStatus, bool) {
+        let start = Instant::now();
+        let status = loop {
+            self.hear(20);
+            if let Some(status) = self.program.try_wait().expect("a child") {
+                break status;
+            }
+            assert!(start.elapsed() < PATIENCE, "it never ended after {:?}", self.heard);
+        };
+        while self.hear(0) {}
+        (self.heard.clone(), status, self.echoes())
+    }
+}
+
+/// Types each answer when its question has come; while a passphrase is asked for, nothing is echoed.
+fn talk(volume: &Volume, program: &Path, words: &[&str], turns: &[(&str, &str)]) -> (String, Option<i32>) {
+    let mut conversation = Conversation::start(volume.folder.path(), program, words);
+    for (question, answer) in turns {
+        conversation.expect(question, question.contains("Are you sure?"));
+        conversation.type_in(answer);
+    }
+    let (heard, status, echoes) = conversation.end();
+    assert!(echoes, "the terminal was left without echo after {heard:?}");
+    (heard, status.code())
+}
+
+/// The same conversation with both; returns it and the exit code.
+fn both(volume: &Volume, words: &[&str], turns: &[(&str, &str)]) -> (String, Option<i32>) {
+    let theirs = talk(volume, Path::new(REFERENCE), words, turns);
+    let ours = talk(volume, &volume.ours(), words, turns);
+    assert_eq!(ours, theirs, "{words:?}");
+    ours
+}
+
+const ENTER: &str = "Enter passphrase for v: ";
+const VERIFY: &str = "Verify passphrase: ";
+const TEST: &[&str] = &["open", "--test-passphrase", "v"];
+
+fn test_with<'a>(options: &[&'a str]) -> Vec<&'a str> {
+    TEST.iter().chain(options).copied().collect()
+}
+
+#[test]
+fn the_right_passphrase_opens() {
+    let volume = Volume::with_passphrase("abc");
+    assert_eq!(
+        both(&volume, TEST, &[(ENTER, "abc\n")]),
+        (format!("{ENTER}\n"), Some(0))
+    );
+}
+
+#[test]
+fn a_wrong_passphrase_may_be_followed_by_the_right_one() {
+    let volume = Volume::with_passphrase("abc");
+    let (heard, code) = both(&volume, TEST, &[(ENTER, "abd\n"), (ENTER, "abc\n")]);
+    assert_eq!(code, Some(0));
+    assert!(heard.contains("No key available with this passphrase.\n"));
+}
+
+#[test]
+fn three_wrong_ones_are_the_end_and_one_with_a_single_try() {
+    let volume = Volume::with_passphrase("abc");
+    let wrong = (ENTER, "abd\n");
+    assert_eq!(both(&volume, TEST, &[wrong, wrong, wrong]).1, Some(2));
+    assert_eq!(both(&volume, &test_with(&["-T1"]), &[wrong]).1, Some(2));
+    assert_eq!(both(&volume, &test_with(&["-T", "2"]), &[wrong, wrong]).1, Some(2));
+}
+
+#[test]
+fn an_empty_passphrase_is_one() {
+    let volume = Volume::with_passphrase("");
+    assert_eq!(both(&volume, TEST, &[(ENTER, "\n")]).1, Some(0));
+    let volume = Volume::with_passphrase("abc");
+    assert_eq!(both(&volume, &test_with(&["-T1"]), &[(ENTER, "\n")]).1, Some(2));
+}
+
+#[test]
+fn asked_twice_both_must_match() {
+    let volume = Volume::with_passphrase("abc");
+    assert_eq!(
+        both(&volume, &test_with(&["-y"]), &[(ENTER, "abc\n"), (VERIFY, "abc\n")]).1,
+        Some(0)
+    );
+    let (heard, code) = both(&volume, &test_with(&["-y"]), &[(ENTER, "abc\n"), (VERIFY, "abd\n")]);
+    assert_eq!(code, Some(2));
+    assert!(heard.ends_with("Passphrases do not match.\n"));
+}
+
+#[test]
+fn of_a_long_line_the_start_counts() {
+    let volume = Volume::with_passphrase(&"a".repeat(512));
+    assert_eq!(
+        both(&volume, TEST, &[(ENTER, &format!("{}\n", "a".repeat(600)))]).1,
+        Some(0)
+    );
+    assert_eq!(
+        both(
+            &volume,
+            &test_with(&["-T1"]),
+            &[(ENTER, &format!("{}\n", "a".repeat(511)))]
+        )
+        .1,
+        Some(2)
+    );
+}
+
+#[test]
+fn a_line_can_be_corrected_and_ended_by_hand() {
+    let volume = Volume::with_passphrase("abc");
+    assert_eq!(both(&volume, TEST, &[(ENTER, "abx\x7fc\n")]).1, Some(0));
+    assert_eq!(both(&volume, TEST, &[(ENTER, "nothing\x15abc\n")]).1, Some(0));
+    assert_eq!(both(&volume, TEST, &[(ENTER, &format!("ab{CTRL_D}c\n"))]).1, Some(0));
+}
+
+/// What ends without an answer: alike but for the new line that we put behind the question.
+#[test]
+fn interrupts_the_end_of_input_and_timeouts_leave_the_terminal_as_it_was() {
+    let volume = Volume::with_passphrase("abc");
+    for (words, typed) in [
+        (TEST.to_vec(), CTRL_C),
+        (TEST.to_vec(), "ab\x03"),
+        (TEST.to_vec(), CTRL_D),
+        (test_with(&["-t", "1"]), ""),
+        (test_with(&["-t1"]), "ab"),
+    ] {
+        for program in [Path::new(REFERENCE), &volume.ours()] {
+            let (heard, code) = talk(&volume, program, &words, &[(ENTER, typed)]);
+            let expected = "Error reading passphrase from terminal.\n";
+            assert_eq!(
+                heard.replace('\n', ""),
+                format!("{ENTER}{expected}").replace('\n', ""),
+                "{words:?} {typed:?}"
+            );
+            assert_eq!(code, Some(1), "{words:?} {typed:?}");
+        }
+    }
+}
+
+#[test]
+fn signals_find_the_terminal_put_right() {
+    let volume = Volume::with_passphrase("abc");
+    for (signal, ends_with) in [
+        (Signal::SIGTERM, Some(1)),
+        (Signal::SIGHUP, None),
+        (Signal::SIGQUIT, None),
+    ] {
+        let mut conversation = Conversation::start(volume.folder.path(), &volume.ours(), TEST);
+        conversation.expect(ENTER, false);
+        kill(conversation.pid(), signal).expect("it runs");
+        let (heard, status, echoes) = conversation.end();
+        assert!(echoes, "{signal}");
+        match ends_with {
+            Some(code) => assert_eq!(status.code(), Some(code), "{signal} {heard:?}"),
+            // setsid passes on that the program died of the signal, as itself or as a shell would.
+            None => assert!(
+                status.signal() == Some(signal as i32)
+                    || status.code() == Some(128 + signal as i32)
+                    || status.code() == Some(signal as i32),
+                "{signal} {status:?}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn stopped_and_continued_it_asks_again() {
+    let volume = Volume::with_passphrase("abc");
+    let script = "./cryptsetup open --test-passphrase v; echo stopped $?; fg >/dev/null; echo ended $?";
+    let mut conversation = Conversation::start(volume.folder.path(), Path::new("bash"), &["-mc", script]);
+    conversation.expect(ENTER, false);
+    conversation.type_in(CTRL_Z);
+    conversation.expect(ENTER, false);
+    assert!(conversation.heard.contains("stopped 148\n"), "{:?}", conversation.heard);
+    conversation.type_in("abc\n");
+    let (heard, _, echoes) = conversation.end();
+    assert!(heard.ends_with("ended 0\n") && echoes, "{heard:?}");
+}
+
+#[test]
+fn what_is_piped_is_not_asked_for() {
+    let volume = Volume::with_passphrase("abc");
+    let script =
+        |input: &str, options: &str| format!("printf '{input}' | \"$0\" open --test-passphrase v {options}; echo $?");
+    for (input, options, code) in [
+        ("abc", "", 0),
+        ("abc\\n", "", 0),
+        ("abc\\nabd\\n", "", 0),
+        ("abd\\nabc\\n", "", 2),
+        ("", "", 1),
+        ("\\n", "", 2),
+        ("abc", "-d -", 0),
+        ("abc\\n", "-d -", 2),
+        ("", "-d -", 1),
+        ("xxabcdef", "-d - --keyfile-offset 2 --keyfile-size 3", 0),
+        ("xxabcdef", "--keyfile-offset 2 --keyfile-size 3", 0),
+        ("ab", "-d - --keyfile-size 3", 1),
+        ("ab\\n", "--keyfile-size 3", 1),
+        ("a", "--keyfile-offset 3", 1),
+    ] {
+        let script = script(input, options);
+        let talk = |program: &Path| {
+            let words = ["-c", &script, program.to_str().expect("UTF-8")];
+            talk(&volume, Path::new("bash"), &words, &[])
+        };
+        let (theirs, ours) = (talk(Path::new(REFERENCE)), talk(&volume.ours()));
+        assert_eq!(ours, theirs, "{script}");
+        assert!(ours.0.ends_with(&format!("{code}\n")), "{script}: {ours:?}");
+    }
+}
+
+#[test]
+fn nothing_but_a_capital_yes_is_one() {
+    let volume = Volume::with_passphrase("abc");
+    let sure = "Are you sure? (Type 'yes' in capital letters): ";
+    for answer in ["yes\n", "\n", "YESS\n", "no\n"] {
+        assert_eq!(
+            both(&volume, &["erase", "v"], &[(sure, answer)]).1,
+            Some(2),
+            "{answer:?}"
+        );
+        assert_eq!(
+            both(&volume, &["luksFormat", "v"], &[(sure, answer)]).1,
+            Some(1),
+            "{answer:?}"
+        );
+    }
+    // Nothing was lost.
+    assert_eq!(both(&volume, TEST, &[(ENTER, "abc\n")]).1, Some(0));
+}

@@ -75,8 +75,10 @@ fn words(list: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Options that the installed reference is too old for.
-const NEWER: &str = "disable-blkid disable-sum external-tokens-path force-no-keyslots hw-opal hw-opal-factory-reset hw-opal-only integrity-inline integrity-key-size link-vk-to-keyring new-key-description new-key-size \
-    new-volume-key-file new-volume-key-keyring perf-high_priority volume-key-keyring json backup slot-name protect map";
+const NEWER: &str = "disable-blkid disable-sum external-tokens-path force-no-keyslots hw-opal hw-opal-factory-reset \
+    hw-opal-only integrity-inline integrity-key-size link-vk-to-keyring new-key-description new-key-size \
+    new-volume-key-file new-volume-key-keyring perf-high_priority volume-key-keyring json backup slot-name \
+    protect map";
 
 /// A value that fits.
 fn value_for(option: &str) -> &'static str {

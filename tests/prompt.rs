@@ -361,7 +361,11 @@ fn what_is_piped_is_not_asked_for() {
         let (theirs, mut ours) = (talk(Path::new(REFERENCE)), talk(&volume.ours()));
         // What we say more: why a key file that ends in a new line does not open.
         const DIAGNOSIS: &str = "The key file ends in a new line; without it, it would open key slot 0.\n";
-        assert_eq!(ours.0.contains(DIAGNOSIS), (input, options) == ("abc\\n", "-d -"), "{script}");
+        assert_eq!(
+            ours.0.contains(DIAGNOSIS),
+            (input, options) == ("abc\\n", "-d -"),
+            "{script}"
+        );
         ours.0 = ours.0.replace(DIAGNOSIS, "");
         assert_eq!(ours, theirs, "{script}");
         assert!(ours.0.ends_with(&format!("{code}\n")), "{script}: {ours:?}");

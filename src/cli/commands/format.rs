@@ -221,12 +221,16 @@ fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<bool, CliError> {
     if cx.options.header.is_some() && !path.exists() {
         return Ok(create_header_file(cx, path)? || cx.console.batch());
     }
-    if !cx.options.disable_blkid {
-        for signature in signatures::probe(path).map_err(CliError::io("look for signatures"))? {
-            cx.console.complain(format_args!(
-                "WARNING: Device {} already contains a {signature}.",
-                path.display()
-            ));
+    if !cx.options.disable_blkid && !cx.console.batch() {
+        let found = signatures::probe(path).map_err(CliError::io("look for signatures"))?;
+        for (n, signature) in found.iter().enumerate() {
+            // Of a thing with copies, a person is told once.
+            if found[..n].iter().all(|earlier| earlier.name != signature.name) {
+                cx.console.say(format_args!(
+                    "WARNING: Device {} already contains a {signature}.",
+                    path.display()
+                ));
+            }
         }
     }
     Ok(confirm(

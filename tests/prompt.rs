@@ -342,6 +342,7 @@ fn what_is_piped_is_not_asked_for() {
         ("abc\\n", "", 0),
         ("abc\\nabd\\n", "", 0),
         ("abd\\nabc\\n", "", 2),
+        ("abc\\n", "-y", 0),
         ("", "", 1),
         ("\\n", "", 2),
         ("abc", "-d -", 0),

@@ -115,26 +115,6 @@ pub fn ask_openly(prompt: &str) -> Result<Vec<u8>, PassphraseError> {
     terminal::ask_openly(prompt).map(|answer| answer.expose().to_vec())
 }
 
-/// Calls `attempt` up to `tries` times for as long as its error is `wrong`, and returns the last outcome. `wrong` is
-/// where the person is told; it is called after the last attempt too.
-///
-/// # Errors
-/// The last attempt's.
-pub fn repeat<T, E>(
-    tries: u32,
-    mut attempt: impl FnMut() -> Result<T, E>,
-    mut wrong: impl FnMut(&E) -> bool,
-) -> Result<T, E> {
-    let mut left = tries.max(1);
-    loop {
-        left -= 1;
-        match attempt() {
-            Err(error) if wrong(&error) && left > 0 => {}
-            outcome => return outcome,
-        }
-    }
-}
-
 /// The same bytes without the new line at their end, where there is one: an editor puts it there, and the keyslot was
 /// perhaps made without it.
 ///
@@ -169,28 +149,5 @@ mod tests {
         assert_eq!(trimmed(b"\n"), Some(vec![]));
         assert_eq!(trimmed(b"key"), None);
         assert_eq!(trimmed(b""), None);
-    }
-
-    #[test]
-    fn wrong_answers_are_repeated_and_other_failures_are_not() {
-        let run = |tries, outcomes: &[Result<u8, &'static str>]| {
-            let (mut n, mut told) = (0, 0);
-            let outcome = repeat(
-                tries,
-                || {
-                    n += 1;
-                    outcomes[n - 1]
-                },
-                |error| {
-                    told += u8::from(*error == "wrong");
-                    *error == "wrong"
-                },
-            );
-            (outcome, n, told)
-        };
-        assert_eq!(run(3, &[Err("wrong"), Ok(7)]), (Ok(7), 2, 1));
-        assert_eq!(run(3, &[Err("wrong"); 3]), (Err("wrong"), 3, 3));
-        assert_eq!(run(3, &[Err("broken")]), (Err("broken"), 1, 0));
-        assert_eq!(run(0, &[Err("wrong")]), (Err("wrong"), 1, 1));
     }
 }

@@ -68,8 +68,17 @@ impl Context<'_> {
         };
         Ok(match source {
             Source::KeyFile(path) => passphrase::from_key_file(path, &question)?,
-            Source::Ask => passphrase::ask(&question)?,
+            Source::Ask => self.ask(&question)?,
         })
+    }
+
+    /// Asks; what `--verify-passphrase` cannot do without a terminal is said, and does no harm.
+    fn ask(&self, question: &Question<'_>) -> Result<Passphrase, PassphraseError> {
+        if self.options.verify_passphrase && !passphrase::is_interactive() {
+            self.console
+                .complain("Can't do passphrase verification on non-tty inputs.");
+        }
+        passphrase::ask(question)
     }
 
     /// Tries passphrases from `source` until one is right, as often as `--tries` and the source allow.
@@ -116,7 +125,7 @@ impl Context<'_> {
         let typed = key_file.is_none_or(|path| path == Path::new("-")) && passphrase::is_interactive();
         let new = match key_file {
             Some(path) => passphrase::from_key_file(path, &question)?,
-            None => passphrase::ask(&question)?,
+            None => self.ask(&question)?,
         };
         if typed {
             self.check_quality(&new)?;

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::cipher::CipherError;
+use crate::convert::ConvertRefused;
 use crate::kdf::KdfError;
 use crate::{luks1, luks2};
 
@@ -108,6 +109,12 @@ pub enum Error {
     /// Someone else wrote the header since it was read.
     #[error("the header was changed by another process")]
     ChangedMeanwhile,
+    /// The other version has no counterpart of this header; nothing was written.
+    #[error("cannot convert the header: {0}")]
+    CannotConvert(#[from] ConvertRefused),
+    /// What was restored does not read back as the backup has it.
+    #[error("the device does not hold what the backup holds")]
+    NotRestored,
     /// A mandatory requirement forbids the action.
     #[error("the volume has requirements that this program does not know: {0}")]
     UnmetRequirements(String),

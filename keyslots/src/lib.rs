@@ -1,7 +1,9 @@
 //! LUKS1 and LUKS2 headers: read, validate, unlock, write.
 
 pub mod af;
+pub mod backup;
 pub mod cipher;
+pub mod convert;
 pub mod error;
 pub mod hash;
 pub mod header;

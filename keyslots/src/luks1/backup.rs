@@ -184,7 +184,7 @@ impl Backup {
             None => None,
         };
         let start = Bytes::new(HEADER_LEN as u64);
-        let end = self.restored_end();
+        let end = self.end();
         let Some(Staged { slot, raw }) = staged else {
             copy(file, storage, start, end)?;
             storage.sync().map_err(Error::io("sync the restored key material"))?;
@@ -199,6 +199,22 @@ impl Backup {
         copy(file, storage, spare.start, spare.end)?;
         storage.sync().map_err(Error::io("sync the restored key material"))?;
         write_raw(storage, &self.header.raw)
+    }
+
+    /// Reads `storage` after a restore and compares it with the backup in `file`.
+    ///
+    /// # Errors
+    /// [`Error::NotRestored`].
+    pub fn verify(&self, file: &mut dyn Storage, storage: &mut dyn Storage) -> Result<()> {
+        let range = Range {
+            start: Bytes::ZERO,
+            end: self.end(),
+        };
+        if same_bytes(file, storage, range)? {
+            Ok(())
+        } else {
+            Err(Error::NotRestored)
+        }
     }
 
     /// Puts a key of the backup into a keyslot that is free on the device, where that is needed and can be done.
@@ -248,8 +264,8 @@ impl Backup {
         Ok(Some(Staged { slot, raw: put(backup) }))
     }
 
-    /// The data is never written to, however long the backup is.
-    fn restored_end(&self) -> Bytes {
+    /// How much of the start of the device a restore writes: never the data, however long the backup is.
+    pub(crate) fn end(&self) -> Bytes {
         let metadata = self.header.metadata_size().min(self.size);
         match self.header.payload_offset().bytes() {
             Some(payload) if payload != Bytes::ZERO => self.size.min(payload).max(metadata),

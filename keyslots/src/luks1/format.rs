@@ -133,7 +133,7 @@ pub(super) fn text(field: &[u8]) -> Option<&str> {
 }
 
 /// A field of `N` bytes that holds `text` and then NULs, or `None` where not one NUL would fit behind it.
-pub(super) fn field<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn field<const N: usize>(text: &str) -> Option<[u8; N]> {
     let mut field = [0; N];
     if text.len() >= N {
         return None;

@@ -188,7 +188,7 @@ impl Header {
     }
 
     /// Checks that what is on the disk is still what was read, before the first write that follows from it.
-    pub(super) fn expect_unchanged(&self, storage: &mut dyn Storage) -> Result<()> {
+    pub(crate) fn expect_unchanged(&self, storage: &mut dyn Storage) -> Result<()> {
         if read_raw(storage)? == self.raw {
             Ok(())
         } else {
@@ -197,7 +197,7 @@ impl Header {
     }
 
     /// Writes `raw` over the header, syncs, and then is it.
-    pub(super) fn replace(&mut self, storage: &mut dyn Storage, raw: RawHeader) -> Result<()> {
+    pub(crate) fn replace(&mut self, storage: &mut dyn Storage, raw: RawHeader) -> Result<()> {
         let next = validate(&raw, None)?;
         self.expect_unchanged(storage)?;
         write_raw(storage, &raw)?;

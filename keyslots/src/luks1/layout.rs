@@ -15,7 +15,7 @@ pub(super) const AREA_ALIGNMENT: Bytes = Bytes::kib(4);
 pub(super) const GAP_END_AT_MOST: Bytes = Bytes::mib(16);
 
 /// Size of one area of a key of `key_bytes`, a multiple of 512.
-pub(super) fn area_size(key_bytes: u32) -> Bytes {
+pub(crate) fn area_size(key_bytes: u32) -> Bytes {
     let split = u64::from(key_bytes) * u64::from(STRIPES);
     Bytes::new(split.next_multiple_of(SECTOR_SIZE))
 }

@@ -29,6 +29,9 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use format::field as text_field;
+pub(crate) use layout::area_size;
+
 pub use backup::{Backup, BackupRefused, Restore};
 pub use create::{CreateParams, DEFAULT_ALIGNMENT, DataPlacement};
 pub use format::{

@@ -3,11 +3,10 @@
 use std::io::Write;
 
 use super::copies::{self, Copy};
-use super::format::{BINARY_HEADER_SIZE, Which};
-use super::{Header, KNOWN_REQUIREMENTS};
+use super::format::{BinaryHeader, Which};
+use super::{Header, KNOWN_REQUIREMENTS, areas, validate};
 use crate::storage::Storage;
 use crate::units::Bytes;
-use crate::wipe::wipe_zeros;
 use crate::{Error, Result};
 
 /// Bytes that are copied at a time.
@@ -147,29 +146,129 @@ impl Backup {
         })
     }
 
-    /// Writes the backup in `file` to `device`: the keyslots area, then the copies. A stop on the way leaves a device
-    /// on which it can be done again.
+    /// Writes the backup in `file` to `device`, on which `there` was read, or no header. The caller has asked
+    /// [`Backup::check`] and holds the exclusive lock.
+    ///
+    /// The keyslots area comes first, then the copies. So that one of the old or one of the new passphrases opens after
+    /// a stop at any write, a keyslot of the backup is put into a place that both leave free, with a header of its own,
+    /// before anything that is in use is overwritten. Where there is no such place, the backup itself is what a stop
+    /// leaves.
     ///
     /// # Errors
-    /// [`Error::Io`].
-    pub fn restore(&self, file: &mut dyn Storage, device: &mut dyn Storage) -> Result<()> {
-        let hdr_size = self.header.binary().hdr_size;
-        let areas = hdr_size.checked_mul(2).ok_or(Error::NotLuks)?;
-        copy_range(file, areas, self.header.size(), |at, chunk| {
-            device.write_at(at, chunk).map_err(Error::io("write the keyslots area"))
-        })?;
-        device.sync().map_err(Error::io("sync the keyslots area"))?;
-        // The copy of the old header that is not written first must not win over the new one by a higher seqid.
-        for offset in super::format::HEADER_SIZES.into_iter().filter(|&offset| offset < areas) {
-            wipe_zeros(device, offset, BINARY_HEADER_SIZE)?;
-        }
-        let copy = Copy {
-            binary: self.header.binary().clone(),
-            metadata: self.header.metadata().clone(),
+    /// [`Error::ChangedMeanwhile`], [`Error::Io`].
+    pub fn restore(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: Option<&Header>) -> Result<()> {
+        let staged = match there {
+            Some(there) => self.stage(file, device, there)?,
+            None => None,
         };
-        copies::recover(device, &copy, Which::Primary)?;
-        copies::recover(device, &copy, Which::Secondary)
+        let end = self.header.size();
+        let (spot_start, spot_end) = staged.unwrap_or((end, end));
+        restore_range(file, device, self.areas_start()?, spot_start)?;
+        restore_range(file, device, spot_end, end)?;
+        device.sync().map_err(Error::io("sync the keyslots area"))?;
+        copies::recover(device, &self.header.copy, Which::Primary)?;
+        copies::recover(device, &self.header.copy, Which::Secondary)?;
+        // What was staged goes too.
+        restore_range(file, device, spot_start, spot_end)?;
+        device.sync().map_err(Error::io("sync the keyslots area"))
     }
+
+    /// Reads `device` after a restore and compares it with the backup in `file`.
+    ///
+    /// # Errors
+    /// [`Error::NotRestored`].
+    pub fn verify(&self, file: &mut dyn Storage, device: &mut dyn Storage) -> Result<()> {
+        let restored = Header::read(device)?;
+        let (ours, theirs) = (self.header.binary(), restored.binary());
+        let same = self.header.metadata() == restored.metadata()
+            && (ours.seqid, &ours.uuid, &ours.label) == (theirs.seqid, &theirs.uuid, &theirs.label)
+            && restored.loser.needs_recovery().is_none();
+        if !same {
+            return Err(Error::NotRestored);
+        }
+        copy_range(file, self.areas_start()?, self.header.size(), |at, chunk| {
+            let mut there = vec![0; chunk.len()];
+            device
+                .read_at(at, &mut there)
+                .map_err(Error::io("read the keyslots area"))?;
+            if there == chunk {
+                Ok(())
+            } else {
+                Err(Error::NotRestored)
+            }
+        })
+    }
+
+    fn areas_start(&self) -> Result<Bytes> {
+        self.header.binary().hdr_size.checked_mul(2).ok_or(Error::NotLuks)
+    }
+
+    /// Puts one keyslot of the backup, and a header that has no other, beside what is in use on the device; returns
+    /// where its area starts and ends.
+    fn stage(
+        &self,
+        file: &mut dyn Storage,
+        device: &mut dyn Storage,
+        there: &Header,
+    ) -> Result<Option<(Bytes, Bytes)>> {
+        let hdr_size = self.header.binary().hdr_size;
+        let metadata = self.header.metadata();
+        let same_layout = there.binary().hdr_size == hdr_size && there.size() == self.header.size();
+        let bound = |slot: &u32| {
+            let digest = metadata.digest_of_keyslot(*slot);
+            digest.is_some_and(|(_, digest)| !digest.segments.is_empty())
+        };
+        let Some(slot) = metadata
+            .keyslots_to_try()
+            .into_iter()
+            .find(bound)
+            .filter(|_| same_layout)
+        else {
+            return Ok(None);
+        };
+        // Numbers do not matter for the search, only areas do.
+        let mut both = metadata.clone();
+        let others = there.metadata().keyslots.values().cloned();
+        both.keyslots.extend((super::MAX_KEYSLOTS..).zip(others));
+        let old = metadata.keyslots[&slot].area.clone();
+        let Ok(spot) = areas::find_gap(&both, hdr_size, old.size) else {
+            return Ok(None);
+        };
+
+        let mut alone = metadata.clone();
+        alone.keep_only_keyslot(slot);
+        if let Some(keyslot) = alone.keyslots.get_mut(&slot) {
+            keyslot.area.offset = spot;
+        }
+        if validate::validate(&alone, hdr_size).is_err() {
+            return Ok(None);
+        }
+        let newer = there.binary().seqid.max(self.header.binary().seqid).checked_add(1);
+        let Some(seqid) = newer else { return Ok(None) };
+        there.settle(device)?;
+        let mut material = vec![0; old.size.to_usize().ok_or(Error::NotLuks)?];
+        file.read_at(old.offset, &mut material)
+            .map_err(Error::io("read the header backup"))?;
+        device
+            .write_at(spot, &material)
+            .map_err(Error::io("write the keyslots area"))?;
+        device.sync().map_err(Error::io("sync the keyslots area"))?;
+        let copy = Copy {
+            binary: BinaryHeader {
+                seqid,
+                ..self.header.binary().clone()
+            },
+            metadata: alone,
+        };
+        copies::write(device, &copy)?;
+        Ok(spot.checked_add(old.size).map(|end| (spot, end)))
+    }
+}
+
+fn restore_range(from: &mut dyn Storage, to: &mut dyn Storage, start: Bytes, end: Bytes) -> Result<()> {
+    copy_range(from, start, end, |at, chunk| {
+        to.write_at(at, chunk).map_err(Error::io("write the keyslots area"))
+    })
 }
 
 fn may_be_restored(requirement: &str) -> bool {

@@ -5,6 +5,8 @@
 
 use std::io;
 
+use serde_json::Value;
+
 use super::Defect;
 use super::format::{self, BINARY_HEADER_LEN, BinaryHeader, HEADER_SIZES, Which};
 use super::json;
@@ -216,10 +218,37 @@ pub fn recover(storage: &mut dyn Storage, winner: &Copy, which: Which) -> Result
     write_copy(storage, &winner.binary, &json_area(winner)?, which)
 }
 
+/// Whether the metadata of the copy at `offset` have members that `copy`, which was read there, does not have.
+///
+/// # Errors
+/// The storage's.
+pub(super) fn has_leftovers(storage: &mut dyn Storage, copy: &Copy, offset: Bytes) -> Result<bool> {
+    let mut area = vec![0; copy.binary.json_area_len()];
+    let at = offset.checked_add(format::BINARY_HEADER_SIZE).ok_or(Error::NotLuks)?;
+    storage.read_at(at, &mut area).map_err(Error::io("read the header"))?;
+    let there = Value::Object(json::parse_area(&area)?);
+    Ok(has_more(&there, &Value::Object(copy.metadata.to_object())))
+}
+
+/// Whether `one` has a member, at any depth, that `other` has not. Empty lists and objects say nothing.
+fn has_more(one: &Value, other: &Value) -> bool {
+    let says_nothing = |value: &Value| match value {
+        Value::Array(values) => values.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
+    };
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => one.iter().any(|(name, value)| {
+            other
+                .get(name)
+                .map_or(!says_nothing(value), |theirs| has_more(value, theirs))
+        }),
+        _ => false,
+    }
+}
+
 fn json_area(copy: &Copy) -> Result<Vec<u8>> {
-    let mut text = serde_json::Value::Object(copy.metadata.to_object())
-        .to_string()
-        .into_bytes();
+    let mut text = Value::Object(copy.metadata.to_object()).to_string().into_bytes();
     let room = copy.binary.json_area_len();
     // One byte for the NUL.
     if text.len() >= room {

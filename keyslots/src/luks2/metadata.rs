@@ -131,6 +131,16 @@ impl Metadata {
         object
     }
 
+    /// Takes all keyslots but `slot` away, and their numbers from tokens and digests.
+    pub(super) fn keep_only_keyslot(&mut self, slot: u32) {
+        self.keyslots.retain(|&id, _| id == slot);
+        let tokens = self.tokens.values_mut().map(|token| &mut token.keyslots);
+        for keyslots in tokens.chain(self.digests.values_mut().map(|digest| &mut digest.keyslots)) {
+            keyslots.retain(|&id| id == slot);
+        }
+        self.digests.retain(|_, digest| !digest.is_unused());
+    }
+
     /// The digest that names `keyslot`.
     pub fn digest_of_keyslot(&self, keyslot: u32) -> Option<(u32, &Digest)> {
         self.digests

@@ -193,13 +193,7 @@ impl Header {
         })?;
         validate::validate(&next.metadata, next.binary.hdr_size)?;
         if !self.is_new {
-            let current = copies::read(storage)?;
-            if current.winner.binary.seqid != self.copy.binary.seqid {
-                return Err(Error::ChangedMeanwhile);
-            }
-            if let Some(which) = current.loser.needs_recovery() {
-                copies::recover(storage, &current.winner, which)?;
-            }
+            self.settle(storage)?;
         }
         copies::write(storage, &next)?;
         next.metadata.digests.retain(|_, digest| !digest.is_unused());
@@ -209,6 +203,31 @@ impl Header {
             is_new: false,
         };
         Ok(())
+    }
+
+    /// Before a write: makes sure that nobody else wrote since this header was read, and that both copies are good.
+    pub(crate) fn settle(&self, storage: &mut dyn Storage) -> Result<()> {
+        let current = copies::read(storage)?;
+        if current.winner.binary.seqid != self.copy.binary.seqid {
+            return Err(Error::ChangedMeanwhile);
+        }
+        match current.loser.needs_recovery() {
+            Some(which) => copies::recover(storage, &current.winner, which),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the metadata on the device have members that a write would drop: what an older key derivation function
+    /// left behind, or digests that nothing refers to.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn has_leftovers(&self, storage: &mut dyn Storage) -> Result<bool> {
+        let offset = match self.loser {
+            Loser::Stale(Which::Primary) | Loser::Damaged(Which::Primary, _) => self.copy.binary.hdr_size,
+            _ => Bytes::ZERO,
+        };
+        copies::has_leftovers(storage, &self.copy, offset)
     }
 
     /// Rewrites the copy that lost, where there is one. The caller holds the exclusive lock.

@@ -1,5 +1,7 @@
 //! A whole header: made, written, damaged, changed and opened again.
 
+mod crash;
+
 use super::copies::Loser;
 use super::format::Which;
 use super::update::KeyFor;

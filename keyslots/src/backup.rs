@@ -1,0 +1,137 @@
+//! The face that the backups of both versions share.
+//!
+//! A backup may be restored over a header of the other version, or over none: then there is nothing to compare it with,
+//! and what the device holds is lost. Who asks for that has been told so by [`Backup::check`].
+
+use crate::header::{Header, Version};
+use crate::storage::Storage;
+use crate::units::Bytes;
+use crate::wipe::wipe_zeros;
+use crate::{Error, Result, luks1, luks2};
+
+/// A backup that was read and validated, but not its key material, which only a passphrase can tell from noise.
+#[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one backup at a time")]
+pub enum Backup {
+    /// LUKS1.
+    Luks1(luks1::Backup),
+    /// LUKS2.
+    Luks2(luks2::backup::Backup),
+}
+
+/// Why a backup cannot be restored onto a device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BackupRefused {
+    /// LUKS1.
+    #[error(transparent)]
+    Luks1(#[from] luks1::BackupRefused),
+    /// LUKS2.
+    #[error(transparent)]
+    Luks2(#[from] luks2::backup::BackupRefused),
+}
+
+/// What restoring a backup would mean.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restore {
+    /// Whether there is a header of the same version on the device now.
+    pub replaces: bool,
+    /// Whether backup and device have the same UUID.
+    pub same_uuid: bool,
+    /// Keyslots whose passphrases may work after it, and not now: perhaps removed for a reason.
+    pub revives: Vec<u32>,
+}
+
+impl Backup {
+    /// Reads the header of a backup, and checks that the key material of all keyslots is there.
+    ///
+    /// # Errors
+    /// As [`Header::read`]; [`Error::DeviceTooSmall`] where the file ends too early.
+    pub fn read(file: &mut dyn Storage) -> Result<Self> {
+        match Header::read(file)?.version() {
+            Version::Luks1 => luks1::Backup::read(file).map(Self::Luks1),
+            Version::Luks2 => luks2::backup::Backup::read(file).map(Self::Luks2),
+        }
+    }
+
+    /// Its version.
+    pub fn version(&self) -> Version {
+        match self {
+            Self::Luks1(_) => Version::Luks1,
+            Self::Luks2(_) => Version::Luks2,
+        }
+    }
+
+    /// How much of the start of the device a restore writes.
+    pub fn size(&self) -> Bytes {
+        match self {
+            Self::Luks1(backup) => backup.end(),
+            Self::Luks2(backup) => backup.header().size(),
+        }
+    }
+
+    /// Decides whether the backup fits a device with the header `device`, or none, and says what it would change.
+    /// `device_size` is `None` for a file that can grow.
+    ///
+    /// # Errors
+    /// [`BackupRefused`].
+    pub fn check(
+        &self,
+        device: Option<&Header>,
+        device_size: Option<Bytes>,
+    ) -> std::result::Result<Restore, BackupRefused> {
+        Ok(match self {
+            Self::Luks1(backup) => {
+                let found = backup.check(device.and_then(Header::luks1), device_size)?;
+                Restore {
+                    replaces: found.replaces,
+                    same_uuid: found.same_uuid,
+                    revives: found.revives,
+                }
+            }
+            Self::Luks2(backup) => {
+                let found = backup.check(device.and_then(Header::luks2), device_size)?;
+                Restore {
+                    replaces: found.replaces,
+                    same_uuid: found.same_uuid,
+                    revives: found.revives,
+                }
+            }
+        })
+    }
+
+    /// Writes the backup in `file` over the header `there`, or over none, and reads it back. The caller holds the
+    /// exclusive lock.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`], [`Error::NotRestored`], [`Error::Io`].
+    pub fn restore(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: Option<&Header>) -> Result<()> {
+        match self {
+            Self::Luks1(backup) => {
+                backup.restore(file, device, there.and_then(Header::luks1))?;
+                if let Some(Header::Luks2(old)) = there {
+                    forget_secondary(device, old.binary().hdr_size, self.size())?;
+                }
+                backup.verify(file, device)
+            }
+            Self::Luks2(backup) => {
+                backup.restore(file, device, there.and_then(Header::luks2))?;
+                backup.verify(file, device)
+            }
+        }
+    }
+}
+
+/// The secondary copy of a LUKS2 header that was replaced would be found again if the new header were damaged.
+fn forget_secondary(device: &mut dyn Storage, at: Bytes, restored: Bytes) -> Result<()> {
+    if at < restored {
+        return Ok(());
+    }
+    let mut magic = [0; 6];
+    device
+        .read_at(at, &mut magic)
+        .map_err(Error::io("read the old header"))?;
+    if magic == luks2::format::SECONDARY_MAGIC {
+        wipe_zeros(device, at, luks2::format::BINARY_HEADER_SIZE)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! From LUKS1 to LUKS2 and back, so that a stop at any write leaves a header that opens with every passphrase.
+//!
+//! Each way prepares all that the new header needs beside the old one, and then changes which of the two is read with
+//! the write of a single sector. A valid LUKS1 header wins over the secondary copy of a LUKS2 header, and a damaged
+//! LUKS2 primary loses to it. Not for: reencryption; the volume key and the data stay what they are.
+
+mod to_luks1;
+mod to_luks2;
+
+pub use to_luks1::to_luks1;
+pub use to_luks2::to_luks2;
+
+use crate::storage::Storage;
+use crate::units::{Bytes, SECTOR_SIZE};
+use crate::{Error, Result};
+
+/// Why a header has no counterpart in the other version. Nothing was written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConvertRefused {
+    /// There is no room for the copies of a LUKS2 header before the data.
+    #[error("the data start at {payload}: there is no room for the header before them")]
+    NoRoomForHeader {
+        /// Where the data start.
+        payload: Bytes,
+    },
+    /// The key material of a keyslot is in the way, and cannot be moved without risk.
+    #[error("there is no free place to which the key material of keyslot {0} could be moved")]
+    NoRoomToMove(u32),
+    /// The state of a keyslot is none that there is.
+    #[error("keyslot {0} is damaged")]
+    DamagedKeyslot(u32),
+    /// LUKS1 has 8 keyslots, LUKS2 has 32.
+    #[error("slot {0} (over maximum slots) is still active")]
+    SlotOverMaximum(u32),
+    /// A keyslot has parameters that LUKS1 does not have.
+    #[error("keyslot {0} is not LUKS1 compatible")]
+    Keyslot(u32),
+    /// Keyslots hold different keys, or the digest is of another hash.
+    #[error("key slot digests are not LUKS1 compatible")]
+    Digests,
+    /// There are tokens.
+    #[error("LUKS2 header contains {0} token(s)")]
+    Tokens(usize),
+    /// The data are encrypted in larger sectors.
+    #[error("default segment encryption sector size is not 512 bytes")]
+    SectorSize,
+    /// The data are not one segment of dm-crypt up to the end of the device.
+    #[error("the data are not one plain segment of dm-crypt")]
+    Segment,
+    /// Integrity protection.
+    #[error("the volume has integrity protection")]
+    Integrity,
+    /// A requirement.
+    #[error("the volume has the requirement {0}")]
+    Requirement(String),
+    /// No keyslot tells how long the volume key is.
+    #[error("without keyslots, nothing tells the size of the volume key")]
+    NoKeyslots,
+    /// A name or number that the LUKS1 header has no room for.
+    #[error("the {0} has no place in LUKS1")]
+    Field(&'static str),
+    /// The keyslot areas of eight keyslots have no room.
+    #[error("eight keyslots have no room before the data")]
+    NoRoomForKeyslots,
+}
+
+/// Writes the one sector at `offset` and waits until it is there.
+fn write_synced(storage: &mut dyn Storage, offset: Bytes, bytes: &[u8]) -> Result<()> {
+    debug_assert!(bytes.len() as u64 <= SECTOR_SIZE, "only a sector is written as a whole");
+    storage.write_at(offset, bytes).map_err(Error::io("write the header"))?;
+    storage.sync().map_err(Error::io("sync the header"))
+}
+
+/// An area on the device: where it starts and ends, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    start: u64,
+    end: u64,
+}
+
+impl Place {
+    fn overlaps(self, other: Self) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+}
+
+/// The first place of `len` bytes, at a multiple of `alignment`, from `start` to `end`, that overlaps none of `taken`.
+fn free_place(start: u64, end: u64, len: u64, alignment: u64, taken: &[Place]) -> Option<Place> {
+    let mut at = start.checked_next_multiple_of(alignment)?;
+    loop {
+        let place = Place {
+            start: at,
+            end: at.checked_add(len)?,
+        };
+        if place.end > end {
+            return None;
+        }
+        match taken
+            .iter()
+            .filter(|other| place.overlaps(**other))
+            .map(|other| other.end)
+            .max()
+        {
+            None => return Some(place),
+            Some(after) => at = after.checked_next_multiple_of(alignment)?,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

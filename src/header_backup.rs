@@ -20,6 +20,14 @@ pub enum BackupError {
     /// The file is there already. A backup never overwrites anything.
     #[error("{} already exists", .0.display())]
     Exists(PathBuf),
+    /// The file cannot be made.
+    #[error("cannot create {}: {source}", path.display())]
+    Create {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// The file cannot be written or read.
     #[error("cannot write {}: {source}", path.display())]
     File {
@@ -43,7 +51,7 @@ pub enum BackupError {
 pub fn write(header: &Header, storage: &mut dyn Storage, path: &Path) -> Result<(), BackupError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists(path.to_owned()),
-        _ => BackupError::File {
+        _ => BackupError::Create {
             path: path.to_owned(),
             source,
         },

@@ -123,6 +123,65 @@ pub enum CliError {
     /// The backup would overwrite something.
     #[error("Requested header backup file {} already exists.", .0.display())]
     BackupExists(PathBuf),
+    /// The backup's file cannot be made.
+    #[error("Cannot create header backup file {}.", path.display())]
+    BackupCreate {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The backup cannot be opened.
+    #[error(
+        "Device {} does not exist or access denied.\nHeader backup file does not contain compatible LUKS header.",
+        .0.display()
+    )]
+    BackupFileUnreadable(PathBuf),
+    /// The backup is none, or damaged.
+    #[error("Header backup file does not contain compatible LUKS header.")]
+    BackupInvalid {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: keyslots::Error,
+    },
+    /// The backup is of a volume that is laid out differently.
+    #[error("{0} on device and backup, restore failed.")]
+    RestoreLayout(&'static str),
+    /// The device ends too early.
+    #[error("Device {} is too small. Need at least {} bytes.", device.display(), needed.get())]
+    DeviceTooSmall {
+        /// The device.
+        device: PathBuf,
+        /// What is needed.
+        needed: Bytes,
+    },
+    /// The backup has a requirement that no restored header may have.
+    #[error("The backup has the requirement {0}, with which it cannot be restored.")]
+    BackupRequirement(String),
+    /// `config` without anything to set.
+    #[error("Option --priority, --label or --subsystem is missing.")]
+    NothingToConfigure,
+    /// `convert` to what it is.
+    #[error("Device is already {0} type.")]
+    AlreadyOfType(&'static str),
+    /// `convert` of a volume that is mapped.
+    #[error("Cannot convert device {} which is still in use.", .0.display())]
+    ConvertInUse(PathBuf),
+    /// The other version has no counterpart.
+    #[error("Cannot convert to {to} format - {source}.")]
+    CannotConvert {
+        /// The version.
+        to: &'static str,
+        /// Why.
+        #[source]
+        source: keyslots::convert::ConvertRefused,
+    },
+    /// A person said no to `convert`.
+    #[error("Operation aborted, device was NOT converted.\n")]
+    ConvertAborted,
     /// The hash is unknown.
     #[error("Requested hash {0} is not supported.")]
     UnknownHash(String),
@@ -277,6 +336,16 @@ impl CliError {
             | Self::TokenInactive(_)
             | Self::NoUsableToken
             | Self::BackupExists(_)
+            | Self::NothingToConfigure
+            | Self::AlreadyOfType(_)
+            | Self::ConvertInUse(_)
+            | Self::CannotConvert { .. }
+            | Self::BackupCreate { .. }
+            | Self::BackupFileUnreadable(_)
+            | Self::BackupInvalid { .. }
+            | Self::RestoreLayout(_)
+            | Self::DeviceTooSmall { .. }
+            | Self::BackupRequirement(_)
             | Self::UnknownHash(_)
             | Self::Aborted
             | Self::TypeUnsupported(_)
@@ -323,7 +392,9 @@ impl CliError {
                 | PassphraseError::Offset
                 | PassphraseError::TooLong => ExitCode::Failure,
             },
-            Self::WrongPassphrase | Self::WrongVolumeKey | Self::EraseAborted => ExitCode::Permission,
+            Self::WrongPassphrase | Self::WrongVolumeKey | Self::EraseAborted | Self::ConvertAborted => {
+                ExitCode::Permission
+            }
             Self::OutOfMemory { .. } => ExitCode::OutOfMemory,
             Self::DeviceMissing(_) | Self::WrongKind(_) | Self::NotActive(_) => ExitCode::WrongDevice,
             Self::AlreadyMapped(_) | Self::InUse(_) | Self::DeviceInUse(_) => ExitCode::Busy,
@@ -354,6 +425,12 @@ impl CliError {
             Self::InUse(_) => "Unmount it first, or say --deferred to have it removed once it is free.".into(),
             Self::KeyslotFull(_) => "Leave --key-slot out to take the first free one.".into(),
             Self::BackupExists(_) => "A backup never overwrites a file; choose another name.".into(),
+            Self::BackupCreate { source, .. } => format!("{source}."),
+            Self::BackupInvalid { file, source } => format!("{}: {source}.", file.display()),
+            Self::RestoreLayout(_) => {
+                "It is the backup of another volume, or of another layout of this one; its data would not be found."
+                    .into()
+            }
             Self::OutOfMemory { .. } => "Free some memory, or add swap, and try again.".into(),
             _ => return None,
         })

@@ -124,6 +124,7 @@ impl From<BackupError> for CliError {
     fn from(error: BackupError) -> Self {
         match error {
             BackupError::Exists(path) => Self::BackupExists(path),
+            BackupError::Create { path, source } => Self::BackupCreate { path, source },
             BackupError::Luks(error) => error.into(),
             other => Self::Backup(other),
         }

@@ -4,9 +4,11 @@ mod access;
 mod benchmark;
 mod cat;
 mod close;
+mod config;
 mod dump;
 mod erase;
 mod format;
+mod header_copy;
 mod inspect;
 mod keys;
 mod open;
@@ -67,6 +69,11 @@ pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
         Action::Uuid { device } => inspect::uuid(cx, device),
         Action::IsLuks { device, device_type } => inspect::is_luks(cx, device, *device_type),
         Action::Dump { device, device_type } => inspect::dump(cx, device, *device_type),
+        Action::Config { device } => config::config(cx, device),
+        Action::Repair { device } => config::repair(cx, device),
+        Action::Convert { device, to } => config::convert(cx, device, *to),
+        Action::HeaderBackup { device, file } => header_copy::backup(cx, device, file),
+        Action::HeaderRestore { device, file } => header_copy::restore(cx, device, file),
         Action::Token { device, action } => tokens::token(cx, device, action),
         Action::Suspend { name } => suspend::suspend(cx, name),
         Action::Resume { name } => suspend::resume(cx, name),

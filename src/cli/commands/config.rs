@@ -1,0 +1,200 @@
+//! `config`, `repair` and `convert`: what changes a header as a whole.
+
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use keyslots::header::{Header, Version};
+use keyslots::luks1::{Fix, Repair};
+use keyslots::luks2::copies::Loser;
+use keyslots::storage::Storage;
+use keyslots::{convert, luks2};
+use nix::libc;
+use serde_json::json;
+
+use super::Context;
+use crate::cli::actions::DeviceType;
+use crate::cli::confirm::confirm;
+use crate::cli::error::CliError;
+use crate::cli::values::Priority;
+use crate::header_device::{HeaderDevice, Wanted};
+
+const REPAIR_WARNING: &str = "Really try to repair LUKS device header?";
+
+/// `config`: label, subsystem, or the priority of a keyslot.
+pub(super) fn config(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
+    let options = cx.options;
+    if options.label.is_none() && options.subsystem.is_none() && options.priority.is_none() {
+        return Err(CliError::NothingToConfigure);
+    }
+    let header_device = cx.header_device(device);
+    cx.change(&header_device, Wanted::Only(Version::Luks2), |header, storage| {
+        let priority = match options.priority {
+            None => None,
+            Some(priority) => {
+                let slot = cx.key_slot(header)?.ok_or(CliError::NothingToConfigure)?;
+                // Before anything is written.
+                if !header.used_keyslots().contains(&slot) {
+                    return Err(CliError::KeyslotInactive(slot));
+                }
+                Some((slot, luks2_priority(priority)))
+            }
+        };
+        let Header::Luks2(header) = header else { return Ok(()) };
+        if options.label.is_some() || options.subsystem.is_some() {
+            header.set_labels(storage, options.label.as_deref(), options.subsystem.as_deref())?;
+        }
+        if let Some((slot, priority)) = priority {
+            header.set_priority(storage, slot, priority)?;
+        }
+        Ok(())
+    })
+}
+
+fn luks2_priority(priority: Priority) -> luks2::Priority {
+    match priority {
+        Priority::Ignore => luks2::Priority::Ignore,
+        Priority::Normal => luks2::Priority::Normal,
+        Priority::Prefer => luks2::Priority::Prefer,
+    }
+}
+
+/// `repair`: says what is wrong, asks, and mends it.
+pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
+    let header_device = cx.header_device(device);
+    let mut opened = header_device.open(false)?;
+    let found = header_device.shared(&mut opened, |storage| diagnose(storage, &header_device))?;
+    if found.is_empty() {
+        cx.console.verbose("No known problems detected for LUKS header.");
+        cx.console.answer(|| json!({ "repaired": found }), String::new);
+        return Ok(());
+    }
+    for problem in &found {
+        cx.console.complain(problem);
+    }
+    if !confirm(cx.console, REPAIR_WARNING) {
+        return Err(CliError::Aborted);
+    }
+    header_device.exclusive_raw(|file| -> Result<(), CliError> {
+        // What was asked about is what happens.
+        if diagnose(file, &header_device)? != found {
+            return Err(keyslots::Error::ChangedMeanwhile.into());
+        }
+        match Header::read(file) {
+            Ok(Header::Luks2(mut header)) => {
+                header.recover(file)?;
+                if header.has_leftovers(file)? {
+                    header.write(file)?;
+                }
+            }
+            _ => {
+                cx.console.verbose("Writing LUKS header to disk.");
+                Repair::diagnose(file)?.write(file)?;
+            }
+        }
+        Ok(())
+    })?;
+    cx.console.answer(|| json!({ "repaired": found }), String::new);
+    Ok(())
+}
+
+/// What would be mended, a line for each.
+fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice) -> Result<Vec<String>, CliError> {
+    match Header::read(storage) {
+        Ok(Header::Luks2(header)) => {
+            let mut found = Vec::new();
+            match header.loser() {
+                Loser::Agrees => {}
+                Loser::Stale(which) => found.push(format!("The {} header is out of date.", copy_name(*which))),
+                Loser::Damaged(which, defect) => {
+                    found.push(format!("The {} header is damaged: {defect}.", copy_name(*which)));
+                }
+            }
+            if header.has_leftovers(storage)? {
+                found.push("The metadata have members that older programs left behind.".to_owned());
+            }
+            Ok(found)
+        }
+        Ok(Header::Luks1(_)) | Err(keyslots::Error::Luks1(_)) => {
+            Ok(Repair::diagnose(storage)?.fixes().iter().map(fix_text).collect())
+        }
+        Err(error @ keyslots::Error::Io { .. }) => Err(error.into()),
+        Err(_) => Err(CliError::NotLuks {
+            device: device.path().to_owned(),
+            kind: Wanted::Any.name(),
+        }),
+    }
+}
+
+fn copy_name(which: luks2::format::Which) -> &'static str {
+    match which {
+        luks2::format::Which::Primary => "primary",
+        luks2::format::Which::Secondary => "secondary",
+    }
+}
+
+/// In the reference's words, where it has some.
+fn fix_text(fix: &Fix) -> String {
+    match fix {
+        Fix::HashCase(name) => format!("Cipher hash repaired to lowercase ({}).", name.to_ascii_lowercase()),
+        Fix::CipherMode(mode) => format!("Cipher mode repaired ({mode} -> ecb)."),
+        Fix::MaterialOffset { slot, found, fixed } => {
+            format!("Keyslot {slot}: offset repaired ({} -> {}).", found.get(), fixed.get())
+        }
+        Fix::Stripes { slot, found } => format!("Keyslot {slot}: stripes repaired ({found} -> 4000)."),
+        Fix::State { slot, found } => format!("Keyslot {slot}: state repaired ({found:#010x} -> inactive)."),
+        other => format!("{other}."),
+    }
+}
+
+/// `convert`.
+pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result<(), CliError> {
+    let (to, name) = match to {
+        DeviceType::Luks1 => (Version::Luks1, "LUKS1"),
+        _ => (Version::Luks2, "LUKS2"),
+    };
+    let header_device = cx.header_device(device);
+    let (header, opened) = header_device.read(Wanted::Any)?;
+    if header.version() == to {
+        return Err(CliError::AlreadyOfType(name));
+    }
+    if opened.number.is_some() && in_use(device) {
+        return Err(CliError::ConvertInUse(device.to_owned()));
+    }
+    let mut warning = format!("This operation will convert {} to {name} format.\n", device.display());
+    if to == Version::Luks1 && header.luks2().is_some_and(loses_something) {
+        warning.push_str("Label, subsystem, priorities and flags have no place in LUKS1 and will be lost.\n");
+    }
+    if !confirm(cx.console, &warning) {
+        return Err(CliError::ConvertAborted);
+    }
+    let medium = header_device.medium();
+    let wanted = Wanted::Only(header.version());
+    cx.change(&header_device, wanted, |header, storage| {
+        let converted = match header {
+            Header::Luks1(header) => convert::to_luks2(header, storage, medium).map(drop),
+            Header::Luks2(header) => convert::to_luks1(header, storage).map(drop),
+        };
+        converted.map_err(|error| match error {
+            keyslots::Error::CannotConvert(source) => CliError::CannotConvert { to: name, source },
+            other => other.into(),
+        })
+    })
+}
+
+/// Whether the device is mounted or mapped.
+fn in_use(device: &Path) -> bool {
+    let exclusive = OpenOptions::new()
+        .read(true)
+        .custom_flags(libc::O_EXCL | libc::O_CLOEXEC)
+        .open(device);
+    exclusive.is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY))
+}
+
+fn loses_something(header: &luks2::Header) -> bool {
+    let (binary, metadata) = (header.binary(), header.metadata());
+    !binary.label.is_empty()
+        || !binary.subsystem.is_empty()
+        || !metadata.config.flags.is_empty()
+        || metadata.keyslots.values().any(|slot| slot.priority.is_some())
+}

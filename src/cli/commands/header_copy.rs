@@ -1,0 +1,138 @@
+//! `luksHeaderBackup` and `luksHeaderRestore`.
+
+use std::fs::File;
+use std::path::Path;
+
+use keyslots::backup::{Backup, BackupRefused, Restore};
+use keyslots::header::{Header, Version};
+use keyslots::storage::Storage;
+use keyslots::{luks1, luks2};
+use serde_json::json;
+
+use super::Context;
+use crate::cli::confirm::confirm;
+use crate::cli::error::{CliError, ExitCode};
+use crate::header_backup;
+use crate::header_device::{HeaderDevice, Opened, Wanted};
+use crate::passphrase;
+
+/// `luksHeaderBackup`: the file is new, read-only, and was read back.
+pub(super) fn backup(cx: &Context<'_>, device: &Path, file: &Path) -> Result<(), CliError> {
+    let header_device = cx.header_device(device);
+    let (_, mut opened) = header_device.read(Wanted::Any)?;
+    header_device.shared(&mut opened, |storage| -> Result<(), CliError> {
+        // Under one lock with the copying.
+        let header = Header::read(storage)?;
+        Ok(header_backup::write(&header, storage, file)?)
+    })?;
+    cx.console.answer(|| json!({ "file": file }), String::new);
+    Ok(())
+}
+
+/// `luksHeaderRestore`: onto a device, or into a file, which grows where it must.
+pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<(), CliError> {
+    let header_device = cx.header_device(device);
+    let mut opened = header_device.open(false)?;
+    let mut source = File::open(file).map_err(|_| CliError::BackupFileUnreadable(file.to_owned()))?;
+    let backup = Backup::read(&mut source).map_err(|error| CliError::BackupInvalid {
+        file: file.to_owned(),
+        source: error,
+    })?;
+
+    let there = header_device.shared(&mut opened, read_header)?;
+    let plan = check(&backup, &header_device, &mut opened, there.as_ref())?;
+    let warning = warning(&backup, &header_device, &plan);
+    if !cx.console.batch() && !passphrase::is_interactive() && revives(&plan) {
+        cx.console.complain(revival(&plan));
+    }
+    if !confirm(cx.console, &warning) {
+        return Err(CliError::Silent(ExitCode::Failure));
+    }
+    header_device.exclusive_raw(|target| -> Result<(), CliError> {
+        let there = read_header(target)?;
+        let mut opened = header_device.open(false)?;
+        // What was asked about is what happens.
+        if check(&backup, &header_device, &mut opened, there.as_ref())? != plan {
+            return Err(keyslots::Error::ChangedMeanwhile.into());
+        }
+        if let (Some(folder), Some(there)) = (&cx.options.backup, &there) {
+            let saved = header_backup::into_folder(there, target, folder)?;
+            cx.console.say(format_args!("Header backed up to {}.", saved.display()));
+        }
+        header_device.grow_file(target, backup.size())?;
+        Ok(backup.restore(&mut source, target, there.as_ref())?)
+    })?;
+    cx.console.answer(|| json!({ "revived": plan.revives }), String::new);
+    Ok(())
+}
+
+/// The header that is there; a damaged one counts as none.
+fn read_header(storage: &mut dyn Storage) -> Result<Option<Header>, CliError> {
+    match Header::read(storage) {
+        Ok(header) => Ok(Some(header)),
+        Err(error @ keyslots::Error::Io { .. }) => Err(error.into()),
+        Err(_) => Ok(None),
+    }
+}
+
+fn check(
+    backup: &Backup,
+    device: &HeaderDevice,
+    opened: &mut Opened,
+    there: Option<&Header>,
+) -> Result<Restore, CliError> {
+    let size = match opened.number {
+        Some(_) => Some(opened.file.size().map_err(CliError::io("get the size of the device"))?),
+        None => None,
+    };
+    backup.check(there, size).map_err(|refused| match refused {
+        BackupRefused::Luks1(luks1::BackupRefused::PayloadOffset { .. } | luks1::BackupRefused::KeySize { .. }) => {
+            CliError::RestoreLayout("Data offset or key size differs")
+        }
+        BackupRefused::Luks2(
+            luks2::backup::BackupRefused::DataOffset { .. } | luks2::backup::BackupRefused::Size { .. },
+        ) => CliError::RestoreLayout("Data offset differ"),
+        BackupRefused::Luks1(luks1::BackupRefused::DoesNotFit { needed, .. })
+        | BackupRefused::Luks2(luks2::backup::BackupRefused::DoesNotFit { needed, .. }) => CliError::DeviceTooSmall {
+            device: device.path().to_owned(),
+            needed,
+        },
+        BackupRefused::Luks2(luks2::backup::BackupRefused::Requirement(name)) => CliError::BackupRequirement(name),
+    })
+}
+
+fn warning(backup: &Backup, device: &HeaderDevice, plan: &Restore) -> String {
+    let kind = match backup.version() {
+        Version::Luks1 => "LUKS",
+        Version::Luks2 => "LUKS2",
+    };
+    let device = device.path().display();
+    if !plan.replaces {
+        return format!(
+            "Device {device} does not contain {kind} header. Replacing header can destroy data on that device."
+        );
+    }
+    let mut text =
+        format!("Device {device} already contains {kind} header. Replacing header will destroy existing keyslots.");
+    if !plan.same_uuid {
+        text.push_str("\nWARNING: real device header has different UUID than backup!");
+    }
+    if revives(plan) {
+        text.push('\n');
+        text.push_str(&revival(plan));
+    }
+    text
+}
+
+fn revives(plan: &Restore) -> bool {
+    plan.replaces && !plan.revives.is_empty()
+}
+
+fn revival(plan: &Restore) -> String {
+    let slots: Vec<String> = plan.revives.iter().map(u32::to_string).collect();
+    format!(
+        "WARNING: keyslots that the device does not have as they are in the backup come back ({}): passphrases that \
+         were removed or changed since will open the device again.",
+        slots.join(", ")
+    )
+}

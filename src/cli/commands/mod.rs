@@ -79,12 +79,7 @@ pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
         Action::Resume { name } => suspend::resume(cx, name),
         Action::Cat { device } => cat::cat(cx, device),
         Action::Resize { .. }
-        | Action::Repair { .. }
         | Action::Reencrypt { .. }
-        | Action::Convert { .. }
-        | Action::Config { .. }
-        | Action::HeaderBackup { .. }
-        | Action::HeaderRestore { .. }
         | Action::TcryptDump { .. }
         | Action::BitlkDump { .. }
         | Action::Fvault2Dump { .. } => Err(CliError::Unavailable(invocation.verb.name())),

@@ -1,7 +1,5 @@
 //! `config`, `repair` and `convert`: what changes a header as a whole.
 
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use keyslots::header::{Header, Version};
@@ -9,7 +7,6 @@ use keyslots::luks1::{Fix, Repair};
 use keyslots::luks2::copies::Loser;
 use keyslots::storage::Storage;
 use keyslots::{convert, luks2};
-use nix::libc;
 use serde_json::json;
 
 use super::Context;
@@ -17,6 +14,7 @@ use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::cli::values::Priority;
+use crate::data_device;
 use crate::header_device::{HeaderDevice, Wanted};
 
 const REPAIR_WARNING: &str = "Really try to repair LUKS device header?";
@@ -158,7 +156,7 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result
     if header.version() == to {
         return Err(CliError::AlreadyOfType(name));
     }
-    if opened.number.is_some() && in_use(device) {
+    if opened.number.is_some() && data_device::check_unused(device).is_err() {
         return Err(CliError::ConvertInUse(device.to_owned()));
     }
     let mut warning = format!("This operation will convert {} to {name} format.\n", device.display());
@@ -180,15 +178,6 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result
             other => other.into(),
         })
     })
-}
-
-/// Whether the device is mounted or mapped.
-fn in_use(device: &Path) -> bool {
-    let exclusive = OpenOptions::new()
-        .read(true)
-        .custom_flags(libc::O_EXCL | libc::O_CLOEXEC)
-        .open(device);
-    exclusive.is_err_and(|error| error.raw_os_error() == Some(libc::EBUSY))
 }
 
 fn loses_something(header: &luks2::Header) -> bool {

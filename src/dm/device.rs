@@ -623,11 +623,13 @@ impl Dm {
             });
         }
         let deadline = limit.map(|limit| Instant::now() + limit);
+        // A new name is an event too, and must not hide the device from us.
+        let id = DeviceId::Number(self.info(id)?.number);
         loop {
             // Armed first and asked then: no event can fall in between.
             self.control
                 .call(Command::ArmPoll, &Request::default(), "", |_| Ok(()))?;
-            let info = self.info(id)?;
+            let info = self.info(&id)?;
             if info.event_nr > event_nr {
                 return Ok(Some(info));
             }

@@ -45,10 +45,13 @@ pub(super) fn until_nul(bytes: &[u8]) -> Option<&[u8]> {
 pub(super) fn device_list(data: &[u8]) -> Result<Vec<ListEntry>, Defect> {
     let mut entries = Vec::new();
     let mut rest = data;
+    // No devices: no data, or one record of zeros.
+    if data.is_empty() {
+        return Ok(entries);
+    }
     loop {
         let dev = u64_at(rest, 0).ok_or(SHORT)?;
         let next = u32_at(rest, 8).ok_or(SHORT)? as usize;
-        // No devices: one record of zeros.
         if dev == 0 && entries.is_empty() {
             return Ok(entries);
         }
@@ -234,11 +237,12 @@ mod tests {
         assert_eq!((entries[1].event_nr, &entries[1].uuid), (Some(4), &Some(None)));
         assert_eq!((entries[2].event_nr, &entries[2].uuid), (None, &None));
         assert_eq!(device_list(&[0; 16]), Ok(vec![]));
+        assert_eq!(device_list(&[]), Ok(vec![]));
     }
 
     #[test]
     fn hostile_lists_end_in_an_error() {
-        assert!(device_list(&[]).is_err());
+        assert!(device_list(&[0; 11]).is_err());
         assert!(device_list(&list_record(1, 8, "loop", &[])).is_err());
         assert!(device_list(&list_record(1, 4, "loop", &[])).is_err());
         assert!(device_list(&list_record(1, u32::MAX, "far", &[])).is_err());

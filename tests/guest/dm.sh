@@ -32,6 +32,8 @@ same "no devices" "" "$(dm list)"
 for t in linear crypt; do
   table=${!t}
   dmsetup create theirs -u "TEST-$t" --table "$table"
+  # Without udevd Debian's dmsetup makes no node by itself; ours does.
+  [ "$UDEV" = 1 ] || dmsetup mknodes theirs
   their_table=$(dmsetup table --showkeys theirs) their_info=$(dmsetup info theirs) their_node=$(node theirs)
   same "$t: our table of theirs" "$their_table" "$(dm showkeys theirs)"
   same "$t: our table without keys" "$(dmsetup table theirs)" "$(dm table theirs)"
@@ -46,7 +48,7 @@ for t in linear crypt; do
   same "$t: their info of ours" "${their_info//theirs/ours}" "$(dmsetup info ours)"
   same "$t: node" "$their_node" "$(node ours)"
   same "$t: owner" "$(stat -L -c '%U:%G %a' /dev/mapper/ours)" "root:disk 660"
-  holds "$t: they remove ours" dm setup remove ours
+  check "$t: they remove ours" dmsetup remove ours
   holds "$t: ours is gone" gone ours
 done
 holds "no cookie after creating" no_cookie 
@@ -68,12 +70,15 @@ holds "it is removed" dm remove 'odd name'
 holds "suspend" dm suspend a
 same "suspended" Suspended "$(dmsetup info -c --noheadings -o suspended a)"
 holds "load" dm load a "0 4096 linear $devno 8"
-same "both tables" "LI-sw" "$(dmsetup info -c --noheadings -o attr a)"
+same "both tables" "LIsw" "$(dmsetup info -c --noheadings -o attr a)"
 same "resume" "$want" "$(dm resume a)"
 same "the new table" "0 4096 linear $devno 8" "$(dmsetup table a)"
-dm wait a 1 20000 >waited &
-sleep 1; dmsetup suspend a; dmsetup load a --table "$linear"; dmsetup resume a; wait $!
-same "wait hears a table change" "Some(2)" "$(cat waited)"
+dmsetup suspend a; dmsetup load a --table "$linear"; dmsetup resume a
+dm wait a 0 20000 >waited &
+sleep 1; dmsetup rename a other; wait $!
+same "wait hears of a new name" "Some(1)" "$(cat waited)"
+same "the list has the event" 1 "$(dm list | cut -d: -f4)"
+dmsetup rename other a
 same "wait ends in time" None "$(dm wait a 99 300)"
 same "rename" "$want" "$(dm rename a a2)"
 check "the old node is gone" test ! -e /dev/mapper/a
@@ -81,7 +86,7 @@ check "the new node is there" test -b /dev/mapper/a2
 holds "set a UUID" dm set-uuid a2 LATE-1
 same "the UUID" LATE-1 "$(dmsetup info -c --noheadings -o uuid a2)"
 dm message a2 0 '@stats_create - 1' >answer
-same "a message with an answer" 'Text([48, 10])' "$(cat answer)"
+same "a message with an answer" 'Text([48])' "$(cat answer)"
 
 # Busy, holders, deferred removal.
 dm create upper "" "0 4096 linear $(stat -L -c '%Hr:%Lr' /dev/mapper/a2) 0" >/dev/null
@@ -105,7 +110,7 @@ wait
 holds "no cookie so far" no_cookie 
 
 # Nobody completes the cookie: bounded, and the node is there.
-if [ "$UDEV" = 1 ]; then pkill udevd; udevadm control --exit; sleep 1; fi
+if [ "$UDEV" = 1 ]; then udevadm control --exit; sleep 1; fi
 same "a cookie that nobody completes" "TimedOut(1s)" "$(dm create-unheard u "$linear")"
 check "its node is there" test -b /dev/mapper/u
 check "it is removed" env DM_DISABLE_UDEV=1 /luksmith/luksmith remove u

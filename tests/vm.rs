@@ -18,13 +18,20 @@ enum Udev {
 
 /// Boots a machine for `script` (a file of `tests/guest/`), prints what it printed, and asserts that its checks passed.
 fn guest(udev: Udev, limit_seconds: u32, script: &str, arguments: &[&str]) {
+    guest_with(
+        Path::new(env!("CARGO_BIN_EXE_luksmith")),
+        udev,
+        limit_seconds,
+        script,
+        arguments,
+    );
+}
+
+/// As [`guest`], with another program in the place of Luksmith.
+fn guest_with(program: &Path, udev: Udev, limit_seconds: u32, script: &str, arguments: &[&str]) {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/vm"));
-    command.args([
-        "--bin",
-        env!("CARGO_BIN_EXE_luksmith"),
-        "--timeout",
-        &limit_seconds.to_string(),
-    ]);
+    command.arg("--bin").arg(program);
+    command.args(["--timeout", &limit_seconds.to_string()]);
     if let Udev::Running = udev {
         command.arg("--udev");
     }
@@ -65,4 +72,27 @@ fn matrix_without_udev() {
 #[test]
 fn matrix_with_udev() {
     guest(Udev::Running, 1500, "matrix.sh", &[]);
+}
+
+/// `examples/dm.rs`, built. Cargo names no path for it, but puts it beside the tests.
+fn dm_example() -> std::path::PathBuf {
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--example", "dm", "--manifest-path"])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
+        .status()
+        .expect("cargo starts");
+    assert!(built.success(), "examples/dm.rs builds");
+    let own = std::env::current_exe().expect("a test has a path");
+    let profile = own.ancestors().nth(2).expect("a test lies in deps/ of its profile");
+    profile.with_file_name("debug").join("examples/dm")
+}
+
+#[test]
+fn device_mapper_layer_without_udev() {
+    guest_with(&dm_example(), Udev::Absent, 300, "dm.sh", &[]);
+}
+
+#[test]
+fn device_mapper_layer_with_udev() {
+    guest_with(&dm_example(), Udev::Running, 300, "dm.sh", &[]);
 }

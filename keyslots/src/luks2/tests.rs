@@ -1,6 +1,7 @@
 //! A whole header: made, written, damaged, changed and opened again.
 
 mod crash;
+mod rules;
 
 use super::copies::Loser;
 use super::format::Which;

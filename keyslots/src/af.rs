@@ -113,7 +113,8 @@ mod tests {
                 Hash::Sha256,
                 5,
                 &hex!(
-                    "8a2ddd1b13827f5e2f444a99b8119386d011d3c6e3391a89d80c48e5a7b27c668d9d4c31bec5ae2f1c618228a8d6e7a7206bed949acc6aab8c63bc3e0ce86888"
+                    "8a2ddd1b13827f5e2f444a99b8119386d011d3c6e3391a89d80c48e5a7b27c668d9d4c31bec5ae2f1c618228a8d6e7a7"
+                    "206bed949acc6aab8c63bc3e0ce86888"
                 ),
             ),
             (
@@ -126,14 +127,16 @@ mod tests {
                 Hash::Ripemd160,
                 2,
                 &hex!(
-                    "48cf0f909c10c97009adb240d1322f1e00ce12de1997f4fac99bfa3aef0531459534f77f613c6139968612a7c01fd38e82c2c137eff846b85b9c2e4499"
+                    "48cf0f909c10c97009adb240d1322f1e00ce12de1997f4fac99bfa3aef0531459534f77f613c6139968612a7c01fd38e"
+                    "82c2c137eff846b85b9c2e4499"
                 ),
             ),
             (
                 Hash::Whirlpool,
                 3,
                 &hex!(
-                    "675f53d78339fae7232a317ffd1651f0f3ad56b81d89a9bd9347f1bea5f709710d14ccf64056152cd05432cda060efcc0ec648bfffada0f22a9058f7ddb6f571"
+                    "675f53d78339fae7232a317ffd1651f0f3ad56b81d89a9bd9347f1bea5f709710d14ccf64056152cd05432cda060efcc"
+                    "0ec648bfffada0f22a9058f7ddb6f571"
                 ),
             ),
             (

@@ -20,11 +20,14 @@ pub(crate) type Blake2s224 = blake2::Blake2s<U28>;
 pub const MAX_OUTPUT_LEN: usize = 64;
 
 macro_rules! hashes {
-    ($($variant:ident, $name:literal, $kernel:literal, $len:literal, $ty:ty, $mac:ident, [$($alias:literal),*], $doc:literal;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $variant:ident, $name:literal, $kernel:literal, $ty:ty, $mac:ident, [$($alias:literal),*];
+    )*) => {
         /// A hash function.
         #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
         pub enum Hash {
-            $(#[doc = $doc] $variant,)*
+            $($(#[$doc])* $variant,)*
         }
 
         impl Hash {
@@ -43,7 +46,7 @@ macro_rules! hashes {
 
             /// Length of a digest in bytes.
             pub fn output_len(self) -> usize {
-                match self { $(Self::$variant => $len,)* }
+                match self { $(Self::$variant => <$ty as Digest>::output_size(),)* }
             }
 
             fn aliases(self) -> &'static [&'static str] {
@@ -68,30 +71,54 @@ macro_rules! hashes {
 }
 
 hashes! {
-    Sha1, "sha1", "sha1", 20, sha1::Sha1, Hmac, ["sha-1"], "SHA-1, as in the oldest LUKS1 headers.";
-    Sha224, "sha224", "sha224", 28, sha2::Sha224, Hmac, ["sha-224", "sha2-224"], "SHA-224.";
-    Sha256, "sha256", "sha256", 32, sha2::Sha256, Hmac, ["sha-256", "sha2-256"], "SHA-256, the default.";
-    Sha384, "sha384", "sha384", 48, sha2::Sha384, Hmac, ["sha-384", "sha2-384"], "SHA-384.";
-    Sha512, "sha512", "sha512", 64, sha2::Sha512, Hmac, ["sha-512", "sha2-512"], "SHA-512.";
-    Sha512_224, "sha512-224", "sha512-224", 28, sha2::Sha512_224, Hmac, ["sha512/224"], "SHA-512/224.";
-    Sha512_256, "sha512-256", "sha512-256", 32, sha2::Sha512_256, Hmac, ["sha512/256"], "SHA-512/256.";
-    Sha3_224, "sha3-224", "sha3-224", 28, sha3::Sha3_224, SimpleHmac, [], "SHA3-224.";
-    Sha3_256, "sha3-256", "sha3-256", 32, sha3::Sha3_256, SimpleHmac, [], "SHA3-256.";
-    Sha3_384, "sha3-384", "sha3-384", 48, sha3::Sha3_384, SimpleHmac, [], "SHA3-384.";
-    Sha3_512, "sha3-512", "sha3-512", 64, sha3::Sha3_512, SimpleHmac, [], "SHA3-512.";
-    Ripemd160, "ripemd160", "rmd160", 20, ripemd::Ripemd160, Hmac, ["rmd160", "ripemd-160"], "RIPEMD-160.";
-    Whirlpool, "whirlpool", "wp512", 64, whirlpool::Whirlpool, Hmac, ["wp512"], "Whirlpool, the final version.";
-    Blake2b160, "blake2b-160", "blake2b-160", 20, Blake2b160, SimpleHmac, [], "BLAKE2b with 160 bits.";
-    Blake2b256, "blake2b-256", "blake2b-256", 32, Blake2b256, SimpleHmac, [], "BLAKE2b with 256 bits.";
-    Blake2b384, "blake2b-384", "blake2b-384", 48, Blake2b384, SimpleHmac, [], "BLAKE2b with 384 bits.";
-    Blake2b512, "blake2b-512", "blake2b-512", 64, blake2::Blake2b512, SimpleHmac, ["blake2b512"], "BLAKE2b with 512 bits.";
-    Blake2s128, "blake2s-128", "blake2s-128", 16, Blake2s128, SimpleHmac, [], "BLAKE2s with 128 bits.";
-    Blake2s160, "blake2s-160", "blake2s-160", 20, Blake2s160, SimpleHmac, [], "BLAKE2s with 160 bits.";
-    Blake2s224, "blake2s-224", "blake2s-224", 28, Blake2s224, SimpleHmac, [], "BLAKE2s with 224 bits.";
-    Blake2s256, "blake2s-256", "blake2s-256", 32, blake2::Blake2s256, SimpleHmac, ["blake2s256"], "BLAKE2s with 256 bits.";
-    Sm3, "sm3", "sm3", 32, sm3::Sm3, Hmac, [], "SM3.";
-    Streebog256, "stribog256", "streebog256", 32, streebog::Streebog256, Hmac, ["streebog256"], "Streebog with 256 bits.";
-    Streebog512, "stribog512", "streebog512", 64, streebog::Streebog512, Hmac, ["streebog512"], "Streebog with 512 bits.";
+    /// SHA-1, as in the oldest LUKS1 headers.
+    Sha1, "sha1", "sha1", sha1::Sha1, Hmac, ["sha-1"];
+    /// SHA-224.
+    Sha224, "sha224", "sha224", sha2::Sha224, Hmac, ["sha-224", "sha2-224"];
+    /// SHA-256, the default.
+    Sha256, "sha256", "sha256", sha2::Sha256, Hmac, ["sha-256", "sha2-256"];
+    /// SHA-384.
+    Sha384, "sha384", "sha384", sha2::Sha384, Hmac, ["sha-384", "sha2-384"];
+    /// SHA-512.
+    Sha512, "sha512", "sha512", sha2::Sha512, Hmac, ["sha-512", "sha2-512"];
+    /// SHA-512/224.
+    Sha512_224, "sha512-224", "sha512-224", sha2::Sha512_224, Hmac, ["sha512/224"];
+    /// SHA-512/256.
+    Sha512_256, "sha512-256", "sha512-256", sha2::Sha512_256, Hmac, ["sha512/256"];
+    /// SHA3-224.
+    Sha3_224, "sha3-224", "sha3-224", sha3::Sha3_224, SimpleHmac, [];
+    /// SHA3-256.
+    Sha3_256, "sha3-256", "sha3-256", sha3::Sha3_256, SimpleHmac, [];
+    /// SHA3-384.
+    Sha3_384, "sha3-384", "sha3-384", sha3::Sha3_384, SimpleHmac, [];
+    /// SHA3-512.
+    Sha3_512, "sha3-512", "sha3-512", sha3::Sha3_512, SimpleHmac, [];
+    /// RIPEMD-160.
+    Ripemd160, "ripemd160", "rmd160", ripemd::Ripemd160, Hmac, ["rmd160", "ripemd-160"];
+    /// Whirlpool, the final version.
+    Whirlpool, "whirlpool", "wp512", whirlpool::Whirlpool, Hmac, ["wp512"];
+    /// BLAKE2b with 160 bits.
+    Blake2b160, "blake2b-160", "blake2b-160", Blake2b160, SimpleHmac, [];
+    /// BLAKE2b with 256 bits.
+    Blake2b256, "blake2b-256", "blake2b-256", Blake2b256, SimpleHmac, [];
+    /// BLAKE2b with 384 bits.
+    Blake2b384, "blake2b-384", "blake2b-384", Blake2b384, SimpleHmac, [];
+    /// BLAKE2b with 512 bits.
+    Blake2b512, "blake2b-512", "blake2b-512", blake2::Blake2b512, SimpleHmac, ["blake2b512"];
+    /// BLAKE2s with 128 bits.
+    Blake2s128, "blake2s-128", "blake2s-128", Blake2s128, SimpleHmac, [];
+    /// BLAKE2s with 160 bits.
+    Blake2s160, "blake2s-160", "blake2s-160", Blake2s160, SimpleHmac, [];
+    /// BLAKE2s with 224 bits.
+    Blake2s224, "blake2s-224", "blake2s-224", Blake2s224, SimpleHmac, [];
+    /// BLAKE2s with 256 bits.
+    Blake2s256, "blake2s-256", "blake2s-256", blake2::Blake2s256, SimpleHmac, ["blake2s256"];
+    /// SM3.
+    Sm3, "sm3", "sm3", sm3::Sm3, Hmac, [];
+    /// Streebog with 256 bits.
+    Streebog256, "stribog256", "streebog256", streebog::Streebog256, Hmac, ["streebog256"];
+    /// Streebog with 512 bits.
+    Streebog512, "stribog512", "streebog512", streebog::Streebog512, Hmac, ["streebog512"];
 }
 
 impl Hash {

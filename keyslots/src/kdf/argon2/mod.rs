@@ -179,7 +179,8 @@ mod tests {
                 1027,
                 3,
                 &hex!(
-                    "330172f30ef79aff29e38ef1c82300566eea87012cbbcbaf85d07b69a2f6e5ce0c0800847903d1bc58163c9959aa4cf9feaaec3d642c546beca88ef580f353fe"
+                    "330172f30ef79aff29e38ef1c82300566eea87012cbbcbaf85d07b69a2f6e5ce0c0800847903d1bc58163c9959aa4cf9"
+                    "feaaec3d642c546beca88ef580f353fe"
                 ),
             ),
             (
@@ -188,7 +189,8 @@ mod tests {
                 1027,
                 3,
                 &hex!(
-                    "3d0292871c9678f469f15e1fe2525e355b684bebd0fc036d2f66c6715f57c76fba1e820988ee9636e4e469bef48e444b64cd861fa2429ec79bf9a6b07d5a98f10e"
+                    "3d0292871c9678f469f15e1fe2525e355b684bebd0fc036d2f66c6715f57c76fba1e820988ee9636e4e469bef48e444b"
+                    "64cd861fa2429ec79bf9a6b07d5a98f10e"
                 ),
             ),
             (
@@ -197,7 +199,9 @@ mod tests {
                 4096,
                 1,
                 &hex!(
-                    "aab7d1863d538e798f6f097b6cb7c5fa23a15e89e9dd7dc994dbbf58cd46383255f9dab2effabd1e7047895fd4001ad970ba31191d851a3907b53609e1f65724006c2211299b80d9330ac5d94d8b7640082eff232d7adc0f8dbf067f8b4d5e49db0a1725"
+                    "aab7d1863d538e798f6f097b6cb7c5fa23a15e89e9dd7dc994dbbf58cd46383255f9dab2effabd1e7047895fd4001ad9"
+                    "70ba31191d851a3907b53609e1f65724006c2211299b80d9330ac5d94d8b7640082eff232d7adc0f8dbf067f8b4d5e49"
+                    "db0a1725"
                 ),
             ),
             (
@@ -206,7 +210,9 @@ mod tests {
                 2048,
                 2,
                 &hex!(
-                    "a326acd4dbe65b2fbe944b665e375ea423d1020fbb4b7b2ce2b6221710b055b2c08657303254311fd4b7878f4c81f30e5e85aab133a40cc80fd237aa010e3273d4664a25079853c8a1f5d0993d8a99bab5fa39f9366bab90cfdd25da1e182f24702c01fa5db1c9317756a275e630000c350d4baadd19642483c1a966c6d142a1"
+                    "a326acd4dbe65b2fbe944b665e375ea423d1020fbb4b7b2ce2b6221710b055b2c08657303254311fd4b7878f4c81f30e"
+                    "5e85aab133a40cc80fd237aa010e3273d4664a25079853c8a1f5d0993d8a99bab5fa39f9366bab90cfdd25da1e182f24"
+                    "702c01fa5db1c9317756a275e630000c350d4baadd19642483c1a966c6d142a1"
                 ),
             ),
             (
@@ -222,7 +228,8 @@ mod tests {
                 32,
                 4,
                 &hex!(
-                    "7bebbbdb29eda6ea5b77a04819140f4bb4437aec334e46a721f5289359a4136fba4e0a9ddebd3d953b6d2e3a057a25e4f9ba5ad6df60b39beabb691cfbaa1fc9"
+                    "7bebbbdb29eda6ea5b77a04819140f4bb4437aec334e46a721f5289359a4136fba4e0a9ddebd3d953b6d2e3a057a25e4"
+                    "f9ba5ad6df60b39beabb691cfbaa1fc9"
                 ),
             ),
         ];

@@ -8,6 +8,7 @@ use keyslots::header::{Header, Version};
 use keyslots::kdf::calibrate::{self, Target, TargetKdf};
 use keyslots::kdf::{Argon2Variant, Kdf};
 use keyslots::luks2::NewKeyslot;
+use keyslots::units::Bytes;
 
 use super::Context;
 use crate::cli::error::CliError;
@@ -99,8 +100,10 @@ impl Context<'_> {
         })
     }
 
-    /// As [`Context::new_keyslot`], for a volume that is there.
+    /// As [`Context::new_keyslot`], for a volume that is there. A keyslot for a key of its own is protected as those of
+    /// the volume are.
     pub(super) fn new_keyslot_of(&self, header: &Header, key_len: usize) -> Result<NewKeyslot, CliError> {
+        let key_len = header.key_size().and_then(Bytes::to_usize).unwrap_or(key_len);
         let cipher = header
             .data()
             .map(|data| data.cipher)

@@ -106,6 +106,10 @@ impl From<VolumeError> for CliError {
             VolumeError::Dm(error) => error.into(),
             VolumeError::Keyring(error) => error.into(),
             VolumeError::Memory(source) => Self::memory(source),
+            VolumeError::InReencryption(requirement) => Self::InReencryption(requirement),
+            VolumeError::NeedsIntegrity => Self::NeedsIntegrity,
+            VolumeError::NoCryptSegment => Self::NoCryptSegment,
+            VolumeError::Luks(error) => error.into(),
             other => Self::Volume(other),
         }
     }

@@ -49,6 +49,18 @@ pub enum VolumeError {
         /// Bytes of one encryption sector.
         sector_size: u32,
     },
+    /// The volume is in the middle of a reencryption.
+    #[error("the volume is in reencryption ({0})")]
+    InReencryption(String),
+    /// The volume has integrity protection.
+    #[error("the volume has integrity protection (dm-integrity)")]
+    NeedsIntegrity,
+    /// The first segment is not one of dm-crypt.
+    #[error("the volume has no segment for dm-crypt")]
+    NoCryptSegment,
+    /// The header keeps the volume from being mapped.
+    #[error(transparent)]
+    Luks(#[from] keyslots::Error),
     /// The name cannot be one of a device.
     #[error(transparent)]
     Name(#[from] NameError),

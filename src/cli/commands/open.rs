@@ -18,7 +18,7 @@ use crate::dm::{DeviceName, Dm};
 use crate::header_device::{HeaderDevice, Opened, Wanted};
 use crate::locks;
 use crate::passphrase::without_final_newline;
-use crate::volume::{self, Activate, Flags, Identity, KeyPlace, VolumeError};
+use crate::volume::{self, Activate, Flags, KeyPlace, VolumeError};
 
 /// A header that was read once, and the device that it came from.
 pub(super) struct Volume {
@@ -209,7 +209,7 @@ impl Volume {
         key: &VolumeKey,
         map_as: MapAs,
     ) -> Result<(), CliError> {
-        let layout = activatable(&self.header)?;
+        let layout = volume::mappable(&self.header)?;
         let mut flags = flags(cx);
         if let Header::Luks2(header) = &self.header {
             flags.add_persistent(&header.metadata().config.flags);
@@ -219,7 +219,7 @@ impl Volume {
         flags.read_only |= data.read_only;
         let mapping = Activate {
             name,
-            identity: identity(&self.header),
+            identity: volume::identity(&self.header),
             path: device,
             device: data.number,
             device_size: data.size,
@@ -262,7 +262,7 @@ pub(super) fn candidates(cx: &Context<'_>, slot: Option<u32>) -> Candidates {
 impl Volume {
     /// How the data are laid out, where that is something that can be mapped or read.
     pub(super) fn activatable(&self) -> Result<DataLayout, CliError> {
-        activatable(&self.header)
+        Ok(volume::mappable(&self.header)?)
     }
 }
 
@@ -286,37 +286,9 @@ pub(super) fn flags(cx: &Context<'_>) -> Flags {
     }
 }
 
-/// How the data are laid out, where that is something that can be mapped.
-fn activatable(header: &Header) -> Result<DataLayout, CliError> {
-    if let Header::Luks2(header) = header {
-        header.check_requirements()?;
-        let requirements = &header.metadata().config.requirements;
-        if let Some(requirement) = requirements.iter().find(|name| name.contains("reencrypt")) {
-            return Err(CliError::InReencryption(requirement.clone()));
-        }
-        if header.crypt().is_some_and(|crypt| crypt.integrity.is_some()) {
-            return Err(CliError::NeedsIntegrity);
-        }
-    }
-    header.data().ok_or(CliError::NoCryptSegment)
-}
-
-fn identity(header: &Header) -> Identity {
-    match header {
-        Header::Luks1(header) => Identity::Luks1(header.uuid().to_owned()),
-        Header::Luks2(header) => Identity::Luks2(header.binary().uuid.clone()),
-    }
-}
-
-/// LUKS2 hands its key over in the keyring where it can, LUKS1 in the table, as the reference has it.
+/// Where the kernel is to get the key from, as far as the options let it.
 pub(super) fn key_place(cx: &Context<'_>, header: &Header, key: &VolumeKey) -> Result<KeyPlace, CliError> {
-    match header {
-        Header::Luks2(luks2) if !cx.options.disable_keyring && !key.is_empty() && crate::keyring::is_available() => {
-            let digest = luks2.verify_volume_key(key, true, &CostLimits::default())?;
-            Ok(KeyPlace::Keyring(format!("cryptsetup:{}-d{digest}", header.uuid())))
-        }
-        _ => Ok(KeyPlace::Table),
-    }
+    Ok(volume::key_place(header, key, !cx.options.disable_keyring)?)
 }
 
 /// `--link-vk-to-keyring <keyring>::<key>`, with `%user:` or `%logon:` before the key where its type is said.

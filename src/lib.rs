@@ -6,6 +6,7 @@ pub mod data_device;
 pub mod dm;
 pub mod header_backup;
 pub mod header_device;
+pub mod initramfs;
 pub mod keyring;
 pub mod locks;
 pub mod mapping;

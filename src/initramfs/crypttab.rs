@@ -1,0 +1,243 @@
+//! crypttab(5), as Debian and systemd document it: a text becomes entries and warnings, never an error.
+
+use super::options::VolumeOptions;
+use super::source::{DeviceSpec, Place};
+
+/// Where the key of a volume comes from first. A person is asked where it is not to be had.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// From a person.
+    Ask,
+    /// From a file.
+    File(Place),
+    /// From a device itself, as mkinitcpio's `cryptkey=` has it: where it starts and how long it is are in the options.
+    Raw(DeviceSpec),
+    /// From what a program prints: its path or name, and its argument.
+    Script {
+        /// The program.
+        program: String,
+        /// The third field.
+        argument: String,
+    },
+}
+
+/// One volume to unlock.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name of the mapping.
+    pub name: String,
+    /// Whether the name is to end in the whole UUID once that is known.
+    pub named_by_uuid: bool,
+    /// The device with the data.
+    pub source: DeviceSpec,
+    /// Where the key comes from.
+    pub key: KeySource,
+    /// The options.
+    pub options: VolumeOptions,
+    /// The fields as they stand in the file, for a key script.
+    pub fields: [String; 4],
+}
+
+/// What a text holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Crypttab {
+    /// The entries, in their order.
+    pub entries: Vec<Entry>,
+    /// What in it means nothing, each with its line.
+    pub warnings: Vec<String>,
+}
+
+impl Crypttab {
+    /// Reads the text of a crypttab.
+    pub fn parse(text: &str) -> Self {
+        let mut crypttab = Self::default();
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let mut warnings = Vec::new();
+            crypttab.entries.extend(Entry::parse(line, &mut warnings));
+            let located = warnings.into_iter().map(|warning| format!("line {number}: {warning}"));
+            crypttab.warnings.extend(located);
+        }
+        let mut seen: Vec<&str> = Vec::new();
+        for entry in &crypttab.entries {
+            if seen.contains(&entry.name.as_str()) {
+                let warning = format!("{} stands twice; the first entry is used", entry.name);
+                crypttab.warnings.push(warning);
+            }
+            seen.push(&entry.name);
+        }
+        let mut names = Vec::new();
+        crypttab.entries.retain(|entry| {
+            let first = !names.contains(&entry.name);
+            names.push(entry.name.clone());
+            first
+        });
+        crypttab
+    }
+}
+
+impl Entry {
+    /// Reads one line, which is not empty.
+    fn parse(line: &str, warnings: &mut Vec<String>) -> Option<Self> {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [name, source, rest @ ..] = fields.as_slice() else {
+            warnings.push("there is no device, so the line is ignored".into());
+            return None;
+        };
+        if rest.len() > 2 {
+            warnings.push(format!("{} fields too many are ignored", rest.len() - 2));
+        }
+        let key = rest.first().copied().unwrap_or("none");
+        let list = rest.get(1).copied().unwrap_or_default();
+        Self::new(name, source, key, list, warnings)
+    }
+
+    /// Makes an entry of the four fields, in which `\040` and the like stand for a character.
+    pub fn new(name: &str, source: &str, key: &str, list: &str, warnings: &mut Vec<String>) -> Option<Self> {
+        let fields = [name, source, key, list].map(str::to_owned);
+        let [name, source, key, list] = [name, source, key, list].map(unescape);
+        if name.is_empty() || name.contains('/') || name == "." || name == ".." {
+            warnings.push(format!("'{name}' cannot be the name of a mapping, so it is ignored"));
+            return None;
+        }
+        let mut problems = Vec::new();
+        let options = VolumeOptions::parse(&list, &mut problems);
+        warnings.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
+        Some(Self {
+            key: KeySource::of(&key, &options),
+            source: DeviceSpec::parse(&source),
+            named_by_uuid: false,
+            name,
+            options,
+            fields,
+        })
+    }
+}
+
+impl KeySource {
+    /// From the third field.
+    pub fn of(key: &str, options: &VolumeOptions) -> Self {
+        let asked = matches!(key, "" | "none" | "-");
+        let script = options.keyscript.as_deref();
+        match script.map(|script| script.rsplit('/').next().unwrap_or(script)) {
+            // A passphrase that is shared by volumes is what unlocking them together does anyway.
+            Some("decrypt_keyctl") => Self::Ask,
+            // `device:path[:timeout]`.
+            Some("passdev") => {
+                let (device, path) = key.split_once(':').unwrap_or((key, ""));
+                let path = path
+                    .rsplit_once(':')
+                    .filter(|(_, time)| time.parse::<u32>().is_ok())
+                    .map_or(path, |(path, _)| path);
+                Self::File(Place {
+                    path: path.into(),
+                    device: Some(DeviceSpec::parse(device)),
+                })
+            }
+            Some(_) => Self::Script {
+                program: script.unwrap_or_default().to_owned(),
+                argument: key.to_owned(),
+            },
+            None if asked => Self::Ask,
+            None => Self::File(Place::parse(key)),
+        }
+    }
+}
+
+/// Undoes `\040`: a backslash and three octal digits.
+pub(super) fn unescape(field: &str) -> String {
+    let bytes = field.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let octal = match bytes.get(at..at + 4) {
+            Some([b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7']) => {
+                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
+            }
+            _ => None,
+        };
+        plain.push(octal.unwrap_or(bytes[at]));
+        at += if octal.is_some() { 4 } else { 1 };
+    }
+    String::from_utf8(plain).unwrap_or_else(|_| field.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::initramfs::options::Kind;
+
+    #[test]
+    fn fields_are_read_and_missing_ones_have_their_defaults() {
+        let crypttab = Crypttab::parse(
+            "# comment\n\n root UUID=AB none luks,discard\nswap\t/dev/sda2 /dev/urandom swap,plain\nhome /dev/sdb\n\
+             a\\040b LABEL=x\\040y /k\\072:LABEL=keys luks\n",
+        );
+        assert_eq!(crypttab.warnings, Vec::<String>::new());
+        let [root, swap, home, spaced] = crypttab.entries.as_slice() else {
+            panic!("{crypttab:?}")
+        };
+        assert_eq!(
+            (root.name.as_str(), &root.source),
+            ("root", &DeviceSpec::Uuid("ab".into()))
+        );
+        assert_eq!((&root.key, root.options.discard), (&KeySource::Ask, true));
+        assert_eq!(swap.key, KeySource::File(Place::parse("/dev/urandom")));
+        assert_eq!((swap.options.kind, swap.options.swap), (Some(Kind::Plain), true));
+        assert_eq!((&home.key, home.options.kind), (&KeySource::Ask, None));
+        assert_eq!(spaced.name, "a b");
+        assert_eq!(spaced.source, DeviceSpec::Label("x y".into()));
+        assert_eq!(spaced.key, KeySource::File(Place::parse("/k::LABEL=keys")));
+        assert_eq!(spaced.fields[0], "a\\040b");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_passed_over_with_a_warning() {
+        let crypttab = Crypttab::parse("only\na/b /dev/x\nx /dev/x none luks one two\nx /dev/y\nz /dev/z - bogus\n");
+        assert_eq!(
+            crypttab.warnings,
+            [
+                "line 1: there is no device, so the line is ignored",
+                "line 2: 'a/b' cannot be the name of a mapping, so it is ignored",
+                "line 3: 2 fields too many are ignored",
+                "line 5: z: unknown option 'bogus' is ignored",
+                "x stands twice; the first entry is used",
+            ]
+        );
+        let names: Vec<_> = crypttab.entries.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, ["x", "z"]);
+        assert_eq!(crypttab.entries[0].source, DeviceSpec::Path("/dev/x".into()));
+    }
+
+    #[test]
+    fn key_scripts_that_only_find_a_key_are_done_here() {
+        let key = |line: &str| Crypttab::parse(line).entries.remove(0).key;
+        assert_eq!(
+            key("x /dev/x /dev/sdb1:/keys/x:30 luks,keyscript=/lib/cryptsetup/scripts/passdev"),
+            KeySource::File(Place {
+                path: "/keys/x".into(),
+                device: Some(DeviceSpec::Path("/dev/sdb1".into()))
+            })
+        );
+        assert_eq!(key("x /dev/x shared luks,keyscript=decrypt_keyctl"), KeySource::Ask);
+        assert_eq!(
+            key("x /dev/x arg luks,keyscript=my-script"),
+            KeySource::Script {
+                program: "my-script".into(),
+                argument: "arg".into()
+            }
+        );
+    }
+
+    #[test]
+    fn no_text_makes_it_fail() {
+        for text in ["\0", "\\", "a\\04 b", "a b c d e f g", "\u{fffd} \\377\\377", " \t "] {
+            let _ = Crypttab::parse(text);
+        }
+        assert_eq!(unescape("\\377"), "\\377");
+        assert_eq!(unescape("\\04"), "\\04");
+    }
+}

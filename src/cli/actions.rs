@@ -231,6 +231,20 @@ impl DeviceType {
         })
     }
 
+    /// Its name, in the spelling of `--type`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Luks => "luks",
+            Self::Luks1 => "luks1",
+            Self::Luks2 => "luks2",
+            Self::Plain => "plain",
+            Self::LoopAes => "loopaes",
+            Self::Tcrypt => "tcrypt",
+            Self::Bitlk => "bitlk",
+            Self::Fvault2 => "fvault2",
+        }
+    }
+
     /// Whether it is LUKS of any version.
     pub fn is_luks(self) -> bool {
         matches!(self, Self::Luks | Self::Luks1 | Self::Luks2)

@@ -80,6 +80,31 @@ pub enum CliError {
     /// The device cannot be opened.
     #[error("Device {} does not exist or access denied.", .0.display())]
     DeviceMissing(PathBuf),
+    /// The file to be formatted is empty.
+    #[error("Device {} is too small.", .0.display())]
+    DeviceEmpty(PathBuf),
+    /// The file for a volume key ends too early.
+    #[error("Cannot read {len} bytes from keyfile {}.", file.display())]
+    VolumeKeyFileShort {
+        /// The file.
+        file: PathBuf,
+        /// How long the key is.
+        len: usize,
+    },
+    /// The cipher to be measured is unknown, or takes no such key.
+    #[error("Cipher {cipher} (with {bits} bits key) is not available.")]
+    CipherUnavailable {
+        /// The specification.
+        cipher: String,
+        /// Length of the key.
+        bits: usize,
+        /// What is wrong with it.
+        #[source]
+        source: keyslots::cipher::CipherError,
+    },
+    /// The keyslot belongs to the data, or to nothing.
+    #[error("Keyslot {0} does not contain unbound key.")]
+    NotUnbound(u32),
     /// There is no header of the kind that is needed; `kind` is "LUKS", "LUKS1" or "LUKS2".
     #[error("Device {} is not a valid {kind} device.", .device.display())]
     NotLuks {
@@ -209,7 +234,7 @@ pub enum CliError {
         source: std::io::Error,
     },
     /// The type of volume is none that this program opens.
-    #[error("Volumes of type {0:?} cannot be opened.")]
+    #[error("Volumes of type {} are none that Luksmith opens.", .0.name())]
     TypeUnsupported(DeviceType),
     /// The action is none that this version carries out.
     #[error("This version of Luksmith does not carry out {0}.")]
@@ -328,6 +353,10 @@ impl CliError {
             | Self::BackupFileMissing
             | Self::NoUsableKeyslot
             | Self::NotLuks { .. }
+            | Self::DeviceEmpty(_)
+            | Self::VolumeKeyFileShort { .. }
+            | Self::CipherUnavailable { .. }
+            | Self::NotUnbound(_)
             | Self::KeyslotFull(_)
             | Self::KeyslotInactive(_)
             | Self::KeyslotInvalid { .. }
@@ -421,6 +450,10 @@ impl CliError {
             Self::NoUsableKeyslot => "luksmith luksDump shows which keyslots there are.".into(),
             Self::DeviceMissing(_) => "Check the path, and whether you are root.".into(),
             Self::NotLuks { .. } => "If the header is kept apart, say where with --header.".into(),
+            Self::DeviceEmpty(file) => format!("Make room first: truncate -s 64M {}.", file.display()),
+            Self::TypeUnsupported(_) | Self::Unavailable(_) => "cryptsetup does that.".into(),
+            Self::CipherUnavailable { source, .. } => format!("{source}."),
+            Self::NotUnbound(_) => "luksmith luksDump shows which keyslots are unbound.".into(),
             Self::AlreadyMapped(name) => format!("luksmith status {name} shows what it is."),
             Self::InUse(_) => "Unmount it first, or say --deferred to have it removed once it is free.".into(),
             Self::KeyslotFull(_) => "Leave --key-slot out to take the first free one.".into(),

@@ -23,21 +23,21 @@ pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Resu
         SlotState::Inactive => return Err(CliError::KeyslotInactive(number)),
         SlotState::Active | SlotState::ActiveLast | SlotState::Other => {}
     }
-    if !cx.console.batch() {
-        cx.console
-            .say(format_args!("Keyslot {number} is selected for deletion."));
-    }
+    announce(cx, number);
     if !cx.console.batch() || cx.key_file().is_some() {
         prove_another(cx, &mut volume, number)?;
     }
     remove_slot(cx, &volume, number)
 }
 
+/// Says which keyslot will go.
+pub(super) fn announce(cx: &Context<'_>, slot: u32) {
+    cx.console
+        .verbose(format_args!("Keyslot {slot} is selected for deletion."));
+}
+
 /// Destroys a keyslot, after the question where it is the last one.
 pub(super) fn remove_slot(cx: &Context<'_>, volume: &Volume, slot: u32) -> Result<(), CliError> {
-    if !cx.console.batch() {
-        cx.console.say(format_args!("Keyslot {slot} is selected for deletion."));
-    }
     let warning = "This is the last keyslot. Device will become unusable after purging this key.";
     if volume.header.slot_state(slot) == SlotState::ActiveLast && !confirm(cx.console, warning) {
         return Err(CliError::Aborted);

@@ -64,6 +64,7 @@ pub(super) fn format(
     let topology = Topology::of(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
     data_device::check_unused(device)?;
     check_offset(options.offset)?;
+    check_not_empty(header_device.path())?;
     if !warn(cx, &header_device)? {
         return Err(CliError::Aborted);
     }
@@ -81,12 +82,12 @@ pub(super) fn format(
         key,
         slot,
     };
-    let _deriving = cx.console.deriving();
+    let deriving = cx.console.deriving();
     let slot = match version {
         Version::Luks1 => plan.write_luks1(cx, &header_device, hash, &passphrase)?,
         Version::Luks2 => plan.write_luks2(cx, &header_device, hash, &passphrase)?,
     };
-    drop(_deriving);
+    drop(deriving);
     cx.console.verbose(format_args!("Key slot {slot} created."));
     cx.console.answer(
         || json!({ "keyslot": slot, "version": if version == Version::Luks1 { 1 } else { 2 } }),
@@ -120,11 +121,17 @@ impl Plan<'_> {
             data,
         };
         let mut header = luks1::Header::create(&params, &limits)?;
+        let data_offset = header.payload_offset().bytes().unwrap_or_default();
+        self.warn_without_data(cx, data_offset);
         let Kdf::Pbkdf2 { iterations, .. } = cx.kdf(Version::Luks1, self.key.len())? else {
             return Err(CliError::Luks1Pbkdf);
         };
         let medium = device.medium();
-        self.write(device, header.metadata_size(), |storage| {
+        let size = match cx.options.header {
+            Some(_) => header.metadata_size(),
+            None => header.metadata_size().max(data_offset),
+        };
+        self.write(device, size, |storage| {
             header.write_new(storage, medium)?;
             Ok(header.add_keyslot(storage, &self.key, passphrase, self.slot, iterations, &limits)?)
         })
@@ -206,12 +213,25 @@ impl Plan<'_> {
                 keyslots_size.get()
             ));
         }
-        if cx.options.header.is_none() && self.topology.size <= header.data_offset().bytes().unwrap_or_default() {
-            cx.console.complain(format_args!(
+        self.warn_without_data(cx, header.data_offset().bytes().unwrap_or_default());
+    }
+
+    /// A header alone can be wanted, so a device without room for data is no error.
+    fn warn_without_data(&self, cx: &Context<'_>, data_offset: Bytes) {
+        if self.topology.size <= data_offset {
+            cx.console.say(format_args!(
                 "Device {} is too small for activation, there is no remaining space for data.",
                 self.device.display()
             ));
         }
+    }
+}
+
+/// An empty file is refused as by the reference: it is more often a mistake than a place for a header.
+fn check_not_empty(path: &Path) -> Result<(), CliError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Err(CliError::DeviceEmpty(path.to_owned())),
+        _ => Ok(()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use keyslots::header::{Header, Version};
+use keyslots::header::{Header, SlotState, Version};
 use keyslots::luks2::Candidates;
 use keyslots::uuid::is_uuid;
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use super::secrets::Source;
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::{CliError, ExitCode};
+use crate::cli::persona::Persona;
 use crate::header_device::{HeaderError, Wanted};
 
 /// `isLuks`: the answer is the exit code.
@@ -37,7 +38,13 @@ pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) 
 /// `luksUUID`: shows the UUID, or sets it.
 pub(super) fn uuid(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let header_device = cx.header_device(device);
-    let (header, _) = header_device.read(Wanted::Any)?;
+    let (header, _) = match header_device.read(Wanted::Any) {
+        // Under the reference's name the answer is the exit code alone.
+        Err(HeaderError::NotLuks { .. }) if cx.console.persona() == Persona::Cryptsetup => {
+            return Err(CliError::Silent(ExitCode::Failure));
+        }
+        read => read?,
+    };
     let Some(new) = &cx.options.uuid else {
         cx.console
             .answer(|| json!({ "uuid": header.uuid() }), || format!("{}\n", header.uuid()));
@@ -115,6 +122,9 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
 
 fn dump_unbound(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), CliError> {
     let slot = cx.key_slot(&volume.header)?.ok_or(CliError::NoUsableKeyslot)?;
+    if volume.header.slot_state(slot) != SlotState::Other {
+        return Err(CliError::NotUnbound(slot));
+    }
     if !confirm(cx.console, KEY_WARNING) {
         return Err(CliError::Aborted);
     }

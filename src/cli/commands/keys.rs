@@ -21,7 +21,11 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
     let mut volume = Volume::read(cx, device, Wanted::Any)?;
     let slot = new_slot(cx, &volume.header)?;
     cx.check_free_slot(&volume.header, slot)?;
-    let (key, key_for) = match unbound_key(cx, &volume.header)? {
+    if cx.options.key_slot.is_some() && cx.options.new_key_slot.is_none() && !cx.console.batch() {
+        cx.console
+            .say("WARNING: The --key-slot parameter is used for new keyslot number.");
+    }
+    let (key, key_for) = match unbound_key(cx, &volume)? {
         Some(unbound) => unbound,
         None => (existing_key(cx, &mut volume)?, KeyFor::Data),
     };
@@ -43,6 +47,7 @@ pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -
     let unlocked = cx.try_passphrases(&source, prompt, |passphrase| {
         volume.unlock(cx, passphrase, Candidates::All)
     })?;
+    erase::announce(cx, unlocked.keyslot);
     erase::remove_slot(cx, &volume, unlocked.keyslot)
 }
 
@@ -58,7 +63,7 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
     })?;
     let passphrase = cx.new_passphrase(new_key_file, cx.new_key_file_range(), "Enter new passphrase: ", true)?;
     let changed = rewrite(cx, &volume, unlocked.keyslot, &unlocked.volume_key, &passphrase)?;
-    cx.console.verbose(format_args!("Key slot {changed} changed."));
+    cx.console.verbose(format_args!("Key slot {changed} created."));
     cx.console.answer(|| json!({ "keyslot": changed }), String::new);
     Ok(())
 }
@@ -116,13 +121,13 @@ fn check_active(header: &Header, slot: Option<u32>) -> Result<(), CliError> {
 }
 
 /// With `--unbound`: the key of its own that the keyslot is to hold.
-fn unbound_key(cx: &Context<'_>, header: &Header) -> Result<Option<(VolumeKey, KeyFor)>, CliError> {
+fn unbound_key(cx: &Context<'_>, volume: &Volume) -> Result<Option<(VolumeKey, KeyFor)>, CliError> {
     if !cx.options.unbound {
         return Ok(None);
     }
-    if header.version() == Version::Luks1 {
+    if volume.header.version() == Version::Luks1 {
         return Err(CliError::NotLuks {
-            device: cx.options.header.clone().unwrap_or_default(),
+            device: volume.device.path().to_owned(),
             kind: "LUKS2",
         });
     }

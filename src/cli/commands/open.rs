@@ -41,12 +41,19 @@ pub(super) fn open(
     let mapping = match name.filter(|_| !cx.options.test_passphrase) {
         None => None,
         Some(name) => {
-            let (dm, name) = (Dm::open()?, device_name(name)?);
-            volume::check_free(&dm, &name)?;
+            let (dm, name) = (Dm::open(), device_name(name)?);
+            if let Ok(dm) = &dm {
+                volume::check_free(dm, &name)?;
+            }
             Some((dm, name))
         }
     };
     let mut volume = Volume::read(cx, device, wanted(device_type))?;
+    // A device that is none of ours is told before a kernel that cannot map it.
+    let mapping = match mapping {
+        Some((dm, name)) => Some((dm?, name)),
+        None => None,
+    };
     let key = volume.key(cx, device)?;
     let Some((dm, name)) = mapping else { return Ok(()) };
     volume.map(cx, &dm, &name, device, &key, MapAs::New)?;
@@ -148,7 +155,7 @@ impl Volume {
             .serialize_memory_hard_pbkdf
             .then(locks::serialize_derivations)
             .transpose()?;
-        let _deriving = cx.console.deriving();
+        let deriving = cx.console.deriving();
         let header = &self.header;
         let unlocked = self.device.shared(&mut self.opened, |storage| {
             header
@@ -160,7 +167,7 @@ impl Volume {
             Err(CliError::KeyslotInactive(_)) => return Err(CliError::NoUsableKeyslot),
             unlocked => unlocked?,
         };
-        drop(_deriving);
+        drop(deriving);
         cx.console
             .verbose(format_args!("Key slot {} unlocked.", unlocked.keyslot));
         Ok(unlocked)

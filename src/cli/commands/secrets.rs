@@ -159,7 +159,13 @@ impl Context<'_> {
             timeout: None,
             range,
         };
-        let key = passphrase::from_key_file(path, &question)?;
+        let key = passphrase::from_key_file(path, &question).map_err(|error| match error {
+            PassphraseError::TooShort => CliError::VolumeKeyFileShort {
+                file: path.to_owned(),
+                len,
+            },
+            other => other.into(),
+        })?;
         let key = Secret::copy_from(key.expose()).map_err(PassphraseError::Memory)?;
         Ok(VolumeKey::new(key))
     }

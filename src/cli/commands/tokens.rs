@@ -27,6 +27,10 @@ pub(super) fn unlock(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -
         Header::Luks1(_) => Vec::new(),
         Header::Luks2(header) => usable(cx, &header.metadata().tokens, slot),
     };
+    let none_usable = candidates.is_empty();
+    if none_usable && volume.header.version() == Version::Luks2 {
+        cx.console.verbose("No usable token is available.");
+    }
     for (id, description, keyslots) in candidates {
         let passphrase = match keyring::read_user_key(&description) {
             Ok(secret) => Passphrase::new(secret),
@@ -43,8 +47,18 @@ pub(super) fn unlock(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -
             }
         }
     }
+    match cx.options.token_id {
+        Some(id) if !none_usable => cx.console.verbose(format_args!(
+            "Token {id} cannot unlock assigned keyslot(s) (wrong keyslot passphrase)."
+        )),
+        _ => {}
+    }
     if cx.options.token_only {
-        return Err(CliError::Silent(ExitCode::Permission));
+        return Err(CliError::Silent(if none_usable {
+            ExitCode::Failure
+        } else {
+            ExitCode::Permission
+        }));
     }
     Ok(None)
 }
@@ -62,12 +76,13 @@ fn usable(
         .filter(|(_, token)| options.token_type.as_deref().is_none_or(|wanted| wanted == token.kind))
         .filter_map(|(&id, token)| {
             let description = token.key_description()?.to_owned();
-            let keyslots = token
+            let keyslots: Vec<u32> = token
                 .keyslots
                 .iter()
                 .copied()
-                .filter(|&keyslot| slot.is_none_or(|slot| slot == keyslot));
-            Some((id, description, keyslots.collect()))
+                .filter(|&keyslot| slot.is_none_or(|slot| slot == keyslot))
+                .collect();
+            (!keyslots.is_empty()).then_some((id, description, keyslots))
         })
         .collect()
 }

@@ -20,11 +20,11 @@ use crate::slot_names;
 pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) -> Result<(), CliError> {
     let mut volume = Volume::read(cx, device, Wanted::Any)?;
     let slot = new_slot(cx, &volume.header)?;
-    cx.check_free_slot(&volume.header, slot)?;
     if cx.options.key_slot.is_some() && cx.options.new_key_slot.is_none() && !cx.console.batch() {
         cx.console
             .say("WARNING: The --key-slot parameter is used for new keyslot number.");
     }
+    cx.check_free_slot(&volume.header, slot)?;
     let (key, key_for) = match unbound_key(cx, &volume)? {
         Some(unbound) => unbound,
         None => (existing_key(cx, &mut volume)?, KeyFor::Data),

@@ -40,20 +40,14 @@ pub(super) fn open(
     // What would fail in the end fails before anybody is asked for a passphrase.
     let mapping = match name.filter(|_| !cx.options.test_passphrase) {
         None => None,
-        Some(name) => {
-            let (dm, name) = (Dm::open(), device_name(name)?);
-            if let Ok(dm) = &dm {
-                volume::check_free(dm, &name)?;
-            }
-            Some((dm, name))
-        }
+        Some(name) => match free_mapping(name) {
+            // A device that is no volume is told before a kernel that cannot map it.
+            Err(CliError::NoDeviceMapper) => Some(Err(CliError::NoDeviceMapper)),
+            free => Some(Ok(free?)),
+        },
     };
     let mut volume = Volume::read(cx, device, wanted(device_type))?;
-    // A device that is none of ours is told before a kernel that cannot map it.
-    let mapping = match mapping {
-        Some((dm, name)) => Some((dm?, name)),
-        None => None,
-    };
+    let mapping = mapping.transpose()?;
     let key = volume.key(cx, device)?;
     let Some((dm, name)) = mapping else { return Ok(()) };
     volume.map(cx, &dm, &name, device, &key, MapAs::New)?;
@@ -61,6 +55,13 @@ pub(super) fn open(
         volume.remember_flags(cx)?;
     }
     Ok(())
+}
+
+/// The device-mapper, and a name that nothing in it has.
+fn free_mapping(name: &str) -> Result<(Dm, DeviceName), CliError> {
+    let (dm, name) = (Dm::open()?, device_name(name)?);
+    volume::check_free(&dm, &name)?;
+    Ok((dm, name))
 }
 
 /// `refresh`: an active mapping gets other flags.

@@ -4,6 +4,7 @@ pub mod block_device;
 pub mod cli;
 pub mod data_device;
 pub mod dm;
+pub mod dmsetup;
 pub mod header_backup;
 pub mod header_device;
 pub mod initramfs;

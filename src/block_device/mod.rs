@@ -12,5 +12,5 @@ pub use devno::{DevNo, DevNoError};
 pub use holders::{Holder, holders};
 pub use loop_device::{LoopDevice, loop_backing_file};
 pub use signatures::{Signature, SignatureKind};
-pub use sysfs::dm_name_and_uuid;
+pub use sysfs::{dm_name_and_uuid, read_ahead, set_read_ahead};
 pub use topology::{Topology, is_read_only, is_rotational};

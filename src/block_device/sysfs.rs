@@ -1,6 +1,7 @@
 //! What sysfs says of how block devices stand to each other, to who may not ask the devices themselves.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::DevNo;
@@ -43,4 +44,21 @@ pub(super) fn partitions(number: DevNo) -> Vec<(String, DevNo)> {
 fn numbered(dir: &Path) -> Option<(String, DevNo)> {
     let number = fs::read_to_string(dir.join("dev")).ok()?.trim().parse().ok()?;
     Some((dir.file_name()?.to_str()?.replace('!', "/"), number))
+}
+
+/// How far the kernel reads ahead, in sectors of 512 bytes; `None` where sysfs does not tell.
+pub fn read_ahead(number: DevNo) -> Option<u64> {
+    let kib = fs::read_to_string(number.sysfs().join("queue/read_ahead_kb")).ok()?;
+    kib.trim().parse::<u64>().ok()?.checked_mul(2)
+}
+
+/// Says how far the kernel is to read ahead, in sectors of 512 bytes; it rounds to its own pages.
+///
+/// # Errors
+/// The system's.
+pub fn set_read_ahead(number: DevNo, sectors: u64) -> io::Result<()> {
+    fs::write(
+        number.sysfs().join("queue/read_ahead_kb"),
+        sectors.div_ceil(2).to_string(),
+    )
 }

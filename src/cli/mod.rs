@@ -30,15 +30,23 @@ use clap_complete::Shell;
 use error::{CliError, ExitCode};
 use output::Console;
 use parse::{Checked, Request};
-use persona::Persona;
+use persona::{Persona, Program};
 use usage::UsageError;
+
+use crate::dmsetup;
 
 /// Runs the program, from its command line to its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut words = arguments.into_iter();
     let argv0 = words.next().unwrap_or_default();
-    let persona = Persona::from_argv0(&argv0);
     let words: Vec<_> = words.collect();
+    let persona = match Program::from_argv0(&argv0) {
+        Program::Dmsetup => return dmsetup::run(&argv0.to_string_lossy(), &words),
+        Program::Volumes(Persona::Luksmith) if words.first().is_some_and(|word| word == "dm") => {
+            return dmsetup::run(dmsetup::OWN_NAME, &words[1..]);
+        }
+        Program::Volumes(persona) => persona,
+    };
     if let Some(code) = for_packagers(persona, &words) {
         return code;
     }

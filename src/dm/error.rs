@@ -148,6 +148,14 @@ impl DmError {
         }
     }
 
+    /// The same as a failure of the command for which another was only a question.
+    pub(super) fn during(self, command: Command) -> Self {
+        match self {
+            Self::Ioctl { device, errno, .. } => Self::Ioctl { command, device, errno },
+            other => other,
+        }
+    }
+
     /// Whether somebody still uses the device.
     pub fn is_busy(&self) -> bool {
         self.kind() == DmErrorKind::Busy

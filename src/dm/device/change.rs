@@ -17,7 +17,7 @@ impl Dm {
     /// # Errors
     /// Of the kind `Exists` where the name is taken.
     pub fn rename(&self, id: &DeviceId, new: &DeviceName) -> Result<Activation, DmError> {
-        let before = self.info(id)?;
+        let before = self.info(id).map_err(|error| error.during(Command::Rename))?;
         let (cookie, policy) = self.cookie();
         let payload = terminated(new.as_bytes());
         let request = Request {
@@ -44,7 +44,7 @@ impl Dm {
     /// # Errors
     /// Of the kind `Exists` where the UUID is taken, `EINVAL` where the device has one.
     pub fn set_uuid(&self, id: &DeviceId, uuid: &DeviceUuid) -> Result<Activation, DmError> {
-        let before = self.info(id)?;
+        let before = self.info(id).map_err(|error| error.during(Command::Rename))?;
         let (cookie, _) = self.cookie();
         let payload = terminated(uuid.as_bytes());
         let request = Request {

@@ -20,7 +20,7 @@ impl Dm {
     /// Of the kind `Busy` where it is in use, `NotFound` where there is none such.
     pub fn remove(&self, id: &DeviceId, options: RemoveOptions) -> Result<Removal, DmError> {
         // The node has to be found by name when the device can no longer be asked for it.
-        let before = self.info(id)?;
+        let before = self.info(id).map_err(|error| error.during(Command::Remove))?;
         let started = Instant::now();
         let deferred = if options.deferred { flags::DEFERRED_REMOVE } else { 0 };
         loop {

@@ -30,7 +30,8 @@ impl Dm {
         }
         let deadline = limit.map(|limit| Instant::now() + limit);
         // A new name is an event too, and must not hide the device from us.
-        let id = DeviceId::Number(self.info(id)?.number);
+        let info = self.info(id).map_err(|error| error.during(Command::Wait))?;
+        let id = DeviceId::Number(info.number);
         loop {
             // Armed first and asked then: no event can fall in between.
             self.control

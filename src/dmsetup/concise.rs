@@ -1,0 +1,222 @@
+//! Devices on one line: `name,uuid,minor,flags,table line,…;name,…`, with a backslash before each comma, semicolon and
+//! backslash that is meant itself. `table --concise` writes it, `create --concise` reads it.
+
+use std::io::{self, Write};
+
+use keyslots::secret::Secret;
+
+use super::error::Failure;
+use super::options::Opt;
+use super::session::Session;
+use super::table::write_line;
+use crate::dm::{DeviceInfo, DeviceName, DeviceUuid, Mangling, TableText};
+
+/// Writes one device, behind `before` others.
+pub(super) fn write(session: &Session, info: &DeviceInfo, table: &TableText, before: usize) -> Result<(), Failure> {
+    let mut out = session.out();
+    if before > 0 {
+        write!(out, ";")?;
+    }
+    Escaped(&mut *out).write_all(&session.shown(&info.name))?;
+    write!(out, ",")?;
+    if let Some(uuid) = &info.uuid {
+        Escaped(&mut *out).write_all(&uuid.unmangled(session.mangling()))?;
+    }
+    let flags = if info.read_only { "ro" } else { "rw" };
+    write!(out, ",{},{flags}", info.number.minor)?;
+    let wanted = session.options.bytes(Opt::Target);
+    let with_keys = session.options.has(Opt::ShowKeys);
+    for line in table.lines() {
+        if wanted.is_none_or(|kind| line.kind.as_bytes() == kind) {
+            write!(out, ",")?;
+            write_line(&mut Escaped(&mut *out), &line, with_keys)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts the backslashes in.
+struct Escaped<'a, W>(&'a mut W);
+
+impl<W: Write> Write for Escaped<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for byte in bytes {
+            if matches!(byte, b',' | b';' | b'\\') {
+                self.0.write_all(b"\\")?;
+            }
+            self.0.write_all(&[*byte])?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// One device of a concise specification.
+#[derive(Debug)]
+pub(super) struct Specified {
+    pub(super) name: DeviceName,
+    pub(super) uuid: Option<DeviceUuid>,
+    pub(super) minor: Option<u32>,
+    pub(super) read_only: bool,
+    /// Line by line.
+    pub(super) table: Secret,
+}
+
+/// Reads devices.
+pub(super) fn parse(text: &[u8], mangling: Mangling) -> Result<Vec<Specified>, Failure> {
+    let mut rest = text;
+    let mut devices = Vec::new();
+    while !rest.trim_ascii().is_empty() {
+        let (device, left) = device(rest, mangling)?;
+        devices.push(device);
+        rest = left;
+    }
+    Ok(devices)
+}
+
+fn device(text: &[u8], mangling: Mangling) -> Result<(Specified, &[u8]), Failure> {
+    let no_memory = |error: io::Error| Failure::because(format_args!("No memory for the table: {error}"));
+    let mut fields = Fields {
+        rest: text,
+        ended: false,
+    };
+    // Blanks around a field are not meant, as in `a ; b`.
+    let mut field = || fields.next().map(|field| field.map_err(no_memory)).transpose();
+    let name = field()?.map_or(Vec::new(), |f| f.expose().trim_ascii().to_vec());
+    let uuid = field()?.map_or(Vec::new(), |f| f.expose().trim_ascii().to_vec());
+    let minor = field()?.map_or(Vec::new(), |f| f.expose().trim_ascii().to_vec());
+    let flags = field()?.map_or(Vec::new(), |f| f.expose().trim_ascii().to_vec());
+    let mut table = Secret::zeroed(text.len()).map_err(no_memory)?;
+    let mut used = 0;
+    while let Some(line) = field()? {
+        // A line and its end are never longer than the field and its comma were.
+        table.expose_mut()[used..used + line.len()].copy_from_slice(line.expose());
+        used += line.len();
+        if used < table.len() {
+            table.expose_mut()[used] = b'\n';
+            used += 1;
+        }
+    }
+    table.truncate(used);
+    let left = fields.rest;
+    let name = DeviceName::mangled(&name, mangling).map_err(Failure::because)?;
+    let bad = |what: &str| {
+        Failure::because(format_args!(
+            "Invalid {what} for device {name} in concise specification."
+        ))
+    };
+    let uuid = match uuid.as_slice() {
+        [] => None,
+        uuid => Some(DeviceUuid::mangled(uuid, mangling).map_err(Failure::because)?),
+    };
+    let minor = match std::str::from_utf8(&minor).map_err(|_| bad("minor number"))? {
+        "" => None,
+        minor => Some(
+            super::options::digits(minor)
+                .filter(|minor| *minor < 1 << 20)
+                .ok_or_else(|| bad("minor number"))?,
+        ),
+    };
+    let read_only = match flags.as_slice() {
+        b"" | b"rw" => false,
+        b"ro" => true,
+        _ => return Err(bad("flags")),
+    };
+    let specified = Specified {
+        name,
+        uuid,
+        minor,
+        read_only,
+        table,
+    };
+    Ok((specified, left))
+}
+
+/// The fields of one device, without their backslashes. A semicolon ends them.
+struct Fields<'a> {
+    rest: &'a [u8],
+    ended: bool,
+}
+
+impl Iterator for Fields<'_> {
+    type Item = io::Result<Secret>;
+
+    fn next(&mut self) -> Option<io::Result<Secret>> {
+        if self.ended {
+            return None;
+        }
+        let mut end = 0;
+        while let Some(byte) = self.rest.get(end) {
+            match byte {
+                b',' | b';' => break,
+                b'\\' => end += 2,
+                _ => end += 1,
+            }
+        }
+        let end = end.min(self.rest.len());
+        let field = unescaped(&self.rest[..end]);
+        self.ended = self.rest.get(end) != Some(&b',');
+        self.rest = self.rest.get(end + 1..).unwrap_or(&[]);
+        Some(field)
+    }
+}
+
+fn unescaped(field: &[u8]) -> io::Result<Secret> {
+    let mut plain = Secret::zeroed(field.len())?;
+    let mut used = 0;
+    let mut bytes = field.iter();
+    while let Some(byte) = bytes.next() {
+        let byte = if *byte == b'\\' {
+            bytes.next().unwrap_or(byte)
+        } else {
+            byte
+        };
+        plain.expose_mut()[used] = *byte;
+        used += 1;
+    }
+    plain.truncate(used);
+    Ok(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Vec<Specified> {
+        parse(text.as_bytes(), Mangling::Auto).expect(text)
+    }
+
+    #[test]
+    fn devices_are_read_field_by_field() {
+        let devices = parsed("one,,,,0 100 linear 253:1 0,100 100 error;two,UUID,7,ro,0 1 error");
+        assert_eq!(devices.len(), 2);
+        assert_eq!(devices[0].name.to_string(), "one");
+        assert_eq!((devices[0].minor, devices[0].read_only), (None, false));
+        assert_eq!(devices[0].table.expose(), b"0 100 linear 253:1 0\n100 100 error\n");
+        assert_eq!(
+            devices[1].uuid.as_ref().map(ToString::to_string),
+            Some("UUID".to_owned())
+        );
+        assert_eq!((devices[1].minor, devices[1].read_only), (Some(7), true));
+        assert!(parsed("x,,,rw")[0].table.is_empty());
+        assert_eq!(parsed(r"a\,b\;c,,,,0 1 zero")[0].name.to_string(), r"a\x2cb\x3bc");
+    }
+
+    #[test]
+    fn what_is_none_is_refused() {
+        for bad in [",,,,0 1 zero", "a,,x,,", "a,,-1,", "a,,,wo,0 1 zero", "a,,1048576,,"] {
+            assert!(parse(bad.as_bytes(), Mangling::Auto).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn backslashes_go_in_and_out() {
+        let mut text = Vec::new();
+        Escaped(&mut text).write_all(br"a,b;c\d").expect("memory");
+        assert_eq!(text, br"a\,b\;c\\d");
+        assert_eq!(unescaped(&text).expect("memory").expose(), br"a,b;c\d");
+    }
+}

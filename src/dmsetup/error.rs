@@ -1,0 +1,113 @@
+//! How a verb of dmsetup fails: its messages, and what follows them.
+
+use std::fmt;
+use std::io;
+
+use super::verbs;
+use crate::dm::{Command, DeviceId, DmError, DmErrorKind};
+
+/// A command that failed. dmsetup's exit code is 1 for all of them.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The options mean nothing; the message says why.
+    CommandLine(String),
+    /// No such verb.
+    UnknownCommand,
+    /// Nothing was typed at all.
+    NoCommand,
+    /// Too many or too few words behind the verb.
+    Arguments,
+    /// The command failed, and this is why, line by line.
+    Command(String),
+    /// There is no way to the device-mapper at all.
+    Unreachable(DmError),
+    /// Nobody takes our output.
+    Output(io::Error),
+}
+
+impl Failure {
+    /// A command that failed for one reason.
+    pub(super) fn because(message: impl fmt::Display) -> Self {
+        Self::Command(message.to_string())
+    }
+
+    /// The kernel's refusal, in the words that people know.
+    pub(super) fn refused(error: DmError, device: &DeviceId) -> Self {
+        match error.kind() {
+            DmErrorKind::NoDeviceMapper => Self::Unreachable(error),
+            DmErrorKind::Denied if matches!(error, DmError::Control { .. }) => Self::Unreachable(error),
+            _ => Self::Command(refusal(&error, &on(device))),
+        }
+    }
+
+    /// The same for a command that is about no one device.
+    pub(super) fn refused_for_all(error: DmError) -> Self {
+        match error.kind() {
+            DmErrorKind::NoDeviceMapper => Self::Unreachable(error),
+            _ => Self::Command(refusal(&error, " ")),
+        }
+    }
+
+    /// What stands on standard error. `argv0` is the name we were started under.
+    pub(super) fn text(&self, argv0: &str) -> String {
+        match self {
+            Self::CommandLine(message) => format!("{message}\nCouldn't process command line.\n"),
+            Self::UnknownCommand => format!("Unknown command.\n{}", verbs::usage(argv0)),
+            Self::NoCommand => verbs::usage(argv0),
+            Self::Arguments => format!("Incorrect number of arguments.\n{}", verbs::usage(argv0)),
+            Self::Command(message) => format!("{message}\nCommand failed.\n"),
+            Self::Unreachable(error) => format!("{argv0}: {}\n", unreachable_text(error)),
+            Self::Output(error) => format!("{argv0}: cannot write the output: {error}\n"),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+/// The name, the UUID or the number, where dmsetup's messages have them.
+fn on(device: &DeviceId) -> String {
+    match device {
+        DeviceId::Name(name) => format!("{name} "),
+        DeviceId::Uuid(uuid) => format!(" {uuid}"),
+        DeviceId::Number(number) => format!(" ({number})"),
+    }
+}
+
+/// A refusal of the kernel's on one line.
+pub(super) fn refusal(error: &DmError, device: &str) -> String {
+    match error {
+        DmError::Ioctl { command, errno, .. } => {
+            // The system's own text, which is what people look for.
+            let text = io::Error::from(*errno).to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            format!(
+                "device-mapper: {} ioctl on {device} failed: {text}",
+                ioctl_name(*command)
+            )
+        }
+        other => format!("device-mapper: {other}"),
+    }
+}
+
+/// What dmsetup calls an ioctl.
+fn ioctl_name(command: Command) -> &'static str {
+    match command {
+        Command::TargetVersion => "target-version",
+        other => other.name(),
+    }
+}
+
+/// One line with what to do.
+fn unreachable_text(error: &DmError) -> String {
+    match error.kind() {
+        DmErrorKind::NoDeviceMapper => {
+            format!("{error}. Load it with \"modprobe dm_mod\", or use a kernel with CONFIG_BLK_DEV_DM.")
+        }
+        DmErrorKind::Denied => format!("{error}. Run as root, or with the capability CAP_SYS_ADMIN."),
+        _ => error.to_string(),
+    }
+}

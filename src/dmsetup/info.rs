@@ -1,0 +1,78 @@
+//! `info` without columns, and what `-v` adds to other verbs.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use super::error::Failure;
+use super::options::Opt;
+use super::session::{About, Session};
+use crate::block_device;
+use crate::dm::{DeviceId, DeviceInfo};
+use crate::mapping;
+
+pub(super) fn info(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    super::every(session, words, |id, _| {
+        let found = session.dm()?.info_of_table(id, session.which());
+        match found {
+            Err(error) if error.is_not_found() => Err(Failure::because("Device does not exist.")),
+            found => show(session, &found.about(id)?),
+        }
+    })
+}
+
+/// What `-v` adds to a verb that changed a device.
+pub(super) fn verbose(session: &Session, id: &DeviceId) -> Result<(), Failure> {
+    if !session.options.has(Opt::Verbose) {
+        return Ok(());
+    }
+    match mapping::find(session.dm()?, id).about(id)? {
+        Some(info) => show(session, &info),
+        None => Ok(()),
+    }
+}
+
+/// The block of lines about one device.
+pub(super) fn show(session: &Session, info: &DeviceInfo) -> Result<(), Failure> {
+    let mut out = session.out();
+    write!(out, "Name:              ")?;
+    out.write_all(&session.shown(&info.name))?;
+    let state = if info.suspended { "SUSPENDED" } else { "ACTIVE" };
+    write!(out, "\nState:             {state}")?;
+    if info.read_only {
+        write!(out, " (READ-ONLY)")?;
+    }
+    if info.deferred_remove {
+        write!(out, " (DEFERRED REMOVE)")?;
+    }
+    if info.internally_suspended {
+        write!(out, " (INTERNALLY SUSPENDED)")?;
+    }
+    writeln!(out)?;
+    if let Some(sectors) = block_device::read_ahead(info.number) {
+        writeln!(out, "Read Ahead:        {sectors}")?;
+    }
+    let tables = match (info.live_table, info.inactive_table) {
+        (true, true) => "LIVE & INACTIVE",
+        (true, false) => "LIVE",
+        (false, true) => "INACTIVE",
+        (false, false) => "None",
+    };
+    writeln!(out, "Tables present:    {tables}")?;
+    if !session.options.has(Opt::NoOpenCount) {
+        writeln!(out, "Open count:        {}", info.open_count)?;
+    }
+    writeln!(out, "Event number:      {}", info.event_nr)?;
+    writeln!(out, "Major, minor:      {}, {}", info.number.major, info.number.minor)?;
+    if info.target_count > 0 || info.live_table {
+        writeln!(out, "Number of targets: {}", info.target_count)?;
+    } else {
+        writeln!(out, "Number of targets: 0")?;
+    }
+    if let Some(uuid) = &info.uuid {
+        write!(out, "UUID: ")?;
+        out.write_all(&uuid.unmangled(session.mangling()))?;
+        writeln!(out)?;
+    }
+    writeln!(out)?;
+    Ok(())
+}

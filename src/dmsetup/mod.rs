@@ -1,0 +1,114 @@
+//! dmsetup: its command line, its output and its exit codes, over the same device-mapper layer that the volumes use.
+//!
+//! `options` says what may be typed, `verbs` which verb takes which words and who carries it out; there is one file for
+//! each group of verbs. Exit codes are 0 and 1.
+
+mod concise;
+mod create;
+mod error;
+mod getopt;
+mod info;
+mod ls;
+mod options;
+mod output;
+mod remove;
+mod session;
+mod source;
+mod splitname;
+mod table;
+mod targets;
+mod verbs;
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::path::Path;
+
+use crate::cli::error::ExitCode;
+use crate::dm::DeviceId;
+use error::Failure;
+use options::{Opt, Options};
+use session::Session;
+
+/// The name of dmsetup's command line under our own name.
+pub const OWN_NAME: &str = "luksmith dm";
+
+/// Whether a program that was started under this name is dmsetup. Endings such as `dmsetup.static` do not matter.
+pub fn is_called(argv0: &OsStr) -> bool {
+    let name = Path::new(argv0).file_name().and_then(OsStr::to_str).unwrap_or_default();
+    name.starts_with("dmsetup")
+}
+
+/// Runs a command line, from the words behind the program's name to the exit code.
+pub fn run(argv0: &str, words: &[OsString]) -> ExitCode {
+    match run_words(argv0, words) {
+        Ok(()) => ExitCode::Success,
+        Err(failure) => {
+            // Where standard error is closed, the exit code has to do.
+            let _ = io::stderr().write_all(failure.text(argv0).as_bytes());
+            ExitCode::Failure
+        }
+    }
+}
+
+fn run_words(argv0: &str, words: &[OsString]) -> Result<(), Failure> {
+    let (options, words) = Options::parse(argv0, words)?;
+    let session = Session::new(options)?;
+    let outcome = dispatch(&session, argv0, &words);
+    // What was found out before a failure stands before its message.
+    session.finish()?;
+    outcome
+}
+
+fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Failure> {
+    if session.options.has(Opt::Version) {
+        return targets::version(session, &[]);
+    }
+    if session.options.has(Opt::Help) || words.first().is_some_and(|word| word == "help") {
+        session.complain(verbs::usage(argv0));
+        return Ok(());
+    }
+    let Some((name, words)) = words.split_first() else {
+        return Err(Failure::NoCommand);
+    };
+    let verb = verbs::find(name).ok_or(Failure::UnknownCommand)?;
+    if !verb.takes(words.len()) {
+        return Err(Failure::Arguments);
+    }
+    (verb.run)(session, words)
+}
+
+/// Carries a verb out for every device that was named, and for all devices where none was. It ends with the first that
+/// fails. The verb is told whether there is more than one.
+fn every(
+    session: &Session,
+    words: &[OsString],
+    mut one: impl FnMut(&DeviceId, bool) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let named = session.devices(words)?;
+    if !named.is_empty() {
+        return named.iter().try_for_each(|id| one(id, named.len() > 1));
+    }
+    let all = session.all()?;
+    if all.is_empty() {
+        session.out().write_all(ls::NO_DEVICES.as_bytes())?;
+    }
+    for mapping in &all {
+        one(&DeviceId::Name(mapping.name.clone()), true)?;
+    }
+    Ok(())
+}
+
+/// As [`every`], for verbs that change what is named, and that nobody wants for all devices.
+fn every_named(
+    session: &Session,
+    words: &[OsString],
+    mut one: impl FnMut(&DeviceId, bool) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    if words.is_empty() {
+        return one(&session.device(None)?, false);
+    }
+    for word in words {
+        one(&session.named(word)?, words.len() > 1)?;
+    }
+    Ok(())
+}

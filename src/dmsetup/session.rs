@@ -1,0 +1,170 @@
+//! What every verb has at hand: the options, the device-mapper, the output, and the device that was named.
+
+use std::cell::{OnceCell, RefCell, RefMut};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::error::Failure;
+use super::options::{Opt, Options};
+use super::output::Output;
+use crate::block_device;
+use crate::dm::udev::{NoUdev, UdevFlags, UdevMode};
+use crate::dm::{DeviceId, DeviceName, DeviceUuid, Dm, DmError, Mangling, Which};
+use crate::mapping::{self, LookupError, Mappings};
+
+/// One run of a verb.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// What was typed.
+    pub(super) options: Options,
+    dm: OnceCell<Dm>,
+    out: RefCell<Output>,
+}
+
+impl Session {
+    pub(super) fn new(options: Options) -> io::Result<Self> {
+        Ok(Self {
+            options,
+            dm: OnceCell::new(),
+            out: RefCell::new(Output::new()?),
+        })
+    }
+
+    /// The device-mapper, opened when it is first needed.
+    pub(super) fn dm(&self) -> Result<&Dm, Failure> {
+        if let Some(dm) = self.dm.get() {
+            return Ok(dm);
+        }
+        let mut dm = Dm::open().map_err(Failure::Unreachable)?;
+        let mut policy = dm.udev_policy();
+        if let (Some(key), UdevMode::Sync | UdevMode::Shared(_)) = (self.options.cookie, policy.mode) {
+            policy.mode = UdevMode::Shared(key);
+        }
+        if self.options.has(Opt::NoUdevSync) && !matches!(policy.mode, UdevMode::Off(_)) {
+            policy.mode = UdevMode::Off(NoUdev::NotWanted);
+        }
+        if self.options.has(Opt::NoUdevRules) {
+            policy = policy.with_flags(UdevFlags::DISABLE_DM_RULES);
+        }
+        dm.set_udev_policy(policy);
+        Ok(self.dm.get_or_init(|| dm))
+    }
+
+    /// Standard output.
+    pub(super) fn out(&self) -> RefMut<'_, Output> {
+        self.out.borrow_mut()
+    }
+
+    /// Says something on standard error, behind what was written so far. Where nobody listens, nothing is to be done.
+    pub(super) fn complain(&self, text: impl AsRef<[u8]>) {
+        let _ = self.out().flush();
+        let _ = io::stderr().write_all(text.as_ref());
+    }
+
+    /// Writes what is left of the output.
+    pub(super) fn finish(&self) -> io::Result<()> {
+        match self.out().flush() {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn mangling(&self) -> Mangling {
+        self.options.mangling
+    }
+
+    /// Which table is asked for.
+    pub(super) fn which(&self) -> Which {
+        if self.options.has(Opt::Inactive) {
+            Which::Inactive
+        } else {
+            Which::Live
+        }
+    }
+
+    /// A name in the form that a person would type.
+    pub(super) fn shown(&self, name: &DeviceName) -> Vec<u8> {
+        name.unmangled(self.mangling())
+    }
+
+    /// The device that a word names, or else the one that `-u` or `-j -m` does.
+    pub(super) fn device(&self, word: Option<&OsString>) -> Result<DeviceId, Failure> {
+        if let Some(word) = word {
+            return self.named(word);
+        }
+        if let Some(uuid) = self.options.bytes(Opt::Uuid) {
+            return Ok(DeviceId::Uuid(self.uuid(uuid)?));
+        }
+        match self.options.number {
+            Some(number) => Ok(DeviceId::Number(number)),
+            None => Err(Failure::because("No device specified.")),
+        }
+    }
+
+    /// All devices.
+    pub(super) fn all(&self) -> Result<Mappings, Failure> {
+        Mappings::enumerate(self.dm()?).map_err(Failure::refused_for_all)
+    }
+
+    /// Whether `-u` or `-j -m` names a device.
+    pub(super) fn has_device_option(&self) -> bool {
+        self.options.has(Opt::Uuid) || self.options.number.is_some()
+    }
+
+    /// The device that a word names: a name, or a path.
+    pub(super) fn named(&self, word: &OsStr) -> Result<DeviceId, Failure> {
+        if !word.as_bytes().contains(&b'/') {
+            return Ok(DeviceId::Name(self.new_name(word)?));
+        }
+        let text = word.to_string_lossy();
+        let id = mapping::resolve(&text, self.mangling()).map_err(|error| match error {
+            LookupError::NotMapped { path } => {
+                let path = Path::new(&path);
+                let shown = if path.exists() { path.file_name() } else { None };
+                Failure::because(format_args!(
+                    "Device {} not found",
+                    Path::new(shown.unwrap_or(path.as_os_str())).display()
+                ))
+            }
+            LookupError::Name(error) => Failure::because(error),
+        })?;
+        // By its name, which messages are to have.
+        let DeviceId::Number(number) = id else { return Ok(id) };
+        let name = block_device::dm_name_and_uuid(number).and_then(|(name, _)| DeviceName::new(name).ok());
+        Ok(name.map_or(id, DeviceId::Name))
+    }
+
+    /// A name as it was typed, for a device that need not be there.
+    pub(super) fn new_name(&self, word: &OsStr) -> Result<DeviceName, Failure> {
+        DeviceName::mangled(word.as_bytes(), self.mangling()).map_err(Failure::because)
+    }
+
+    /// A UUID as it was typed.
+    pub(super) fn uuid(&self, typed: &[u8]) -> Result<DeviceUuid, Failure> {
+        DeviceUuid::mangled(typed, self.mangling()).map_err(Failure::because)
+    }
+
+    /// Every device that words, `-u` or `-j -m` name; an empty list for all.
+    pub(super) fn devices(&self, words: &[OsString]) -> Result<Vec<DeviceId>, Failure> {
+        if !words.is_empty() {
+            return words.iter().map(|word| self.named(word)).collect();
+        }
+        if self.has_device_option() {
+            return Ok(vec![self.device(None)?]);
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// Puts a refusal of the kernel's beside the device it is about.
+pub(super) trait About<T> {
+    fn about(self, device: &DeviceId) -> Result<T, Failure>;
+}
+
+impl<T> About<T> for Result<T, DmError> {
+    fn about(self, device: &DeviceId) -> Result<T, Failure> {
+        self.map_err(|error| Failure::refused(error, device))
+    }
+}

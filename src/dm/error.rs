@@ -148,8 +148,8 @@ impl DmError {
         }
     }
 
-    /// The same as a failure of the command for which another was only a question.
-    pub(super) fn during(self, command: Command) -> Self {
+    /// The same as a failure of `command`, for which another was only a question.
+    pub fn during(self, command: Command) -> Self {
         match self {
             Self::Ioctl { device, errno, .. } => Self::Ioctl { command, device, errno },
             other => other,

@@ -1,7 +1,7 @@
 //! Nodes in `/dev/mapper`, made, moved and removed by hand where udev does not do it, and checked where it should have.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
@@ -82,6 +82,43 @@ pub fn remove(name: &DeviceName, number: DevNo) -> Result<(), DmError> {
         true
     };
     if foreign {
+        return Ok(());
+    }
+    match fs::remove_file(&path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(DmError::Node { path, source }),
+        _ => Ok(()),
+    }
+}
+
+/// What is in the directory of the nodes, less the control node.
+///
+/// # Errors
+/// The system's; a directory that is not there is empty.
+pub fn names() -> Result<Vec<OsString>, DmError> {
+    let path = mapper_dir();
+    let entries = match fs::read_dir(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries,
+    };
+    let names = entries.and_then(|entries| {
+        entries
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .filter(|name| name.as_ref().map_or(true, |name| name != "control"))
+            .collect()
+    });
+    names.map_err(|source| DmError::Node { path, source })
+}
+
+/// Removes the node or the link with the name of a device that is gone. What is neither is not ours, and stays.
+///
+/// # Errors
+/// The system's.
+pub fn remove_stale(name: &OsStr) -> Result<(), DmError> {
+    let path = mapper_dir().join(name);
+    let Ok(metadata) = fs::symlink_metadata(&path) else {
+        return Ok(());
+    };
+    if !metadata.file_type().is_block_device() && !metadata.file_type().is_symlink() {
         return Ok(());
     }
     match fs::remove_file(&path) {

@@ -228,6 +228,11 @@ pub fn cookies() -> io::Result<Vec<ExistingCookie>> {
     Ok(cookies.collect())
 }
 
+/// Whether there is such a cookie.
+pub fn exists(key: u32) -> bool {
+    Semaphore::open(key).is_ok()
+}
+
 /// Makes a cookie for several operations at once ([`UdevMode::Shared`]), which [`release`] ends.
 ///
 /// # Errors

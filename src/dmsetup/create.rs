@@ -37,6 +37,7 @@ pub(super) fn create(session: &Session, words: &[OsString]) -> Result<(), Failur
             table: table.as_ref(),
             read_only: session.options.has(Opt::ReadOnly),
             owner: owner(session),
+            node_at_once: session.options.has(Opt::AddNodeOnCreate),
         },
     )
 }
@@ -66,6 +67,7 @@ fn create_all(session: &Session, words: &[OsString]) -> Result<(), Failure> {
                 table: Some(table).filter(|table| table.lines().len() > 0),
                 read_only: device.read_only || session.options.has(Opt::ReadOnly),
                 owner: owner(session),
+                node_at_once: session.options.has(Opt::AddNodeOnCreate),
             },
         )?;
     }
@@ -73,7 +75,10 @@ fn create_all(session: &Session, words: &[OsString]) -> Result<(), Failure> {
 }
 
 fn make(session: &Session, new: &NewDevice<'_>) -> Result<(), Failure> {
-    let made = session.dm()?.create(new).map_err(|error| refused(new.name, error))?;
+    let made = session
+        .changing()?
+        .create(new)
+        .map_err(|error| refused(new.name, error))?;
     apply_read_ahead(session, &made.info)?;
     info::verbose(session, &DeviceId::Number(made.info.number))
 }

@@ -19,6 +19,8 @@ pub(super) enum Failure {
     Arguments,
     /// The command failed, and this is why, line by line.
     Command(String),
+    /// The command failed, and there is nothing to add.
+    Silent,
     /// There is no way to the device-mapper at all.
     Unreachable(DmError),
     /// Nobody takes our output.
@@ -56,6 +58,7 @@ impl Failure {
             Self::NoCommand => verbs::usage(argv0),
             Self::Arguments => format!("Incorrect number of arguments.\n{}", verbs::usage(argv0)),
             Self::Command(message) => format!("{message}\nCommand failed.\n"),
+            Self::Silent => "Command failed.\n".to_owned(),
             Self::Unreachable(error) => format!("{argv0}: {}\n", unreachable_text(error)),
             Self::Output(error) => format!("{argv0}: cannot write the output: {error}\n"),
         }

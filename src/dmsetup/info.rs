@@ -58,16 +58,10 @@ pub(super) fn show(session: &Session, info: &DeviceInfo) -> Result<(), Failure> 
         (false, false) => "None",
     };
     writeln!(out, "Tables present:    {tables}")?;
-    if !session.options.has(Opt::NoOpenCount) {
-        writeln!(out, "Open count:        {}", info.open_count)?;
-    }
+    writeln!(out, "Open count:        {}", info.open_count)?;
     writeln!(out, "Event number:      {}", info.event_nr)?;
     writeln!(out, "Major, minor:      {}, {}", info.number.major, info.number.minor)?;
-    if info.target_count > 0 || info.live_table {
-        writeln!(out, "Number of targets: {}", info.target_count)?;
-    } else {
-        writeln!(out, "Number of targets: 0")?;
-    }
+    writeln!(out, "Number of targets: {}", info.target_count)?;
     if let Some(uuid) = &info.uuid {
         write!(out, "UUID: ")?;
         out.write_all(&uuid.unmangled(session.mangling()))?;

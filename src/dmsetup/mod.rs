@@ -3,18 +3,23 @@
 //! `options` says what may be typed, `verbs` which verb takes which words and who carries it out; there is one file for
 //! each group of verbs. Exit codes are 0 and 1.
 
+mod change;
 mod concise;
+mod cookies;
 mod create;
+mod deps;
 mod error;
 mod getopt;
 mod info;
 mod ls;
+mod nodes;
 mod options;
 mod output;
 mod remove;
 mod session;
 mod source;
 mod splitname;
+mod state;
 mod table;
 mod targets;
 mod verbs;
@@ -102,13 +107,10 @@ fn every(
 fn every_named(
     session: &Session,
     words: &[OsString],
-    mut one: impl FnMut(&DeviceId, bool) -> Result<(), Failure>,
+    mut one: impl FnMut(&DeviceId) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     if words.is_empty() {
-        return one(&session.device(None)?, false);
+        return one(&session.device(None)?);
     }
-    for word in words {
-        one(&session.named(word)?, words.len() > 1)?;
-    }
-    Ok(())
+    words.iter().try_for_each(|word| one(&session.named(word)?))
 }

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use super::cookies;
 use super::error::Failure;
 use super::options::{Opt, Options};
 use super::output::Output;
@@ -50,6 +51,15 @@ impl Session {
         }
         dm.set_udev_policy(policy);
         Ok(self.dm.get_or_init(|| dm))
+    }
+
+    /// The device-mapper for a change that udev hears of: a cookie that is to be shared must be there.
+    pub(super) fn changing(&self) -> Result<&Dm, Failure> {
+        let dm = self.dm()?;
+        if let UdevMode::Shared(key) = dm.udev_policy().mode {
+            cookies::known(key)?;
+        }
+        Ok(dm)
     }
 
     /// Standard output.

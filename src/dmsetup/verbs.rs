@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::error::Failure;
 use super::session::Session;
-use super::{create, info, ls, remove, splitname, table, targets};
+use super::{change, cookies, create, deps, info, ls, nodes, remove, splitname, state, table, targets};
 
 /// What carries a verb out.
 type Run = fn(&Session, &[OsString]) -> Result<(), Failure>;
@@ -58,7 +58,44 @@ const VERBS: &[Verb] = &[
         ANY,
         remove::remove,
     ),
+    verb("remove_all", &["[-f|--force]"], 0, 0, remove::remove_all),
+    verb(
+        "suspend",
+        &["[--noflush] [--nolockfs] <device>..."],
+        0,
+        ANY,
+        state::suspend,
+    ),
+    verb(
+        "resume",
+        &[
+            "[--noflush] [--nolockfs] <device>...",
+            "       [--addnodeonresume|--addnodeoncreate]",
+            "       [--readahead {[+]<sectors>|auto|none}]",
+        ],
+        0,
+        ANY,
+        state::resume,
+    ),
+    verb("load", &["<device> [<table>|<table_file>]"], 0, 2, state::load),
+    verb("clear", &["<device>"], 0, ANY, state::clear),
+    verb("reload", &["<device> [<table>|<table_file>]"], 0, 2, state::load),
+    verb(
+        "wipe_table",
+        &["[-f|--force] [--noflush] [--nolockfs] <device>..."],
+        0,
+        ANY,
+        state::wipe_table,
+    ),
+    verb(
+        "rename",
+        &["<device> [--setuuid] <new_name_or_uuid>"],
+        1,
+        2,
+        change::rename,
+    ),
     verb("measure", &["[<device>...]"], 0, ANY, table::measure),
+    verb("message", &["<device> <sector> <message>"], 2, ANY, change::message),
     verb(
         "ls",
         &["[--target <target_type>] [--exec <command>] [-o <options>] [--tree]"],
@@ -67,6 +104,7 @@ const VERBS: &[Verb] = &[
         ls::ls,
     ),
     verb("info", &["[<device>...]"], 0, ANY, info::info),
+    verb("deps", &["[-o <options>] [<device>...]"], 0, ANY, deps::deps),
     verb(
         "status",
         &["[<device>...] [--noflush] [--target <target_type>]"],
@@ -81,9 +119,25 @@ const VERBS: &[Verb] = &[
         ANY,
         table::table,
     ),
+    verb("wait", &["<device> [<event_nr>] [--noflush]"], 0, 2, state::wait),
+    verb("mknodes", &["[<device>...]"], 0, ANY, nodes::mknodes),
+    verb("mangle", &["[<device>...]"], 0, ANY, nodes::mangle),
+    verb("udevcreatecookie", &[""], 0, 0, cookies::create),
+    verb("udevreleasecookie", &["[<cookie>]"], 0, 1, cookies::release),
+    verb("udevflags", &["<cookie>"], 1, 1, cookies::flags),
+    verb("udevcomplete", &["<cookie>"], 1, 1, cookies::complete),
+    verb("udevcomplete_all", &["[<age_in_minutes>]"], 0, 1, cookies::complete_all),
+    verb("udevcookies", &[""], 0, 0, cookies::list),
     verb("target-version", &["[<target>...]"], 1, ANY, targets::target_version),
     verb("targets", &[""], 0, 0, targets::targets),
     verb("version", &[""], 0, 0, targets::version),
+    verb(
+        "setgeometry",
+        &["<device> <cyl> <head> <sect> <start>"],
+        4,
+        5,
+        change::setgeometry,
+    ),
     verb("splitname", &["<device> [<subsystem>]"], 1, 2, splitname::splitname),
 ];
 

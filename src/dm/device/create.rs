@@ -18,13 +18,7 @@ impl Dm {
     pub fn create(&self, new: &NewDevice<'_>) -> Result<Activation, DmError> {
         let info = self.create_empty(new)?;
         let id = DeviceId::Number(info.number);
-        let activated = match new.table {
-            None => self.with_node(new, info),
-            Some(table) => self
-                .load(&id, table, new.read_only)
-                .map_err(|error| error.on_device(&info))
-                .and_then(|_| self.resume_owned(&id, SuspendOptions::default(), new.owner.unwrap_or_default())),
-        };
+        let activated = self.activate(new, info);
         if activated.is_err() {
             // The first error is the one to tell.
             let _ = self.remove(
@@ -36,6 +30,21 @@ impl Dm {
             );
         }
         activated
+    }
+
+    fn activate(&self, new: &NewDevice<'_>, info: DeviceInfo) -> Result<Activation, DmError> {
+        let id = DeviceId::Number(info.number);
+        let owner = new.owner.unwrap_or_default();
+        if new.node_at_once {
+            nodes::ensure(&info.name, info.number, owner)?;
+        }
+        match new.table {
+            None => self.with_node(new, info),
+            Some(table) => self
+                .load(&id, table, new.read_only)
+                .map_err(|error| error.on_device(&info))
+                .and_then(|_| self.resume_with_node(&id, SuspendOptions::default(), owner)),
+        }
     }
 
     fn create_empty(&self, new: &NewDevice<'_>) -> Result<DeviceInfo, DmError> {
@@ -112,10 +121,19 @@ impl Dm {
     /// # Errors
     /// The kernel's, as [`DmError`].
     pub fn resume(&self, id: &DeviceId, options: SuspendOptions) -> Result<Activation, DmError> {
-        self.resume_owned(id, options, NodeOwner::default())
+        self.resume_with_node(id, options, NodeOwner::default())
     }
 
-    fn resume_owned(&self, id: &DeviceId, options: SuspendOptions, owner: NodeOwner) -> Result<Activation, DmError> {
+    /// As [`Dm::resume`]; a node that is made by hand belongs to `owner`.
+    ///
+    /// # Errors
+    /// As [`Dm::resume`].
+    pub fn resume_with_node(
+        &self,
+        id: &DeviceId,
+        options: SuspendOptions,
+        owner: NodeOwner,
+    ) -> Result<Activation, DmError> {
         let (cookie, policy) = self.cookie();
         let request = Request {
             event_nr: cookie.event_nr(),

@@ -15,6 +15,27 @@ impl Dm {
     /// # Errors
     /// As [`Dm::info`]; of the kind `Interrupted` when a signal comes.
     pub fn wait(&self, id: &DeviceId, event_nr: u32, limit: Option<Duration>) -> Result<Option<DeviceInfo>, DmError> {
+        self.wait_until(id, |now| now > event_nr, limit)
+    }
+
+    /// Waits until the device's event number is another than `event_nr`, however long that takes.
+    ///
+    /// # Errors
+    /// As [`Dm::wait`].
+    pub fn wait_for_other(&self, id: &DeviceId, event_nr: u32) -> Result<DeviceInfo, DmError> {
+        loop {
+            if let Some(info) = self.wait_until(id, |now| now != event_nr, None)? {
+                return Ok(info);
+            }
+        }
+    }
+
+    fn wait_until(
+        &self,
+        id: &DeviceId,
+        done: impl Fn(u32) -> bool,
+        limit: Option<Duration>,
+    ) -> Result<Option<DeviceInfo>, DmError> {
         const SINCE: Version = Version {
             major: 4,
             minor: 37,
@@ -36,8 +57,8 @@ impl Dm {
             // Armed first and asked then: no event can fall in between.
             self.control
                 .call(Command::ArmPoll, &Request::default(), "", |_| Ok(()))?;
-            let info = self.info(&id)?;
-            if info.event_nr > event_nr {
+            let info = self.info(&id).map_err(|error| error.during(Command::Wait))?;
+            if done(info.event_nr) {
                 return Ok(Some(info));
             }
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));

@@ -1,0 +1,238 @@
+//! `udevcreatecookie` and its kin: the semaphores by which programs and udev's rules wait for each other.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, BufRead, Write};
+use std::time::{Duration, SystemTime};
+
+use super::error::Failure;
+use super::options::{Opt, digits};
+use super::session::Session;
+use crate::dm::udev::{self, MAGIC, UdevFlags, UdevMode, UdevPolicy};
+
+/// How long udev may take for all the operations of one cookie: as long as udev itself gives one event.
+const RELEASE_LIMIT: Duration = Duration::from_secs(180);
+
+pub(super) fn create(session: &Session, _: &[OsString]) -> Result<(), Failure> {
+    if is_off() {
+        return Ok(());
+    }
+    let key = udev::create_shared()
+        .map_err(|errno| Failure::because(format_args!("Cannot make a semaphore: {}", errno.desc())))?;
+    writeln!(session.out(), "0x{key:08X}")?;
+    Ok(())
+}
+
+pub(super) fn release(_: &Session, words: &[OsString]) -> Result<(), Failure> {
+    let typed = match words.first() {
+        Some(word) => word.to_string_lossy().into_owned(),
+        None => env::var("DM_UDEV_COOKIE").unwrap_or_default(),
+    };
+    if typed.is_empty() {
+        return Err(Failure::because("No udev transaction cookie given."));
+    }
+    let cookie = parsed(&typed)?;
+    if is_off() {
+        return Ok(());
+    }
+    udev::release(known(cookie)?, RELEASE_LIMIT).map_err(|errno| {
+        Failure::because(format_args!(
+            "Waiting for udev with cookie value {cookie} (0x{cookie:x}) failed: {}",
+            errno.desc()
+        ))
+    })
+}
+
+pub(super) fn flags(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    const NAMED: [&str; 7] = [
+        "DISABLE_DM_RULES",
+        "DISABLE_SUBSYSTEM_RULES",
+        "DISABLE_DISK_RULES",
+        "DISABLE_OTHER_RULES",
+        "LOW_PRIORITY",
+        "DISABLE_LIBRARY_FALLBACK",
+        "PRIMARY_SOURCE",
+    ];
+    let bits = UdevFlags::of_cookie(only(words)?).bits();
+    let mut out = session.out();
+    for bit in (0..16_usize).filter(|bit| bits & (1 << bit) != 0) {
+        match NAMED.get(bit) {
+            Some(name) => writeln!(out, "DM_UDEV_{name}_FLAG='1'")?,
+            None if bit < 8 => writeln!(out, "DM_UDEV_FLAG{bit}='1'")?,
+            None => writeln!(out, "DM_SUBSYSTEM_UDEV_FLAG{}='1'", bit - 8)?,
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn complete(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    let cookie = only(words)?;
+    let completed = udev::complete(cookie);
+    writeln!(session.out(), "DM_COOKIE_COMPLETED=0x{cookie:<10x}")?;
+    match completed {
+        // Where there is no udev, nobody waits.
+        Err(_) if !is_off() => Err(unknown(u32::from(MAGIC) << 16 | cookie & 0xffff)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn list(session: &Session, _: &[OsString]) -> Result<(), Failure> {
+    let mut out = session.out();
+    writeln!(
+        out,
+        "Cookie       Semid      Value      Last semop time           Last change time"
+    )?;
+    for cookie in udev::cookies().map_err(unlisted)? {
+        writeln!(
+            out,
+            "0x{:<10x} {:<10} {:<10} {}  {}",
+            cookie.key,
+            cookie.semaphore,
+            cookie.value,
+            date(cookie.last_operation),
+            date(cookie.last_change)
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn complete_all(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    let age = match words.first() {
+        None => 0,
+        Some(word) => digits::<u64>(&word.to_string_lossy())
+            .ok_or_else(|| Failure::because("Failed to read age_in_minutes parameter."))?,
+    };
+    if !session.options.has(Opt::Yes) {
+        session.complain(format!(
+            "WARNING: This operation will destroy all semaphores {}.\n",
+            if age == 0 {
+                format!("with keys that have a prefix {MAGIC} (0x{MAGIC:x})")
+            } else {
+                format!("older than {age} minutes with keys that have a prefix {MAGIC} (0x{MAGIC:x})")
+            }
+        ));
+        if !confirmed(session)? {
+            writeln!(
+                session.out(),
+                "Semaphores with keys prefixed by {MAGIC} (0x{MAGIC:x}) NOT destroyed."
+            )?;
+            return Ok(());
+        }
+    }
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    let (mut destroyed, mut skipped) = (0, 0);
+    for cookie in udev::cookies().map_err(unlisted)? {
+        if now.saturating_sub(cookie.last_change) < age.saturating_mul(60) {
+            skipped += 1;
+        } else if udev::destroy(cookie.key).is_ok() {
+            destroyed += 1;
+        }
+    }
+    writeln!(
+        session.out(),
+        "{destroyed} semaphores with keys prefixed by {MAGIC} (0x{MAGIC:x}) destroyed. {skipped} skipped."
+    )?;
+    Ok(())
+}
+
+/// Asks until there is an answer. Where nobody can answer, it is no.
+fn confirmed(session: &Session) -> Result<bool, Failure> {
+    loop {
+        write!(session.out(), "Do you really want to continue? [y/n]: ")?;
+        session.out().flush()?;
+        let mut line = String::new();
+        if io::stdin().lock().read_line(&mut line).unwrap_or(0) == 0 {
+            writeln!(session.out())?;
+            return Ok(false);
+        }
+        match line.trim_start().chars().next() {
+            Some('y' | 'Y') => return Ok(true),
+            Some('n' | 'N') => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
+/// Whether nobody would complete a cookie.
+fn is_off() -> bool {
+    matches!(UdevPolicy::detect().mode, UdevMode::Off(_))
+}
+
+fn only(words: &[OsString]) -> Result<u32, Failure> {
+    let [word] = words else { return Err(Failure::Arguments) };
+    parsed(&word.to_string_lossy())
+}
+
+fn parsed(text: &str) -> Result<u32, Failure> {
+    udev::parse_cookie(text)
+        .filter(|cookie| *cookie != 0)
+        .ok_or_else(|| Failure::because("Incorrect cookie value."))
+}
+
+/// The key of a cookie that is there.
+pub(super) fn known(cookie: u32) -> Result<u32, Failure> {
+    if cookie >> 16 != u32::from(MAGIC) {
+        return Err(Failure::because(format_args!(
+            "Could not continue to access notification semaphore identified by cookie value {cookie} (0x{cookie:x}). \
+             Incorrect cookie prefix."
+        )));
+    }
+    if udev::exists(cookie) {
+        Ok(cookie)
+    } else {
+        Err(unknown(cookie))
+    }
+}
+
+fn unknown(key: u32) -> Failure {
+    Failure::because(format_args!(
+        "Could not find notification semaphore identified by cookie value {key} (0x{key:x})"
+    ))
+}
+
+fn unlisted(error: io::Error) -> Failure {
+    Failure::because(format_args!("Cannot list semaphores: {error}"))
+}
+
+/// A time as the C library's `ctime` writes it, in UTC.
+fn date(seconds: u64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Years begin in March here, so that the odd day of a leap year is their last; 400 years have 146 097 days.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let month = (month + 2) % 12;
+    let year = era * 400 + year + u64::from(month < 2);
+    format!(
+        "{} {} {date:>2} {:02}:{:02}:{:02} {year}",
+        DAYS[(days % 7) as usize],
+        MONTHS[month as usize],
+        second / 3_600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::date;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        // From `date -u -d @N`.
+        assert_eq!(date(0), "Thu Jan  1 00:00:00 1970");
+        assert_eq!(date(951_782_400), "Tue Feb 29 00:00:00 2000");
+        assert_eq!(date(951_868_799), "Tue Feb 29 23:59:59 2000");
+        assert_eq!(date(4_102_444_800), "Fri Jan  1 00:00:00 2100");
+        assert_eq!(date(1_795_426_488), "Mon Nov 23 09:34:48 2026");
+    }
+}

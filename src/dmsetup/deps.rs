@@ -1,0 +1,45 @@
+//! `deps`: the devices that a device stands on.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use super::error::Failure;
+use super::ls::NumberForm;
+use super::options::Opt;
+use super::session::{About, Session};
+use super::{every, info};
+
+pub(super) fn deps(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    let form = NumberForm::of(session)?.unwrap_or(NumberForm::Number);
+    every(session, words, |id, many| {
+        let numbers = session.dm()?.deps(id, session.which()).about(id)?;
+        let verbose = session.options.has(Opt::Verbose);
+        let found = session.dm()?.info(id).about(id)?;
+        if verbose {
+            info::show(session, &found)?;
+        } else if many {
+            let mut out = session.out();
+            out.write_all(&session.shown(&found.name))?;
+            out.write_all(b": ")?;
+        }
+        write!(session.out(), "{} dependencies\t:", numbers.len())?;
+        for number in numbers {
+            let name = form.name(session, number)?;
+            let mut out = session.out();
+            match name {
+                Some(name) => {
+                    out.write_all(b" (")?;
+                    out.write_all(&name)?;
+                    out.write_all(b")")?;
+                }
+                None => write!(out, " ({}, {})", number.major, number.minor)?,
+            }
+        }
+        let mut out = session.out();
+        writeln!(out)?;
+        if many && verbose {
+            writeln!(out)?;
+        }
+        Ok(())
+    })
+}

@@ -80,7 +80,7 @@ const NEWER: &str = "disable-blkid disable-sum external-tokens-path force-no-key
     new-volume-key-file new-volume-key-keyring perf-high_priority volume-key-keyring";
 
 /// Names of actions that the reference does not have, or no longer.
-const NOT_THEIRS: &[&str] = &["cat", "luksDelKey"];
+const NOT_THEIRS: &[&str] = &["cat", "image", "luksDelKey", "write"];
 
 /// All names of actions, old and new, that the reference has too.
 fn their_actions() -> impl Iterator<Item = &'static str> {
@@ -411,7 +411,7 @@ fn under_our_own_name_a_refusal_says_what_would_be_right() {
     let taken = refusal(&["luksDump", "--allow-discards", "d"]);
     assert_eq!(
         taken,
-        "luksmith: Option --allow-discards is not allowed with luksDump action.\n--allow-discards is for: open."
+        "luksmith: Option --allow-discards is not allowed with luksDump action.\n--allow-discards is for: open, cat, write, image."
     );
     // The reference passes over these.
     assert!(refusal(&["isLuks", "--cipher", "x", "d"]).contains("--cipher is for: open, benchmark"));
@@ -436,6 +436,9 @@ fn the_new_options_belong_to_their_actions() {
     for (line, allowed) in [
         ("cat d --length 8", true),
         ("isLuks d --length 8", false),
+        ("write d f --offset 8", true),
+        ("image a b --resume --decrypt", true),
+        ("luksFormat d --resume", false),
         ("luksFormat d --slot-name office --protect", true),
         ("luksKillSlot d office --slot-name office", true),
         ("status n --slot-name x", false),

@@ -33,6 +33,8 @@ pub enum Verb {
     Uuid,
     IsLuks,
     Cat,
+    Write,
+    Image,
     Dump,
     TcryptDump,
     BitlkDump,
@@ -115,6 +117,8 @@ pub const VERBS: &[VerbInfo] = &[
     verb!(KillSlot "luksKillSlot" "<device> <key slot>" 2..=2 Keys "wipe the keyslot of this number"),
     verb!(Uuid "luksUUID" "<device>" 1..=1 Header "print the UUID, or set it"),
     verb!(Cat "cat" "<device>" 1..=1 Volumes "write the decrypted data to standard output"),
+    verb!(Write "write" "<device> [<file>]" 1..=2 Volumes "write standard input or <file> into the decrypted data"),
+    verb!(Image "image" "<source> <target>" 2..=2 Format "turn a plain image into a LUKS volume, or back with --decrypt"),
     verb!(IsLuks "isLuks" "<device>" 1..=1 Header "succeed if the device holds a LUKS header"),
     verb!(Dump "luksDump" "<device>" 1..=1 Header "show the header"),
     verb!(TcryptDump "tcryptDump" "<device>" 1..=1 Other "show a TrueCrypt or VeraCrypt header"),
@@ -126,6 +130,9 @@ pub const VERBS: &[VerbInfo] = &[
     verb!(HeaderRestore "luksHeaderRestore" "<device>" 1..=1 Header "restore the header and its keyslots"),
     verb!(Token "token" "<add|remove|import|export> <device>" 2..=2 Tokens "work on LUKS2 tokens"),
 ];
+
+/// Actions that cryptsetup does not have.
+pub const OUR_VERBS: &[Verb] = &[Verb::Cat, Verb::Write, Verb::Image];
 
 impl Verb {
     /// Its row in [`VERBS`].
@@ -332,6 +339,10 @@ pub enum Action {
     IsLuks { device: PathBuf, device_type: DeviceType },
     /// Write the plaintext to standard output.
     Cat { device: PathBuf },
+    /// Write standard input or a file into the plaintext.
+    Write { device: PathBuf, file: Option<PathBuf> },
+    /// Encrypt an image, or decrypt one with `--decrypt`; `-` is standard input or output.
+    Image { source: PathBuf, target: PathBuf },
     /// Show a LUKS header.
     Dump { device: PathBuf, device_type: DeviceType },
     /// Show a TrueCrypt header.

@@ -227,7 +227,8 @@ pub struct Options {
     /// With `reencrypt`: kernel keyring key that is the new volume key.
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     pub new_volume_key_keyring: Option<String>,
-    /// Where the data starts on the device, in 512-byte sectors.
+    /// Where the data starts on the device, in 512-byte sectors. With `cat` and `write`: how many bytes of the
+    /// decrypted data to pass over.
     #[arg(short = 'o', long, value_name = "SECTORS", allow_hyphen_values = true, value_parser = values::sectors)]
     pub offset: Option<Sectors>,
     /// Key derivation function of the keyslot: `argon2id`, `argon2i` or `pbkdf2`.
@@ -407,9 +408,12 @@ pub struct Options {
     /// Protect the keyslot: removing it needs its name.
     #[arg(long, help_heading = OURS)]
     pub protect: bool,
-    /// Write only this many bytes of the decrypted data.
+    /// Read or write only this many bytes of the decrypted data.
     #[arg(long, value_name = "bytes", allow_hyphen_values = true, help_heading = OURS, value_parser = values::bytes)]
     pub length: Option<Bytes>,
+    /// Go on with an image that is there in part: what is right already is left as it is.
+    #[arg(long, help_heading = OURS)]
+    pub resume: bool,
     /// The action and its arguments.
     #[arg(value_name = "ARGUMENT")]
     pub arguments: Vec<OsString>,

@@ -15,7 +15,7 @@ use crate::keyring::KeyringError;
 use crate::locks::LockError;
 use crate::passphrase::{MAX_KEY_FILE, PassphraseError, Weakness};
 use crate::slot_names::SlotNameError;
-use crate::userspace::ReadError;
+use crate::userspace::UserspaceError;
 use crate::volume::VolumeError;
 
 /// How a program ends, as its callers know it.
@@ -239,9 +239,24 @@ pub enum CliError {
     /// The action is none that this version carries out.
     #[error("This version of Luksmith does not carry out {0}.")]
     Unavailable(&'static str),
-    /// The plaintext cannot be read without the kernel.
+    /// The volume cannot be used without the kernel.
     #[error("{0}.")]
-    Plaintext(#[from] ReadError),
+    Userspace(#[source] UserspaceError),
+    /// The data go on where the volume does not.
+    #[error("The volume ends before the data do: {written} bytes were written.")]
+    VolumeEnds {
+        /// Bytes that fitted.
+        written: u64,
+    },
+    /// An image would overwrite something, and nobody can be asked.
+    #[error("{} exists already.", .0.display())]
+    TargetExists(PathBuf),
+    /// The image is a LUKS volume already.
+    #[error("{} is a LUKS volume already.", .0.display())]
+    AlreadyEncrypted(PathBuf),
+    /// Binary data would go to a terminal.
+    #[error("Standard output is a terminal.")]
+    OutputIsTerminal,
     /// The new passphrase can be guessed.
     #[error("Password quality check failed: {0}")]
     WeakPassphrase(Weakness),
@@ -379,7 +394,10 @@ impl CliError {
             | Self::Aborted
             | Self::TypeUnsupported(_)
             | Self::Unavailable(_)
-            | Self::Plaintext(_)
+            | Self::Userspace(_)
+            | Self::VolumeEnds { .. }
+            | Self::AlreadyEncrypted(_)
+            | Self::OutputIsTerminal
             | Self::WeakPassphrase(_)
             | Self::AllKeyslotsFull
             | Self::NoRoomForKeyslot
@@ -426,7 +444,7 @@ impl CliError {
             }
             Self::OutOfMemory { .. } => ExitCode::OutOfMemory,
             Self::DeviceMissing(_) | Self::WrongKind(_) | Self::NotActive(_) => ExitCode::WrongDevice,
-            Self::AlreadyMapped(_) | Self::InUse(_) | Self::DeviceInUse(_) => ExitCode::Busy,
+            Self::AlreadyMapped(_) | Self::InUse(_) | Self::DeviceInUse(_) | Self::TargetExists(_) => ExitCode::Busy,
             Self::Silent(code) => *code,
         }
     }
@@ -464,6 +482,16 @@ impl CliError {
                 "It is the backup of another volume, or of another layout of this one; its data would not be found."
                     .into()
             }
+            Self::VolumeEnds { written: 0 } => {
+                "Nothing was changed; luksmith luksDump shows how large the volume is.".into()
+            }
+            Self::TargetExists(_) => {
+                "Say --resume to go on with an image that is there in part, or --batch-mode to overwrite it.".into()
+            }
+            Self::AlreadyEncrypted(_) => {
+                "Say --decrypt to turn it into a plain image, or --encrypt to put it into another volume.".into()
+            }
+            Self::OutputIsTerminal => "Send it to a file or into a pipe.".into(),
             Self::OutOfMemory { .. } => "Free some memory, or add swap, and try again.".into(),
             _ => return None,
         })

@@ -11,6 +11,7 @@ use crate::dm::{DmError, DmErrorKind};
 use crate::header_backup::BackupError;
 use crate::header_device::HeaderError;
 use crate::slot_names::SlotNameError;
+use crate::userspace::UserspaceError;
 use crate::volume::VolumeError;
 
 impl CliError {
@@ -84,6 +85,18 @@ impl From<DataDeviceError> for CliError {
             DataDeviceError::WrongKind(path) => Self::WrongKind(path),
             DataDeviceError::InUse(path) => Self::DeviceInUse(path),
             DataDeviceError::Loop { source, .. } => Self::Loop(source),
+        }
+    }
+}
+
+impl From<UserspaceError> for CliError {
+    fn from(error: UserspaceError) -> Self {
+        match error {
+            UserspaceError::Open { path, .. } => Self::DeviceMissing(path),
+            UserspaceError::WrongKind(path) => Self::WrongKind(path),
+            UserspaceError::InUse(path) => Self::DeviceInUse(path),
+            UserspaceError::Cipher(error) => error.into(),
+            other => Self::Userspace(other),
         }
     }
 }

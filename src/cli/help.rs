@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use clap::{Arg, Command, CommandFactory as _};
 
-use super::actions::{ALIASES, VERBS, Verb};
+use super::actions::{ALIASES, OUR_VERBS, VERBS, Verb};
 use super::args::{OURS, Options};
 use super::persona::Persona;
 use super::usage::UsageError;
@@ -103,7 +103,7 @@ pub fn help() -> String {
         entry(&mut text, arg);
     }
     text.push_str("\n<action> is one of:\n");
-    for info in VERBS.iter().filter(|info| info.verb != Verb::Cat) {
+    for info in VERBS.iter().filter(|info| !OUR_VERBS.contains(&info.verb)) {
         let _ = writeln!(text, "\t{} {} - {}", info.name, info.arguments, info.summary);
     }
     text.push_str("\nYou can also use old <action> syntax aliases:\n");

@@ -15,6 +15,7 @@ pub mod help;
 pub mod output;
 pub mod parse;
 pub mod persona;
+pub mod progress;
 mod rules;
 pub mod takes;
 pub mod usage;

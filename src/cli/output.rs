@@ -15,7 +15,7 @@
 //!
 //! Nothing here is buffered beyond one call, so what was written is out, and no copy of it stays behind.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -39,6 +39,8 @@ pub struct Console {
     debug: bool,
     json: bool,
     batch: bool,
+    /// Whether standard output is for data.
+    data: Cell<bool>,
     /// What to put under `result`, until the command ends.
     result: RefCell<Value>,
     /// The first failure of standard output.
@@ -55,6 +57,7 @@ impl Console {
             debug,
             json: options.json,
             batch: options.batch_mode,
+            data: Cell::new(false),
             result: RefCell::new(Value::Object(Map::new())),
             broken: RefCell::new(None),
         }
@@ -73,6 +76,11 @@ impl Console {
     /// Whether the answer is JSON.
     pub fn json(&self) -> bool {
         self.json
+    }
+
+    /// From here on standard output is for data alone: what would be said there is said on standard error.
+    pub fn keep_stdout_for_data(&self) {
+        self.data.set(true);
     }
 
     /// Shows what was asked for: as JSON, or as text. Only one of the two is made.
@@ -98,7 +106,9 @@ impl Console {
 
     /// A line about what happened, shown unless the answer is JSON.
     pub fn say(&self, text: impl fmt::Display) {
-        if !self.json {
+        if self.data.get() {
+            self.complain(text);
+        } else if !self.json {
             self.write(format!("{text}\n").as_bytes());
         }
     }
@@ -140,7 +150,12 @@ impl Console {
     pub fn finish(&self, command: Verb, outcome: Result<(), CliError>) -> ExitCode {
         let code = outcome.as_ref().err().map_or(ExitCode::Success, CliError::exit_code);
         if self.json {
-            self.write(format!("{}\n", self.envelope(command, &outcome)).as_bytes());
+            let envelope = self.envelope(command, &outcome);
+            if self.data.get() {
+                self.complain(envelope);
+            } else {
+                self.write(format!("{envelope}\n").as_bytes());
+            }
         }
         if let Err(error) = &outcome {
             self.tell(error);

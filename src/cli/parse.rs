@@ -285,6 +285,14 @@ fn action(spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<
         }
         Verb::Uuid => Action::Uuid { device },
         Verb::Cat => Action::Cat { device },
+        Verb::Write => Action::Write {
+            device,
+            file: next().map(Into::into),
+        },
+        Verb::Image => Action::Image {
+            source: device,
+            target: device_path(&next().unwrap_or_default()),
+        },
         Verb::IsLuks => Action::IsLuks { device, device_type },
         Verb::Dump => Action::Dump { device, device_type },
         Verb::TcryptDump => Action::TcryptDump { device },

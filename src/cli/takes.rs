@@ -7,8 +7,8 @@
 use super::actions::Verb;
 use super::actions::Verb::{
     AddKey, Benchmark, BitlkDump, Cat, ChangeKey, Close, Config, Convert, ConvertKey, Dump, Erase, Format, Fvault2Dump,
-    HeaderBackup, HeaderRestore, IsLuks, KillSlot, Open, Reencrypt, RemoveKey, Repair, Resize, Resume, Status, Suspend,
-    TcryptDump, Token, Uuid,
+    HeaderBackup, HeaderRestore, Image, IsLuks, KillSlot, Open, Reencrypt, RemoveKey, Repair, Resize, Resume, Status,
+    Suspend, TcryptDump, Token, Uuid, Write,
 };
 
 /// One row: an option, and the actions for which it means something.
@@ -59,6 +59,8 @@ const WRITERS: &[Verb] = &[
 const ASKING: &[Verb] = &[
     Open,
     Cat,
+    Write,
+    Image,
     Resize,
     Resume,
     Format,
@@ -77,11 +79,13 @@ const ASKING: &[Verb] = &[
     Repair,
 ];
 /// The actions that create a keyslot.
-const CREATING: &[Verb] = &[Reencrypt, Format, AddKey, ChangeKey, ConvertKey];
+const CREATING: &[Verb] = &[Reencrypt, Format, Image, AddKey, ChangeKey, ConvertKey];
 /// The actions that read a header.
 const READING: &[Verb] = &[
     Open,
     Cat,
+    Write,
+    Image,
     Resize,
     Status,
     Repair,
@@ -109,7 +113,7 @@ const READING: &[Verb] = &[
     Close,
 ];
 /// The actions that write a new volume.
-const FORMATTING: &[Verb] = &[Reencrypt, Format];
+const FORMATTING: &[Verb] = &[Reencrypt, Format, Image];
 /// The actions that know TrueCrypt's headers.
 const TCRYPT: &[Verb] = &[Open, TcryptDump];
 
@@ -133,21 +137,21 @@ const fn lax(option: &'static str, actions: &'static [Verb]) -> Takes {
 pub const TABLE: &[Takes] = &[
     lax("active-name", &[Reencrypt]),
     only("align-payload", FORMATTING),
-    only("allow-discards", &[Open]),
+    only("allow-discards", &[Open, Cat, Write, Image]),
     only("cancel-deferred", &[Close]),
-    lax("cipher", &[Open, Benchmark, Reencrypt, Format]),
-    lax("decrypt", &[Reencrypt]),
+    lax("cipher", &[Open, Benchmark, Reencrypt, Format, Image]),
+    lax("decrypt", &[Reencrypt, Image]),
     only("deferred", &[Close]),
     only("device-size", &[Open, Resize, Reencrypt]),
     lax("disable-blkid", FORMATTING),
     lax("disable-external-tokens", ASKING),
     lax("disable-keyring", &[Open, Resize, Resume, Reencrypt, Format]),
     lax("disable-locks", READING),
-    lax("disable-sum", &[Format, Reencrypt]),
+    lax("disable-sum", &[Format, Reencrypt, Image]),
     only("disable-veracrypt", TCRYPT),
     lax("dump-json-metadata", &[Dump]),
     lax("dump-volume-key", &[Dump, TcryptDump, BitlkDump, Fvault2Dump]),
-    lax("encrypt", &[Reencrypt]),
+    lax("encrypt", &[Reencrypt, Image]),
     lax("external-tokens-path", ASKING),
     lax("force-password", CREATING),
     only("force-offline-reencrypt", &[Reencrypt]),
@@ -155,7 +159,7 @@ pub const TABLE: &[Takes] = &[
     lax(
         "hash",
         &[
-            Open, Benchmark, Reencrypt, Format, AddKey, ChangeKey, ConvertKey, TcryptDump,
+            Open, Benchmark, Reencrypt, Format, Image, AddKey, ChangeKey, ConvertKey, TcryptDump,
         ],
     ),
     lax("header", READING),
@@ -173,7 +177,7 @@ pub const TABLE: &[Takes] = &[
     only("integrity-no-wipe", FORMATTING),
     only(
         "iter-time",
-        &[Benchmark, Reencrypt, Format, AddKey, ChangeKey, ConvertKey],
+        &[Benchmark, Reencrypt, Format, Image, AddKey, ChangeKey, ConvertKey],
     ),
     only("iv-large-sectors", &[Open]),
     lax("json-file", &[Token]),
@@ -185,18 +189,18 @@ pub const TABLE: &[Takes] = &[
         ],
     ),
     lax("key-file", ASKING),
-    only("key-size", &[Open, Benchmark, Reencrypt, Format, AddKey]),
+    only("key-size", &[Open, Benchmark, Reencrypt, Format, Image, AddKey]),
     only(
         "key-slot",
         &[
-            Open, Reencrypt, Config, Format, AddKey, ChangeKey, ConvertKey, Dump, Resume, Token,
+            Open, Cat, Write, Image, Reencrypt, Config, Format, AddKey, ChangeKey, ConvertKey, Dump, Resume, Token,
         ],
     ),
     lax("keyfile-offset", ASKING),
     lax("keyfile-size", ASKING),
     only("keyslot-cipher", CREATING),
     only("keyslot-key-size", CREATING),
-    only("label", &[Reencrypt, Config, Format]),
+    only("label", &[Reencrypt, Config, Format, Image]),
     only("link-vk-to-keyring", &[Open, Resume]),
     only("luks2-keyslots-size", FORMATTING),
     only("luks2-metadata-size", FORMATTING),
@@ -209,16 +213,19 @@ pub const TABLE: &[Takes] = &[
     only("new-token-id", &[AddKey]),
     lax("new-volume-key-file", &[Reencrypt]),
     lax("new-volume-key-keyring", &[Reencrypt]),
-    only("offset", &[Open, Reencrypt, Format]),
-    only("pbkdf", &[Benchmark, Reencrypt, Format, AddKey, ChangeKey, ConvertKey]),
+    only("offset", &[Open, Cat, Write, Reencrypt, Format, Image]),
+    only(
+        "pbkdf",
+        &[Benchmark, Reencrypt, Format, Image, AddKey, ChangeKey, ConvertKey],
+    ),
     only("pbkdf-force-iterations", CREATING),
     lax(
         "pbkdf-memory",
-        &[Benchmark, Reencrypt, Format, AddKey, ChangeKey, ConvertKey],
+        &[Benchmark, Reencrypt, Format, Image, AddKey, ChangeKey, ConvertKey],
     ),
     lax(
         "pbkdf-parallel",
-        &[Benchmark, Reencrypt, Format, AddKey, ChangeKey, ConvertKey],
+        &[Benchmark, Reencrypt, Format, Image, AddKey, ChangeKey, ConvertKey],
     ),
     lax("perf-high_priority", &[Open]),
     lax("perf-no_read_workqueue", &[Open]),
@@ -235,12 +242,12 @@ pub const TABLE: &[Takes] = &[
     lax("resilience", &[Reencrypt]),
     lax("resilience-hash", &[Reencrypt]),
     lax("resume-only", &[Reencrypt]),
-    only("sector-size", &[Open, Reencrypt, Format]),
+    only("sector-size", &[Open, Reencrypt, Format, Image]),
     only("serialize-memory-hard-pbkdf", &[Open]),
     only("shared", &[Open]),
     only("size", &[Open, Resize]),
     only("skip", &[Open]),
-    only("subsystem", &[Reencrypt, Config, Format]),
+    only("subsystem", &[Reencrypt, Config, Format, Image]),
     only("test-passphrase", &[Open]),
     lax("timeout", ASKING),
     lax("token-id", ASKING),
@@ -255,22 +262,32 @@ pub const TABLE: &[Takes] = &[
     only("unbound", &[Open, AddKey, Dump, Token]),
     only("use-random", FORMATTING),
     only("use-urandom", FORMATTING),
-    only("uuid", &[Reencrypt, Format, Uuid]),
+    only("uuid", &[Reencrypt, Format, Image, Uuid]),
     lax("veracrypt", TCRYPT),
     only("veracrypt-pim", TCRYPT),
     lax("veracrypt-query-pim", TCRYPT),
     lax("verify-passphrase", ASKING),
-    lax("volume-key-file", &[Open, Resume, Format, AddKey, Reencrypt, Dump]),
-    lax("volume-key-keyring", &[Open, Resume, Format, AddKey, Reencrypt]),
+    lax(
+        "volume-key-file",
+        &[Open, Cat, Write, Image, Resume, Format, AddKey, Reencrypt, Dump],
+    ),
+    lax(
+        "volume-key-keyring",
+        &[Open, Cat, Write, Resume, Format, AddKey, Reencrypt],
+    ),
     lax("block-size", &[Reencrypt]),
     lax("new", &[Reencrypt]),
     lax("use-directio", &[Reencrypt]),
     lax("use-fsync", &[Reencrypt]),
     lax("write-log", &[Reencrypt]),
     only("backup", WRITERS),
-    only("slot-name", &[Format, AddKey, ChangeKey, Config, KillSlot, RemoveKey]),
-    only("protect", &[Format, AddKey, Config]),
-    only("length", &[Cat]),
+    only(
+        "slot-name",
+        &[Format, Image, AddKey, ChangeKey, Config, KillSlot, RemoveKey],
+    ),
+    only("protect", &[Format, Image, AddKey, Config]),
+    only("length", &[Cat, Write]),
+    only("resume", &[Image]),
 ];
 
 #[cfg(test)]

@@ -91,6 +91,18 @@ impl SectorCipher {
         self.crypt(first_sector, data, Direction::Encrypt)
     }
 
+    /// Encrypts whole sectors from one buffer into another of the same length; see [`SectorCipher::encrypt`].
+    ///
+    /// # Errors
+    /// [`CipherError::PartialSector`], with nothing done.
+    ///
+    /// # Panics
+    /// If the lengths differ.
+    pub fn encrypt_to(&self, first_sector: u64, data: &[u8], encrypted: &mut [u8]) -> Result<(), CipherError> {
+        encrypted.copy_from_slice(data);
+        self.crypt(first_sector, encrypted, Direction::Encrypt)
+    }
+
     /// Decrypts whole sectors in place; see [`SectorCipher::encrypt`].
     ///
     /// # Errors

@@ -35,6 +35,14 @@ struct Plan<'a> {
     cipher: String,
     key: VolumeKey,
     slot: Option<u32>,
+    target: Target,
+}
+
+/// A volume that has been made.
+pub(super) struct Made {
+    pub(super) key: VolumeKey,
+    slot: u32,
+    version: Version,
 }
 
 pub(super) fn format(
@@ -43,6 +51,31 @@ pub(super) fn format(
     key_file: Option<&Path>,
     device_type: DeviceType,
 ) -> Result<(), CliError> {
+    let made = make(cx, device, key_file, device_type, Target::Device)?;
+    cx.console.answer(
+        || json!({ "keyslot": made.slot, "version": if made.version == Version::Luks1 { 1 } else { 2 } }),
+        String::new,
+    );
+    Ok(())
+}
+
+/// What a volume is made on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// A device of its final size, which may hold something.
+    Device,
+    /// Something that may be overwritten, and that gets its size afterwards.
+    Empty,
+}
+
+/// Makes a volume as the options say.
+pub(super) fn make(
+    cx: &Context<'_>,
+    device: &Path,
+    key_file: Option<&Path>,
+    device_type: DeviceType,
+    target: Target,
+) -> Result<Made, CliError> {
     let version = if device_type == DeviceType::Luks1 {
         Version::Luks1
     } else {
@@ -65,7 +98,7 @@ pub(super) fn format(
     data_device::check_unused(device)?;
     check_offset(options.offset)?;
     check_not_empty(header_device.path())?;
-    if !warn(cx, &header_device)? {
+    if target == Target::Device && !warn(cx, &header_device)? {
         return Err(CliError::Aborted);
     }
 
@@ -81,6 +114,7 @@ pub(super) fn format(
         cipher,
         key,
         slot,
+        target,
     };
     let deriving = cx.console.deriving();
     let slot = match version {
@@ -89,11 +123,11 @@ pub(super) fn format(
     };
     drop(deriving);
     cx.console.verbose(format_args!("Key slot {slot} created."));
-    cx.console.answer(
-        || json!({ "keyslot": slot, "version": if version == Version::Luks1 { 1 } else { 2 } }),
-        String::new,
-    );
-    Ok(())
+    Ok(Made {
+        key: plan.key,
+        slot,
+        version,
+    })
 }
 
 impl Plan<'_> {
@@ -218,7 +252,7 @@ impl Plan<'_> {
 
     /// A header alone can be wanted, so a device without room for data is no error.
     fn warn_without_data(&self, cx: &Context<'_>, data_offset: Bytes) {
-        if self.topology.size <= data_offset {
+        if self.target == Target::Device && self.topology.size <= data_offset {
             cx.console.say(format_args!(
                 "Device {} is too small for activation, there is no remaining space for data.",
                 self.device.display()

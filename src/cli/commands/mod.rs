@@ -9,14 +9,17 @@ mod dump;
 mod erase;
 mod format;
 mod header_copy;
+mod image;
 mod inspect;
 mod keys;
 mod open;
 mod pbkdf;
+mod plaintext;
 mod secrets;
 mod status;
 mod suspend;
 mod tokens;
+mod write;
 
 use super::actions::{Action, Invocation};
 use super::args::Options;
@@ -78,6 +81,8 @@ pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
         Action::Suspend { name } => suspend::suspend(cx, name),
         Action::Resume { name } => suspend::resume(cx, name),
         Action::Cat { device } => cat::cat(cx, device),
+        Action::Write { device, file } => write::write(cx, device, file.as_deref()),
+        Action::Image { source, target } => image::image(cx, source, target),
         Action::Resize { .. }
         | Action::Reencrypt { .. }
         | Action::TcryptDump { .. }

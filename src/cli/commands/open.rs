@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use keyslots::Unlocked;
-use keyslots::header::{DataLayout, Header, Version};
+use keyslots::header::{Header, Version};
 use keyslots::kdf::CostLimits;
 use keyslots::luks2::{self, Candidates};
 use keyslots::secret::{Passphrase, VolumeKey};
@@ -264,13 +264,6 @@ pub(super) fn candidates(cx: &Context<'_>, slot: Option<u32>) -> Candidates {
         Some(slot) => Candidates::Keyslot(slot),
         None if cx.options.test_passphrase && cx.options.unbound => Candidates::AllUnboundToo,
         None => Candidates::All,
-    }
-}
-
-impl Volume {
-    /// How the data are laid out, where that is something that can be mapped or read.
-    pub(super) fn activatable(&self) -> Result<DataLayout, CliError> {
-        Ok(volume::mappable(&self.header)?)
     }
 }
 

@@ -1,0 +1,62 @@
+//! What `cat`, `write` and `image` share: an unlocked volume that this program itself reads and writes.
+
+use std::path::Path;
+
+use keyslots::units::Bytes;
+
+use super::Context;
+use super::access::wanted;
+use super::open::Volume;
+use crate::cli::actions::DeviceType;
+use crate::cli::error::CliError;
+use crate::cli::usage::UsageError;
+use crate::header_device::Wanted;
+use crate::userspace::{self, Access, PumpError, VolumeOptions, open_device};
+use crate::volume;
+
+impl Context<'_> {
+    /// Unlocks the volume on `device` and opens its data. Nobody else may be writing to it.
+    pub(super) fn plaintext(&self, device: &Path, access: Access) -> Result<userspace::Volume, CliError> {
+        let mut volume = Volume::read(self, device, self.wanted_header())?;
+        let layout = volume::mappable(&volume.header)?;
+        // What would fail in the end fails before anybody is asked for a passphrase.
+        let data = open_device(device, access)?;
+        let key = volume.key(self, device)?;
+        let options = VolumeOptions {
+            allow_discards: self.options.allow_discards,
+            ..VolumeOptions::new(access)
+        };
+        Ok(userspace::Volume::new(data, &layout, &key, options)?)
+    }
+
+    /// The versions that `--type` allows.
+    pub(super) fn wanted_header(&self) -> Wanted {
+        let named = self.options.device_type.as_deref().and_then(DeviceType::from_name);
+        named.map_or(Wanted::Any, wanted)
+    }
+
+    /// `--offset` of the decrypted data, which is in bytes.
+    pub(super) fn plaintext_offset(&self) -> Bytes {
+        Bytes::new(self.options.offset.unwrap_or_default().get())
+    }
+
+    /// Standard input cannot be a key file to its end and then hold data.
+    pub(super) fn check_stdin_has_data(&self) -> Result<(), CliError> {
+        let all_of_it = self.key_file() == Some(Path::new("-")) && self.options.keyfile_size.is_none();
+        if all_of_it {
+            return Err(UsageError::Rule(
+                "Standard input cannot be both the key file and the data; --keyfile-size says where the key ends.",
+            )
+            .into());
+        }
+        Ok(())
+    }
+}
+
+/// The failure of a copy, in words.
+pub(super) fn copy_failed(error: PumpError, read: &'static str, write: &'static str) -> CliError {
+    match error {
+        PumpError::Source(source) => CliError::Io { action: read, source },
+        PumpError::Sink(source) => CliError::Io { action: write, source },
+    }
+}

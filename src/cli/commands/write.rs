@@ -1,0 +1,83 @@
+//! `write`: standard input or a file into the plaintext of a volume, without the device-mapper.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::Context;
+use super::plaintext::copy_failed;
+use crate::cli::confirm::confirm;
+use crate::cli::error::CliError;
+use crate::userspace::{Access, pump, read_full};
+
+/// Unlocks the volume and writes the input from `--offset` on: `--length` bytes of it, or all. What has been written is
+/// on the device when this returns.
+pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Result<(), CliError> {
+    let file = file.filter(|file| *file != Path::new("-"));
+    let mut size = cx.options.length.map(keyslots::units::Bytes::get);
+    let input: Box<dyn Read + Send> = match file {
+        None => {
+            cx.check_stdin_has_data()?;
+            Box::new(io::stdin())
+        }
+        Some(path) => {
+            let file = File::open(path).map_err(|_| CliError::DeviceMissing(path.to_owned()))?;
+            let metadata = file.metadata().map_err(CliError::io("look at the input"))?;
+            if metadata.is_file() {
+                size = Some(size.unwrap_or(u64::MAX).min(metadata.len()));
+            }
+            Box::new(file)
+        }
+    };
+    let volume = cx.plaintext(device, Access::Write)?;
+    let offset = cx.plaintext_offset().get();
+    let room = volume
+        .size()
+        .get()
+        .checked_sub(offset)
+        .ok_or(CliError::VolumeEnds { written: 0 })?;
+    if file.is_some() && size.is_some_and(|size| size > room) {
+        return Err(CliError::VolumeEnds { written: 0 });
+    }
+    let warning = format!(
+        "This will overwrite data in the volume on {} irrevocably.",
+        device.display()
+    );
+    if file.is_some() && !confirm(cx.console, &warning) {
+        return Err(CliError::Aborted);
+    }
+    let mut input = input.take(size.unwrap_or(u64::MAX));
+    let mut at = offset;
+    let mut full = false;
+    let copied = pump(
+        |chunk| read_full(&mut input, chunk),
+        |chunk| {
+            if full {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let written = if at < volume.size().get() {
+                volume.write_at(at, chunk)?
+            } else {
+                0
+            };
+            at += written as u64;
+            full = written < chunk.len();
+            if full {
+                Err(io::ErrorKind::StorageFull.into())
+            } else {
+                Ok(())
+            }
+        },
+    );
+    // What has been written stays written, whatever came after.
+    volume.sync().map_err(CliError::io("sync the volume"))?;
+    if full {
+        return Err(CliError::VolumeEnds { written: at - offset });
+    }
+    copied.map_err(|error| copy_failed(error, "read the input", "write the data"))?;
+    cx.console
+        .answer(|| json!({ "bytes": (at - offset).to_string() }), String::new);
+    Ok(())
+}

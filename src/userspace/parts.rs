@@ -1,0 +1,96 @@
+//! Large requests in parts, one for each processor.
+
+use std::io;
+use std::thread;
+use std::time::Instant;
+
+use keyslots::cipher::SectorCipher;
+
+use super::UserspaceError;
+
+/// Work that is worth a thread of its own.
+const WORTH_A_THREAD_NANOS: u64 = 150_000;
+
+/// How requests are cut.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts {
+    processors: usize,
+    sector_size: usize,
+    /// Bytes that are worth a thread of its own.
+    worth: usize,
+}
+
+/// A buffer that can be cut.
+pub(super) trait Cut: Send + Sized {
+    fn len(&self) -> usize;
+    fn cut(self, at: usize) -> (Self, Self);
+}
+
+impl Cut for &[u8] {
+    fn len(&self) -> usize {
+        <[u8]>::len(self)
+    }
+
+    fn cut(self, at: usize) -> (Self, Self) {
+        self.split_at(at)
+    }
+}
+
+impl Cut for &mut [u8] {
+    fn len(&self) -> usize {
+        <[u8]>::len(self)
+    }
+
+    fn cut(self, at: usize) -> (Self, Self) {
+        self.split_at_mut(at)
+    }
+}
+
+impl Parts {
+    /// Tries the cipher out to see how much of its work is worth a thread.
+    pub(super) fn for_cipher(cipher: &SectorCipher) -> Result<Self, UserspaceError> {
+        const SAMPLE: usize = 16 * 1024;
+        let mut sample = vec![0; SAMPLE];
+        let start = Instant::now();
+        cipher.decrypt(0, &mut sample)?;
+        let nanos = (start.elapsed().as_nanos() as u64).max(1);
+        let worth = SAMPLE as u64 * WORTH_A_THREAD_NANOS / nanos;
+        Ok(Self {
+            processors: thread::available_parallelism().map_or(1, std::num::NonZero::get),
+            sector_size: cipher.sector_size(),
+            worth: (worth as usize).clamp(SAMPLE, 1 << 20),
+        })
+    }
+
+    /// Runs `work` on the parts of whole sectors, side by side where that is worth it. It gets where its part starts.
+    ///
+    /// # Errors
+    /// That of the first part that failed.
+    pub(super) fn run<T: Cut>(&self, whole: T, work: impl Fn(u64, T) -> io::Result<()> + Sync) -> io::Result<()> {
+        let len = whole.len();
+        let parts = (len / self.worth).clamp(1, self.processors);
+        if parts == 1 {
+            return if len == 0 { Ok(()) } else { work(0, whole) };
+        }
+        let part = (len / parts).next_multiple_of(self.sector_size);
+        thread::scope(|scope| {
+            let work = &work;
+            let mut running = Vec::new();
+            let (mut rest, mut at) = (whole, 0);
+            while rest.len() > part {
+                let (first, others) = rest.cut(part);
+                let from = at as u64;
+                running.push(scope.spawn(move || work(from, first)));
+                (rest, at) = (others, at + part);
+            }
+            let mut outcome = work(at as u64, rest);
+            for thread in running {
+                let other = thread
+                    .join()
+                    .unwrap_or_else(|_| Err(io::Error::other("a worker has panicked")));
+                outcome = outcome.and(other);
+            }
+            outcome
+        })
+    }
+}

@@ -1,0 +1,128 @@
+//! Copying with reading and writing side by side.
+
+use std::io;
+use std::sync::mpsc::sync_channel;
+use std::thread;
+
+/// Bytes that are handed on at a time: whole sectors of any size, and enough for several processors.
+pub const PUMP_CHUNK: usize = 4 << 20;
+/// Chunks under way: one is read, one waits, one is written.
+const CHUNKS: usize = 3;
+
+/// Which side of a copy has failed.
+#[derive(Debug)]
+pub enum PumpError {
+    /// Reading.
+    Source(io::Error),
+    /// Writing.
+    Sink(io::Error),
+}
+
+/// Hands chunks on from `fill`, which returns how many bytes it had and zero at the end, to `drain`. The two run side by
+/// side; chunks stay in order, and all but the last are as long as `fill` made them.
+///
+/// # Errors
+/// The first failure of either side.
+pub fn pump(
+    mut fill: impl FnMut(&mut [u8]) -> io::Result<usize> + Send,
+    mut drain: impl FnMut(&mut [u8]) -> io::Result<()>,
+) -> Result<(), PumpError> {
+    thread::scope(|scope| {
+        let (full, filled) = sync_channel::<(Vec<u8>, usize)>(CHUNKS);
+        let (empty, emptied) = sync_channel(CHUNKS);
+        for _ in 0..CHUNKS {
+            // There is room for all of them.
+            let _ = empty.send(vec![0; PUMP_CHUNK]);
+        }
+        let source = scope.spawn(move || -> io::Result<()> {
+            // The channels close when the other side has failed, which then has the error.
+            while let Ok(mut chunk) = emptied.recv() {
+                let len = fill(&mut chunk)?;
+                if len == 0 || full.send((chunk, len)).is_err() {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        let mut outcome = Ok(());
+        while let Ok((mut chunk, len)) = filled.recv() {
+            outcome = drain(&mut chunk[..len]).map_err(PumpError::Sink);
+            if outcome.is_err() {
+                break;
+            }
+            // The source may have ended, with chunks still to come.
+            let _ = empty.send(chunk);
+        }
+        drop((empty, filled));
+        let read = source
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the reader has panicked")));
+        outcome.and(read.map_err(PumpError::Source))
+    })
+}
+
+/// Reads until `buf` is full or the input ends; a pipe hands out less at a time.
+///
+/// # Errors
+/// The input's.
+pub fn read_full(input: &mut (impl io::Read + ?Sized), buf: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while len < buf.len() {
+        match input.read(&mut buf[len..]) {
+            Ok(0) => break,
+            Ok(n) => len += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_arrives_in_order() {
+        let mut left = (0..20_u8).collect::<Vec<_>>().into_iter();
+        let mut arrived = Vec::new();
+        let fill = |chunk: &mut [u8]| {
+            Ok(left.next().map_or(0, |n| {
+                chunk[..100].fill(n);
+                100
+            }))
+        };
+        pump(fill, |chunk| {
+            assert_eq!(chunk.len(), 100);
+            arrived.push(chunk[99]);
+            Ok(())
+        })
+        .expect("no failure");
+        assert_eq!(arrived, (0..20).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn either_side_can_fail() {
+        let failed = |_: &mut [u8]| Err(io::ErrorKind::Other.into());
+        assert!(matches!(pump(failed, |_| Ok(())), Err(PumpError::Source(_))));
+        let endless = |chunk: &mut [u8]| Ok(chunk.len());
+        assert!(matches!(
+            pump(endless, |_| Err(io::ErrorKind::StorageFull.into())),
+            Err(PumpError::Sink(_))
+        ));
+    }
+
+    #[test]
+    fn a_dribbling_input_fills_the_buffer() {
+        struct Dribble(usize);
+        impl io::Read for Dribble {
+            fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+                let n = self.0.min(3).min(buf.len());
+                self.0 -= n;
+                Ok(n)
+            }
+        }
+        assert_eq!(read_full(&mut Dribble(10), &mut [0; 7]).expect("data"), 7);
+        assert_eq!(read_full(&mut Dribble(10), &mut [0; 70]).expect("data"), 10);
+    }
+}

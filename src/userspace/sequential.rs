@@ -1,0 +1,74 @@
+//! A volume's data as a stream, for what cannot be sought in: pipes.
+
+use std::io;
+
+use keyslots::cipher::{CipherSpec, SectorCipher};
+use keyslots::header::DataLayout;
+use keyslots::secret::VolumeKey;
+use keyslots::units::SECTOR_SIZE;
+
+use super::UserspaceError;
+use super::parts::Parts;
+
+/// Encrypts or decrypts the data of a volume from their start on, whole sectors at a time.
+#[derive(Debug)]
+pub struct Sequential {
+    cipher: SectorCipher,
+    parts: Parts,
+    iv_offset: u64,
+    /// Bytes done.
+    position: u64,
+}
+
+impl Sequential {
+    /// For the data that are laid out as `layout` says. Where they are is the caller's business.
+    ///
+    /// # Errors
+    /// [`UserspaceError::Cipher`].
+    pub fn new(layout: &DataLayout, key: &VolumeKey) -> Result<Self, UserspaceError> {
+        let spec: CipherSpec = layout.cipher.parse()?;
+        let cipher = SectorCipher::new(&spec, key.expose(), layout.sector_size as usize, false)?;
+        Ok(Self {
+            parts: Parts::for_cipher(&cipher)?,
+            cipher,
+            iv_offset: layout.iv_offset.get(),
+            position: 0,
+        })
+    }
+
+    /// Encrypts the next sectors in place.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a part of a sector.
+    pub fn encrypt(&mut self, data: &mut [u8]) -> io::Result<()> {
+        self.next(data, |cipher, iv, part| cipher.encrypt(iv, part))
+    }
+
+    /// Decrypts the next sectors in place.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a part of a sector.
+    pub fn decrypt(&mut self, data: &mut [u8]) -> io::Result<()> {
+        self.next(data, |cipher, iv, part| cipher.decrypt(iv, part))
+    }
+
+    /// Passes over sectors that are not to be changed.
+    pub fn skip(&mut self, len: u64) {
+        self.position += len;
+    }
+
+    fn next(
+        &mut self,
+        data: &mut [u8],
+        crypt: impl Fn(&SectorCipher, u64, &mut [u8]) -> Result<(), keyslots::cipher::CipherError> + Sync,
+    ) -> io::Result<()> {
+        let (cipher, len) = (&self.cipher, data.len() as u64);
+        let (position, iv_offset) = (self.position, self.iv_offset);
+        self.parts.run(data, |at, part| {
+            let iv = iv_offset.wrapping_add((position + at) / SECTOR_SIZE);
+            crypt(cipher, iv, part).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+        })?;
+        self.position += len;
+        Ok(())
+    }
+}

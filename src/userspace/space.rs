@@ -1,0 +1,85 @@
+//! Giving space back, and taking more.
+
+use std::io;
+use std::sync::atomic::Ordering;
+
+use keyslots::units::Bytes;
+use nix::fcntl::{FallocateFlags, fallocate};
+
+use super::Volume;
+use super::ranges::Use;
+use super::span::Span;
+use super::volume::CHUNK;
+
+impl Volume {
+    /// Makes `len` bytes from `offset` on read as zeros, as far as the volume goes. With `allow_discards` whole sectors
+    /// are given back to the device instead of being written, where it can take them.
+    ///
+    /// # Errors
+    /// As [`Volume::write_at`].
+    pub fn zero(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.check_writable()?;
+        let end = offset.saturating_add(len).min(self.size().get());
+        let mut at = offset;
+        if self.options.allow_discards && at < end {
+            let span = Span::of(at, end - at, self.sector_size);
+            let first = at + span.head;
+            if span.body > 0 && self.punch(first, span.body)? {
+                self.write_zeros(at, first)?;
+                at = first + span.body;
+            }
+        }
+        self.write_zeros(at, end)
+    }
+
+    /// Makes the volume longer by making the file under it longer. Only a volume in a file whose size is that of the file
+    /// grows; the new bytes read as zeros.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a smaller size, `Unsupported` for a volume that cannot grow, or the file system's.
+    pub fn grow(&self, size: Bytes) -> io::Result<()> {
+        self.check_writable()?;
+        if !self.dynamic || !self.device.metadata()?.is_file() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        let wanted = size.get().checked_next_multiple_of(self.sector_size);
+        let end = wanted.and_then(|wanted| Some((wanted, wanted.checked_add(self.start)?)));
+        let (wanted, end) = end.ok_or(io::ErrorKind::FileTooLarge)?;
+        let _all = self.ranges.hold(0..u64::MAX, Use::Write);
+        let old = self.size().get();
+        if wanted < old {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // A header that stands before the data has its size; the file may end inside the last sector.
+        self.device.set_len(end)?;
+        self.device.sync_all()?;
+        self.size.store(wanted, Ordering::Release);
+        drop(_all);
+        self.write_zeros(old, wanted)
+    }
+
+    fn write_zeros(&self, mut from: u64, to: u64) -> io::Result<()> {
+        let zeros = vec![0; (to.saturating_sub(from)).min(4 * CHUNK as u64) as usize];
+        while from < to {
+            let len = (to - from).min(zeros.len() as u64) as usize;
+            self.write_at(from, &zeros[..len])?;
+            from += len as u64;
+        }
+        Ok(())
+    }
+
+    /// Gives whole sectors back to the device; whether it could take them.
+    fn punch(&self, offset: u64, len: u64) -> io::Result<bool> {
+        let sectors = offset / self.sector_size..(offset + len) / self.sector_size;
+        let _writing = self.ranges.hold(sectors, Use::Write);
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        let (Ok(from), Ok(len)) = ((self.start + offset).try_into(), len.try_into()) else {
+            return Ok(false);
+        };
+        match fallocate(&self.device, flags, from, len) {
+            Ok(()) => Ok(true),
+            Err(nix::Error::EOPNOTSUPP | nix::Error::ENOSYS) => Ok(false),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! `cat`, `write` and `image` as a user without any privilege: no device-mapper, no capabilities, no root.
+//!
+//! Run by root, each command drops to `nobody` with an empty bounding set and no new privileges (setpriv of util-linux).
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const NOBODY: u32 = 65534;
+const CHEAP: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+
+/// A folder of the ordinary user's, with the program in it.
+struct Sandbox {
+    folder: tempfile::TempDir,
+    root: bool,
+}
+
+impl Sandbox {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = nix::unistd::geteuid().is_root();
+        let program = folder.path().join("luksmith");
+        fs::copy(env!("CARGO_BIN_EXE_luksmith"), &program).expect("the program");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("permissions");
+        let sandbox = Self { folder, root };
+        sandbox.put("key", b"correct horse");
+        if root {
+            chown(sandbox.folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
+        }
+        sandbox
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn put(&self, name: &str, content: &[u8]) {
+        fs::write(self.path(name), content).expect("space");
+        if self.root {
+            chown(self.path(name), Some(NOBODY), Some(NOBODY)).expect("root may");
+        }
+    }
+
+    fn get(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).expect("a file")
+    }
+
+    /// Runs a command line of Luksmith with this standard input.
+    fn run(&self, input: &[u8], words: &[&str]) -> Output {
+        let program = self.path("luksmith");
+        let mut command = if self.root {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]);
+            command.args(["--bounding-set=-all", "--no-new-privs"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
+        let mut child = command
+            .args(words)
+            .args(["--key-file", "key"])
+            .current_dir(self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("setpriv of util-linux");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        std::thread::scope(|scope| {
+            // What is not read is not needed.
+            scope.spawn(move || drop(stdin.write_all(input)));
+            child.wait_with_output().expect("an end")
+        })
+    }
+
+    /// As [`Sandbox::run`], and it must succeed; what it wrote.
+    fn ok(&self, input: &[u8], words: &[&str]) -> Vec<u8> {
+        let output = self.run(input, words);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {errors}");
+        output.stdout
+    }
+
+    fn image(&self, input: &[u8], words: &[&str]) -> Vec<u8> {
+        self.ok(input, &[&["image"][..], &CHEAP, words].concat())
+    }
+}
+
+/// Not the same anywhere, with a large hole.
+fn plain() -> Vec<u8> {
+    let mut number = 1_u64;
+    let mut data: Vec<u8> = (0..6 << 20)
+        .map(|_| {
+            number = number
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (number >> 56) as u8
+        })
+        .collect();
+    data[2 << 20..5 << 20].fill(0);
+    data
+}
+
+#[test]
+fn an_image_goes_into_a_volume_and_comes_back() {
+    let sandbox = Sandbox::new();
+    let plain = plain();
+    sandbox.put("plain", &plain);
+    for (words, volume) in [
+        (&["plain", "luks2"][..], "luks2"),
+        (&["--type", "luks1", "plain", "luks1"], "luks1"),
+        (
+            &[
+                "--sector-size",
+                "512",
+                "--cipher",
+                "serpent-xts-plain64",
+                "plain",
+                "serpent",
+            ],
+            "serpent",
+        ),
+    ] {
+        sandbox.image(b"", words);
+        assert_eq!(
+            fs::metadata(sandbox.path(volume)).expect("a file").mode() & 0o777,
+            0o600
+        );
+        sandbox.ok(b"", &["open", "--test-passphrase", volume]);
+        assert!(sandbox.ok(b"", &["cat", volume]) == plain, "{volume}");
+        let back = format!("{volume}.back");
+        sandbox.ok(b"", &["image", "--decrypt", volume, &back]);
+        assert!(sandbox.get(&back) == plain, "{volume}");
+        let blocks = fs::metadata(sandbox.path(&back)).expect("a file").blocks();
+        assert!(blocks * 512 <= 4 << 20, "the hole is kept: {blocks} blocks");
+    }
+}
+
+#[test]
+fn pipes_carry_volumes_both_ways() {
+    let sandbox = Sandbox::new();
+    let plain = plain();
+    for options in [
+        &["--type", "luks1"][..],
+        &["--type", "luks2"],
+        &["--luks2-metadata-size", "1M", "--luks2-keyslots-size", "512k"],
+    ] {
+        let volume = sandbox.image(&plain, &[options, &["-", "-"]].concat());
+        assert!(
+            sandbox.ok(&volume, &["image", "--decrypt", "-", "-"]) == plain,
+            "{options:?}"
+        );
+        sandbox.put("volume", &volume);
+        assert!(sandbox.ok(b"", &["cat", "volume"]) == plain, "{options:?}");
+    }
+    // What is no whole sector is filled up, and said.
+    let odd = sandbox.run(&plain[..1000], &[&["image"][..], &CHEAP, &["-", "-"]].concat());
+    assert!(String::from_utf8_lossy(&odd.stderr).contains("24 zero bytes were added"));
+    assert_eq!(sandbox.ok(&odd.stdout, &["image", "--decrypt", "-", "-"]).len(), 1024);
+    // What is no volume is an error, however long.
+    for garbage in [&b""[..], &[0; 5000], &odd.stdout[..100_000]] {
+        let refused = sandbox.run(garbage, &["image", "--decrypt", "-", "-"]);
+        assert_eq!(
+            refused.status.code(),
+            Some(1),
+            "{}",
+            String::from_utf8_lossy(&refused.stderr)
+        );
+        assert!(refused.stdout.is_empty());
+    }
+}
+
+#[test]
+fn a_stopped_image_is_gone_on_with() {
+    let sandbox = Sandbox::new();
+    let plain = plain();
+    sandbox.put("plain", &plain);
+    sandbox.image(b"", &["plain", "volume"]);
+    sandbox.ok(b"", &["image", "--decrypt", "volume", "back"]);
+    for (name, words) in [
+        ("volume", &["image", "--resume", "--verbose", "plain", "volume"][..]),
+        (
+            "back",
+            &["image", "--resume", "--verbose", "--decrypt", "volume", "back"],
+        ),
+    ] {
+        let whole = sandbox.get(name);
+        let mut part = whole[..whole.len() - (3 << 20) - 77].to_vec();
+        // A power loss may leave zeros where the last data were.
+        let end = part.len();
+        part[end - 100_000..].fill(0);
+        sandbox.put(name, &part);
+        let said = String::from_utf8(sandbox.ok(b"", words)).expect("text");
+        assert!(sandbox.get(name) == whole, "{name}");
+        assert!(!said.contains(" 0 of them were there"), "{said}");
+    }
+    // Nothing is overwritten without a word.
+    let refused = sandbox.run(b"", &["image", "--decrypt", "volume", "back"]);
+    assert_eq!(refused.status.code(), Some(5));
+    let twice = sandbox.run(b"", &["image", "volume", "twice"]);
+    assert!(String::from_utf8_lossy(&twice.stderr).contains("is a LUKS volume already"));
+    assert!(!sandbox.path("twice").exists());
+}
+
+#[test]
+fn any_bytes_are_written_and_read() {
+    let sandbox = Sandbox::new();
+    let mut plain = plain();
+    sandbox.put("plain", &plain);
+    sandbox.image(b"", &["plain", "volume"]);
+    sandbox.ok(b"from a pipe", &["write", "--offset", "4090", "volume"]);
+    plain[4090..4101].copy_from_slice(b"from a pipe");
+    sandbox.put("file", b"from a file, and this not");
+    sandbox.ok(
+        b"",
+        &["write", "--offset", "5000000", "--length", "11", "volume", "file"],
+    );
+    plain[5_000_000..5_000_011].copy_from_slice(b"from a file");
+    assert!(sandbox.ok(b"", &["cat", "volume"]) == plain);
+    assert_eq!(
+        sandbox.ok(b"", &["cat", "--offset", "4095", "--length", "6", "volume"]),
+        b"a pipe"
+    );
+    assert_eq!(sandbox.ok(b"", &["cat", "--offset", "999999999", "volume"]), b"");
+    // The end of the volume.
+    let end = plain.len() - 4;
+    let at = end.to_string();
+    let full = sandbox.run(b"12345678", &["write", "--offset", &at, "volume"]);
+    assert_eq!(full.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&full.stderr).contains("4 bytes were written"));
+    assert_eq!(sandbox.ok(b"", &["cat", "--offset", &at, "volume"]), b"1234");
+    sandbox.put("file", b"longer than that");
+    let full = sandbox.run(b"", &["write", "--offset", &at, "volume", "file"]);
+    assert_eq!(full.status.code(), Some(1));
+    assert_eq!(sandbox.ok(b"", &["cat", "--offset", &at, "volume"]), b"1234");
+}
+
+#[test]
+fn formatting_a_file_needs_no_root() {
+    let sandbox = Sandbox::new();
+    let volume = sandbox.path("volume");
+    fs::write(&volume, b"")
+        .and_then(|()| fs::OpenOptions::new().write(true).open(&volume)?.set_len(20 << 20))
+        .expect("space");
+    if sandbox.root {
+        chown(&volume, Some(NOBODY), Some(NOBODY)).expect("root may");
+    }
+    sandbox.ok(
+        b"",
+        &[&["luksFormat", "--batch-mode"][..], &CHEAP, &["volume"]].concat(),
+    );
+    sandbox.ok(b"data", &["write", "volume"]);
+    assert_eq!(sandbox.ok(b"", &["cat", "--length", "4", "volume"]), b"data");
+    assert_eq!(sandbox.ok(b"", &["cat", "volume"]).len(), 4 << 20);
+}
+
+#[test]
+fn a_volume_in_use_is_left_alone() {
+    let sandbox = Sandbox::new();
+    sandbox.put("plain", &[0; 4096]);
+    sandbox.image(b"", &["plain", "volume"]);
+    let access = luksmith::userspace::Access::Write;
+    let _held = luksmith::userspace::open_device(Path::new(&sandbox.path("volume")), access).expect("nobody else");
+    for words in [
+        &["cat", "volume"][..],
+        &["write", "volume"],
+        &["image", "--decrypt", "volume", "out"],
+    ] {
+        let refused = sandbox.run(b"x", words);
+        assert_eq!(refused.status.code(), Some(5), "{words:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("in use"));
+    }
+}

@@ -19,6 +19,7 @@ pub use device::{
 };
 pub use error::{DmError, DmErrorKind};
 pub use ioctl::{Command, Version};
+pub(crate) use names::Printable;
 pub use names::{DeviceName, DeviceUuid, MAX_NAME, MAX_UUID, Mangling, NameError};
 pub use table::{CryptKey, CryptOptions, CryptTarget, DeviceRef, KeyKind, Table, TableError, TableText, Target};
 pub use udev::{UdevFlags, UdevMode, UdevOutcome, UdevPolicy};

@@ -54,7 +54,8 @@ pub enum NameError {
         /// The name.
         name: &'static str,
     },
-    /// Some bytes are mangled and others need it, so that nobody can tell what is meant.
+    /// Some bytes are mangled and others need it, or `\x` stands without its two digits, so that nobody can tell what is
+    /// meant.
     #[error("the {what} has both \\xNN and characters that need it")]
     MixedMangling {
         /// `name` or `UUID`.
@@ -94,7 +95,9 @@ impl Mangling {
                 Scan {
                     mangled: true,
                     unsafe_bytes: true,
-                } => Err(NameError::MixedMangling { what }),
+                    ..
+                }
+                | Scan { broken: true, .. } => Err(NameError::MixedMangling { what }),
                 Scan { unsafe_bytes: true, .. } => Ok(mangle(typed)),
                 Scan { .. } => Ok(plain()),
             },
@@ -209,14 +212,19 @@ fn checked(bytes: &[u8], limit: usize, what: &'static str, forbidden: &[u8]) -> 
 }
 
 struct Scan {
+    /// There is a `\xNN`.
     mangled: bool,
+    /// There are bytes that need mangling.
     unsafe_bytes: bool,
+    /// There is a `\x` without two digits behind it.
+    broken: bool,
 }
 
 fn scan(bytes: &[u8]) -> Scan {
     let mut found = Scan {
         mangled: false,
         unsafe_bytes: false,
+        broken: false,
     };
     let mut rest = bytes;
     while let Some((first, tail)) = rest.split_first() {
@@ -225,6 +233,7 @@ fn scan(bytes: &[u8]) -> Scan {
             rest = &rest[4..];
         } else {
             found.unsafe_bytes |= !is_safe(*first);
+            found.broken |= rest.starts_with(b"\\x");
             rest = tail;
         }
     }
@@ -272,6 +281,15 @@ fn escape(bytes: &[u8]) -> Option<u8> {
 
 fn is_safe(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"#+-.:=@_".contains(&byte)
+}
+
+/// Text for a terminal: what is not printable becomes `\xNN`.
+pub(crate) struct Printable<'a>(pub(crate) &'a [u8]);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        safe_text(self.0, f)
+    }
 }
 
 /// Writes bytes so that no terminal acts on them: what is not printable text becomes `\xNN`.
@@ -366,6 +384,10 @@ mod tests {
         }
         assert_eq!(
             DeviceName::mangled("a\\x20 b", Mangling::Auto),
+            Err(NameError::MixedMangling { what: "name" })
+        );
+        assert_eq!(
+            DeviceName::mangled("a\\x2g", Mangling::Auto),
             Err(NameError::MixedMangling { what: "name" })
         );
         // A mangled name may be too long although what was typed is not.

@@ -25,12 +25,6 @@ pub(super) fn rename(session: &Session, words: &[OsString]) -> Result<(), Failur
     if new.is_empty() {
         return Err(Failure::because("Non empty new name is required."));
     }
-    if new.as_bytes().contains(&b'/') {
-        let shown = new.to_string_lossy();
-        return Err(Failure::because(format_args!(
-            "Name \"{shown}\" invalid. It contains \"/\"."
-        )));
-    }
     let new = session.new_name(new)?;
     session.changing()?.rename(&id, &new).about(&id)?;
     Ok(())

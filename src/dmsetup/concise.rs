@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use keyslots::secret::Secret;
 
 use super::error::Failure;
+use super::naming;
 use super::options::Opt;
 use super::session::Session;
 use super::table::write_line;
@@ -20,7 +21,7 @@ pub(super) fn write(session: &Session, info: &DeviceInfo, table: &TableText, bef
     Escaped(&mut *out).write_all(&session.shown(&info.name))?;
     write!(out, ",")?;
     if let Some(uuid) = &info.uuid {
-        Escaped(&mut *out).write_all(&uuid.unmangled(session.mangling()))?;
+        Escaped(&mut *out).write_all(&session.shown_uuid(uuid))?;
     }
     let flags = if info.read_only { "ro" } else { "rw" };
     write!(out, ",{},{flags}", info.number.minor)?;
@@ -77,21 +78,36 @@ pub(super) fn parse(text: &[u8], mangling: Mangling) -> Result<Vec<Specified>, F
     Ok(devices)
 }
 
+/// Fields in front of the table.
+const FIELDS: usize = 4;
+
 fn device(text: &[u8], mangling: Mangling) -> Result<(Specified, &[u8]), Failure> {
     let no_memory = |error: io::Error| Failure::because(format_args!("No memory for the table: {error}"));
     let mut fields = Fields {
         rest: text,
         ended: false,
     };
-    // Blanks around a field are not meant, as in `a ; b`.
-    let mut field = || fields.next().map(|field| field.map_err(no_memory)).transpose();
-    let name = field()?.map_or(Vec::new(), |f| f.expose().trim_ascii().to_vec());
-    let uuid = field()?.map_or(Vec::new(), |f| f.expose().trim_ascii().to_vec());
-    let minor = field()?.map_or(Vec::new(), |f| f.expose().trim_ascii().to_vec());
-    let flags = field()?.map_or(Vec::new(), |f| f.expose().trim_ascii().to_vec());
+    let mut head = Vec::with_capacity(FIELDS);
+    for _ in 0..FIELDS {
+        let Some(field) = fields.next() else {
+            return Err(Failure::because(
+                "Five comma-separated fields are required for each device",
+            ));
+        };
+        // Blanks before a field are not meant, as in `a; b`.
+        head.push(field.map_err(no_memory)?.expose().trim_ascii_start().to_vec());
+    }
+    let [name, uuid, minor, flags] = head.try_into().unwrap_or_default();
     let mut table = Secret::zeroed(text.len()).map_err(no_memory)?;
     let mut used = 0;
-    while let Some(line) = field()? {
+    let mut lines = fields.by_ref().peekable();
+    if lines.peek().is_none() {
+        return Err(Failure::because(
+            "Five comma-separated fields are required for each device",
+        ));
+    }
+    for line in lines {
+        let line = line.map_err(no_memory)?;
         // A line and its end are never longer than the field and its comma were.
         table.expose_mut()[used..used + line.len()].copy_from_slice(line.expose());
         used += line.len();
@@ -102,7 +118,7 @@ fn device(text: &[u8], mangling: Mangling) -> Result<(Specified, &[u8]), Failure
     }
     table.truncate(used);
     let left = fields.rest;
-    let name = DeviceName::mangled(&name, mangling).map_err(Failure::because)?;
+    let name = naming::name(&name, mangling)?;
     let bad = |what: &str| {
         Failure::because(format_args!(
             "Invalid {what} for device {name} in concise specification."
@@ -110,9 +126,9 @@ fn device(text: &[u8], mangling: Mangling) -> Result<(Specified, &[u8]), Failure
     };
     let uuid = match uuid.as_slice() {
         [] => None,
-        uuid => Some(DeviceUuid::mangled(uuid, mangling).map_err(Failure::because)?),
+        uuid => Some(naming::uuid(uuid, mangling)?),
     };
-    let minor = match std::str::from_utf8(&minor).map_err(|_| bad("minor number"))? {
+    let minor = match std::str::from_utf8(minor.trim_ascii()).map_err(|_| bad("minor number"))? {
         "" => None,
         minor => Some(
             super::options::digits(minor)
@@ -120,10 +136,15 @@ fn device(text: &[u8], mangling: Mangling) -> Result<(Specified, &[u8]), Failure
                 .ok_or_else(|| bad("minor number"))?,
         ),
     };
-    let read_only = match flags.as_slice() {
+    let read_only = match flags.trim_ascii() {
         b"" | b"rw" => false,
         b"ro" => true,
-        _ => return Err(bad("flags")),
+        flags => {
+            return Err(Failure::because(format_args!(
+                "Invalid flags parameter '{}' must be 'ro' or 'rw' or empty.",
+                flags.escape_ascii()
+            )));
+        }
     };
     let specified = Specified {
         name,
@@ -201,13 +222,22 @@ mod tests {
             Some("UUID".to_owned())
         );
         assert_eq!((devices[1].minor, devices[1].read_only), (Some(7), true));
-        assert!(parsed("x,,,rw")[0].table.is_empty());
+        assert!(parsed("x,,,rw,")[0].table.expose().trim_ascii().is_empty());
+        assert_eq!(parsed("x , , 8 ,rw,0 1 zero")[0].name.to_string(), r"x\x20");
         assert_eq!(parsed(r"a\,b\;c,,,,0 1 zero")[0].name.to_string(), r"a\x2cb\x3bc");
     }
 
     #[test]
     fn what_is_none_is_refused() {
-        for bad in [",,,,0 1 zero", "a,,x,,", "a,,-1,", "a,,,wo,0 1 zero", "a,,1048576,,"] {
+        for bad in [
+            ",,,,0 1 zero",
+            "a",
+            "a,,,rw",
+            "a,,x,,",
+            "a,,-1,,",
+            "a,,,wo,0 1 zero",
+            "a,,1048576,,",
+        ] {
             assert!(parse(bad.as_bytes(), Mangling::Auto).is_err(), "{bad}");
         }
     }

@@ -1,4 +1,6 @@
 //! `create`: one device from a table, or several from a concise specification.
+//!
+//! `--addnodeoncreate` and `--addnodeonresume` need nothing: the node is always there when a verb ends.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -15,8 +17,9 @@ pub(super) fn create(session: &Session, words: &[OsString]) -> Result<(), Failur
     if session.options.has(Opt::Concise) {
         return create_all(session, words);
     }
-    let [name, file @ ..] = words else {
-        return Err(Failure::because("Please provide a name for the new device."));
+    let (name, file) = match words {
+        [name, file @ ..] if !name.is_empty() => (name, file),
+        _ => return Err(Failure::because("Please provide a name for the new device.")),
     };
     let name = session.new_name(name)?;
     let uuid = match session.options.bytes(Opt::Uuid) {
@@ -37,7 +40,6 @@ pub(super) fn create(session: &Session, words: &[OsString]) -> Result<(), Failur
             table: table.as_ref(),
             read_only: session.options.has(Opt::ReadOnly),
             owner: owner(session),
-            node_at_once: session.options.has(Opt::AddNodeOnCreate),
         },
     )
 }
@@ -46,7 +48,7 @@ fn create_all(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let typed = match words {
         [] => None,
         [one] => Some(one),
-        _ => return Err(Failure::Arguments),
+        _ => return Err(Failure::because("dmsetup create --concise takes at most one argument")),
     };
     let devices = match typed {
         Some(text) => concise::parse(text.as_bytes(), session.mangling())?,
@@ -67,7 +69,6 @@ fn create_all(session: &Session, words: &[OsString]) -> Result<(), Failure> {
                 table: Some(table).filter(|table| table.lines().len() > 0),
                 read_only: device.read_only || session.options.has(Opt::ReadOnly),
                 owner: owner(session),
-                node_at_once: session.options.has(Opt::AddNodeOnCreate),
             },
         )?;
     }

@@ -64,7 +64,7 @@ pub(super) fn show(session: &Session, info: &DeviceInfo) -> Result<(), Failure> 
     writeln!(out, "Number of targets: {}", info.target_count)?;
     if let Some(uuid) = &info.uuid {
         write!(out, "UUID: ")?;
-        out.write_all(&uuid.unmangled(session.mangling()))?;
+        out.write_all(&session.shown_uuid(uuid))?;
         writeln!(out)?;
     }
     writeln!(out)?;

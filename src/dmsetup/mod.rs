@@ -12,6 +12,7 @@ mod error;
 mod getopt;
 mod info;
 mod ls;
+mod naming;
 mod nodes;
 mod options;
 mod output;
@@ -87,9 +88,17 @@ fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Fa
 fn every(
     session: &Session,
     words: &[OsString],
+    one: impl FnMut(&DeviceId, bool) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    every_device(session, session.devices(words)?, one)
+}
+
+/// As [`every`], for devices that are known already.
+fn every_device(
+    session: &Session,
+    named: Vec<DeviceId>,
     mut one: impl FnMut(&DeviceId, bool) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let named = session.devices(words)?;
     if !named.is_empty() {
         return named.iter().try_for_each(|id| one(id, named.len() > 1));
     }

@@ -2,10 +2,11 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
 
 use super::error::Failure;
 use super::session::{About, Session};
-use super::{create, every};
+use super::{create, every_device, naming};
 use crate::dm::{DeviceId, DeviceName, DeviceUuid, Mangling, nodes};
 use crate::mapping::{self, Mappings};
 
@@ -47,41 +48,70 @@ pub(super) fn mknodes_of(session: &Session, all: &Mappings) -> Result<(), Failur
     Ok(())
 }
 
-/// Gives devices whose names need it names that `/dev/mapper` takes.
+/// Gives devices whose names need it names that `/dev/mapper` takes. What cannot be helped is said, and the others come
+/// first.
 pub(super) fn mangle(session: &Session, words: &[OsString]) -> Result<(), Failure> {
-    every(session, words, |id, _| {
-        let Some(info) = mapping::find(session.dm()?, id).about(id)? else {
-            return Err(Failure::Silent);
-        };
-        let mode = session.mangling();
-        let name = DeviceName::mangled(info.name.as_bytes(), mode).map_err(Failure::because)?;
-        let uuid = match &info.uuid {
-            None => None,
-            Some(uuid) => Some(DeviceUuid::mangled(uuid.as_bytes(), mode).map_err(Failure::because)?),
-        };
-        let shown_uuid = info.uuid.as_ref().map_or("[no UUID]".to_owned(), ToString::to_string);
-        let mut out = session.out();
-        write!(out, "{}: {shown_uuid}: ", info.name)?;
-        if mode == Mangling::None || (name == info.name && uuid == info.uuid) {
-            let what = if uuid.is_some() { "name and UUID" } else { "name" };
-            writeln!(out, "{what} already in correct form")?;
-            return Ok(());
-        }
-        if name != info.name {
-            writeln!(out, "renaming to {name}")?;
-        } else {
-            writeln!(out)?;
-        }
-        drop(out);
-        if uuid != info.uuid {
-            session.complain(format!(
-                "{}: UUID is in incorrect form: the kernel lets nobody change it while the device is active.\n",
-                info.name
-            ));
-        }
-        if name != info.name {
-            session.changing()?.rename(id, &name).about(id)?;
+    let named = words
+        .iter()
+        .map(|word| as_held(session, word))
+        .collect::<Result<_, _>>()?;
+    let devices = match words {
+        [] => session.devices(words)?,
+        _ => named,
+    };
+    let mut failed = false;
+    every_device(session, devices, |id, _| {
+        match mangle_one(session, id) {
+            Err(Failure::Command(message)) => {
+                session.complain(format!("{message}\n"));
+                failed = true;
+            }
+            Err(Failure::Silent) => failed = true,
+            outcome => return outcome,
         }
         Ok(())
-    })
+    })?;
+    if failed { Err(Failure::Silent) } else { Ok(()) }
+}
+
+/// The device with the very name that was typed, else the one that a word names elsewhere.
+fn as_held(session: &Session, word: &OsString) -> Result<DeviceId, Failure> {
+    if let Ok(name) = DeviceName::new(word.as_bytes()) {
+        let id = DeviceId::Name(name);
+        if mapping::find(session.dm()?, &id).about(&id)?.is_some() {
+            return Ok(id);
+        }
+    }
+    session.named(word)
+}
+
+fn mangle_one(session: &Session, id: &DeviceId) -> Result<(), Failure> {
+    let Some(info) = mapping::find(session.dm()?, id).about(id)? else {
+        return Err(Failure::Silent);
+    };
+    // What is mangled already is right in every mode.
+    let mode = match session.mangling() {
+        Mangling::None => Mangling::None,
+        Mangling::Hex | Mangling::Auto => Mangling::Auto,
+    };
+    let uuid = info.uuid.as_ref();
+    let shown_uuid = uuid.map_or("[no UUID]".to_owned(), ToString::to_string);
+    if uuid.is_some_and(|uuid| DeviceUuid::mangled(uuid.as_bytes(), mode).as_ref() != Ok(uuid)) {
+        return Err(Failure::because(format_args!(
+            "{}: {shown_uuid}: UUID in incorrect form. \n\
+             Unable to change device UUID. The device must be deactivated first.",
+            info.name
+        )));
+    }
+    let name = naming::name(info.name.as_bytes(), mode)?;
+    let mut out = session.out();
+    if name == info.name {
+        let what = if uuid.is_some() { "name and UUID" } else { "name" };
+        writeln!(out, "{}: {shown_uuid}: {what} already in correct form", info.name)?;
+        return Ok(());
+    }
+    writeln!(out, "{}: renaming to {name}", info.name)?;
+    drop(out);
+    session.changing()?.rename(id, &name).about(id)?;
+    Ok(())
 }

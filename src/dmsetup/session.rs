@@ -6,13 +6,13 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::cookies;
 use super::error::Failure;
 use super::options::{Opt, Options};
 use super::output::Output;
+use super::{cookies, naming};
 use crate::block_device;
 use crate::dm::udev::{NoUdev, UdevFlags, UdevMode};
-use crate::dm::{DeviceId, DeviceName, DeviceUuid, Dm, DmError, Mangling, Which};
+use crate::dm::{DeviceId, DeviceName, DeviceUuid, Dm, DmError, Mangling, Printable, Which};
 use crate::mapping::{self, LookupError, Mappings};
 
 /// One run of a verb.
@@ -94,9 +94,14 @@ impl Session {
         }
     }
 
-    /// A name in the form that a person would type.
+    /// A name in the form that a person would type, less what a terminal would act on.
     pub(super) fn shown(&self, name: &DeviceName) -> Vec<u8> {
-        name.unmangled(self.mangling())
+        Printable(&name.unmangled(self.mangling())).to_string().into_bytes()
+    }
+
+    /// A UUID in the same form.
+    pub(super) fn shown_uuid(&self, uuid: &DeviceUuid) -> Vec<u8> {
+        Printable(&uuid.unmangled(self.mangling())).to_string().into_bytes()
     }
 
     /// The device that a word names, or else the one that `-u` or `-j -m` does.
@@ -148,12 +153,12 @@ impl Session {
 
     /// A name as it was typed, for a device that need not be there.
     pub(super) fn new_name(&self, word: &OsStr) -> Result<DeviceName, Failure> {
-        DeviceName::mangled(word.as_bytes(), self.mangling()).map_err(Failure::because)
+        naming::name(word.as_bytes(), self.mangling())
     }
 
     /// A UUID as it was typed.
     pub(super) fn uuid(&self, typed: &[u8]) -> Result<DeviceUuid, Failure> {
-        DeviceUuid::mangled(typed, self.mangling()).map_err(Failure::because)
+        naming::uuid(typed, self.mangling())
     }
 
     /// Every device that words, `-u` or `-j -m` name; an empty list for all.

@@ -34,16 +34,12 @@ impl Dm {
 
     fn activate(&self, new: &NewDevice<'_>, info: DeviceInfo) -> Result<Activation, DmError> {
         let id = DeviceId::Number(info.number);
-        let owner = new.owner.unwrap_or_default();
-        if new.node_at_once {
-            nodes::ensure(&info.name, info.number, owner)?;
-        }
         match new.table {
             None => self.with_node(new, info),
             Some(table) => self
                 .load(&id, table, new.read_only)
                 .map_err(|error| error.on_device(&info))
-                .and_then(|_| self.resume_with_node(&id, SuspendOptions::default(), owner)),
+                .and_then(|_| self.resume_with_node(&id, SuspendOptions::default(), new.owner.unwrap_or_default())),
         }
     }
 

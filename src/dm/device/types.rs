@@ -87,8 +87,6 @@ pub struct NewDevice<'a> {
     pub read_only: bool,
     /// Who owns a node that is made by hand.
     pub owner: Option<NodeOwner>,
-    /// Whether the node is made before the table is loaded, and even where udev would make it.
-    pub node_at_once: bool,
 }
 
 impl<'a> NewDevice<'a> {
@@ -101,7 +99,6 @@ impl<'a> NewDevice<'a> {
             table: Some(table),
             read_only: false,
             owner: None,
-            node_at_once: false,
         }
     }
 }

@@ -145,6 +145,9 @@ pub enum CliError {
     /// The token is empty.
     #[error("Token {0} is not in use.")]
     TokenInactive(u32),
+    /// There is no such token to be shown.
+    #[error("Failed to get token {0} for export.")]
+    TokenExport(u32),
     /// The backup would overwrite something.
     #[error("Requested header backup file {} already exists.", .0.display())]
     BackupExists(PathBuf),
@@ -208,7 +211,7 @@ pub enum CliError {
     #[error("Operation aborted, device was NOT converted.\n")]
     ConvertAborted,
     /// The hash is unknown.
-    #[error("Requested hash {0} is not supported.")]
+    #[error("Requested hash {0} is not supported.\nFailed to set pbkdf parameters.")]
     UnknownHash(String),
     /// A person said no.
     #[error("Operation aborted.\n")]
@@ -275,12 +278,40 @@ pub enum CliError {
     /// The text is no UUID.
     #[error("Wrong LUKS UUID format provided.")]
     BadUuid,
+    /// The sizes of the metadata and keyslots areas do not go together.
+    #[error("Unsupported LUKS2 metadata size options.")]
+    MetadataSizes(#[source] keyslots::Error),
     /// The offset is not aligned.
     #[error("Data offset is not multiple of 4096 bytes.")]
     OffsetNotAligned,
     /// LUKS1 has one key derivation function.
-    #[error("LUKS1 supports only PBKDF2 keyslots.")]
+    #[error("Requested PBKDF type is not supported for LUKS1.\nFailed to set pbkdf parameters.")]
     Luks1Pbkdf,
+    /// A forced cost is below what protects anything.
+    #[error(
+        "Forced iteration count is too low for {kind} (minimum is {minimum}).\nFailed to set pbkdf parameters."
+    )]
+    PbkdfTooCheap {
+        /// The function.
+        kind: &'static str,
+        /// What is the least.
+        minimum: u32,
+    },
+    /// A forced memory cost is below what protects anything.
+    #[error(
+        "Forced memory cost is too low for {kind} (minimum is {minimum} kilobytes).\nFailed to set pbkdf parameters."
+    )]
+    PbkdfMemoryTooLow {
+        /// The function.
+        kind: &'static str,
+        /// What is the least, in KiB.
+        minimum: u32,
+    },
+    /// More memory than any keyslot may take, in KiB.
+    #[error(
+        "Requested maximum PBKDF memory cost is too high (maximum is {0} kilobytes).\nFailed to set pbkdf parameters."
+    )]
+    PbkdfMemoryTooHigh(u32),
     /// LUKS1 has no JSON.
     #[error("Dump operation is not supported for this device type.")]
     DumpUnsupported,
@@ -378,6 +409,7 @@ impl CliError {
             | Self::KeyslotUnnamed(_)
             | Self::TokenInvalid(_)
             | Self::TokenInactive(_)
+            | Self::TokenExport(_)
             | Self::NoUsableToken
             | Self::BackupExists(_)
             | Self::NothingToConfigure
@@ -405,6 +437,10 @@ impl CliError {
             | Self::BadUuid
             | Self::OffsetNotAligned
             | Self::Luks1Pbkdf
+            | Self::PbkdfTooCheap { .. }
+            | Self::PbkdfMemoryTooLow { .. }
+            | Self::PbkdfMemoryTooHigh(_)
+            | Self::MetadataSizes(_)
             | Self::DumpUnsupported
             | Self::KeyFileWrite { .. }
             | Self::InReencryption(_)
@@ -471,6 +507,7 @@ impl CliError {
             Self::DeviceEmpty(file) => format!("Make room first: truncate -s 64M {}.", file.display()),
             Self::TypeUnsupported(_) | Self::Unavailable(_) => "cryptsetup does that.".into(),
             Self::CipherUnavailable { source, .. } => format!("{source}."),
+            Self::MetadataSizes(source) => format!("{source}."),
             Self::NotUnbound(_) => "luksmith luksDump shows which keyslots are unbound.".into(),
             Self::AlreadyMapped(name) => format!("luksmith status {name} shows what it is."),
             Self::InUse(_) => "Unmount it first, or say --deferred to have it removed once it is free.".into(),

@@ -12,21 +12,29 @@ const WIPE_PIECE: usize = 16 << 20;
 /// Zeroed pages, huge ones where the system has them, which are wiped on drop.
 pub(super) struct WorkingMemory(MmapMut);
 
+/// Whether there are `needed` bytes, as far as the system says.
+///
+/// # Errors
+/// [`KdfError::OutOfMemory`].
+pub(super) fn check(needed: Bytes) -> Result<(), KdfError> {
+    match available() {
+        Some(available) if available < needed => Err(KdfError::OutOfMemory { needed, available }),
+        _ => Ok(()),
+    }
+}
+
 impl WorkingMemory {
     /// Room for `count` items of `size` bytes.
     ///
     /// # Errors
     /// [`KdfError::OutOfMemory`], before anything is allocated where the system says how much it has.
     pub(super) fn allocate(count: usize, size: usize) -> Result<Self, KdfError> {
-        let available = available();
         let needed = Bytes::new((count as u64).saturating_mul(size as u64));
+        check(needed)?;
         let out_of_memory = || KdfError::OutOfMemory {
             needed,
-            available: available.unwrap_or(Bytes::ZERO),
+            available: available().unwrap_or(Bytes::ZERO),
         };
-        if available.is_some_and(|available| available < needed) {
-            return Err(out_of_memory());
-        }
         let len = needed.to_usize().ok_or_else(out_of_memory)?;
         let pages = MmapMut::map_anon(len).map_err(|_| out_of_memory())?;
         // Both are best effort. Getting a gigabyte of small pages takes as long as filling it.

@@ -132,6 +132,19 @@ impl Kdf {
         }
     }
 
+    /// Whether [`Kdf::derive`] would start at all: for who is about to write something that only makes sense with its
+    /// result.
+    ///
+    /// # Errors
+    /// [`KdfError::CostTooLow`], [`KdfError::CostTooHigh`] and [`KdfError::OutOfMemory`].
+    pub fn check(&self, limits: &CostLimits) -> Result<(), KdfError> {
+        limits.check(self)?;
+        match *self {
+            Self::Pbkdf2 { .. } => Ok(()),
+            Self::Argon2 { memory_kib, .. } => memory::check(Bytes::kib(memory_kib.into())),
+        }
+    }
+
     /// The name as LUKS2 metadata has it.
     pub fn name(&self) -> &'static str {
         match self {

@@ -88,7 +88,7 @@ fn measure_argon2(cx: &Context<'_>, variant: Argon2Variant) -> Result<Value, Cli
     let iter_time_ms = cx.iter_time_ms();
     let target = TargetKdf::Argon2 {
         variant,
-        max_memory_kib: cx.options.pbkdf_memory.unwrap_or(calibrate::DEFAULT_MEMORY_KIB),
+        max_memory_kib: cx.memory_kib(),
         max_lanes: cx.lanes(),
     };
     let kdf = calibrate::calibrate(

@@ -89,12 +89,13 @@ pub(super) fn make(
         return Err(CliError::BadUuid);
     }
     // All that the options say is checked before anything is asked or written.
+    let header_device = cx.header_device(device);
+    let topology = Topology::of(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
     let hash = cx.hash()?;
+    cx.check_pbkdf(version)?;
     let (cipher, key_size) = cipher_and_key_size(cx)?;
     let slot = first_slot(cx, version)?;
     options.slot_name.as_deref().map_or(Ok(()), slot_names::check)?;
-    let header_device = cx.header_device(device);
-    let topology = Topology::of(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
     data_device::check_unused(device)?;
     check_offset(options.offset)?;
     check_not_empty(header_device.path())?;
@@ -160,6 +161,7 @@ impl Plan<'_> {
         let Kdf::Pbkdf2 { iterations, .. } = cx.kdf(Version::Luks1, self.key.len())? else {
             return Err(CliError::Luks1Pbkdf);
         };
+        Kdf::Pbkdf2 { hash, iterations }.check(&limits)?;
         let medium = device.medium();
         let size = match cx.options.header {
             Some(_) => header.metadata_size(),
@@ -198,9 +200,17 @@ impl Plan<'_> {
             digest_hash: hash,
             digest_iterations: cx.digest_iterations(hash, hash.output_len())?,
         };
-        let mut header = luks2::create(&params, &self.key, &limits)?;
+        let mut header = luks2::create(&params, &self.key, &limits).map_err(|error| match error {
+            keyslots::Error::BadParameter {
+                field: "metadata size" | "keyslots size",
+                ..
+            } => CliError::MetadataSizes(error),
+            error => error.into(),
+        })?;
         self.warn_about_size(cx, &header);
         let new = cx.new_keyslot(&self.cipher, self.key.len())?;
+        // A header without its keyslot would be written otherwise, over what there was.
+        new.kdf.check(&limits)?;
         let medium = device.medium();
         self.write(device, header.size(), |storage| {
             header.write_new(storage, medium)?;

@@ -23,6 +23,9 @@ use crate::header_device::{HeaderError, Wanted};
 
 /// `isLuks`: the answer is the exit code.
 pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) -> Result<(), CliError> {
+    if !device_type.is_luks() {
+        return Err(CliError::Silent(ExitCode::Failure));
+    }
     match cx.header_device(device).read(wanted(device_type)) {
         Ok((header, _)) => {
             let version = if header.version() == Version::Luks1 { 1 } else { 2 };
@@ -81,7 +84,7 @@ pub(super) fn dump(cx: &Context<'_>, device: &Path, device_type: DeviceType) -> 
         return Ok(());
     }
     cx.console
-        .answer(|| dump::to_json(header), || dump::text(header, device));
+        .answer(|| dump::to_json(header), || dump::text(header, volume.device.path()));
     Ok(())
 }
 

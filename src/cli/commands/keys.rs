@@ -18,14 +18,20 @@ use crate::slot_names;
 
 /// `luksAddKey`.
 pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) -> Result<(), CliError> {
-    let mut volume = Volume::read(cx, device, Wanted::Any)?;
+    // LUKS1 has no keyslots for keys of their own.
+    let wanted = match cx.options.unbound {
+        true => Wanted::Only(Version::Luks2),
+        false => Wanted::Any,
+    };
+    let mut volume = Volume::read(cx, device, wanted)?;
+    cx.check_pbkdf(volume.header.version())?;
     let slot = new_slot(cx, &volume.header)?;
     if cx.options.key_slot.is_some() && cx.options.new_key_slot.is_none() && !cx.console.batch() {
         cx.console
             .say("WARNING: The --key-slot parameter is used for new keyslot number.");
     }
     cx.check_free_slot(&volume.header, slot)?;
-    let (key, key_for) = match unbound_key(cx, &volume)? {
+    let (key, key_for) = match unbound_key(cx)? {
         Some(unbound) => unbound,
         None => (existing_key(cx, &mut volume)?, KeyFor::Data),
     };
@@ -54,6 +60,7 @@ pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -
 /// `luksChangeKey`.
 pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) -> Result<(), CliError> {
     let mut volume = Volume::read(cx, device, Wanted::Any)?;
+    cx.check_pbkdf(volume.header.version())?;
     let slot = cx.key_slot(&volume.header)?;
     check_active(&volume.header, slot)?;
     let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
@@ -71,6 +78,7 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
 /// `luksConvertKey`: the same passphrase, other parameters.
 pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -> Result<(), CliError> {
     let mut volume = Volume::read(cx, device, Wanted::Only(Version::Luks2))?;
+    cx.check_pbkdf(Version::Luks2)?;
     let slot = cx.key_slot(&volume.header)?;
     check_active(&volume.header, slot)?;
     let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
@@ -121,15 +129,9 @@ fn check_active(header: &Header, slot: Option<u32>) -> Result<(), CliError> {
 }
 
 /// With `--unbound`: the key of its own that the keyslot is to hold.
-fn unbound_key(cx: &Context<'_>, volume: &Volume) -> Result<Option<(VolumeKey, KeyFor)>, CliError> {
+fn unbound_key(cx: &Context<'_>) -> Result<Option<(VolumeKey, KeyFor)>, CliError> {
     if !cx.options.unbound {
         return Ok(None);
-    }
-    if volume.header.version() == Version::Luks1 {
-        return Err(CliError::NotLuks {
-            device: volume.device.path().to_owned(),
-            kind: "LUKS2",
-        });
     }
     let len = cx
         .options

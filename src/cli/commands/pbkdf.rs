@@ -18,6 +18,9 @@ use crate::cli::values::PbkdfKind;
 const FALLBACK_CIPHER: &str = "aes-xts-plain64";
 /// Bytes of its key.
 const FALLBACK_KEY_SIZE: u32 = 64;
+/// What `--pbkdf-memory` may ask for, in KiB, as in the reference.
+const MIN_MEMORY_KIB: u32 = 32;
+const MAX_MEMORY_KIB: u32 = 4 * 1024 * 1024;
 /// How long the digest of a volume key takes to compute, in milliseconds.
 const DIGEST_TIME_MS: u32 = 125;
 
@@ -28,16 +31,55 @@ impl Context<'_> {
         Hash::from_name(name).ok_or_else(|| CliError::UnknownHash(name.to_owned()))
     }
 
+    /// Checks all that the options say of a new keyslot's derivation, before a person is asked for anything.
+    pub(super) fn check_pbkdf(&self, version: Version) -> Result<(), CliError> {
+        self.hash()?;
+        let options = self.options;
+        let kind = self.pbkdf_kind(version);
+        let memory_kib = options.pbkdf_memory.filter(|&kib| kib > 0);
+        let (minimum, memory_hard) = match kind {
+            PbkdfKind::Pbkdf2 => (calibrate::MIN_ITERATIONS, false),
+            PbkdfKind::Argon2i | PbkdfKind::Argon2id => (calibrate::MIN_TIME, true),
+        };
+        if memory_hard && version == Version::Luks1 {
+            return Err(CliError::Luks1Pbkdf);
+        }
+        if memory_hard && memory_kib.is_some_and(|kib| kib > MAX_MEMORY_KIB) {
+            return Err(CliError::PbkdfMemoryTooHigh(MAX_MEMORY_KIB));
+        }
+        if options.pbkdf_force_iterations.is_none() {
+            return Ok(());
+        }
+        if options.pbkdf_force_iterations.is_some_and(|forced| forced < minimum) {
+            return Err(CliError::PbkdfTooCheap {
+                kind: kind.name(),
+                minimum,
+            });
+        }
+        if memory_hard && memory_kib.is_some_and(|kib| kib < MIN_MEMORY_KIB) {
+            return Err(CliError::PbkdfMemoryTooLow {
+                kind: kind.name(),
+                minimum: MIN_MEMORY_KIB,
+            });
+        }
+        Ok(())
+    }
+
+    /// `--pbkdf`, or what the version does where nothing is said.
+    fn pbkdf_kind(&self, version: Version) -> PbkdfKind {
+        self.options.pbkdf.unwrap_or(match version {
+            Version::Luks1 => PbkdfKind::Pbkdf2,
+            Version::Luks2 => PbkdfKind::Argon2id,
+        })
+    }
+
     /// The function for a new keyslot.
     pub(super) fn kdf(&self, version: Version, key_len: usize) -> Result<Kdf, CliError> {
         let options = self.options;
-        let kind = options.pbkdf.unwrap_or(match version {
-            Version::Luks1 => PbkdfKind::Pbkdf2,
-            Version::Luks2 => PbkdfKind::Argon2id,
-        });
+        let kind = self.pbkdf_kind(version);
         let hash = self.hash()?;
         let lanes = self.lanes();
-        let memory_kib = options.pbkdf_memory.unwrap_or(calibrate::DEFAULT_MEMORY_KIB);
+        let memory_kib = self.memory_kib();
         let variant = match kind {
             PbkdfKind::Argon2i => Argon2Variant::I,
             PbkdfKind::Pbkdf2 | PbkdfKind::Argon2id => Argon2Variant::Id,
@@ -135,9 +177,18 @@ impl Context<'_> {
         let online = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
         self.options
             .pbkdf_parallel
+            .filter(|&lanes| lanes > 0)
             .unwrap_or(calibrate::MAX_LANES)
             .min(online)
             .clamp(1, calibrate::MAX_LANES)
+    }
+
+    /// `--pbkdf-memory`, where 0 leaves it to us.
+    pub(super) fn memory_kib(&self) -> u32 {
+        self.options
+            .pbkdf_memory
+            .filter(|&kib| kib > 0)
+            .unwrap_or(calibrate::DEFAULT_MEMORY_KIB)
     }
 
     pub(super) fn iter_time_ms(&self) -> u32 {

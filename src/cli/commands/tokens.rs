@@ -171,7 +171,7 @@ fn export(cx: &Context<'_>, header: &Header, id: u32) -> Result<(), CliError> {
     let token = match token {
         Some(token) => token.to_value().to_string(),
         None if id >= MAX_TOKENS => return Err(CliError::TokenInvalid(id)),
-        None => return Err(CliError::TokenInactive(id)),
+        None => return Err(CliError::TokenExport(id)),
     };
     match cx.options.json_file.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => fs::write(path, token).map_err(CliError::io("write the token")),

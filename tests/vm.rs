@@ -64,6 +64,12 @@ fn machine_and_peers_work_with_udev() {
     guest(Udev::Running, 120, "smoke.sh", &[]);
 }
 
+/// The transcript of the newest cryptsetup, line by line.
+#[test]
+fn transcript_of_the_newest_cryptsetup() {
+    guest(Udev::Absent, 300, "transcript.sh", &[]);
+}
+
 #[test]
 fn matrix_without_udev() {
     guest(Udev::Absent, 1500, "matrix.sh", &[]);

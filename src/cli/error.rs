@@ -288,9 +288,7 @@ pub enum CliError {
     #[error("Requested PBKDF type is not supported for LUKS1.\nFailed to set pbkdf parameters.")]
     Luks1Pbkdf,
     /// A forced cost is below what protects anything.
-    #[error(
-        "Forced iteration count is too low for {kind} (minimum is {minimum}).\nFailed to set pbkdf parameters."
-    )]
+    #[error("Forced iteration count is too low for {kind} (minimum is {minimum}).\nFailed to set pbkdf parameters.")]
     PbkdfTooCheap {
         /// The function.
         kind: &'static str,
@@ -370,8 +368,19 @@ pub enum CliError {
     #[error("{0}.")]
     Volume(#[source] VolumeError),
     /// The device-mapper failed.
-    #[error("device-mapper: {0}.")]
+    #[error("device-mapper: {0}")]
     Dm(#[source] DmError),
+    /// The kernel takes no mapping with the cipher.
+    #[error("device-mapper: {source}")]
+    CipherRefused {
+        /// Its specification.
+        cipher: String,
+        /// Length of the key.
+        key_bits: usize,
+        /// The kernel's answer.
+        #[source]
+        source: DmError,
+    },
     /// The kernel has no device-mapper.
     #[error("Cannot initialize device-mapper. Is dm_mod kernel module loaded?")]
     NoDeviceMapper,
@@ -457,6 +466,7 @@ impl CliError {
             | Self::Header(_)
             | Self::Volume(_)
             | Self::Dm(_)
+            | Self::CipherRefused { .. }
             | Self::NoDeviceMapper
             | Self::Keyring(_)
             | Self::SlotName(_)
@@ -508,6 +518,9 @@ impl CliError {
             Self::TypeUnsupported(_) | Self::Unavailable(_) => "cryptsetup does that.".into(),
             Self::CipherUnavailable { source, .. } => format!("{source}."),
             Self::MetadataSizes(source) => format!("{source}."),
+            Self::CipherRefused { cipher, key_bits, .. } => format!(
+                "The kernel does not take the cipher {cipher} with a key of {key_bits} bits: a module may be missing."
+            ),
             Self::NotUnbound(_) => "luksmith luksDump shows which keyslots are unbound.".into(),
             Self::AlreadyMapped(name) => format!("luksmith status {name} shows what it is."),
             Self::InUse(_) => "Unmount it first, or say --deferred to have it removed once it is free.".into(),

@@ -117,6 +117,15 @@ impl From<VolumeError> for CliError {
             VolumeError::NotActive(name) => Self::NotActive(name),
             VolumeError::Busy(name) => Self::InUse(name),
             VolumeError::Dm(error) => error.into(),
+            VolumeError::CipherRefused {
+                cipher,
+                key_bits,
+                source,
+            } => Self::CipherRefused {
+                cipher,
+                key_bits,
+                source,
+            },
             VolumeError::Keyring(error) => error.into(),
             VolumeError::Memory(source) => Self::memory(source),
             VolumeError::InReencryption(requirement) => Self::InReencryption(requirement),

@@ -137,7 +137,7 @@ impl DmError {
     }
 
     /// The same with the device's name beside its number.
-    pub(super) fn on_device(self, info: &DeviceInfo) -> Self {
+    pub fn on_device(self, info: &DeviceInfo) -> Self {
         match self {
             Self::Ioctl { command, errno, .. } => Self::Ioctl {
                 command,

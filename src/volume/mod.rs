@@ -5,6 +5,7 @@
 //! takes its key away, [`state`] says what an active one is.
 
 mod activate;
+mod cipher_check;
 mod deactivate;
 mod error;
 mod flags;
@@ -14,6 +15,7 @@ mod state;
 mod suspend;
 
 pub use activate::{Activate, KeyPlace, activate, check_free, reload};
+pub use cipher_check::check_cipher;
 pub use deactivate::{Deactivated, cancel_deferred, deactivate};
 pub use error::VolumeError;
 pub use flags::Flags;

@@ -19,7 +19,9 @@ check() {
 same() {
   if [ "$2" = "$3" ]; then pass "$1"; else
     fail "$1:"
-    diff <(echo "$2") <(echo "$3") | sed 's/^/    /'
+    # /dev/fd is udev's work.
+    echo "$2" >/tmp/same.1 && echo "$3" >/tmp/same.2
+    diff /tmp/same.1 /tmp/same.2 | sed 's/^/    /'
   fi
 }
 peer() { local t=$1; shift; timeout 60 "/usr/sbin/$t" "$@"; }

@@ -56,10 +56,10 @@ fn luks1_header(header: &luks2::Header, size: Bytes) -> Result<RawHeader> {
     if let Some(name) = metadata.config.requirements.first() {
         return Err(ConvertRefused::Requirement(name.clone()).into());
     }
+    let (payload_offset, crypt) = data(header)?;
     if !metadata.tokens.is_empty() {
         return Err(ConvertRefused::Tokens(metadata.tokens.len()).into());
     }
-    let (payload_offset, crypt) = data(header)?;
     if let Some(&slot) = metadata.keyslots.keys().find(|&&slot| slot as usize >= KEYSLOTS) {
         return Err(ConvertRefused::SlotOverMaximum(slot).into());
     }

@@ -19,8 +19,10 @@ use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
 use crate::data_device;
+use crate::dm::Dm;
 use crate::header_device::HeaderDevice;
 use crate::slot_names;
+use crate::volume;
 
 /// The cipher where none is asked for.
 const DEFAULT_CIPHER: &str = "aes-xts-plain64";
@@ -96,8 +98,10 @@ pub(super) fn make(
     let (cipher, key_size) = cipher_and_key_size(cx)?;
     let slot = first_slot(cx, version)?;
     options.slot_name.as_deref().map_or(Ok(()), slot_names::check)?;
-    data_device::check_unused(device)?;
     check_offset(options.offset)?;
+    let sector_size = sector_size(cx, version, &topology);
+    check_cipher(&cipher, key_size, sector_size)?;
+    data_device::check_unused(device)?;
     check_not_empty(header_device.path())?;
     if target == Target::Device && !warn(cx, &header_device)? {
         return Err(CliError::Aborted);
@@ -190,7 +194,7 @@ impl Plan<'_> {
         };
         let params = CreateParams {
             encryption: self.cipher.clone(),
-            sector_size: self.sector_size(cx),
+            sector_size: sector_size(cx, Version::Luks2, &self.topology),
             uuid: options.uuid.clone(),
             label: options.label.clone().unwrap_or_default(),
             subsystem: options.subsystem.clone().unwrap_or_default(),
@@ -235,14 +239,6 @@ impl Plan<'_> {
         })
     }
 
-    /// As asked; else 4096 where the device's own sectors and size allow, as the reference chooses.
-    fn sector_size(&self, cx: &Context<'_>) -> u32 {
-        match cx.options.sector_size {
-            Some(size) => size.get(),
-            None => self.topology.encryption_sector_size(),
-        }
-    }
-
     fn warn_about_size(&self, cx: &Context<'_>, header: &luks2::Header) {
         const FEW_KEYSLOTS: Bytes = Bytes::mib(4);
         let keyslots_size = header.metadata().config.keyslots_size;
@@ -268,6 +264,24 @@ impl Plan<'_> {
                 self.device.display()
             ));
         }
+    }
+}
+
+/// As asked; else 4096 where the device's own sectors and size allow, as the reference chooses.
+fn sector_size(cx: &Context<'_>, version: Version, topology: &Topology) -> u32 {
+    match (version, cx.options.sector_size) {
+        (Version::Luks1, _) => 512,
+        (Version::Luks2, Some(size)) => size.get(),
+        (Version::Luks2, None) => topology.encryption_sector_size(),
+    }
+}
+
+/// Asks the kernel whether it can map the cipher. Where nobody can ask it, a cipher that we know ourselves will do.
+fn check_cipher(cipher: &str, key_size: usize, sector_size: u32) -> Result<(), CliError> {
+    match Dm::open() {
+        Ok(dm) => Ok(volume::check_cipher(&dm, cipher, key_size, sector_size)?),
+        Err(_) if cipher.parse::<keyslots::cipher::CipherSpec>().is_ok() => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -24,17 +24,17 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
         false => Wanted::Any,
     };
     let mut volume = Volume::read(cx, device, wanted)?;
-    cx.check_pbkdf(volume.header.version())?;
-    let slot = new_slot(cx, &volume.header)?;
     if cx.options.key_slot.is_some() && cx.options.new_key_slot.is_none() && !cx.console.batch() {
         cx.console
             .say("WARNING: The --key-slot parameter is used for new keyslot number.");
     }
-    cx.check_free_slot(&volume.header, slot)?;
+    cx.check_pbkdf(volume.header.version())?;
+    let slot = new_slot(cx, &volume.header)?;
     let (key, key_for) = match unbound_key(cx)? {
         Some(unbound) => unbound,
         None => (existing_key(cx, &mut volume)?, KeyFor::Data),
     };
+    cx.check_free_slot(&volume.header, slot)?;
     let passphrase = new_passphrase(cx, new_key_file)?;
     let made = make(cx, &volume, &key, &passphrase, slot, key_for)?;
     cx.console.verbose(format_args!("Key slot {made} created."));
@@ -97,7 +97,7 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
         (unlocked, right.ok_or(CliError::WrongPassphrase)?)
     };
     let converted = rewrite(cx, &volume, unlocked.keyslot, &unlocked.volume_key, &passphrase)?;
-    cx.console.verbose(format_args!("Key slot {converted} converted."));
+    cx.console.verbose(format_args!("Key slot {converted} created."));
     cx.console.answer(|| json!({ "keyslot": converted }), String::new);
     Ok(())
 }

@@ -165,7 +165,9 @@ impl Volume {
         });
         let unlocked = match unlocked {
             // The reference knows no difference between a keyslot that is named and not there, and none at all.
-            Err(CliError::KeyslotInactive(_) | CliError::Header(keyslots::Error::KeyslotOutOfRange(_))) => return Err(CliError::NoUsableKeyslot),
+            Err(CliError::KeyslotInactive(_) | CliError::Header(keyslots::Error::KeyslotOutOfRange(_))) => {
+                return Err(CliError::NoUsableKeyslot);
+            }
             unlocked => unlocked?,
         };
         drop(deriving);

@@ -169,7 +169,7 @@ fn read_token(cx: &Context<'_>, header: &Header) -> Result<Token, CliError> {
 fn export(cx: &Context<'_>, header: &Header, id: u32) -> Result<(), CliError> {
     let token = header.luks2().and_then(|header| header.metadata().tokens.get(&id));
     let token = match token {
-        Some(token) => token.to_value().to_string(),
+        Some(token) => format!("{}\n", token.to_value()),
         None if id >= MAX_TOKENS => return Err(CliError::TokenInvalid(id)),
         None => return Err(CliError::TokenExport(id)),
     };

@@ -90,15 +90,24 @@ pub struct NewDevice<'a> {
 }
 
 impl<'a> NewDevice<'a> {
+    /// A device without a table.
+    pub fn empty(name: &'a DeviceName) -> Self {
+        Self {
+            name,
+            uuid: None,
+            minor: None,
+            table: None,
+            read_only: false,
+            owner: None,
+        }
+    }
+
     /// A writable device with a table and any minor number.
     pub fn new(name: &'a DeviceName, uuid: Option<&'a DeviceUuid>, table: &'a TableText) -> Self {
         Self {
-            name,
             uuid,
-            minor: None,
             table: Some(table),
-            read_only: false,
-            owner: None,
+            ..Self::empty(name)
         }
     }
 }

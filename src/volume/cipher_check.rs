@@ -1,0 +1,89 @@
+//! Whether this kernel can map a cipher, found out before a header that names it is written.
+//!
+//! The kernel is asked by loading a table that is never resumed, over a device of errors, so that no data are touched and nothing
+//! waits for udev.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use keyslots::secret::Secret;
+use keyslots::units::Sectors;
+use nix::errno::Errno;
+
+use super::{Flags, VolumeError};
+use crate::dm::table::{CryptKey, CryptTarget, DeviceRef, Table, Target};
+use crate::dm::{DeviceId, DeviceInfo, DeviceName, Dm, Mangling, NewDevice, RemoveOptions};
+
+/// The size of the mapping that is asked about: a page.
+const SIZE: Sectors = Sectors::new(8);
+
+/// Asks the kernel to set up `cipher` (`aes-xts-plain64`, `capi:…`) with a key of `key_len` bytes and encryption sectors of
+/// `sector_size` bytes. The key is random and used for nothing.
+///
+/// # Errors
+/// [`VolumeError::CipherRefused`] with the kernel's answer; others where the question could not be asked.
+pub fn check_cipher(dm: &Dm, cipher: &str, key_len: usize, sector_size: u32) -> Result<(), VolumeError> {
+    let base = Temporary::create(dm)?;
+    let errors = Table::single(SIZE, Target::Error).to_text()?;
+    dm.load(&base.id, &errors, false)?;
+    let options = Flags::default().to_options(sector_size, false);
+    let crypt = CryptTarget {
+        cipher: cipher.to_owned(),
+        key: CryptKey::Raw(Secret::random(key_len).map_err(VolumeError::Memory)?),
+        iv_offset: Sectors::ZERO,
+        device: DeviceRef::Number(base.info.number),
+        offset: Sectors::ZERO,
+        options,
+    };
+    let asked = Temporary::create(dm)?;
+    let table = Table::single(SIZE, Target::Crypt(crypt)).to_text()?;
+    match dm.load(&asked.id, &table, false) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let source = error.on_device(&asked.info);
+            match source.errno() {
+                Some(Errno::ENOENT | Errno::EINVAL) => Err(VolumeError::CipherRefused {
+                    cipher: cipher.to_owned(),
+                    key_bits: key_len * 8,
+                    source,
+                }),
+                _ => Err(source.into()),
+            }
+        }
+    }
+}
+
+/// A device that is gone when this is.
+struct Temporary<'a> {
+    dm: &'a Dm,
+    id: DeviceId,
+    info: DeviceInfo,
+}
+
+impl<'a> Temporary<'a> {
+    fn create(dm: &'a Dm) -> Result<Self, VolumeError> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        // The reference's name, which udev's rules and people's scripts know to leave alone.
+        let name = format!("temporary-cryptsetup-{}-{number}", std::process::id());
+        let name = DeviceName::mangled(&name, Mangling::default())?;
+        let info = dm.create(&NewDevice::empty(&name))?.info;
+        Ok(Self {
+            dm,
+            id: DeviceId::Name(name),
+            info,
+        })
+    }
+}
+
+impl Drop for Temporary<'_> {
+    fn drop(&mut self) {
+        // Nothing depends on it, and what failed before is what is told.
+        let _ = self.dm.remove(
+            &self.id,
+            RemoveOptions {
+                retry: true,
+                deferred: false,
+            },
+        );
+    }
+}

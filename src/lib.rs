@@ -12,6 +12,7 @@ pub mod keyring;
 pub mod locks;
 pub mod mapping;
 pub mod passphrase;
+pub mod policy;
 pub mod slot_names;
 pub mod userspace;
 pub mod volume;

@@ -402,6 +402,9 @@ pub struct Options {
     /// First write a backup of the header into this folder.
     #[arg(long, value_name = "DIR", allow_hyphen_values = true, help_heading = OURS, value_parser = values::path())]
     pub backup: Option<PathBuf>,
+    /// Refuse a header that does not meet the policy in this file.
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = OURS)]
+    pub policy: Option<PathBuf>,
     /// Name of the keyslot: a new one, or the one that a removal needs.
     #[arg(long, value_name = "NAME", allow_hyphen_values = true, help_heading = OURS)]
     pub slot_name: Option<String>,

@@ -14,6 +14,7 @@ use crate::header_backup::BackupError;
 use crate::keyring::KeyringError;
 use crate::locks::LockError;
 use crate::passphrase::{MAX_KEY_FILE, PassphraseError, Weakness};
+use crate::policy::Violation;
 use crate::slot_names::SlotNameError;
 use crate::userspace::UserspaceError;
 use crate::volume::VolumeError;
@@ -387,6 +388,22 @@ pub enum CliError {
     /// The kernel's keyring failed.
     #[error("Kernel keyring: {0}.")]
     Keyring(#[from] KeyringError),
+    /// The policy cannot be used.
+    #[error("Cannot use the policy {}: {reason}.", file.display())]
+    PolicyUnusable {
+        /// Its file.
+        file: PathBuf,
+        /// Why: the system's error, or what is wrong with a line.
+        reason: String,
+    },
+    /// The header does not meet the policy; a line for each point.
+    #[error("The header does not meet the policy {}:{}", file.display(), list(violations))]
+    PolicyViolated {
+        /// Its file.
+        file: PathBuf,
+        /// All that is not met.
+        violations: Vec<Violation>,
+    },
     /// A keyslot's name is wrong, or protects it.
     #[error("{0}.")]
     SlotName(#[source] SlotNameError),
@@ -468,6 +485,8 @@ impl CliError {
             | Self::Dm(_)
             | Self::CipherRefused { .. }
             | Self::NoDeviceMapper
+            | Self::PolicyUnusable { .. }
+            | Self::PolicyViolated { .. }
             | Self::Keyring(_)
             | Self::SlotName(_)
             | Self::Backup(_)
@@ -521,6 +540,9 @@ impl CliError {
             Self::CipherRefused { cipher, key_bits, .. } => format!(
                 "The kernel does not take the cipher {cipher} with a key of {key_bits} bits: a module may be missing."
             ),
+            Self::PolicyViolated { .. } => {
+                "Do not type a passphrase into this machine before you know who changed the header.".into()
+            }
             Self::NotUnbound(_) => "luksmith luksDump shows which keyslots are unbound.".into(),
             Self::AlreadyMapped(name) => format!("luksmith status {name} shows what it is."),
             Self::InUse(_) => "Unmount it first, or say --deferred to have it removed once it is free.".into(),
@@ -546,6 +568,10 @@ impl CliError {
             _ => return None,
         })
     }
+}
+
+fn list(violations: &[Violation]) -> String {
+    violations.iter().map(|violation| format!("\n  {violation}.")).collect()
 }
 
 impl From<UsageError> for CliError {

@@ -285,6 +285,7 @@ pub const TABLE: &[Takes] = &[
         "slot-name",
         &[Format, Image, AddKey, ChangeKey, Config, KillSlot, RemoveKey],
     ),
+    only("policy", &[Open, Resume, Cat, Write]),
     only("protect", &[Format, Image, AddKey, Config]),
     only("length", &[Cat, Write]),
     only("resume", &[Image]),

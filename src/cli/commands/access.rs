@@ -10,6 +10,7 @@ use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
 use crate::header_device::{HeaderDevice, Wanted};
+use crate::policy::Policy;
 
 impl Context<'_> {
     /// The device that has the header: `--header`, or the data device itself.
@@ -48,6 +49,26 @@ impl Context<'_> {
                 SlotState::OutOfRange => Err(CliError::KeyslotInvalid { slot, last }),
                 SlotState::Active | SlotState::ActiveLast | SlotState::Other => Err(CliError::KeyslotFull(slot)),
             },
+        }
+    }
+
+    /// With `--policy`, a header that does not meet it goes no further.
+    pub(super) fn check_policy(&self, header: &Header) -> Result<(), CliError> {
+        let Some(file) = &self.options.policy else {
+            return Ok(());
+        };
+        let unusable = |reason: String| CliError::PolicyUnusable {
+            file: file.clone(),
+            reason,
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| unusable(error.to_string()))?;
+        let policy = Policy::parse(&text).map_err(|error| unusable(error.to_string()))?;
+        match policy.check(header) {
+            violations if violations.is_empty() => Ok(()),
+            violations => Err(CliError::PolicyViolated {
+                file: file.clone(),
+                violations,
+            }),
         }
     }
 

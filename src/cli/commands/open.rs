@@ -104,6 +104,7 @@ impl Volume {
     pub(super) fn read(cx: &Context<'_>, device: &Path, wanted: Wanted) -> Result<Self, CliError> {
         let header_device = cx.header_device(device);
         let (header, opened) = header_device.read(wanted)?;
+        cx.check_policy(&header)?;
         if let Header::Luks2(header) = &header
             && let luks2::copies::Loser::Damaged(which, defect) = header.loser()
         {

@@ -1,0 +1,161 @@
+//! A header held against a policy: all that it does not meet, so that a person is told once.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use keyslots::header::Header;
+use keyslots::kdf::Kdf;
+
+use super::facts::{Facts, SlotFacts};
+use super::{Policy, Rule};
+
+/// What a header has and a policy does not allow. Its text is safe to print.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// What of the header, as `keyslot 0: argon2-memory`.
+    pub what: String,
+    /// What the header has.
+    pub found: String,
+    /// What the policy allows.
+    pub allowed: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}, and must be {}", self.what, self.found, self.allowed)
+    }
+}
+
+impl Policy {
+    /// All that `header` does not meet; nothing where it may be used.
+    pub fn check(&self, header: &Header) -> Vec<Violation> {
+        let facts = Facts::of(header);
+        let mut found = Findings(Vec::new());
+        found.unencrypted(&facts);
+        for rule in self.rules() {
+            found.check(rule, &facts);
+        }
+        found.0
+    }
+}
+
+struct Findings(Vec<Violation>);
+
+impl Findings {
+    fn add(&mut self, what: impl Into<String>, found: &str, allowed: impl Into<String>) {
+        self.0.push(Violation {
+            what: what.into(),
+            // A header's strings are an attacker's.
+            found: found.escape_debug().to_string(),
+            allowed: allowed.into(),
+        });
+    }
+
+    /// Whether or not a rule names ciphers: nothing may be in the clear.
+    fn unencrypted(&mut self, facts: &Facts) {
+        let in_the_clear = |cipher: &str| cipher.contains("null");
+        match &facts.cipher {
+            None => self.add("the data segment", "not for dm-crypt", "encrypted"),
+            Some(cipher) if in_the_clear(cipher) => self.add("cipher", cipher, "one that encrypts"),
+            Some(_) => {}
+        }
+        for slot in &facts.slots {
+            if let Some((cipher, _)) = slot.protection.as_ref().filter(|(cipher, _)| in_the_clear(cipher)) {
+                self.add(slot_key(slot, "cipher"), cipher, "one that encrypts");
+            }
+        }
+    }
+
+    fn check(&mut self, rule: &Rule, facts: &Facts) {
+        match rule {
+            Rule::Version(allowed) => self.one_of("version", Some(facts.version), allowed),
+            Rule::Uuid(allowed) => self.one_of("uuid", Some(&facts.uuid), allowed),
+            Rule::Cipher(allowed) => self.one_of("cipher", facts.cipher.as_deref(), allowed),
+            Rule::KeySize(allowed) => self.within("key-size", facts.key_bits, allowed),
+            Rule::SectorSize(allowed) => {
+                let size = facts.sector_size.map(|size| size.to_string());
+                self.one_of("sector-size", size.as_deref(), allowed);
+            }
+            Rule::KeyslotCipher(allowed) => self.each_slot(facts, |found, slot, cipher, _| {
+                found.one_of(slot_key(slot, "cipher"), Some(cipher), allowed);
+            }),
+            Rule::Pbkdf(allowed) => self.each_slot(facts, |found, slot, _, kdf| {
+                found.one_of(slot_key(slot, "pbkdf"), Some(kdf.name()), allowed);
+            }),
+            Rule::Pbkdf2Iterations(allowed) => self.each_slot(facts, |found, slot, _, kdf| {
+                if let Kdf::Pbkdf2 { iterations, .. } = kdf {
+                    found.within(slot_key(slot, "pbkdf2-iterations"), Some((*iterations).into()), allowed);
+                }
+            }),
+            Rule::Pbkdf2Hash(allowed) => self.each_slot(facts, |found, slot, _, kdf| {
+                if let Kdf::Pbkdf2 { hash, .. } = kdf {
+                    found.one_of(slot_key(slot, "pbkdf2-hash"), Some(hash.name()), allowed);
+                }
+            }),
+            Rule::Argon2Memory(allowed) => self.each_slot(facts, |found, slot, _, kdf| {
+                if let Kdf::Argon2 { memory_kib, .. } = kdf {
+                    found.within(slot_key(slot, "argon2-memory"), Some((*memory_kib).into()), allowed);
+                }
+            }),
+            Rule::Argon2Time(allowed) => self.each_slot(facts, |found, slot, _, kdf| {
+                if let Kdf::Argon2 { time, .. } = kdf {
+                    found.within(slot_key(slot, "argon2-time"), Some((*time).into()), allowed);
+                }
+            }),
+            Rule::Argon2Threads(allowed) => self.each_slot(facts, |found, slot, _, kdf| {
+                if let Kdf::Argon2 { lanes, .. } = kdf {
+                    found.within(slot_key(slot, "argon2-threads"), Some((*lanes).into()), allowed);
+                }
+            }),
+            Rule::Keyslots(allowed) => {
+                for slot in &facts.slots {
+                    self.one_of("a keyslot", Some(&slot.number.to_string()), allowed);
+                }
+            }
+            Rule::Tokens(allowed) => {
+                for kind in &facts.tokens {
+                    self.one_of("a token", Some(kind), allowed);
+                }
+            }
+            Rule::Requirements(allowed) => {
+                for requirement in &facts.requirements {
+                    self.one_of("a requirement", Some(requirement), allowed);
+                }
+            }
+            Rule::VolumeKeyDigest(allowed) => {
+                self.one_of("volume-key-digest", facts.volume_key_digest.as_deref(), allowed);
+            }
+        }
+    }
+
+    /// A keyslot that no passphrase opens has no cipher or cost, and is not used by an `open`.
+    fn each_slot(&mut self, facts: &Facts, check: impl Fn(&mut Self, &SlotFacts, &str, &Kdf)) {
+        for slot in &facts.slots {
+            if let Some((cipher, kdf)) = &slot.protection {
+                check(self, slot, cipher, kdf);
+            }
+        }
+    }
+
+    fn one_of(&mut self, what: impl Into<String>, value: Option<&str>, allowed: &[String]) {
+        let value = value.unwrap_or("not known");
+        if !allowed.iter().any(|word| word == value) {
+            let allowed = match allowed {
+                [] => "none".to_owned(),
+                words => words.join(" or "),
+            };
+            self.add(what, value, allowed);
+        }
+    }
+
+    fn within(&mut self, what: impl Into<String>, value: Option<u64>, allowed: &RangeInclusive<u64>) {
+        if value.is_none_or(|value| !allowed.contains(&value)) {
+            let value = value.map_or_else(|| "not known".to_owned(), |value| value.to_string());
+            self.add(what, &value, format!("{} to {}", allowed.start(), allowed.end()));
+        }
+    }
+}
+
+fn slot_key(slot: &SlotFacts, key: &str) -> String {
+    format!("keyslot {}: {key}", slot.number)
+}

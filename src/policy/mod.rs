@@ -1,0 +1,23 @@
+//! A policy: what a header must be before it is used, for a machine whose disk is in someone else's hands.
+//!
+//! Who can write to a disk can write another header to it: with a cipher that does nothing, a cost that takes all memory, or a
+//! volume key of their own, under which the next boot would trust what they put there. A policy is kept where they cannot write
+//! (in the initramfs, say), and pins what the header has to say. It is checked on the one header value that was read and
+//! validated, and that is used afterwards; nothing is read again.
+//!
+//! [`Policy::parse`] reads the text, [`Policy::check`] lists all that a header does not meet. The keys are in the documentation of
+//! [`Rule`]; a key that is not there puts no bound on anything, but a header whose data or keyslots are not encrypted at all meets no
+//! policy. Not for what makes a header valid: that is the `keyslots` crate's, and comes first.
+
+mod check;
+mod facts;
+mod parse;
+
+pub use check::Violation;
+pub use parse::{PolicyError, Rule};
+
+/// A policy that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    rules: Vec<Rule>,
+}

@@ -1,0 +1,207 @@
+//! `open --policy`: the header that meets one opens, and each rule alone keeps one out that does not.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const UUID: &str = "11111111-2222-3333-4444-555555555555";
+
+fn luksmith(folder: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_luksmith"))
+        .args(words)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .expect("luksmith starts")
+}
+
+/// A volume of each version, and a key file.
+fn folder() -> TempDir {
+    let folder = TempDir::new().expect("a folder");
+    fs::write(folder.path().join("key"), "passphrase").expect("a key file");
+    let argon2: &[&str] = &[
+        "--pbkdf",
+        "argon2id",
+        "--pbkdf-force-iterations",
+        "4",
+        "--pbkdf-memory",
+        "64",
+    ];
+    let pbkdf2: &[&str] = &["--pbkdf-force-iterations", "1000"];
+    for (image, kind, costs) in [("v2", "luks2", argon2), ("v1", "luks1", pbkdf2)] {
+        let file = fs::File::create(folder.path().join(image)).expect("an image");
+        file.set_len(20 << 20).expect("its size");
+        let words = [
+            &[
+                "luksFormat",
+                "-q",
+                "--type",
+                kind,
+                "--uuid",
+                UUID,
+                "--pbkdf-parallel",
+                "1",
+            ],
+            costs,
+            &[image, "key"],
+        ];
+        let made = luksmith(folder.path(), &words.concat());
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+    folder
+}
+
+fn open(folder: &Path, image: &str, policy: &str) -> (Option<i32>, String) {
+    fs::write(folder.join("policy"), policy).expect("the policy's file");
+    let words = ["open", "--test-passphrase", "-d", "key", "--policy", "policy", image];
+    let output = luksmith(folder, &words);
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+/// The digest of the volume key, as JSON metadata or a dump have it.
+fn digest(folder: &Path, image: &str) -> String {
+    let dump = luksmith(folder, &["luksDump", image]).stdout;
+    let dump = String::from_utf8_lossy(&dump).into_owned();
+    let mut lines = dump.lines().skip_while(|line| {
+        let line = line.trim_start();
+        !line.starts_with("Digest: ") && !line.starts_with("MK digest:")
+    });
+    let first = lines
+        .next()
+        .expect("a digest")
+        .split_once(':')
+        .expect("its name")
+        .1
+        .to_owned();
+    let bytes = |line: &str| line.split_whitespace().all(|word| word.len() == 2);
+    let rest: String = lines.take_while(|line| bytes(line)).collect();
+    (first + &rest).split_whitespace().collect()
+}
+
+#[test]
+fn what_meets_every_rule_opens_and_each_rule_alone_keeps_out() {
+    let folder = folder();
+    let folder = folder.path();
+    let v2 = [
+        ("version = 2", "version = 1"),
+        (
+            "uuid = 11111111-2222-3333-4444-555555555555",
+            "uuid = 22222222-2222-3333-4444-555555555555",
+        ),
+        (
+            "cipher = serpent-xts-plain64 aes-xts-plain64",
+            "cipher = serpent-xts-plain64",
+        ),
+        ("key-size = 256..512", "key-size = 256"),
+        ("sector-size = 512 4096", "sector-size = 512"),
+        ("keyslot-cipher = aes-xts-plain64", "keyslot-cipher = aes-cbc-plain64"),
+        ("pbkdf = argon2id", "pbkdf = pbkdf2 argon2i"),
+        ("argon2-memory = 32..64", "argon2-memory = 65..1048576"),
+        ("argon2-time = 4", "argon2-time = 5..10"),
+        ("argon2-threads = 1", "argon2-threads = 2..4"),
+        ("keyslots = 0 1", "keyslots = 1"),
+        ("tokens =", "tokens = systemd-tpm2"),
+        ("requirements =", "requirements ="),
+    ];
+    let v1 = [
+        ("version = 1", "version = 2"),
+        ("pbkdf = pbkdf2", "pbkdf = argon2id"),
+        ("pbkdf2-iterations = 1000..2000", "pbkdf2-iterations = 1001..2000"),
+        ("pbkdf2-hash = sha256", "pbkdf2-hash = sha512"),
+        ("cipher = aes-xts-plain64", "cipher = aes-cbc-plain64"),
+        ("keyslots = 0", "keyslots = 7"),
+    ];
+    for (image, rules) in [("v2", &v2[..]), ("v1", &v1[..])] {
+        let pinned = format!("volume-key-digest = {}", digest(folder, image));
+        let all: Vec<&str> = rules.iter().map(|rule| rule.0).chain([pinned.as_str()]).collect();
+        assert_eq!(
+            open(folder, image, &all.join("\n")),
+            (Some(0), String::new()),
+            "{image}"
+        );
+        for (met, broken) in rules
+            .iter()
+            .filter(|(_, broken)| !broken.ends_with('=') && !broken.starts_with("tokens"))
+        {
+            let (code, text) = open(folder, image, broken);
+            assert_eq!(code, Some(1), "{image}: {broken}: {text}");
+            assert_eq!(text.matches(", and must be ").count(), 1, "{image}: {broken}: {text}");
+            assert_eq!(open(folder, image, met).0, Some(0), "{image}: {met}");
+        }
+        let other = pinned.replace(['0', '1', '2', '3'], "4");
+        assert_eq!(open(folder, image, &other).0, Some(1), "{image}: another volume key");
+    }
+}
+
+#[test]
+fn tokens_are_allowed_by_type() {
+    let folder = folder();
+    let folder = folder.path();
+    let added = luksmith(folder, &["token", "add", "--key-description", "x", "v2"]);
+    assert!(added.status.success());
+    assert_eq!(open(folder, "v2", "tokens = systemd-tpm2 luks2-keyring").0, Some(0));
+    let (code, text) = open(folder, "v2", "tokens =");
+    assert_eq!(code, Some(1));
+    assert!(text.contains("a token is luks2-keyring, and must be none"), "{text}");
+}
+
+#[test]
+fn a_policy_that_cannot_be_used_opens_nothing() {
+    let folder = folder();
+    let folder = folder.path();
+    for policy in ["", "cypher = x", "key-size = wide"] {
+        let (code, text) = open(folder, "v2", policy);
+        assert_eq!(code, Some(1), "{policy}");
+        assert!(text.contains("Cannot use the policy"), "{text}");
+    }
+    let words = ["open", "--test-passphrase", "-d", "key", "--policy", "nowhere", "v2"];
+    assert_eq!(luksmith(folder, &words).status.code(), Some(1));
+}
+
+#[test]
+fn what_is_not_encrypted_meets_no_policy() {
+    let folder = folder();
+    let folder = folder.path();
+    let file = fs::File::create(folder.join("null")).expect("an image");
+    file.set_len(20 << 20).expect("its size");
+    let words = [
+        "luksFormat",
+        "-q",
+        "--cipher",
+        "cipher_null-ecb",
+        "--key-size",
+        "256",
+        "--pbkdf",
+        "pbkdf2",
+        "--pbkdf-force-iterations",
+        "1000",
+        "null",
+        "key",
+    ];
+    let made = luksmith(folder, &words);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let (code, text) = open(folder, "null", "version = 1 2");
+    assert_eq!(code, Some(1));
+    assert!(text.contains("one that encrypts"), "{text}");
+}
+
+/// The example of the documentation is a policy, and has every key.
+#[test]
+fn the_example_is_one() {
+    let example = include_str!("../docs/example.policy");
+    luksmith::policy::Policy::parse(example).expect("a policy");
+    for line in include_str!("../docs/policy.md")
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+    {
+        let keys = line.split('|').nth(1).expect("the first column").split(',');
+        for key in keys.map(|key| key.trim().trim_matches('`')) {
+            assert!(example.contains(&format!("\n{key} =")), "{key}");
+        }
+    }
+}

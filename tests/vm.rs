@@ -102,3 +102,40 @@ fn device_mapper_layer_without_udev() {
 fn device_mapper_layer_with_udev() {
     guest_with(&dm_example(), Udev::Running, 300, "dm.sh", &[]);
 }
+
+#[test]
+fn every_verb_of_dmsetup_on_every_target_without_udev() {
+    guest(Udev::Absent, 600, "dmsetup.sh", &[]);
+}
+
+/// With udevd each session takes longer: the targets whose events differ.
+#[test]
+fn every_verb_of_dmsetup_with_udev() {
+    guest(
+        Udev::Running,
+        600,
+        "dmsetup.sh",
+        &["linear", "crypt", "snapshot", "thin-pool", "raid"],
+    );
+}
+
+#[test]
+fn logical_volumes_of_lvm2_without_udev() {
+    guest(Udev::Absent, 300, "dmsetup-lvm.sh", &[]);
+}
+
+#[test]
+fn logical_volumes_of_lvm2_and_udevs_rules_with_our_dmsetup() {
+    guest(Udev::Running, 300, "dmsetup-lvm.sh", &[]);
+}
+
+/// Few rounds here; `scripts/vm --udev … dmsetup-rounds.sh 500 ours` is the long run.
+#[test]
+fn lvm2_dmsetup_and_cryptsetup_at_work_at_once_with_udev() {
+    guest(Udev::Running, 300, "dmsetup-rounds.sh", &["15", "ours"]);
+}
+
+#[test]
+fn lvm2_dmsetup_and_cryptsetup_at_work_at_once_without_udev() {
+    guest(Udev::Absent, 300, "dmsetup-rounds.sh", &["15", "peer"]);
+}

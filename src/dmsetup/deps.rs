@@ -24,7 +24,7 @@ pub(super) fn deps(session: &Session, words: &[OsString]) -> Result<(), Failure>
         }
         write!(session.out(), "{} dependencies\t:", numbers.len())?;
         for number in numbers {
-            let name = form.name(session, number)?;
+            let name = form.name(number);
             let mut out = session.out();
             match name {
                 Some(name) => {

@@ -9,9 +9,8 @@ use std::process;
 use super::error::Failure;
 use super::options::Opt;
 use super::session::{About, Session};
-use crate::block_device::DevNo;
-use crate::dm::{DeviceId, DeviceName, TableText, nodes};
-use crate::mapping;
+use crate::block_device::{self, DevNo};
+use crate::dm::{DeviceId, DeviceName, Printable, TableText, nodes};
 
 pub(super) const NO_DEVICES: &str = "No devices found\n";
 
@@ -44,18 +43,16 @@ impl NumberForm {
         Ok(form)
     }
 
-    /// The name, where this form has one and the system knows it.
-    pub(super) fn name(self, session: &Session, number: DevNo) -> Result<Option<Vec<u8>>, Failure> {
-        if self == Self::MappedName && mapping::is_mapped(number) {
-            let found = mapping::find(session.dm()?, &DeviceId::Number(number)).about(&DeviceId::Number(number))?;
-            if let Some(info) = found {
-                return Ok(Some(session.shown(&info.name)));
-            }
-        }
-        Ok(match self {
+    /// The name, where this form has one and sysfs tells it; mangled, as it is there.
+    pub(super) fn name(self, number: DevNo) -> Option<Vec<u8>> {
+        let name = match self {
             Self::Number => None,
-            Self::KernelName | Self::MappedName => number.kernel_name().map(String::into_bytes),
-        })
+            Self::KernelName => number.kernel_name(),
+            Self::MappedName => block_device::dm_name_and_uuid(number)
+                .map(|(name, _)| name)
+                .or_else(|| number.kernel_name()),
+        };
+        Some(Printable(name?.as_bytes()).to_string().into_bytes())
     }
 }
 
@@ -82,7 +79,7 @@ pub(super) fn ls(session: &Session, _: &[OsString]) -> Result<(), Failure> {
         }
         let mut out = session.out();
         out.write_all(&session.shown(&mapping.name))?;
-        let name = form.unwrap_or(NumberForm::Number).name(session, mapping.number)?;
+        let name = form.unwrap_or(NumberForm::Number).name(mapping.number);
         match name.filter(|_| wanted.is_none()) {
             Some(name) => {
                 out.write_all(b"\t(")?;

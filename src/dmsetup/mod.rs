@@ -69,7 +69,11 @@ fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Fa
     if session.options.has(Opt::Version) {
         return targets::version(session, &[]);
     }
-    if session.options.has(Opt::Help) || words.first().is_some_and(|word| word == "help") {
+    let is_help = words.first().is_some_and(|word| word == "help");
+    if is_help && words.len() > 1 {
+        return Err(Failure::Arguments);
+    }
+    if is_help || session.options.has(Opt::Help) {
         session.complain(verbs::usage(argv0));
         return Ok(());
     }

@@ -1,0 +1,122 @@
+# Logical volumes made by Debian's lvm2: what Debian's dmsetup and ours say of them, asked of the very same devices. With udevd,
+# all of it happens twice, the second time with our program in the place of /sbin/dmsetup, which udev's rules call: the links in
+# /dev and udev's own records must be the same.
+. /share/guest/lib.sh
+[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+modprobe -a dm-mirror dm-raid raid1 dm-thin-pool dm-snapshot dm-cache dm-cache-smq 2>/dev/null
+key=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
+# holds NAME FUNCTION...: as `check`, for a function of this script.
+holds() {
+  local name=$1 out
+  shift
+  if out=$("$@" 2>&1); then pass "$name"; else fail "$name: $out"; fi
+}
+settle() { [ "$UDEV" = 0 ] || udevadm settle --timeout=60; }
+# Without udevd lvm2 is to make its nodes itself.
+nodes=
+[ "$UDEV" = 1 ] || nodes='udev_sync=0 udev_rules=0 verify_udev_operations=1'
+lvm() { timeout 120 /sbin/lvm "$@" --config "global{thin_check_executable=\"\" cache_check_executable=\"\"} activation{monitoring=0 $nodes}"; }
+
+# fresh: four empty disks.
+fresh() {
+  local i
+  for i in 0 1 2 3; do
+    losetup -d /dev/loop$i 2>/dev/null
+    rm -f disk$i && truncate -s 64M disk$i && losetup /dev/loop$i disk$i
+  done
+  settle
+}
+
+# volumes: logical volumes of every kind, by lvm2; a device by dmsetup; and an encrypted one by cryptsetup.
+volumes() {
+  lvm pvcreate -qq -y -u 000000-0000-0000-0000-0000-0000-000001 --norestorefile /dev/loop0 &&
+    lvm pvcreate -qq -y -u 000000-0000-0000-0000-0000-0000-000002 --norestorefile /dev/loop1 &&
+    lvm vgcreate -qq vg-a /dev/loop0 /dev/loop1 &&
+    lvm lvcreate -qq -y -n linear -L 4M vg-a &&
+    lvm lvcreate -qq -y -n striped -i 2 -L 8M vg-a &&
+    lvm lvcreate -qq -y -s -n snap -L 4M vg-a/linear &&
+    lvm lvcreate -qq -y --nosync --type raid1 -m1 -n raid -L 4M vg-a &&
+    lvm lvcreate -qq -y --nosync --type mirror -m1 -n mirror --mirrorlog core -L 4M vg-a &&
+    lvm lvcreate -qq -y --type thin-pool -n pool -L 8M vg-a &&
+    lvm lvcreate -qq -y -n thin -V 8M --thinpool vg-a/pool &&
+    /usr/sbin/dmsetup create 'odd name' -u 'TEST-odd uuid' --table "0 8192 linear $(stat -c '%Hr:%Lr' /dev/loop2) 0" &&
+    echo $key | /usr/sbin/cryptsetup open -q --type plain -c aes-xts-plain64 -s 256 -h sha256 /dev/loop3 secret &&
+    settle &&
+    mkfs.ext4 -q -L label -U 11111111-2222-3333-4444-555555555555 /dev/mapper/secret 2>/dev/null &&
+    settle
+}
+
+# gone: takes all of it down again.
+gone() {
+  /usr/sbin/cryptsetup close secret
+  /usr/sbin/dmsetup remove 'odd name'
+  lvm vgchange -qq -an vg-a >/dev/null && lvm vgremove -qq -ff -y vg-a >/dev/null
+  settle
+  [ "$UDEV" = 1 ] || /luksmith/dmsetup mknodes
+  ls /dev/mapper
+}
+
+# links: every link that udev made to a mapped device, and what it says of each.
+links() {
+  find /dev/mapper /dev/disk /dev/vg-a -type l | while read -r link; do echo "$link -> $(readlink "$link")"; done |
+    grep -e '-> \(\.\./\)*dm-' | sed -E 's/(LVM-|lvm-)[A-Za-z0-9-]*/\1…/' | sort
+  for dm in /sys/class/block/dm-*; do
+    # Random and passing values, and what changes with the order of events, are left out.
+    udevadm info --query=property --path="$dm" | sed -E 's/(DM_UUID=LVM-|LVM-|lv-uuid|lvm-)[A-Za-z0-9-]*/\1…/g' |
+      grep -v -e USEC_INITIALIZED -e DISKSEQ | sed 's/^DEVLINKS=/DEVLINKS= /' | tr ' ' '\n' | sort
+  done
+}
+
+alike() {
+  local verb=$1 theirs mine
+  theirs=$(peer dmsetup "$@" 2>&1; echo "exit $?")
+  mine=$(ours dmsetup "$@" 2>&1; echo "exit $?")
+  same "$*" "$theirs" "$mine"
+}
+
+fresh
+holds "volumes are made" volumes
+# Debian's mknodes gives a name with a blank a node that none of its verbs finds or removes again; ours is the mangled one.
+[ "$UDEV" = 1 ] || ours dmsetup mknodes
+for verb in info table status deps ls mangle measure targets; do alike $verb; done
+for form in devno devname blkdevname; do alike deps -o $form; alike ls -o $form; done
+for target in linear striped snapshot snapshot-origin raid mirror thin-pool thin crypt; do
+  alike ls --target $target
+  alike table --target $target
+  alike status --target $target
+done
+alike table --concise
+alike table --showkeys
+alike status --noflush -v
+for name in vg--a-linear vg--a-snap-cow vg--a-pool_tdata 'odd name' secret; do
+  alike info "$name"
+  alike info -v "$name"
+  alike table "$name"
+done
+alike info -u "$(peer dmsetup info -c --noheadings -o uuid vg--a-linear)"
+alike info -u 'TEST-odd uuid'
+alike info /dev/dm-0
+
+if [ "$UDEV" = 1 ]; then
+  links >links.theirs
+  gone >left.theirs
+  fresh
+  mount --bind /luksmith/luksmith /usr/sbin/dmsetup
+  check "our program stands in for dmsetup" sh -c '/sbin/dmsetup version && cmp /sbin/dmsetup /luksmith/luksmith'
+  holds "volumes are made with our program in udev's rules" volumes
+  links >links.ours
+  same "links and records of udev's" "$(cat links.theirs)" "$(cat links.ours)"
+  check "there were links and records" sh -c '[ $(grep -c "^/dev/mapper/" links.ours) -gt 15 ] && [ $(grep -c ^DM_NAME= links.ours) -gt 15 ]'
+  for pattern in '/dev/disk/by-id/dm-name-vg--a-linear ' '/dev/disk/by-id/dm-uuid-CRYPT-PLAIN-secret' '/dev/disk/by-label/label' \
+    '/dev/disk/by-uuid/11111111-2222' '/dev/vg-a/thin'; do
+    check "link $pattern" grep -q -e "$pattern" links.ours
+  done
+  gone >left.ours
+  same "what is left" "$(cat left.theirs)" "$(cat left.ours)"
+  umount /usr/sbin/dmsetup
+else
+  gone >left
+  same "what is left" control "$(cat left)"
+fi
+same "no cookie is left" "" "$(ipcs -s | grep -i 0x0d4d)"
+finish

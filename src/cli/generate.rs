@@ -12,13 +12,13 @@ use clap_mangen::Man;
 
 use super::actions::{ALIASES, Group, VERBS, Verb, VerbInfo};
 use super::args::{OURS, Options};
-use super::takes;
+use super::{generate_dm, takes};
 
 /// Heading of the options that every action takes.
 const COMMON: &str = "Common options";
 
 /// The section of the manual.
-const SECTION: &str = "8";
+pub(super) const SECTION: &str = "8";
 
 /// The manual pages: which actions, name after the dash, one line.
 const PAGES: &[(Group, &str, &str)] = &[
@@ -63,6 +63,7 @@ pub fn tree() -> Command {
     for info in VERBS {
         root = root.subcommand(action(info, common()));
     }
+    root = root.subcommand(generate_dm::action());
     let shell = Arg::new("shell")
         .required(true)
         .value_parser(clap::value_parser!(Shell));
@@ -140,6 +141,7 @@ pub fn man_pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     for (group, name, about) in PAGES {
         pages.push((format!("{name}.{SECTION}"), group_page(*group, name, about)?));
     }
+    pages.push((format!("{}.{SECTION}", generate_dm::PAGE), generate_dm::page()?));
     Ok(pages)
 }
 
@@ -163,6 +165,11 @@ fn overview() -> io::Result<Vec<u8>> {
             page.extend_from_slice(line.as_bytes());
         }
     }
+    let (name, about) = (generate_dm::PAGE, generate_dm::ABOUT);
+    page.extend_from_slice(format!(".SS \"{}({SECTION}): {about}\"\n", escaped(name)).as_bytes());
+    page.extend_from_slice(
+        b".TP\n\\fBdm\\fR <verb> [options] <arguments>\ncreate, list, inspect and remove devices with any target\n",
+    );
     man.render_options_section(&mut page)?;
     page.extend_from_slice(EXIT_STATUS.as_bytes());
     Ok(page)
@@ -206,7 +213,7 @@ fn group_page(group: Group, name: &'static str, about: &'static str) -> io::Resu
     Ok(page)
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('-', "\\-")
 }
 
@@ -220,7 +227,7 @@ fn capitalized(text: &str) -> String {
 
 const OVERVIEW: &str = ".SH DESCRIPTION
 Luksmith makes, unlocks, maps and inspects encrypted volumes: LUKS1, LUKS2 and plain dm\\-crypt. Started under the name
-cryptsetup it serves that program's command line unchanged.
+cryptsetup or dmsetup it serves that program's command line unchanged.
 .PP
 Options may stand before and after the action; \\-\\- ends them. A device is a path, or a tag as in fstab(5), such as
 UUID=\\fIuuid\\fR. A file is as good as a device.
@@ -235,5 +242,5 @@ const EXIT_STATUS: &str = ".SH \"EXIT STATUS\"
 5 already exists, or in use.
 .SH \"SEE ALSO\"
 luksmith\\-volumes(8), luksmith\\-format(8), luksmith\\-keys(8), luksmith\\-header(8), luksmith\\-tokens(8),
-luksmith\\-other(8)
+luksmith\\-other(8), luksmith\\-dm(8)
 ";

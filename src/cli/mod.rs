@@ -11,6 +11,7 @@ pub mod confirm;
 pub mod error;
 mod failures;
 pub mod generate;
+mod generate_dm;
 pub mod help;
 pub mod output;
 pub mod parse;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use super::verbs;
+use super::usage;
 use crate::dm::{Command, DeviceId, DmError, DmErrorKind};
 
 /// A command that failed. dmsetup's exit code is 1 for all of them.
@@ -54,9 +54,9 @@ impl Failure {
     pub(super) fn text(&self, argv0: &str) -> String {
         match self {
             Self::CommandLine(message) => format!("{message}\nCouldn't process command line.\n"),
-            Self::UnknownCommand => format!("Unknown command.\n{}", verbs::usage(argv0)),
-            Self::NoCommand => verbs::usage(argv0),
-            Self::Arguments => format!("Incorrect number of arguments.\n{}", verbs::usage(argv0)),
+            Self::UnknownCommand => format!("Unknown command.\n{}", usage::usage(argv0)),
+            Self::NoCommand => usage::usage(argv0),
+            Self::Arguments => format!("Incorrect number of arguments.\n{}", usage::usage(argv0)),
             Self::Command(message) => format!("{message}\nCommand failed.\n"),
             Self::Silent => "Command failed.\n".to_owned(),
             Self::Unreachable(error) => format!("{argv0}: {}\n", unreachable_text(error)),

@@ -23,6 +23,7 @@ mod splitname;
 mod state;
 mod table;
 mod targets;
+mod usage;
 mod verbs;
 
 use std::ffi::{OsStr, OsString};
@@ -37,6 +38,11 @@ use session::Session;
 
 /// The name of dmsetup's command line under our own name.
 pub const OWN_NAME: &str = "luksmith dm";
+
+/// Each verb's name, what it takes line by line, and what it does.
+pub fn verbs() -> impl Iterator<Item = (&'static str, &'static [&'static str], &'static str)> {
+    verbs::summaries()
+}
 
 /// Whether a program that was started under this name is dmsetup. Endings such as `dmsetup.static` do not matter.
 pub fn is_called(argv0: &OsStr) -> bool {
@@ -74,7 +80,7 @@ fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Fa
         return Err(Failure::Arguments);
     }
     if is_help || session.options.has(Opt::Help) {
-        session.complain(verbs::usage(argv0));
+        session.complain(usage::usage(argv0));
         return Ok(());
     }
     let Some((name, words)) = words.split_first() else {

@@ -1,7 +1,6 @@
-//! The verbs: what each takes, and who carries it out.
+//! The verbs: what each takes, and who carries it out. [`super::usage`] lays them out.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 
 use super::error::Failure;
 use super::session::Session;
@@ -13,6 +12,8 @@ type Run = fn(&Session, &[OsString]) -> Result<(), Failure>;
 /// One verb.
 pub(super) struct Verb {
     pub(super) name: &'static str,
+    /// What it does, in a line.
+    summary: &'static str,
     /// What stands behind the name in the usage text; lines after the first are indented there.
     synopsis: &'static [&'static str],
     /// The fewest words that it takes.
@@ -24,9 +25,17 @@ pub(super) struct Verb {
 
 const ANY: usize = usize::MAX;
 
-const fn verb(name: &'static str, synopsis: &'static [&'static str], least: usize, most: usize, run: Run) -> Verb {
+const fn verb(
+    name: &'static str,
+    summary: &'static str,
+    synopsis: &'static [&'static str],
+    least: usize,
+    most: usize,
+    run: Run,
+) -> Verb {
     Verb {
         name,
+        summary,
         synopsis,
         least,
         most,
@@ -38,6 +47,7 @@ const fn verb(name: &'static str, synopsis: &'static [&'static str], least: usiz
 const VERBS: &[Verb] = &[
     verb(
         "create",
+        "make a device from a table",
         &[
             "<dev_name>",
             "    [-j|--major <major> -m|--minor <minor>]",
@@ -53,14 +63,23 @@ const VERBS: &[Verb] = &[
     ),
     verb(
         "remove",
+        "remove devices",
         &["[--deferred] [-f|--force] [--retry] <device>..."],
         0,
         ANY,
         remove::remove,
     ),
-    verb("remove_all", &["[-f|--force]"], 0, 0, remove::remove_all),
+    verb(
+        "remove_all",
+        "remove every device that nobody uses",
+        &["[-f|--force]"],
+        0,
+        0,
+        remove::remove_all,
+    ),
     verb(
         "suspend",
+        "hold back devices' I/O",
         &["[--noflush] [--nolockfs] <device>..."],
         0,
         ANY,
@@ -68,6 +87,7 @@ const VERBS: &[Verb] = &[
     ),
     verb(
         "resume",
+        "let I/O through again, to the table that was loaded last",
         &[
             "[--noflush] [--nolockfs] <device>...",
             "       [--addnodeonresume|--addnodeoncreate]",
@@ -77,11 +97,33 @@ const VERBS: &[Verb] = &[
         ANY,
         state::resume,
     ),
-    verb("load", &["<device> [<table>|<table_file>]"], 0, 2, state::load),
-    verb("clear", &["<device>"], 0, ANY, state::clear),
-    verb("reload", &["<device> [<table>|<table_file>]"], 0, 2, state::load),
+    verb(
+        "load",
+        "load a table for the next resume",
+        &["<device> [<table>|<table_file>]"],
+        0,
+        2,
+        state::load,
+    ),
+    verb(
+        "clear",
+        "drop the table that was loaded for the next resume",
+        &["<device>"],
+        0,
+        ANY,
+        state::clear,
+    ),
+    verb(
+        "reload",
+        "the same as load",
+        &["<device> [<table>|<table_file>]"],
+        0,
+        2,
+        state::load,
+    ),
     verb(
         "wipe_table",
+        "put a table in place whose every access fails",
         &["[-f|--force] [--noflush] [--nolockfs] <device>..."],
         0,
         ANY,
@@ -89,24 +131,55 @@ const VERBS: &[Verb] = &[
     ),
     verb(
         "rename",
+        "change the name of a device, or give it a UUID",
         &["<device> [--setuuid] <new_name_or_uuid>"],
         1,
         2,
         change::rename,
     ),
-    verb("measure", &["[<device>...]"], 0, ANY, table::measure),
-    verb("message", &["<device> <sector> <message>"], 2, ANY, change::message),
+    verb(
+        "measure",
+        "show what the kernel's integrity measurement sees of devices",
+        &["[<device>...]"],
+        0,
+        ANY,
+        table::measure,
+    ),
+    verb(
+        "message",
+        "say something to a target",
+        &["<device> <sector> <message>"],
+        2,
+        ANY,
+        change::message,
+    ),
     verb(
         "ls",
+        "list devices",
         &["[--target <target_type>] [--exec <command>] [-o <options>] [--tree]"],
         0,
         0,
         ls::ls,
     ),
-    verb("info", &["[<device>...]"], 0, ANY, info::info),
-    verb("deps", &["[-o <options>] [<device>...]"], 0, ANY, deps::deps),
+    verb(
+        "info",
+        "show the state of devices",
+        &["[<device>...]"],
+        0,
+        ANY,
+        info::info,
+    ),
+    verb(
+        "deps",
+        "show what devices stand on",
+        &["[-o <options>] [<device>...]"],
+        0,
+        ANY,
+        deps::deps,
+    ),
     verb(
         "status",
+        "show how targets fare",
         &["[<device>...] [--noflush] [--target <target_type>]"],
         0,
         ANY,
@@ -114,31 +187,110 @@ const VERBS: &[Verb] = &[
     ),
     verb(
         "table",
+        "show tables, without their keys unless asked for",
         &["[<device>...] [--concise] [--target <target_type>] [--showkeys]"],
         0,
         ANY,
         table::table,
     ),
-    verb("wait", &["<device> [<event_nr>] [--noflush]"], 0, 2, state::wait),
-    verb("mknodes", &["[<device>...]"], 0, ANY, nodes::mknodes),
-    verb("mangle", &["[<device>...]"], 0, ANY, nodes::mangle),
-    verb("udevcreatecookie", &[""], 0, 0, cookies::create),
-    verb("udevreleasecookie", &["[<cookie>]"], 0, 1, cookies::release),
-    verb("udevflags", &["<cookie>"], 1, 1, cookies::flags),
-    verb("udevcomplete", &["<cookie>"], 1, 1, cookies::complete),
-    verb("udevcomplete_all", &["[<age_in_minutes>]"], 0, 1, cookies::complete_all),
-    verb("udevcookies", &[""], 0, 0, cookies::list),
-    verb("target-version", &["[<target>...]"], 1, ANY, targets::target_version),
-    verb("targets", &[""], 0, 0, targets::targets),
-    verb("version", &[""], 0, 0, targets::version),
+    verb(
+        "wait",
+        "wait for an event of a device",
+        &["<device> [<event_nr>] [--noflush]"],
+        0,
+        2,
+        state::wait,
+    ),
+    verb(
+        "mknodes",
+        "put the nodes in /dev/mapper right",
+        &["[<device>...]"],
+        0,
+        ANY,
+        nodes::mknodes,
+    ),
+    verb(
+        "mangle",
+        "rename devices whose names /dev/mapper cannot take",
+        &["[<device>...]"],
+        0,
+        ANY,
+        nodes::mangle,
+    ),
+    verb(
+        "udevcreatecookie",
+        "make a cookie to wait for udev with",
+        &[""],
+        0,
+        0,
+        cookies::create,
+    ),
+    verb(
+        "udevreleasecookie",
+        "wait until udev is done with a cookie, and remove it",
+        &["[<cookie>]"],
+        0,
+        1,
+        cookies::release,
+    ),
+    verb(
+        "udevflags",
+        "show the flags in a cookie",
+        &["<cookie>"],
+        1,
+        1,
+        cookies::flags,
+    ),
+    verb(
+        "udevcomplete",
+        "say that udev is done with one event of a cookie",
+        &["<cookie>"],
+        1,
+        1,
+        cookies::complete,
+    ),
+    verb(
+        "udevcomplete_all",
+        "remove cookies, whoever waits for them",
+        &["[<age_in_minutes>]"],
+        0,
+        1,
+        cookies::complete_all,
+    ),
+    verb("udevcookies", "list cookies", &[""], 0, 0, cookies::list),
+    verb(
+        "target-version",
+        "show the versions of target types",
+        &["[<target>...]"],
+        1,
+        ANY,
+        targets::target_version,
+    ),
+    verb("targets", "list target types", &[""], 0, 0, targets::targets),
+    verb(
+        "version",
+        "show the versions of this program and of the kernel interface",
+        &[""],
+        0,
+        0,
+        targets::version,
+    ),
     verb(
         "setgeometry",
+        "set what a BIOS would see of the shape of a disk",
         &["<device> <cyl> <head> <sect> <start>"],
         4,
         5,
         change::setgeometry,
     ),
-    verb("splitname", &["<device> [<subsystem>]"], 1, 2, splitname::splitname),
+    verb(
+        "splitname",
+        "take a name that LVM made apart",
+        &["<device> [<subsystem>]"],
+        1,
+        2,
+        splitname::splitname,
+    ),
 ];
 
 /// The verb by that name.
@@ -152,40 +304,7 @@ impl Verb {
     }
 }
 
-/// The usage text, laid out as dmsetup does it. `argv0` is the name we were started under.
-pub(super) fn usage(argv0: &str) -> String {
-    let program = if argv0 == super::OWN_NAME { argv0 } else { "dmsetup" };
-    let mut text = format!("Usage:\n\n{program}\n{OPTIONS}\n\thelp [-c|-C|--columns]\n");
-    for verb in VERBS {
-        let _ = writeln!(text, "\t{} {}", verb.name, verb.synopsis.join("\n\t"));
-    }
-    text.push_str(NOTES);
-    text
+/// Each verb's name, what it takes line by line, and what it does.
+pub(super) fn summaries() -> impl Iterator<Item = (&'static str, &'static [&'static str], &'static str)> {
+    VERBS.iter().map(|verb| (verb.name, verb.synopsis, verb.summary))
 }
-
-const OPTIONS: &str = "        [--version] [-h|--help [-c|-C|--columns]]
-        [-v|--verbose [-v|--verbose ...]] [-f|--force]
-        [--checks] [--manglename {none|hex|auto}]
-        [-r|--readonly] [--noopencount] [--noflush] [--nolockfs] [--inactive]
-        [--udevcookie <cookie>] [--noudevrules] [--noudevsync] [--verifyudev]
-        [-y|--yes] [--readahead {[+]<sectors>|auto|none}] [--retry]
-        [-c|-C|--columns] [-o <fields>] [-O|--sort <sort_fields>]
-        [-S|--select <selection>] [--nameprefixes] [--noheadings]
-        [--separator <separator>]
-";
-
-const NOTES: &str = "
-<device> may be device name or (if only one) -u <uuid> or -j <major> -m <minor>
-<mangling_mode> is one of 'none', 'auto' and 'hex'.
-<fields> are comma-separated.  Use 'help -c' for list.
-<concise_device_specification> has single-device entries separated by semi-colons:
-    <name>,<uuid>,<minor>,<flags>,<table>
-        where <flags> is 'ro' or 'rw' (the default) and any of <uuid>, <minor>
-        and <flags> may be empty. Separate extra table lines with commas.
-    E.g.: dev1,,,,0 100 linear 253:1 0,100 100 error;dev2,,,ro,0 1 error
-Table_file contents may be supplied on stdin.
-Options are: devno, devname, blkdevname.
-Tree specific options are: ascii, utf, vt100; compact, inverted, notrunc;
-                           blkdevname, [no]device, active, open, rw and uuid.
-
-";

@@ -15,6 +15,7 @@
 //!
 //! Nothing here is buffered beyond one call, so what was written is out, and no copy of it stays behind.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs::File;
@@ -88,7 +89,7 @@ impl Console {
         if self.json {
             self.result.replace(result());
         } else {
-            self.write(text().as_bytes());
+            self.write(harmless(&text()).as_bytes());
         }
     }
 
@@ -109,7 +110,7 @@ impl Console {
         if self.data.get() {
             self.complain(text);
         } else if !self.json {
-            self.write(format!("{text}\n").as_bytes());
+            self.write(harmless(&format!("{text}\n")).as_bytes());
         }
     }
 
@@ -134,7 +135,7 @@ impl Console {
     /// A line on standard error.
     pub fn complain(&self, text: impl fmt::Display) {
         // Where standard error is closed, nobody can be told.
-        let _ = writeln!(io::stderr(), "{text}");
+        let _ = writeln!(io::stderr(), "{}", harmless(&text.to_string()));
     }
 
     /// Says on a terminal that a key is being derived, until the guard goes; elsewhere nothing.
@@ -209,6 +210,23 @@ impl Console {
         }
         envelope
     }
+}
+
+/// Text that no terminal acts on, whatever a header, a device or a file name put into it; lines and tabs stay.
+fn harmless(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(acts) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if acts(c) {
+            out.extend(c.escape_default());
+        } else {
+            out.push(c);
+        }
+    }
+    out.into()
 }
 
 /// The line about a key that is being derived; wiped on drop.

@@ -62,11 +62,7 @@ impl Fields {
         let mut numbered = BTreeMap::new();
         for (name, value) in inner.members {
             let path = format!("{}.{name}", inner.path);
-            let id = decimal::<u32>(&name).ok_or_else(|| Defect::ObjectName(path.clone()))?;
-            // "1" and "01" would be the same object twice: a name is canonical.
-            if id.to_string() != name {
-                return Err(Defect::ObjectName(path));
-            }
+            let id = object_name(&name).ok_or_else(|| Defect::ObjectName(path.clone()))?;
             numbered.insert(id, (path, value));
         }
         Ok(numbered)
@@ -120,7 +116,7 @@ impl Fields {
     pub(super) fn ids(&mut self, member: &str) -> Result<Vec<u32>, Defect> {
         let mut ids = Vec::new();
         for name in self.strings(member)? {
-            let id = decimal(&name).ok_or_else(|| Defect::Number {
+            let id = object_name(&name).ok_or_else(|| Defect::Number {
                 path: self.path(member),
                 value: name,
                 expected: "names of objects",
@@ -207,6 +203,11 @@ pub(super) fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
         return None;
     }
     text.parse().ok()
+}
+
+/// The number of an object. "1" and "01" would be one object under two names, so that a name is canonical.
+fn object_name(name: &str) -> Option<u32> {
+    decimal::<u32>(name).filter(|id| id.to_string() == name)
 }
 
 /// Object names as the JSON has them.

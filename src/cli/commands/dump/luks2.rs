@@ -8,17 +8,13 @@ use keyslots::luks2::metadata::{Digest, DigestKind};
 use keyslots::luks2::segment::{Segment, SegmentKind};
 use keyslots::luks2::{Header, Priority};
 
-use super::hex_lines;
+use super::{hex_lines, shown};
 
 /// The dump, all of it.
 pub(super) fn text(header: &Header) -> String {
     let (binary, metadata) = (header.binary(), header.metadata());
     let or = |text: &str, none: &str| {
-        if text.is_empty() {
-            none.to_owned()
-        } else {
-            text.to_owned()
-        }
+        if text.is_empty() { none.to_owned() } else { shown(text) }
     };
     let mut out = String::from("LUKS header information\n");
     push(&mut out, format_args!("Version:       \t2"));
@@ -66,9 +62,9 @@ pub(super) fn text(header: &Header) -> String {
     }
     out.push_str("Tokens:\n");
     for (id, token) in &metadata.tokens {
-        push(&mut out, format_args!("  {id}: {}", token.kind));
+        push(&mut out, format_args!("  {id}: {}", shown(&token.kind)));
         if let Some(description) = token.key_description() {
-            push(&mut out, format_args!("\tKey description: {description}"));
+            push(&mut out, format_args!("\tKey description: {}", shown(description)));
         }
         for keyslot in &token.keyslots {
             push(&mut out, format_args!("\tKeyslot:    {keyslot}"));
@@ -82,17 +78,17 @@ pub(super) fn text(header: &Header) -> String {
 }
 
 fn push_segment(out: &mut String, id: u32, segment: &Segment) {
-    push(out, format_args!("  {id}: {}", segment.type_name()));
+    push(out, format_args!("  {id}: {}", shown(segment.type_name())));
     push(out, format_args!("\toffset: {} [bytes]", segment.offset.get()));
     let length = segment
         .size
         .map_or_else(|| "(whole device)".to_owned(), |size| format!("{} [bytes]", size.get()));
     push(out, format_args!("\tlength: {length}"));
     if let Some(crypt) = segment.crypt() {
-        push(out, format_args!("\tcipher: {}", crypt.encryption));
+        push(out, format_args!("\tcipher: {}", shown(&crypt.encryption)));
         push(out, format_args!("\tsector: {} [bytes]", crypt.sector_size));
         if let Some(integrity) = &crypt.integrity {
-            push(out, format_args!("\tintegrity: {}", integrity.kind));
+            push(out, format_args!("\tintegrity: {}", shown(&integrity.kind)));
         }
     }
     if let SegmentKind::HwOpal {
@@ -111,7 +107,7 @@ fn push_segment(out: &mut String, id: u32, segment: &Segment) {
         );
     }
     if !segment.flags.is_empty() {
-        push(out, format_args!("\tflags : {}", segment.flags.join(", ")));
+        push(out, format_args!("\tflags : {}", shown(&segment.flags.join(", "))));
     }
     out.push('\n');
 }
@@ -119,7 +115,7 @@ fn push_segment(out: &mut String, id: u32, segment: &Segment) {
 fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<(u32, &Digest)>) {
     let unbound = keyslot.is_luks2() && digest.is_none_or(|(_, digest)| digest.segments.is_empty());
     let mark = if unbound { " (unbound)" } else { "" };
-    push(out, format_args!("  {id}: {}{mark}", keyslot.type_name()));
+    push(out, format_args!("  {id}: {}{mark}", shown(keyslot.type_name())));
     let priority = match keyslot.priority() {
         Priority::Ignore => "ignored",
         Priority::Normal => "normal",
@@ -132,7 +128,7 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<(u3
                 format_args!("\tKey:        {} bits", u64::from(keyslot.key_size) * 8),
             );
             push(out, format_args!("\tPriority:   {priority}"));
-            push(out, format_args!("\tCipher:     {}", luks2.encryption));
+            push(out, format_args!("\tCipher:     {}", shown(&luks2.encryption)));
             push(
                 out,
                 format_args!("\tCipher key: {} bits", u64::from(luks2.area_key_size) * 8),
@@ -169,7 +165,7 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<(u3
             push(out, format_args!("\tPriority:   {priority}"));
             push(out, format_args!("\tMode:       {mode}"));
             push(out, format_args!("\tDirection:  {direction}"));
-            push(out, format_args!("\tResilience: {}", keyslot.area.kind));
+            push(out, format_args!("\tResilience: {}", shown(&keyslot.area.kind)));
         }
         KeyslotKind::Unknown(_) => {}
     }
@@ -183,7 +179,7 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<(u3
 }
 
 fn push_digest(out: &mut String, id: u32, digest: &Digest) {
-    push(out, format_args!("  {id}: {}", digest.type_name()));
+    push(out, format_args!("  {id}: {}", shown(digest.type_name())));
     if let DigestKind::Pbkdf2 {
         hash,
         iterations,
@@ -206,19 +202,10 @@ fn push_digest(out: &mut String, id: u32, digest: &Digest) {
 
 /// The reference ends each word with a space.
 fn words(words: &[String]) -> String {
-    words.iter().map(|word| format!("{word} ")).collect()
+    words.iter().map(|word| format!("{} ", shown(word))).collect()
 }
 
-/// Adds a line. What a header says may come from anybody: control characters never reach a terminal.
+/// Adds a line.
 fn push(out: &mut String, line: std::fmt::Arguments<'_>) {
-    let mut text = String::new();
-    write!(text, "{line}").expect("writing to a String cannot fail");
-    out.extend(text.chars().map(|c| {
-        if c.is_control() && c != '\t' && c != '\n' {
-            '\u{fffd}'
-        } else {
-            c
-        }
-    }));
-    out.push('\n');
+    writeln!(out, "{line}").expect("a String takes all");
 }

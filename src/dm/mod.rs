@@ -23,3 +23,17 @@ pub(crate) use names::Printable;
 pub use names::{DeviceName, DeviceUuid, MAX_NAME, MAX_UUID, Mangling, NameError};
 pub use table::{CryptKey, CryptOptions, CryptTarget, DeviceRef, KeyKind, Table, TableError, TableText, Target};
 pub use udev::{UdevFlags, UdevMode, UdevOutcome, UdevPolicy};
+
+/// Every decoder of the kernel's replies on the same bytes, for `fuzz/`.
+#[cfg(fuzzing)]
+pub fn decode_any(data: &[u8]) {
+    let _ = wire::device_list(data);
+    let _ = wire::deps(data);
+    let _ = wire::target_versions(data);
+    let count = wire::u32_at(data, 0).unwrap_or_default();
+    if let Ok(table) = wire::table(data, count) {
+        assert_eq!(table.lines().len(), count as usize);
+        let _ = Table::from_text(&table);
+        let _ = wire::encode_table(&table);
+    }
+}

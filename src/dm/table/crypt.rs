@@ -337,6 +337,12 @@ mod tests {
         round_trip("cipher_null-ecb - 0 7:0 0");
         round_trip("capi:gcm(aes)-random 00 0 7:0 0 2 integrity:28:aead integrity_key_size:32");
         round_trip("aes-xts-plain64 00 0 7:0 0 3 high_priority sector_size:big new:option");
+    }
+
+    /// Found by fuzzing: this was read, and could not be written.
+    #[test]
+    fn control_characters_are_in_no_word() {
+        CryptTarget::parse(b"aes-xts-pla\x01\t64 00 0 7:0 0").expect_err("a control character");
         let table = round_trip("aes-xts-plain64 :64:logon:cryptsetup:some-uuid-d0 0 7:0 0");
         let (_, crypt) = table.as_crypt().expect("one crypt target");
         assert_eq!(crypt.key.len(), 64);

@@ -264,6 +264,11 @@ impl From<DevNo> for DeviceRef {
     }
 }
 
+/// What is in no word of a table, read or written.
+fn is_control(byte: &u8) -> bool {
+    *byte < b' ' || *byte == 0x7f
+}
+
 /// The parameters of one target, being written word by word into wiped memory.
 struct Params<'a> {
     text: &'a mut TableText,
@@ -272,7 +277,7 @@ struct Params<'a> {
 
 impl Params<'_> {
     fn word(&mut self, word: &[u8], field: &'static str) -> Result<(), TableError> {
-        if word.is_empty() || word.iter().any(|b| *b <= b' ' || *b == 0x7f) {
+        if word.is_empty() || word.iter().any(|b| *b == b' ' || is_control(b)) {
             return Err(TableError::Unprintable { field });
         }
         if !self.first {
@@ -327,7 +332,8 @@ impl<'a> Words<'a> {
     }
 
     fn word(&mut self, field: &'static str) -> Result<&'a [u8], TableError> {
-        self.next().ok_or_else(|| self.bad(field))
+        let printable = |word: &&[u8]| !word.iter().any(is_control);
+        self.next().filter(printable).ok_or_else(|| self.bad(field))
     }
 
     fn text(&mut self, field: &'static str) -> Result<&'a str, TableError> {

@@ -1,0 +1,52 @@
+//! What the targets share: headers whose checksums are repaired, so that a target gets behind them.
+
+use keyslots::kdf::CostLimits;
+use keyslots::luks2::format::{self, BINARY_HEADER_LEN, BinaryHeader, Which};
+use keyslots::storage::Memory;
+use keyslots::units::Bytes;
+
+/// Size of one copy of a LUKS2 header here.
+pub const HDR_SIZE: usize = 16384;
+/// Size of the devices that headers are read from.
+pub const DEVICE: usize = 1 << 20;
+
+/// Limits under which no input takes long or much memory.
+pub fn small() -> CostLimits {
+    CostLimits::default()
+        .allow_memory(Bytes::kib(256))
+        .allow_lanes(4)
+        .allow_work(Bytes::mib(1))
+        .allow_iterations(1000)
+}
+
+/// One copy of a LUKS2 header with this text as its metadata, whatever it is.
+pub fn copy(which: Which, seqid: u64, text: &[u8]) -> Vec<u8> {
+    let offset = match which {
+        Which::Primary => 0,
+        Which::Secondary => HDR_SIZE as u64,
+    };
+    let binary = BinaryHeader {
+        hdr_size: Bytes::new(HDR_SIZE as u64),
+        seqid,
+        label: String::new(),
+        checksum_hash: keyslots::hash::Hash::from_name("sha256").expect("there is SHA-256"),
+        salt: [7; 64],
+        uuid: "11111111-2222-3333-4444-555555555555".to_owned(),
+        subsystem: String::new(),
+        hdr_offset: Bytes::new(offset),
+    };
+    let mut area = vec![0; HDR_SIZE - BINARY_HEADER_LEN];
+    let len = text.len().min(area.len());
+    area[..len].copy_from_slice(&text[..len]);
+    let mut bytes = binary.to_bytes(which);
+    format::put_checksum(&mut bytes, &area, binary.checksum_hash);
+    [&bytes[..], &area].concat()
+}
+
+/// A device that begins with these bytes.
+pub fn device(start: &[u8]) -> Memory {
+    let mut memory = Memory::zeroed(DEVICE);
+    let len = start.len().min(DEVICE);
+    memory.0[..len].copy_from_slice(&start[..len]);
+    memory
+}

@@ -1,0 +1,37 @@
+//! Key material and the anti-forensic merge. No input panics, and what was split merges again.
+#![no_main]
+use keyslots::hash::Hash;
+use keyslots::secret::Secret;
+use keyslots::{af, material};
+use libfuzzer_sys::fuzz_target;
+
+const HASHES: [&str; 4] = ["sha1", "sha256", "sha512", "ripemd160"];
+const CIPHERS: [&str; 4] = [
+    "aes-xts-plain64",
+    "aes-cbc-essiv:sha256",
+    "serpent-xts-plain",
+    "aes-ecb",
+];
+
+fuzz_target!(|data: &[u8]| {
+    let [hash, cipher, stripes, len, rest @ ..] = data else {
+        return;
+    };
+    let hash = Hash::from_name(HASHES[usize::from(*hash) % HASHES.len()]).expect("a hash");
+    let (stripes, len) = (u32::from(*stripes), usize::from(*len));
+    let _ = af::merge(rest, len, hash, stripes);
+    let spec = CIPHERS[usize::from(*cipher) % CIPHERS.len()].parse().expect("a cipher");
+    let _ = material::unseal(
+        Secret::copy_from(rest).expect("memory"),
+        rest,
+        &spec,
+        hash,
+        stripes,
+        len,
+    );
+    let key = &rest[..rest.len().min(64)];
+    if let Ok(split) = af::split(key, hash, stripes.max(1)) {
+        let merged = af::merge(split.expose(), key.len(), hash, stripes.max(1)).expect("what was split");
+        assert!(merged.ct_eq(key));
+    }
+});

@@ -1,0 +1,10 @@
+//! A token. Accepted: what is written of it reads the same.
+#![no_main]
+use keyslots::luks2::Token;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(token) = Token::from_json(data) else { return };
+    let again = Token::from_json(token.to_value().to_string().as_bytes()).expect("what was accepted is accepted");
+    assert_eq!(token, again);
+});

@@ -10,7 +10,7 @@ use keyslots::units::Sectors;
 use nix::errno::Errno;
 use nix::libc;
 
-use crate::block_device::{self, DevNo, LoopDevice};
+use crate::block_device::{self, DevNo, Holder, LoopDevice};
 
 /// Why a device cannot hold data.
 #[derive(Debug, thiserror::Error)]
@@ -28,8 +28,13 @@ pub enum DataDeviceError {
     #[error("{} is neither a block device nor a file", .0.display())]
     WrongKind(PathBuf),
     /// It is mounted or mapped.
-    #[error("{} is in use", .0.display())]
-    InUse(PathBuf),
+    #[error("{} is in use", path.display())]
+    InUse {
+        /// The device.
+        path: PathBuf,
+        /// Who uses it, as far as that can be seen.
+        holders: Vec<Holder>,
+    },
     /// There is no loop device for the file.
     #[error("cannot attach a loop device to {}: {source}", path.display())]
     Loop {
@@ -38,6 +43,17 @@ pub enum DataDeviceError {
         /// The system's error.
         source: io::Error,
     },
+}
+
+impl DataDeviceError {
+    /// A device that is in use, with who uses it.
+    pub fn in_use(path: PathBuf) -> Self {
+        let number = DevNo::of_path(&path).ok().flatten();
+        Self::InUse {
+            path,
+            holders: number.map(block_device::holders).unwrap_or_default(),
+        }
+    }
 }
 
 /// An opened data device. A loop device lives as long as this does, and as long as a mapping stands on it.
@@ -128,7 +144,9 @@ pub fn check_unused(path: &Path) -> Result<(), DataDeviceError> {
         .open(path)
     {
         Ok(_) => Ok(()),
-        Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => Err(DataDeviceError::InUse(path.to_owned())),
+        Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {
+            Err(DataDeviceError::in_use(path.to_owned()))
+        }
         Err(source) => Err(failed(source)),
     }
 }

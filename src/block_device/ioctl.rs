@@ -13,6 +13,7 @@ const BLKSSZGET: c_ulong = 0x1268;
 const LOOP_SET_FD: c_ulong = 0x4c00;
 const LOOP_CLR_FD: c_ulong = 0x4c01;
 const LOOP_SET_STATUS64: c_ulong = 0x4c04;
+const LOOP_SET_CAPACITY: c_ulong = 0x4c07;
 const LOOP_CONFIGURE: c_ulong = 0x4c0a;
 const LOOP_CTL_GET_FREE: c_ulong = 0x4c82;
 
@@ -64,6 +65,13 @@ pub(super) fn physical_block_size(device: &File) -> Result<u32, Errno> {
 /// BLKSSZGET: the logical block size in bytes.
 pub(super) fn logical_block_size(device: &File) -> Result<u32, Errno> {
     get_int(device, BLKSSZGET)
+}
+
+/// LOOP_SET_CAPACITY: a loop device takes the size that its file has now.
+pub(super) fn update_loop_size(device: &File) -> Result<(), Errno> {
+    // SAFETY: the ioctl takes no argument.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_CAPACITY as _) };
+    Errno::result(result).map(drop)
 }
 
 /// LOOP_CTL_GET_FREE: the number of a loop device that is free at this moment.

@@ -78,6 +78,18 @@ fn open_backing(path: &Path, read_only: bool) -> io::Result<(File, bool)> {
     }
 }
 
+/// Lets a loop device take the size that the file behind it has now. Any other device has the size that it has.
+///
+/// # Errors
+/// The system's.
+pub fn update_loop_size(number: DevNo) -> io::Result<()> {
+    let (Some(_), Some(path)) = (loop_backing_file(number), number.path()) else {
+        return Ok(());
+    };
+    let device = OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC).open(path)?;
+    Ok(ioctl::update_loop_size(&device)?)
+}
+
 /// The file behind a loop device, `None` for any other device.
 pub fn loop_backing_file(number: DevNo) -> Option<PathBuf> {
     let text = fs::read(number.sysfs().join("loop/backing_file")).ok()?;

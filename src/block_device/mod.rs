@@ -10,7 +10,7 @@ mod topology;
 
 pub use devno::{DevNo, DevNoError};
 pub use holders::{Holder, holders};
-pub use loop_device::{LoopDevice, loop_backing_file};
+pub use loop_device::{LoopDevice, loop_backing_file, update_loop_size};
 pub use signatures::{Signature, SignatureKind};
 pub use sysfs::{dm_name_and_uuid, read_ahead, set_read_ahead};
 pub use topology::{Topology, is_read_only, is_rotational};

@@ -1,23 +1,24 @@
-//! Every way a command can fail, its exit code, and what to do about it.
+//! Every way a command can fail, and its exit code. What to do about it is in [`super::remedies`].
 //!
 //! `Display` is the reference's wording, which programs look for; the remedy is ours, and comes on a second line under
 //! our own name only.
 
 use std::path::PathBuf;
 
-use keyslots::units::Bytes;
+use keyslots::units::{Bytes, Sectors};
 
 use super::actions::DeviceType;
 use super::usage::UsageError;
+use crate::block_device::Holder;
 use crate::dm::DmError;
 use crate::header_backup::BackupError;
 use crate::keyring::KeyringError;
 use crate::locks::LockError;
-use crate::passphrase::{MAX_KEY_FILE, PassphraseError, Weakness};
+use crate::passphrase::{PassphraseError, Weakness};
 use crate::policy::Violation;
 use crate::slot_names::SlotNameError;
 use crate::userspace::UserspaceError;
-use crate::volume::VolumeError;
+use crate::volume::{PlainKeyError, VolumeError};
 
 /// How a program ends, as its callers know it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,8 +122,82 @@ pub enum CliError {
     #[error("Device {0} is not active.")]
     NotActive(String),
     /// The mapping is open somewhere.
-    #[error("Device {0} is still in use.")]
-    InUse(String),
+    #[error("Device {name} is still in use.")]
+    InUse {
+        /// Its name.
+        name: String,
+        /// Who has it open, as far as that can be seen.
+        holders: Vec<Holder>,
+    },
+    /// The mapping is suspended, and must run for this.
+    #[error("Device {0} is not active.")]
+    Frozen(String),
+    /// The mapping is suspended already.
+    #[error("Volume {0} is already suspended.")]
+    Suspended(String),
+    /// The mapping is not suspended.
+    #[error("Volume {0} is not suspended.")]
+    NotSuspended(String),
+    /// Only LUKS volumes are suspended.
+    #[error("This operation is supported only for LUKS device.")]
+    OnlyLuks,
+    /// There is no header to resume the mapping with; `kind` as in `NotLuks`.
+    #[error("{name} is not active {kind} device name{}.", if *kind == "LUKS" { " or header is missing" } else { "" })]
+    NotActiveLuks {
+        /// The mapping.
+        name: String,
+        /// What it should have been.
+        kind: &'static str,
+    },
+    /// The mapping is none of ours.
+    #[error("{0} is not cryptsetup managed device.")]
+    NotManaged(String),
+    /// The mapping has another cipher, sector size or key.
+    #[error("Mismatching parameters on device {0}.")]
+    Mismatch(String),
+    /// The key is in the keyring, and may not be put there.
+    #[error("Resize of active device requires volume key in keyring but --disable-keyring option is set.")]
+    ResizeNeedsKeyring,
+    /// The data would start behind the end of the device.
+    #[error("Requested offset is beyond real size of device {}.", device.display())]
+    OffsetBeyondDevice {
+        /// The device.
+        device: PathBuf,
+        /// Where the data would start.
+        offset: Sectors,
+        /// The size of the device.
+        size: Sectors,
+    },
+    /// The device ends inside the data.
+    #[error("Device {} is too small.", device.display())]
+    NoSpaceForData {
+        /// The device.
+        device: PathBuf,
+        /// How much is wanted.
+        wanted: Sectors,
+        /// How much there is.
+        available: Sectors,
+    },
+    /// The size is not a whole number of encryption sectors of so many bytes.
+    #[error("Device size is not aligned to requested sector size.")]
+    SizeNotAligned(u32),
+    /// The hash of a plain volume is unknown.
+    #[error("Hash algorithm {0} not supported.")]
+    PlainHashUnknown(String),
+    /// The hash of a plain volume cannot fill the key.
+    #[error("Key processing error (using hash {0}).")]
+    PlainKey(String),
+    /// The key of a plain volume would be too long.
+    #[error("Key processing error: {0}.")]
+    PlainKeyTooLong(#[source] PlainKeyError),
+    /// The key in the keyring is not as long as the volume's.
+    #[error("The key in the keyring has {found} bytes, the volume key has {needed}.")]
+    KeyringKeyLength {
+        /// How long it is.
+        found: usize,
+        /// How long it should be.
+        needed: usize,
+    },
     /// The keyslot is taken.
     #[error("Key slot {0} is full, please select another one.")]
     KeyslotFull(u32),
@@ -354,8 +429,21 @@ pub enum CliError {
     #[error("Device {} is not compatible.", .0.display())]
     WrongKind(PathBuf),
     /// The data device is mounted or mapped.
-    #[error("Cannot use device {} which is in use (already mapped or mounted).", .0.display())]
-    DeviceInUse(PathBuf),
+    #[error("Cannot use device {} which is in use (already mapped or mounted).", device.display())]
+    DeviceInUse {
+        /// The device.
+        device: PathBuf,
+        /// Who uses it, as far as that can be seen.
+        holders: Vec<Holder>,
+    },
+    /// The device that is to be formatted is mounted or mapped.
+    #[error("Cannot exclusively open {}, device in use.", device.display())]
+    FormatInUse {
+        /// The device.
+        device: PathBuf,
+        /// Who uses it, as far as that can be seen.
+        holders: Vec<Holder>,
+    },
     /// No loop device can be had.
     #[error("Attaching loopback device failed (loop device with autoclear flag is required).")]
     Loop(#[source] std::io::Error),
@@ -473,6 +561,22 @@ impl CliError {
             | Self::NeedsIntegrity
             | Self::NoCryptSegment
             | Self::NotThatVolume(_)
+            | Self::Frozen(_)
+            | Self::Suspended(_)
+            | Self::NotSuspended(_)
+            | Self::OnlyLuks
+            | Self::NotActiveLuks { .. }
+            | Self::NotManaged(_)
+            | Self::Mismatch(_)
+            | Self::ResizeNeedsKeyring
+            | Self::OffsetBeyondDevice { .. }
+            | Self::NoSpaceForData { .. }
+            | Self::SizeNotAligned(_)
+            | Self::PlainHashUnknown(_)
+            | Self::PlainKey(_)
+            | Self::PlainKeyTooLong(_)
+            | Self::KeyringKeyLength { .. }
+            | Self::FormatInUse { .. }
             | Self::BadKeyringLink(_)
             | Self::TokenFile(_)
             | Self::TokenDefect(_)
@@ -481,7 +585,6 @@ impl CliError {
             | Self::Loop(_)
             | Self::Lock(_)
             | Self::Header(_)
-            | Self::Volume(_)
             | Self::Dm(_)
             | Self::CipherRefused { .. }
             | Self::NoDeviceMapper
@@ -509,64 +612,14 @@ impl CliError {
             }
             Self::OutOfMemory { .. } => ExitCode::OutOfMemory,
             Self::DeviceMissing(_) | Self::WrongKind(_) | Self::NotActive(_) => ExitCode::WrongDevice,
-            Self::AlreadyMapped(_) | Self::InUse(_) | Self::DeviceInUse(_) | Self::TargetExists(_) => ExitCode::Busy,
+            // The kernel's own answer about a table.
+            Self::Volume(VolumeError::CipherRefused { .. }) => ExitCode::WrongDevice,
+            Self::Volume(_) => ExitCode::Failure,
+            Self::AlreadyMapped(_) | Self::InUse { .. } | Self::DeviceInUse { .. } | Self::TargetExists(_) => {
+                ExitCode::Busy
+            }
             Self::Silent(code) => *code,
         }
-    }
-
-    /// What a person can do about it, where that can be said in a line.
-    pub fn remedy(&self) -> Option<String> {
-        Some(match self {
-            Self::Usage(error) => return error.remedy(),
-            Self::NameMissing => "Name the mapping too: luksmith open <device> <name>.".into(),
-            Self::ConversionTarget => "Say --type luks1 or --type luks2.".into(),
-            Self::BackupFileMissing => "Say --header-backup-file <file>.".into(),
-            Self::Passphrase(PassphraseError::Open(source) | PassphraseError::Read(source)) => format!("{source}."),
-            Self::Passphrase(PassphraseError::TimedOut) => "Nothing was typed within --timeout.".into(),
-            Self::Passphrase(PassphraseError::TooLong) => {
-                format!("Key files of more than {MAX_KEY_FILE} need --keyfile-size.")
-            }
-            Self::Passphrase(PassphraseError::NothingToRead) => {
-                "Standard input is no terminal, and was empty; an empty passphrase is an empty line.".into()
-            }
-            Self::WrongPassphrase => "Check the keyboard layout and Caps Lock; a key file counts byte for byte.".into(),
-            Self::NoUsableKeyslot => "luksmith luksDump shows which keyslots there are.".into(),
-            Self::DeviceMissing(_) => "Check the path, and whether you are root.".into(),
-            Self::NotLuks { .. } => "If the header is kept apart, say where with --header.".into(),
-            Self::DeviceEmpty(file) => format!("Make room first: truncate -s 64M {}.", file.display()),
-            Self::TypeUnsupported(_) | Self::Unavailable(_) => "cryptsetup does that.".into(),
-            Self::CipherUnavailable { source, .. } => format!("{source}."),
-            Self::MetadataSizes(source) => format!("{source}."),
-            Self::CipherRefused { cipher, key_bits, .. } => format!(
-                "The kernel does not take the cipher {cipher} with a key of {key_bits} bits: a module may be missing."
-            ),
-            Self::PolicyViolated { .. } => {
-                "Do not type a passphrase into this machine before you know who changed the header.".into()
-            }
-            Self::NotUnbound(_) => "luksmith luksDump shows which keyslots are unbound.".into(),
-            Self::AlreadyMapped(name) => format!("luksmith status {name} shows what it is."),
-            Self::InUse(_) => "Unmount it first, or say --deferred to have it removed once it is free.".into(),
-            Self::KeyslotFull(_) => "Leave --key-slot out to take the first free one.".into(),
-            Self::BackupExists(_) => "A backup never overwrites a file; choose another name.".into(),
-            Self::BackupCreate { source, .. } => format!("{source}."),
-            Self::BackupInvalid { file, source } => format!("{}: {source}.", file.display()),
-            Self::RestoreLayout(_) => {
-                "It is the backup of another volume, or of another layout of this one; its data would not be found."
-                    .into()
-            }
-            Self::VolumeEnds { written: 0 } => {
-                "Nothing was changed; luksmith luksDump shows how large the volume is.".into()
-            }
-            Self::TargetExists(_) => {
-                "Say --resume to go on with an image that is there in part, or --batch-mode to overwrite it.".into()
-            }
-            Self::AlreadyEncrypted(_) => {
-                "Say --decrypt to turn it into a plain image, or --encrypt to put it into another volume.".into()
-            }
-            Self::OutputIsTerminal => "Send it to a file or into a pipe.".into(),
-            Self::OutOfMemory { .. } => "Free some memory, or add swap, and try again.".into(),
-            _ => return None,
-        })
     }
 }
 
@@ -602,6 +655,10 @@ mod tests {
         assert_eq!(code(CliError::DeviceMissing("x".into())), 4);
         assert_eq!(code(CliError::NotActive("x".into())), 4);
         assert_eq!(code(CliError::AlreadyMapped("x".into())), 5);
-        assert_eq!(code(CliError::InUse("x".into())), 5);
+        let busy = CliError::InUse {
+            name: "x".into(),
+            holders: Vec::new(),
+        };
+        assert_eq!(code(busy), 5);
     }
 }

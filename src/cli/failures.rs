@@ -12,7 +12,7 @@ use crate::header_backup::BackupError;
 use crate::header_device::HeaderError;
 use crate::slot_names::SlotNameError;
 use crate::userspace::UserspaceError;
-use crate::volume::VolumeError;
+use crate::volume::{PlainKeyError, VolumeError};
 
 impl CliError {
     /// The system failed to do something, said as a verb phrase.
@@ -83,7 +83,7 @@ impl From<DataDeviceError> for CliError {
         match error {
             DataDeviceError::Open { path, .. } => Self::DeviceMissing(path),
             DataDeviceError::WrongKind(path) => Self::WrongKind(path),
-            DataDeviceError::InUse(path) => Self::DeviceInUse(path),
+            DataDeviceError::InUse { path, holders } => Self::DeviceInUse { device: path, holders },
             DataDeviceError::Loop { source, .. } => Self::Loop(source),
         }
     }
@@ -94,7 +94,7 @@ impl From<UserspaceError> for CliError {
         match error {
             UserspaceError::Open { path, .. } => Self::DeviceMissing(path),
             UserspaceError::WrongKind(path) => Self::WrongKind(path),
-            UserspaceError::InUse(path) => Self::DeviceInUse(path),
+            UserspaceError::InUse(path) => DataDeviceError::in_use(path).into(),
             UserspaceError::Cipher(error) => error.into(),
             other => Self::Userspace(other),
         }
@@ -115,17 +115,23 @@ impl From<VolumeError> for CliError {
         match error {
             VolumeError::Exists(name) => Self::AlreadyMapped(name),
             VolumeError::NotActive(name) => Self::NotActive(name),
-            VolumeError::Busy(name) => Self::InUse(name),
-            VolumeError::Dm(error) => error.into(),
-            VolumeError::CipherRefused {
-                cipher,
-                key_bits,
-                source,
-            } => Self::CipherRefused {
-                cipher,
-                key_bits,
-                source,
+            VolumeError::Busy { name, holders } => Self::InUse { name, holders },
+            VolumeError::NoData { device, offset, size } => Self::OffsetBeyondDevice { device, offset, size },
+            VolumeError::TooSmall {
+                device,
+                wanted,
+                available,
+            } => Self::NoSpaceForData {
+                device,
+                wanted,
+                available,
             },
+            VolumeError::SizeNotAligned { sector_size, .. } => Self::SizeNotAligned(sector_size),
+            VolumeError::Frozen(name) => Self::Frozen(name),
+            VolumeError::Suspended(name) => Self::Suspended(name),
+            VolumeError::NotSuspended(name) => Self::NotSuspended(name),
+            VolumeError::Mismatch(name) => Self::Mismatch(name),
+            VolumeError::Dm(error) => error.into(),
             VolumeError::Keyring(error) => error.into(),
             VolumeError::Memory(source) => Self::memory(source),
             VolumeError::InReencryption(requirement) => Self::InReencryption(requirement),
@@ -133,6 +139,17 @@ impl From<VolumeError> for CliError {
             VolumeError::NoCryptSegment => Self::NoCryptSegment,
             VolumeError::Luks(error) => error.into(),
             other => Self::Volume(other),
+        }
+    }
+}
+
+impl From<PlainKeyError> for CliError {
+    fn from(error: PlainKeyError) -> Self {
+        match error {
+            PlainKeyError::UnknownHash(name) => Self::PlainHashUnknown(name),
+            PlainKeyError::BadLength(hash) => Self::PlainKey(hash),
+            PlainKeyError::Memory(source) => Self::memory(source),
+            other => Self::PlainKeyTooLong(other),
         }
     }
 }

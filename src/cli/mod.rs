@@ -17,6 +17,7 @@ pub mod output;
 pub mod parse;
 pub mod persona;
 pub mod progress;
+pub mod remedies;
 mod rules;
 pub mod takes;
 pub mod usage;

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! `command` is the action's name of today whichever was typed; `result` is an object of the action's own, empty where
-//! there is nothing to show; `remedy` may be missing. Members are added without notice; where one changes its meaning
+//! there is nothing to show; `remedy` may be missing, and `note` (who holds a device) is there only at times. Members are added without notice; where one changes its meaning
 //! or goes, `schema_version` grows. Numbers above 2⁵³ are decimal strings.
 //!
 //! Nothing here is buffered beyond one call, so what was written is out, and no copy of it stays behind.
@@ -187,6 +187,9 @@ impl Console {
         if !text.is_empty() {
             self.complain(text);
         }
+        if let Some(note) = error.note() {
+            self.complain(note);
+        }
         if let Some(remedy) = error.remedy().filter(|_| self.persona == Persona::Luksmith) {
             self.complain(remedy);
         }
@@ -203,6 +206,9 @@ impl Console {
                     "reason": code.text(),
                     "message": error.to_string().trim_end(),
                 });
+                if let Some(note) = error.note() {
+                    envelope["error"]["note"] = note.into();
+                }
                 if let Some(remedy) = error.remedy() {
                     envelope["error"]["remedy"] = remedy.into();
                 }

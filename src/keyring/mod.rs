@@ -86,6 +86,21 @@ impl Drop for ThreadKey {
     }
 }
 
+/// A key in a keyring that outlives this program.
+#[derive(Debug)]
+pub struct LinkedKey {
+    key: Serial,
+    keyring: Serial,
+}
+
+impl LinkedKey {
+    /// Takes it out of the keyring again.
+    pub fn remove(self) {
+        // Gone is gone, whoever took it out.
+        let _ = syscalls::unlink(self.key, self.keyring);
+    }
+}
+
 /// Puts a key where dm-crypt finds it, in the keyring of this thread.
 ///
 /// # Errors
@@ -107,12 +122,42 @@ pub fn is_available() -> bool {
 /// # Errors
 /// [`KeyringError::NotFound`], [`KeyringError::Unavailable`], [`KeyringError::Refused`].
 pub fn read_user_key(description: &str) -> Result<Secret, KeyringError> {
-    let key = syscalls::request_key(USER_TYPE, &c_string(description)?).map_err(|errno| match errno {
+    read_payload(request(USER_TYPE, description)?, description)
+}
+
+/// Reads a key that is named as keyctl(1) does: `%<type>:<description>`, its number, or, of type `user`, its
+/// description alone.
+///
+/// # Errors
+/// As [`read_user_key`]; a `logon` key is one that cannot be read.
+pub fn read_key(identifier: &str) -> Result<Secret, KeyringError> {
+    let bad = || KeyringError::BadDescription(identifier.to_owned());
+    let key = match identifier.strip_prefix('%') {
+        Some(typed) => {
+            let (kind, description) = typed.split_once(':').ok_or_else(bad)?;
+            request(&c_string(kind)?, description)?
+        }
+        None if !identifier.is_empty() && identifier.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Serial(identifier.parse().map_err(|_| bad())?)
+        }
+        None => request(USER_TYPE, identifier)?,
+    };
+    read_payload(key, identifier)
+}
+
+fn request(kind: &CStr, description: &str) -> Result<Serial, KeyringError> {
+    syscalls::request_key(kind, &c_string(description)?).map_err(|errno| match errno {
         Errno::ENOKEY | Errno::EKEYREVOKED | Errno::EKEYEXPIRED => KeyringError::NotFound(description.to_owned()),
         other => refused("find", description)(other),
-    })?;
+    })
+}
+
+fn read_payload(key: Serial, description: &str) -> Result<Secret, KeyringError> {
     let mut payload = Secret::zeroed(MAX_PAYLOAD)?;
-    let len = syscalls::read(key, payload.expose_mut()).map_err(refused("read", description))?;
+    let len = syscalls::read(key, payload.expose_mut()).map_err(|errno| match errno {
+        Errno::ENOKEY | Errno::EKEYREVOKED | Errno::EKEYEXPIRED => KeyringError::NotFound(description.to_owned()),
+        other => refused("read", description)(other),
+    })?;
     payload.truncate(len);
     Ok(payload)
 }
@@ -121,8 +166,15 @@ pub fn read_user_key(description: &str) -> Result<Secret, KeyringError> {
 ///
 /// # Errors
 /// [`KeyringError::NoKeyring`], [`KeyringError::Refused`].
-pub fn add_to_keyring(keyring: &str, kind: KeyType, description: &str, payload: &[u8]) -> Result<(), KeyringError> {
-    add(kind, description, payload, find_keyring(keyring)?).map(drop)
+pub fn add_to_keyring(
+    keyring: &str,
+    kind: KeyType,
+    description: &str,
+    payload: &[u8],
+) -> Result<LinkedKey, KeyringError> {
+    let keyring = find_keyring(keyring)?;
+    let key = add(kind, description, payload, keyring)?;
+    Ok(LinkedKey { key, keyring })
 }
 
 /// Whether a keyring of this name is there; see [`add_to_keyring`].

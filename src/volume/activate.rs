@@ -4,7 +4,7 @@ use std::path::Path;
 
 use keyslots::header::DataLayout;
 use keyslots::secret::{Secret, VolumeKey};
-use keyslots::units::{Bytes, Sectors};
+use keyslots::units::{SECTOR_SIZE, Sectors};
 use nix::errno::Errno;
 
 use super::{Flags, Identity, VolumeError};
@@ -52,27 +52,19 @@ impl Activate<'_> {
     /// The size of the mapping.
     ///
     /// # Errors
-    /// [`VolumeError::NoSpace`] where the device ends before the data or inside them, [`VolumeError::SizeNotAligned`].
+    /// As [`size_of_data`], or [`VolumeError::IvNotAligned`].
     pub fn size(&self) -> Result<Sectors, VolumeError> {
-        let no_space = || VolumeError::NoSpace {
-            device: self.path.to_owned(),
-            offset: self.layout.offset,
-            size: self.device_size,
-        };
-        let available = self.device_size.checked_sub(self.layout.offset).ok_or_else(no_space)?;
-        let size = self.layout.size.unwrap_or(available);
-        if size == Sectors::ZERO || size > available {
-            return Err(no_space());
+        let (iv_offset, sector_size) = (self.layout.iv_offset, self.layout.sector_size);
+        if !is_aligned(iv_offset, sector_size) {
+            return Err(VolumeError::IvNotAligned { iv_offset, sector_size });
         }
-        let sector_size = self.layout.sector_size;
-        let aligned = size
-            .bytes()
-            .is_some_and(|bytes| bytes.is_multiple_of(Bytes::new(sector_size.into())));
-        if aligned {
-            Ok(size)
-        } else {
-            Err(VolumeError::SizeNotAligned { size, sector_size })
-        }
+        size_of_data(
+            self.path,
+            self.device_size,
+            self.layout.offset,
+            self.layout.size,
+            sector_size,
+        )
     }
 
     /// The table, with the key or where it is.
@@ -123,6 +115,47 @@ impl Activate<'_> {
             other => other,
         }
     }
+}
+
+/// How long the data on a device of `device_size` are: `wanted`, or all from `offset` on.
+///
+/// # Errors
+/// [`VolumeError::NoData`] where the device ends before the data, [`VolumeError::TooSmall`] where it ends inside them,
+/// [`VolumeError::SizeNotAligned`].
+pub fn size_of_data(
+    device: &Path,
+    device_size: Sectors,
+    offset: Sectors,
+    wanted: Option<Sectors>,
+    sector_size: u32,
+) -> Result<Sectors, VolumeError> {
+    let available = device_size.checked_sub(offset).unwrap_or_default();
+    if available == Sectors::ZERO {
+        return Err(VolumeError::NoData {
+            device: device.to_owned(),
+            offset,
+            size: device_size,
+        });
+    }
+    let size = wanted.unwrap_or(available);
+    if size > available {
+        return Err(VolumeError::TooSmall {
+            device: device.to_owned(),
+            wanted: size,
+            available,
+        });
+    }
+    if size == Sectors::ZERO || !is_aligned(size, sector_size) {
+        return Err(VolumeError::SizeNotAligned { size, sector_size });
+    }
+    Ok(size)
+}
+
+/// Whether a place or a length is one of whole encryption sectors.
+fn is_aligned(sectors: Sectors, sector_size: u32) -> bool {
+    sectors
+        .get()
+        .is_multiple_of(u64::from(sector_size).div_ceil(SECTOR_SIZE))
 }
 
 /// Checks that no device has the name.

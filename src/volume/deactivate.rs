@@ -3,6 +3,7 @@
 use super::VolumeError;
 use crate::dm::DeviceName;
 use crate::dm::{DeviceId, Dm, Removal, RemoveOptions};
+use crate::mapping;
 
 /// What became of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +28,10 @@ pub fn deactivate(dm: &Dm, name: &DeviceName, deferred: bool) -> Result<Deactiva
         Ok(Removal::Removed(_)) => Ok(Deactivated::Gone),
         Ok(Removal::Deferred) => Ok(Deactivated::Deferred),
         Err(error) if error.is_not_found() => Err(VolumeError::NotActive(name.to_string())),
-        Err(error) if error.is_busy() => Err(VolumeError::Busy(name.to_string())),
+        Err(error) if error.is_busy() => Err(VolumeError::Busy {
+            name: name.to_string(),
+            holders: dm.info(&id).map(|info| mapping::users(&info)).unwrap_or_default(),
+        }),
         Err(error) => Err(error.into()),
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use keyslots::units::Sectors;
 
+use super::CipherTextError;
+use crate::block_device::Holder;
 use crate::dm::DmError;
 use crate::dm::NameError;
 use crate::dm::table::TableError;
@@ -23,23 +25,41 @@ pub enum VolumeError {
     #[error("device {0} is not an encrypted volume")]
     NotCrypt(String),
     /// Somebody has the mapping open.
-    #[error("device {0} is still in use")]
-    Busy(String),
+    #[error("device {name} is still in use")]
+    Busy {
+        /// Its name.
+        name: String,
+        /// Who, as far as that can be seen.
+        holders: Vec<Holder>,
+    },
     /// The mapping is suspended already.
     #[error("volume {0} is already suspended")]
     Suspended(String),
+    /// The mapping is suspended, and must not be for what was to be done.
+    #[error("volume {0} is suspended")]
+    Frozen(String),
     /// The mapping is not suspended.
     #[error("volume {0} is not suspended")]
     NotSuspended(String),
     /// The data device ends before the data start.
-    #[error("device {} is too small: the data start at sector {}, it has {}", device.display(), offset.get(), size.get())]
-    NoSpace {
+    #[error("the data start at sector {}, and device {} has {}", offset.get(), device.display(), size.get())]
+    NoData {
         /// The data device.
         device: PathBuf,
         /// Where the data start.
         offset: Sectors,
         /// Its size.
         size: Sectors,
+    },
+    /// The data device ends inside the data.
+    #[error("device {} has {} sectors for data, {} are wanted", device.display(), available.get(), wanted.get())]
+    TooSmall {
+        /// The data device.
+        device: PathBuf,
+        /// How long the data are to be.
+        wanted: Sectors,
+        /// How much there is from their start on.
+        available: Sectors,
     },
     /// The size is not a whole number of encryption sectors.
     #[error("the size of {} sectors is not a multiple of the encryption sector size {sector_size}", size.get())]
@@ -49,6 +69,23 @@ pub enum VolumeError {
         /// Bytes of one encryption sector.
         sector_size: u32,
     },
+    /// The first IV is not that of a whole encryption sector.
+    #[error("the IV offset of {} sectors is not a multiple of the encryption sector size {sector_size}", iv_offset.get())]
+    IvNotAligned {
+        /// The IV offset.
+        iv_offset: Sectors,
+        /// Bytes of one encryption sector.
+        sector_size: u32,
+    },
+    /// The kernel has the key from a keyring, and needs it there again.
+    #[error("the key of volume {0} is in the keyring, and is needed to change its table")]
+    KeyNeeded(String),
+    /// An active mapping cannot get another cipher, sector size or key.
+    #[error("mapping {0} has another cipher, sector size or key")]
+    Mismatch(String),
+    /// The cipher's text is none.
+    #[error(transparent)]
+    CipherText(#[from] CipherTextError),
     /// The volume is in the middle of a reencryption.
     #[error("the volume is in reencryption ({0})")]
     InReencryption(String),

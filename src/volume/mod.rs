@@ -2,24 +2,30 @@
 //!
 //! What is mapped is described by values that were validated once; nothing here reads a header, asks for a passphrase
 //! or prints. [`activate`] and [`deactivate()`] make and remove a mapping, [`suspend`] freezes one and
-//! takes its key away, [`state`] says what an active one is.
+//! takes its key away, [`resize()`] makes it longer or shorter, [`state`] says what an active one is.
 
 mod activate;
 mod cipher_check;
+mod cipher_text;
 mod deactivate;
 mod error;
 mod flags;
 mod luks;
 mod naming;
+mod plain;
+mod resize;
 mod state;
 mod suspend;
 
-pub use activate::{Activate, KeyPlace, activate, check_free, reload};
+pub use activate::{Activate, KeyPlace, activate, check_free, reload, size_of_data};
 pub use cipher_check::check_cipher;
+pub use cipher_text::{CipherTextError, full_cipher_text};
 pub use deactivate::{Deactivated, cancel_deferred, deactivate};
 pub use error::VolumeError;
 pub use flags::Flags;
 pub use luks::{identity, key_place, mappable};
 pub use naming::{Identity, VolumeKind};
+pub use plain::{MAX_KEY_LEN, PlainHash, PlainKeyError};
+pub use resize::{refresh_plain, resize};
 pub use state::{Active, KeyLocation, state};
 pub use suspend::{resume, suspend};

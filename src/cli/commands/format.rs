@@ -13,16 +13,16 @@ use serde_json::json;
 
 use super::Context;
 use super::access::last_slot;
-use crate::block_device::{Topology, signatures};
+use crate::block_device::{Signature, Topology, signatures};
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
-use crate::data_device;
+use crate::data_device::{self, DataDeviceError};
 use crate::dm::Dm;
 use crate::header_device::HeaderDevice;
 use crate::slot_names;
-use crate::volume;
+use crate::volume::{self, VolumeError};
 
 /// The cipher where none is asked for.
 const DEFAULT_CIPHER: &str = "aes-xts-plain64";
@@ -101,7 +101,10 @@ pub(super) fn make(
     check_offset(options.offset)?;
     let sector_size = sector_size(cx, version, &topology);
     check_cipher(&cipher, key_size, sector_size)?;
-    data_device::check_unused(device)?;
+    data_device::check_unused(device).map_err(|error| match error {
+        DataDeviceError::InUse { path, holders } => CliError::FormatInUse { device: path, holders },
+        error => error.into(),
+    })?;
     check_not_empty(header_device.path())?;
     if target == Target::Device && !warn(cx, &header_device)? {
         return Err(CliError::Aborted);
@@ -279,7 +282,18 @@ fn sector_size(cx: &Context<'_>, version: Version, topology: &Topology) -> u32 {
 /// Asks the kernel whether it can map the cipher. Where nobody can ask it, a cipher that we know ourselves will do.
 fn check_cipher(cipher: &str, key_size: usize, sector_size: u32) -> Result<(), CliError> {
     match Dm::open() {
-        Ok(dm) => Ok(volume::check_cipher(&dm, cipher, key_size, sector_size)?),
+        Ok(dm) => volume::check_cipher(&dm, cipher, key_size, sector_size).map_err(|error| match error {
+            VolumeError::CipherRefused {
+                cipher,
+                key_bits,
+                source,
+            } => CliError::CipherRefused {
+                cipher,
+                key_bits,
+                source,
+            },
+            error => error.into(),
+        }),
         Err(_) if cipher.parse::<keyslots::cipher::CipherSpec>().is_ok() => Ok(()),
         Err(error) => Err(error.into()),
     }
@@ -301,20 +315,25 @@ fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<bool, CliError> {
     }
     if !cx.options.disable_blkid && !cx.console.batch() {
         let found = signatures::probe(path).map_err(CliError::io("look for signatures"))?;
-        for (n, signature) in found.iter().enumerate() {
-            // Of a thing with copies, a person is told once.
-            if found[..n].iter().all(|earlier| earlier.name != signature.name) {
-                cx.console.say(format_args!(
-                    "WARNING: Device {} already contains a {signature}.",
-                    path.display()
-                ));
-            }
-        }
+        warn_of(cx, path, &found);
     }
     Ok(confirm(
         cx.console,
         &format!("This will overwrite data on {} irrevocably.", path.display()),
     ))
+}
+
+/// Says what signatures a device has.
+pub(super) fn warn_of(cx: &Context<'_>, path: &Path, found: &[Signature]) {
+    for (n, signature) in found.iter().enumerate() {
+        // Of a thing with copies, a person is told once.
+        if found[..n].iter().all(|earlier| earlier.name != signature.name) {
+            cx.console.say(format_args!(
+                "WARNING: Device {} already contains a {signature}.",
+                path.display()
+            ));
+        }
+    }
 }
 
 /// A detached header may be a file that is not there yet.
@@ -340,9 +359,8 @@ fn create_header_file(cx: &Context<'_>, path: &Path) -> Result<bool, CliError> {
 /// The cipher, and the length of its key in bytes.
 fn cipher_and_key_size(cx: &Context<'_>) -> Result<(String, usize), CliError> {
     let cipher = cx.options.cipher.clone().unwrap_or_else(|| DEFAULT_CIPHER.to_owned());
-    // A name alone means the mode of old; what the kernel alone knows goes to it as it is.
+    let cipher = crate::volume::full_cipher_text(&cipher).map_err(crate::volume::VolumeError::from)?;
     let spec = cipher.parse::<keyslots::cipher::CipherSpec>();
-    let cipher = spec.as_ref().map_or(cipher.clone(), ToString::to_string);
     let xts = cipher.split('-').nth(1) == Some("xts");
     let default = if xts { DEFAULT_KEY_SIZE * 2 } else { DEFAULT_KEY_SIZE };
     let key_size = cx.options.key_size.map_or(default, |size| size.bytes());

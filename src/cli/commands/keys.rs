@@ -48,7 +48,7 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
 /// `luksRemoveKey`: the keyslot that the passphrase opens.
 pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -> Result<(), CliError> {
     let mut volume = Volume::read(cx, device, Wanted::Any)?;
-    let source = Source::of(key_file.or_else(|| cx.key_file()));
+    let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
     let prompt = "Enter passphrase to be deleted: ";
     let unlocked = cx.try_passphrases(&source, prompt, |passphrase| {
         volume.unlock(cx, passphrase, Candidates::All)
@@ -64,7 +64,7 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
     let slot = cx.key_slot(&volume.header)?;
     check_active(&volume.header, slot)?;
     let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
-    let source = Source::of(cx.key_file());
+    let source = cx.source();
     let unlocked = cx.try_passphrases(&source, "Enter passphrase to be changed: ", |passphrase| {
         volume.unlock(cx, passphrase, candidates)
     })?;
@@ -82,7 +82,7 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
     let slot = cx.key_slot(&volume.header)?;
     check_active(&volume.header, slot)?;
     let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
-    let source = Source::of(key_file.or_else(|| cx.key_file()));
+    let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
     let (unlocked, passphrase) = {
         let mut right = None;
         let unlocked = cx.try_passphrases(
@@ -171,7 +171,7 @@ fn existing_key(cx: &Context<'_>, volume: &mut Volume) -> Result<VolumeKey, CliE
         return Ok(unlocked.volume_key);
     }
     let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
-    let source = Source::of(cx.key_file());
+    let source = cx.source();
     let unlocked = cx.try_passphrases(&source, "Enter any existing passphrase: ", |passphrase| {
         volume.unlock(cx, passphrase, candidates)
     })?;

@@ -11,10 +11,13 @@ mod format;
 mod header_copy;
 mod image;
 mod inspect;
+mod keyring_keys;
 mod keys;
 mod open;
 mod pbkdf;
+mod plain;
 mod plaintext;
+mod resize;
 mod secrets;
 mod status;
 mod suspend;
@@ -78,13 +81,13 @@ pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
         Action::HeaderBackup { device, file } => header_copy::backup(cx, device, file),
         Action::HeaderRestore { device, file } => header_copy::restore(cx, device, file),
         Action::Token { device, action } => tokens::token(cx, device, action),
+        Action::Resize { name } => resize::resize(cx, name),
         Action::Suspend { name } => suspend::suspend(cx, name),
         Action::Resume { name } => suspend::resume(cx, name),
         Action::Cat { device } => cat::cat(cx, device),
         Action::Write { device, file } => write::write(cx, device, file.as_deref()),
         Action::Image { source, target } => image::image(cx, source, target),
-        Action::Resize { .. }
-        | Action::Reencrypt { .. }
+        Action::Reencrypt { .. }
         | Action::TcryptDump { .. }
         | Action::BitlkDump { .. }
         | Action::Fvault2Dump { .. } => Err(CliError::Unavailable(invocation.verb.name())),

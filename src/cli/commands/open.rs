@@ -1,4 +1,4 @@
-//! `open` and `refresh` of LUKS volumes.
+//! `open` and `refresh`, and what they do to LUKS volumes; plain ones are [`super::plain`]'s.
 
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use keyslots::luks2::{self, Candidates};
 use keyslots::secret::{Passphrase, VolumeKey};
 
 use super::access::wanted;
+use super::keyring_keys::{self, Link, linked};
 use super::secrets::Source;
 use super::{Context, tokens};
 use crate::cli::actions::DeviceType;
@@ -18,7 +19,7 @@ use crate::dm::{DeviceName, Dm};
 use crate::header_device::{HeaderDevice, Opened, Wanted};
 use crate::locks;
 use crate::passphrase::without_final_newline;
-use crate::volume::{self, Activate, Flags, KeyPlace, VolumeError};
+use crate::volume::{self, Activate, Active, Flags, KeyPlace, VolumeError, VolumeKind};
 
 /// A header that was read once, and the device that it came from.
 pub(super) struct Volume {
@@ -34,8 +35,11 @@ pub(super) fn open(
     name: Option<&str>,
     device_type: DeviceType,
 ) -> Result<(), CliError> {
-    if !device_type.is_luks() {
-        return Err(CliError::TypeUnsupported(device_type));
+    match (device_type, name) {
+        (DeviceType::Plain, Some(name)) => return super::plain::open(cx, device, name),
+        (DeviceType::Plain, None) => return Err(CliError::NameMissing),
+        _ if !device_type.is_luks() => return Err(CliError::TypeUnsupported(device_type)),
+        _ => {}
     }
     // What would fail in the end fails before anybody is asked for a passphrase.
     let mapping = match name.filter(|_| !cx.options.test_passphrase) {
@@ -46,12 +50,15 @@ pub(super) fn open(
             free => Some(Ok(free?)),
         },
     };
+    let link = Link::from_options(cx)?;
     let mut volume = Volume::read(cx, device, wanted(device_type))?;
     let mapping = mapping.transpose()?;
     let key = volume.key(cx, device)?;
-    let Some((dm, name)) = mapping else { return Ok(()) };
-    volume.map(cx, &dm, &name, device, &key, MapAs::New)?;
-    if cx.options.persistent {
+    linked(link.as_ref(), &key, || match &mapping {
+        Some((dm, name)) => volume.map(cx, dm, name, device, &key, MapAs::New),
+        None => Ok(()),
+    })?;
+    if mapping.is_some() && cx.options.persistent {
         volume.remember_flags(cx)?;
     }
     Ok(())
@@ -72,7 +79,18 @@ pub(super) fn refresh(
     device_type: Option<DeviceType>,
 ) -> Result<(), CliError> {
     let (dm, name) = (Dm::open()?, device_name(name)?);
-    let active = volume::state(&dm, &name)?;
+    let active = match volume::state(&dm, &name) {
+        Err(VolumeError::NotCrypt(name)) => return Err(CliError::NotManaged(name)),
+        state => state?,
+    };
+    if active.info.suspended {
+        return Err(CliError::Frozen(name.to_string()));
+    }
+    match active.kind {
+        Some(VolumeKind::Plain) => return super::plain::refresh(cx, &dm, &name, &active),
+        Some(VolumeKind::Luks1 | VolumeKind::Luks2) => {}
+        Some(VolumeKind::Other) | None => return Err(CliError::NotManaged(name.to_string())),
+    }
     let path = match device {
         Some(device) => device.to_owned(),
         None => active
@@ -80,12 +98,13 @@ pub(super) fn refresh(
             .path()
             .ok_or_else(|| CliError::NotActive(name.to_string()))?,
     };
+    let link = Link::from_options(cx)?;
     let mut volume = Volume::read(cx, &path, device_type.map_or(Wanted::Any, wanted))?;
-    if active.uuid.as_deref().is_some_and(|uuid| uuid != volume.header.uuid()) {
-        return Err(CliError::NotThatVolume(name.to_string()));
-    }
+    volume.check_identity(&name, &active)?;
     let key = volume.key(cx, &path)?;
-    volume.map(cx, &dm, &name, &path, &key, MapAs::Refreshed)?;
+    linked(link.as_ref(), &key, || {
+        volume.map(cx, &dm, &name, &path, &key, MapAs::Refreshed(&active))
+    })?;
     if cx.options.persistent {
         volume.remember_flags(cx)?;
     }
@@ -93,10 +112,10 @@ pub(super) fn refresh(
 }
 
 /// Whether a mapping is made, or given another table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum MapAs {
+#[derive(Clone, Copy, Debug)]
+enum MapAs<'a> {
     New,
-    Refreshed,
+    Refreshed(&'a Active),
 }
 
 impl Volume {
@@ -124,9 +143,7 @@ impl Volume {
             return self.key_from_file(cx, file);
         }
         if let Some(description) = &cx.options.volume_key_keyring {
-            let key = VolumeKey::new(crate::keyring::read_user_key(key_description(description))?);
-            self.header.verify_volume_key(&key, &CostLimits::default())?;
-            return Ok(key);
+            return keyring_keys::volume_key(self, description);
         }
         let slot = cx.key_slot(&self.header)?;
         if let Some(unlocked) = tokens::unlock(cx, self, slot)? {
@@ -134,7 +151,7 @@ impl Volume {
         }
         let candidates = candidates(cx, slot);
         let prompt = format!("Enter passphrase for {}: ", device.display());
-        let source = Source::of(cx.key_file());
+        let source = cx.source();
         let unlocked = cx.try_passphrases(&source, &prompt, |passphrase| {
             let unlocked = self.unlock(cx, passphrase, candidates);
             if let (Err(CliError::WrongPassphrase), Source::KeyFile(_)) = (&unlocked, &source) {
@@ -218,15 +235,26 @@ impl Volume {
         name: &DeviceName,
         device: &Path,
         key: &VolumeKey,
-        map_as: MapAs,
+        map_as: MapAs<'_>,
     ) -> Result<(), CliError> {
         let layout = volume::mappable(&self.header)?;
         let mut flags = flags(cx);
         if let Header::Luks2(header) = &self.header {
             flags.add_persistent(&header.metadata().config.flags);
         }
-        let exclusive = map_as == MapAs::New;
-        let data = DataDevice::open(device, flags.read_only, exclusive, layout.sector_size)?;
+        if let MapAs::Refreshed(active) = map_as {
+            // Whether it can be written to is not for a refresh to change.
+            flags.read_only = active.flags.read_only;
+        }
+        let data = match map_as {
+            MapAs::New => DataDevice::open(device, flags.read_only, true, layout.sector_size)?,
+            // A container file stands behind the loop device that it is mapped from.
+            MapAs::Refreshed(active) => {
+                let below = active.device.path();
+                let below = below.ok_or_else(|| CliError::NotActive(name.to_string()))?;
+                DataDevice::open(&below, flags.read_only, false, layout.sector_size)?
+            }
+        };
         flags.read_only |= data.read_only;
         let mapping = Activate {
             name,
@@ -239,12 +267,9 @@ impl Volume {
             flags,
             key_place: key_place(cx, &self.header, key)?,
         };
-        if let Some(link) = &cx.options.link_vk_to_keyring {
-            link_key(link, key)?;
-        }
         match map_as {
             MapAs::New => volume::activate(dm, &mapping, key)?,
-            MapAs::Refreshed => volume::reload(dm, &mapping, key)?,
+            MapAs::Refreshed(_) => volume::reload(dm, &mapping, key)?,
         }
         Ok(())
     }
@@ -267,6 +292,16 @@ pub(super) fn candidates(cx: &Context<'_>, slot: Option<u32>) -> Candidates {
         Some(slot) => Candidates::Keyslot(slot),
         None if cx.options.test_passphrase && cx.options.unbound => Candidates::AllUnboundToo,
         None => Candidates::All,
+    }
+}
+
+impl Volume {
+    /// Checks that an active mapping is one of this volume.
+    pub(super) fn check_identity(&self, name: &DeviceName, active: &Active) -> Result<(), CliError> {
+        match active.uuid.as_deref() {
+            Some(uuid) if uuid != self.header.uuid() => Err(CliError::NotThatVolume(name.to_string())),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -293,23 +328,4 @@ pub(super) fn flags(cx: &Context<'_>) -> Flags {
 /// Where the kernel is to get the key from, as far as the options let it.
 pub(super) fn key_place(cx: &Context<'_>, header: &Header, key: &VolumeKey) -> Result<KeyPlace, CliError> {
     Ok(volume::key_place(header, key, !cx.options.disable_keyring)?)
-}
-
-/// `--link-vk-to-keyring <keyring>::<key>`, with `%user:` or `%logon:` before the key where its type is said.
-fn link_key(link: &str, key: &VolumeKey) -> Result<(), CliError> {
-    use crate::keyring::{KeyType, add_to_keyring};
-    let (keyring, description) = link
-        .split_once("::")
-        .ok_or_else(|| CliError::BadKeyringLink(link.to_owned()))?;
-    let (kind, description) = match description.strip_prefix("%logon:") {
-        Some(description) => (KeyType::Logon, description),
-        None => (KeyType::User, key_description(description)),
-    };
-    add_to_keyring(keyring, kind, description, key.expose())?;
-    Ok(())
-}
-
-/// A key is described as `<description>` or `%user:<description>`.
-fn key_description(description: &str) -> &str {
-    description.strip_prefix("%user:").unwrap_or(description)
 }

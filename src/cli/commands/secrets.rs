@@ -18,6 +18,8 @@ const DEFAULT_TRIES: u32 = 3;
 pub(super) enum Source<'a> {
     /// A key file; `-` is standard input.
     KeyFile(&'a Path),
+    /// A key of this description in the kernel keyring.
+    Keyring(&'a str),
     /// A person, or the first line of standard input.
     Ask,
 }
@@ -32,6 +34,7 @@ impl<'a> Source<'a> {
     fn can_repeat(&self) -> bool {
         match self {
             Self::KeyFile(path) => *path == Path::new("-") && passphrase::is_interactive(),
+            Self::Keyring(_) => false,
             Self::Ask => passphrase::is_interactive(),
         }
     }
@@ -41,6 +44,14 @@ impl Context<'_> {
     /// The first `--key-file`.
     pub(super) fn key_file(&self) -> Option<&Path> {
         self.options.key_file.first().map(std::path::PathBuf::as_path)
+    }
+
+    /// Where the options say that an existing passphrase is.
+    pub(super) fn source(&self) -> Source<'_> {
+        match &self.options.key_description {
+            Some(description) => Source::Keyring(description),
+            None => Source::of(self.key_file()),
+        }
     }
 
     fn key_file_range(&self) -> KeyFileRange {
@@ -60,14 +71,25 @@ impl Context<'_> {
 
     /// Gets an existing passphrase from `source`.
     pub(super) fn passphrase(&self, source: &Source<'_>, prompt: &str) -> Result<Passphrase, CliError> {
+        self.passphrase_in(source, prompt, self.key_file_range())
+    }
+
+    /// As [`Context::passphrase`], of other bytes of a key file than the options say.
+    pub(super) fn passphrase_in(
+        &self,
+        source: &Source<'_>,
+        prompt: &str,
+        range: KeyFileRange,
+    ) -> Result<Passphrase, CliError> {
         let question = Question {
             prompt,
             verify: self.options.verify_passphrase,
             timeout: self.timeout(),
-            range: self.key_file_range(),
+            range,
         };
         Ok(match source {
             Source::KeyFile(path) => passphrase::from_key_file(path, &question)?,
+            Source::Keyring(description) => Passphrase::new(crate::keyring::read_key(description)?),
             Source::Ask => self.ask(&question)?,
         })
     }

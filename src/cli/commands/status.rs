@@ -9,7 +9,7 @@ use super::Context;
 use super::open::device_name;
 use crate::block_device;
 use crate::cli::error::{CliError, ExitCode};
-use crate::dm::{DeviceName, Dm};
+use crate::dm::{DeviceId, DeviceName, Dm};
 use crate::volume::{self, Active, KeyLocation, VolumeError, VolumeKind};
 
 pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
@@ -20,10 +20,38 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
             cx.console.say(format_args!("/dev/mapper/{name} is inactive."));
             return Err(CliError::Silent(ExitCode::WrongDevice));
         }
+        Err(VolumeError::NotCrypt(_)) => return other_mapping(cx, &dm, name),
         Err(error) => return Err(error.into()),
     };
     cx.console.answer(|| to_json(&name, &active), || text(&name, &active));
     Ok(())
+}
+
+/// A mapping that is none of an encrypted volume.
+fn other_mapping(cx: &Context<'_>, dm: &Dm, name: DeviceName) -> Result<(), CliError> {
+    let info = dm.info(&DeviceId::Name(name.clone()))?;
+    let used = in_use(info.open_count);
+    cx.console.answer(
+        || {
+            json!({
+                "name": name.to_string(),
+                "path": format!("/dev/mapper/{name}"),
+                "active": true,
+                "in_use": info.open_count > 0,
+                "open_count": info.open_count,
+                "device_number": info.number.to_string(),
+                "type": "n/a",
+                "read_only": info.read_only,
+                "suspended": info.suspended,
+            })
+        },
+        || format!("/dev/mapper/{name} is active{used}.\n  type:    n/a\n"),
+    );
+    Ok(())
+}
+
+fn in_use(open_count: u32) -> &'static str {
+    if open_count > 0 { " and is in use" } else { "" }
 }
 
 fn type_name(active: &Active) -> &'static str {
@@ -43,11 +71,7 @@ fn key_location(active: &Active) -> &'static str {
 }
 
 fn text(name: &DeviceName, active: &Active) -> String {
-    let used = if active.info.open_count > 0 {
-        " and is in use"
-    } else {
-        ""
-    };
+    let used = in_use(active.info.open_count);
     let mut out = format!("/dev/mapper/{name} is active{used}.\n");
     let mut line = |text: std::fmt::Arguments<'_>| writeln!(out, "  {text}").expect("a String takes all");
     line(format_args!("type:    {}", type_name(active)));
@@ -100,7 +124,6 @@ fn flag_names(active: &Active) -> Vec<&'static str> {
         (flags.no_read_workqueue, "no_read_workqueue"),
         (flags.no_write_workqueue, "no_write_workqueue"),
         (flags.high_priority, "high_priority"),
-        (active.options.iv_large_sectors, "iv_large_sectors"),
     ]
     .into_iter()
     .filter_map(|(set, name)| set.then_some(name))
@@ -139,6 +162,8 @@ fn to_json(name: &DeviceName, active: &Active) -> Value {
         "offset_sectors": active.offset.get(),
         "size_sectors": active.size.get(),
         "iv_offset_sectors": active.iv_offset.get(),
+        "iv_large_sectors": active.options.iv_large_sectors,
+        "key_description": active.key_description,
         "read_only": active.flags.read_only,
         "suspended": active.info.suspended,
         "flags": flag_names(active),

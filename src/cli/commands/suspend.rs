@@ -3,48 +3,64 @@
 use keyslots::header::Version;
 
 use super::Context;
+use super::access::wanted;
+use super::keyring_keys::{Link, linked};
 use super::open::{Volume, device_name, key_place};
+use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::dm::{DeviceName, Dm};
 use crate::header_device::Wanted;
-use crate::volume::{self, Active, VolumeKind};
+use crate::volume::{self, Active, VolumeError, VolumeKind};
 
 /// Freezes a mapping and takes its key away.
 pub(super) fn suspend(_cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     let (dm, name) = (Dm::open()?, device_name(name)?);
-    let (active, _) = luks(&dm, &name)?;
+    let (active, _) = luks(&dm, &name)?.ok_or(CliError::OnlyLuks)?;
     Ok(volume::suspend(&dm, &name, &active)?)
 }
 
 /// Asks for a passphrase, and gives the key back.
 pub(super) fn resume(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     let (dm, name) = (Dm::open()?, device_name(name)?);
-    let (active, version) = luks(&dm, &name)?;
+    let asked = cx.options.device_type.as_deref().and_then(DeviceType::from_name);
+    let asked = asked.map_or(Wanted::Any, wanted);
+    let not_luks = |wanted: Wanted| CliError::NotActiveLuks {
+        name: name.to_string(),
+        kind: wanted.name(),
+    };
+    let (active, version) = luks(&dm, &name)?.ok_or_else(|| not_luks(Wanted::Any))?;
+    if matches!(asked, Wanted::Only(asked) if asked != version) {
+        return Err(not_luks(asked));
+    }
     if !active.info.suspended {
-        return Err(volume::VolumeError::NotSuspended(name.to_string()).into());
+        return Err(VolumeError::NotSuspended(name.to_string()).into());
     }
     let device = active
         .device
         .path()
         .ok_or_else(|| CliError::NotActive(name.to_string()))?;
-    let mut opened = Volume::read(cx, &device, Wanted::Only(version))?;
-    if active.uuid.as_deref().is_some_and(|uuid| uuid != opened.header.uuid()) {
-        return Err(CliError::NotThatVolume(name.to_string()));
-    }
+    let link = Link::from_options(cx)?;
+    let mut opened = Volume::read(cx, &device, Wanted::Only(version)).map_err(|error| match error {
+        CliError::NotLuks { .. } if cx.options.header.is_none() => not_luks(Wanted::Any),
+        error => error,
+    })?;
+    opened.check_identity(&name, &active)?;
     let key = opened.key(cx, &device)?;
     let place = key_place(cx, &opened.header, &key)?;
-    Ok(volume::resume(&dm, &name, &active, &key, &place)?)
+    linked(link.as_ref(), &key, || {
+        Ok(volume::resume(&dm, &name, &active, &key, &place)?)
+    })
 }
 
-/// An active LUKS volume, and its version.
-fn luks(dm: &Dm, name: &DeviceName) -> Result<(Active, Version), CliError> {
-    let active = volume::state(dm, name)?;
-    match active.kind {
-        Some(VolumeKind::Luks1) => Ok((active, Version::Luks1)),
-        Some(VolumeKind::Luks2) => Ok((active, Version::Luks2)),
-        _ => Err(CliError::NotLuks {
-            device: name.to_string().into(),
-            kind: "LUKS",
-        }),
-    }
+/// An active LUKS volume, and its version; `None` for any other mapping.
+fn luks(dm: &Dm, name: &DeviceName) -> Result<Option<(Active, Version)>, CliError> {
+    let active = match volume::state(dm, name) {
+        Err(VolumeError::NotCrypt(_)) => return Ok(None),
+        state => state?,
+    };
+    Ok(match active.kind {
+        Some(VolumeKind::Luks1) => Some((active, Version::Luks1)),
+        Some(VolumeKind::Luks2) => Some((active, Version::Luks2)),
+        Some(VolumeKind::Plain | VolumeKind::Other) | None => None,
+    })
 }

@@ -1,0 +1,236 @@
+//! `open` and `refresh` of plain volumes: dm-crypt without a header, all of it from the command line.
+
+use std::path::Path;
+
+use keyslots::header::DataLayout;
+use keyslots::secret::{Passphrase, Secret, VolumeKey};
+use keyslots::units::{Bytes, Sectors};
+
+use super::Context;
+use super::open::{device_name, flags};
+use crate::block_device::{Topology, signatures};
+use crate::cli::confirm::confirm;
+use crate::cli::error::CliError;
+use crate::data_device::{self, DataDevice};
+use crate::dm::{DeviceName, Dm};
+use crate::keyring;
+use crate::passphrase::KeyFileRange;
+use crate::volume::{self, Activate, Active, Identity, KeyPlace, MAX_KEY_LEN, PlainHash};
+
+/// What applies where nothing is said: the defaults of cryptsetup 2.7 and later.
+const DEFAULT_CIPHER: &str = "aes-xts-plain64";
+const DEFAULT_KEY_SIZE: usize = 32;
+const DEFAULT_HASH: &str = "sha256";
+
+/// How the options say that a volume is encrypted.
+struct Encryption {
+    cipher: String,
+    sector_size: u32,
+    key_len: usize,
+    hash: PlainHash,
+}
+
+/// `open --type plain`.
+pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str) -> Result<(), CliError> {
+    let (dm, name) = (Dm::open()?, device_name(name)?);
+    let encryption = Encryption::from_options(cx)?;
+    encryption.warn(cx);
+    volume::check_free(&dm, &name)?;
+    let options = cx.options;
+    let layout = encryption.layout(cx);
+    if !options.shared {
+        data_device::check_unused(device)?;
+    }
+    let topology = Topology::of(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
+    let size = topology.size.sectors();
+    volume::size_of_data(device, size, layout.offset, layout.size, layout.sector_size)?;
+    warn_of_signatures(cx, device)?;
+
+    let key = encryption.key(cx, device)?;
+    let mut flags = flags(cx);
+    let data = DataDevice::open(device, flags.read_only, !options.shared, layout.sector_size)?;
+    flags.read_only |= data.read_only;
+    let mapping = Activate {
+        name: &name,
+        identity: Identity::Plain,
+        path: device,
+        device: data.number,
+        device_size: data.size,
+        layout: &layout,
+        iv_large_sectors: options.iv_large_sectors,
+        flags,
+        key_place: KeyPlace::Table,
+    };
+    Ok(volume::activate(&dm, &mapping, &key)?)
+}
+
+/// `refresh` of a plain mapping: the options must say how it is encrypted, and the passphrase must be the one that it
+/// was opened with, since nothing else can tell whether they are right.
+pub(super) fn refresh(cx: &Context<'_>, dm: &Dm, name: &DeviceName, active: &Active) -> Result<(), CliError> {
+    let encryption = Encryption::from_options(cx)?;
+    let path = active.device.path();
+    let path = path.ok_or_else(|| CliError::NotActive(name.to_string()))?;
+    // Without --sector-size, which refresh takes no notice of, it is what it is.
+    let sector_size = options_sector_size(cx).unwrap_or_else(|| active.sector_size());
+    let cipher = (encryption.cipher.as_str(), sector_size);
+    if active.cipher != encryption.cipher || active.sector_size() != sector_size {
+        return Err(CliError::Mismatch(name.to_string()));
+    }
+    let key = encryption.key(cx, &path)?;
+    Ok(volume::refresh_plain(dm, name, cipher, &key, flags(cx))?)
+}
+
+fn options_sector_size(cx: &Context<'_>) -> Option<u32> {
+    cx.options.sector_size.map(|size| size.get())
+}
+
+impl Encryption {
+    fn from_options(cx: &Context<'_>) -> Result<Self, CliError> {
+        let options = cx.options;
+        let cipher = options.cipher.as_deref().unwrap_or(DEFAULT_CIPHER);
+        let asked = options.key_size.map(|size| size.bytes()).filter(|&len| len > 0);
+        let key_len = asked.unwrap_or(DEFAULT_KEY_SIZE);
+        if key_len > MAX_KEY_LEN {
+            return Err(volume::PlainKeyError::KeyTooLong { len: key_len }.into());
+        }
+        // A key file is not hashed, whatever is said.
+        let hash = options.hash.as_deref().filter(|_| !reads_key_file(cx));
+        Ok(Self {
+            cipher: volume::full_cipher_text(cipher).map_err(volume::VolumeError::from)?,
+            sector_size: options_sector_size(cx).unwrap_or(512),
+            key_len,
+            hash: hash.unwrap_or(DEFAULT_HASH).parse()?,
+        })
+    }
+
+    /// The options that have no effect, and those that were better said: the defaults were others once.
+    fn warn(&self, cx: &Context<'_>) {
+        let options = cx.options;
+        if reads_key_file(cx) {
+            if options.hash.is_some() {
+                cx.console
+                    .complain("WARNING: The --hash parameter is being ignored in plain mode with keyfile specified.");
+            }
+            if options.keyfile_size.is_some_and(|size| size > Bytes::ZERO) {
+                cx.console.complain(
+                    "WARNING: The --keyfile-size option is being ignored, the read size is the same as the encryption \
+                     key size.",
+                );
+            }
+        }
+        if cx.console.batch() {
+            return;
+        }
+        let cipher = options.cipher.is_none() || options.key_size.is_none();
+        let hash = options.hash.is_none() && !key_is_given(cx);
+        if cipher {
+            cx.console.complain(format_args!(
+                "WARNING: Using default options for cipher ({}, key size {} bits) that could be incompatible with older \
+                 versions.",
+                self.cipher,
+                self.key_len * 8
+            ));
+        }
+        if hash {
+            cx.console.complain(format_args!(
+                "WARNING: Using default options for hash ({}) that could be incompatible with older versions.",
+                self.hash
+            ));
+        }
+        if cipher || hash {
+            cx.console.complain(
+                "For plain mode, always use options --cipher, --key-size and if no keyfile is used, then also --hash.",
+            );
+        }
+    }
+
+    fn layout(&self, cx: &Context<'_>) -> DataLayout {
+        let options = cx.options;
+        // A size of nothing stands for all there is, as it does to the reference.
+        let size = options.size.or(options.device_size.map(Bytes::sectors));
+        DataLayout {
+            cipher: self.cipher.clone(),
+            sector_size: self.sector_size,
+            offset: options.offset.unwrap_or_default(),
+            size: size.filter(|size| *size > Sectors::ZERO),
+            iv_offset: options.skip.unwrap_or_default(),
+        }
+    }
+
+    /// The key: from a key file or the keyring as it is, else hashed from a passphrase.
+    fn key(&self, cx: &Context<'_>, device: &Path) -> Result<VolumeKey, CliError> {
+        let key = self.whole_key(cx, device)?;
+        if self.cipher.starts_with("cipher_null") {
+            // The kernel takes none for it.
+            return Ok(VolumeKey::new(Secret::zeroed(0).map_err(CliError::memory)?));
+        }
+        Ok(key)
+    }
+
+    fn whole_key(&self, cx: &Context<'_>, device: &Path) -> Result<VolumeKey, CliError> {
+        let options = cx.options;
+        if let Some(file) = &options.volume_key_file {
+            return cx.volume_key_file(file, self.key_len);
+        }
+        if let Some(description) = &options.volume_key_keyring {
+            let key = keyring::read_key(description)?;
+            return if key.len() == self.key_len {
+                Ok(VolumeKey::new(key))
+            } else {
+                Err(CliError::KeyringKeyLength {
+                    found: key.len(),
+                    needed: self.key_len,
+                })
+            };
+        }
+        let prompt = format!("Enter passphrase for {}: ", device.display());
+        let source = cx.source();
+        let passphrase = if reads_key_file(cx) || self.takes_raw_input(cx) {
+            let exactly = KeyFileRange::new(options.keyfile_offset, Some(Bytes::new(self.key_len as u64)));
+            let passphrase = cx.passphrase_in(&source, &prompt, exactly)?;
+            return raw_key(&passphrase);
+        } else {
+            cx.passphrase(&source, &prompt)?
+        };
+        Ok(self.hash.key(passphrase.expose(), self.key_len)?)
+    }
+
+    /// `--key-file -` with `--hash plain`: standard input is a key file then, and exactly as long as the key.
+    fn takes_raw_input(&self, cx: &Context<'_>) -> bool {
+        self.hash.is_plain() && cx.key_file().is_some() && !crate::passphrase::is_interactive()
+    }
+}
+
+fn raw_key(passphrase: &Passphrase) -> Result<VolumeKey, CliError> {
+    Secret::copy_from(passphrase.expose())
+        .map(VolumeKey::new)
+        .map_err(CliError::memory)
+}
+
+/// Whether the key is read from a file, and not from standard input.
+fn reads_key_file(cx: &Context<'_>) -> bool {
+    cx.key_file().is_some_and(|path| path != Path::new("-"))
+}
+
+/// Whether no passphrase is hashed.
+fn key_is_given(cx: &Context<'_>) -> bool {
+    reads_key_file(cx) || cx.options.volume_key_file.is_some() || cx.options.volume_key_keyring.is_some()
+}
+
+/// A plain volume shows no sign of itself, so whatever shows one is about to be taken for noise.
+fn warn_of_signatures(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
+    if cx.options.disable_blkid || cx.console.batch() {
+        return Ok(());
+    }
+    let found = signatures::probe(device).map_err(CliError::io("look for signatures"))?;
+    super::format::warn_of(cx, device, &found);
+    let question = format!(
+        "Detected device signature(s) on {}. Proceeding further may damage existing data.",
+        device.display()
+    );
+    if found.is_empty() || confirm(cx.console, &question) {
+        Ok(())
+    } else {
+        Err(CliError::Aborted)
+    }
+}

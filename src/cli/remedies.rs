@@ -1,0 +1,99 @@
+//! What a person can do about a failure, and what else is known of it.
+
+use super::error::CliError;
+use crate::block_device::Holder;
+use crate::passphrase::{MAX_KEY_FILE, PassphraseError};
+
+impl CliError {
+    /// What a person can do about it, where that can be said in a line.
+    pub fn remedy(&self) -> Option<String> {
+        Some(match self {
+            Self::Usage(error) => return error.remedy(),
+            Self::NameMissing => "Name the mapping too: luksmith open <device> <name>.".into(),
+            Self::ConversionTarget => "Say --type luks1 or --type luks2.".into(),
+            Self::BackupFileMissing => "Say --header-backup-file <file>.".into(),
+            Self::Passphrase(PassphraseError::Open(source) | PassphraseError::Read(source)) => format!("{source}."),
+            Self::Passphrase(PassphraseError::TimedOut) => "Nothing was typed within --timeout.".into(),
+            Self::Passphrase(PassphraseError::TooLong) => {
+                format!("Key files of more than {MAX_KEY_FILE} need --keyfile-size.")
+            }
+            Self::Passphrase(PassphraseError::NothingToRead) => {
+                "Standard input is no terminal, and was empty; an empty passphrase is an empty line.".into()
+            }
+            Self::WrongPassphrase => "Check the keyboard layout and Caps Lock; a key file counts byte for byte.".into(),
+            Self::NoUsableKeyslot => "luksmith luksDump shows which keyslots there are.".into(),
+            Self::DeviceMissing(_) => "Check the path, and whether you are root.".into(),
+            Self::NotLuks { .. } => "If the header is kept apart, say where with --header.".into(),
+            Self::DeviceEmpty(file) => format!("Make room first: truncate -s 64M {}.", file.display()),
+            Self::TypeUnsupported(_) | Self::Unavailable(_) => "cryptsetup does that.".into(),
+            Self::CipherUnavailable { source, .. } => format!("{source}."),
+            Self::MetadataSizes(source) => format!("{source}."),
+            Self::CipherRefused { cipher, key_bits, .. } => format!(
+                "The kernel does not take the cipher {cipher} with a key of {key_bits} bits: a module may be missing."
+            ),
+            Self::PolicyViolated { .. } => {
+                "Do not type a passphrase into this machine before you know who changed the header.".into()
+            }
+            Self::NotUnbound(_) => "luksmith luksDump shows which keyslots are unbound.".into(),
+            Self::AlreadyMapped(name) => format!("luksmith status {name} shows what it is."),
+            Self::InUse { .. } => "Free it first, or say --deferred to have it removed once it is free.".into(),
+            Self::Frozen(name) => format!("It is suspended: luksmith luksResume {name} lets it run again."),
+            Self::NotActiveLuks { .. } => "If the header is kept apart, say where with --header.".into(),
+            Self::ResizeNeedsKeyring => "Leave --disable-keyring out, or open the volume with it.".into(),
+            Self::OffsetBeyondDevice { offset, size, .. } => {
+                format!(
+                    "The data would start at sector {}, and the device has {}.",
+                    offset.get(),
+                    size.get()
+                )
+            }
+            Self::NoSpaceForData { wanted, available, .. } => format!(
+                "It has {} sectors for data, and {} are wanted.",
+                available.get(),
+                wanted.get()
+            ),
+            Self::SizeNotAligned(sector_size) => {
+                format!("The size must be a multiple of {sector_size} bytes; say it with --size or --device-size.")
+            }
+            Self::PlainHashUnknown(_) => "Say --hash plain to take the passphrase itself as the key.".into(),
+            Self::PlainKey(_) => {
+                "Behind a colon stands how many bytes of the key the hash fills: as many as the key has, or fewer."
+                    .into()
+            }
+            Self::Mismatch(_) => {
+                "Refresh changes flags only; the options must be those that it was opened with.".into()
+            }
+            Self::KeyslotFull(_) => "Leave --key-slot out to take the first free one.".into(),
+            Self::BackupExists(_) => "A backup never overwrites a file; choose another name.".into(),
+            Self::BackupCreate { source, .. } => format!("{source}."),
+            Self::BackupInvalid { file, source } => format!("{}: {source}.", file.display()),
+            Self::RestoreLayout(_) => {
+                "It is the backup of another volume, or of another layout of this one; its data would not be found."
+                    .into()
+            }
+            Self::VolumeEnds { written: 0 } => {
+                "Nothing was changed; luksmith luksDump shows how large the volume is.".into()
+            }
+            Self::TargetExists(_) => {
+                "Say --resume to go on with an image that is there in part, or --batch-mode to overwrite it.".into()
+            }
+            Self::AlreadyEncrypted(_) => {
+                "Say --decrypt to turn it into a plain image, or --encrypt to put it into another volume.".into()
+            }
+            Self::OutputIsTerminal => "Send it to a file or into a pipe.".into(),
+            Self::OutOfMemory { .. } => "Free some memory, or add swap, and try again.".into(),
+            _ => return None,
+        })
+    }
+
+    /// What else is known of the failure, under whichever name we run: who holds a device that is in use.
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Self::InUse { holders, .. } | Self::DeviceInUse { holders, .. } | Self::FormatInUse { holders, .. } => {
+                let names: Vec<_> = holders.iter().map(Holder::to_string).collect();
+                (!names.is_empty()).then(|| format!("It is held by: {}.", names.join(", ")))
+            }
+            _ => None,
+        }
+    }
+}

@@ -71,6 +71,16 @@ fn transcript_of_the_newest_cryptsetup() {
 }
 
 #[test]
+fn active_mappings_without_udev() {
+    guest(Udev::Absent, 900, "active.sh", &[]);
+}
+
+#[test]
+fn active_mappings_with_udev() {
+    guest(Udev::Running, 900, "active.sh", &[]);
+}
+
+#[test]
 fn matrix_without_udev() {
     guest(Udev::Absent, 1500, "matrix.sh", &[]);
 }

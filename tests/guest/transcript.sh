@@ -18,7 +18,7 @@ prepare() {
 plain() {
   sed -E '/^Usage: /,/<action-specific>$/c (usage)
     s/^cryptsetup [0-9][^ ]* /cryptsetup VERSION /; s/temporary-cryptsetup-[0-9]+-[0-9]+ \([0-9:]+\)/temporary-cryptsetup/
-    s/((Salt|Digest|MK digest|MK salt|MK dump): *\t?).*/\1/; s/^(Epoch: *\t).*/\1/; s/^[ \t]+([0-9a-f]{2} )+$//' | sed -e '/^$/d'
+    s/((Salt|Digest|MK digest|MK salt|MK dump): *\t?).*/\1/; s/^(Epoch: *\t).*/\1/; s/^[ \t]+([0-9a-f]{2} )+$//' | sed -e '/^$/d' -e '/^It is held by: /d'
 }
 replay() { # COMMAND EXPECTED-TEXT EXPECTED-CODE
   local got rc

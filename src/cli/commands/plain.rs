@@ -106,6 +106,9 @@ impl Encryption {
     /// The options that have no effect, and those that were better said: the defaults were others once.
     fn warn(&self, cx: &Context<'_>) {
         let options = cx.options;
+        if cx.console.batch() {
+            return;
+        }
         if reads_key_file(cx) {
             if options.hash.is_some() {
                 cx.console
@@ -117,9 +120,6 @@ impl Encryption {
                      key size.",
                 );
             }
-        }
-        if cx.console.batch() {
-            return;
         }
         let cipher = options.cipher.is_none() || options.key_size.is_none();
         let hash = options.hash.is_none() && !key_is_given(cx);

@@ -77,6 +77,12 @@ pub enum Error {
     /// All tokens are taken.
     #[error("all tokens are in use")]
     AllTokensInUse,
+    /// All digests are taken: each key of its own needs one.
+    #[error("all digests are in use")]
+    AllDigestsInUse,
+    /// The volume is being reencrypted, and who does that relies on the header as it is.
+    #[error("the volume is in reencryption")]
+    InReencryption,
     /// The JSON metadata outgrow their area.
     #[error("the metadata take {len} bytes, there is room for {room}")]
     MetadataTooLarge {

@@ -158,7 +158,10 @@ impl Backup {
     /// [`Error::ChangedMeanwhile`], [`Error::Io`].
     pub fn restore(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: Option<&Header>) -> Result<()> {
         let staged = match there {
-            Some(there) => self.stage(file, device, there)?,
+            Some(there) => {
+                there.settle(device)?;
+                self.stage(file, device, there)?
+            }
             None => None,
         };
         let end = self.header.size();
@@ -245,7 +248,6 @@ impl Backup {
         }
         let newer = there.binary().seqid.max(self.header.binary().seqid).checked_add(1);
         let Some(seqid) = newer else { return Ok(None) };
-        there.settle(device)?;
         let mut material = vec![0; old.size.to_usize().ok_or(Error::NotLuks)?];
         file.read_at(old.offset, &mut material)
             .map_err(Error::io("read the header backup"))?;

@@ -28,6 +28,18 @@ pub struct Copy {
     pub metadata: Metadata,
 }
 
+impl Copy {
+    /// Whether both are copies of one header in one state. The salt is each copy's own.
+    pub(super) fn same_header(&self, other: &Self) -> bool {
+        let of = |copy: &Self| (copy.binary.hdr_size, copy.binary.seqid);
+        of(self) == of(other)
+            && self.binary.uuid == other.binary.uuid
+            && self.binary.label == other.binary.label
+            && self.binary.subsystem == other.binary.subsystem
+            && self.metadata == other.metadata
+    }
+}
+
 /// What was found on a device.
 #[derive(Clone, Debug)]
 pub struct Copies {
@@ -190,24 +202,49 @@ fn unreadable(error: io::Error) -> Defect {
     }
 }
 
-/// The highest seqid of the copies that have a sound binary header and checksum, to see whether someone else wrote.
+/// A header as the device will have it: it fits its area, and what a reader will make of it is what was meant.
 ///
-/// # Errors
-/// As [`read`].
-pub fn current_seqid(storage: &mut dyn Storage) -> Result<u64> {
-    read(storage).map(|copies| copies.winner.binary.seqid)
+/// The types cannot hold everything that the format forbids, and a header that nobody can read loses every key.
+#[derive(Debug)]
+pub(super) struct Encoded<'a> {
+    copy: &'a Copy,
+    json_area: Vec<u8>,
 }
 
-/// Writes both copies: the primary until it is safe on the device, then the secondary.
-///
-/// A kill at any point leaves at least one valid copy, either the old or the new one.
+impl<'a> Encoded<'a> {
+    /// # Errors
+    /// [`Error::MetadataTooLarge`] where the JSON does not fit its area, else the [`Defect`] that a reader would find.
+    pub(super) fn new(copy: &'a Copy) -> Result<Self> {
+        let json_area = json_area(copy)?;
+        let metadata = Metadata::parse(json::parse_area(&json_area)?)?;
+        validate::validate(&metadata, copy.binary.hdr_size)?;
+        let binary = BinaryHeader::parse(&copy.binary.to_bytes(Which::Primary), Which::Primary)?;
+        let same = metadata == copy.metadata && binary == copy.binary;
+        if same {
+            Ok(Self { copy, json_area })
+        } else {
+            Err(Defect::NotReadAsWritten.into())
+        }
+    }
+
+    /// Writes both copies: the primary until it is safe on the device, then the secondary.
+    ///
+    /// A kill at any point leaves at least one valid copy, either the old or the new one.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub(super) fn write(&self, storage: &mut dyn Storage) -> Result<()> {
+        write_copy(storage, &self.copy.binary, &self.json_area, Which::Primary)?;
+        write_copy(storage, &self.copy.binary, &self.json_area, Which::Secondary)
+    }
+}
+
+/// Writes both copies, see [`Encoded`].
 ///
 /// # Errors
-/// [`Error::MetadataTooLarge`] where the JSON does not fit its area, and nothing is written then; else the storage's.
+/// As [`Encoded::new`], and nothing was written then; else the storage's.
 pub fn write(storage: &mut dyn Storage, copy: &Copy) -> Result<()> {
-    let json_area = json_area(copy)?;
-    write_copy(storage, &copy.binary, &json_area, Which::Primary)?;
-    write_copy(storage, &copy.binary, &json_area, Which::Secondary)
+    Encoded::new(copy)?.write(storage)
 }
 
 /// Writes one copy again, with the same seqid as the other.
@@ -215,7 +252,8 @@ pub fn write(storage: &mut dyn Storage, copy: &Copy) -> Result<()> {
 /// # Errors
 /// As [`write()`].
 pub fn recover(storage: &mut dyn Storage, winner: &Copy, which: Which) -> Result<()> {
-    write_copy(storage, &winner.binary, &json_area(winner)?, which)
+    let encoded = Encoded::new(winner)?;
+    write_copy(storage, &winner.binary, &encoded.json_area, which)
 }
 
 /// Whether the metadata of the copy at `offset` have members that `copy`, which was read there, does not have.

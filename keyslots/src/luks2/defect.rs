@@ -208,6 +208,9 @@ pub enum Defect {
         /// Bytes needed.
         needed: u64,
     },
+    /// A header that was about to be written would be read as another one.
+    #[error("the header would not be read as it is meant")]
+    NotReadAsWritten,
     /// Reencryption without its segments, its keyslot or its requirement.
     #[error("reencryption is inconsistent: {0}")]
     Reencryption(&'static str),

@@ -28,7 +28,7 @@ pub use defect::Defect;
 pub use keyslot::{Keyslot, Priority};
 pub use metadata::Metadata;
 pub use tokens::Token;
-pub use unlock::{Candidates, NewKeyslot};
+pub use unlock::{Candidates, NewKeyslot, Sealed};
 pub use update::KeyFor;
 
 use self::copies::{Copies, Copy, Loser};
@@ -44,6 +44,8 @@ use crate::{Error, Result, Unlocked};
 pub const MAX_KEYSLOTS: u32 = 32;
 /// Tokens that one header can have.
 pub const MAX_TOKENS: u32 = 32;
+/// Digests that one header can have.
+pub const MAX_DIGESTS: u32 = 8;
 
 /// Requirements that this crate knows.
 pub const KNOWN_REQUIREMENTS: [&str; 6] = [
@@ -60,8 +62,8 @@ pub const KNOWN_REQUIREMENTS: [&str; 6] = [
 pub struct Header {
     copy: Copy,
     loser: Loser,
-    /// Whether a device has it: a new one is written without a look at what is there.
-    is_new: bool,
+    /// The copy that the device has, as far as is known: none, while a new header is written over whatever is there.
+    on_device: Option<Box<Copy>>,
 }
 
 impl Header {
@@ -84,9 +86,9 @@ impl Header {
 
     fn of_copies(Copies { winner, loser }: Copies) -> Self {
         Self {
+            on_device: Some(Box::new(winner.clone())),
             copy: winner,
             loser,
-            is_new: false,
         }
     }
 
@@ -94,7 +96,7 @@ impl Header {
         Self {
             copy,
             loser: Loser::Agrees,
-            is_new: true,
+            on_device: None,
         }
     }
 
@@ -156,6 +158,24 @@ impl Header {
         }
     }
 
+    /// Whether a reencryption has begun and is not finished.
+    pub fn in_reencryption(&self) -> bool {
+        let requirements = &self.copy.metadata.config.requirements;
+        requirements.iter().any(|name| name.contains("reencrypt"))
+    }
+
+    /// Checks that the header may be changed. A keyslot may go whatever this says.
+    ///
+    /// # Errors
+    /// [`Error::UnmetRequirements`], [`Error::InReencryption`].
+    pub fn check_changeable(&self) -> Result<()> {
+        self.check_requirements()?;
+        if self.in_reencryption() {
+            return Err(Error::InReencryption);
+        }
+        Ok(())
+    }
+
     /// Tries `passphrase` on `candidates`.
     ///
     /// # Errors
@@ -185,22 +205,33 @@ impl Header {
     /// # Errors
     /// [`Error::ChangedMeanwhile`] where another process wrote since this header was read, else the storage's.
     pub fn write(&mut self, storage: &mut dyn Storage) -> Result<()> {
+        self.write_after(storage, |_| Ok(()))
+    }
+
+    /// As [`Header::write`], with `prepare` run when nothing but the storage can fail any more: the new header is valid,
+    /// nobody else has written, and both copies are good.
+    pub(crate) fn write_after(
+        &mut self,
+        storage: &mut dyn Storage,
+        prepare: impl FnOnce(&mut dyn Storage) -> Result<()>,
+    ) -> Result<()> {
         let mut next = self.copy.clone();
         next.binary.seqid = next.binary.seqid.checked_add(1).ok_or(Error::BadParameter {
             field: "seqid",
             value: u64::MAX.to_string(),
             rule: "cannot be counted further",
         })?;
-        validate::validate(&next.metadata, next.binary.hdr_size)?;
-        if !self.is_new {
+        next.metadata.digests.retain(|_, digest| !digest.is_unused());
+        let encoded = copies::Encoded::new(&next)?;
+        if self.on_device.is_some() {
             self.settle(storage)?;
         }
-        copies::write(storage, &next)?;
-        next.metadata.digests.retain(|_, digest| !digest.is_unused());
+        prepare(storage)?;
+        encoded.write(storage)?;
         *self = Self {
+            on_device: Some(Box::new(next.clone())),
             copy: next,
             loser: Loser::Agrees,
-            is_new: false,
         };
         Ok(())
     }
@@ -208,7 +239,7 @@ impl Header {
     /// Before a write: makes sure that nobody else wrote since this header was read, and that both copies are good.
     pub(crate) fn settle(&self, storage: &mut dyn Storage) -> Result<()> {
         let current = copies::read(storage)?;
-        if current.winner.binary.seqid != self.copy.binary.seqid {
+        if !self.on_device.as_ref().is_some_and(|ours| ours.same_header(&current.winner)) {
             return Err(Error::ChangedMeanwhile);
         }
         match current.loser.needs_recovery() {

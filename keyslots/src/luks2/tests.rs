@@ -2,6 +2,7 @@
 
 mod crash;
 mod rules;
+mod safety;
 
 use super::copies::Loser;
 use super::format::Which;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::areas::area_size;
 use super::keyslot::{Keyslot, Luks2Keyslot, Priority};
 use super::metadata::{Digest, DigestKind, Metadata};
 use crate::cipher::CipherSpec;
@@ -201,40 +202,59 @@ pub struct NewKeyslot {
     pub priority: Option<Priority>,
 }
 
-/// Encrypts `key` under `passphrase`: the keyslot's parameters, with a salt of their own, and what goes into its area.
-///
-/// # Errors
-/// [`Error::BadParameter`] for a null cipher, else those of the derivation and of the cipher.
-pub fn seal(
-    new: &NewKeyslot,
-    passphrase: &Passphrase,
-    key: &VolumeKey,
-    limits: &CostLimits,
-) -> Result<(Luks2Keyslot, Secret)> {
-    if new.encryption.is_null() {
-        let value = new.encryption.to_string();
-        return Err(Error::BadParameter {
-            field: "keyslot cipher",
-            value,
-            rule: "a keyslot must be encrypted",
-        });
+/// A keyslot that is ready to be written: what takes time, memory or random bytes, and may fail for the want of them, is
+/// done, before anything is locked or overwritten.
+#[derive(Debug)]
+pub struct Sealed {
+    pub(super) slot: Luks2Keyslot,
+    pub(super) material: Secret,
+    pub(super) key_size: u32,
+    pub(super) priority: Option<Priority>,
+}
+
+impl NewKeyslot {
+    /// Encrypts `key` under `passphrase`, with a salt of its own.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] for a null cipher or a key that no keyslot holds, else those of the derivation and of the
+    /// cipher.
+    pub fn seal(&self, passphrase: &Passphrase, key: &VolumeKey, limits: &CostLimits) -> Result<Sealed> {
+        if self.encryption.is_null() {
+            let value = self.encryption.to_string();
+            return Err(Error::BadParameter {
+                field: "keyslot cipher",
+                value,
+                rule: "a keyslot must be encrypted",
+            });
+        }
+        let key_size = u32::try_from(key.len()).ok().filter(|&len| area_size(len).is_some());
+        let key_size = key_size.ok_or_else(|| Error::BadParameter {
+            field: "key size",
+            value: key.len().to_string(),
+            rule: "must fit a keyslot area",
+        })?;
+        let mut salt = vec![0; 32];
+        getrandom::fill(&mut salt).map_err(|error| Error::io("get random bytes")(error.into()))?;
+        let slot = Luks2Keyslot {
+            kdf: self.kdf,
+            salt,
+            af_hash: self.af_hash,
+            encryption: self.encryption.to_string(),
+            area_key_size: self.area_key_size,
+        };
+        let area_key = derive_area_key(&slot, passphrase, limits)?;
+        let material = material::seal(
+            key.expose(),
+            area_key.expose(),
+            &self.encryption,
+            self.af_hash,
+            super::keyslot::STRIPES,
+        )?;
+        Ok(Sealed {
+            slot,
+            material,
+            key_size,
+            priority: self.priority,
+        })
     }
-    let mut salt = vec![0; 32];
-    getrandom::fill(&mut salt).map_err(|error| Error::io("get random bytes")(error.into()))?;
-    let slot = Luks2Keyslot {
-        kdf: new.kdf,
-        salt,
-        af_hash: new.af_hash,
-        encryption: new.encryption.to_string(),
-        area_key_size: new.area_key_size,
-    };
-    let area_key = derive_area_key(&slot, passphrase, limits)?;
-    let sealed = material::seal(
-        key.expose(),
-        area_key.expose(),
-        &new.encryption,
-        new.af_hash,
-        super::keyslot::STRIPES,
-    )?;
-    Ok((slot, sealed))
 }

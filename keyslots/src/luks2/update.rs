@@ -7,11 +7,11 @@ use super::create::new_digest;
 use super::format::{LABEL_LEN, UUID_LEN};
 use super::keyslot::{Area, Keyslot, KeyslotKind, Priority};
 use super::tokens::Token;
-use super::unlock::{NewKeyslot, seal};
-use super::{Header, MAX_KEYSLOTS, MAX_TOKENS, areas};
+use super::unlock::{NewKeyslot, Sealed, digest_matches};
+use super::{Header, MAX_DIGESTS, MAX_KEYSLOTS, MAX_TOKENS, areas};
 use crate::hash::Hash;
 use crate::kdf::CostLimits;
-use crate::secret::{Passphrase, Secret, VolumeKey};
+use crate::secret::{Passphrase, VolumeKey};
 use crate::storage::Storage;
 use crate::units::Bytes;
 use crate::wipe::{Medium, wipe_random, wipe_zeros};
@@ -50,8 +50,7 @@ impl Header {
     /// Adds a keyslot with `key` under `passphrase`: into `slot`, or the first free one. Returns which.
     ///
     /// # Errors
-    /// [`Error::KeyslotFull`], [`Error::AllKeyslotsFull`], [`Error::NoRoomForKeyslot`], [`Error::WrongVolumeKey`], …;
-    /// the header on the device is as before then.
+    /// Those of [`NewKeyslot::seal`] and [`Header::add_sealed`].
     #[allow(clippy::too_many_arguments)] // each is a different thing, and a struct would only rename them
     pub fn add_keyslot(
         &mut self,
@@ -63,41 +62,56 @@ impl Header {
         key_for: KeyFor,
         limits: &CostLimits,
     ) -> Result<u32> {
-        self.check_requirements()?;
+        self.check_changeable()?;
+        self.free_keyslot(slot)?;
+        let sealed = new.seal(passphrase, key, limits)?;
+        self.add_sealed(storage, key, &sealed, slot, key_for, limits)
+    }
+
+    /// Adds a keyslot that was made of `key`: into `slot`, or the first free one. Returns which.
+    ///
+    /// # Errors
+    /// [`Error::KeyslotFull`], [`Error::AllKeyslotsFull`], [`Error::NoRoomForKeyslot`], [`Error::WrongVolumeKey`],
+    /// [`Error::ChangedMeanwhile`], …; the header on the device is as before then.
+    pub fn add_sealed(
+        &mut self,
+        storage: &mut dyn Storage,
+        key: &VolumeKey,
+        sealed: &Sealed,
+        slot: Option<u32>,
+        key_for: KeyFor,
+        limits: &CostLimits,
+    ) -> Result<u32> {
+        self.check_changeable()?;
         let slot = self.free_keyslot(slot)?;
-        let (new_digest_id, digest) = match key_for {
+        let (digest_id, new_digest) = match key_for {
             KeyFor::Data => (self.verify_volume_key(key, true, limits)?, None),
             KeyFor::Unbound(hash, iterations) => {
-                let id = (0..)
-                    .find(|id| !self.copy.metadata.digests.contains_key(id))
-                    .unwrap_or(u32::MAX);
+                let free = (0..MAX_DIGESTS).find(|id| !self.copy.metadata.digests.contains_key(id));
+                let id = free.ok_or(Error::AllDigestsInUse)?;
                 (id, Some(new_digest(key, hash, iterations, limits)?))
             }
         };
-        let keyslot = self.write_area(storage, key, passphrase, new, limits)?;
-
-        let before = self.copy.clone();
-        self.copy.metadata.keyslots.insert(slot, keyslot);
-        let digests = &mut self.copy.metadata.digests;
-        if let Some(digest) = digest {
-            digests.insert(new_digest_id, digest);
-        }
-        if let Some(digest) = digests.get_mut(&new_digest_id) {
-            digest.keyslots.push(slot);
-            digest.keyslots.sort_unstable();
-        }
-        self.write(storage).inspect_err(|_| self.copy = before)?;
+        let keyslot = self.place(sealed)?;
+        self.change_with_area(storage, keyslot, sealed, |header, keyslot| {
+            let metadata = &mut header.copy.metadata;
+            metadata.keyslots.insert(slot, keyslot);
+            if let Some(digest) = new_digest {
+                metadata.digests.insert(digest_id, digest);
+            }
+            if let Some(digest) = metadata.digests.get_mut(&digest_id) {
+                digest.keyslots.push(slot);
+                digest.keyslots.sort_unstable();
+            }
+        })?;
         Ok(slot)
     }
 
     /// Gives keyslot `slot` another passphrase or other parameters. The key inside stays, and so do priority,
     /// tokens and digest.
     ///
-    /// The new area is written beside the old one, which is destroyed last: at every moment the old or the new
-    /// passphrase opens.
-    ///
     /// # Errors
-    /// [`Error::NoRoomForKeyslot`] where the new area does not fit beside the old one: nothing is gambled with.
+    /// Those of [`NewKeyslot::seal`] and [`Header::change_sealed`].
     #[allow(clippy::too_many_arguments)] // as for add_keyslot
     pub fn change_keyslot(
         &mut self,
@@ -109,48 +123,81 @@ impl Header {
         medium: Medium,
         limits: &CostLimits,
     ) -> Result<()> {
-        self.check_requirements()?;
-        let old = self
-            .copy
-            .metadata
+        self.check_changeable()?;
+        let sealed = new.seal(passphrase, key, limits)?;
+        self.change_sealed(storage, slot, key, &sealed, medium, limits)
+    }
+
+    /// Puts a keyslot that was made of `key` in the place of keyslot `slot`, which holds the same key.
+    ///
+    /// The new area is written beside the old one, which is destroyed last: at every moment the old or the new
+    /// passphrase opens.
+    ///
+    /// # Errors
+    /// [`Error::NoRoomForKeyslot`] where the new area does not fit beside the old one: nothing is gambled with.
+    /// [`Error::WrongVolumeKey`] where the keyslot holds another key; [`Error::KeyslotInactive`],
+    /// [`Error::ChangedMeanwhile`], or the storage's.
+    pub fn change_sealed(
+        &mut self,
+        storage: &mut dyn Storage,
+        slot: u32,
+        key: &VolumeKey,
+        sealed: &Sealed,
+        medium: Medium,
+        limits: &CostLimits,
+    ) -> Result<()> {
+        self.check_changeable()?;
+        let metadata = &self.copy.metadata;
+        let old = metadata
             .keyslots
             .get(&slot)
             .cloned()
             .ok_or(Error::KeyslotInactive(slot))?;
-        let mut keyslot = self.write_area(storage, key, passphrase, new, limits)?;
-        keyslot.priority = new.priority.or(old.priority);
-        keyslot.extra = old.extra.clone();
-
-        let before = self.copy.clone();
-        self.copy.metadata.keyslots.insert(slot, keyslot);
-        self.write(storage).inspect_err(|_| self.copy = before)?;
+        let holds_key = match metadata.digest_of_keyslot(slot) {
+            Some((_, digest)) if old.key_size == sealed.key_size => digest_matches(digest, key, limits)?,
+            _ => false,
+        };
+        if !holds_key {
+            return Err(Error::WrongVolumeKey);
+        }
+        let keyslot = Keyslot {
+            priority: sealed.priority.or(old.priority),
+            extra: old.extra.clone(),
+            ..self.place(sealed)?
+        };
+        self.change_with_area(storage, keyslot, sealed, |header, keyslot| {
+            header.copy.metadata.keyslots.insert(slot, keyslot);
+        })?;
         wipe_random(storage, old.area.offset, old.area.size, medium)
     }
 
     /// Destroys keyslot `slot`: first its key material, then its place in the header. Tokens forget it.
     ///
     /// # Errors
-    /// [`Error::KeyslotInactive`], or the storage's.
+    /// [`Error::KeyslotInactive`]; [`Error::InReencryption`] for the keyslot that holds the state of one;
+    /// [`Error::ChangedMeanwhile`], or the storage's.
     pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: u32, medium: Medium) -> Result<()> {
         if slot >= MAX_KEYSLOTS && !self.copy.metadata.keyslots.contains_key(&slot) {
             return Err(Error::KeyslotOutOfRange(slot));
         }
-        let keyslot = self
-            .copy
-            .metadata
-            .keyslots
-            .get(&slot)
-            .ok_or(Error::KeyslotInactive(slot))?;
-        wipe_random(storage, keyslot.area.offset, keyslot.area.size, medium)?;
         let before = self.copy.clone();
         let metadata = &mut self.copy.metadata;
+        let Some(keyslot) = before.metadata.keyslots.get(&slot) else {
+            return Err(Error::KeyslotInactive(slot));
+        };
+        if matches!(keyslot.kind, KeyslotKind::Reencrypt { .. }) {
+            return Err(Error::InReencryption);
+        }
         metadata.keyslots.remove(&slot);
         let lists = metadata.tokens.values_mut().map(|token| &mut token.keyslots);
         for keyslots in lists.chain(metadata.digests.values_mut().map(|digest| &mut digest.keyslots)) {
             keyslots.retain(|&id| id != slot);
         }
-        metadata.digests.retain(|_, digest| !digest.is_unused());
-        self.write(storage).inspect_err(|_| self.copy = before)
+        let area = &keyslot.area;
+        self.write_after(storage, |storage| {
+            wipe_random(storage, area.offset, area.size, medium)
+        })
+        .inspect_err(|_| self.copy = before.clone())
     }
 
     /// Sets the priority of a keyslot.
@@ -280,7 +327,7 @@ impl Header {
 
     /// Changes the header in memory and writes it; on an error it is as before, here and on the device.
     fn change(&mut self, storage: &mut dyn Storage, change: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        self.check_requirements()?;
+        self.check_changeable()?;
         let before = self.copy.clone();
         let result = change(self).and_then(|()| self.write(storage));
         result.inspect_err(|_| self.copy = before)
@@ -298,28 +345,10 @@ impl Header {
         }
     }
 
-    /// Finds a gap, fills it with the sealed key and waits until it is safe there.
-    fn write_area(
-        &self,
-        storage: &mut dyn Storage,
-        key: &VolumeKey,
-        passphrase: &Passphrase,
-        new: &NewKeyslot,
-        limits: &CostLimits,
-    ) -> Result<Keyslot> {
-        let too_long = || Error::BadParameter {
-            field: "key size",
-            value: key.len().to_string(),
-            rule: "must fit a keyslot area",
-        };
-        let key_size = u32::try_from(key.len()).map_err(|_| too_long())?;
-        let size = areas::area_size(key_size).ok_or_else(too_long)?;
+    /// Finds a gap for a sealed key. Nothing is written.
+    fn place(&self, sealed: &Sealed) -> Result<Keyslot> {
+        let size = areas::area_size(sealed.key_size).ok_or(Error::NoUsableKeyslot)?;
         let offset = areas::find_gap(&self.copy.metadata, self.copy.binary.hdr_size, size)?;
-        let (slot, sealed): (_, Secret) = seal(new, passphrase, key, limits)?;
-        storage
-            .write_at(offset, sealed.expose())
-            .map_err(Error::io("write the keyslot area"))?;
-        storage.sync().map_err(Error::io("sync the keyslot area"))?;
         let area = Area {
             kind: "raw".into(),
             offset,
@@ -327,12 +356,33 @@ impl Header {
             extra: Default::default(),
         };
         Ok(Keyslot {
-            kind: KeyslotKind::Luks2(slot),
-            key_size,
+            kind: KeyslotKind::Luks2(sealed.slot.clone()),
+            key_size: sealed.key_size,
             area,
-            priority: new.priority,
+            priority: sealed.priority,
             extra: Default::default(),
         })
+    }
+
+    /// Changes the header in memory; then writes the area of `keyslot`, waits until it is safe there, and writes the
+    /// header. On an error the header is as before, here and on the device.
+    fn change_with_area(
+        &mut self,
+        storage: &mut dyn Storage,
+        keyslot: Keyslot,
+        sealed: &Sealed,
+        change: impl FnOnce(&mut Self, Keyslot),
+    ) -> Result<()> {
+        let before = self.copy.clone();
+        let offset = keyslot.area.offset;
+        change(self, keyslot);
+        let written = self.write_after(storage, |storage| {
+            storage
+                .write_at(offset, sealed.material.expose())
+                .map_err(Error::io("write the keyslot area"))?;
+            storage.sync().map_err(Error::io("sync the keyslot area"))
+        });
+        written.inspect_err(|_| self.copy = before)
     }
 }
 

@@ -1,0 +1,188 @@
+//! What a change may not do: write over what another process has written meanwhile, destroy before it knows that it can
+//! finish, take a keyslot's key for another's, or write a header that nobody could read.
+
+use super::super::keyslot::{Area, KeyslotKind};
+use super::super::segment::{Segment, SegmentKind};
+use super::*;
+use crate::luks2::copies;
+
+/// Two processes have read the same header, and the first one has given the volume a second keyslot since.
+fn two_readers() -> (Memory, Header, VolumeKey) {
+    let (mut storage, mut first, key) = volume();
+    let second = Header::read(&mut storage).expect("a header");
+    add(&mut first, &mut storage, &key, "second").expect("room");
+    (storage, second, key)
+}
+
+fn is_race<T: std::fmt::Debug>(result: Result<T>) {
+    assert!(matches!(result, Err(Error::ChangedMeanwhile)), "{result:?}");
+}
+
+#[test]
+fn a_keyslot_of_another_process_is_never_overwritten() {
+    let (mut storage, mut stale, key) = two_readers();
+    let before = storage.0.clone();
+    is_race(add(&mut stale, &mut storage, &key, "third"));
+    is_race(stale.change_keyslot(
+        &mut storage,
+        0,
+        &key,
+        &passphrase("third"),
+        &new_keyslot(),
+        Medium::Other,
+        &limits(),
+    ));
+    assert!(storage.0 == before, "a byte was written on the way to the error");
+    assert_eq!(opens(&mut storage, "second").expect("opens").keyslot, 1);
+}
+
+#[test]
+fn nothing_is_destroyed_by_who_read_an_older_header() {
+    let (mut storage, mut first, key) = volume();
+    let mut stale = Header::read(&mut storage).expect("a header");
+    add(&mut first, &mut storage, &key, "second").expect("room");
+    first
+        .remove_keyslot(&mut storage, 0, Medium::Other)
+        .expect("another one is left");
+    // The area of the removed one now holds the only key that anybody knows.
+    add(&mut first, &mut storage, &key, "third").expect("room");
+    first
+        .remove_keyslot(&mut storage, 1, Medium::Other)
+        .expect("another one is left");
+    is_race(stale.remove_keyslot(&mut storage, 0, Medium::Other));
+    assert_eq!(opens(&mut storage, "third").expect("opens").keyslot, 0);
+}
+
+#[test]
+fn a_volume_that_was_formatted_anew_is_not_the_one_that_was_read() {
+    let (mut storage, mut stale, _) = volume();
+    let (fresh, mut header, _) = volume();
+    storage.0.copy_from_slice(&fresh.0);
+    assert_eq!(stale.binary().seqid, header.binary().seqid, "as many writes");
+    is_race(stale.set_labels(&mut storage, Some("x"), None));
+    header.set_labels(&mut storage, Some("x"), None).expect("its own");
+}
+
+/// A volume with the marks of a reencryption that has begun, as far as its metadata go.
+fn in_reencryption() -> (Memory, Header) {
+    let (mut storage, mut header, _) = volume();
+    let metadata = &mut header.copy.metadata;
+    metadata.config.requirements.push("online-reencrypt-v2".into());
+    let area = Area {
+        kind: "none".into(),
+        offset: Bytes::kib(512),
+        size: Bytes::kib(4),
+        extra: Default::default(),
+    };
+    let keyslot = Keyslot {
+        kind: KeyslotKind::Reencrypt {
+            mode: "encrypt".into(),
+            direction: "forward".into(),
+        },
+        key_size: 1,
+        area,
+        priority: None,
+        extra: Default::default(),
+    };
+    metadata.keyslots.insert(1, keyslot);
+    let crypt = metadata.segments[&0].clone();
+    for (id, flag) in [(1, "backup-previous"), (2, "backup-final")] {
+        let segment = Segment {
+            flags: vec![flag.into()],
+            kind: if id == 1 { SegmentKind::Linear } else { crypt.kind.clone() },
+            ..crypt.clone()
+        };
+        metadata.segments.insert(id, segment);
+    }
+    for digest in metadata.digests.values_mut() {
+        digest.segments.push(2);
+    }
+    header.write(&mut storage).expect("valid");
+    (storage, header)
+}
+
+#[test]
+fn the_state_of_a_reencryption_is_not_destroyed() {
+    let (mut storage, mut header) = in_reencryption();
+    let before = storage.0.clone();
+    let killed = header.remove_keyslot(&mut storage, 1, Medium::Other);
+    assert!(matches!(killed, Err(Error::InReencryption)), "{killed:?}");
+    let labelled = header.set_labels(&mut storage, Some("x"), None);
+    assert!(matches!(labelled, Err(Error::InReencryption)), "{labelled:?}");
+    assert!(storage.0 == before, "a byte was written on the way to the error");
+    header
+        .remove_keyslot(&mut storage, 0, Medium::Other)
+        .expect("a key may always go");
+}
+
+#[test]
+fn a_keyslot_keeps_the_key_that_it_has() {
+    let (mut storage, mut header, key) = volume();
+    let before = storage.0.clone();
+    let other = VolumeKey::random(64).expect("random bytes");
+    let changed = header.change_keyslot(
+        &mut storage,
+        0,
+        &other,
+        &passphrase("new"),
+        &new_keyslot(),
+        Medium::Other,
+        &limits(),
+    );
+    assert!(matches!(changed, Err(Error::WrongVolumeKey)), "{changed:?}");
+    assert!(storage.0 == before);
+    assert!(
+        opens(&mut storage, "first")
+            .expect("opens")
+            .volume_key
+            .expose()
+            .eq(key.expose())
+    );
+}
+
+#[test]
+fn a_header_that_could_not_be_read_again_is_not_written() {
+    let (mut storage, mut header, _) = volume();
+    let before = storage.0.clone();
+    let Some(KeyslotKind::Luks2(slot)) = header.copy.metadata.keyslots.get_mut(&0).map(|slot| &mut slot.kind) else {
+        panic!("a keyslot")
+    };
+    slot.kdf = Kdf::Pbkdf2 {
+        hash: Hash::Sha256,
+        iterations: 0,
+    };
+    let written = header.write(&mut storage);
+    assert!(matches!(written, Err(Error::Luks2(Defect::Value { .. }))), "{written:?}");
+    let copy = header.copy.clone();
+    let recovered = copies::recover(&mut storage, &copy, Which::Primary);
+    assert!(
+        matches!(recovered, Err(Error::Luks2(Defect::Value { .. }))),
+        "{recovered:?}"
+    );
+    assert!(storage.0 == before);
+}
+
+#[test]
+fn there_are_no_more_digests_than_others_can_read() {
+    let (mut storage, mut header, _) = volume();
+    let unbound = |header: &mut Header, storage: &mut Memory| {
+        let key = VolumeKey::random(16).expect("random bytes");
+        let key_for = KeyFor::Unbound(Hash::Sha256, 1000);
+        header.add_keyslot(
+            storage,
+            &key,
+            &passphrase("unbound"),
+            &new_keyslot(),
+            None,
+            key_for,
+            &limits(),
+        )
+    };
+    for _ in 1..MAX_DIGESTS {
+        unbound(&mut header, &mut storage).expect("room");
+    }
+    let before = storage.0.clone();
+    let one_more = unbound(&mut header, &mut storage);
+    assert!(matches!(one_more, Err(Error::AllDigestsInUse)), "{one_more:?}");
+    assert!(storage.0 == before);
+}

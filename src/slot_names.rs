@@ -103,6 +103,18 @@ pub fn check(name: &str) -> Result<(), SlotNameError> {
     }
 }
 
+/// Checks that a new keyslot of `header` may have the name, before it is made.
+///
+/// # Errors
+/// [`SlotNameError::BadName`], [`SlotNameError::Taken`].
+pub fn check_free(header: &Header, name: &str) -> Result<(), SlotNameError> {
+    check(name)?;
+    match find(header, name) {
+        Some(other) => Err(SlotNameError::Taken(name.to_owned(), other)),
+        None => Ok(()),
+    }
+}
+
 /// Checks that keyslot `slot` may be removed by somebody who says `name`.
 ///
 /// # Errors

@@ -122,7 +122,7 @@ pub enum Error {
     #[error("the device does not hold what the backup holds")]
     NotRestored,
     /// A mandatory requirement forbids the action.
-    #[error("the volume has requirements that this program does not know: {0}")]
+    #[error("the volume has requirements that this program does not know: {}", .0.escape_debug())]
     UnmetRequirements(String),
 }
 

@@ -225,6 +225,29 @@ impl Header {
         }
     }
 
+    /// Checks that keyslot `slot` is as it was in `earlier`, a header of the same volume: that a passphrase which opened
+    /// it there opens it here.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`].
+    pub fn expect_same_keyslot(&self, earlier: &Self, slot: u32) -> Result<()> {
+        let same = match (self, earlier) {
+            (Self::Luks1(now), Self::Luks1(then)) => {
+                now.mk_digest() == then.mk_digest() && now.keyslot(slot) == then.keyslot(slot)
+            }
+            (Self::Luks2(now), Self::Luks2(then)) => {
+                let of = |header: &luks2::Header| {
+                    let metadata = header.metadata();
+                    let digest = metadata.digest_of_keyslot(slot).map(|(_, digest)| digest.kind.clone());
+                    (metadata.keyslots.get(&slot).cloned(), digest)
+                };
+                of(now) == of(then)
+            }
+            _ => false,
+        };
+        if same { Ok(()) } else { Err(Error::ChangedMeanwhile) }
+    }
+
     /// Destroys keyslot `slot`. Whether others are left is not asked.
     ///
     /// # Errors

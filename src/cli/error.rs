@@ -401,6 +401,9 @@ pub enum CliError {
     /// The volume is in the middle of a reencryption.
     #[error("Device is in reencryption ({0}), and cannot be activated before that is finished.")]
     InReencryption(String),
+    /// The header of a volume in the middle of a reencryption is not to be changed.
+    #[error("Operation incompatible with device marked for LUKS2 reencryption. Aborting.")]
+    ReencryptionMark,
     /// The volume has integrity protection.
     #[error("The volume has integrity protection (dm-integrity), which this program does not set up.")]
     NeedsIntegrity,
@@ -558,6 +561,7 @@ impl CliError {
             | Self::DumpUnsupported
             | Self::KeyFileWrite { .. }
             | Self::InReencryption(_)
+            | Self::ReencryptionMark
             | Self::NeedsIntegrity
             | Self::NoCryptSegment
             | Self::NotThatVolume(_)

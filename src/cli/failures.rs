@@ -39,6 +39,7 @@ impl From<keyslots::Error> for CliError {
             Error::NoRoomForKeyslot { .. } => Self::NoRoomForKeyslot,
             Error::WrongVolumeKey => Self::WrongVolumeKey,
             Error::UnknownHash(name) => Self::UnknownHash(name),
+            Error::InReencryption => Self::ReencryptionMark,
             Error::TokenInUse(token) => Self::TokenInUse(token),
             Error::TokenNotInUse(token) => Self::TokenInactive(token),
             Error::TokenOutOfRange(token) => Self::TokenInvalid(token),

@@ -15,7 +15,6 @@
 //!
 //! Nothing here is buffered beyond one call, so what was written is out, and no copy of it stays behind.
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs::File;
@@ -151,7 +150,7 @@ impl Console {
     pub fn finish(&self, command: Verb, outcome: Result<(), CliError>) -> ExitCode {
         let code = outcome.as_ref().err().map_or(ExitCode::Success, CliError::exit_code);
         if self.json {
-            let envelope = self.envelope(command, &outcome);
+            let envelope = json_text(&self.envelope(command, &outcome).to_string());
             if self.data.get() {
                 self.complain(envelope);
             } else {
@@ -218,21 +217,36 @@ impl Console {
     }
 }
 
-/// Text that no terminal acts on, whatever a header, a device or a file name put into it; lines and tabs stay.
-fn harmless(text: &str) -> Cow<'_, str> {
-    let acts = |c: char| c.is_control() && c != '\n' && c != '\t';
-    if !text.contains(acts) {
-        return text.into();
-    }
-    let mut out = String::with_capacity(text.len() + 16);
+/// A text of somebody else's (a header's, a file name) as a part of a line: no control character of it reaches a
+/// terminal, and none makes another line of it, which a program would take for ours.
+pub fn clean(text: &str) -> String {
+    let replace = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(replace).collect()
+}
+
+/// JSON text with those control characters escaped too that JSON itself lets through. They stand in strings alone.
+pub fn json_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if acts(c) {
-            out.extend(c.escape_default());
+        if c.is_control() && !c.is_ascii_whitespace() {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             out.push(c);
         }
     }
-    out.into()
+    out
+}
+
+/// A message with whatever was put into it. Lines and columns may be our own.
+fn harmless(text: &str) -> String {
+    let replace = |c: char| {
+        if c.is_control() && !"\n\t".contains(c) {
+            '\u{fffd}'
+        } else {
+            c
+        }
+    };
+    text.chars().map(replace).collect()
 }
 
 /// The line about a key that is being derived; wiped on drop.

@@ -92,6 +92,12 @@ pub enum VolumeError {
     /// The volume has integrity protection.
     #[error("the volume has integrity protection (dm-integrity)")]
     NeedsIntegrity,
+    /// The volume is on a self-encrypting drive, whose locking range would have to be unlocked too.
+    #[error("the volume is on a self-encrypting drive (OPAL)")]
+    NeedsOpal,
+    /// The data are in several segments: more than one mapping can show.
+    #[error("the data are in {0} segments")]
+    SeveralSegments(usize),
     /// The first segment is not one of dm-crypt.
     #[error("the volume has no segment for dm-crypt")]
     NoCryptSegment,

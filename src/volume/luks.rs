@@ -2,6 +2,7 @@
 
 use keyslots::header::{DataLayout, Header};
 use keyslots::kdf::CostLimits;
+use keyslots::luks2::segment::SegmentKind;
 use keyslots::secret::VolumeKey;
 
 use super::{Identity, KeyPlace, VolumeError};
@@ -9,8 +10,8 @@ use super::{Identity, KeyPlace, VolumeError};
 /// How the data are laid out, where that is something that can be mapped.
 ///
 /// # Errors
-/// [`VolumeError::InReencryption`], [`VolumeError::NeedsIntegrity`], [`VolumeError::NoCryptSegment`], or a requirement
-/// that is unknown here.
+/// [`VolumeError::InReencryption`], [`VolumeError::NeedsIntegrity`], [`VolumeError::NeedsOpal`],
+/// [`VolumeError::SeveralSegments`], [`VolumeError::NoCryptSegment`], or a requirement that is unknown here.
 pub fn mappable(header: &Header) -> Result<DataLayout, VolumeError> {
     if let Header::Luks2(header) = header {
         header.check_requirements()?;
@@ -20,6 +21,18 @@ pub fn mappable(header: &Header) -> Result<DataLayout, VolumeError> {
         }
         if header.crypt().is_some_and(|crypt| crypt.integrity.is_some()) {
             return Err(VolumeError::NeedsIntegrity);
+        }
+        if matches!(
+            header.segment().map(|segment| &segment.kind),
+            Some(SegmentKind::HwOpal { .. })
+        ) {
+            return Err(VolumeError::NeedsOpal);
+        }
+        // One of several would be a device that ends too early, which a file system check would then "repair".
+        let segments = header.metadata().segments.values();
+        match segments.filter(|segment| !segment.is_backup()).count() {
+            0 | 1 => {}
+            several => return Err(VolumeError::SeveralSegments(several)),
         }
     }
     header.data().ok_or(VolumeError::NoCryptSegment)
@@ -36,14 +49,108 @@ pub fn identity(header: &Header) -> Identity {
 /// Where the kernel is to get the key from: LUKS2 hands it over in the keyring where it can and may, LUKS1 in the
 /// table, as the reference has it.
 ///
+/// A LUKS2 keyslot may hold another key than that of the data, with which everything would be garbage and everything
+/// written lost: this is where it is found out, whatever the place.
+///
 /// # Errors
 /// That of the digest, where the key is not the volume's.
 pub fn key_place(header: &Header, key: &VolumeKey, may_use_keyring: bool) -> Result<KeyPlace, VolumeError> {
-    match header {
-        Header::Luks2(luks2) if may_use_keyring && !key.is_empty() && crate::keyring::is_available() => {
-            let digest = luks2.verify_volume_key(key, true, &CostLimits::default())?;
-            Ok(KeyPlace::Keyring(format!("cryptsetup:{}-d{digest}", header.uuid())))
+    let Header::Luks2(luks2) = header else {
+        return Ok(KeyPlace::Table);
+    };
+    let digest = luks2.verify_volume_key(key, true, &CostLimits::default())?;
+    if may_use_keyring && !key.is_empty() && crate::keyring::is_available() {
+        Ok(KeyPlace::Keyring(format!("cryptsetup:{}-d{digest}", header.uuid())))
+    } else {
+        Ok(KeyPlace::Table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyslots::hash::Hash;
+    use keyslots::luks2::copies::{self, Copy};
+    use keyslots::luks2::metadata::Metadata;
+    use keyslots::luks2::{self, CreateParams, DataPlace};
+    use keyslots::storage::Memory;
+    use keyslots::units::Bytes;
+
+    use super::*;
+
+    /// A header whose metadata are as `edit` leaves them, and its volume key.
+    fn header(edit: impl FnOnce(&mut Metadata)) -> (Header, VolumeKey) {
+        let key = VolumeKey::random(64).expect("random bytes");
+        let params = CreateParams {
+            encryption: "aes-xts-plain64".into(),
+            sector_size: 512,
+            uuid: None,
+            label: String::new(),
+            subsystem: String::new(),
+            metadata_size: None,
+            keyslots_size: None,
+            data: DataPlace::Aligned(Bytes::mib(1)),
+            digest_hash: Hash::Sha256,
+            digest_iterations: 1000,
+        };
+        let made = luks2::create(&params, &key, &CostLimits::default()).expect("a header");
+        let mut copy = Copy {
+            binary: made.binary().clone(),
+            metadata: made.metadata().clone(),
+        };
+        edit(&mut copy.metadata);
+        let mut storage = Memory::zeroed(16 << 20);
+        copies::write(&mut storage, &copy).expect("a valid header");
+        (Header::read(&mut storage).expect("a header"), key)
+    }
+
+    #[test]
+    fn a_volume_is_mapped_as_a_whole_or_not_at_all() {
+        assert!(mappable(&header(|_| ()).0).is_ok());
+        let (several, _) = header(|metadata| {
+            let mut first = metadata.segments[&0].clone();
+            let mut second = first.clone();
+            first.size = Some(Bytes::mib(1));
+            second.offset = Bytes::mib(17);
+            metadata.segments.insert(0, first);
+            metadata.segments.insert(1, second);
+            for digest in metadata.digests.values_mut() {
+                digest.segments = vec![0, 1];
+            }
+        });
+        assert!(matches!(mappable(&several), Err(VolumeError::SeveralSegments(2))));
+        let (opal, _) = header(|metadata| {
+            let mut segment = metadata.segments[&0].clone();
+            let SegmentKind::Crypt(crypt) = segment.kind else {
+                panic!("a crypt segment")
+            };
+            segment.kind = SegmentKind::HwOpal {
+                segment_number: 1,
+                key_size: 32,
+                segment_size: Bytes::mib(8),
+                crypt: Some(crypt),
+            };
+            segment.size = Some(Bytes::mib(8));
+            metadata.segments.insert(0, segment);
+        });
+        assert!(matches!(mappable(&opal), Err(VolumeError::NeedsOpal)));
+        let (future, _) = header(|metadata| metadata.config.requirements.push("from-the-future".into()));
+        assert!(matches!(
+            mappable(&future),
+            Err(VolumeError::Luks(keyslots::Error::UnmetRequirements(_)))
+        ));
+    }
+
+    #[test]
+    fn no_other_key_than_that_of_the_data_gets_a_place() {
+        let (header, key) = header(|_| ());
+        let other = VolumeKey::random(64).expect("random bytes");
+        for may_use_keyring in [true, false] {
+            assert!(key_place(&header, &key, may_use_keyring).is_ok());
+            let refused = key_place(&header, &other, may_use_keyring);
+            assert!(
+                matches!(refused, Err(VolumeError::Luks(keyslots::Error::WrongVolumeKey))),
+                "{refused:?}"
+            );
         }
-        _ => Ok(KeyPlace::Table),
     }
 }

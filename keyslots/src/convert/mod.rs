@@ -52,7 +52,7 @@ pub enum ConvertRefused {
     #[error("the volume has integrity protection")]
     Integrity,
     /// A requirement.
-    #[error("the volume has the requirement {0}")]
+    #[error("the volume has the requirement {}", .0.escape_debug())]
     Requirement(String),
     /// No keyslot tells how long the volume key is.
     #[error("without keyslots, nothing tells the size of the volume key")]

@@ -46,7 +46,7 @@ pub enum BackupRefused {
         device: Bytes,
     },
     /// A requirement that a restored header may not have: only the device itself knows how far it has come.
-    #[error("the backup has the requirement {0}")]
+    #[error("the backup has the requirement {}", .0.escape_debug())]
     Requirement(String),
 }
 

@@ -1,4 +1,6 @@
 //! Every rule that a LUKS2 header can break, each by its own name.
+//!
+//! Paths and values come from the header, so their control characters are escaped wherever they are shown.
 
 /// What is wrong with a LUKS2 copy. `path` is where in the metadata, as in `keyslots.0.area.offset`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,10 +54,10 @@ pub enum Defect {
     #[error("the JSON text is malformed: {0}")]
     JsonSyntax(String),
     /// A required member is not there.
-    #[error("{0} is missing")]
+    #[error("{} is missing", .0.escape_debug())]
     Missing(String),
     /// A member has the wrong JSON type.
-    #[error("{path} is not {expected}")]
+    #[error("{} is not {expected}", path.escape_debug())]
     WrongType {
         /// Where in the metadata.
         path: String,
@@ -63,7 +65,7 @@ pub enum Defect {
         expected: &'static str,
     },
     /// A number is not in the form that its member asks for.
-    #[error("{path} is {value}: not {expected}")]
+    #[error("{} is {}: not {expected}", path.escape_debug(), value.escape_debug())]
     Number {
         /// Where in the metadata.
         path: String,
@@ -73,10 +75,10 @@ pub enum Defect {
         expected: &'static str,
     },
     /// An object name is not a decimal number.
-    #[error("{0} is not named by a decimal number")]
+    #[error("{} is not named by a decimal number", .0.escape_debug())]
     ObjectName(String),
     /// An array names something twice.
-    #[error("{path} names {id} twice")]
+    #[error("{} names {id} twice", path.escape_debug())]
     DuplicateReference {
         /// Where in the metadata.
         path: String,
@@ -84,7 +86,7 @@ pub enum Defect {
         id: u32,
     },
     /// An array names an object that is not there.
-    #[error("{path} names {id}, which does not exist")]
+    #[error("{} names {id}, which does not exist", path.escape_debug())]
     DanglingReference {
         /// Where in the metadata.
         path: String,
@@ -92,10 +94,10 @@ pub enum Defect {
         id: u32,
     },
     /// A string that must not be empty is.
-    #[error("{0} is empty")]
+    #[error("{} is empty", .0.escape_debug())]
     Empty(String),
     /// An object with a fixed set of members has another one.
-    #[error("{path} has a member {member:?} that does not belong there")]
+    #[error("{} has a member {member:?} that does not belong there", path.escape_debug())]
     UnexpectedMember {
         /// Where in the metadata.
         path: String,
@@ -103,7 +105,7 @@ pub enum Defect {
         member: String,
     },
     /// A value breaks a rule of its member.
-    #[error("{path} is {value}: {rule}")]
+    #[error("{} is {}: {rule}", path.escape_debug(), value.escape_debug())]
     Value {
         /// Where in the metadata.
         path: String,
@@ -113,7 +115,7 @@ pub enum Defect {
         rule: &'static str,
     },
     /// Base64 does not decode, or to the wrong length.
-    #[error("{path} is not base64 of {expected}")]
+    #[error("{} is not base64 of {expected}", path.escape_debug())]
     Base64 {
         /// Where in the metadata.
         path: String,

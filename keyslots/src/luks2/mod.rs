@@ -239,7 +239,11 @@ impl Header {
     /// Before a write: makes sure that nobody else wrote since this header was read, and that both copies are good.
     pub(crate) fn settle(&self, storage: &mut dyn Storage) -> Result<()> {
         let current = copies::read(storage)?;
-        if !self.on_device.as_ref().is_some_and(|ours| ours.same_header(&current.winner)) {
+        if !self
+            .on_device
+            .as_ref()
+            .is_some_and(|ours| ours.same_header(&current.winner))
+        {
             return Err(Error::ChangedMeanwhile);
         }
         match current.loser.needs_recovery() {

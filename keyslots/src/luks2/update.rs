@@ -194,10 +194,8 @@ impl Header {
             keyslots.retain(|&id| id != slot);
         }
         let area = &keyslot.area;
-        self.write_after(storage, |storage| {
-            wipe_random(storage, area.offset, area.size, medium)
-        })
-        .inspect_err(|_| self.copy = before.clone())
+        self.write_after(storage, |storage| wipe_random(storage, area.offset, area.size, medium))
+            .inspect_err(|_| self.copy = before.clone())
     }
 
     /// Sets the priority of a keyslot.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use keyslots::header::{Header, SlotState};
-use keyslots::luks2::Candidates;
+use keyslots::luks2::keyslot::KeyslotKind;
+use keyslots::luks2::{self, Candidates};
 
 use super::Context;
 use super::open::Volume;
@@ -45,7 +46,8 @@ pub(super) fn announce(cx: &Context<'_>, slot: u32) {
 /// Destroys a keyslot, after the question where it is the last one.
 pub(super) fn remove_slot(cx: &Context<'_>, volume: &Volume, slot: u32) -> Result<(), CliError> {
     let warning = "This is the last keyslot. Device will become unusable after purging this key.";
-    if volume.header.slot_state(slot) == SlotState::ActiveLast && !confirm(cx.console, warning) {
+    let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
+    if last && !confirm(cx.console, warning) {
         return Err(CliError::Aborted);
     }
     let medium = volume.device.medium();
@@ -53,6 +55,11 @@ pub(super) fn remove_slot(cx: &Context<'_>, volume: &Volume, slot: u32) -> Resul
         &volume.device,
         Wanted::Only(volume.header.version()),
         |header, storage| {
+            // What was said of it, and agreed to, has to hold still: another process may have taken the others.
+            header.expect_same_keyslot(&volume.header, slot)?;
+            if !cx.console.batch() && !last && header.slot_state(slot) == SlotState::ActiveLast {
+                return Err(keyslots::Error::ChangedMeanwhile.into());
+            }
             slot_names::check_removable(header, slot, cx.options.slot_name.as_deref())?;
             header.remove_keyslot(storage, slot, medium)?;
             slot_names::forget(header, storage, slot)?;
@@ -78,7 +85,12 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         &volume.device,
         Wanted::Only(volume.header.version()),
         |header, storage| {
-            let slots = header.used_keyslots();
+            // The state of a reencryption is no key, and stays, as the reference has it.
+            let keys = |slot: &u32| match &*header {
+                Header::Luks1(_) => true,
+                Header::Luks2(header) => !is_reencryption(header, *slot),
+            };
+            let slots: Vec<u32> = header.used_keyslots().into_iter().filter(keys).collect();
             for &slot in &slots {
                 slot_names::check_removable(header, slot, cx.options.slot_name.as_deref())?;
             }
@@ -93,6 +105,11 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         cx.console.verbose(format_args!("Key slot {slot} removed."));
     }
     Ok(())
+}
+
+fn is_reencryption(header: &luks2::Header, slot: u32) -> bool {
+    let keyslot = header.metadata().keyslots.get(&slot);
+    keyslot.is_some_and(|keyslot| matches!(keyslot.kind, KeyslotKind::Reencrypt { .. }))
 }
 
 /// Asks for a passphrase that opens another keyslot than the one that goes, where there is another.

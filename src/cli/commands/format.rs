@@ -101,10 +101,14 @@ pub(super) fn make(
     check_offset(options.offset)?;
     let sector_size = sector_size(cx, version, &topology);
     check_cipher(&cipher, key_size, sector_size)?;
-    data_device::check_unused(device).map_err(|error| match error {
+    let in_use = |error| match error {
         DataDeviceError::InUse { path, holders } => CliError::FormatInUse { device: path, holders },
         error => error.into(),
-    })?;
+    };
+    data_device::check_unused(device).map_err(in_use)?;
+    if header_device.path().exists() {
+        data_device::check_unused(header_device.path()).map_err(in_use)?;
+    }
     check_not_empty(header_device.path())?;
     if target == Target::Device && !warn(cx, &header_device)? {
         return Err(CliError::Aborted);
@@ -165,10 +169,12 @@ impl Plan<'_> {
         let mut header = luks1::Header::create(&params, &limits)?;
         let data_offset = header.payload_offset().bytes().unwrap_or_default();
         self.warn_without_data(cx, data_offset);
-        let Kdf::Pbkdf2 { iterations, .. } = cx.kdf(Version::Luks1, self.key.len())? else {
+        let kdf = cx.kdf(Version::Luks1, self.key.len())?;
+        let Kdf::Pbkdf2 { iterations, .. } = kdf else {
             return Err(CliError::Luks1Pbkdf);
         };
-        Kdf::Pbkdf2 { hash, iterations }.check(&limits)?;
+        // What the keyslot would be refused for is refused before the old header goes.
+        kdf.check(&limits)?;
         let medium = device.medium();
         let size = match cx.options.header {
             Some(_) => header.metadata_size(),
@@ -216,12 +222,12 @@ impl Plan<'_> {
         })?;
         self.warn_about_size(cx, &header);
         let new = cx.new_keyslot(&self.cipher, self.key.len())?;
-        // A header without its keyslot would be written otherwise, over what there was.
-        new.kdf.check(&limits)?;
+        // The derivation may lack memory: that has to be known before the old header goes.
+        let sealed = new.seal(passphrase, &self.key, &limits)?;
         let medium = device.medium();
         self.write(device, header.size(), |storage| {
             header.write_new(storage, medium)?;
-            let slot = header.add_keyslot(storage, &self.key, passphrase, &new, self.slot, KeyFor::Data, &limits)?;
+            let slot = header.add_sealed(storage, &self.key, &sealed, self.slot, KeyFor::Data, &limits)?;
             if let Some(name) = &options.slot_name {
                 slot_names::set(&mut header, storage, slot, name, options.protect)?;
             }
@@ -237,6 +243,9 @@ impl Plan<'_> {
         write: impl FnOnce(&mut std::fs::File) -> Result<u32, CliError>,
     ) -> Result<u32, CliError> {
         device.exclusive_raw(|file| {
+            // A person took time for a passphrase meanwhile, and may have mounted it.
+            data_device::check_unused(self.device)?;
+            data_device::check_unused(device.path())?;
             device.grow_file(file, size)?;
             write(file)
         })

@@ -18,6 +18,7 @@ use super::secrets::Source;
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::{CliError, ExitCode};
+use crate::cli::output::clean;
 use crate::cli::persona::Persona;
 use crate::header_device::{HeaderError, Wanted};
 
@@ -49,8 +50,10 @@ pub(super) fn uuid(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         read => read?,
     };
     let Some(new) = &cx.options.uuid else {
-        cx.console
-            .answer(|| json!({ "uuid": header.uuid() }), || format!("{}\n", header.uuid()));
+        cx.console.answer(
+            || json!({ "uuid": header.uuid() }),
+            || format!("{}\n", clean(header.uuid())),
+        );
         return Ok(());
     };
     if !is_uuid(new) {
@@ -103,13 +106,14 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
     let unlocked = volume.unlock(cx, &passphrase, candidates)?;
     let key = &unlocked.volume_key;
     let data = volume.header.data().ok_or(CliError::NoCryptSegment)?;
-    let (cipher, mode) = data.cipher.split_once('-').unwrap_or((&data.cipher, ""));
+    let cipher = clean(&data.cipher);
+    let (cipher, mode) = cipher.split_once('-').unwrap_or((&cipher, ""));
     let mut text = format!(
         "LUKS header information for {}\nCipher name:   \t{cipher}\nCipher mode:   \t{mode}\nPayload offset:\t{}\n\
          UUID:          \t{}\nMK bits:       \t{}\n",
         device.display(),
         data.offset.get(),
-        volume.header.uuid(),
+        clean(volume.header.uuid()),
         key.len() * 8
     );
     if let Some(file) = &cx.options.volume_key_file {
@@ -138,7 +142,7 @@ fn dump_unbound(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<
     let head = format!(
         "LUKS header information for {}\nUUID:    \t{}\nKeyslot: \t{slot}\nKey bits:\t{}\n",
         device.display(),
-        volume.header.uuid(),
+        clean(volume.header.uuid()),
         key.len() * 8
     );
     if let Some(file) = &cx.options.volume_key_file {

@@ -5,7 +5,7 @@ use std::path::Path;
 use keyslots::header::{Header, SlotState, Version};
 use keyslots::kdf::{CostLimits, Kdf};
 use keyslots::luks1::ChangeTo;
-use keyslots::luks2::{Candidates, KeyFor};
+use keyslots::luks2::{Candidates, KeyFor, Sealed};
 use keyslots::secret::{Passphrase, VolumeKey};
 use serde_json::json;
 
@@ -30,6 +30,9 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
     }
     cx.check_pbkdf(volume.header.version())?;
     let slot = new_slot(cx, &volume.header)?;
+    if let Some(name) = &cx.options.slot_name {
+        slot_names::check_free(&volume.header, name)?;
+    }
     let (key, key_for) = match unbound_key(cx)? {
         Some(unbound) => unbound,
         None => (existing_key(cx, &mut volume)?, KeyFor::Data),
@@ -191,7 +194,7 @@ fn new_passphrase(cx: &Context<'_>, new_key_file: Option<&Path>) -> Result<Passp
     )
 }
 
-/// Makes the keyslot, and gives it its name.
+/// Makes the keyslot, and gives it its name. What takes its time comes before the lock.
 fn make(
     cx: &Context<'_>,
     volume: &Volume,
@@ -201,17 +204,14 @@ fn make(
     key_for: KeyFor,
 ) -> Result<u32, CliError> {
     let limits = CostLimits::default();
-    let new = match &volume.header {
-        Header::Luks1(_) => None,
-        Header::Luks2(_) => Some(cx.new_keyslot_of(&volume.header, key.len())?),
-    };
+    let sealed = sealed(cx, volume, key, passphrase)?;
     let iterations = luks1_iterations(cx, &volume.header, key.len())?;
     cx.change(
         &volume.device,
         Wanted::Only(volume.header.version()),
-        |header, storage| match (header, &new) {
-            (Header::Luks2(header), Some(new)) => {
-                let made = header.add_keyslot(storage, key, passphrase, new, slot, key_for, &limits)?;
+        |header, storage| match (header, &sealed) {
+            (Header::Luks2(header), Some(sealed)) => {
+                let made = header.add_sealed(storage, key, sealed, slot, key_for, &limits)?;
                 if let Some(name) = &cx.options.slot_name {
                     slot_names::set(header, storage, made, name, cx.options.protect)?;
                 }
@@ -223,7 +223,7 @@ fn make(
     )
 }
 
-/// Gives a keyslot another passphrase or other parameters.
+/// Gives a keyslot another passphrase or other parameters, unless it is another one by now than the passphrase opened.
 fn rewrite(
     cx: &Context<'_>,
     volume: &Volume,
@@ -233,10 +233,7 @@ fn rewrite(
 ) -> Result<u32, CliError> {
     let limits = CostLimits::default();
     let medium = volume.device.medium();
-    let new = match &volume.header {
-        Header::Luks1(_) => None,
-        Header::Luks2(_) => Some(cx.new_keyslot_of(&volume.header, key.len())?),
-    };
+    let sealed = sealed(cx, volume, key, passphrase)?;
     let iterations = luks1_iterations(cx, &volume.header, key.len())?;
     let to = if cx.options.key_slot.is_some() {
         ChangeTo::SameSlot
@@ -246,17 +243,36 @@ fn rewrite(
     cx.change(
         &volume.device,
         Wanted::Only(volume.header.version()),
-        |header, storage| match (header, &new) {
-            (Header::Luks2(header), Some(new)) => {
-                header.change_keyslot(storage, slot, key, passphrase, new, medium, &limits)?;
-                Ok(slot)
+        |header, storage| {
+            header.expect_same_keyslot(&volume.header, slot)?;
+            match (header, &sealed) {
+                (Header::Luks2(header), Some(sealed)) => {
+                    header.change_sealed(storage, slot, key, sealed, medium, &limits)?;
+                    Ok(slot)
+                }
+                (Header::Luks1(header), _) => {
+                    Ok(header.change_keyslot(storage, key, slot, passphrase, to, iterations, &limits, medium)?)
+                }
+                (Header::Luks2(_), None) => Err(CliError::NoUsableKeyslot),
             }
-            (Header::Luks1(header), _) => {
-                Ok(header.change_keyslot(storage, key, slot, passphrase, to, iterations, &limits, medium)?)
-            }
-            (Header::Luks2(_), None) => Err(CliError::NoUsableKeyslot),
         },
     )
+}
+
+/// The keyslot of LUKS2, ready to be written.
+fn sealed(
+    cx: &Context<'_>,
+    volume: &Volume,
+    key: &VolumeKey,
+    passphrase: &Passphrase,
+) -> Result<Option<Sealed>, CliError> {
+    let Header::Luks2(header) = &volume.header else {
+        return Ok(None);
+    };
+    header.check_changeable()?;
+    let new = cx.new_keyslot_of(&volume.header, key.len())?;
+    let _deriving = cx.console.deriving();
+    Ok(Some(new.seal(passphrase, key, &CostLimits::default())?))
 }
 
 fn luks1_iterations(cx: &Context<'_>, header: &Header, key_len: usize) -> Result<u32, CliError> {

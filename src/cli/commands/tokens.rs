@@ -15,6 +15,7 @@ use super::Context;
 use super::open::Volume;
 use crate::cli::actions::TokenAction;
 use crate::cli::error::{CliError, ExitCode};
+use crate::cli::output::json_text;
 use crate::header_device::{HeaderDevice, Wanted};
 use crate::keyring;
 
@@ -169,7 +170,7 @@ fn read_token(cx: &Context<'_>, header: &Header) -> Result<Token, CliError> {
 fn export(cx: &Context<'_>, header: &Header, id: u32) -> Result<(), CliError> {
     let token = header.luks2().and_then(|header| header.metadata().tokens.get(&id));
     let token = match token {
-        Some(token) => format!("{}\n", token.to_value()),
+        Some(token) => format!("{}\n", json_text(&token.to_value().to_string())),
         None if id >= MAX_TOKENS => return Err(CliError::TokenInvalid(id)),
         None => return Err(CliError::TokenExport(id)),
     };

@@ -89,7 +89,11 @@ fn in_reencryption() -> (Memory, Header) {
     for (id, flag) in [(1, "backup-previous"), (2, "backup-final")] {
         let segment = Segment {
             flags: vec![flag.into()],
-            kind: if id == 1 { SegmentKind::Linear } else { crypt.kind.clone() },
+            kind: if id == 1 {
+                SegmentKind::Linear
+            } else {
+                crypt.kind.clone()
+            },
             ..crypt.clone()
         };
         metadata.segments.insert(id, segment);
@@ -152,7 +156,10 @@ fn a_header_that_could_not_be_read_again_is_not_written() {
         iterations: 0,
     };
     let written = header.write(&mut storage);
-    assert!(matches!(written, Err(Error::Luks2(Defect::Value { .. }))), "{written:?}");
+    assert!(
+        matches!(written, Err(Error::Luks2(Defect::Value { .. }))),
+        "{written:?}"
+    );
     let copy = header.copy.clone();
     let recovered = copies::recover(&mut storage, &copy, Which::Primary);
     assert!(

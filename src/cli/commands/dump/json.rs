@@ -7,12 +7,14 @@ use keyslots::luks2::keyslot::KeyslotKind;
 use keyslots::luks2::{self, Priority};
 use serde_json::{Value, json};
 
+use crate::cli::output::json_text;
+
 /// LUKS2 metadata in the layout of `--dump-json-metadata`: two spaces a level, none behind a colon, each member of an
 /// array on a line of its own.
 pub(in crate::cli) fn metadata_text(value: &Value) -> String {
     let mut out = String::new();
     push(&mut out, value, 0);
-    out
+    json_text(&out)
 }
 
 fn push(out: &mut String, value: &Value, depth: usize) {

@@ -4,22 +4,23 @@ use std::fmt::Write as _;
 
 use keyslots::luks1::{Header, KeyslotState, STRIPES};
 
-use super::{hex_lines, shown};
+use super::hex_lines;
+use crate::cli::output::clean;
 
 /// The dump, all of it.
 pub(super) fn text(header: &Header, device: &str) -> String {
     let mut out = format!("LUKS header information for {device}\n\n");
     let mut line = |name: &str, value: &str| writeln!(out, "{name:<15}\t{value}").expect("a String takes all");
     line("Version:", "1");
-    line("Cipher name:", &shown(header.cipher_name()));
-    line("Cipher mode:", &shown(header.cipher_mode()));
-    line("Hash spec:", &shown(header.hash_name()));
+    line("Cipher name:", &clean(header.cipher_name()));
+    line("Cipher mode:", &clean(header.cipher_mode()));
+    line("Hash spec:", &clean(header.hash_name()));
     line("Payload offset:", &header.payload_offset().get().to_string());
     line("MK bits:", &(header.key_size().get() * 8).to_string());
     line("MK digest:", &hex_lines(header.mk_digest(), ""));
     line("MK salt:", &hex_lines(header.mk_salt(), "\n               \t"));
     line("MK iterations:", &header.mk_iterations().to_string());
-    line("UUID:", &shown(header.uuid()));
+    line("UUID:", &clean(header.uuid()));
     out.push('\n');
     for (slot, keyslot) in header.keyslots().iter().enumerate() {
         let state = match keyslot.state {

@@ -4,17 +4,18 @@ use std::fmt::Write as _;
 
 use keyslots::kdf::Kdf;
 use keyslots::luks2::keyslot::{Keyslot, KeyslotKind, STRIPES};
-use keyslots::luks2::metadata::{Digest, DigestKind};
+use keyslots::luks2::metadata::{Digest, DigestKind, Metadata};
 use keyslots::luks2::segment::{Segment, SegmentKind};
 use keyslots::luks2::{Header, Priority};
 
-use super::{hex_lines, shown};
+use super::hex_lines;
+use crate::cli::output::clean;
 
 /// The dump, all of it.
 pub(super) fn text(header: &Header) -> String {
     let (binary, metadata) = (header.binary(), header.metadata());
     let or = |text: &str, none: &str| {
-        if text.is_empty() { none.to_owned() } else { shown(text) }
+        if text.is_empty() { none.to_owned() } else { clean(text) }
     };
     let mut out = String::from("LUKS header information\n");
     push(&mut out, format_args!("Version:       \t2"));
@@ -29,15 +30,15 @@ pub(super) fn text(header: &Header) -> String {
     );
     push(
         &mut out,
-        format_args!("UUID:          \t{}", or(&binary.uuid, "(no UUID)")),
+        format_args!("UUID:          \t{}", or(&clean(&binary.uuid), "(no UUID)")),
     );
     push(
         &mut out,
-        format_args!("Label:         \t{}", or(&binary.label, "(no label)")),
+        format_args!("Label:         \t{}", or(&clean(&binary.label), "(no label)")),
     );
     push(
         &mut out,
-        format_args!("Subsystem:     \t{}", or(&binary.subsystem, "(no subsystem)")),
+        format_args!("Subsystem:     \t{}", or(&clean(&binary.subsystem), "(no subsystem)")),
     );
     let flags = &metadata.config.flags;
     let flags = if flags.is_empty() {
@@ -58,13 +59,13 @@ pub(super) fn text(header: &Header) -> String {
     }
     out.push_str("Keyslots:\n");
     for (&id, keyslot) in &metadata.keyslots {
-        push_keyslot(&mut out, id, keyslot, metadata.digest_of_keyslot(id));
+        push_keyslot(&mut out, id, keyslot, metadata);
     }
     out.push_str("Tokens:\n");
     for (id, token) in &metadata.tokens {
-        push(&mut out, format_args!("  {id}: {}", shown(&token.kind)));
+        push(&mut out, format_args!("  {id}: {}", clean(&token.kind)));
         if let Some(description) = token.key_description() {
-            push(&mut out, format_args!("\tKey description: {}", shown(description)));
+            push(&mut out, format_args!("\tKey description: {}", clean(description)));
         }
         for keyslot in &token.keyslots {
             push(&mut out, format_args!("\tKeyslot:    {keyslot}"));
@@ -78,17 +79,17 @@ pub(super) fn text(header: &Header) -> String {
 }
 
 fn push_segment(out: &mut String, id: u32, segment: &Segment) {
-    push(out, format_args!("  {id}: {}", shown(segment.type_name())));
+    push(out, format_args!("  {id}: {}", clean(segment.type_name())));
     push(out, format_args!("\toffset: {} [bytes]", segment.offset.get()));
     let length = segment
         .size
         .map_or_else(|| "(whole device)".to_owned(), |size| format!("{} [bytes]", size.get()));
     push(out, format_args!("\tlength: {length}"));
     if let Some(crypt) = segment.crypt() {
-        push(out, format_args!("\tcipher: {}", shown(&crypt.encryption)));
+        push(out, format_args!("\tcipher: {}", clean(&crypt.encryption)));
         push(out, format_args!("\tsector: {} [bytes]", crypt.sector_size));
         if let Some(integrity) = &crypt.integrity {
-            push(out, format_args!("\tintegrity: {}", shown(&integrity.kind)));
+            push(out, format_args!("\tintegrity: {}", clean(&integrity.kind)));
         }
     }
     if let SegmentKind::HwOpal {
@@ -107,15 +108,19 @@ fn push_segment(out: &mut String, id: u32, segment: &Segment) {
         );
     }
     if !segment.flags.is_empty() {
-        push(out, format_args!("\tflags : {}", shown(&segment.flags.join(", "))));
+        push(out, format_args!("\tflags : {}", clean(&segment.flags.join(", "))));
     }
     out.push('\n');
 }
 
-fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<(u32, &Digest)>) {
-    let unbound = keyslot.is_luks2() && digest.is_none_or(|(_, digest)| digest.segments.is_empty());
+fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, metadata: &Metadata) {
+    let digest = metadata.digest_of_keyslot(id);
+    // A key that only a backup segment has opens nothing now.
+    let regular = |id: &u32| metadata.segments.get(id).is_some_and(|segment| !segment.is_backup());
+    let bound = digest.is_some_and(|(_, digest)| digest.segments.iter().any(regular));
+    let unbound = !bound && !matches!(keyslot.kind, KeyslotKind::Unknown(_));
     let mark = if unbound { " (unbound)" } else { "" };
-    push(out, format_args!("  {id}: {}{mark}", shown(keyslot.type_name())));
+    push(out, format_args!("  {id}: {}{mark}", clean(keyslot.type_name())));
     let priority = match keyslot.priority() {
         Priority::Ignore => "ignored",
         Priority::Normal => "normal",
@@ -128,7 +133,7 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<(u3
                 format_args!("\tKey:        {} bits", u64::from(keyslot.key_size) * 8),
             );
             push(out, format_args!("\tPriority:   {priority}"));
-            push(out, format_args!("\tCipher:     {}", shown(&luks2.encryption)));
+            push(out, format_args!("\tCipher:     {}", clean(&luks2.encryption)));
             push(
                 out,
                 format_args!("\tCipher key: {} bits", u64::from(luks2.area_key_size) * 8),
@@ -165,7 +170,19 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<(u3
             push(out, format_args!("\tPriority:   {priority}"));
             push(out, format_args!("\tMode:       {mode}"));
             push(out, format_args!("\tDirection:  {direction}"));
-            push(out, format_args!("\tResilience: {}", shown(&keyslot.area.kind)));
+            push(out, format_args!("\tResilience: {}", clean(&keyslot.area.kind)));
+            let text = |member: &str| keyslot.area.extra.get(member).and_then(|value| value.as_str());
+            if keyslot.area.kind.contains("checksum") {
+                push(
+                    out,
+                    format_args!("\tHash:       {}", clean(text("hash").unwrap_or_default())),
+                );
+                let size = keyslot.area.extra.get("sector_size").and_then(|value| value.as_u64());
+                push(out, format_args!("\tHash data:  {} [bytes]", size.unwrap_or_default()));
+            }
+            if let Some(size) = text("shift_size").filter(|_| keyslot.area.kind.contains("datashift")) {
+                push(out, format_args!("\tShift size: {}[bytes]", clean(size)));
+            }
         }
         KeyslotKind::Unknown(_) => {}
     }
@@ -179,7 +196,7 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<(u3
 }
 
 fn push_digest(out: &mut String, id: u32, digest: &Digest) {
-    push(out, format_args!("  {id}: {}", shown(digest.type_name())));
+    push(out, format_args!("  {id}: {}", clean(digest.type_name())));
     if let DigestKind::Pbkdf2 {
         hash,
         iterations,
@@ -202,10 +219,10 @@ fn push_digest(out: &mut String, id: u32, digest: &Digest) {
 
 /// The reference ends each word with a space.
 fn words(words: &[String]) -> String {
-    words.iter().map(|word| format!("{} ", shown(word))).collect()
+    words.iter().map(|word| format!("{} ", clean(word))).collect()
 }
 
 /// Adds a line.
 fn push(out: &mut String, line: std::fmt::Arguments<'_>) {
-    writeln!(out, "{line}").expect("a String takes all");
+    writeln!(out, "{line}").expect("writing to a String cannot fail");
 }

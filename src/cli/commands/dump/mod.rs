@@ -10,19 +10,12 @@ use std::path::Path;
 
 use keyslots::header::Header;
 
-use crate::dm::Printable;
-
 /// The dump of a header of either version, to the letter as programs expect it.
 pub(super) fn text(header: &Header, device: &Path) -> String {
     match header {
         Header::Luks1(header) => luks1::text(header, &device.display().to_string()),
         Header::Luks2(header) => luks2::text(header),
     }
-}
-
-/// A string of a header, which may come from anybody: no terminal acts on it, and it adds no lines for programs to read.
-pub(super) fn shown(text: &str) -> String {
-    Printable(text.as_bytes()).to_string()
 }
 
 /// Bytes as two digits and a space each, with `line_break` before every 17th.

@@ -122,7 +122,7 @@ pub enum Error {
     #[error("the device does not hold what the backup holds")]
     NotRestored,
     /// A mandatory requirement forbids the action.
-    #[error("the volume has requirements that this program does not know: {}", .0.escape_debug())]
+    #[error("the volume has requirements that this program does not know: {}", shown(.0))]
     UnmetRequirements(String),
 }
 
@@ -135,3 +135,16 @@ impl Error {
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// A text from a header in a message: control characters, on which a terminal acts, are escaped.
+pub(crate) fn shown(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            out.extend(c.escape_debug());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}

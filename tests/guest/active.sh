@@ -2,6 +2,8 @@
 # refresh, status, keys in the kernel keyring, and who holds a device that is busy. Arguments: the parts to run, all by default.
 . /share/guest/lib.sh
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+# Each keyctl would have a session keyring of its own otherwise, gone with it.
+keyctl new_session >/dev/null
 parts=${*:-plain resize suspend refresh status keyring busy}
 sides="peer ours"
 differences=0 cells=0
@@ -292,7 +294,9 @@ suspend() {
   format --type luks2 --header hdr $loop k
   before() { ours cryptsetup open --header hdr -d k $loop x; ours cryptsetup luksSuspend x; }
   both "resume: detached" luksResume x --header hdr -d k
-  both "resume: detached, without its header" luksResume x -d k
+  # What is on the data device is the header of another volume, and ours says so.
+  for side in $sides; do before; act $side luksResume x -d k; eval "seen_$side=\${answer##* \\[}\$(table)"; close_x; done
+  alike "resume: detached, without its header"
   # Reads wait, and get their data.
   format --type luks2 $loop k
   for opener in $sides; do
@@ -344,9 +348,20 @@ refresh() {
   before() { peer cryptsetup open $p -o 8 -p 3 -b 800 $loop x <line; }
   both "refresh: plain" refresh $p $loop x --allow-discards
   both "refresh: plain by name" refresh $p x --perf-same_cpu_crypt
-  both "refresh: plain, another cipher" refresh --type plain -q -c aes-cbc-plain -s 256 -h sha256 x
+  # The reference says that it has done it, and has not.
+  before
+  act ours refresh --type plain -q -c aes-cbc-plain -s 256 -h sha256 x
+  same "refresh: plain, another cipher" "Mismatching parameters on device x. [exit 1]" "$answer"
+  close_x
   both "refresh: plain, another hash" refresh --type plain -q -c aes-xts-plain64 -s 256 -h sha1 x
-  both "refresh: plain, another key" refresh --type plain -q -c aes-xts-plain64 -s 256 -d k64 x
+  # The reference fails without a word.
+  for side in $sides; do
+    before
+    act $side refresh --type plain -q -c aes-xts-plain64 -s 256 -d k64 x
+    eval "seen_$side=\${answer##* \\[}\$(table)"
+    close_x
+  done
+  alike "refresh: plain, another key"
   # A mapping of another volume stays as it is: the reference does not look.
   truncate -s 24M other && format --type luks2 other k
   ours cryptsetup open -d k $loop x

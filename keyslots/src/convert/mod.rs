@@ -10,6 +10,7 @@ mod to_luks2;
 pub use to_luks1::to_luks1;
 pub use to_luks2::to_luks2;
 
+use crate::error::shown;
 use crate::storage::Storage;
 use crate::units::{Bytes, SECTOR_SIZE};
 use crate::{Error, Result};
@@ -52,7 +53,7 @@ pub enum ConvertRefused {
     #[error("the volume has integrity protection")]
     Integrity,
     /// A requirement.
-    #[error("the volume has the requirement {}", .0.escape_debug())]
+    #[error("the volume has the requirement {}", shown(.0))]
     Requirement(String),
     /// No keyslot tells how long the volume key is.
     #[error("without keyslots, nothing tells the size of the volume key")]

@@ -5,6 +5,7 @@ use std::io::Write;
 use super::copies::{self, Copy};
 use super::format::{BinaryHeader, Which};
 use super::{Header, KNOWN_REQUIREMENTS, areas, validate};
+use crate::error::shown;
 use crate::storage::Storage;
 use crate::units::Bytes;
 use crate::{Error, Result};
@@ -46,7 +47,7 @@ pub enum BackupRefused {
         device: Bytes,
     },
     /// A requirement that a restored header may not have: only the device itself knows how far it has come.
-    #[error("the backup has the requirement {}", .0.escape_debug())]
+    #[error("the backup has the requirement {}", shown(.0))]
     Requirement(String),
 }
 

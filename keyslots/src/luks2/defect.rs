@@ -2,6 +2,8 @@
 //!
 //! Paths and values come from the header, so their control characters are escaped wherever they are shown.
 
+use crate::error::shown;
+
 /// What is wrong with a LUKS2 copy. `path` is where in the metadata, as in `keyslots.0.area.offset`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -54,10 +56,10 @@ pub enum Defect {
     #[error("the JSON text is malformed: {0}")]
     JsonSyntax(String),
     /// A required member is not there.
-    #[error("{} is missing", .0.escape_debug())]
+    #[error("{} is missing", shown(.0))]
     Missing(String),
     /// A member has the wrong JSON type.
-    #[error("{} is not {expected}", path.escape_debug())]
+    #[error("{} is not {expected}", shown(path))]
     WrongType {
         /// Where in the metadata.
         path: String,
@@ -65,7 +67,7 @@ pub enum Defect {
         expected: &'static str,
     },
     /// A number is not in the form that its member asks for.
-    #[error("{} is {}: not {expected}", path.escape_debug(), value.escape_debug())]
+    #[error("{} is {}: not {expected}", shown(path), shown(value))]
     Number {
         /// Where in the metadata.
         path: String,
@@ -75,10 +77,10 @@ pub enum Defect {
         expected: &'static str,
     },
     /// An object name is not a decimal number.
-    #[error("{} is not named by a decimal number", .0.escape_debug())]
+    #[error("{} is not named by a decimal number", shown(.0))]
     ObjectName(String),
     /// An array names something twice.
-    #[error("{} names {id} twice", path.escape_debug())]
+    #[error("{} names {id} twice", shown(path))]
     DuplicateReference {
         /// Where in the metadata.
         path: String,
@@ -86,7 +88,7 @@ pub enum Defect {
         id: u32,
     },
     /// An array names an object that is not there.
-    #[error("{} names {id}, which does not exist", path.escape_debug())]
+    #[error("{} names {id}, which does not exist", shown(path))]
     DanglingReference {
         /// Where in the metadata.
         path: String,
@@ -94,10 +96,10 @@ pub enum Defect {
         id: u32,
     },
     /// A string that must not be empty is.
-    #[error("{} is empty", .0.escape_debug())]
+    #[error("{} is empty", shown(.0))]
     Empty(String),
     /// An object with a fixed set of members has another one.
-    #[error("{} has a member {member:?} that does not belong there", path.escape_debug())]
+    #[error("{} has a member {member:?} that does not belong there", shown(path))]
     UnexpectedMember {
         /// Where in the metadata.
         path: String,
@@ -105,7 +107,7 @@ pub enum Defect {
         member: String,
     },
     /// A value breaks a rule of its member.
-    #[error("{} is {}: {rule}", path.escape_debug(), value.escape_debug())]
+    #[error("{} is {}: {rule}", shown(path), shown(value))]
     Value {
         /// Where in the metadata.
         path: String,
@@ -115,7 +117,7 @@ pub enum Defect {
         rule: &'static str,
     },
     /// Base64 does not decode, or to the wrong length.
-    #[error("{} is not base64 of {expected}", path.escape_debug())]
+    #[error("{} is not base64 of {expected}", shown(path))]
     Base64 {
         /// Where in the metadata.
         path: String,

@@ -288,8 +288,15 @@ fn sector_size(cx: &Context<'_>, version: Version, topology: &Topology) -> u32 {
     }
 }
 
-/// Asks the kernel whether it can map the cipher. Where nobody can ask it, a cipher that we know ourselves will do.
+/// Modes of whole sectors that the kernel alone computes.
+const KERNEL_MODES: [&str; 2] = ["adiantum", "hctr2"];
+
+/// Asks the kernel whether it can map the cipher. Where nobody can ask it, a cipher that we know of will do.
 fn check_cipher(cipher: &str, key_size: usize, sector_size: u32) -> Result<(), CliError> {
+    let known = || {
+        let mode = cipher.split('-').nth(1).unwrap_or_default();
+        cipher.parse::<keyslots::cipher::CipherSpec>().is_ok() || KERNEL_MODES.contains(&mode)
+    };
     match Dm::open() {
         Ok(dm) => volume::check_cipher(&dm, cipher, key_size, sector_size).map_err(|error| match error {
             VolumeError::CipherRefused {
@@ -303,7 +310,7 @@ fn check_cipher(cipher: &str, key_size: usize, sector_size: u32) -> Result<(), C
             },
             error => error.into(),
         }),
-        Err(_) if cipher.parse::<keyslots::cipher::CipherSpec>().is_ok() => Ok(()),
+        Err(_) if known() => Ok(()),
         Err(error) => Err(error.into()),
     }
 }

@@ -101,10 +101,7 @@ fn text(name: &DeviceName, active: &Active) -> String {
     line(format_args!("mode:    {mode}{suspended}"));
     let flags = flag_names(active);
     if !flags.is_empty() {
-        line(format_args!(
-            "flags:   {}",
-            flags.iter().map(|flag| format!("{flag} ")).collect::<String>()
-        ));
+        line(format_args!("flags:   {}", flags.join(" ")));
     }
     out
 }

@@ -48,11 +48,16 @@ pub(super) fn unlock(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -
             }
         }
     }
-    match cx.options.token_id {
-        Some(id) if !none_usable => cx.console.verbose(format_args!(
-            "Token {id} cannot unlock assigned keyslot(s) (wrong keyslot passphrase)."
-        )),
-        _ => {}
+    let named = match (cx.options.token_id, &cx.options.token_type) {
+        _ if none_usable => None,
+        (Some(id), _) => Some(format!("Token {id}")),
+        (None, Some(kind)) => Some(format!("Token (type {kind})")),
+        (None, None) => None,
+    };
+    if let Some(token) = named {
+        cx.console.verbose(format_args!(
+            "{token} cannot unlock assigned keyslot(s) (wrong keyslot passphrase)."
+        ));
     }
     if cx.options.token_only {
         return Err(CliError::Silent(if none_usable {

@@ -101,7 +101,9 @@ fn text(name: &DeviceName, active: &Active) -> String {
     line(format_args!("mode:    {mode}{suspended}"));
     let flags = flag_names(active);
     if !flags.is_empty() {
-        line(format_args!("flags:   {}", flags.join(" ")));
+        // The reference ends each with a space but the last of those that there are.
+        let end = if flags.last() == Some(&"no_write_workqueue") { "" } else { " " };
+        line(format_args!("flags:   {}{end}", flags.join(" ")));
     }
     out
 }

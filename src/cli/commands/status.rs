@@ -102,7 +102,11 @@ fn text(name: &DeviceName, active: &Active) -> String {
     let flags = flag_names(active);
     if !flags.is_empty() {
         // The reference ends each with a space but the last of those that there are.
-        let end = if flags.last() == Some(&"no_write_workqueue") { "" } else { " " };
+        let end = if flags.last() == Some(&"no_write_workqueue") {
+            ""
+        } else {
+            " "
+        };
         line(format_args!("flags:   {}{end}", flags.join(" ")));
     }
     out

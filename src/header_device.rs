@@ -9,11 +9,14 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use keyslots::header::{Header, Version};
+use keyslots::luks2::copies::Loser;
+use keyslots::luks2::format::Which;
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
 use keyslots::wipe::Medium;
 use nix::libc;
 
+use crate::block_device::signatures::{self, Signature};
 use crate::block_device::{self, DevNo};
 use crate::locks::{Lock, LockError, LockMode};
 
@@ -48,6 +51,14 @@ pub enum HeaderError {
         path: PathBuf,
         /// The wanted version.
         wanted: Wanted,
+    },
+    /// The primary copy is damaged, and something else stands where it was.
+    #[error("{} has a {found} where the primary LUKS2 header was", path.display())]
+    Ambiguous {
+        /// The device.
+        path: PathBuf,
+        /// What stands there.
+        found: Signature,
     },
     /// The lock cannot be had.
     #[error(transparent)]
@@ -86,6 +97,18 @@ pub struct Opened {
     pub file: File,
     /// Its number, where it is a block device.
     pub number: Option<DevNo>,
+    /// Why a damaged copy of the header could not be written anew, where that was tried.
+    pub unrepaired: Option<Box<HeaderError>>,
+}
+
+impl Opened {
+    fn new(file: File, number: Option<DevNo>) -> Self {
+        Self {
+            file,
+            number,
+            unrepaired: None,
+        }
+    }
 }
 
 impl HeaderDevice {
@@ -122,15 +145,16 @@ impl HeaderDevice {
         let kind = file.metadata().map_err(failed)?;
         if kind.file_type().is_block_device() {
             let number = DevNo::of_path(&self.path).map_err(failed)?;
-            Ok(Opened { file, number })
+            Ok(Opened::new(file, number))
         } else if kind.is_file() {
-            Ok(Opened { file, number: None })
+            Ok(Opened::new(file, None))
         } else {
             Err(HeaderError::WrongKind(self.path.clone()))
         }
     }
 
-    /// Reads and validates the header under the shared lock. The file stays open, the lock does not stay.
+    /// Reads and validates the header under the shared lock. The file stays open, the lock does not stay. A damaged or
+    /// outdated copy is written anew, unless locks are off; what is returned is the header as it was read.
     ///
     /// # Errors
     /// [`HeaderError`].
@@ -140,7 +164,23 @@ impl HeaderDevice {
             let _lock = self.lock(&opened, LockMode::Shared)?;
             self.read_header(&mut opened.file, wanted)?
         };
+        let damaged = header
+            .luks2()
+            .is_some_and(|header| header.loser().needs_recovery().is_some());
+        if damaged && self.locks {
+            opened.unrepaired = self.recover().err().map(Box::new);
+        }
         Ok((header, opened))
+    }
+
+    /// Writes the copy of a LUKS2 header that lost anew, from the one that won.
+    fn recover(&self) -> Result<(), HeaderError> {
+        self.exclusive(Wanted::Only(Version::Luks2), |header, storage| {
+            if let Header::Luks2(header) = header {
+                header.recover(storage)?;
+            }
+            Ok(())
+        })
     }
 
     /// Runs `action` on an opened device under the shared lock.
@@ -221,9 +261,34 @@ impl HeaderDevice {
             wanted,
         };
         match Header::read(storage) {
-            Ok(header) if wanted.takes(header.version()) => Ok(header),
+            Ok(header) if wanted.takes(header.version()) => {
+                self.check_alone(&header, storage)?;
+                Ok(header)
+            }
             Ok(_) | Err(keyslots::Error::NotLuks) => Err(not_luks()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A file system over the primary copy is somebody's data: no repair may overwrite it, so that nothing goes on. Without
+    /// locks nothing is repaired, and the other copy will do.
+    fn check_alone(&self, header: &Header, storage: &mut dyn Storage) -> Result<(), HeaderError> {
+        let over_primary = header
+            .luks2()
+            .is_some_and(|header| matches!(header.loser(), Loser::Damaged(Which::Primary, _)));
+        if !over_primary || !self.locks {
+            return Ok(());
+        }
+        let found = signatures::probe_storage(storage).map_err(|source| HeaderError::Open {
+            path: self.path.clone(),
+            source,
+        })?;
+        match found.into_iter().find(|signature| signature.name != "crypto_LUKS") {
+            Some(found) => Err(HeaderError::Ambiguous {
+                path: self.path.clone(),
+                found,
+            }),
+            None => Ok(()),
         }
     }
 }

@@ -356,3 +356,59 @@ fn nothing_of_a_header_acts_on_a_terminal() {
     }
     assert!(checked > 2000, "next to nothing was said: {checked} bytes");
 }
+
+/// Puts a file system's signature over the first copy: as mkfs does, which leaves the first KiB alone.
+fn mkfs_over(lab: &Lab) {
+    lab.poke(1024 + 0x38, &[0x53, 0xef]);
+    lab.poke(1024 + 4, &[0, 8, 0, 0]);
+    lab.poke(1024 + 24, &[0; 4]);
+}
+
+#[test]
+fn a_file_system_over_the_first_copy_is_not_overwritten() {
+    let lab = Lab::new("luks2");
+    mkfs_over(&lab);
+    let over = lab.image();
+    let words: [&[&str]; 5] = [
+        &["isLuks", "v"],
+        &["luksDump", "v"],
+        &["open", "--test-passphrase", "-d", "a", "v"],
+        &["luksAddKey", "-q", "-d", "a", "v", "b"],
+        &["erase", "-q", "v"],
+    ];
+    for words in words {
+        let output = lab.run(words);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {output:?}");
+        assert!(error(&output).contains("ambiguous signatures"), "{words:?}: {output:?}");
+        assert_eq!(lab.debians(words).status.code(), Some(1), "{words:?}");
+        assert!(lab.image() == over, "{words:?} wrote");
+    }
+    // Nothing is repaired without locks, so that the other copy will do; and `repair` is told to.
+    lab.must(&["open", "--test-passphrase", "--disable-locks", "-d", "a", "v"]);
+    assert!(lab.image() == over);
+    lab.must(&["repair", "-q", "v"]);
+    assert!(lab.opens("a"));
+}
+
+#[test]
+fn a_damaged_copy_is_written_anew_by_whoever_reads() {
+    for at in [0, 5000, 16384, 16384 + 5000] {
+        for words in [
+            &["isLuks", "v"][..],
+            &["luksDump", "v"],
+            &["open", "--test-passphrase", "-d", "a", "v"],
+        ] {
+            let lab = Lab::new("luks2");
+            lab.poke(at, b"XXXX");
+            let damaged = lab.image();
+            lab.must(&["open", "--test-passphrase", "--disable-locks", "-d", "a", "v"]);
+            assert!(lab.image() == damaged, "without locks nothing is repaired");
+            lab.must(words);
+            let mended = lab.image();
+            assert!(mended != damaged, "{words:?} at {at}");
+            let mut file = fs::File::open(lab.path("v")).expect("a file");
+            let loser = copies::read(&mut file).expect("a header").loser;
+            assert_eq!(loser, copies::Loser::Agrees, "{words:?} at {at}");
+        }
+    }
+}

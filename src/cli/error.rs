@@ -115,6 +115,18 @@ pub enum CliError {
         /// What it should have been.
         kind: &'static str,
     },
+    /// Something else stands over the primary copy of a LUKS2 header.
+    #[error(
+        "Device contains ambiguous signatures, cannot auto-recover LUKS2.\nPlease run \"cryptsetup repair\" for \
+         recovery.\nDevice {} is not a valid LUKS device.",
+        device.display()
+    )]
+    Ambiguous {
+        /// The device.
+        device: PathBuf,
+        /// What stands there.
+        found: String,
+    },
     /// The mapping is there already.
     #[error("Device {0} already exists.")]
     AlreadyMapped(String),
@@ -517,6 +529,7 @@ impl CliError {
             | Self::NoUsableKeyslot
             | Self::NotLuks { .. }
             | Self::DeviceEmpty(_)
+            | Self::Ambiguous { .. }
             | Self::VolumeKeyFileShort { .. }
             | Self::CipherUnavailable { .. }
             | Self::NotUnbound(_)

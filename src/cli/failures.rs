@@ -73,6 +73,10 @@ impl From<HeaderError> for CliError {
                 device: path,
                 kind: wanted.name(),
             },
+            HeaderError::Ambiguous { path, found } => Self::Ambiguous {
+                device: path,
+                found: found.to_string(),
+            },
             HeaderError::Lock(error) => error.into(),
             HeaderError::Luks(error) => error.into(),
         }

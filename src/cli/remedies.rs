@@ -24,6 +24,10 @@ impl CliError {
             Self::NoUsableKeyslot => "luksmith luksDump shows which keyslots there are.".into(),
             Self::DeviceMissing(_) => "Check the path, and whether you are root.".into(),
             Self::NotLuks { .. } => "If the header is kept apart, say where with --header.".into(),
+            Self::Ambiguous { found, .. } => format!(
+                "There is a {found} over the first copy of the header. If that may go, luksmith repair writes the copy anew; to read \
+                 the other one alone, say --disable-locks."
+            ),
             Self::DeviceEmpty(file) => format!("Make room first: truncate -s 64M {}.", file.display()),
             Self::TypeUnsupported(_) | Self::Unavailable(_) => "cryptsetup does that.".into(),
             Self::CipherUnavailable { source, .. } => format!("{source}."),

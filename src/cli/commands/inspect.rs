@@ -35,6 +35,7 @@ pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) 
             Ok(())
         }
         Err(HeaderError::NotLuks { .. } | HeaderError::Luks(_)) => Err(CliError::Silent(ExitCode::Failure)),
+        Err(error @ HeaderError::Ambiguous { .. }) => Err(error.into()),
         Err(error) => Err(error.into()),
     }
 }

@@ -128,7 +128,12 @@ impl Volume {
             && let luks2::copies::Loser::Damaged(which, defect) = header.loser()
         {
             cx.console
-                .debug(format_args!("The {which:?} copy of the header is damaged: {defect}"));
+                .debug(format_args!("The {which:?} copy of the header was damaged: {defect}"));
+        }
+        if let Some(error) = &opened.unrepaired {
+            cx.console.complain(format_args!(
+                "A damaged copy of the header could not be written anew: {error}."
+            ));
         }
         Ok(Self {
             device: header_device,

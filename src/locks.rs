@@ -8,6 +8,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -19,6 +20,13 @@ pub const LOCK_DIR: &str = "/run/cryptsetup";
 
 /// How often a lock file may be removed by its last user while we wait for it, before that is an error.
 const RETRIES: usize = 1000;
+
+/// How long others may hold a header's lock: nobody holds one while a person is asked, or a key derived.
+const HEADER_PATIENCE: Duration = Duration::from_secs(60);
+/// How long others may derive keys one after the other.
+const DERIVATION_PATIENCE: Duration = Duration::from_secs(600);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a lock is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,11 +57,11 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of the header that has been opened as `header` at `path`, and waits for it as long as others hold
+    /// Takes the lock of the header that has been opened as `header` at `path`, and waits a minute for others to release
     /// it.
     ///
     /// # Errors
-    /// [`LockError`]; of the kind `Interrupted` where a signal came first.
+    /// [`LockError`]; of the kind `TimedOut` where they have not.
     pub fn take(header: &File, path: &Path, mode: LockMode) -> Result<Self, LockError> {
         let at = |path: &Path| {
             let path = path.to_owned();
@@ -63,25 +71,26 @@ impl Lock {
         if metadata.file_type().is_block_device() {
             let number = metadata.rdev();
             let resource = Path::new(LOCK_DIR).join(format!("L_{}:{}", major(number), minor(number)));
-            lock_resource(&resource, mode).map_err(at(&resource))
+            lock_resource(&resource, mode, HEADER_PATIENCE).map_err(at(&resource))
         } else {
             let file = header
                 .try_clone()
-                .and_then(|file| flock(file, mode))
+                .and_then(|file| flock(file, mode, Instant::now() + HEADER_PATIENCE))
                 .map_err(at(path))?;
             Ok(Self { file, resource: None })
         }
     }
 }
 
-/// Waits until no other process derives a key that takes much memory, and keeps others from it while the lock is held:
+/// Waits, ten minutes at the most, until no other process derives a key that takes much memory, and keeps others from it while the lock is held:
 /// what `--serialize-memory-hard-pbkdf` asks for, by the same lock file as cryptsetup's.
 ///
 /// # Errors
 /// [`LockError`].
 pub fn serialize_derivations() -> Result<Lock, LockError> {
     let resource = Path::new(LOCK_DIR).join("LN_memory-hard-access");
-    lock_resource(&resource, LockMode::Exclusive).map_err(|source| LockError { path: resource, source })
+    lock_resource(&resource, LockMode::Exclusive, DERIVATION_PATIENCE)
+        .map_err(|source| LockError { path: resource, source })
 }
 
 impl Drop for Lock {
@@ -97,7 +106,8 @@ impl Drop for Lock {
     }
 }
 
-fn lock_resource(resource: &Path, mode: LockMode) -> io::Result<Lock> {
+fn lock_resource(resource: &Path, mode: LockMode, patience: Duration) -> io::Result<Lock> {
+    let deadline = Instant::now() + patience;
     match DirBuilder::new().mode(0o700).create(LOCK_DIR) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
@@ -111,7 +121,7 @@ fn lock_resource(resource: &Path, mode: LockMode) -> io::Result<Lock> {
             .mode(0o700)
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
             .open(resource)?;
-        let file = flock(file, mode)?;
+        let file = flock(file, mode, deadline)?;
         if names_file(resource, &file)? {
             return Ok(Lock {
                 file,
@@ -122,12 +132,28 @@ fn lock_resource(resource: &Path, mode: LockMode) -> io::Result<Lock> {
     Err(io::ErrorKind::ResourceBusy.into())
 }
 
-fn flock(file: File, mode: LockMode) -> io::Result<Flock<File>> {
+/// Tries again and again, since a wait inside flock(2) has no end of its own.
+fn flock(mut file: File, mode: LockMode, deadline: Instant) -> io::Result<Flock<File>> {
     let argument = match mode {
-        LockMode::Shared => FlockArg::LockShared,
-        LockMode::Exclusive => FlockArg::LockExclusive,
+        LockMode::Shared => FlockArg::LockSharedNonblock,
+        LockMode::Exclusive => FlockArg::LockExclusiveNonblock,
     };
-    Flock::lock(file, argument).map_err(|(_, errno): (_, Errno)| errno.into())
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match Flock::lock(file, argument) {
+            Ok(lock) => return Ok(lock),
+            Err((_, Errno::EWOULDBLOCK)) if Instant::now() >= deadline => {
+                return Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "another process has held the lock for too long",
+                ));
+            }
+            Err((unlocked, Errno::EWOULDBLOCK | Errno::EINTR)) => file = unlocked,
+            Err((_, errno)) => return Err(errno.into()),
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
 }
 
 /// Whether `path` still names the file that is open.
@@ -143,7 +169,6 @@ fn names_file(path: &Path, file: &File) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::time::Duration;
 
     use super::*;
 
@@ -180,16 +205,25 @@ mod tests {
         let (dir, path) = header_file();
         let link = dir.path().join("L_1:1");
         std::os::unix::fs::symlink(&path, &link).expect("a link");
-        assert!(lock_resource(&link, LockMode::Shared).is_err());
+        assert!(lock_resource(&link, LockMode::Shared, HEADER_PATIENCE).is_err());
         assert_eq!(fs::read(&path).expect("a file"), b"LUKS");
+    }
+
+    #[test]
+    fn a_wait_has_an_end() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let resource = dir.path().join("L_7:0");
+        let _held = lock_resource(&resource, LockMode::Shared, HEADER_PATIENCE).expect("a lock");
+        let waited = lock_resource(&resource, LockMode::Exclusive, Duration::from_millis(20));
+        assert_eq!(waited.expect_err("it is held").kind(), io::ErrorKind::TimedOut);
     }
 
     #[test]
     fn the_last_user_removes_the_lock_file() {
         let dir = tempfile::tempdir().expect("a folder");
         let resource = dir.path().join("L_7:0");
-        let first = lock_resource(&resource, LockMode::Shared).expect("a lock");
-        let second = lock_resource(&resource, LockMode::Shared).expect("a lock");
+        let first = lock_resource(&resource, LockMode::Shared, HEADER_PATIENCE).expect("a lock");
+        let second = lock_resource(&resource, LockMode::Shared, HEADER_PATIENCE).expect("a lock");
         drop(first);
         assert!(resource.exists());
         drop(second);

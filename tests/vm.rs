@@ -70,6 +70,12 @@ fn transcript_of_the_newest_cryptsetup() {
     guest(Udev::Absent, 300, "transcript.sh", &[]);
 }
 
+/// What `open` asks of the kernel: reads, writes, waits.
+#[test]
+fn system_calls_of_open() {
+    guest(Udev::Absent, 200, "strace.sh", &[]);
+}
+
 #[test]
 fn active_mappings_without_udev() {
     guest(Udev::Absent, 900, "active.sh", &[]);

@@ -17,6 +17,7 @@ mod nodes;
 mod options;
 mod output;
 mod remove;
+mod report;
 mod session;
 mod source;
 mod splitname;

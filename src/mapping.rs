@@ -3,6 +3,8 @@
 //! The one place that `list`, `info`, `status`, `deps` and a volume's own status ask. It answers in types and prints
 //! nothing.
 
+mod tree;
+
 use std::fs;
 use std::path::Path;
 
@@ -11,6 +13,8 @@ use crate::dm::{
     DeviceId, DeviceInfo, DeviceName, DeviceUuid, Dm, DmError, DmErrorKind, Mangling, NameError, Table, TableError,
     Which, nodes,
 };
+
+pub use tree::{Node, Tree};
 
 /// All devices, from one look at the system.
 #[derive(Debug)]

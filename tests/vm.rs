@@ -156,3 +156,9 @@ fn lvm2_dmsetup_and_cryptsetup_at_work_at_once_with_udev() {
 fn lvm2_dmsetup_and_cryptsetup_at_work_at_once_without_udev() {
     guest(Udev::Absent, 300, "dmsetup-rounds.sh", &["15", "peer"]);
 }
+
+/// Every field of `info -c`, sorted, selected and laid out, and `splitname`.
+#[test]
+fn reports_of_dmsetup_with_udev() {
+    guest(Udev::Running, 400, "dmreport.sh", &[]);
+}

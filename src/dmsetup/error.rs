@@ -19,7 +19,9 @@ pub(super) enum Failure {
     Arguments,
     /// The command failed, and this is why, line by line.
     Command(String),
-    /// The command failed, and there is nothing to add.
+    /// A report that means nothing; the text says why, all lines of it.
+    Report(String),
+    /// The command failed, and why is said already.
     Silent,
     /// There is no way to the device-mapper at all.
     Unreachable(DmError),
@@ -58,6 +60,7 @@ impl Failure {
             Self::NoCommand => usage::usage(argv0),
             Self::Arguments => format!("Incorrect number of arguments.\n{}", usage::usage(argv0)),
             Self::Command(message) => format!("{message}\nCommand failed.\n"),
+            Self::Report(text) => text.clone(),
             Self::Silent => "Command failed.\n".to_owned(),
             Self::Unreachable(error) => format!("{argv0}: {}\n", unreachable_text(error)),
             Self::Output(error) => format!("{argv0}: cannot write the output: {error}\n"),

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io::Write;
 
+use super::device_report;
 use super::error::Failure;
 use super::options::Opt;
 use super::session::{About, Session};
@@ -11,6 +12,9 @@ use crate::dm::{DeviceId, DeviceInfo};
 use crate::mapping;
 
 pub(super) fn info(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    if session.options.has(Opt::Columns) {
+        return device_report::info(session, words);
+    }
     super::every(session, words, |id, _| {
         let found = session.dm()?.info_of_table(id, session.which());
         match found {

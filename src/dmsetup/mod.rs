@@ -8,6 +8,8 @@ mod concise;
 mod cookies;
 mod create;
 mod deps;
+mod device_report;
+mod device_row;
 mod error;
 mod getopt;
 mod info;
@@ -18,6 +20,7 @@ mod options;
 mod output;
 mod remove;
 mod report;
+mod reports;
 mod session;
 mod source;
 mod splitname;
@@ -82,6 +85,9 @@ fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Fa
     }
     if is_help || session.options.has(Opt::Help) {
         session.complain(usage::usage(argv0));
+        if session.options.has(Opt::Columns) {
+            session.complain(report::field_list());
+        }
         return Ok(());
     }
     let Some((name, words)) = words.split_first() else {

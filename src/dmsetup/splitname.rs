@@ -1,75 +1,85 @@
 //! `splitname`: what a device's name says of the program that made it.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
+use super::device_row::no_data;
 use super::error::Failure;
-use super::options::Opt;
+use super::report::{Cell, Id, Kind, Needs, Row};
+use super::reports;
 use super::session::Session;
 
-/// The parts of a name that LVM made: volume group, logical volume, layer. A hyphen inside of a part is doubled.
-pub(super) fn lvm_parts(name: &[u8]) -> [Vec<u8>; 3] {
-    let mut parts: [Vec<u8>; 3] = Default::default();
-    let mut part = 0;
-    let mut bytes = name.iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        if byte != b'-' {
-            parts[part].push(byte);
-        } else if bytes.peek() == Some(&b'-') {
-            bytes.next();
-            parts[part].push(b'-');
-        } else if part < 2 {
-            part += 1;
-        } else {
-            parts[part].push(b'-');
-        }
-    }
-    parts
+/// The only program whose names can be taken apart.
+const LVM: &[u8] = b"LVM";
+
+const KIND: Kind = Kind {
+    columns: "vg_name,lv_name,lv_layer",
+    sort: "",
+    all: |needs| matches!(needs, Needs::Split),
+};
+
+/// The parts of a name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Parts {
+    pub(super) group: Vec<u8>,
+    pub(super) volume: Vec<u8>,
+    pub(super) layer: Vec<u8>,
 }
 
-const HEADINGS: [&str; 3] = ["VG", "LV", "LVLayer"];
-const FIELDS: [&str; 3] = ["DM_VG_NAME", "DM_LV_NAME", "DM_LV_LAYER"];
+/// The parts of a name that `subsystem` made: volume group, logical volume, layer. A hyphen inside of a part is doubled,
+/// one at the very end is a part of the name, and what comes behind the layer is dropped.
+pub(super) fn parts(name: &[u8], subsystem: &[u8]) -> Parts {
+    let mut parts: [Vec<u8>; 4] = Default::default();
+    if subsystem == LVM {
+        let mut part = 0;
+        let mut rest = name;
+        while let Some((first, behind)) = rest.split_first() {
+            rest = behind;
+            match (first, behind) {
+                (b'-', [b'-', ..]) => {
+                    rest = &behind[1..];
+                    parts[part].push(b'-');
+                }
+                (b'-', [_, ..]) => part = (part + 1).min(3),
+                (byte, _) => parts[part].push(*byte),
+            }
+        }
+    }
+    let [group, volume, layer, _] = parts;
+    Parts { group, volume, layer }
+}
+
+/// A name and who made it.
+struct Named<'a> {
+    subsystem: &'a [u8],
+    parts: Parts,
+}
+
+impl Row<String> for Named<'_> {
+    fn cell(&self, id: Id) -> Result<Cell, String> {
+        Ok(Cell::text(match id {
+            Id::Subsystem => self.subsystem,
+            Id::VgName => &self.parts.group,
+            Id::LvName => &self.parts.volume,
+            Id::LvLayer => &self.parts.layer,
+            id => return Err(no_data(id)),
+        }))
+    }
+}
 
 pub(super) fn splitname(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let [name, subsystem @ ..] = words else {
         return Err(Failure::Arguments);
     };
-    let is_lvm = subsystem.first().is_none_or(|subsystem| subsystem == "LVM");
-    let parts = if is_lvm {
-        lvm_parts(name.as_bytes())
-    } else {
-        Default::default()
-    };
-    let options = &session.options;
-    let rows = options.has(Opt::Rows);
-    let mut out = session.out();
-    if options.has(Opt::NamePrefixes) {
-        for (i, (field, part)) in FIELDS.iter().zip(&parts).enumerate() {
-            let before = if i > 0 && !rows { " " } else { "" };
-            write!(out, "{before}{field}='")?;
-            out.write_all(part)?;
-            write!(out, "'{}", if rows { "\n" } else { "" })?;
-        }
-        if !rows {
-            writeln!(out)?;
-        }
+    let Some(mut report) = reports::begin(session, &KIND)? else {
         return Ok(());
-    }
-    let widths: Vec<usize> = HEADINGS.iter().zip(&parts).map(|(h, p)| h.len().max(p.len())).collect();
-    let mut line = |cells: [&[u8]; 3]| -> std::io::Result<()> {
-        for (i, (cell, width)) in cells.iter().zip(&widths).enumerate() {
-            out.write_all(if i > 0 { b" " } else { b"" })?;
-            out.write_all(cell)?;
-            write!(out, "{:1$}", "", width - cell.len())?;
-        }
-        writeln!(out)
     };
-    if !options.has(Opt::NoHeadings) {
-        line(HEADINGS.map(str::as_bytes))?;
-    }
-    line([&parts[0], &parts[1], &parts[2]])?;
-    Ok(())
+    let subsystem = subsystem.first().map_or(LVM, |subsystem| subsystem.as_bytes());
+    let parts = parts(name.as_bytes(), subsystem);
+    report
+        .add(&Named { subsystem, parts })
+        .map_err(|(_, message)| Failure::because(message.trim_end()))?;
+    reports::show(session, &mut report)
 }
 
 #[cfg(test)]
@@ -78,17 +88,31 @@ mod tests {
 
     #[test]
     fn names_of_lvm_come_apart_at_single_hyphens() {
-        for (name, parts) in [
-            ("vg-lv", ["vg", "lv", ""]),
-            ("vg--a-lv--b-layer", ["vg-a", "lv-b", "layer"]),
-            ("vg", ["vg", "", ""]),
-            ("", ["", "", ""]),
+        for (name, group, volume, layer) in [
+            ("vg-lv", "vg", "lv", ""),
+            ("vg--a-lv--b-layer", "vg-a", "lv-b", "layer"),
+            ("vg", "vg", "", ""),
+            ("", "", "", ""),
+            ("vg-", "vg-", "", ""),
+            ("-lv", "", "lv", ""),
+            ("-", "-", "", ""),
+            ("--", "-", "", ""),
+            ("---", "--", "", ""),
+            ("a---b", "a-", "b", ""),
+            ("a-----b", "a--", "b", ""),
+            ("a-b-", "a", "b-", ""),
+            ("a-b-c-", "a", "b", "c-"),
+            ("a-b-c-d", "a", "b", "c"),
+            ("a-b-c-d-e", "a", "b", "c"),
         ] {
-            assert_eq!(
-                lvm_parts(name.as_bytes()),
-                parts.map(|p| p.as_bytes().to_vec()),
-                "{name}"
-            );
+            let bytes = |text: &str| text.as_bytes().to_vec();
+            let expected = Parts {
+                group: bytes(group),
+                volume: bytes(volume),
+                layer: bytes(layer),
+            };
+            assert_eq!(parts(name.as_bytes(), LVM), expected, "{name}");
         }
+        assert_eq!(parts(b"vg-lv", b"CRYPT"), Parts::default());
     }
 }

@@ -122,11 +122,20 @@ impl Dm {
     /// # Errors
     /// As [`Dm::info`].
     pub fn deps(&self, id: &DeviceId, which: Which) -> Result<Vec<DevNo>, DmError> {
+        Ok(self.info_and_deps(id, which)?.1)
+    }
+
+    /// What the kernel says of a device, and the devices that its table uses: both in one request.
+    ///
+    /// # Errors
+    /// As [`Dm::info`].
+    pub fn info_and_deps(&self, id: &DeviceId, which: Which) -> Result<(DeviceInfo, Vec<DevNo>), DmError> {
         self.on(Command::Deps, id, which.flag(), Request::default(), |reply| {
+            let info = info_of(reply)?;
             if reply.data.is_empty() {
-                Ok(Vec::new())
+                Ok((info, Vec::new()))
             } else {
-                wire::deps(reply.data)
+                Ok((info, wire::deps(reply.data)?))
             }
         })
     }

@@ -82,6 +82,7 @@ macro_rules! fields {
     ($($id:ident $name:literal $heading:literal $width:literal $holds:ident $needs:ident $about:literal;)*) => {
         /// A field, by its name in lists of fields.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[expect(clippy::enum_variant_names, reason = "the names are the fields' own")]
         pub(in crate::dmsetup) enum Id { $($id),* }
 
         /// Every field, in the order of the help.

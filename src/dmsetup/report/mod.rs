@@ -59,8 +59,6 @@ pub(in crate::dmsetup) enum Order {
     Text,
     /// By a number: a size in sectors of 512 bytes.
     Number(u64),
-    /// By a number with a fraction.
-    Real(f64),
 }
 
 /// What a report asks for each of its lines. `E` is why a field cannot be told.
@@ -114,18 +112,9 @@ impl Cell {
         }
     }
 
-    /// A number with a fraction, shown with so many digits of it.
-    pub(in crate::dmsetup) fn real(number: f64, digits: usize) -> Self {
-        Self {
-            text: format!("{number:.digits$}").into_bytes(),
-            order: Order::Real(number),
-        }
-    }
-
     fn compare(&self, other: &Self) -> Ordering {
         match (self.order, other.order) {
             (Order::Number(a), Order::Number(b)) => a.cmp(&b),
-            (Order::Real(a), Order::Real(b)) => a.total_cmp(&b),
             _ => self.text.cmp(&other.text),
         }
     }
@@ -173,14 +162,19 @@ impl Report {
             id => row.cell(id).map_err(|error| (id, error)),
         };
         let mut cells = self.columns.iter().map(|id| cell(*id)).collect::<Result<Vec<_>, _>>()?;
+        // What is shown is not found out a second time.
+        let known = |id: Id| match self.columns.iter().position(|column| *column == id) {
+            Some(place) => Ok(cells[place].clone()),
+            None => cell(id),
+        };
         let mut keys = self
             .keys
             .iter()
-            .map(|key| cell(key.id))
+            .map(|key| known(key.id))
             .collect::<Result<Vec<_>, _>>()?;
         let selected = match &self.selection {
             None => true,
-            Some(selection) => selection.takes(&mut |id| cell(id))?,
+            Some(selection) => selection.takes(&mut |id| known(id))?,
         };
         // Whoever wants to see what is selected sees all rows.
         if !selected && !self.columns.contains(&Id::Selected) {

@@ -82,7 +82,6 @@ impl Test {
                     // Whole numbers of 64 bits would lose digits as fractions.
                     Order::Number(number) if value.fract() == 0.0 => number.partial_cmp(exact),
                     Order::Number(number) => (number as f64).partial_cmp(value),
-                    Order::Real(number) => number.partial_cmp(value),
                     Order::Text => None,
                 };
                 order.is_some_and(|order| match compare {

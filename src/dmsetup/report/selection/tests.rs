@@ -13,7 +13,6 @@ fn takes(text: &str) -> bool {
             Id::Open => Cell::number(1_u64),
             Id::Minor => Cell::number(7_u64),
             Id::RegionLen => Cell::shown("4.00m", 8192),
-            Id::Util => Cell::real(12.5, 2),
             _ => Cell::text(""),
         })
     };
@@ -60,7 +59,6 @@ fn comparisons() {
         ("region_len>4M", true),
         ("region_len<99e", true),
         ("region_len!=4m", false),
-        ("util>12", true),
     ] {
         assert_eq!(takes(text), taken, "{text}");
     }

@@ -1,0 +1,84 @@
+//! `info -c`: a report with a row for each device, as often as it was asked for.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use super::device_row::{DeviceRow, Untold};
+use super::error::Failure;
+use super::ls;
+use super::report::{Id, Kind, Needs, Report, Row};
+use super::reports::{self, Repetition};
+use super::session::Session;
+use crate::mapping::Tree;
+
+const KIND: Kind = Kind {
+    columns: "name,major,minor,attr,open,segments,events,uuid",
+    sort: "",
+    all: |needs| !matches!(needs, Needs::Special | Needs::Stats | Needs::Region),
+};
+
+pub(super) fn info(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    let repetition = Repetition::of(session)?;
+    let Some(mut report) = reports::begin(session, &KIND)? else {
+        return Ok(());
+    };
+    repetition.each(session, |_| {
+        let outcome = one_round(session, &mut report, words);
+        // What was found out before a failure stands before its message.
+        reports::show(session, &mut report)?;
+        outcome
+    })
+}
+
+fn one_round(session: &Session, report: &mut Report, words: &[OsString]) -> Result<(), Failure> {
+    let named = session.devices(words)?;
+    let all = if named.is_empty() || report.uses(Needs::Tree) {
+        Some(session.all()?)
+    } else {
+        None
+    };
+    let tree = match &all {
+        Some(all) if report.uses(Needs::Tree) => Some(Tree::of(session.dm()?, all).map_err(Failure::refused_for_all)?),
+        _ => None,
+    };
+    let with_deps = report.uses(Needs::Deps);
+    let mut outcome = Ok(());
+    for id in &named {
+        let row = DeviceRow::asked(session, id, tree.as_ref(), with_deps)?;
+        outcome = add(session, report, &row)?.and(outcome);
+    }
+    if let (true, Some(all)) = (named.is_empty(), &all) {
+        if all.is_empty() {
+            session.out().write_all(ls::NO_DEVICES.as_bytes())?;
+        }
+        for mapping in all {
+            let row = DeviceRow::listed(session, mapping, tree.as_ref(), with_deps);
+            outcome = add(session, report, &row)?.and(outcome);
+        }
+    }
+    outcome
+}
+
+/// Adds a row. Where one of its fields cannot be told, the other rows are shown all the same, and the inner failure is
+/// the whole report's.
+pub(super) fn add(
+    session: &Session,
+    report: &mut Report,
+    row: &impl Row<Untold>,
+) -> Result<Result<(), Failure>, Failure> {
+    match report.add(row) {
+        Ok(()) | Err((_, Untold::Gone)) => Ok(Ok(())),
+        Err((_, Untold::Failed(failure))) => Err(failure),
+        Err((id, Untold::Because(message))) => {
+            unreported(session, id, &message);
+            Ok(Err(Failure::Silent))
+        }
+    }
+}
+
+fn unreported(session: &Session, id: Id, message: &str) {
+    session.complain(format!(
+        "{message}_do_report_object: report function failed for field {}\n",
+        id.name()
+    ));
+}

@@ -1,0 +1,133 @@
+//! What all reports have in common: their options, and how often they are made.
+
+use std::io::Write;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::error::Failure;
+use super::options::Opt;
+use super::report::{Kind, Report, Style, Wishes};
+use super::session::Session;
+
+/// The report that the options ask for; `None` where they ask for help, which is given.
+pub(super) fn begin(session: &Session, kind: &Kind) -> Result<Option<Report>, Failure> {
+    let (columns, sort) = (session.options.text(Opt::Options), session.options.text(Opt::Sort));
+    let wishes = Wishes {
+        columns: columns.as_deref(),
+        sort: sort.as_deref(),
+        select: session.options.bytes(Opt::Select),
+    };
+    match Report::new(kind, &wishes) {
+        Ok(report) => Ok(Some(report)),
+        Err(error) if error.is_help() => {
+            session.complain(error.to_string());
+            Ok(None)
+        }
+        Err(error) => Err(Failure::Report(error.to_string())),
+    }
+}
+
+/// How the report is to look.
+pub(super) fn style(session: &Session) -> Style<'_> {
+    let options = &session.options;
+    Style {
+        headings: !options.has(Opt::NoHeadings),
+        prefixes: options.has(Opt::NamePrefixes),
+        quoted: !options.has(Opt::Unquoted),
+        fields_as_lines: options.has(Opt::Rows),
+        separator: options.bytes(Opt::Separator),
+    }
+}
+
+/// Lays out what a report has so far, and writes it.
+pub(super) fn show(session: &Session, report: &mut Report) -> Result<(), Failure> {
+    Ok(session.out().write_all(&report.take_text(&style(session)))?)
+}
+
+/// How often, and how far apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Repetition {
+    /// `None` for without end.
+    count: Option<u64>,
+    /// From the begin of one to the begin of the next.
+    pub(super) interval: Duration,
+}
+
+impl Repetition {
+    /// What the options ask for.
+    pub(super) fn of(session: &Session) -> Result<Self, Failure> {
+        let refused = |text: &str| Failure::CommandLine(text.to_owned());
+        // A word that is no number counts as 0, as dmsetup has it.
+        let number = |option| session.options.text(option).map(|text| leading_number(&text));
+        let interval = match number(Opt::Interval) {
+            None => 1,
+            Some(seconds) => u64::try_from(seconds)
+                .ok()
+                .filter(|seconds| *seconds > 0)
+                .ok_or_else(|| refused("Interval must be a positive integer."))?,
+        };
+        let count = match number(Opt::Count) {
+            None if session.options.has(Opt::Interval) => None,
+            None => Some(1),
+            Some(count) => match u64::try_from(count) {
+                Err(_) => return Err(refused("Count must be zero or greater.")),
+                Ok(0) => None,
+                Ok(count) => Some(count),
+            },
+        };
+        Ok(Self {
+            count,
+            interval: Duration::from_secs(interval),
+        })
+    }
+
+    /// Carries something out that often, with an empty line in between. It ends with the first that fails.
+    pub(super) fn each(
+        self,
+        session: &Session,
+        mut one: impl FnMut(u64) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut next = Instant::now();
+        let mut done = 0;
+        loop {
+            let outcome = one(done);
+            done += 1;
+            outcome?;
+            if self.count.is_some_and(|count| done >= count) {
+                return Ok(());
+            }
+            session.out().write_all(b"\n")?;
+            session.out().flush()?;
+            next += self.interval;
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
+    }
+}
+
+/// The whole number that a text begins with.
+fn leading_number(text: &str) -> i64 {
+    let text = text.trim_ascii_start();
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let number = digits[..end].parse().unwrap_or(if end == 0 { 0 } else { i64::MAX });
+    if text.starts_with('-') { -number } else { number }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_the_c_library_does() {
+        for (text, number) in [
+            ("3", 3),
+            (" 3x", 3),
+            ("x", 0),
+            ("-1", -1),
+            ("+2", 2),
+            ("99999999999999999999", i64::MAX),
+        ] {
+            assert_eq!(leading_number(text), number, "{text}");
+        }
+    }
+}

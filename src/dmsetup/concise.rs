@@ -243,6 +243,24 @@ mod tests {
     }
 
     #[test]
+    fn no_text_is_too_odd_to_be_read_or_refused() {
+        let letters = br"a,;\ 01r\xw";
+        for seed in 0..3_000_u64 {
+            let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+            let text: Vec<u8> = (0..seed % 40)
+                .map(|_| {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    letters[(state % letters.len() as u64) as usize]
+                })
+                .collect();
+            let devices = parse(&text, Mangling::Auto).unwrap_or_default();
+            assert!(devices.len() <= text.len());
+        }
+    }
+
+    #[test]
     fn backslashes_go_in_and_out() {
         let mut text = Vec::new();
         Escaped(&mut text).write_all(br"a,b;c\d").expect("memory");

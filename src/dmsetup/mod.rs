@@ -36,9 +36,10 @@ use std::path::Path;
 
 use crate::cli::error::ExitCode;
 use crate::dm::DeviceId;
+use crate::mapping;
 use error::Failure;
 use options::{Opt, Options};
-use session::Session;
+use session::{About, Session};
 
 /// The name of dmsetup's command line under our own name.
 pub const OWN_NAME: &str = "luksmith dm";
@@ -124,7 +125,12 @@ fn every_device(
         session.out().write_all(ls::NO_DEVICES.as_bytes())?;
     }
     for mapping in &all {
-        one(&DeviceId::Name(mapping.name.clone()), true)?;
+        let id = DeviceId::Name(mapping.name.clone());
+        let outcome = one(&id, true);
+        // One that went since it was listed is no failure.
+        if outcome.is_err() && mapping::find(session.dm()?, &id).about(&id)?.is_some() {
+            return outcome;
+        }
     }
     Ok(())
 }

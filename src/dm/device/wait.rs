@@ -9,6 +9,9 @@ use super::{DeviceId, DeviceInfo, Dm};
 use crate::dm::error::DmError;
 use crate::dm::ioctl::{Command, Request, Version};
 
+/// How long a wait without an end sleeps at a time.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
 impl Dm {
     /// Waits until the device's event number is past `event_nr`, or the time is up (`None` then).
     ///
@@ -23,8 +26,11 @@ impl Dm {
     /// # Errors
     /// As [`Dm::wait`].
     pub fn wait_for_other(&self, id: &DeviceId, event_nr: u32) -> Result<DeviceInfo, DmError> {
+        let info = self.info(id).map_err(|error| error.during(Command::Wait))?;
+        // A device without a table goes without an event.
+        let id = DeviceId::Number(info.number);
         loop {
-            if let Some(info) = self.wait_until(id, |now| now != event_nr, None)? {
+            if let Some(info) = self.wait_until(&id, |now| now != event_nr, Some(LOOK_AGAIN))? {
                 return Ok(info);
             }
         }

@@ -88,10 +88,15 @@ done
 alike table --concise
 alike table --showkeys
 alike status --noflush -v
+alike info -c
+alike info -c --noheadings -o name,uuid,subsystem,vg_name,lv_name,lv_layer
+alike info -c -o name,devs_used,blkdevs_used,device_count,device_ref_count,names_using_dev
 for name in vg--a-linear vg--a-snap-cow vg--a-pool_tdata 'odd name' secret; do
   alike info "$name"
   alike info -v "$name"
   alike table "$name"
+  alike splitname "$name"
+  alike info -c --nameprefixes --noheadings --rows -o name,uuid,subsystem "$name"
 done
 alike info -u "$(peer dmsetup info -c --noheadings -o uuid vg--a-linear)"
 alike info -u 'TEST-odd uuid'

@@ -92,6 +92,9 @@ session() {
   step info info -j "${number%:*}" -m "${number#*:}"
   step info info /dev/mapper/t
   step info info
+  step info-c info -c
+  step info-c info -c --noheadings -o name,uuid,devno,attr,open,segments,events,suspended,readonly t
+  step info-c info -c --nameprefixes --noheadings --rows -o name,uuid,suspended -j "${number%:*}" -m "${number#*:}"
   step table table
   step table table t
   step table-showkeys table --showkeys t

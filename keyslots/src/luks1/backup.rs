@@ -133,7 +133,8 @@ impl Backup {
         device: Option<&Header>,
         device_size: Option<Bytes>,
     ) -> std::result::Result<Restore, BackupRefused> {
-        let needed = self.header.material_end();
+        // All that a restore writes, what others keep in the gap included: it must not fail halfway.
+        let needed = self.header.material_end().max(self.end());
         if let Some(size) = device_size.filter(|&size| size < needed) {
             return Err(BackupRefused::DoesNotFit { needed, device: size });
         }

@@ -75,7 +75,7 @@ pub fn calibrate(target: Target, clock: &mut dyn FnMut() -> Duration) -> Result<
                 .min(MAX_LANES)
                 .min(u32::try_from(parallel::cpus()).unwrap_or(MAX_LANES))
                 .max(1);
-            let memory = memory_bound(max_memory_kib, available::physical(), available::available());
+            let memory = memory_within_reach(max_memory_kib);
             let shape = |work| {
                 Argon2Shape {
                     work,
@@ -122,7 +122,11 @@ pub fn pbkdf2_iterations(
     find_work(MIN_ITERATIONS.into(), target, clock, &shape).map(iterations)
 }
 
-/// The most memory that a new keyslot may take, in KiB: what was asked for, half of the machine, what is free.
+/// The most memory that a new keyslot may take on this machine, in KiB: `asked` for, half of it, what is free.
+pub fn memory_within_reach(asked: u32) -> u32 {
+    memory_bound(asked, available::physical(), available::available())
+}
+
 fn memory_bound(max_memory_kib: u32, physical: Option<Bytes>, available: Option<Bytes>) -> u32 {
     let half = physical.map_or(u64::MAX, |bytes| bytes.get() / 2);
     let free = available.map_or(u64::MAX, Bytes::get);

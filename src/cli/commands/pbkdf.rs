@@ -87,10 +87,11 @@ impl Context<'_> {
         if let Some(iterations) = options.pbkdf_force_iterations {
             return Ok(match kind {
                 PbkdfKind::Pbkdf2 => Kdf::Pbkdf2 { hash, iterations },
+                // As the reference: forced or not, never more than half of this machine.
                 PbkdfKind::Argon2i | PbkdfKind::Argon2id => Kdf::Argon2 {
                     variant,
                     time: iterations,
-                    memory_kib,
+                    memory_kib: calibrate::memory_within_reach(memory_kib),
                     lanes,
                 },
             });

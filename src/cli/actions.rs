@@ -35,6 +35,7 @@ pub enum Verb {
     Cat,
     Write,
     Image,
+    List,
     Dump,
     TcryptDump,
     BitlkDump,
@@ -103,6 +104,7 @@ pub const VERBS: &[VerbInfo] = &[
     verb!(Close "close" "<name>" 1..=1 Volumes "remove a mapping"),
     verb!(Resize "resize" "<name>" 1..=1 Volumes "resize an active mapping"),
     verb!(Status "status" "<name>" 1..=1 Volumes "show the state of a mapping"),
+    verb!(List "list" "" 0..=0 Volumes "list all open volumes"),
     verb!(Benchmark "benchmark" "[--cipher <cipher>]" 0..=0 Other "measure ciphers and key derivation functions"),
     verb!(Repair "repair" "<device>" 1..=1 Header "try to repair the metadata on the device"),
     verb!(Reencrypt "reencrypt" "<device>" 0..=2 Format "change the volume key or the cipher of a LUKS2 volume"),
@@ -132,7 +134,7 @@ pub const VERBS: &[VerbInfo] = &[
 ];
 
 /// Actions that cryptsetup does not have.
-pub const OUR_VERBS: &[Verb] = &[Verb::Cat, Verb::Write, Verb::Image];
+pub const OUR_VERBS: &[Verb] = &[Verb::Cat, Verb::Write, Verb::Image, Verb::List];
 
 impl Verb {
     /// Its row in [`VERBS`].
@@ -296,6 +298,8 @@ pub enum Action {
     Resize { name: String },
     /// Show the mapping.
     Status { name: String },
+    /// List open volumes.
+    List,
     /// Measure.
     Benchmark,
     /// Repair a header.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Parser};
 use keyslots::units::{Bytes, Sectors};
 
-use super::values::{self, KeySize, PbkdfKind, Priority, SectorSize, SlotRef};
+use super::values::{self, Backend, KeySize, PbkdfKind, Priority, SectorSize, SlotRef};
 
 /// Heading of the options that cryptsetup does not have.
 pub const OURS: &str = "Luksmith's own options";
@@ -414,6 +414,10 @@ pub struct Options {
     /// Read or write only this many bytes of the decrypted data.
     #[arg(long, value_name = "bytes", allow_hyphen_values = true, help_heading = OURS, value_parser = values::bytes)]
     pub length: Option<Bytes>,
+    /// Who decrypts an open volume: `kernel` (the device-mapper), or `userspace` (this program, through FUSE, without
+    /// root too). Default: the kernel where it has a device-mapper.
+    #[arg(long, value_name = "BACKEND", allow_hyphen_values = true, help_heading = OURS)]
+    pub backend: Option<Backend>,
     /// Go on with an image that is there in part: what is right already is left as it is.
     #[arg(long, help_heading = OURS)]
     pub resume: bool,

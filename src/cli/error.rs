@@ -17,7 +17,7 @@ use crate::locks::LockError;
 use crate::passphrase::{PassphraseError, Weakness};
 use crate::policy::Violation;
 use crate::slot_names::SlotNameError;
-use crate::userspace::UserspaceError;
+use crate::userspace::{ServeError, UserspaceError};
 use crate::volume::{PlainKeyError, VolumeError};
 
 /// How a program ends, as its callers know it.
@@ -333,6 +333,17 @@ pub enum CliError {
     /// The volume cannot be used without the kernel.
     #[error("{0}.")]
     Userspace(#[source] UserspaceError),
+    /// The volume cannot be served from userspace.
+    #[error("{0}.")]
+    Serve(#[source] ServeError),
+    /// Somebody has the file of a served volume open.
+    #[error("Device {name} is still in use.")]
+    ServedInUse {
+        /// The volume.
+        name: String,
+        /// Loop devices on it.
+        loops: Vec<String>,
+    },
     /// The data go on where the volume does not.
     #[error("The volume ends before the data do: {written} bytes were written.")]
     VolumeEnds {
@@ -557,6 +568,7 @@ impl CliError {
             | Self::TypeUnsupported(_)
             | Self::Unavailable(_)
             | Self::Userspace(_)
+            | Self::Serve(_)
             | Self::VolumeEnds { .. }
             | Self::AlreadyEncrypted(_)
             | Self::OutputIsTerminal
@@ -632,9 +644,11 @@ impl CliError {
             // The kernel's own answer about a table.
             Self::Volume(VolumeError::CipherRefused { .. }) => ExitCode::WrongDevice,
             Self::Volume(_) => ExitCode::Failure,
-            Self::AlreadyMapped(_) | Self::InUse { .. } | Self::DeviceInUse { .. } | Self::TargetExists(_) => {
-                ExitCode::Busy
-            }
+            Self::AlreadyMapped(_)
+            | Self::InUse { .. }
+            | Self::DeviceInUse { .. }
+            | Self::TargetExists(_)
+            | Self::ServedInUse { .. } => ExitCode::Busy,
             Self::Silent(code) => *code,
         }
     }

@@ -11,7 +11,7 @@ use crate::dm::{DmError, DmErrorKind};
 use crate::header_backup::BackupError;
 use crate::header_device::HeaderError;
 use crate::slot_names::SlotNameError;
-use crate::userspace::UserspaceError;
+use crate::userspace::{ServeError, UserspaceError};
 use crate::volume::{PlainKeyError, VolumeError};
 
 impl CliError {
@@ -102,6 +102,17 @@ impl From<UserspaceError> for CliError {
             UserspaceError::InUse(path) => DataDeviceError::in_use(path).into(),
             UserspaceError::Cipher(error) => error.into(),
             other => Self::Userspace(other),
+        }
+    }
+}
+
+impl From<ServeError> for CliError {
+    fn from(error: ServeError) -> Self {
+        match error {
+            ServeError::Exists(name) => Self::AlreadyMapped(name),
+            ServeError::NotServed(name) => Self::NotActive(name),
+            ServeError::Volume(error) => error.into(),
+            other => Self::Serve(other),
         }
     }
 }

@@ -100,7 +100,7 @@ fn refuse(persona: Persona, argv0: &OsStr, error: &UsageError) -> ExitCode {
     ExitCode::Failure
 }
 
-/// `luksmith completions <shell>` and `luksmith man-pages <folder>`, which are no actions.
+/// `luksmith completions <shell>`, `luksmith man-pages <folder>` and the word that starts a server, which are no actions.
 fn for_packagers(persona: Persona, words: &[OsString]) -> Option<ExitCode> {
     let [command, argument] = words else { return None };
     match command.to_str()? {
@@ -109,6 +109,11 @@ fn for_packagers(persona: Persona, words: &[OsString]) -> Option<ExitCode> {
             let shell = Shell::from_str(argument.to_str()?, false).ok()?;
             Some(print(generate::completions(shell)))
         }
+        // A server, started by `open`; not for people.
+        crate::userspace::SERVE_WORD => Some(match crate::userspace::serve(argument.to_str()?) {
+            true => ExitCode::Success,
+            false => ExitCode::Failure,
+        }),
         "man-pages" => Some(match generate::write_man_pages(Path::new(argument)) {
             Ok(()) => ExitCode::Success,
             Err(error) => {

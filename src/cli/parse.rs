@@ -231,6 +231,7 @@ fn action(spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<
         Verb::Close => Action::Close { name: name()? },
         Verb::Resize => Action::Resize { name: name()? },
         Verb::Status => Action::Status { name: name()? },
+        Verb::List => Action::List,
         Verb::Benchmark => Action::Benchmark,
         Verb::Repair => Action::Repair { device },
         Verb::Reencrypt => Action::Reencrypt {

@@ -3,6 +3,7 @@
 use super::error::CliError;
 use crate::block_device::Holder;
 use crate::passphrase::{MAX_KEY_FILE, PassphraseError};
+use crate::userspace::ServeError;
 
 impl CliError {
     /// What a person can do about it, where that can be said in a line.
@@ -74,6 +75,15 @@ impl CliError {
             Self::RestoreLayout(_) => {
                 "It is the backup of another volume, or of another layout of this one; its data would not be found."
                     .into()
+            }
+            Self::ServedInUse { loops, .. } if loops.is_empty() => "Close the programs that have its file open.".into(),
+            Self::ServedInUse { loops, .. } => format!(
+                "Unmount what is on {}, then detach it: losetup -d {}.",
+                loops.join(" and "),
+                loops.join(" ")
+            ),
+            Self::Serve(ServeError::Server(_) | ServeError::Mount { .. }) => {
+                "This needs /dev/fuse (kernel module fuse) and, without root, fusermount3 (package fuse3).".into()
             }
             Self::VolumeEnds { written: 0 } => {
                 "Nothing was changed; luksmith luksDump shows how large the volume is.".into()

@@ -288,6 +288,7 @@ pub const TABLE: &[Takes] = &[
     only("policy", &[Open, Resume, Cat, Write]),
     only("protect", &[Format, Image, AddKey, Config]),
     only("length", &[Cat, Write]),
+    only("backend", &[Open]),
     only("resume", &[Image]),
 ];
 

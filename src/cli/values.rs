@@ -46,6 +46,9 @@ pub enum ValueError {
     /// No priority of this name.
     #[error("Option --priority can be only ignore/normal/prefer.")]
     Priority,
+    /// No backend of this name.
+    #[error("Option --backend can be only kernel/userspace.")]
+    Backend,
     /// No PBKDF of this name.
     #[error("Password-based key derivation function (PBKDF) can be only pbkdf2 or argon2i/argon2id.")]
     Pbkdf,
@@ -156,6 +159,27 @@ impl FromStr for Priority {
             "normal" => Ok(Self::Normal),
             "prefer" => Ok(Self::Prefer),
             _ => Err(ValueError::Priority),
+        }
+    }
+}
+
+/// Who decrypts an open volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// The kernel's device-mapper.
+    Kernel,
+    /// This program, through FUSE.
+    Userspace,
+}
+
+impl FromStr for Backend {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "kernel" => Ok(Self::Kernel),
+            "userspace" => Ok(Self::Userspace),
+            _ => Err(ValueError::Backend),
         }
     }
 }

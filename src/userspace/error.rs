@@ -34,3 +34,62 @@ pub enum UserspaceError {
     #[error("{} is in use", .0.display())]
     InUse(PathBuf),
 }
+
+/// Why a volume cannot be served as a file, or not stop being served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The name cannot be that of a file.
+    #[error("{0:?} cannot be the name of a file")]
+    Name(String),
+    /// A volume of this name is served already.
+    #[error("{0} is served already")]
+    Exists(String),
+    /// No volume of this name is served.
+    #[error("{0} is not served")]
+    NotServed(String),
+    /// Somebody has the file open.
+    #[error("{0} is in use")]
+    Busy(String),
+    /// The folder of the served volumes, or a file in it, cannot be used.
+    #[error("cannot use {}: {source}", path.display())]
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The server cannot be started.
+    #[error("cannot start a server: {0}")]
+    Start(#[source] io::Error),
+    /// The server failed before it was ready.
+    #[error("the server failed: {0}")]
+    Server(String),
+    /// The file cannot be mounted.
+    #[error("cannot mount {}: {source}", path.display())]
+    Mount {
+        /// Where.
+        path: PathBuf,
+        /// What FUSE said.
+        source: io::Error,
+    },
+    /// The file cannot be unmounted.
+    #[error("cannot unmount {}: {source}", path.display())]
+    Unmount {
+        /// Where.
+        path: PathBuf,
+        /// What the kernel or the helper said.
+        source: io::Error,
+    },
+    /// Closed, but the device could not keep what was written.
+    #[error("{name} is closed, but what was written last may be lost: {source}")]
+    Sync {
+        /// The name.
+        name: String,
+        /// The device's error.
+        source: io::Error,
+    },
+    /// The volume itself cannot be used.
+    #[error(transparent)]
+    Volume(#[from] UserspaceError),
+}

@@ -41,12 +41,16 @@
 //! # }
 //! ```
 
+mod description;
 mod device;
 mod error;
+mod fuse;
 mod parts;
 mod pump;
 mod ranges;
 mod sequential;
+mod served;
+mod server;
 mod space;
 mod span;
 mod stream;
@@ -54,8 +58,11 @@ mod stream;
 mod tests;
 mod volume;
 
+pub use description::Description;
 pub use device::{Access, open_device};
-pub use error::UserspaceError;
+pub use error::{ServeError, UserspaceError};
 pub use pump::{PUMP_CHUNK, PumpError, pump, read_full};
 pub use sequential::Sequential;
+pub use served::{Registry, RegistryLock, Served, check_name};
+pub use server::{SERVE_WORD, serve, start};
 pub use volume::{Volume, VolumeOptions};

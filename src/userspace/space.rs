@@ -32,6 +32,22 @@ impl Volume {
         self.write_zeros(at, end)
     }
 
+    /// Asks the file system under the volume for room for `len` bytes from `offset` on, so that writing them later does not
+    /// fail for want of it. Nothing that reads changes.
+    ///
+    /// # Errors
+    /// `StorageFull` past the end of the volume, `Unsupported` where the device cannot, or the device's.
+    pub fn reserve(&self, offset: u64, len: u64) -> io::Result<()> {
+        self.check_writable()?;
+        if offset.saturating_add(len) > self.size().get() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let (Ok(from), Ok(len)) = ((self.start + offset).try_into(), len.try_into()) else {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        };
+        fallocate(&self.device, FallocateFlags::FALLOC_FL_KEEP_SIZE, from, len).map_err(io::Error::from)
+    }
+
     /// Makes the volume longer by making the file under it longer. Only a volume in a file whose size is that of the file
     /// grows; the new bytes read as zeros.
     ///

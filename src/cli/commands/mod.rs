@@ -13,12 +13,14 @@ mod image;
 mod inspect;
 mod keyring_keys;
 mod keys;
+mod list;
 mod open;
 mod pbkdf;
 mod plain;
 mod plaintext;
 mod resize;
 mod secrets;
+mod serve;
 mod status;
 mod suspend;
 mod tokens;
@@ -60,6 +62,7 @@ pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
         } => open::refresh(cx, name, device.as_deref(), *device_type),
         Action::Close { name } => close::close(cx, name),
         Action::Status { name } => status::status(cx, name),
+        Action::List => list::list(cx),
         Action::Benchmark => benchmark::benchmark(cx),
         Action::Erase { device } => erase::erase(cx, device),
         Action::Format {

@@ -11,7 +11,7 @@ use keyslots::secret::{Passphrase, VolumeKey};
 use super::access::wanted;
 use super::keyring_keys::{self, Link, linked};
 use super::secrets::Source;
-use super::{Context, tokens};
+use super::{Context, serve, tokens};
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::data_device::DataDevice;
@@ -40,6 +40,12 @@ pub(super) fn open(
         (DeviceType::Plain, None) => return Err(CliError::NameMissing),
         _ if !device_type.is_luks() => return Err(CliError::TypeUnsupported(device_type)),
         _ => {}
+    }
+    if let Some(name) = name.filter(|_| !cx.options.test_passphrase) {
+        if let Some(why) = serve::wanted(cx) {
+            return serve::open(cx, device, name, wanted(device_type), why);
+        }
+        serve::check_not_served(name)?;
     }
     // What would fail in the end fails before anybody is asked for a passphrase.
     let mapping = match name.filter(|_| !cx.options.test_passphrase) {
@@ -280,7 +286,7 @@ impl Volume {
     }
 
     /// `--persistent`: the flags of this activation become those of every later one.
-    fn remember_flags(&self, cx: &Context<'_>) -> Result<(), CliError> {
+    pub(super) fn remember_flags(&self, cx: &Context<'_>) -> Result<(), CliError> {
         cx.change(&self.device, Wanted::Only(Version::Luks2), |header, storage| {
             if let Header::Luks2(header) = header {
                 let flags = flags(cx).to_persistent(&header.metadata().config.flags);

@@ -5,14 +5,17 @@ use std::fmt::Write as _;
 use keyslots::units::Sectors;
 use serde_json::{Value, json};
 
-use super::Context;
 use super::open::device_name;
+use super::{Context, serve};
 use crate::block_device;
 use crate::cli::error::{CliError, ExitCode};
 use crate::dm::{DeviceId, DeviceName, Dm};
 use crate::volume::{self, Active, KeyLocation, VolumeError, VolumeKind};
 
 pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
+    if let Some(served) = serve::find(name) {
+        return serve::status(cx, &served);
+    }
     let (dm, name) = (Dm::open()?, device_name(name)?);
     let active = match volume::state(&dm, &name) {
         Ok(active) => active,

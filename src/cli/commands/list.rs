@@ -1,0 +1,97 @@
+//! `list`: every open volume, whether the kernel maps it or this program serves it.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::Context;
+use crate::cli::error::CliError;
+use crate::dm::{Dm, DmErrorKind};
+use crate::mapping::Mappings;
+use crate::userspace::Registry;
+use crate::volume::{self, VolumeKind};
+
+struct Row {
+    name: String,
+    kind: String,
+    backend: &'static str,
+    device: String,
+    path: String,
+}
+
+pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
+    let mut rows = match Dm::open() {
+        Ok(dm) => mapped(&dm)?,
+        // Where the kernel maps nothing, or says nothing to an ordinary user, there still are the served ones.
+        Err(error) if matches!(error.kind(), DmErrorKind::NoDeviceMapper | DmErrorKind::Denied) => Vec::new(),
+        Err(error) => return Err(error.into()),
+    };
+    for served in Registry::existing().map(|registry| registry.list()).unwrap_or_default() {
+        rows.push(Row {
+            name: served.name,
+            kind: served.description.kind,
+            backend: if served.alive { "userspace" } else { "dead" },
+            device: served.description.device.display().to_string(),
+            path: served.path.display().to_string(),
+        });
+    }
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    cx.console.answer(|| to_json(&rows), || text(&rows));
+    Ok(())
+}
+
+fn mapped(dm: &Dm) -> Result<Vec<Row>, CliError> {
+    let mut rows = Vec::new();
+    for mapping in &Mappings::enumerate(dm)? {
+        let Some((kind, _)) = mapping.uuid.as_ref().and_then(VolumeKind::of_dm_uuid) else {
+            continue;
+        };
+        // What went in the meantime, or is no crypt target, has no device of its own.
+        let device = volume::state(dm, &mapping.name).ok().map(|active| {
+            let path = active.device.path();
+            path.map_or_else(|| active.device.to_string(), |path| path.display().to_string())
+        });
+        rows.push(Row {
+            name: mapping.name.to_string(),
+            kind: match kind {
+                VolumeKind::Luks1 => "LUKS1",
+                VolumeKind::Luks2 => "LUKS2",
+                VolumeKind::Plain => "PLAIN",
+                VolumeKind::Other => "n/a",
+            }
+            .into(),
+            backend: "kernel",
+            device: device.unwrap_or_else(|| "n/a".into()),
+            path: format!("/dev/mapper/{}", mapping.name),
+        });
+    }
+    Ok(rows)
+}
+
+fn text(rows: &[Row]) -> String {
+    let mut out = String::new();
+    for row in rows {
+        let line = format_args!(
+            "{}\t{}\t{}\t{}\t{}\n",
+            row.name, row.kind, row.backend, row.device, row.path
+        );
+        out.write_fmt(line).expect("a String takes all");
+    }
+    out
+}
+
+fn to_json(rows: &[Row]) -> Value {
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            json!({
+                "name": row.name,
+                "type": row.kind,
+                "backend": row.backend,
+                "device": row.device,
+                "path": row.path,
+            })
+        })
+        .collect();
+    json!({ "volumes": rows })
+}

@@ -1,0 +1,233 @@
+//! Volumes without the device-mapper, in `open`, `close` and `status`: a file that this program serves by itself.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use keyslots::header::{Header, Version};
+use serde_json::{Value, json};
+
+use super::Context;
+use super::keyring_keys::{Link, linked};
+use super::open::Volume;
+use crate::cli::error::{CliError, ExitCode};
+use crate::cli::persona::Persona;
+use crate::cli::values::Backend;
+use crate::dm::{Dm, DmErrorKind};
+use crate::header_device::Wanted;
+use crate::userspace::{self, Access, Description, Registry, ServeError, Served, check_name, open_device};
+use crate::volume;
+
+/// Why a volume is served from userspace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// `--backend userspace`.
+    Asked,
+    /// Nothing else is possible.
+    NoDeviceMapper,
+}
+
+/// Whether `open` is to serve the volume, and why. Never by itself under the name of cryptsetup, whose callers expect a
+/// block device.
+pub(super) fn wanted(cx: &Context<'_>) -> Option<Why> {
+    match cx.options.backend {
+        Some(Backend::Userspace) => Some(Why::Asked),
+        Some(Backend::Kernel) => None,
+        None if cx.console.persona() == Persona::Cryptsetup => None,
+        None => {
+            let missing = Dm::open().is_err_and(|error| error.kind() == DmErrorKind::NoDeviceMapper);
+            missing.then_some(Why::NoDeviceMapper)
+        }
+    }
+}
+
+/// `open`: unlocks the volume and starts its server.
+pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, why: Why) -> Result<(), CliError> {
+    // What would fail in the end fails before anybody is asked for a passphrase.
+    let name = name.strip_prefix("/dev/mapper/").unwrap_or(name);
+    check_free(name)?;
+    let link = Link::from_options(cx)?;
+    let mut volume = Volume::read(cx, device, wanted)?;
+    let layout = volume::mappable(&volume.header)?;
+    let access = if cx.options.readonly {
+        Access::Read
+    } else {
+        Access::Write
+    };
+    let (data, access) = match open_device(device, access) {
+        // As the kernel has it, a volume on what cannot be written to is read-only.
+        Err(userspace::UserspaceError::Open { source, .. }) if is_read_only(&source) => {
+            (open_device(device, Access::Read)?, Access::Read)
+        }
+        data => (data?, access),
+    };
+    let key = volume.key(cx, device)?;
+    let description = Description {
+        device: fs::canonicalize(device).map_err(CliError::io("find the device"))?,
+        kind: match volume.header.version() {
+            Version::Luks1 => "LUKS1".into(),
+            Version::Luks2 => "LUKS2".into(),
+        },
+        uuid: Some(volume.header.uuid().to_owned()),
+        cipher: layout.cipher,
+        key_len: key.len(),
+        sector_size: layout.sector_size,
+        iv_large_sectors: false,
+        offset: layout.offset,
+        fixed_size: layout.size,
+        iv_offset: layout.iv_offset,
+        read_only: access == Access::Read,
+        allow_discards: cx.options.allow_discards,
+    };
+    let path = linked(link.as_ref(), &key, || {
+        Ok(userspace::start(name, &description, data, &key)?)
+    })?;
+    if cx.options.persistent && matches!(volume.header, Header::Luks2(_)) {
+        volume.remember_flags(cx)?;
+    }
+    let shown = path.display();
+    cx.console.answer(
+        || json!({ "name": name, "path": path.to_string_lossy(), "backend": "userspace" }),
+        || match why {
+            Why::Asked => format!("{name} is served from userspace: its data are the file {shown}.\n"),
+            Why::NoDeviceMapper => format!(
+                "This kernel has no device-mapper, so {name} is served from userspace: its data are the file {shown}.\n"
+            ),
+        },
+    );
+    Ok(())
+}
+
+/// Checks that nothing has the name, neither here nor in the kernel.
+fn check_free(name: &str) -> Result<(), CliError> {
+    check_name(name)?;
+    check_not_served(name)?;
+    match Dm::open() {
+        Ok(dm) => Ok(volume::check_free(&dm, &super::open::device_name(name)?)?),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Checks that no served volume has the name.
+pub(super) fn check_not_served(name: &str) -> Result<(), CliError> {
+    match find(name) {
+        Some(served) if served.alive => Err(CliError::AlreadyMapped(served.name)),
+        _ => Ok(()),
+    }
+}
+
+fn is_read_only(error: &std::io::Error) -> bool {
+    matches!(
+        error.kind(),
+        std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied
+    )
+}
+
+/// The served volume of this name, which may be given as a path.
+pub(super) fn find(name: &str) -> Option<Served> {
+    let registry = Registry::existing()?;
+    let given = Path::new(name);
+    let name = match given.file_name() {
+        Some(last) if given.is_absolute() && registry.path(&last.to_string_lossy()) == given => last.to_str()?,
+        _ => name,
+    };
+    registry.find(name)
+}
+
+/// `close` of a served volume.
+pub(super) fn close(served: &Served) -> Result<(), CliError> {
+    let registry = Registry::open()?;
+    match registry.close(&served.name) {
+        Err(ServeError::Busy(name)) => Err(CliError::ServedInUse {
+            name,
+            loops: loop_devices(&served.path),
+        }),
+        closed => Ok(closed?),
+    }
+}
+
+/// The loop devices on a file.
+fn loop_devices(file: &Path) -> Vec<String> {
+    let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    devices
+        .filter(|device| {
+            let backing = fs::read_to_string(device.path().join("loop/backing_file"));
+            backing.is_ok_and(|backing| Path::new(backing.trim_end()) == file)
+        })
+        .map(|device| format!("/dev/{}", device.file_name().to_string_lossy()))
+        .collect()
+}
+
+/// `status` of a served volume.
+pub(super) fn status(cx: &Context<'_>, served: &Served) -> Result<(), CliError> {
+    if !served.alive {
+        cx.console.say(format_args!(
+            "{} is inactive: its server ended without being closed.",
+            served.path.display()
+        ));
+        return Err(CliError::Silent(ExitCode::WrongDevice));
+    }
+    let size = fs::metadata(&served.path).map_or(0, |metadata| metadata.len());
+    cx.console.answer(|| to_json(served, size), || text(served, size));
+    Ok(())
+}
+
+fn mode(served: &Served) -> &'static str {
+    if served.description.read_only {
+        "readonly"
+    } else {
+        "read/write"
+    }
+}
+
+/// The lines of a mapping's status, and who serves.
+fn text(served: &Served, size: u64) -> String {
+    let description = &served.description;
+    let mut out = format!("{} is active.\n", served.path.display());
+    let mut line = |text: std::fmt::Arguments<'_>| writeln!(out, "  {text}").expect("a String takes all");
+    line(format_args!("type:    {}", description.kind));
+    line(format_args!("cipher:  {}", description.cipher));
+    line(format_args!("keysize: {} [bits]", description.key_len * 8));
+    line(format_args!("key location: userspace"));
+    line(format_args!("device:  {}", description.device.display()));
+    line(format_args!("sector size:  {} [bytes]", description.sector_size));
+    let offset = description.offset;
+    let bytes = offset.bytes().map_or(u64::MAX, keyslots::units::Bytes::get);
+    line(format_args!(
+        "offset:  {} [512-byte units] ({bytes} [bytes])",
+        offset.get()
+    ));
+    line(format_args!(
+        "size:    {} [512-byte units] ({size} [bytes])",
+        size / 512
+    ));
+    line(format_args!("mode:    {}", mode(served)));
+    if description.allow_discards {
+        line(format_args!("flags:   discards "));
+    }
+    line(format_args!("backend: userspace (process {})", served.pid));
+    out
+}
+
+fn to_json(served: &Served, size: u64) -> Value {
+    let description = &served.description;
+    json!({
+        "name": served.name,
+        "path": served.path.to_string_lossy(),
+        "active": true,
+        "backend": "userspace",
+        "pid": served.pid,
+        "type": description.kind,
+        "uuid": description.uuid,
+        "cipher": description.cipher,
+        "key_bits": description.key_len * 8,
+        "key_location": "userspace",
+        "device": description.device.to_string_lossy(),
+        "sector_size": description.sector_size,
+        "offset_sectors": description.offset.get(),
+        "size_sectors": size / 512,
+        "iv_offset_sectors": description.iv_offset.get(),
+        "read_only": description.read_only,
+        "flags": if description.allow_discards { vec!["discards"] } else { vec![] },
+    })
+}

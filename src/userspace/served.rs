@@ -1,0 +1,294 @@
+//! Which volumes are served from userspace: their names, their files and their servers.
+//!
+//! `/run/luksmith/NAME` is the plaintext; for an ordinary user it is `$XDG_RUNTIME_DIR/luksmith/NAME`, or
+//! `/tmp/luksmith-UID/NAME` where there is no such folder. `.state/NAME` beside it says what the volume is. Its server
+//! holds a lock on that for as long as it lives; so a server that was killed is known by a state without a lock.
+//! Whoever opens or closes holds the lock of the whole folder.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use nix::mount::{MntFlags, umount2};
+use nix::unistd::geteuid;
+use serde_json::Value;
+
+use super::ServeError;
+use super::description::Description;
+
+/// The folder with the served volumes of this user.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    folder: PathBuf,
+}
+
+/// A served volume.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Its name.
+    pub name: String,
+    /// Its plaintext.
+    pub path: PathBuf,
+    /// What it is.
+    pub description: Description,
+    /// Process id of its server.
+    pub pid: u32,
+    /// Whether the server lives; if not, it was killed, and [`Registry::close`] clears away what is left.
+    pub alive: bool,
+}
+
+/// The right to open and close; it goes with the value.
+#[derive(Debug)]
+pub struct RegistryLock {
+    _file: Flock<File>,
+}
+
+impl Registry {
+    /// The folder of this user, made where it is not there.
+    ///
+    /// # Errors
+    /// [`ServeError::Folder`] where it cannot be made, or is somebody else's.
+    pub fn open() -> Result<Self, ServeError> {
+        let registry = Self::place();
+        let failed = |source| ServeError::Folder {
+            path: registry.folder.clone(),
+            source,
+        };
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder.create(registry.folder.join(".state")).map_err(failed)?;
+        registry.check_owner().map_err(failed)?;
+        Ok(registry)
+    }
+
+    /// The folder of this user, where it is there and to be trusted.
+    pub fn existing() -> Option<Self> {
+        let registry = Self::place();
+        registry.check_owner().ok().map(|()| registry)
+    }
+
+    fn place() -> Self {
+        let user = geteuid();
+        let folder = match std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from) {
+            _ if user.is_root() => "/run/luksmith".into(),
+            Some(folder) if folder.is_absolute() && folder.is_dir() => folder.join("luksmith"),
+            _ => format!("/tmp/luksmith-{user}").into(),
+        };
+        Self { folder }
+    }
+
+    /// In a folder of somebody else's, anything could be under a name.
+    fn check_owner(&self) -> io::Result<()> {
+        let metadata = fs::symlink_metadata(&self.folder)?;
+        if metadata.is_dir() && metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "the folder belongs to somebody else, or others may write to it",
+            ))
+        }
+    }
+
+    /// Where the plaintext of `name` is, or would be.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub(super) fn state_path(&self, name: &str) -> PathBuf {
+        self.folder.join(".state").join(name)
+    }
+
+    /// Waits until nobody else opens or closes.
+    ///
+    /// # Errors
+    /// [`ServeError::Folder`].
+    pub fn lock(&self) -> Result<RegistryLock, ServeError> {
+        let path = self.folder.join(".state/.lock");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let file = options
+            .open(&path)
+            .and_then(|file| Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| io::Error::from(errno)));
+        match file {
+            Ok(file) => Ok(RegistryLock { _file: file }),
+            Err(source) => Err(ServeError::Folder { path, source }),
+        }
+    }
+
+    /// The served volume of this name.
+    pub fn find(&self, name: &str) -> Option<Served> {
+        check_name(name).ok()?;
+        let text = fs::read_to_string(self.state_path(name)).ok()?;
+        let state: Value = serde_json::from_str(&text).unwrap_or_default();
+        let file = File::open(self.state_path(name)).ok()?;
+        let alive = matches!(
+            Flock::lock(file, FlockArg::LockSharedNonblock),
+            Err((_, Errno::EWOULDBLOCK))
+        );
+        Some(Served {
+            name: name.to_owned(),
+            path: self.path(name),
+            description: Description::from_json(&state).unwrap_or_default(),
+            pid: state["pid"].as_u64().and_then(|pid| pid.try_into().ok()).unwrap_or(0),
+            alive,
+        })
+    }
+
+    /// All served volumes, sorted by name.
+    pub fn list(&self) -> Vec<Served> {
+        let entries = fs::read_dir(self.folder.join(".state")).into_iter().flatten().flatten();
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| entry.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        names.iter().filter_map(|name| self.find(name)).collect()
+    }
+
+    /// Ends the service of `name`: what was written is on the device, the file is gone, and so is the server. Of a server
+    /// that was killed, it clears away what is left.
+    ///
+    /// # Errors
+    /// [`ServeError::NotServed`]; [`ServeError::Busy`] with nothing changed; [`ServeError::Sync`] where what was written
+    /// may be lost; [`ServeError::Unmount`].
+    pub fn close(&self, name: &str) -> Result<(), ServeError> {
+        let _lock = self.lock()?;
+        let served = self.find(name).ok_or_else(|| ServeError::NotServed(name.to_owned()))?;
+        if !served.alive {
+            return self.clear(name);
+        }
+        let server = File::open(self.state_path(name)).map_err(|source| ServeError::Folder {
+            path: self.state_path(name),
+            source,
+        })?;
+        let synced = File::open(&served.path).and_then(|file| file.sync_all());
+        self.unmount(name, MntFlags::UMOUNT_NOFOLLOW)?;
+        // The server lets go of its lock when it ends, and not before everything is on the device.
+        drop(Flock::lock(server, FlockArg::LockExclusive));
+        self.clear(name)?;
+        synced.map_err(|source| ServeError::Sync {
+            name: name.to_owned(),
+            source,
+        })
+    }
+
+    /// Takes away the files of a volume that has no server.
+    pub(super) fn clear(&self, name: &str) -> Result<(), ServeError> {
+        match self.unmount(name, MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH) {
+            Ok(()) => {}
+            // What nobody can unmount is in nobody's way but this name's.
+            Err(error) => return Err(error),
+        }
+        let gone = |path: &Path| match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ServeError::Folder {
+                path: path.to_owned(),
+                source: error,
+            }),
+            _ => Ok(()),
+        };
+        gone(&self.path(name))?;
+        gone(&self.state_path(name))
+    }
+
+    /// Unmounts the file; where that is not mounted, there is nothing to do.
+    pub(super) fn unmount(&self, name: &str, flags: MntFlags) -> Result<(), ServeError> {
+        let path = self.path(name);
+        let failed = |source| ServeError::Unmount {
+            path: path.clone(),
+            source,
+        };
+        match umount2(&path, flags) {
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => Ok(()),
+            Err(Errno::EBUSY) => Err(ServeError::Busy(name.to_owned())),
+            Err(Errno::EPERM) if is_mounted(&path) => {
+                let mut helper = Command::new("fusermount3");
+                helper.arg("-u");
+                if flags.contains(MntFlags::MNT_DETACH) {
+                    helper.arg("-z");
+                }
+                let output = helper
+                    .arg("--")
+                    .arg(&path)
+                    .env("LC_ALL", "C")
+                    .output()
+                    .map_err(failed)?;
+                let said = String::from_utf8_lossy(&output.stderr);
+                match output.status.success() {
+                    true => Ok(()),
+                    false if said.contains("busy") => Err(ServeError::Busy(name.to_owned())),
+                    false => Err(failed(io::Error::other(said.trim().to_owned()))),
+                }
+            }
+            // An ordinary user is told so whether or not something is mounted.
+            Err(Errno::EPERM) => Ok(()),
+            Err(errno) => Err(failed(errno.into())),
+        }
+    }
+}
+
+/// Whether something is mounted at just this path.
+fn is_mounted(path: &Path) -> bool {
+    let Ok(table) = fs::read_to_string("/proc/self/mountinfo") else {
+        return true;
+    };
+    let wanted = path.to_string_lossy().replace('\\', "\\134").replace(' ', "\\040");
+    table
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .any(|mounted| mounted == wanted)
+}
+
+/// Checks that a name can be that of a file.
+///
+/// # Errors
+/// [`ServeError::Name`].
+pub fn check_name(name: &str) -> Result<(), ServeError> {
+    let fits = !name.is_empty() && name.len() <= 127 && !name.starts_with('.') && !name.contains(['/', '\0']);
+    if fits {
+        Ok(())
+    } else {
+        Err(ServeError::Name(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_files() {
+        for name in ["data", "a b", "ä", "x.json"] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in ["", ".", "..", ".state", "a/b", &"x".repeat(128)] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_of_a_killed_server_is_cleared_away() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let registry = Registry {
+            folder: folder.path().to_owned(),
+        };
+        fs::create_dir(folder.path().join(".state")).expect("a folder");
+        assert!(registry.find("x").is_none());
+        assert!(matches!(registry.close("x"), Err(ServeError::NotServed(_))));
+        fs::write(registry.path("x"), "").expect("a file");
+        fs::write(registry.state_path("x"), "no JSON at all").expect("a file");
+        assert!(!registry.find("x").expect("a state").alive);
+        assert_eq!(registry.list().len(), 1);
+        let server = Flock::lock(
+            File::open(registry.state_path("x")).expect("a file"),
+            FlockArg::LockExclusive,
+        );
+        assert!(registry.find("x").expect("a state").alive);
+        drop(server);
+        registry.close("x").expect("nothing in the way");
+        assert!(registry.list().is_empty() && !registry.path("x").exists());
+    }
+}

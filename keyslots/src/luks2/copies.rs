@@ -239,10 +239,10 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// Writes both copies, see [`Encoded`].
+/// Writes both copies, each encoded and read back in memory first.
 ///
 /// # Errors
-/// As [`Encoded::new`], and nothing was written then; else the storage's.
+/// [`Error::MetadataTooLarge`], or the [`Defect`] that a reader would find, and nothing was written; else the storage's.
 pub fn write(storage: &mut dyn Storage, copy: &Copy) -> Result<()> {
     Encoded::new(copy)?.write(storage)
 }

@@ -10,6 +10,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -167,8 +169,9 @@ impl Registry {
         })?;
         let synced = File::open(&served.path).and_then(|file| file.sync_all());
         self.unmount(name, MntFlags::UMOUNT_NOFOLLOW)?;
-        // The server lets go of its lock when it ends, and not before everything is on the device.
+        // The server lets go of its lock when everything is on the device, and of the device when it ends.
         drop(Flock::lock(server, FlockArg::LockExclusive));
+        wait_for_end(served.pid);
         self.clear(name)?;
         synced.map_err(|source| ServeError::Sync {
             name: name.to_owned(),
@@ -252,6 +255,18 @@ pub fn check_name(name: &str) -> Result<(), ServeError> {
         Ok(())
     } else {
         Err(ServeError::Name(name.to_owned()))
+    }
+}
+
+/// Waits until a process has let go of what it had open, ten seconds at the most.
+fn wait_for_end(pid: u32) {
+    for _ in 0..2000 {
+        // Of one that nobody has buried yet, nothing but its number is left.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        if stat.is_empty() || stat.contains(") Z ") {
+            return;
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

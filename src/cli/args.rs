@@ -411,6 +411,9 @@ pub struct Options {
     /// Protect the keyslot: removing it needs its name.
     #[arg(long, help_heading = OURS)]
     pub protect: bool,
+    /// Draw what stands where on the device, to scale.
+    #[arg(long, help_heading = OURS)]
+    pub map: bool,
     /// Read or write only this many bytes of the decrypted data.
     #[arg(long, value_name = "bytes", allow_hyphen_values = true, help_heading = OURS, value_parser = values::bytes)]
     pub length: Option<Bytes>,

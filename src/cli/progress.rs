@@ -127,7 +127,7 @@ fn bar(done: u64, total: Option<u64>, elapsed: Duration) -> String {
 }
 
 /// A number of bytes for a person.
-fn amount(bytes: u64) -> String {
+pub(super) fn amount(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let power = (bytes.max(1).ilog2() / 10).min(4);
     let tenths = (u128::from(bytes) * 10) >> (10 * power);

@@ -287,6 +287,7 @@ pub const TABLE: &[Takes] = &[
     ),
     only("policy", &[Open, Resume, Cat, Write]),
     only("protect", &[Format, Image, AddKey, Config]),
+    only("map", &[Dump]),
     only("length", &[Cat, Write]),
     only("backend", &[Open]),
     only("resume", &[Image]),

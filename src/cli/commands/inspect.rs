@@ -7,6 +7,7 @@ use std::path::Path;
 
 use keyslots::header::{Header, SlotState, Version};
 use keyslots::luks2::Candidates;
+use keyslots::storage::Storage as _;
 use keyslots::uuid::is_uuid;
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ use super::access::wanted;
 use super::dump;
 use super::open::Volume;
 use super::secrets::Source;
+use crate::block_device::Topology;
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::{CliError, ExitCode};
@@ -85,6 +87,19 @@ pub(super) fn dump(cx: &Context<'_>, device: &Path, device_type: DeviceType) -> 
         };
         let text = dump::metadata_text(&Value::Object(header.metadata().to_object()));
         cx.console.write(text.as_bytes());
+        return Ok(());
+    }
+    if cx.options.map {
+        let size = volume
+            .opened
+            .file
+            .size()
+            .map_err(CliError::io("get the size of the device"))?;
+        // A device that only goes with the header on another may not even be there.
+        let data = cx.options.header.as_ref().filter(|path| *path != device);
+        let data_size = data.map(|_| Topology::of(device).map_or(0, |data| data.size.get()));
+        let map = dump::Map::new(header, size.get(), data_size);
+        cx.console.answer(|| map.to_json(), || map.text(volume.device.path()));
         return Ok(());
     }
     cx.console

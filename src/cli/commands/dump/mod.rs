@@ -3,8 +3,10 @@
 mod json;
 mod luks1;
 mod luks2;
+mod map;
 
 pub(super) use json::{metadata_text, to_json};
+pub(super) use map::Map;
 
 use std::path::Path;
 

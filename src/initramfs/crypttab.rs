@@ -61,21 +61,23 @@ impl Crypttab {
             let located = warnings.into_iter().map(|warning| format!("line {number}: {warning}"));
             crypttab.warnings.extend(located);
         }
-        let mut seen: Vec<&str> = Vec::new();
-        for entry in &crypttab.entries {
-            if seen.contains(&entry.name.as_str()) {
-                let warning = format!("{} stands twice; the first entry is used", entry.name);
-                crypttab.warnings.push(warning);
-            }
-            seen.push(&entry.name);
-        }
+        crypttab.keep_first_of_each_name();
+        crypttab
+    }
+
+    /// No two mappings can have one name: the first entry that has it stays.
+    pub(super) fn keep_first_of_each_name(&mut self) {
         let mut names = Vec::new();
-        crypttab.entries.retain(|entry| {
+        self.entries.retain(|entry| {
             let first = !names.contains(&entry.name);
-            names.push(entry.name.clone());
+            if first {
+                names.push(entry.name.clone());
+            } else {
+                let warning = format!("{} stands twice; the first entry is used", entry.name);
+                self.warnings.push(warning);
+            }
             first
         });
-        crypttab
     }
 }
 

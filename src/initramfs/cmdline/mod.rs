@@ -107,7 +107,9 @@ pub fn plan(crypttab: Crypttab, command_line: &str) -> Crypttab {
     };
     entries.sort_by_key(rank);
     warnings.extend(said.warnings);
-    Crypttab { entries, warnings }
+    let mut planned = Crypttab { entries, warnings };
+    planned.keep_first_of_each_name();
+    planned
 }
 
 impl Said {

@@ -142,6 +142,17 @@ fn what_is_resumed_from_opens_before_the_root() {
 }
 
 #[test]
+fn of_two_volumes_with_one_name_the_first_is_kept() {
+    let line =
+        "rd.luks.name=11111111-2222-3333-4444-555555555555=a rd.luks.name=22222222-2222-3333-4444-555555555555=a";
+    let plan = plan(Crypttab::default(), line);
+    assert_eq!(names(&plan.entries), ["a"]);
+    assert_eq!(plan.warnings, ["a stands twice; the first entry is used"]);
+    let renamed = planned("a /dev/x\nb UUID=11111111-2222-3333-4444-555555555555\n", "");
+    assert_eq!(names(&renamed), ["a", "b"]);
+}
+
+#[test]
 fn words_may_be_quoted_and_end_at_the_first_process() {
     assert_eq!(words("a \"b c\"=d  e\n"), ["a", "b c=d", "e"]);
     assert_eq!(words("a -- rd.luks=0"), ["a"]);

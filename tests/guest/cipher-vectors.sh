@@ -2,7 +2,7 @@
 # it shares with the keyslots crate. No test, since the kernel is the oracle: run scripts/vm --timeout 1800 cipher-vectors.sh
 # and keep the lines that start with VECTOR, without that word. Takes ten minutes under emulation.
 for m in aes_generic aesni_intel serpent_generic twofish_generic camellia_generic cast5_generic cast6_generic blowfish_generic \
-  des_generic xts lrw cbc ecb ctr essiv streebog_generic sha3_generic blake2b_generic rmd160 crypto_null; do
+  des_generic xts lrw cbc ecb ctr essiv adiantum chacha_generic streebog_generic sha3_generic blake2b_generic rmd160 crypto_null; do
   modprobe $m || echo "no module $m"
 done
 gawk 'BEGIN { for (n = 0; n < 8192; n++) printf "%02x", (7 * n + int(n / 256)) % 256 }' | xxd -r -p >plain
@@ -48,6 +48,12 @@ for len in 4 16 32 56; do vector blowfish-cbc-essiv:sha256 $len 512 0 $wrap32; d
 for hash in sha256 sha3-256 streebog256 blake2b-256; do vector aes-cbc-essiv:$hash 32 512 0 $wrap32; done
 for hash in sha1 sha256 sha3-256 streebog256 blake2b-256 rmd160 blake2b-160; do
   vector serpent-cbc-essiv:$hash 32 512 0 $wrap32
+done
+for pair in xchacha12,aes xchacha20,aes; do
+  for mode in plain plain64 plain64be null benbi; do vector $pair-adiantum-$mode 32 512 0 $wrap32; done
+  for size in 1024 2048 4096; do
+    for large in 0 1; do vector $pair-adiantum-plain64 32 $size $large $wrap64; done
+  done
 done
 for size in 512 1024 2048 4096; do
   for large in 0 1; do

@@ -145,7 +145,7 @@ cheap=(-c cast5-cbc-plain64 -s 40)
 l1=(--type luks1 --pbkdf-force-iterations 1000)
 simple luks1-default 'correct horse battery staple' "${l1[@]}"
 while read -r cipher bits; do
-  simple "luks1-$(echo "$cipher-$bits" | tr : -)" "pass $cipher" "${l1[@]}" -c "$cipher" -s "$bits"
+  simple "luks1-$(echo "$cipher-$bits" | tr ':,()' '----')" "pass $cipher" "${l1[@]}" -c "$cipher" -s "$bits"
 done <<'LIST'
 aes-xts-plain64 256
 aes-cbc-essiv:sha256 128
@@ -165,6 +165,8 @@ cast5-cbc-plain64 40
 blowfish-cbc-plain64 64
 aria-cbc-plain64 128
 sm4-cbc-plain64 128
+capi:cbc(aes)-plain64 128
+xchacha12,aes-adiantum-plain64 256
 LIST
 
 # --- hashes, in both versions; small keys keep them small --------------------------------------------------------------
@@ -218,6 +220,7 @@ aes-cbc-plain64 128 4096
 serpent-cbc-plain64 128 1024
 cast5-cbc-plain64 40 1024
 xchacha12,aes-adiantum-plain64 256 4096
+capi:cbc(aes)-plain64 128 4096
 LIST
 while read -r cipher bits; do
   simple "luks2-keyslot-$(echo "$cipher-$bits" | tr : -)" "area $cipher" --type luks2 "${fast[@]}" "${small[@]}" "${cheap[@]}" \

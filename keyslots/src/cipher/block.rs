@@ -1,5 +1,6 @@
 //! The block ciphers by name, behind one interface that works on runs of blocks.
 
+use super::adiantum;
 use super::twofish::Twofish;
 use cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 
@@ -34,11 +35,15 @@ pub(super) enum Algorithm {
     TripleDes,
     Sm4,
     Aria,
+    /// AES and XChaCha with 12 rounds, for Adiantum alone.
+    XChaCha12Aes,
+    /// AES and XChaCha with 20 rounds, for Adiantum alone.
+    XChaCha20Aes,
     Null,
 }
 
 impl Algorithm {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Aes,
         Self::Serpent,
         Self::Twofish,
@@ -49,6 +54,8 @@ impl Algorithm {
         Self::TripleDes,
         Self::Sm4,
         Self::Aria,
+        Self::XChaCha12Aes,
+        Self::XChaCha20Aes,
         Self::Null,
     ];
 
@@ -71,6 +78,8 @@ impl Algorithm {
             Self::TripleDes => "des3_ede",
             Self::Sm4 => "sm4",
             Self::Aria => "aria",
+            Self::XChaCha12Aes => "xchacha12,aes",
+            Self::XChaCha20Aes => "xchacha20,aes",
             Self::Null => "cipher_null",
         }
     }
@@ -93,11 +102,17 @@ impl Algorithm {
             Self::Blowfish => (4..=56).contains(&len),
             Self::TripleDes => len == 24,
             Self::Sm4 => len == 16,
+            Self::XChaCha12Aes | Self::XChaCha20Aes => len == adiantum::KEY_LEN,
             Self::Null => true,
         }
     }
 
-    /// Expands `key`; `None` where the length is wrong.
+    /// Whether this is a stream cipher and a block cipher, which only Adiantum makes one of.
+    pub(super) fn is_pair(self) -> bool {
+        matches!(self, Self::XChaCha12Aes | Self::XChaCha20Aes)
+    }
+
+    /// Expands `key`; `None` where the length is wrong, and for a pair.
     pub(super) fn keyed(self, key: &[u8]) -> Option<Box<dyn BlockCipher>> {
         if !self.takes_key_of(key.len()) {
             return None;
@@ -119,6 +134,7 @@ impl Algorithm {
             (Self::Aria, 16) => boxed::<aria::Aria128>(key),
             (Self::Aria, 24) => boxed::<aria::Aria192>(key),
             (Self::Aria, _) => boxed::<aria::Aria256>(key),
+            (Self::XChaCha12Aes | Self::XChaCha20Aes, _) => None,
             (Self::Null, _) => Some(Box::new(Null)),
         }
     }

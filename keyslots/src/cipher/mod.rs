@@ -4,6 +4,7 @@
 //! decrypts whole sectors in place. Keyslot areas are read and written through it, and so is data where there is no
 //! device-mapper. Ciphers that only the kernel knows are errors here, by name: their data can still be mapped.
 
+mod adiantum;
 mod block;
 mod iv;
 mod sector;

@@ -5,13 +5,16 @@ use std::fmt;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::CipherError;
+use super::adiantum::{self, Adiantum};
 use super::block::BlockCipher;
 use super::iv::IvGenerator;
 use super::spec::{CipherSpec, Mode};
 use super::tweak::{LrwTweaks, xts_tweaks};
 
 /// The largest sector that dm-crypt has, in bytes.
-const MAX_SECTOR: usize = 4096;
+pub(super) const MAX_SECTOR: usize = 4096;
+/// The longest IV in bytes.
+const MAX_IV: usize = adiantum::TWEAK_LEN;
 const MAX_BLOCK: usize = 16;
 
 /// A cipher with its key, for sectors of one size. The key is wiped on drop.
@@ -33,10 +36,11 @@ enum Chain {
     Ctr,
     Xts(Box<dyn BlockCipher>),
     Lrw(LrwTweaks),
+    Adiantum(Adiantum),
 }
 
 #[derive(Copy, Clone, PartialEq, Eq)]
-enum Direction {
+pub(super) enum Direction {
     Encrypt,
     Decrypt,
 }
@@ -58,12 +62,20 @@ impl SectorCipher {
         let (cipher_key, rest) = key
             .split_at_checked(spec.split_key_len(key.len())?)
             .ok_or_else(bad_key)?;
-        let chain = match spec.mode {
-            Mode::Ecb => Chain::Ecb,
-            Mode::Cbc => Chain::Cbc,
-            Mode::Ctr => Chain::Ctr,
-            Mode::Xts => Chain::Xts(spec.algorithm.keyed(rest).ok_or_else(bad_key)?),
-            Mode::Lrw => Chain::Lrw(LrwTweaks::new(rest.try_into().map_err(|_| bad_key())?)),
+        let keyed = |key| spec.algorithm.keyed(key).ok_or_else(bad_key);
+        let (chain, cipher) = match spec.mode {
+            Mode::Ecb => (Chain::Ecb, keyed(cipher_key)?),
+            Mode::Cbc => (Chain::Cbc, keyed(cipher_key)?),
+            Mode::Ctr => (Chain::Ctr, keyed(cipher_key)?),
+            Mode::Xts => (Chain::Xts(keyed(rest)?), keyed(cipher_key)?),
+            Mode::Lrw => {
+                let tweaks = LrwTweaks::new(rest.try_into().map_err(|_| bad_key())?);
+                (Chain::Lrw(tweaks), keyed(cipher_key)?)
+            }
+            Mode::Adiantum => {
+                let (adiantum, cipher) = Adiantum::new(spec.algorithm, cipher_key).ok_or_else(bad_key)?;
+                (Chain::Adiantum(adiantum), cipher)
+            }
         };
         let units = sector_size as u64 / 512;
         let (iv_step, iv_mask) = if iv_large_sectors {
@@ -73,7 +85,7 @@ impl SectorCipher {
         };
         Ok(Self {
             spec: *spec,
-            cipher: spec.algorithm.keyed(cipher_key).ok_or_else(bad_key)?,
+            cipher,
             chain,
             iv: IvGenerator::new(spec, key).ok_or_else(bad_key)?,
             sector_size,
@@ -129,8 +141,11 @@ impl SectorCipher {
         // Tweaks of a sector, or its key stream.
         let mut masks = Zeroizing::new([0; MAX_SECTOR]);
         let masks = &mut masks[..self.sector_size];
-        let mut iv = [0; MAX_BLOCK];
-        let iv_len = self.spec.algorithm.block_len();
+        let mut iv = [0; MAX_IV];
+        let iv_len = match self.chain {
+            Chain::Adiantum(_) => adiantum::TWEAK_LEN,
+            _ => self.spec.algorithm.block_len(),
+        };
         for (n, sector) in data.chunks_exact_mut(self.sector_size).enumerate() {
             let number = first_sector.wrapping_add((n as u64).wrapping_mul(self.iv_step));
             self.iv.fill(number & self.iv_mask, &mut iv[..iv_len]);
@@ -140,13 +155,18 @@ impl SectorCipher {
                 Chain::Cbc => self.cbc_decrypt(&iv[..iv_len], sector, masks),
                 Chain::Ctr => self.ctr(&iv[..iv_len], sector, masks),
                 Chain::Xts(tweak_cipher) => {
-                    xts_tweaks(tweak_cipher.as_ref(), &iv, masks);
+                    xts_tweaks(
+                        tweak_cipher.as_ref(),
+                        iv.first_chunk().unwrap_or(&[0; MAX_BLOCK]),
+                        masks,
+                    );
                     self.masked(sector, masks, direction);
                 }
                 Chain::Lrw(tweaks) => {
-                    tweaks.fill(&iv, masks);
+                    tweaks.fill(iv.first_chunk().unwrap_or(&[0; MAX_BLOCK]), masks);
                     self.masked(sector, masks, direction);
                 }
+                Chain::Adiantum(adiantum) => adiantum.crypt(&iv, sector, direction, self.cipher.as_ref()),
             }
         }
         Ok(())

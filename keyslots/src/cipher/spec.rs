@@ -15,10 +15,11 @@ pub(super) enum Mode {
     Ecb,
     Lrw,
     Ctr,
+    Adiantum,
 }
 
 impl Mode {
-    const ALL: [Self; 5] = [Self::Xts, Self::Cbc, Self::Ecb, Self::Lrw, Self::Ctr];
+    const ALL: [Self; 6] = [Self::Xts, Self::Cbc, Self::Ecb, Self::Lrw, Self::Ctr, Self::Adiantum];
 
     fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.name() == name)
@@ -31,6 +32,7 @@ impl Mode {
             Self::Ecb => "ecb",
             Self::Lrw => "lrw",
             Self::Ctr => "ctr",
+            Self::Adiantum => "adiantum",
         }
     }
 }
@@ -75,6 +77,11 @@ impl CipherSpec {
         self.algorithm == Algorithm::Null
     }
 
+    /// Whether this makes one block of a whole sector (`adiantum`), so that no bit of it changes alone.
+    pub fn is_wide(&self) -> bool {
+        self.mode == Mode::Adiantum
+    }
+
     /// Whether a key of `len` bytes fits: with both halves for `xts`, and with the tweak key for `lrw`.
     ///
     /// # Errors
@@ -89,7 +96,7 @@ impl CipherSpec {
             _ if self.is_null() => Some(len),
             Mode::Xts => len.is_multiple_of(2).then_some(len / 2),
             Mode::Lrw => len.checked_sub(self.algorithm.block_len()),
-            Mode::Cbc | Mode::Ecb | Mode::Ctr => Some(len),
+            Mode::Cbc | Mode::Ecb | Mode::Ctr | Mode::Adiantum => Some(len),
         };
         cipher_len
             .filter(|len| self.algorithm.takes_key_of(*len))
@@ -113,6 +120,14 @@ impl CipherSpec {
         if matches!(self.mode, Mode::Xts | Mode::Lrw) && !wide {
             return incompatible("xts and lrw take ciphers with blocks of 16 bytes");
         }
+        if self.algorithm.is_pair() != (self.mode == Mode::Adiantum) {
+            return incompatible("adiantum takes xchacha12,aes or xchacha20,aes, and these take no other mode");
+        }
+        if let IvKind::Essiv(_) = self.iv
+            && self.mode == Mode::Adiantum
+        {
+            return incompatible("adiantum takes no ESSIV");
+        }
         if let IvKind::Essiv(hash) = self.iv
             && !self.algorithm.takes_key_of(hash.output_len())
         {
@@ -126,6 +141,11 @@ impl FromStr for CipherSpec {
     type Err = CipherError;
 
     fn from_str(text: &str) -> Result<Self, CipherError> {
+        if let Some(template) = text.strip_prefix("capi:") {
+            return from_template(template)
+                .ok_or_else(|| CipherError::UnknownCipher(text.to_owned()))?
+                .parse();
+        }
         let mut parts = text.splitn(3, '-');
         let name = parts.next().unwrap_or_default();
         let algorithm = Algorithm::from_name(name).ok_or_else(|| CipherError::UnknownCipher(name.to_owned()))?;
@@ -149,6 +169,19 @@ impl FromStr for CipherSpec {
         };
         Self { algorithm, mode, iv }.check(text)
     }
+}
+
+/// `xts(aes)-plain64`, as the kernel's crypto interface has it, in the words of a [`CipherSpec`].
+fn from_template(text: &str) -> Option<String> {
+    let (mode, rest) = text.split_once('(')?;
+    let (cipher, iv) = rest.split_once(')')?;
+    // ESSIV is a template of its own; with others around, or with drivers' names, it is the kernel's to understand.
+    let iv = iv.strip_prefix('-')?;
+    let plain = |text: &str| !text.is_empty() && !text.contains(['(', ')', '-']);
+    (plain(mode) && plain(cipher)).then(|| match mode {
+        "ecb" => format!("{cipher}-{mode}"),
+        _ => format!("{cipher}-{mode}-{iv}"),
+    })
 }
 
 impl fmt::Display for CipherSpec {

@@ -288,14 +288,14 @@ fn sector_size(cx: &Context<'_>, version: Version, topology: &Topology) -> u32 {
     }
 }
 
-/// Modes of whole sectors that the kernel alone computes.
-const KERNEL_MODES: [&str; 2] = ["adiantum", "hctr2"];
+/// A mode of whole sectors that the kernel alone computes.
+const KERNEL_MODE: &str = "hctr2";
 
 /// Asks the kernel whether it can map the cipher. Where nobody can ask it, a cipher that we know of will do.
 fn check_cipher(cipher: &str, key_size: usize, sector_size: u32) -> Result<(), CliError> {
     let known = || {
         let mode = cipher.split('-').nth(1).unwrap_or_default();
-        cipher.parse::<keyslots::cipher::CipherSpec>().is_ok() || KERNEL_MODES.contains(&mode)
+        cipher.parse::<keyslots::cipher::CipherSpec>().is_ok() || mode == KERNEL_MODE
     };
     match Dm::open() {
         Ok(dm) => volume::check_cipher(&dm, cipher, key_size, sector_size).map_err(|error| match error {

@@ -167,7 +167,8 @@ impl Context<'_> {
         let Ok(spec) = data_cipher.parse::<CipherSpec>() else {
             return fallback();
         };
-        if spec.is_null() || spec.check_key_len(key_len).is_err() {
+        // Not every kernel has a wide mode, and a keyslot wants to be opened anywhere.
+        if spec.is_null() || spec.is_wide() || spec.check_key_len(key_len).is_err() {
             return fallback();
         }
         let size = u32::try_from(key_len).unwrap_or(FALLBACK_KEY_SIZE);

@@ -137,6 +137,11 @@ fn every_verb_of_dmsetup_with_udev() {
 }
 
 #[test]
+fn names_cookies_and_failures_of_dmsetup_without_udev() {
+    guest(Udev::Absent, 400, "dmsetup-cases.sh", &[]);
+}
+
+#[test]
 fn logical_volumes_of_lvm2_without_udev() {
     guest(Udev::Absent, 300, "dmsetup-lvm.sh", &[]);
 }

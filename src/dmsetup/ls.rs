@@ -9,6 +9,7 @@ use std::process;
 use super::error::Failure;
 use super::options::Opt;
 use super::session::{About, Session};
+use super::tree;
 use crate::block_device::{self, DevNo};
 use crate::dm::{DeviceId, DeviceName, Printable, TableText, nodes};
 
@@ -57,11 +58,21 @@ impl NumberForm {
 }
 
 pub(super) fn ls(session: &Session, _: &[OsString]) -> Result<(), Failure> {
-    let form = NumberForm::of(session)?;
+    let as_tree = session.options.has(Opt::Tree);
+    let wanted_tree = as_tree.then(|| tree::Form::of(session)).transpose()?;
+    let form = if as_tree { None } else { NumberForm::of(session)? };
     let all = session.all()?;
     if all.is_empty() {
         session.out().write_all(NO_DEVICES.as_bytes())?;
         return Ok(());
+    }
+    // Where devices are picked or handed on, there is no tree.
+    if let (Some(form), false, false) = (
+        wanted_tree,
+        session.options.has(Opt::Target),
+        session.options.has(Opt::Exec),
+    ) {
+        return tree::show(session, &all, &form);
     }
     for mapping in &all {
         let wanted = session.options.bytes(Opt::Target);

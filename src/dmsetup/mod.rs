@@ -3,6 +3,7 @@
 //! `options` says what may be typed, `verbs` which verb takes which words and who carries it out; there is one file for
 //! each group of verbs. Exit codes are 0 and 1.
 
+pub(crate) mod branches;
 mod change;
 mod concise;
 mod cookies;
@@ -27,6 +28,7 @@ mod splitname;
 mod state;
 mod table;
 mod targets;
+pub(crate) mod tree;
 mod usage;
 mod verbs;
 

@@ -1,0 +1,187 @@
+//! `ls --tree`: what stands on what.
+
+use std::env;
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal as _};
+
+use terminal_size::Width;
+
+use super::branches::{self, ASCII, Look, Symbols, UTF, VT100};
+use super::error::Failure;
+use super::options::Opt;
+use super::session::Session;
+use crate::dm::Printable;
+use crate::mapping::{Mappings, Node, Tree};
+
+/// What `-o` says of the tree.
+#[derive(Debug)]
+pub(super) struct Form {
+    number: bool,
+    kernel_name: bool,
+    active: bool,
+    writable: bool,
+    open: bool,
+    uuid: bool,
+    compact: bool,
+    inverted: bool,
+    whole: bool,
+    symbols: Option<Symbols>,
+}
+
+/// The words of `-o`. One that is cut short stands for the first that begins with it.
+const WORDS: [&str; 13] = [
+    "device",
+    "nodevice",
+    "blkdevname",
+    "active",
+    "open",
+    "rw",
+    "uuid",
+    "ascii",
+    "utf",
+    "vt100",
+    "compact",
+    "inverted",
+    "notrunc",
+];
+
+impl Form {
+    pub(super) fn of(session: &Session) -> Result<Self, Failure> {
+        let mut form = Self {
+            number: true,
+            kernel_name: false,
+            active: false,
+            writable: false,
+            open: false,
+            uuid: false,
+            compact: false,
+            inverted: false,
+            whole: false,
+            symbols: None,
+        };
+        let text = session.options.text(Opt::Options).unwrap_or_default();
+        let mut rest = text.as_str();
+        loop {
+            let (word, next) = rest.split_once(',').unwrap_or((rest, ""));
+            match WORDS.into_iter().find(|known| known.starts_with(word)) {
+                _ if word.is_empty() => {}
+                Some("device") => form.number = true,
+                Some("nodevice") => form.number = false,
+                Some("blkdevname") => form.kernel_name = true,
+                Some("active") => form.active = true,
+                Some("open") => form.open = true,
+                Some("rw") => form.writable = true,
+                Some("uuid") => form.uuid = true,
+                Some("ascii") => form.symbols = Some(ASCII),
+                Some("utf") => form.symbols = Some(UTF),
+                Some("vt100") => form.symbols = Some(VT100),
+                Some("compact") => form.compact = true,
+                Some("inverted") => form.inverted = true,
+                Some("notrunc") => form.whole = true,
+                _ => {
+                    return Err(Failure::CommandLine(format!("Tree options not recognised: {rest}.")));
+                }
+            }
+            if next.is_empty() {
+                return Ok(form);
+            }
+            rest = next;
+        }
+    }
+
+    fn look(&self) -> Look {
+        let symbols = self.symbols.unwrap_or(if speaks_utf8() { UTF } else { ASCII });
+        // dmsetup leaves three columns of a terminal free, and looks for none where it draws for a VT100.
+        let terminal = match symbols.is_vt100() {
+            false => terminal_width().map(|width| width - 3),
+            true => None,
+        };
+        Look {
+            symbols,
+            compact: self.compact && !(self.active || self.writable || self.open || self.uuid),
+            width: (!self.whole).then_some(terminal.unwrap_or(80)),
+        }
+    }
+
+    fn label(&self, session: &Session, node: &Node) -> Vec<u8> {
+        let mut text = match &node.mapping {
+            Some(mapping) => session.shown(&mapping.name),
+            None => Vec::new(),
+        };
+        let mut more = String::new();
+        let kernel_name = if self.kernel_name {
+            node.number.kernel_name()
+        } else {
+            None
+        };
+        if let Some(name) = kernel_name {
+            let _ = write!(more, " <{}>", Printable(name.as_bytes()));
+        }
+        if self.number {
+            let _ = write!(more, " ({})", node.number);
+        }
+        text.extend(more.into_bytes());
+        let Some(info) = &node.info else { return text };
+        let said = [
+            self.active
+                .then(|| if info.suspended { "SUSPENDED" } else { "ACTIVE" }.into()),
+            self.writable.then(|| if info.read_only { "RO" } else { "RW" }.into()),
+            self.open.then(|| info.open_count.to_string().into_bytes()),
+            self.uuid.then(|| {
+                info.uuid
+                    .as_ref()
+                    .map(|uuid| session.shown_uuid(uuid))
+                    .unwrap_or_default()
+            }),
+        ];
+        let said: Vec<Vec<u8>> = said.into_iter().flatten().collect();
+        if !said.is_empty() {
+            text.extend(b" [");
+            text.extend(said.join(&b", "[..]));
+            text.push(b']');
+        }
+        text
+    }
+}
+
+pub(super) fn show(session: &Session, all: &Mappings, form: &Form) -> Result<(), Failure> {
+    let tree = Tree::of(session.dm()?, all).map_err(Failure::refused_for_all)?;
+    let from = |node: &&Node| {
+        if form.inverted {
+            node.uses.is_empty()
+        } else {
+            node.used_by.is_empty()
+        }
+    };
+    let roots = tree.nodes().iter().enumerate().filter(|(_, node)| from(node));
+    branches::draw(
+        &mut *session.out(),
+        &form.look(),
+        roots.map(|(place, _)| place),
+        |place| {
+            let node = &tree.nodes()[place];
+            if form.inverted { &node.used_by } else { &node.uses }
+        },
+        |place| form.label(session, &tree.nodes()[place]),
+    )?;
+    Ok(())
+}
+
+/// Whether people here read UTF-8: the first of these that says anything decides, as in the C library.
+pub(crate) fn speaks_utf8() -> bool {
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .iter()
+        .filter_map(env::var_os)
+        .find(|value| !value.is_empty());
+    let set = set.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    set.ends_with("utf-8") || set.ends_with("utf8")
+}
+
+/// The columns of the terminal that takes the output; what is too narrow to draw on is none.
+pub(crate) fn terminal_width() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    let (Width(columns), _) = terminal_size::terminal_size_of(io::stdout())?;
+    Some(usize::from(columns)).filter(|columns| *columns > 3)
+}

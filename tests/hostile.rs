@@ -313,13 +313,10 @@ fn nothing_of_a_header_acts_on_a_terminal() {
     let mut copy = copies::read(&mut keyslots::storage::Memory(image))
         .expect("a header")
         .winner;
-    for text in [
-        &mut copy.binary.label,
-        &mut copy.binary.uuid,
-        &mut copy.binary.subsystem,
-    ] {
-        *text = "\u{1b}[2J\n  7: luks2".into();
-    }
+    let text = "\u{1b}[2J\n  7: luks2";
+    copy.binary.label = text.into();
+    copy.binary.uuid = text.into();
+    copy.binary.subsystem = text.into();
     let mut file = fs::File::options()
         .write(true)
         .read(true)

@@ -13,7 +13,7 @@ use crate::kdf::Kdf;
 use crate::luks1::{self, KEYSLOTS, KeyslotState, RawHeader, STATE_INACTIVE};
 use crate::luks2::copies::{self, Copy};
 use crate::luks2::create::DEFAULT_METADATA_SIZE;
-use crate::luks2::format::{BINARY_HEADER_SIZE, BinaryHeader, Which};
+use crate::luks2::format::{BINARY_HEADER_SIZE, BinaryHeader, Label, Which};
 use crate::luks2::json::Object;
 use crate::luks2::keyslot::{Area, KeyslotKind, Luks2Keyslot};
 use crate::luks2::metadata::{Config, Digest, DigestKind, Metadata};
@@ -291,11 +291,11 @@ fn luks2_copy(header: &luks1::Header, raw: &RawHeader, end: u64) -> Result<Copy>
     let binary = BinaryHeader {
         hdr_size: DEFAULT_METADATA_SIZE,
         seqid: 1,
-        label: String::new(),
+        label: Label::default(),
         checksum_hash: crate::hash::Hash::Sha256,
         salt: [0; 64],
         uuid: header.uuid().to_owned(),
-        subsystem: String::new(),
+        subsystem: Label::default(),
         hdr_offset: Bytes::ZERO,
     };
     Ok(Copy { binary, metadata })

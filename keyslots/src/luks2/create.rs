@@ -119,11 +119,11 @@ pub fn create(params: &CreateParams, key: &VolumeKey, limits: &CostLimits) -> Re
     let binary = BinaryHeader {
         hdr_size: layout.hdr_size,
         seqid: 0,
-        label: params.label.clone(),
+        label: params.label.as_str().into(),
         checksum_hash: Hash::Sha256,
         salt: [0; 64],
         uuid,
-        subsystem: params.subsystem.clone(),
+        subsystem: params.subsystem.as_str().into(),
         hdr_offset: Bytes::ZERO,
     };
     Ok(Header::new(Copy { binary, metadata }))

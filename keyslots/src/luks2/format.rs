@@ -2,6 +2,8 @@
 //!
 //! LUKS2 On-Disk Format Specification 1.1.x, section 2.1. Rules across fields and copies stand in [`super::copies`].
 
+use std::fmt;
+
 use super::Defect;
 use crate::hash::Hash;
 use crate::units::Bytes;
@@ -54,6 +56,40 @@ impl Which {
     }
 }
 
+/// What a person wrote into the label or the subsystem field. It is kept to the byte: the reference takes it in whatever
+/// encoding the person's terminal had, so it need not be UTF-8. Displayed, what is none is replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Label(Vec<u8>);
+
+impl Label {
+    fn read(field: &[u8], name: &'static str) -> Result<Self, Defect> {
+        terminated(field, name).map(|bytes| Self(bytes.to_vec()))
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl From<&str> for Label {
+    fn from(text: &str) -> Self {
+        Self(text.as_bytes().to_vec())
+    }
+}
+
+impl PartialEq<&str> for Label {
+    fn eq(&self, text: &&str) -> bool {
+        self.0 == text.as_bytes()
+    }
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&String::from_utf8_lossy(&self.0))
+    }
+}
+
 /// The fields of a binary header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BinaryHeader {
@@ -62,7 +98,7 @@ pub struct BinaryHeader {
     /// Counts the writes; the copy with the higher one is newer.
     pub seqid: u64,
     /// Label, or empty.
-    pub label: String,
+    pub label: Label,
     /// Checksum algorithm over the copy.
     pub checksum_hash: Hash,
     /// Random bytes that make each copy's checksum its own.
@@ -70,7 +106,7 @@ pub struct BinaryHeader {
     /// UUID of the volume.
     pub uuid: String,
     /// Subsystem label, or empty.
-    pub subsystem: String,
+    pub subsystem: Label,
     /// Where this copy says that it stands.
     pub hdr_offset: Bytes,
 }
@@ -99,11 +135,11 @@ impl BinaryHeader {
         Ok(Self {
             hdr_size,
             seqid: u64::from_be_bytes(array(bytes, 16)),
-            label: text(&bytes[24..24 + LABEL_LEN], "label")?,
+            label: Label::read(&bytes[24..24 + LABEL_LEN], "label")?,
             checksum_hash,
             salt: array(bytes, 104),
             uuid: text(&bytes[168..168 + UUID_LEN], "uuid")?,
-            subsystem: text(&bytes[208..208 + LABEL_LEN], "subsystem")?,
+            subsystem: Label::read(&bytes[208..208 + LABEL_LEN], "subsystem")?,
             hdr_offset: Bytes::new(u64::from_be_bytes(array(bytes, 256))),
         })
     }
@@ -118,11 +154,14 @@ impl BinaryHeader {
         bytes[6..8].copy_from_slice(&VERSION.to_be_bytes());
         bytes[8..16].copy_from_slice(&self.hdr_size.get().to_be_bytes());
         bytes[16..24].copy_from_slice(&self.seqid.to_be_bytes());
-        put_text(&mut bytes[24..24 + LABEL_LEN], &self.label);
-        put_text(&mut bytes[72..72 + CHECKSUM_NAME_LEN], self.checksum_hash.name());
+        put_text(&mut bytes[24..24 + LABEL_LEN], &self.label.0);
+        put_text(
+            &mut bytes[72..72 + CHECKSUM_NAME_LEN],
+            self.checksum_hash.name().as_bytes(),
+        );
         bytes[104..104 + SALT_LEN].copy_from_slice(&self.salt);
-        put_text(&mut bytes[168..168 + UUID_LEN], &self.uuid);
-        put_text(&mut bytes[208..208 + LABEL_LEN], &self.subsystem);
+        put_text(&mut bytes[168..168 + UUID_LEN], self.uuid.as_bytes());
+        put_text(&mut bytes[208..208 + LABEL_LEN], &self.subsystem.0);
         bytes[256..264].copy_from_slice(&self.hdr_offset.get().to_be_bytes());
         bytes
     }
@@ -171,18 +210,20 @@ fn array<const N: usize>(bytes: &[u8; BINARY_HEADER_LEN], at: usize) -> [u8; N] 
     field
 }
 
-fn text(field: &[u8], name: &'static str) -> Result<String, Defect> {
-    let end = field
-        .iter()
-        .position(|&byte| byte == 0)
-        .ok_or(Defect::UnterminatedText(name))?;
-    String::from_utf8(field[..end].to_vec()).map_err(|_| Defect::TextNotUtf8(name))
+/// The bytes in front of the NUL, which there must be.
+fn terminated<'a>(field: &'a [u8], name: &'static str) -> Result<&'a [u8], Defect> {
+    let end = field.iter().position(|&byte| byte == 0);
+    end.map(|end| &field[..end]).ok_or(Defect::UnterminatedText(name))
 }
 
-fn put_text(field: &mut [u8], text: &str) {
+fn text(field: &[u8], name: &'static str) -> Result<String, Defect> {
+    String::from_utf8(terminated(field, name)?.to_vec()).map_err(|_| Defect::TextNotUtf8(name))
+}
+
+fn put_text(field: &mut [u8], text: &[u8]) {
     // One byte stays for the NUL.
     let len = text.len().min(field.len() - 1);
-    field[..len].copy_from_slice(&text.as_bytes()[..len]);
+    field[..len].copy_from_slice(&text[..len]);
 }
 
 #[cfg(test)]
@@ -197,7 +238,7 @@ mod tests {
             checksum_hash: Hash::Sha256,
             salt: [9; 64],
             uuid: "11111111-2222-3333-4444-555555555555".into(),
-            subsystem: String::new(),
+            subsystem: Label::default(),
             hdr_offset: Bytes::ZERO,
         }
     }
@@ -211,6 +252,15 @@ mod tests {
             BinaryHeader::parse(&header().to_bytes(Which::Primary), Which::Secondary),
             Err(Defect::Magic)
         );
+    }
+
+    #[test]
+    fn a_label_of_another_encoding_is_kept_to_the_byte() {
+        let mut bytes = header().to_bytes(Which::Primary);
+        bytes[24..29].copy_from_slice(b"caf\xe9\0");
+        let read = BinaryHeader::parse(&bytes, Which::Primary).expect("a label of Latin-1");
+        assert_eq!(read.label.to_string(), "caf\u{fffd}");
+        assert_eq!(read.to_bytes(Which::Primary), bytes);
     }
 
     #[test]

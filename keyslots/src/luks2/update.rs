@@ -228,10 +228,10 @@ impl Header {
     ) -> Result<()> {
         self.change(storage, |header| {
             if let Some(label) = label {
-                header.copy.binary.label = checked_text("label", label, LABEL_LEN)?;
+                header.copy.binary.label = checked_text("label", label, LABEL_LEN)?.as_str().into();
             }
             if let Some(subsystem) = subsystem {
-                header.copy.binary.subsystem = checked_text("subsystem", subsystem, LABEL_LEN)?;
+                header.copy.binary.subsystem = checked_text("subsystem", subsystem, LABEL_LEN)?.as_str().into();
             }
             Ok(())
         })

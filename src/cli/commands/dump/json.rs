@@ -149,8 +149,8 @@ fn of_luks2(header: &luks2::Header) -> Value {
     json!({
         "version": 2,
         "uuid": binary.uuid,
-        "label": binary.label,
-        "subsystem": binary.subsystem,
+        "label": binary.label.to_string(),
+        "subsystem": binary.subsystem.to_string(),
         "epoch": binary.seqid,
         "metadata_size": binary.hdr_size.get(),
         "keyslots_size": metadata.config.keyslots_size.get(),

@@ -34,11 +34,17 @@ pub(super) fn text(header: &Header) -> String {
     );
     push(
         &mut out,
-        format_args!("Label:         \t{}", or(&clean(&binary.label), "(no label)")),
+        format_args!(
+            "Label:         \t{}",
+            or(&clean(&binary.label.to_string()), "(no label)")
+        ),
     );
     push(
         &mut out,
-        format_args!("Subsystem:     \t{}", or(&clean(&binary.subsystem), "(no subsystem)")),
+        format_args!(
+            "Subsystem:     \t{}",
+            or(&clean(&binary.subsystem.to_string()), "(no subsystem)")
+        ),
     );
     let flags = &metadata.config.flags;
     let flags = if flags.is_empty() {

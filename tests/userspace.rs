@@ -273,3 +273,53 @@ fn a_volume_in_use_is_left_alone() {
         assert!(String::from_utf8_lossy(&refused.stderr).contains("in use"));
     }
 }
+
+/// It was emptied, and then grew until the disk was full.
+#[test]
+fn an_image_is_not_overwritten_while_it_is_read() {
+    let sandbox = Sandbox::new();
+    let plain = plain();
+    sandbox.put("plain", &plain);
+    std::os::unix::fs::symlink(sandbox.path("plain"), sandbox.path("link")).expect("a link");
+    fs::hard_link(sandbox.path("plain"), sandbox.path("second")).expect("a link");
+    let header = ["--header", "plain", "plain", "out"];
+    for words in [
+        &["plain", "plain"][..],
+        &["plain", "link"],
+        &["second", "plain"],
+        &header,
+    ] {
+        let refused = sandbox.run(b"", &[&["image", "--batch-mode"][..], &CHEAP, words].concat());
+        assert_eq!(refused.status.code(), Some(1), "{words:?}");
+        assert_eq!(sandbox.get("plain"), plain, "{words:?}");
+    }
+}
+
+/// Data written under a key that is not theirs are lost.
+#[test]
+fn a_keyslot_of_another_key_does_not_open_the_data() {
+    let sandbox = Sandbox::new();
+    sandbox.put("plain", &[b'x'; 4096]);
+    sandbox.put("other", b"battery staple");
+    sandbox.image(b"", &["plain", "volume"]);
+    // The passphrase stands for the key that the new keyslot is to hold, so it is not asked for.
+    let unbound = [
+        "luksAddKey",
+        "--batch-mode",
+        "--unbound",
+        "--key-size",
+        "512",
+        "--key-slot",
+        "3",
+    ];
+    sandbox.ok(
+        b"",
+        &[&unbound[..], &CHEAP, &["--new-keyfile", "key", "volume"]].concat(),
+    );
+    for words in [&["write"][..], &["cat"], &["image", "--decrypt"]] {
+        let target: &[&str] = if words.len() > 1 { &["volume", "-"] } else { &["volume"] };
+        let refused = sandbox.run(b"lost", &[words, &["--key-slot", "3"], target].concat());
+        assert!(!refused.status.success() && refused.stdout.is_empty(), "{words:?}");
+    }
+    assert_eq!(sandbox.ok(b"", &["cat", "volume"]), [b'x'; 4096]);
+}

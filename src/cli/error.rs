@@ -353,6 +353,9 @@ pub enum CliError {
     /// An image would overwrite something, and nobody can be asked.
     #[error("{} exists already.", .0.display())]
     TargetExists(PathBuf),
+    /// An image would be read from where it is written to.
+    #[error("{} cannot be read and overwritten at the same time.", .0.display())]
+    SourceIsTarget(PathBuf),
     /// The image is a LUKS volume already.
     #[error("{} is a LUKS volume already.", .0.display())]
     AlreadyEncrypted(PathBuf),
@@ -570,6 +573,7 @@ impl CliError {
             | Self::Userspace(_)
             | Self::Serve(_)
             | Self::VolumeEnds { .. }
+            | Self::SourceIsTarget(_)
             | Self::AlreadyEncrypted(_)
             | Self::OutputIsTerminal
             | Self::WeakPassphrase(_)

@@ -91,6 +91,9 @@ impl CliError {
             Self::TargetExists(_) => {
                 "Say --resume to go on with an image that is there in part, or --batch-mode to overwrite it.".into()
             }
+            Self::SourceIsTarget(_) => {
+                "Name another file as the target, and remove the first one when that is done.".into()
+            }
             Self::AlreadyEncrypted(_) => {
                 "Say --decrypt to turn it into a plain image, or --encrypt to put it into another volume.".into()
             }

@@ -173,6 +173,14 @@ impl Volume {
         Ok(unlocked.volume_key)
     }
 
+    /// As [`Volume::key`], for whoever reads and writes the data with it. `--key-slot` or a token may name a keyslot of
+    /// another key, under which all data would be garbage, and everything written lost.
+    pub(super) fn data_key(&mut self, cx: &Context<'_>, device: &Path) -> Result<VolumeKey, CliError> {
+        let key = self.key(cx, device)?;
+        self.header.verify_volume_key(&key, &CostLimits::default())?;
+        Ok(key)
+    }
+
     /// Tries one passphrase, under the shared lock.
     pub(super) fn unlock(
         &mut self,

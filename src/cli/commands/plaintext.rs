@@ -21,7 +21,7 @@ impl Context<'_> {
         let layout = volume::mappable(&volume.header)?;
         // What would fail in the end fails before anybody is asked for a passphrase.
         let data = open_device(device, access)?;
-        let key = volume.key(self, device)?;
+        let key = volume.data_key(self, device)?;
         let options = VolumeOptions {
             allow_discards: self.options.allow_discards,
             ..VolumeOptions::new(access)

@@ -72,5 +72,5 @@ fn key(cx: &Context<'_>, name: &DeviceName, active: &Active, path: &Path) -> Res
         error => error,
     })?;
     volume.check_identity(name, active)?;
-    volume.key(cx, path)
+    volume.data_key(cx, path)
 }

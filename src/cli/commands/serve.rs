@@ -61,7 +61,7 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
         }
         data => (data?, access),
     };
-    let key = volume.key(cx, device)?;
+    let key = volume.data_key(cx, device)?;
     let description = Description {
         device: fs::canonicalize(device).map_err(CliError::io("find the device"))?,
         kind: match volume.header.version() {

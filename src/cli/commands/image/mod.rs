@@ -9,7 +9,7 @@ mod source;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Read as _};
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use keyslots::header::DataLayout;
@@ -23,6 +23,7 @@ use self::source::{MemoryFile, Source};
 use super::Context;
 use super::format::{Target, make};
 use super::open::Volume;
+use crate::block_device::DevNo;
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
@@ -42,6 +43,17 @@ pub(super) fn image(cx: &Context<'_>, source: &Path, target: &Path) -> Result<()
         if io::stdout().is_terminal() {
             return Err(CliError::OutputIsTerminal);
         }
+    }
+    // What would be read is what has just been written, without end.
+    if [
+        Some(target),
+        cx.options.header.as_deref().filter(|_| !cx.options.decrypt),
+    ]
+    .into_iter()
+    .flatten()
+    .any(|written| is_same(source, written))
+    {
+        return Err(CliError::SourceIsTarget(source.to_owned()));
     }
     let mut input = Source::open(source)?;
     let (bytes, kept) = if cx.options.decrypt {
@@ -66,6 +78,18 @@ fn is_pipe(path: &Path) -> bool {
     path == Path::new("-")
 }
 
+/// Whether two paths, links or not, lead to one file or device.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok().filter(|_| !is_pipe(path))?;
+        match DevNo::of_path(path) {
+            Ok(Some(number)) => Some((number.to_raw(), 0)),
+            _ => metadata.is_file().then(|| (metadata.dev(), metadata.ino())),
+        }
+    };
+    identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
 /// Plain to LUKS. Returns the bytes of data, and how many were there already.
 fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, u64), CliError> {
     let (sink, key, layout) = if is_pipe(target) {
@@ -85,7 +109,7 @@ fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, 
         let (key, layout) = if cx.options.resume {
             let mut volume = Volume::read(cx, target, cx.wanted_header())?;
             let layout = volume::mappable(&volume.header)?;
-            (volume.key(cx, target)?, layout)
+            (volume.data_key(cx, target)?, layout)
         } else {
             drop(target_file(cx, target)?);
             new_header(cx, target, input.size)?
@@ -117,7 +141,7 @@ fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -
     let layout = volume::mappable(&volume.header)?;
     // Others may read the volume, but not write it.
     let _device = input.size.map(|_| open_device(source, Access::Read)).transpose()?;
-    let key = volume.key(cx, source)?;
+    let key = volume.data_key(cx, source)?;
     let sink = if is_pipe(target) {
         Sink::Pipe
     } else {

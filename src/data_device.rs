@@ -83,9 +83,13 @@ impl DataDevice {
         let kind = std::fs::metadata(path).map_err(failed)?.file_type();
         if kind.is_file() {
             let attached = LoopDevice::attach(path, read_only, sector_size);
-            let attached = attached.map_err(|source| DataDeviceError::Loop {
-                path: path.to_owned(),
-                source,
+            let attached = attached.map_err(|source| match source.kind() {
+                // Somebody writes to the volume without the kernel.
+                io::ErrorKind::WouldBlock => DataDeviceError::in_use(path.to_owned()),
+                _ => DataDeviceError::Loop {
+                    path: path.to_owned(),
+                    source,
+                },
             })?;
             return Self::new(attached.device, &attached.path, attached.read_only);
         }
@@ -110,7 +114,7 @@ impl DataDevice {
             source,
         };
         let size = file.size().map_err(failed)?.sectors();
-        let number = DevNo::of_path(path).map_err(failed)?;
+        let number = DevNo::of_file(&file).map_err(failed)?;
         let number = number.ok_or_else(|| DataDeviceError::WrongKind(path.to_owned()))?;
         Ok(Self {
             number,

@@ -144,7 +144,7 @@ impl HeaderDevice {
             .map_err(failed)?;
         let kind = file.metadata().map_err(failed)?;
         if kind.file_type().is_block_device() {
-            let number = DevNo::of_path(&self.path).map_err(failed)?;
+            let number = DevNo::of_file(&file).map_err(failed)?;
             Ok(Opened::new(file, number))
         } else if kind.is_file() {
             Ok(Opened::new(file, None))

@@ -97,6 +97,12 @@ fn matrix_with_udev() {
     guest(Udev::Running, 1500, "matrix.sh", &[]);
 }
 
+/// A container file that is mapped and written to at the same time.
+#[test]
+fn one_container_through_the_kernel_and_without_it() {
+    guest(Udev::Absent, 200, "container.sh", &[]);
+}
+
 /// `examples/dm.rs`, built. Cargo names no path for it, but puts it beside the tests.
 fn dm_example() -> std::path::PathBuf {
     let built = Command::new(env!("CARGO"))

@@ -48,11 +48,21 @@ impl DevNo {
     /// # Errors
     /// The system's, where the path cannot be reached.
     pub fn of_path(path: &Path) -> io::Result<Option<Self>> {
-        let metadata = fs::metadata(path)?;
-        Ok(metadata
-            .file_type()
-            .is_block_device()
-            .then(|| Self::from_raw(metadata.rdev())))
+        Ok(Self::of_metadata(&fs::metadata(path)?))
+    }
+
+    /// The number of the block device that is open as `file`; `None` where it is anything else. A path may lead elsewhere
+    /// by the time it is asked again.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn of_file(file: &fs::File) -> io::Result<Option<Self>> {
+        Ok(Self::of_metadata(&file.metadata()?))
+    }
+
+    fn of_metadata(metadata: &fs::Metadata) -> Option<Self> {
+        let is_block = metadata.file_type().is_block_device();
+        is_block.then(|| Self::from_raw(metadata.rdev()))
     }
 
     /// The device's directory in sysfs.

@@ -3,13 +3,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::libc;
 
-use super::{DevNo, ioctl};
+use super::{DevNo, ioctl, lock_file};
 
 /// How often another process may take the free loop device before us.
 const RETRIES: usize = 64;
@@ -30,10 +30,17 @@ impl LoopDevice {
     ///
     /// The device has logical blocks of `block_size` bytes, as the encryption sectors of the volume.
     ///
+    /// It keeps who would write to the volume in the file by other means ([`lock_file`]) out for as long as it is there.
+    ///
     /// # Errors
-    /// The system's; `NotFound` where there are no loop devices.
+    /// The system's; `NotFound` where there are no loop devices, `WouldBlock` where somebody has locked the file.
     pub fn attach(path: &Path, read_only: bool, block_size: u32) -> io::Result<Self> {
         let (file, read_only) = open_backing(path, read_only)?;
+        // The kernel keeps this very description of the file, and the lock with it.
+        lock_file(&file, false).map_err(|errno| match errno {
+            Errno::EAGAIN | Errno::EACCES => io::ErrorKind::WouldBlock.into(),
+            errno => io::Error::from(errno),
+        })?;
         let control = OpenOptions::new().read(true).write(true).open("/dev/loop-control")?;
         let name = fs::canonicalize(path)?;
         for _ in 0..RETRIES {
@@ -90,9 +97,26 @@ pub fn update_loop_size(number: DevNo) -> io::Result<()> {
     Ok(ioctl::update_loop_size(&device)?)
 }
 
+/// The kernel's names of the loop devices on a file.
+pub fn loops_on(file: &fs::Metadata) -> Vec<String> {
+    let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    devices
+        .filter_map(|device| {
+            let name = device.file_name().into_string().ok()?;
+            let backing = fs::read(device.path().join("loop/backing_file")).ok()?;
+            let backing = fs::metadata(backing_path(&backing)).ok()?;
+            ((backing.dev(), backing.ino()) == (file.dev(), file.ino())).then_some(name)
+        })
+        .collect()
+}
+
 /// The file behind a loop device, `None` for any other device.
 pub fn loop_backing_file(number: DevNo) -> Option<PathBuf> {
     let text = fs::read(number.sysfs().join("loop/backing_file")).ok()?;
-    let text = text.strip_suffix(b"\n").unwrap_or(&text);
-    Some(PathBuf::from(std::ffi::OsStr::from_bytes(text)))
+    Some(backing_path(&text).to_owned())
+}
+
+fn backing_path(text: &[u8]) -> &Path {
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
+    Path::new(std::ffi::OsStr::from_bytes(text))
 }

@@ -1,19 +1,18 @@
 //! The device or file under a volume: opened once, and kept from being opened twice.
 //!
 //! Two writers that know nothing of each other destroy a volume. A block device is opened with `O_EXCL`, which the kernel's
-//! own mounts and mappings respect; a file gets an advisory lock of the open-file-description kind, which goes with the
-//! last descriptor, and which a background server inherits. It is another lock than the one of the header
-//! ([`crate::locks`]), so headers stay readable.
+//! own mounts and mappings respect; a file gets a lock ([`block_device::lock_file`]), which a background server inherits and
+//! a loop device keeps. It is another lock than the one of the header ([`crate::locks`]), so headers stay readable.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
 use super::UserspaceError;
+use crate::block_device;
 
 /// What a volume is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,39 +40,29 @@ pub fn open_device(path: &Path, access: Access) -> Result<File, UserspaceError> 
     let file = OpenOptions::new()
         .read(true)
         .write(access == Access::Write)
-        .custom_flags(libc::O_CLOEXEC | if exclusive { libc::O_EXCL } else { 0 })
+        // What has come under the path meanwhile may be a FIFO, which would block.
+        .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK | if exclusive { libc::O_EXCL } else { 0 })
         .open(path)
         .map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EBUSY) => UserspaceError::InUse(path.to_owned()),
             _ => failed(error),
         })?;
+    let metadata = file.metadata().map_err(failed)?;
+    if metadata.file_type() != kind {
+        return Err(UserspaceError::WrongKind(path.to_owned()));
+    }
     if kind.is_file() {
-        lock(&file, access).map_err(|errno| match errno {
+        let alone = access == Access::Write;
+        block_device::lock_file(&file, alone).map_err(|errno| match errno {
             Errno::EAGAIN | Errno::EACCES => UserspaceError::InUse(path.to_owned()),
             errno => failed(errno.into()),
         })?;
+        // Not every program that sets up a loop device locks the file.
+        if alone && !block_device::loops_on(&metadata).is_empty() {
+            return Err(UserspaceError::InUse(path.to_owned()));
+        }
     }
     Ok(file)
-}
-
-fn lock(file: &File, access: Access) -> nix::Result<()> {
-    let kind = match access {
-        Access::Read => libc::F_RDLCK,
-        Access::Write => libc::F_WRLCK,
-    };
-    let whole = libc::flock {
-        l_type: kind as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
-    match fcntl(file, FcntlArg::F_OFD_SETLK(&whole)) {
-        Ok(_) => Ok(()),
-        // A file system without locks keeps nobody out; that is no reason to keep everybody out.
-        Err(Errno::ENOLCK | Errno::EOPNOTSUPP) => Ok(()),
-        Err(errno) => Err(errno),
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::keyring_keys::{Link, linked};
 use super::open::Volume;
+use crate::block_device::loops_on;
 use crate::cli::error::{CliError, ExitCode};
 use crate::cli::persona::Persona;
 use crate::cli::values::Backend;
@@ -140,22 +141,10 @@ pub(super) fn close(served: &Served) -> Result<(), CliError> {
     match registry.close(&served.name) {
         Err(ServeError::Busy(name)) => Err(CliError::ServedInUse {
             name,
-            loops: loop_devices(&served.path),
+            loops: fs::metadata(&served.path).map_or_else(|_| Vec::new(), |file| loops_on(&file)),
         }),
         closed => Ok(closed?),
     }
-}
-
-/// The loop devices on a file.
-fn loop_devices(file: &Path) -> Vec<String> {
-    let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
-    devices
-        .filter(|device| {
-            let backing = fs::read_to_string(device.path().join("loop/backing_file"));
-            backing.is_ok_and(|backing| Path::new(backing.trim_end()) == file)
-        })
-        .map(|device| format!("/dev/{}", device.file_name().to_string_lossy()))
-        .collect()
 }
 
 /// `status` of a served volume.

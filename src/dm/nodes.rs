@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -43,6 +43,9 @@ impl Default for NodeOwner {
 
 /// The group `disk` where no `/etc/group` says otherwise, as in an initramfs.
 const DEBIAN_DISK: u32 = 6;
+
+/// How the names of nodes begin that are not in their place yet.
+const STAGED: &str = ".luksmith-";
 
 /// The directory of the nodes: `/dev/mapper`, or `mapper` in the directory that `DM_DEV_DIR` names.
 pub fn mapper_dir() -> PathBuf {
@@ -90,7 +93,7 @@ pub fn remove(name: &DeviceName, number: DevNo) -> Result<(), DmError> {
     }
 }
 
-/// What is in the directory of the nodes, less the control node.
+/// What is in the directory of the nodes, less the control node and nodes that are being made.
 ///
 /// # Errors
 /// The system's; a directory that is not there is empty.
@@ -103,7 +106,11 @@ pub fn names() -> Result<Vec<OsString>, DmError> {
     let names = entries.and_then(|entries| {
         entries
             .map(|entry| entry.map(|entry| entry.file_name()))
-            .filter(|name| name.as_ref().map_or(true, |name| name != "control"))
+            .filter(|name| {
+                name.as_ref().map_or(true, |name| {
+                    name != "control" && !name.as_bytes().starts_with(STAGED.as_bytes())
+                })
+            })
             .collect()
     });
     names.map_err(|source| DmError::Node { path, source })
@@ -135,11 +142,8 @@ fn make(path: &Path, number: DevNo, owner: NodeOwner) -> io::Result<()> {
         // Not ours to replace.
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    let mut hidden = OsString::from_vec(b"/.luksmith-".to_vec());
-    hidden.push(std::process::id().to_string());
-    let mut staged = dir.as_os_str().to_owned();
-    staged.push(hidden);
-    let staged = PathBuf::from(staged);
+    // Of this process and this device alone: another thread may be at another one.
+    let staged = dir.join(format!("{STAGED}{}-{number}", std::process::id()));
     let _ = fs::remove_file(&staged);
     mknod(
         &staged,

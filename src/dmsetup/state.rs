@@ -68,15 +68,7 @@ pub(super) fn wipe(session: &Session, id: &DeviceId, options: SuspendOptions) ->
         .push(Sectors::ZERO, size, TargetType::ERROR, b"")
         .map_err(no_memory)?;
     let read_only = session.options.has(Opt::ReadOnly);
-    dm.load(id, &error, read_only).about(id)?;
-    match dm.resume(id, options) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            // Nothing is to become live later that nobody asked for then.
-            let _ = dm.clear(id);
-            Err(error).about(id)
-        }
-    }
+    dm.replace(id, &error, read_only, options).about(id).map(drop)
 }
 
 fn no_memory(error: io::Error) -> Failure {

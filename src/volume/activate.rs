@@ -196,14 +196,7 @@ pub fn activate(dm: &Dm, volume: &Activate<'_>, key: &VolumeKey) -> Result<(), V
 pub fn reload(dm: &Dm, volume: &Activate<'_>, key: &VolumeKey) -> Result<(), VolumeError> {
     let id = DeviceId::Name(volume.name.clone());
     volume.with_key(key, |table| {
-        dm.load(&id, table, volume.flags.read_only)?;
-        match dm.resume(&id, SuspendOptions::default()) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                // The first error is the one to tell.
-                let _ = dm.clear(&id);
-                Err(error.into())
-            }
-        }
+        dm.replace(&id, table, volume.flags.read_only, SuspendOptions::default())?;
+        Ok(())
     })
 }

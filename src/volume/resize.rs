@@ -90,11 +90,6 @@ fn change(
         }
         _ => None,
     };
-    dm.load(&id, &table.to_text()?, info.read_only)?;
-    if let Err(error) = dm.resume(&id, SuspendOptions::default()) {
-        // The first error is the one to tell.
-        let _ = dm.clear(&id);
-        return Err(error.into());
-    }
+    dm.replace(&id, &table.to_text()?, info.read_only, SuspendOptions::default())?;
     Ok(())
 }

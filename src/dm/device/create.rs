@@ -90,6 +90,27 @@ impl Dm {
         self.on(command, id, flags, request, info_of)
     }
 
+    /// Puts a table in place of the live one.
+    ///
+    /// # Errors
+    /// The kernel's, as [`DmError`]; the device is as it was then, and runs where it ran.
+    pub fn replace(
+        &self,
+        id: &DeviceId,
+        table: &TableText,
+        read_only: bool,
+        options: SuspendOptions,
+    ) -> Result<Activation, DmError> {
+        let before = self.load(id, table, read_only)?;
+        self.resume(id, options).inspect_err(|_| {
+            // The first error is the one to tell. The kernel leaves a device suspended whose new table it could not take.
+            let _ = self.clear(id);
+            if !before.suspended {
+                let _ = self.resume(id, SuspendOptions::default());
+            }
+        })
+    }
+
     /// Drops the table in the inactive slot.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
@@ -21,6 +21,10 @@ use serde_json::Value;
 
 use super::ServeError;
 use super::description::Description;
+use crate::locks::{LockMode, flock};
+
+/// How long others may open or close.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The folder with the served volumes of this user.
 #[derive(Clone, Debug)]
@@ -56,21 +60,36 @@ impl Registry {
     /// [`ServeError::Folder`] where it cannot be made, or is somebody else's.
     pub fn open() -> Result<Self, ServeError> {
         let registry = Self::place();
-        let failed = |source| ServeError::Folder {
+        registry.make().map_err(|source| ServeError::Folder {
             path: registry.folder.clone(),
             source,
-        };
+        })?;
+        Ok(registry)
+    }
+
+    fn make(&self) -> io::Result<()> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
-        builder.create(registry.folder.join(".state")).map_err(failed)?;
-        registry.check_owner().map_err(failed)?;
-        Ok(registry)
+        // In /tmp it may be a link of somebody else's, through which nothing is to be made.
+        builder.create(&self.folder)?;
+        self.check_owner()?;
+        builder.create(self.folder.join(".state"))
     }
 
     /// The folder of this user, where it is there and to be trusted.
     pub fn existing() -> Option<Self> {
         let registry = Self::place();
         registry.check_owner().ok().map(|()| registry)
+    }
+
+    /// A registry that a test has for itself.
+    #[cfg(test)]
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        let registry = Self {
+            folder: folder.to_owned(),
+        };
+        registry.make().expect("a folder");
+        registry
     }
 
     fn place() -> Self {
@@ -105,7 +124,7 @@ impl Registry {
         self.folder.join(".state").join(name)
     }
 
-    /// Waits until nobody else opens or closes.
+    /// Waits until nobody else opens or closes, ten minutes at the most: a close waits for all data to be on the device.
     ///
     /// # Errors
     /// [`ServeError::Folder`].
@@ -115,7 +134,7 @@ impl Registry {
         options.write(true).create(true).truncate(false).mode(0o600);
         let file = options
             .open(&path)
-            .and_then(|file| Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| io::Error::from(errno)));
+            .and_then(|file| flock(file, LockMode::Exclusive, Instant::now() + PATIENCE));
         match file {
             Ok(file) => Ok(RegistryLock { _file: file }),
             Err(source) => Err(ServeError::Folder { path, source }),
@@ -250,7 +269,8 @@ fn is_mounted(path: &Path) -> bool {
 /// # Errors
 /// [`ServeError::Name`].
 pub fn check_name(name: &str) -> Result<(), ServeError> {
-    let fits = !name.is_empty() && name.len() <= 127 && !name.starts_with('.') && !name.contains(['/', '\0']);
+    let unfit = |c: char| c == '/' || c.is_control();
+    let fits = !name.is_empty() && name.len() <= 127 && !name.starts_with('.') && !name.contains(unfit);
     if fits {
         Ok(())
     } else {
@@ -279,7 +299,7 @@ mod tests {
         for name in ["data", "a b", "ä", "x.json"] {
             assert!(check_name(name).is_ok(), "{name}");
         }
-        for name in ["", ".", "..", ".state", "a/b", &"x".repeat(128)] {
+        for name in ["", ".", "..", ".state", "a/b", "a\nb", "\x1b[2J", &"x".repeat(128)] {
             assert!(check_name(name).is_err(), "{name}");
         }
     }
@@ -287,10 +307,7 @@ mod tests {
     #[test]
     fn what_is_left_of_a_killed_server_is_cleared_away() {
         let folder = tempfile::tempdir().expect("a folder");
-        let registry = Registry {
-            folder: folder.path().to_owned(),
-        };
-        fs::create_dir(folder.path().join(".state")).expect("a folder");
+        let registry = Registry::in_folder(folder.path());
         assert!(registry.find("x").is_none());
         assert!(matches!(registry.close("x"), Err(ServeError::NotServed(_))));
         fs::write(registry.path("x"), "").expect("a file");
@@ -305,5 +322,19 @@ mod tests {
         drop(server);
         registry.close("x").expect("nothing in the way");
         assert!(registry.list().is_empty() && !registry.path("x").exists());
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_folder_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let registry = Registry {
+            folder: folder.path().join("link"),
+        };
+        std::os::unix::fs::symlink(folder.path(), &registry.folder).expect("a link");
+        assert!(registry.make().is_err());
+        assert!(!folder.path().join(".state").exists());
+        fs::remove_file(&registry.folder).expect("the link");
+        registry.make().expect("a folder");
+        assert!(registry.folder.join(".state").is_dir());
     }
 }

@@ -5,7 +5,7 @@
 //! through a socket that is its standard output, and "ready" or an error goes back through it. The first process ends
 //! only then.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -249,21 +249,27 @@ fn read_key(parent: &mut UnixStream, len: usize) -> Result<VolumeKey, ServeError
     Ok(VolumeKey::new(key))
 }
 
-/// Writes what the volume is, and locks it for as long as this process lives.
+/// Writes what the volume is, and locks it for as long as this process lives. It is whole and locked when it gets its
+/// name: who asks for the state of all volumes at that moment is not in the way.
 fn write_state(registry: &Registry, name: &str, description: &Description) -> Result<Flock<File>, ServeError> {
     let path = registry.state_path(name);
-    let failed = |source| ServeError::Folder {
-        path: path.clone(),
-        source,
-    };
+    // No volume has such a name.
+    let new = registry.state_path(&format!(".new-{}", std::process::id()));
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(0o600);
-    let file = options.open(&path).map_err(failed)?;
-    let mut file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| failed(errno.into()))?;
-    let mut state = description.to_json();
-    state["pid"] = std::process::id().into();
-    file.write_all(state.to_string().as_bytes()).map_err(failed)?;
-    Ok(file)
+    let written = options.open(&new).and_then(|file| {
+        let mut file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno)?;
+        let mut state = description.to_json();
+        state["pid"] = std::process::id().into();
+        file.write_all(state.to_string().as_bytes())?;
+        fs::rename(&new, &path)?;
+        Ok(file)
+    });
+    written.map_err(|source| {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(&new);
+        ServeError::Folder { path, source }
+    })
 }
 
 /// Lets go of the terminal, the socket and the extra descriptor of the device.
@@ -273,4 +279,39 @@ fn leave_terminal() -> io::Result<()> {
     dup2_stdout(&null)?;
     dup2_stderr(&null)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// A look at the states took the lock for a moment, in which no server could start.
+    #[test]
+    fn who_looks_is_not_in_the_way_and_sees_all_or_nothing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let registry = Registry::in_folder(folder.path());
+        let description = Description {
+            device: "/dev/sda".into(),
+            ..Description::default()
+        };
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        for served in registry.list() {
+                            assert_eq!((&*served.name, &served.description), ("x", &description));
+                        }
+                    }
+                });
+            }
+            let failures = (0..500)
+                .filter(|_| write_state(&registry, "x", &description).is_err())
+                .count();
+            done.store(true, Ordering::Relaxed);
+            assert_eq!(failures, 0);
+        });
+    }
 }

@@ -67,7 +67,10 @@ impl Volume {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         // A header that stands before the data has its size; the file may end inside the last sector.
-        self.device.set_len(end)?;
+        // Somebody may have made it longer than that meanwhile, and nothing there is ours to cut off.
+        if self.device.metadata()?.len() < end {
+            self.device.set_len(end)?;
+        }
         self.device.sync_all()?;
         self.size.store(wanted, Ordering::Release);
         drop(_all);

@@ -263,3 +263,17 @@ fn layouts_that_do_not_fit_are_errors() {
     };
     assert_eq!(new(&longer).expect("what there is").size().get(), 4096);
 }
+
+#[test]
+fn growing_cuts_nothing_off() {
+    let key = VolumeKey::random(64).expect("random bytes");
+    let container = file(4096 + 8192);
+    let volume = open(&container, &layout("aes-xts-plain64", 512), &key, writable());
+    // Somebody makes the file longer, and puts something there.
+    container.write_all_at(b"behind it", 4096 + (1 << 20)).expect("space");
+    volume.grow(Bytes::new(16384)).expect("space");
+    assert_eq!(volume.size(), Bytes::new(16384));
+    let mut behind = [0; 9];
+    container.read_exact_at(&mut behind, 4096 + (1 << 20)).expect("data");
+    assert_eq!(&behind, b"behind it");
+}

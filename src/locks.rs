@@ -108,7 +108,8 @@ impl Drop for Lock {
 
 fn lock_resource(resource: &Path, mode: LockMode, patience: Duration) -> io::Result<Lock> {
     let deadline = Instant::now() + patience;
-    match DirBuilder::new().mode(0o700).create(LOCK_DIR) {
+    let dir = resource.parent().unwrap_or(Path::new(LOCK_DIR));
+    match DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
@@ -133,7 +134,7 @@ fn lock_resource(resource: &Path, mode: LockMode, patience: Duration) -> io::Res
 }
 
 /// Tries again and again, since a wait inside flock(2) has no end of its own.
-fn flock(mut file: File, mode: LockMode, deadline: Instant) -> io::Result<Flock<File>> {
+pub(crate) fn flock(mut file: File, mode: LockMode, deadline: Instant) -> io::Result<Flock<File>> {
     let argument = match mode {
         LockMode::Shared => FlockArg::LockSharedNonblock,
         LockMode::Exclusive => FlockArg::LockExclusiveNonblock,
@@ -205,7 +206,8 @@ mod tests {
         let (dir, path) = header_file();
         let link = dir.path().join("L_1:1");
         std::os::unix::fs::symlink(&path, &link).expect("a link");
-        assert!(lock_resource(&link, LockMode::Shared, HEADER_PATIENCE).is_err());
+        let refused = lock_resource(&link, LockMode::Shared, HEADER_PATIENCE).expect_err("a link");
+        assert_eq!(refused.raw_os_error(), Some(libc::ELOOP));
         assert_eq!(fs::read(&path).expect("a file"), b"LUKS");
     }
 

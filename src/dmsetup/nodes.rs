@@ -32,8 +32,17 @@ pub(super) fn mknodes(session: &Session, words: &[OsString]) -> Result<(), Failu
 /// Makes each device's node, and removes those of devices that are gone.
 pub(super) fn mknodes_of(session: &Session, all: &Mappings) -> Result<(), Failure> {
     for stale in nodes::names().map_err(Failure::refused_for_all)? {
-        let is_known = DeviceName::new(stale.as_encoded_bytes()).is_ok_and(|name| all.by_name(&name).is_some());
-        if !is_known {
+        let id = match DeviceName::new(stale.as_encoded_bytes()) {
+            Ok(name) if all.by_name(&name).is_some() => continue,
+            Ok(name) => Some(DeviceId::Name(name)),
+            Err(_) => None,
+        };
+        // A device that came since all were listed has made its node since.
+        let has_come = match &id {
+            Some(id) => mapping::find(session.dm()?, id).about(id)?.is_some(),
+            None => false,
+        };
+        if !has_come {
             nodes::remove_stale(&stale).map_err(Failure::refused_for_all)?;
         }
     }

@@ -44,6 +44,9 @@ pub(super) fn show(session: &Session, report: &mut Report) -> Result<(), Failure
     Ok(session.out().write_all(&report.take_text(&style(session)))?)
 }
 
+/// A hundred years or so: more would be past what a clock can show.
+const LONGEST_INTERVAL: u64 = u32::MAX as u64;
+
 /// How often, and how far apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Repetition {
@@ -64,7 +67,8 @@ impl Repetition {
             Some(seconds) => u64::try_from(seconds)
                 .ok()
                 .filter(|seconds| *seconds > 0)
-                .ok_or_else(|| refused("Interval must be a positive integer."))?,
+                .ok_or_else(|| refused("Interval must be a positive integer."))?
+                .min(LONGEST_INTERVAL),
         };
         let count = match number(Opt::Count) {
             None if session.options.has(Opt::Interval) => None,
@@ -116,6 +120,16 @@ fn leading_number(text: &str) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dmsetup::options::Options;
+
+    #[test]
+    fn the_longest_interval_has_an_end() {
+        let words = ["--interval", "9223372036854775807", "--count", "2"].map(Into::into);
+        let (options, _) = Options::parse("dmsetup", &words).expect("good options");
+        let session = Session::new(options).expect("standard output");
+        let repetition = Repetition::of(&session).expect("a good repetition");
+        assert!(Instant::now().checked_add(repetition.interval).is_some());
+    }
 
     #[test]
     fn numbers_are_read_as_the_c_library_does() {

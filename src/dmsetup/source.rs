@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use keyslots::secret::Secret;
@@ -38,7 +39,11 @@ pub(super) fn table(session: &Session, file: Option<&OsString>) -> Result<TableT
 
 /// All of standard input.
 pub(super) fn standard_input() -> Result<Secret, Failure> {
-    read_all(io::stdin().lock()).map_err(|error| Failure::because(format_args!("Cannot read standard input: {error}")))
+    // Not through the buffer of `io::stdin`, which nobody wipes.
+    let input = io::stdin().as_fd().try_clone_to_owned().map(File::from);
+    input
+        .and_then(read_all)
+        .map_err(|error| Failure::because(format_args!("Cannot read standard input: {error}")))
 }
 
 /// A table in text.

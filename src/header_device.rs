@@ -78,7 +78,8 @@ impl Wanted {
         }
     }
 
-    fn takes(self, version: Version) -> bool {
+    /// Whether a header of that version is one of them.
+    pub fn takes(self, version: Version) -> bool {
         self == Self::Any || self == Self::Only(version)
     }
 }

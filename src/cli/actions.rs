@@ -348,7 +348,7 @@ pub enum Action {
     /// Encrypt an image, or decrypt one with `--decrypt`; `-` is standard input or output.
     Image { source: PathBuf, target: PathBuf },
     /// Show a LUKS header.
-    Dump { device: PathBuf, device_type: DeviceType },
+    Dump { device: PathBuf },
     /// Show a TrueCrypt header.
     TcryptDump { device: PathBuf },
     /// Show a BitLocker header.

@@ -261,7 +261,8 @@ fn action(spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<
         }
         Verb::AddKey => Action::AddKey {
             device,
-            new_key_file: options.new_keyfile.clone().or(next().map(Into::into)),
+            // As the reference has it, and not as with --key-file.
+            new_key_file: next().map(Into::into).or(options.new_keyfile.clone()),
         },
         Verb::RemoveKey => Action::RemoveKey {
             device,
@@ -295,7 +296,7 @@ fn action(spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<
             target: device_path(&next().unwrap_or_default()),
         },
         Verb::IsLuks => Action::IsLuks { device, device_type },
-        Verb::Dump => Action::Dump { device, device_type },
+        Verb::Dump => Action::Dump { device },
         Verb::TcryptDump => Action::TcryptDump { device },
         Verb::BitlkDump => Action::BitlkDump { device },
         Verb::Fvault2Dump => Action::Fvault2Dump { device },

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use keyslots::hash::Hash;
 use keyslots::secret::{Secret, VolumeKey};
 
+use super::md5;
+
 /// The longest key that is made: longer than any cipher of the kernel takes.
 pub const MAX_KEY_LEN: usize = 4096;
 
@@ -46,18 +48,27 @@ pub enum PlainKeyError {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlainHash {
-    /// `None` where the passphrase is the key.
-    hash: Option<Hash>,
+    method: Method,
     /// Bytes of the key that are filled, `None` for all of them; the rest is zero.
     len: Option<usize>,
     /// As it was written, for messages.
     text: String,
 }
 
+/// What is done to a passphrase.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Method {
+    /// Nothing: it is the key.
+    Take,
+    Hash(Hash),
+    /// No hash for anything else than old plain volumes.
+    Md5,
+}
+
 impl PlainHash {
     /// Whether the passphrase itself is the key.
     pub fn is_plain(&self) -> bool {
-        self.hash.is_none()
+        self.method == Method::Take
     }
 
     /// The key of `key_len` bytes that `passphrase` stands for.
@@ -78,16 +89,21 @@ impl PlainHash {
         }
         let mut key = Secret::zeroed(key_len)?;
         let filled = &mut key.expose_mut()[..len];
-        match self.hash {
-            Some(hash) => {
-                let prefix = [b'A'; MAX_KEY_LEN];
+        // No digest is shorter than a byte, so there are at most as many rounds as bytes.
+        let prefix = [b'A'; MAX_KEY_LEN];
+        match self.method {
+            Method::Hash(hash) => {
                 for (round, piece) in filled.chunks_mut(hash.output_len()).enumerate() {
-                    // No digest is shorter than a byte, so there are at most as many rounds as bytes.
                     hash.digest(&[&prefix[..round], passphrase], piece);
                 }
             }
-            None if self.len.is_some_and(|len| len > passphrase.len()) => return Err(bad_length()),
-            None => {
+            Method::Md5 => {
+                for (round, piece) in filled.chunks_mut(md5::LEN).enumerate() {
+                    md5::digest([&prefix[..round], passphrase], piece)?;
+                }
+            }
+            Method::Take if self.len.is_some_and(|len| len > passphrase.len()) => return Err(bad_length()),
+            Method::Take => {
                 let taken = passphrase.len().min(len);
                 filled[..taken].copy_from_slice(&passphrase[..taken]);
             }
@@ -111,12 +127,13 @@ impl FromStr for PlainHash {
                 )
             }
         };
-        let hash = match name {
-            "plain" => None,
-            name => Some(Hash::from_name(name).ok_or_else(|| PlainKeyError::UnknownHash(name.to_owned()))?),
+        let method = match name {
+            "plain" => Method::Take,
+            name if name.eq_ignore_ascii_case("md5") => Method::Md5,
+            name => Method::Hash(Hash::from_name(name).ok_or_else(|| PlainKeyError::UnknownHash(name.to_owned()))?),
         };
         Ok(Self {
-            hash,
+            method,
             len,
             text: text.to_owned(),
         })

@@ -13,6 +13,18 @@ use crate::header_device::{HeaderDevice, Wanted};
 use crate::policy::Policy;
 
 impl Context<'_> {
+    /// Which headers `--type` lets an action take; no other kind of device has one.
+    pub(super) fn wanted(&self, device: &Path) -> Result<Wanted, CliError> {
+        match self.options.device_type.as_deref().and_then(DeviceType::from_name) {
+            None => Ok(Wanted::Any),
+            Some(device_type) if device_type.is_luks() => Ok(wanted(device_type)),
+            Some(_) => Err(CliError::NotLuks {
+                device: device.to_owned(),
+                kind: Wanted::Any.name(),
+            }),
+        }
+    }
+
     /// The device that has the header: `--header`, or the data device itself.
     pub(super) fn header_device(&self, device: &Path) -> HeaderDevice {
         let path = self.options.header.as_deref().unwrap_or(device);

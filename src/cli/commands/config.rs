@@ -60,8 +60,9 @@ fn luks2_priority(priority: Priority) -> luks2::Priority {
 /// `repair`: says what is wrong, asks, and mends it.
 pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let header_device = cx.header_device(device);
+    let wanted = cx.wanted(device)?;
     let mut opened = header_device.open(false)?;
-    let found = header_device.shared(&mut opened, |storage| diagnose(storage, &header_device))?;
+    let found = header_device.shared(&mut opened, |storage| diagnose(storage, &header_device, wanted))?;
     if found.is_empty() {
         cx.console.verbose("No known problems detected for LUKS header.");
         cx.console.answer(|| json!({ "repaired": found }), String::new);
@@ -75,7 +76,7 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     }
     header_device.exclusive_raw(|file| -> Result<(), CliError> {
         // What was asked about is what happens.
-        if diagnose(file, &header_device)? != found {
+        if diagnose(file, &header_device, wanted)? != found {
             return Err(keyslots::Error::ChangedMeanwhile.into());
         }
         match Header::read(file) {
@@ -97,9 +98,9 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
 }
 
 /// What would be mended, a line for each.
-fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice) -> Result<Vec<String>, CliError> {
+fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice, wanted: Wanted) -> Result<Vec<String>, CliError> {
     match Header::read(storage) {
-        Ok(Header::Luks2(header)) => {
+        Ok(Header::Luks2(header)) if wanted.takes(Version::Luks2) => {
             let mut found = Vec::new();
             match header.loser() {
                 Loser::Agrees => {}
@@ -113,13 +114,13 @@ fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice) -> Result<Vec<Stri
             }
             Ok(found)
         }
-        Ok(Header::Luks1(_)) | Err(keyslots::Error::Luks1(_)) => {
+        Ok(Header::Luks1(_)) | Err(keyslots::Error::Luks1(_)) if wanted.takes(Version::Luks1) => {
             Ok(Repair::diagnose(storage)?.fixes().iter().map(fix_text).collect())
         }
         Err(error @ keyslots::Error::Io { .. }) => Err(error.into()),
-        Err(_) => Err(CliError::NotLuks {
+        _ => Err(CliError::NotLuks {
             device: device.path().to_owned(),
-            kind: Wanted::Any.name(),
+            kind: wanted.name(),
         }),
     }
 }

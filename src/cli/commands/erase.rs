@@ -18,7 +18,7 @@ use crate::slot_names;
 
 /// `luksKillSlot`: with `--batch-mode` no other passphrase is asked for.
 pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Result<(), CliError> {
-    let mut volume = Volume::read(cx, device, Wanted::Any)?;
+    let mut volume = Volume::read(cx, device, cx.wanted(device)?)?;
     let number = cx.slot_number(&volume.header, slot)?;
     match volume.header.slot_state(number) {
         SlotState::OutOfRange => return Err(CliError::Silent(ExitCode::Failure)),
@@ -72,7 +72,7 @@ pub(super) fn remove_slot(cx: &Context<'_>, volume: &Volume, slot: u32) -> Resul
 
 /// `erase`: all keyslots go, and with them the data.
 pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
-    let volume = Volume::read(cx, device, Wanted::Any)?;
+    let volume = Volume::read(cx, device, cx.wanted(device)?)?;
     let warning = format!(
         "This operation will erase all keyslots on device {}.\nDevice will become unusable after this operation.",
         device.display()

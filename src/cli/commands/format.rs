@@ -260,7 +260,7 @@ impl Plan<'_> {
                 .unwrap_or_default()
                 .min(Bytes::mib(2))
         {
-            cx.console.complain(format_args!(
+            cx.console.say(format_args!(
                 "WARNING: keyslots area ({} bytes) is very small, available LUKS2 keyslot count is very limited.",
                 keyslots_size.get()
             ));

@@ -45,7 +45,7 @@ pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) 
 /// `luksUUID`: shows the UUID, or sets it.
 pub(super) fn uuid(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let header_device = cx.header_device(device);
-    let (header, _) = match header_device.read(Wanted::Any) {
+    let (header, _) = match header_device.read(cx.wanted(device)?) {
         // Under the reference's name the answer is the exit code alone.
         Err(HeaderError::NotLuks { .. }) if cx.console.persona() == Persona::Cryptsetup => {
             return Err(CliError::Silent(ExitCode::Failure));
@@ -66,14 +66,14 @@ pub(super) fn uuid(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     if !confirm(cx.console, warning) {
         return Err(CliError::Aborted);
     }
-    cx.change(&header_device, Wanted::Any, |header, storage| {
+    cx.change(&header_device, Wanted::Only(header.version()), |header, storage| {
         Ok(header.set_uuid(storage, new)?)
     })
 }
 
 /// `luksDump` in all its forms.
-pub(super) fn dump(cx: &Context<'_>, device: &Path, device_type: DeviceType) -> Result<(), CliError> {
-    let mut volume = Volume::read(cx, device, wanted(device_type))?;
+pub(super) fn dump(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
+    let mut volume = Volume::read(cx, device, cx.wanted(device)?)?;
     if cx.options.dump_volume_key {
         return dump_key(cx, &mut volume, device);
     }

@@ -14,6 +14,7 @@ use super::secrets::Source;
 use super::{Context, erase, tokens};
 use crate::cli::error::CliError;
 use crate::header_device::Wanted;
+use crate::passphrase::is_interactive;
 use crate::slot_names;
 
 /// `luksAddKey`.
@@ -21,7 +22,7 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
     // LUKS1 has no keyslots for keys of their own.
     let wanted = match cx.options.unbound {
         true => Wanted::Only(Version::Luks2),
-        false => Wanted::Any,
+        false => cx.wanted(device)?,
     };
     let mut volume = Volume::read(cx, device, wanted)?;
     if cx.options.key_slot.is_some() && cx.options.new_key_slot.is_none() && !cx.console.batch() {
@@ -37,8 +38,13 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
         Some(unbound) => unbound,
         None => (existing_key(cx, &mut volume)?, KeyFor::Data),
     };
-    cx.check_free_slot(&volume.header, slot)?;
+    // The reference reads both passphrases first. A person is not asked in vain.
+    let check = || cx.check_free_slot(&volume.header, slot);
+    if is_interactive() {
+        check()?;
+    }
     let passphrase = new_passphrase(cx, new_key_file)?;
+    check()?;
     let made = make(cx, &volume, &key, &passphrase, slot, key_for)?;
     cx.console.verbose(format_args!("Key slot {made} created."));
     cx.console.answer(|| json!({ "keyslot": made }), String::new);
@@ -50,7 +56,7 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
 
 /// `luksRemoveKey`: the keyslot that the passphrase opens.
 pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -> Result<(), CliError> {
-    let mut volume = Volume::read(cx, device, Wanted::Any)?;
+    let mut volume = Volume::read(cx, device, cx.wanted(device)?)?;
     let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
     let prompt = "Enter passphrase to be deleted: ";
     let unlocked = cx.try_passphrases(&source, prompt, |passphrase| {
@@ -62,7 +68,7 @@ pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -
 
 /// `luksChangeKey`.
 pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) -> Result<(), CliError> {
-    let mut volume = Volume::read(cx, device, Wanted::Any)?;
+    let mut volume = Volume::read(cx, device, cx.wanted(device)?)?;
     cx.check_pbkdf(volume.header.version())?;
     let slot = cx.key_slot(&volume.header)?;
     check_active(&volume.header, slot)?;

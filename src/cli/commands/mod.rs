@@ -77,7 +77,7 @@ pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
         Action::KillSlot { device, slot } => erase::kill_slot(cx, device, slot),
         Action::Uuid { device } => inspect::uuid(cx, device),
         Action::IsLuks { device, device_type } => inspect::is_luks(cx, device, *device_type),
-        Action::Dump { device, device_type } => inspect::dump(cx, device, *device_type),
+        Action::Dump { device } => inspect::dump(cx, device),
         Action::Config { device } => config::config(cx, device),
         Action::Repair { device } => config::repair(cx, device),
         Action::Convert { device, to } => config::convert(cx, device, *to),

@@ -125,6 +125,37 @@ impl DataDevice {
     }
 }
 
+/// Checks that nobody has mounted or mapped the device, nor the volume in the file: what is about to be destroyed is in
+/// nobody's use.
+///
+/// # Errors
+/// As [`check_unused`].
+pub fn check_destroyable(path: &Path) -> Result<(), DataDeviceError> {
+    check_unused(path)?;
+    let Ok(file) = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(path)
+    else {
+        // Whoever goes on to write will be told why that cannot be.
+        return Ok(());
+    };
+    let failed = |source| DataDeviceError::Open {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = file.metadata().map_err(failed)?;
+    // A loop device that nobody uses is no reason: scripts set one up first.
+    let is_used = |name: &String| check_unused(&Path::new("/dev").join(name)).is_err();
+    if metadata.is_file()
+        && (block_device::lock_file(&file, true).is_err() || block_device::loops_on(&metadata).iter().any(is_used))
+    {
+        return Err(DataDeviceError::in_use(path.to_owned()));
+    }
+    Ok(())
+}
+
 /// Checks that nobody has mounted or mapped the device. A file is never in use in this sense.
 ///
 /// # Errors

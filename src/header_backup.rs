@@ -102,11 +102,30 @@ fn fill(header: &Header, storage: &mut dyn Storage, file: &mut File, path: &Path
         Header::Luks1(header) => header.backup(storage, file)?,
         Header::Luks2(header) => header.backup(storage, file)?,
     };
-    file.sync_all().map_err(|source| BackupError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    // The name has to be there too when what it is a backup of is gone.
+    file.sync_all()
+        .and_then(|()| sync_folder_of(path))
+        .map_err(|source| BackupError::File {
+            path: path.to_owned(),
+            source,
+        })?;
     compare(storage, file, size, path)
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    match File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()) {
+        // A folder that may be written to and not read, or a file system that knows no such thing.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::InvalidInput
+            ) =>
+        {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 fn compare(storage: &mut dyn Storage, file: &mut File, size: Bytes, path: &Path) -> Result<(), BackupError> {

@@ -158,6 +158,10 @@ fn read_payload(key: Serial, description: &str) -> Result<Secret, KeyringError> 
         Errno::ENOKEY | Errno::EKEYREVOKED | Errno::EKEYEXPIRED => KeyringError::NotFound(description.to_owned()),
         other => refused("read", description)(other),
     })?;
+    // What is longer than that was not read at all.
+    if len > payload.len() {
+        return Err(refused("read", description)(Errno::EFBIG));
+    }
     payload.truncate(len);
     Ok(payload)
 }

@@ -157,7 +157,8 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result
     if header.version() == to {
         return Err(CliError::AlreadyOfType(name));
     }
-    if opened.number.is_some() && data_device::check_unused(device).is_err() {
+    let holds_data = opened.number.is_some() || cx.options.header.is_none();
+    if holds_data && data_device::check_destroyable(device).is_err() {
         return Err(CliError::ConvertInUse(device.to_owned()));
     }
     let mut warning = format!("This operation will convert {} to {name} format.\n", device.display());

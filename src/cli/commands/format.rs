@@ -105,9 +105,9 @@ pub(super) fn make(
         DataDeviceError::InUse { path, holders } => CliError::FormatInUse { device: path, holders },
         error => error.into(),
     };
-    data_device::check_unused(device).map_err(in_use)?;
+    data_device::check_destroyable(device).map_err(in_use)?;
     if header_device.path().exists() {
-        data_device::check_unused(header_device.path()).map_err(in_use)?;
+        data_device::check_destroyable(header_device.path()).map_err(in_use)?;
     }
     check_not_empty(header_device.path())?;
     if target == Target::Device && !warn(cx, &header_device)? {
@@ -244,8 +244,8 @@ impl Plan<'_> {
     ) -> Result<u32, CliError> {
         device.exclusive_raw(|file| {
             // A person took time for a passphrase meanwhile, and may have mounted it.
-            data_device::check_unused(self.device)?;
-            data_device::check_unused(device.path())?;
+            data_device::check_destroyable(self.device)?;
+            data_device::check_destroyable(device.path())?;
             device.grow_file(file, size)?;
             write(file)
         })

@@ -274,6 +274,11 @@ impl Volume {
                 DataDevice::open(&below, flags.read_only, false, layout.sector_size)?
             }
         };
+        // A person took time for a passphrase, and what stands under the path by now may be another disk.
+        let own_header = cx.options.header.is_none() && matches!(map_as, MapAs::New);
+        if own_header && self.opened.number.is_some_and(|number| number != data.number) {
+            return Err(keyslots::Error::ChangedMeanwhile.into());
+        }
         flags.read_only |= data.read_only;
         let mapping = Activate {
             name,

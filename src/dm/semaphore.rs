@@ -62,13 +62,12 @@ impl Semaphore {
             sem_flg: flags,
         };
         let limit = limit.map(|limit| libc::timespec {
-            tv_sec: libc::time_t::try_from(limit.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_sec: limit.as_secs().try_into().unwrap_or(i32::MAX.into()),
             tv_nsec: limit.subsec_nanos().into(),
         });
         let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
         // SAFETY: the array is one live `sembuf` and its count is 1; the time limit is null or a live `timespec`. The
-        // kernel only reads both, during the call. (Through `syscall`, since musl-less glibc's `semtimedop` is not in
-        // the libc crate for every target.)
+        // kernel only reads both, during the call.
         let result = unsafe { libc::syscall(libc::SYS_semtimedop, self.id, &raw mut operation, 1_usize, limit) };
         Errno::result(result).map(drop)
     }

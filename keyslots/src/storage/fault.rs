@@ -2,7 +2,8 @@
 //!
 //! Run an action on a [`Recorder`], then let [`Recorder::for_each_crash`] show every image that a stop could have left
 //! on the disk: after each write and each sync, with the next write torn at 512 bytes, and with what was not yet
-//! synced lost, wholly or in part. A [`Fault`] makes one write or one sync fail with EIO.
+//! synced lost, wholly or in part; [`Recorder::for_each_state`] shows many more. A [`Fault`] makes one write or one sync
+//! fail with EIO.
 //!
 //! ```
 //! use keyslots::storage::{Storage, fault::Recorder};
@@ -17,7 +18,11 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod crash;
+
 use std::io;
+
+pub use self::crash::{Cause, Crash};
 
 use super::{Memory, Storage};
 use crate::units::{Bytes, SECTOR_SIZE};
@@ -49,32 +54,6 @@ pub enum Fault {
     Write(usize),
     /// This sync fails: nothing written since the one before may be relied on.
     Sync(usize),
-}
-
-/// How a [`Crash`] came about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
-    /// The process was killed between two events; all it wrote is there.
-    Killed,
-    /// Of the next write only the first sectors are there, this many.
-    TornHead(usize),
-    /// Of the next write only the last sectors are there, this many.
-    TornTail(usize),
-    /// The power went: nothing is there that was not synced.
-    Unsynced,
-    /// The power went: of what was not synced, only the write of this event is there.
-    Reordered(usize),
-}
-
-/// What a stop left on the disk.
-#[derive(Debug)]
-pub struct Crash<'a> {
-    /// How many events came before.
-    pub after: usize,
-    /// What happened.
-    pub cause: Cause,
-    /// The whole disk.
-    pub image: &'a [u8],
 }
 
 /// A storage in memory that records each write and each sync.
@@ -128,52 +107,6 @@ impl Recorder {
     pub fn syncs(&self) -> usize {
         self.syncs
     }
-
-    /// Calls `check` with each image that a stop during the recorded events could have left; returns how many.
-    pub fn for_each_crash(&self, mut check: impl FnMut(&Crash<'_>)) -> usize {
-        let mut points = 0;
-        let mut show = |after: usize, cause: Cause, image: &[u8]| {
-            points += 1;
-            check(&Crash { after, cause, image });
-        };
-        let mut durable = self.initial.clone();
-        let mut cached = self.initial.clone();
-        let mut unsynced: Vec<usize> = Vec::new();
-        for after in 0..=self.events.len() {
-            show(after, Cause::Killed, &cached);
-            // What is lost or alone is shown when it is written; later it would be the same image again.
-            match unsynced.as_slice() {
-                [] => {}
-                [_] => show(after, Cause::Unsynced, &durable),
-                [.., newest] => {
-                    let mut image = durable.clone();
-                    apply(&mut image, &self.events[*newest], 0..usize::MAX);
-                    show(after, Cause::Reordered(*newest), &image);
-                }
-            }
-            let Some(event) = self.events.get(after) else { break };
-            match event {
-                Event::Sync => {
-                    durable.clone_from(&cached);
-                    unsynced.clear();
-                }
-                Event::Write { offset, data } => {
-                    let sectors = sectors_of(*offset, data.len());
-                    for count in tears(sectors) {
-                        let mut image = cached.clone();
-                        apply(&mut image, event, 0..count);
-                        show(after, Cause::TornHead(count), &image);
-                        image.clone_from(&cached);
-                        apply(&mut image, event, sectors - count..sectors);
-                        show(after, Cause::TornTail(count), &image);
-                    }
-                    apply(&mut cached, event, 0..usize::MAX);
-                    unsynced.push(after);
-                }
-            }
-        }
-        points
-    }
 }
 
 impl Storage for Recorder {
@@ -216,68 +149,9 @@ impl Storage for Recorder {
     }
 }
 
-/// Sectors that a write touches.
-fn sectors_of(offset: Bytes, len: usize) -> usize {
-    let start = offset.to_usize().unwrap_or(usize::MAX);
-    start
-        .saturating_add(len)
-        .div_ceil(SECTOR)
-        .saturating_sub(start / SECTOR)
-}
-
-/// How many sectors of a torn write are there: each number for a short write, some for a long one.
-fn tears(sectors: usize) -> Vec<usize> {
-    match sectors {
-        0..=8 => (1..sectors).collect(),
-        _ => vec![1, sectors / 2, sectors - 1],
-    }
-}
-
-/// Puts the sectors of a write with these indices, counted from the first it touches, onto `image`.
-fn apply(image: &mut [u8], event: &Event, sectors: std::ops::Range<usize>) {
-    let Event::Write { offset, data } = event else { return };
-    let start = offset.to_usize().unwrap_or(usize::MAX);
-    let first = start / SECTOR;
-    for (at, &byte) in (start..).zip(data) {
-        if sectors.contains(&(at / SECTOR - first))
-            && let Some(there) = image.get_mut(at)
-        {
-            *there = byte;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn two_writes() -> Recorder {
-        let mut disk = Recorder::new(vec![0; 2048]);
-        disk.write_at(Bytes::ZERO, &[1; 592]).expect("inside");
-        disk.write_at(Bytes::new(1024), &[2; 512]).expect("inside");
-        disk.sync().expect("no fault");
-        disk
-    }
-
-    #[test]
-    fn every_stop_is_shown() {
-        let mut causes = Vec::new();
-        let points = two_writes().for_each_crash(|crash| causes.push((crash.after, crash.cause, sum(crash.image))));
-        assert_eq!(points, causes.len());
-        assert_eq!(
-            causes,
-            [
-                (0, Cause::Killed, 0),
-                (0, Cause::TornHead(1), 512),
-                (0, Cause::TornTail(1), 80),
-                (1, Cause::Killed, 592),
-                (1, Cause::Unsynced, 0),
-                (2, Cause::Killed, 592 + 1024),
-                (2, Cause::Reordered(1), 1024),
-                (3, Cause::Killed, 592 + 1024),
-            ]
-        );
-    }
 
     #[test]
     fn a_failed_sync_makes_nothing_durable() {

@@ -28,6 +28,8 @@ pub(super) struct FileSink {
     existing: u64,
     /// Bytes that were right already.
     kept: u64,
+    /// Whether nothing was compared with what is there so far.
+    untouched: bool,
 }
 
 impl Sink {
@@ -47,6 +49,7 @@ impl Sink {
             at,
             existing,
             kept: 0,
+            untouched: true,
         }))
     }
 
@@ -77,6 +80,11 @@ impl FileSink {
     fn put(&mut self, data: &[u8]) -> io::Result<()> {
         let mut there = vec![0; if self.at < self.existing { data.len() } else { 0 }];
         let known = self.read_existing(&mut there)?;
+        if std::mem::replace(&mut self.untouched, false) && is_something_else(data, &there[..known]) {
+            return Err(io::Error::other(
+                "what is there is no part of this image: nothing was changed",
+            ));
+        }
         // Runs of blocks that must be written.
         let mut from = 0;
         let mut at = 0;
@@ -109,6 +117,13 @@ impl FileSink {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether what is to be gone on with was never begun: another volume or image, under the wrong name. Single blocks may
+/// have changed since.
+fn is_something_else(data: &[u8], there: &[u8]) -> bool {
+    let blocks = || data.chunks_exact(BLOCK).zip(there.chunks_exact(BLOCK));
+    blocks().any(|(_, there)| !is_zero(there)) && blocks().all(|(data, there)| data != there)
 }
 
 /// Whether a block is all zeros.
@@ -158,9 +173,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_never_begun_is_not_gone_on_with() {
+        let file = tempfile::tempfile().expect("a file");
+        let other = [7; 5 * BLOCK];
+        file.write_all_at(&other, 0).expect("space");
+        let mut sink = Sink::file(file.try_clone().expect("a descriptor"), 0, true, true).expect("a sink");
+        assert!(sink.put(&[8; 3 * BLOCK]).is_err());
+        assert_eq!(content(&file), other);
+    }
+
+    #[test]
     fn zeros_overwrite_what_a_stopped_run_left_behind() {
         let file = tempfile::tempfile().expect("a file");
         file.write_all_at(&[7; 3 * BLOCK], 0).expect("space");
+        file.write_all_at(&[0; BLOCK], 0).expect("space");
         let mut sink = Sink::file(file.try_clone().expect("a descriptor"), 0, true, true).expect("a sink");
         sink.put(&[0; 2 * BLOCK]).expect("space");
         sink.finish().expect("space");

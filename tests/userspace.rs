@@ -49,16 +49,21 @@ impl Sandbox {
 
     /// Runs a command line of Luksmith with this standard input.
     fn run(&self, input: &[u8], words: &[&str]) -> Output {
-        let program = self.path("luksmith");
-        let mut command = if self.root {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all"]);
-            command.args(["--bounding-set=-all", "--no-new-privs"]).arg(program);
-            command
-        } else {
-            Command::new(program)
-        };
-        let mut child = command
+        self.run_under(&[], input, words)
+    }
+
+    /// As [`Sandbox::run`], under a program that sets limits.
+    fn run_under(&self, wrapper: &[&str], input: &[u8], words: &[&str]) -> Output {
+        let mut line: Vec<std::ffi::OsString> = Vec::new();
+        if self.root {
+            let setpriv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+            line.extend(setpriv.map(Into::into));
+            line.extend(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"].map(Into::into));
+        }
+        line.extend(wrapper.iter().map(Into::into));
+        line.push(self.path("luksmith").into());
+        let mut child = Command::new(&line[0])
+            .args(&line[1..])
             .args(words)
             .args(["--key-file", "key"])
             .current_dir(self.folder.path())
@@ -293,6 +298,21 @@ fn an_image_is_not_overwritten_while_it_is_read() {
         assert_eq!(refused.status.code(), Some(1), "{words:?}");
         assert_eq!(sandbox.get("plain"), plain, "{words:?}");
     }
+}
+
+/// It panicked.
+#[test]
+fn a_system_without_threads_is_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.put("plain", &[b'x'; 4096]);
+    sandbox.image(b"", &["plain", "volume"]);
+    for words in [&["cat", "volume"][..], &["write", "volume"]] {
+        let refused = sandbox.run_under(&["prlimit", "--nproc=1"], b"x", words);
+        let errors = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{words:?}: {errors}");
+        assert!(errors.contains("temporarily unavailable"), "{words:?}: {errors}");
+    }
+    assert_eq!(sandbox.ok(b"", &["cat", "volume"]), [b'x'; 4096]);
 }
 
 /// Data written under a key that is not theirs are lost.

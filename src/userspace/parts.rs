@@ -1,6 +1,7 @@
 //! Large requests in parts, one for each processor.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
@@ -65,7 +66,7 @@ impl Parts {
     /// Runs `work` on the parts of whole sectors, side by side where that is worth it. It gets where its part starts.
     ///
     /// # Errors
-    /// That of the first part that failed.
+    /// That of a part that failed; what became of the others is not known.
     pub(super) fn run<T: Cut>(&self, whole: T, work: impl Fn(u64, T) -> io::Result<()> + Sync) -> io::Result<()> {
         let len = whole.len();
         let parts = (len / self.worth).clamp(1, self.processors);
@@ -73,24 +74,34 @@ impl Parts {
             return if len == 0 { Ok(()) } else { work(0, whole) };
         }
         let part = (len / parts).next_multiple_of(self.sector_size);
+        let mut cut = Vec::with_capacity(parts);
+        let (mut rest, mut at) = (whole, 0);
+        while rest.len() > part {
+            let (first, others) = rest.cut(part);
+            cut.push((at as u64, first));
+            (rest, at) = (others, at + part);
+        }
+        cut.push((at as u64, rest));
+        let threads = cut.len();
+        let queue = Mutex::new(cut.into_iter());
+        let worker = || {
+            loop {
+                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+                match next {
+                    Some((from, part)) => work(from, part)?,
+                    None => return Ok(()),
+                }
+            }
+        };
         thread::scope(|scope| {
-            let work = &work;
-            let mut running = Vec::new();
-            let (mut rest, mut at) = (whole, 0);
-            while rest.len() > part {
-                let (first, others) = rest.cut(part);
-                let from = at as u64;
-                running.push(scope.spawn(move || work(from, first)));
-                (rest, at) = (others, at + part);
-            }
-            let mut outcome = work(at as u64, rest);
-            for thread in running {
-                let other = thread
-                    .join()
-                    .unwrap_or_else(|_| Err(io::Error::other("a worker has panicked")));
-                outcome = outcome.and(other);
-            }
-            outcome
+            // Where the system gives fewer threads, those do it all.
+            let running: Vec<_> = (1..threads)
+                .map_while(|_| thread::Builder::new().spawn_scoped(scope, worker).ok())
+                .collect();
+            running.into_iter().fold(worker(), |outcome, thread| {
+                let other = thread.join();
+                outcome.and(other.unwrap_or_else(|_| Err(io::Error::other("a worker has panicked"))))
+            })
         })
     }
 }

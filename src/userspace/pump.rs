@@ -34,7 +34,7 @@ pub fn pump(
             // There is room for all of them.
             let _ = empty.send(vec![0; PUMP_CHUNK]);
         }
-        let source = scope.spawn(move || -> io::Result<()> {
+        let source = move || -> io::Result<()> {
             // The channels close when the other side has failed, which then has the error.
             while let Ok(mut chunk) = emptied.recv() {
                 let len = fill(&mut chunk)?;
@@ -43,7 +43,10 @@ pub fn pump(
                 }
             }
             Ok(())
-        });
+        };
+        let source = thread::Builder::new()
+            .spawn_scoped(scope, source)
+            .map_err(PumpError::Source)?;
         let mut outcome = Ok(());
         while let Ok((mut chunk, len)) = filled.recv() {
             outcome = drain(&mut chunk[..len]).map_err(PumpError::Sink);

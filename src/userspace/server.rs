@@ -174,7 +174,8 @@ impl Server {
     /// Answers requests until the file is unmounted. Whether everything that was written is on the device.
     fn run(self) -> bool {
         let (registry, name, volume) = (self.registry.clone(), self.name.clone(), self.volume.clone());
-        thread::spawn(move || {
+        // Without it, only an unmount ends the service.
+        let _ = thread::Builder::new().spawn(move || {
             let signals = ending_signals();
             while signals.wait().is_ok() {
                 // While the file is in use it stays, but nothing that was written is lost.

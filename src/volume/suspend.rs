@@ -4,6 +4,7 @@ use keyslots::secret::{Secret, VolumeKey};
 
 use super::{Active, KeyPlace, VolumeError};
 use crate::dm::DeviceName;
+use crate::dm::table::put_hex;
 use crate::dm::{DeviceId, Dm, SuspendOptions};
 use crate::keyring;
 
@@ -60,10 +61,6 @@ fn key_set_message(key: &VolumeKey, place: &KeyPlace) -> std::io::Result<Secret>
     let mut message = Secret::zeroed(COMMAND.len() + key.len() * 2)?;
     let (command, hex) = message.expose_mut().split_at_mut(COMMAND.len());
     command.copy_from_slice(COMMAND);
-    for (pair, byte) in hex.chunks_exact_mut(2).zip(key.expose()) {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
+    put_hex(hex, key.expose());
     Ok(message)
 }

@@ -148,10 +148,7 @@ impl CryptKey {
             Self::Raw(key) if key.is_empty() => out.word(b"-", "key"),
             Self::Raw(key) => {
                 let mut hex = Secret::zeroed(key.len().saturating_mul(2))?;
-                for (pair, byte) in hex.expose_mut().chunks_exact_mut(2).zip(key.expose()) {
-                    pair[0] = hex_digit(byte >> 4);
-                    pair[1] = hex_digit(byte & 0xf);
-                }
+                put_hex(hex.expose_mut(), key.expose());
                 out.word(hex.expose(), "key")
             }
             Self::Keyring { len, kind, description } => out.word(
@@ -168,6 +165,14 @@ impl fmt::Debug for CryptKey {
             Self::Raw(key) => write!(f, "Raw({} bytes)", key.len()),
             Self::Keyring { len, kind, description } => write!(f, "Keyring({len} bytes, {kind:?}, {description:?})"),
         }
+    }
+}
+
+/// Writes a key as hexadecimal digits, two for each byte, as tables and messages of dm-crypt take it.
+pub fn put_hex(out: &mut [u8], key: &[u8]) {
+    for (pair, byte) in out.chunks_exact_mut(2).zip(key) {
+        pair[0] = hex_digit(byte >> 4);
+        pair[1] = hex_digit(byte & 0xf);
     }
 }
 

@@ -8,7 +8,7 @@ mod crypt;
 mod simple;
 mod text;
 
-pub use crypt::{CryptKey, CryptOptions, CryptTarget, IntegrityTags, KeyKind};
+pub use crypt::{CryptKey, CryptOptions, CryptTarget, IntegrityTags, KeyKind, put_hex};
 pub use simple::{Linear, Snapshot, Stripe, Striped};
 pub use text::{Line, TableText, TargetType};
 

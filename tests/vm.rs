@@ -148,6 +148,11 @@ fn names_cookies_and_failures_of_dmsetup_without_udev() {
 }
 
 #[test]
+fn statistics_of_dmstats_without_udev() {
+    guest(Udev::Absent, 400, "dmstats.sh", &[]);
+}
+
+#[test]
 fn logical_volumes_of_lvm2_without_udev() {
     guest(Udev::Absent, 300, "dmsetup-lvm.sh", &[]);
 }

@@ -11,7 +11,7 @@ use super::reports::{self, Repetition};
 use super::session::Session;
 use crate::mapping::Tree;
 
-const KIND: Kind = Kind {
+const KIND: Kind<'_> = Kind {
     columns: "name,major,minor,attr,open,segments,events,uuid",
     sort: "",
     all: |needs| !matches!(needs, Needs::Special | Needs::Stats | Needs::Region),

@@ -44,6 +44,14 @@ impl Failure {
         }
     }
 
+    /// The same with one more line.
+    pub(super) fn and(self, line: &str) -> Self {
+        match self {
+            Self::Command(message) => Self::Command(format!("{message}\n{line}")),
+            other => other,
+        }
+    }
+
     /// The same for a command that is about no one device.
     pub(super) fn refused_for_all(error: DmError) -> Self {
         match error.kind() {

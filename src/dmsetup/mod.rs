@@ -26,6 +26,7 @@ mod session;
 mod source;
 mod splitname;
 mod state;
+mod stats;
 mod table;
 mod targets;
 pub(crate) mod tree;
@@ -46,6 +47,8 @@ use session::{About, Session};
 /// The name of dmsetup's command line under our own name.
 pub const OWN_NAME: &str = "luksmith dm";
 
+const DMSETUP: &str = "dmsetup";
+
 /// Each verb's name, what it takes line by line, and what it does.
 pub fn verbs() -> impl Iterator<Item = (&'static str, &'static [&'static str], &'static str)> {
     verbs::summaries()
@@ -54,7 +57,7 @@ pub fn verbs() -> impl Iterator<Item = (&'static str, &'static [&'static str], &
 /// Whether a program that was started under this name is dmsetup. Endings such as `dmsetup.static` do not matter.
 pub fn is_called(argv0: &OsStr) -> bool {
     let name = Path::new(argv0).file_name().and_then(OsStr::to_str).unwrap_or_default();
-    name.starts_with("dmsetup")
+    [DMSETUP, stats::OWN_NAME].iter().any(|own| name.starts_with(own))
 }
 
 /// Runs a command line, from the words behind the program's name to the exit code.
@@ -70,8 +73,13 @@ pub fn run(argv0: &str, words: &[OsString]) -> ExitCode {
 }
 
 fn run_words(argv0: &str, words: &[OsString]) -> Result<(), Failure> {
-    let (options, words) = Options::parse(argv0, words)?;
-    let session = Session::new(options)?;
+    let (options, mut words) = Options::parse(argv0, words)?;
+    let mut session = Session::new(options)?;
+    let name = Path::new(argv0).file_name().and_then(OsStr::to_str).unwrap_or_default();
+    session.as_dmstats = name.starts_with(stats::OWN_NAME);
+    if session.as_dmstats && !words.is_empty() {
+        words.insert(0, "stats".into());
+    }
     let outcome = dispatch(&session, argv0, &words);
     // What was found out before a failure stands before its message.
     session.finish()?;
@@ -85,6 +93,13 @@ fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Fa
     let is_help = words.first().is_some_and(|word| word == "help");
     if is_help && words.len() > 1 {
         return Err(Failure::Arguments);
+    }
+    if session.as_dmstats && words.is_empty() {
+        return Err(Failure::Report(stats::usage(session)));
+    }
+    if session.options.has(Opt::Help) && words.first().is_some_and(|word| word == "stats") {
+        session.complain(stats::usage(session));
+        return Ok(());
     }
     if is_help || session.options.has(Opt::Help) {
         session.complain(usage::usage(argv0));

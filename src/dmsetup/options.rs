@@ -264,7 +264,7 @@ impl Options {
 }
 
 impl Opt {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         SPECS.iter().find(|spec| spec.id == self).map_or("", |spec| spec.long)
     }
 }

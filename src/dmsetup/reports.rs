@@ -10,7 +10,7 @@ use super::report::{Kind, Report, Style, Wishes};
 use super::session::Session;
 
 /// The report that the options ask for; `None` where they ask for help, which is given.
-pub(super) fn begin(session: &Session, kind: &Kind) -> Result<Option<Report>, Failure> {
+pub(super) fn begin(session: &Session, kind: &Kind<'_>) -> Result<Option<Report>, Failure> {
     let (columns, sort) = (session.options.text(Opt::Options), session.options.text(Opt::Sort));
     let wishes = Wishes {
         columns: columns.as_deref(),

@@ -20,6 +20,8 @@ use crate::mapping::{self, LookupError, Mappings};
 pub(super) struct Session {
     /// What was typed.
     pub(super) options: Options,
+    /// Whether the verb `stats` is all there is.
+    pub(super) as_dmstats: bool,
     dm: OnceCell<Dm>,
     out: RefCell<Output>,
 }
@@ -28,6 +30,7 @@ impl Session {
     pub(super) fn new(options: Options) -> io::Result<Self> {
         Ok(Self {
             options,
+            as_dmstats: false,
             dm: OnceCell::new(),
             out: RefCell::new(Output::new()?),
         })

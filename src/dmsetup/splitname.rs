@@ -12,7 +12,7 @@ use super::session::Session;
 /// The only program whose names can be taken apart.
 const LVM: &[u8] = b"LVM";
 
-const KIND: Kind = Kind {
+const KIND: Kind<'_> = Kind {
     columns: "vg_name,lv_name,lv_layer",
     sort: "",
     all: |needs| matches!(needs, Needs::Split),

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::error::Failure;
 use super::session::Session;
-use super::{change, cookies, create, deps, info, ls, nodes, remove, splitname, state, table, targets};
+use super::{change, cookies, create, deps, info, ls, nodes, remove, splitname, state, stats, table, targets};
 
 /// What carries a verb out.
 type Run = fn(&Session, &[OsString]) -> Result<(), Failure>;
@@ -176,6 +176,14 @@ const VERBS: &[Verb] = &[
         0,
         ANY,
         deps::deps,
+    ),
+    verb(
+        "stats",
+        "count I/O on regions of devices; called as dmstats too",
+        &["<command> [<options>] [<device>...]"],
+        0,
+        ANY,
+        stats::stats,
     ),
     verb(
         "status",

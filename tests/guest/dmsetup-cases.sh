@@ -292,6 +292,7 @@ trees() {
   a ls --tree -v --inactive -S name=plain --noheadings
   a ls --tree --target linear
   a ls --tree --exec 'echo hi'
+  a ls --tree plain
   a ls -o active
   a ls -o blkdevname,active
   for o in none hex auto; do a ls --tree --manglename $o -o uuid; done

@@ -44,7 +44,7 @@ impl fmt::Display for ColumnError {
 }
 
 /// The columns that `typed` asks for.
-pub(super) fn columns(typed: Option<&str>, kind: &Kind) -> Result<Vec<Id>, ColumnError> {
+pub(super) fn columns(typed: Option<&str>, kind: &Kind<'_>) -> Result<Vec<Id>, ColumnError> {
     let list = match typed {
         None => kind.columns.to_owned(),
         Some(typed) => match typed.strip_prefix('+') {
@@ -93,7 +93,7 @@ mod tests {
     use super::super::fields::Needs;
     use super::*;
 
-    const KIND: Kind = Kind {
+    const KIND: Kind<'_> = Kind {
         columns: "name,major",
         sort: "",
         all: |needs| needs == Needs::Split,

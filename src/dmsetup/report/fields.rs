@@ -161,12 +161,12 @@ fields! {
     Throughput "throughput" "Throughput" 10 Number Stats "Throughput.";
     ServiceTime "service_time" "SvcTm" 5 Number Stats "Service time.";
     Util "util" "Util%" 5 Number Stats "Utilization.";
-    HistCount "hist_count" "Histogram Counts" 24 Text Stats "Latency histogram counts.";
-    HistCountBounds "hist_count_bounds" "Histogram Counts" 55 Text Stats "Latency histogram counts with bin boundaries.";
-    HistCountRanges "hist_count_ranges" "Histogram Counts" 55 Text Stats "Latency histogram counts with bin ranges.";
-    HistPercent "hist_percent" "Histogram%" 28 Text Stats "Relative latency histogram.";
-    HistPercentBounds "hist_percent_bounds" "Histogram%" 59 Text Stats "Relative latency histogram with bin boundaries.";
-    HistPercentRanges "hist_percent_ranges" "Histogram%" 61 Text Stats "Relative latency histogram with bin ranges.";
+    HistCount "hist_count" "Histogram Counts" 16 Text Stats "Latency histogram counts.";
+    HistCountBounds "hist_count_bounds" "Histogram Counts" 16 Text Stats "Latency histogram counts with bin boundaries.";
+    HistCountRanges "hist_count_ranges" "Histogram Counts" 16 Text Stats "Latency histogram counts with bin ranges.";
+    HistPercent "hist_percent" "Histogram%" 10 Text Stats "Relative latency histogram.";
+    HistPercentBounds "hist_percent_bounds" "Histogram%" 10 Text Stats "Relative latency histogram with bin boundaries.";
+    HistPercentRanges "hist_percent_ranges" "Histogram%" 10 Text Stats "Relative latency histogram with bin ranges.";
     IntervalNs "interval_ns" "IntervalNs" 10 Number Stats "Sampling interval in nanoseconds.";
     Interval "interval" "Interval" 8 Number Stats "Sampling interval.";
     // Mapped Device Statistics Region Information Fields
@@ -179,12 +179,12 @@ fields! {
     AreaOffset "area_offset" "ArOff" 5 Size Region "Area offset from start of region.";
     AreaCount "area_count" "#Areas" 6 Number Region "Area count.";
     GroupId "group_id" "GrpID" 5 Number Region "Group ID.";
-    ProgramId "program_id" "ProgID" 7 Text Region "Program ID.";
+    ProgramId "program_id" "ProgID" 6 Text Region "Program ID.";
     UserData "user_data" "UserData" 8 Text Region "Auxiliary data.";
     Precise "precise" "Precise" 7 Text Region "Set if nanosecond precision counters are enabled.";
     HistBins "hist_bins" "#Bins" 9 Text Region "The number of histogram bins configured.";
-    HistBounds "hist_bounds" "Histogram Bounds" 17 Text Region "Latency histogram bin boundaries.";
-    HistRanges "hist_ranges" "Histogram Ranges" 33 Text Region "Latency histogram bin ranges.";
+    HistBounds "hist_bounds" "Histogram Bounds" 16 Text Region "Latency histogram bin boundaries.";
+    HistRanges "hist_ranges" "Histogram Ranges" 16 Text Region "Latency histogram bin ranges.";
     StatsName "stats_name" "Name" 16 Text Region "Stats name of current object.";
     ObjType "obj_type" "ObjType" 7 Text Region "Type of stats object being reported.";
     // Special Fields

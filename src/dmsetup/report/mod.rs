@@ -34,9 +34,9 @@ pub(in crate::dmsetup) struct Wishes<'a> {
 
 /// What one kind of report starts from.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::dmsetup) struct Kind {
+pub(in crate::dmsetup) struct Kind<'a> {
     /// The columns where `-o` does not say.
-    pub(in crate::dmsetup) columns: &'static str,
+    pub(in crate::dmsetup) columns: &'a str,
     /// The sort keys where `-O` does not say.
     pub(in crate::dmsetup) sort: &'static str,
     /// Which fields `all` stands for.
@@ -125,7 +125,7 @@ impl Report {
     ///
     /// # Errors
     /// [`ReportError`]: unknown fields, a selection that makes no sense, or a question for help.
-    pub(in crate::dmsetup) fn new(kind: &Kind, wishes: &Wishes<'_>) -> Result<Self, ReportError> {
+    pub(in crate::dmsetup) fn new(kind: &Kind<'_>, wishes: &Wishes<'_>) -> Result<Self, ReportError> {
         let columns = columns::columns(wishes.columns, kind).map_err(ReportError::Columns)?;
         let keys = columns::keys(wishes.sort.unwrap_or(kind.sort)).map_err(ReportError::Columns)?;
         let selection = match wishes.select {
@@ -252,7 +252,7 @@ mod tests {
         }
     }
 
-    const KIND: Kind = Kind {
+    const KIND: Kind<'_> = Kind {
         columns: "name,open",
         sort: "",
         all: |needs| needs == Needs::Name,

@@ -1,0 +1,212 @@
+//! `stats`, and what is called as `dmstats`: counters that the kernel keeps for regions of a device.
+//!
+//! `region` talks to the kernel, `report` lists and reports, `row` says what a field of it holds; here is what changes
+//! what is counted.
+
+mod create;
+mod group;
+mod histogram;
+mod region;
+mod report;
+mod row;
+mod size;
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use super::error::Failure;
+use super::options::{Opt, digits};
+use super::session::Session;
+use super::{report as fields, targets};
+use crate::dm::{DeviceId, DeviceName};
+use region::Region;
+
+/// The name that dmsetup has for this verb alone.
+pub(super) const OWN_NAME: &str = "dmstats";
+
+/// Regions are made and looked for by this name where no other was typed.
+const PROGRAM: &str = "dmstats";
+
+pub(super) fn stats(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    let Some((name, words)) = words.split_first() else {
+        return Err(Failure::Report(format!(
+            "Incorrect number of arguments.\n{}",
+            usage(session)
+        )));
+    };
+    let run = match name.to_str().unwrap_or_default() {
+        "help" => {
+            session.complain(usage(session) + &fields::field_list());
+            return Ok(());
+        }
+        "clear" => clear,
+        "create" => create::create,
+        "delete" => delete,
+        "group" => group::group,
+        "list" => report::list,
+        "print" => print,
+        "report" => report::report,
+        "ungroup" => group::ungroup,
+        "version" => targets::version,
+        _ => {
+            let usage = usage(session);
+            return Err(Failure::Report(format!(
+                "Unknown stats command.\n{usage}{}Command failed.\n",
+                fields::field_list()
+            )));
+        }
+    };
+    run(session, words)
+}
+
+/// The usage text, laid out as dmsetup does it.
+pub(super) fn usage(session: &Session) -> String {
+    let name = if session.as_dmstats { OWN_NAME } else { "dmsetup stats" };
+    format!("Usage:\n\n{name}\n{USAGE}")
+}
+
+const USAGE: &str = include_str!("usage.txt");
+
+/// Whose regions are meant; `None` for everybody's.
+fn program(session: &Session) -> Option<String> {
+    let typed = session.options.text(Opt::ProgramId).filter(|name| !name.is_empty());
+    (!session.options.has(Opt::AllPrograms)).then(|| typed.unwrap_or_else(|| PROGRAM.to_owned()))
+}
+
+/// A number that an option has.
+fn number(session: &Session, option: Opt) -> Result<Option<u64>, Failure> {
+    let Some(text) = session.options.text(option) else {
+        return Ok(None);
+    };
+    let name = option.name();
+    match digits(&text) {
+        Some(number) if !text.is_empty() => Ok(Some(number)),
+        _ => Err(Failure::because(format_args!("Invalid {name} argument: \"{text}\""))),
+    }
+}
+
+/// The devices that were named, or all. Where the regions of all are to change, that must have been said.
+fn devices(session: &Session, words: &[OsString], may_be_all: bool) -> Result<Vec<DeviceId>, Failure> {
+    let named = session.devices(words)?;
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    if !may_be_all && !session.options.has(Opt::AllDevices) {
+        return Err(Failure::because("Please specify device(s) or use --alldevices."));
+    }
+    let all = session.all()?;
+    Ok(all.iter().map(|mapping| DeviceId::Name(mapping.name.clone())).collect())
+}
+
+/// What a device is called where something is said of it.
+fn name_of(session: &Session, id: &DeviceId, info: &DeviceName) -> String {
+    match id {
+        DeviceId::Name(name) => String::from_utf8_lossy(&session.shown(name)).into_owned(),
+        _ => String::from_utf8_lossy(&session.shown(info)).into_owned(),
+    }
+}
+
+/// The regions of a device that are meant.
+fn regions(session: &Session, id: &DeviceId) -> Result<Vec<Region>, Failure> {
+    region::list(session, id, program(session).as_deref())
+}
+
+/// One region, or `None` for all of them.
+fn wanted(session: &Session) -> Result<Option<u64>, Failure> {
+    let wanted = number(session, Opt::RegionId)?;
+    if wanted.is_none() && !session.options.has(Opt::AllRegions) {
+        return Err(Failure::because("Please specify a --regionid or use --allregions."));
+    }
+    Ok(wanted)
+}
+
+/// The numbers of the regions that are meant: one that was typed without a look, or all.
+fn numbers(session: &Session, id: &DeviceId, wanted: Option<u64>) -> Result<Vec<u64>, Failure> {
+    Ok(match wanted {
+        Some(wanted) => vec![wanted],
+        None => regions(session, id)?.iter().map(|region| region.id).collect(),
+    })
+}
+
+fn clear(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    let wanted = wanted(session)?;
+    for id in devices(session, words, true)? {
+        let there = regions(session, &id)?;
+        if let Some(wanted) = wanted
+            && !there.iter().any(|region| region.id == wanted)
+        {
+            return Err(Failure::because(format_args!("No such region: {wanted}.")));
+        }
+        for number in numbers(session, &id, wanted)? {
+            region::say(session, &id, &format!("@stats_clear {number}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn print(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    let wanted = wanted(session)?;
+    let verb = if session.options.has(Opt::Clear) {
+        "print_clear"
+    } else {
+        "print"
+    };
+    for id in devices(session, words, true)? {
+        for number in numbers(session, &id, wanted)? {
+            let text = region::say(session, &id, &format!("@stats_{verb} {number}"))
+                .map_err(|failure| failure.and("Could not print statistics region."))?;
+            session.out().write_all(text.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn delete(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    let (region, group) = (number(session, Opt::RegionId)?, number(session, Opt::GroupId)?);
+    if region.is_some() && group.is_some() {
+        return Err(Failure::because("Please use one of --regionid and --groupid."));
+    }
+    if region.is_none() && group.is_none() && !session.options.has(Opt::AllRegions) {
+        return Err(Failure::because(
+            "Please specify a --regionid or --groupid, or use --allregions.",
+        ));
+    }
+    for id in devices(session, words, false)? {
+        let mut there = regions(session, &id)?;
+        let doomed: Vec<u64> = match (region, group) {
+            (Some(wanted), _) if there.iter().any(|region| region.id == wanted) => vec![wanted],
+            (Some(wanted), _) => {
+                return Err(Failure::because(format_args!(
+                    "Region ID {wanted} does not exist\nCould not delete statistics region"
+                )));
+            }
+            (_, Some(wanted)) => match there.iter().find(|region| region.id == wanted) {
+                Some(Region { group: Some(group), .. }) => group.members.clone(),
+                _ => {
+                    return Err(Failure::because(format_args!(
+                        "Invalid group ID: {wanted}\nCould not delete statistics group."
+                    )));
+                }
+            },
+            _ => there.iter().map(|region| region.id).collect(),
+        };
+        there.retain_mut(|left| {
+            let Some(group) = &mut left.group else { return false };
+            let before = group.members.len();
+            group.members.retain(|member| !doomed.contains(member));
+            !doomed.contains(&left.id) && group.members.len() < before
+        });
+        for number in doomed {
+            region::say(session, &id, &format!("@stats_delete {number}"))
+                .map_err(|failure| failure.and("Could not delete statistics region"))?;
+        }
+        // A group that lost a member goes on without it; with its first it is gone.
+        for first in there {
+            region::keep(session, &id, &first)?;
+        }
+        if let Some(group) = group {
+            writeln!(session.out(), "Deleted statistics group {group}.")?;
+        }
+    }
+    Ok(())
+}

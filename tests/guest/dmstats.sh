@@ -1,0 +1,242 @@
+# Statistics: the same lines with Debian's dmstats and with ours, on the same devices with the same I/O. `a` for answers that must be
+# alike, `d` with a reason for those that must differ, and do.
+. /share/guest/lib.sh
+[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+modprobe -a loop dm-mod
+declare -A reason
+truncate -s 64M one two
+A=$(losetup --show -f one) B=$(losetup --show -f two)
+
+a() {
+  n=$((n + 1))
+  local file
+  printf -v file 'cases/%s/%03d' "$tool" $n
+  {
+    echo "\$ dmstats $*"
+    "$dm" stats "$@" </dev/null 2>"$file.err"
+    echo "exit $?"
+  } >"$file"
+}
+d() {
+  reason[$((n + 1))]=$1
+  shift
+  a "$@"
+}
+# raw: what the kernel has, as an answer of its own.
+raw() {
+  n=$((n + 1))
+  printf -v file 'cases/%s/%03d' "$tool" $n
+  { echo "the kernel's regions"; for device in d0 d1; do /usr/sbin/dmsetup message $device 0 @stats_list; done; } >"$file"
+  : >"$file.err"
+}
+io() {
+  dd if=/dev/mapper/d0 of=/dev/null bs=4096 count=64 iflag=direct status=none
+  dd if=/dev/zero of=/dev/mapper/d0 bs=64k count=8 seek=8 oflag=direct status=none
+}
+counted=name,region_id,area_id,obj_type,read_count,write_count,read_sector_count,write_sector_count,in_progress_count
+histograms=hist_count,hist_count_bounds,hist_count_ranges,hist_percent,hist_percent_bounds,hist_percent_ranges,region_id
+
+devices() {
+  a list
+  /usr/sbin/dmsetup create d0 --table "0 65536 linear $A 0"
+  /usr/sbin/dmsetup create d1 -u UUID1 --table "0 4096 linear $A 65536"$'\n'"4096 4096 linear $B 0"
+  [ "$UDEV" = 1 ] || /luksmith/dmsetup mknodes
+}
+
+making() {
+  a
+  a help
+  a help -c
+  a -h
+  a list -h
+  a nosuch
+  a version
+  a list
+  a report
+  a print
+  a create
+  a delete
+  a clear
+  a delete --allregions
+  a create d0
+  for o in '' -v --area --region --group --histogram; do a list $o; done
+  a create d0 --areas 4
+  a create d0 --areasize 1M
+  a create d0 --start 1M --length 1M
+  a create d0 --start 8 --length 100 --areasize 7
+  a create --alldevices
+  a create --segments d1
+  a create --segments --nogroup d1
+  a create --segments --alias foo d1
+  a create --segments --userdata mine d1
+  a create --bounds 10ms,20ms,1s d0
+  a create --bounds 10us,20ms d0
+  a create --bounds 1,1us,2ms,3s d0
+  a create --precise d0
+  a create --programid me --userdata hello d0
+  a create --userdata 'x y' d0
+  a create nosuch
+  a create d0 d1
+  a create --areas 0 d0
+  a create --areasize 0 d0
+  a create --areas 3 --areasize 1M d0
+  a create --start 1M d0
+  a create --length 1K d0
+  a create --start 100M --length 1M d0
+  a create --start 0 --length 0 d0
+  a create --start x d0
+  a create --length x d0
+  a create --bounds 20ms,10ms d0
+  a create --bounds 10ms,10ms d0
+  a create --segments --start 0 --length 8 d0
+  a create -u UUID1
+  for bad in x 0 '1ms, 2ms' 1m 99999999999999999999s; do d "what is no bound is refused in one line" create --bounds "$bad" d0; done
+  for bad in 1.5m -5 1x; do d "what is no size is not taken for all of the device" create --length "$bad" d0; done
+  d "what is no number is not taken for 0" create --areas x d0
+  # Whatever the other made of these.
+  for region in $(/usr/sbin/dmsetup message d0 0 @stats_list | sed -n 's/:.*//p' | awk '$1 > 18'); do
+    /usr/sbin/dmsetup message d0 0 @stats_delete "$region"
+  done
+  raw
+}
+
+listing() {
+  for o in '' d0 d1 '-u UUID1' nosuch 'd0 nosuch' --allprograms '--programid me' '--programid nosuch' '-v d1' --area --region --group \
+    '--area --region --group' --histogram '--histogram --area' '--histogram -v d1' '--units k' '--units s d0' '--units b d0' \
+    '--units H d0' '--units 3M d0' '--units M --nosuffix d0' '--units x' '--units 0k' '--units h' '-o name,region_id,area_id d0' \
+    '-o +user_data d0' '-o user_data,region_id --allprograms' '-S region_id>2 d0' '-S region_len<1m' \
+    '-S stats_name=foo' '--noheadings d1' '--nameprefixes d1' '--rows d1' '--separator : d1' '--columns d0' '--count 2' \
+    '--interval 0' '--count -1' '-o precise,hist_bounds,hist_ranges,hist_bins --notimesuffix' '-o nosuch' '-o help'; do
+    a list $o
+  done
+  d "regions are sorted by number" list -O -region_id d0
+  d "a region has its own begin, whatever the numbers of areas" list -v d0
+  a list -o hist_bounds,hist_ranges --noheadings
+  d "a region has its own begin, whatever the numbers of areas" list -o region_all d1
+}
+
+reporting() {
+  a clear d0
+  a clear --allregions
+  a clear --regionid 0 d0
+  a clear --regionid 0
+  a clear --regionid 77 d0
+  a clear --regionid 9 d0
+  io
+  for number in 0 2 9; do
+    n=$((n + 1))
+    printf -v file 'cases/%s/%03d' "$tool" $n
+    # Times differ.
+    { echo "print $number"; "$dm" stats print --regionid $number d0 | cut -d' ' -f1,2,4,6,8,10; } >"$file"
+    : >"$file.err"
+  done
+  a print --regionid 77 d0
+  d "a region is printed once" print --allregions d1
+  d "a region is printed once" print --allregions d0
+  a print --regionid 0 --clear d1
+  a report -o $counted
+  io
+  a report -o $counted d0
+  io
+  a report -o $counted --area d0
+  io
+  a report -o $counted --region --allprograms
+  a report -o $counted --group
+  io
+  a report -o region_id,obj_type,reads_per_sec,writes_per_sec,read_size_per_sec,write_size_per_sec,avg_request_size,throughput,interval,interval_ns d0
+  io
+  a report --interval 2 --count 1 -o region_id,reads_per_sec,write_size_per_sec,interval --units k --noheadings d0
+  d "a region has its own begin, whatever the numbers of areas" report --region d1
+  for o in '' -v --area --group --histogram '--histogram --relative' '--histogram --notimesuffix' nosuch '--interval 0'; do
+    a report $o d1
+  done
+  a report -S 'read_count>0' -o region_id,read_count d0
+  a report -o nosuch
+  a report --programid nosuch
+}
+
+# Each request is faster than the first bound, so that all counts are known.
+counting() {
+  a delete --allregions --allprograms --alldevices
+  a create --areas 2 --bounds 100s,200s,1000s d0
+  a create --precise --bounds 100s,150s,1000s,10000s d0
+  for style in '' '--noheadings' '--noheadings --separator |' '--separator |' --nameprefixes --rows '--rows --noheadings' \
+    --notimesuffix '--notimesuffix --noheadings'; do
+    io
+    a report -o $histograms $style d0
+  done
+  io
+  a report -o $histograms --region d0
+  a report --histogram -o +hist_bins d1
+  a delete --allregions d0
+}
+
+grouping() {
+  for region in 1 2 3 4; do a create d0; done
+  a create --start 0 --length 8 --bounds 10ms d0
+  a create --start 8 --length 8 --bounds 10ms d0
+  a create --segments d1
+  io
+  a group --regions 0-1 --alias al d0
+  a group --regions 1,2 d0
+  a group --regions 0-99 d0
+  a group --regions 4,5 --alias 'late' d0
+  raw
+  a list
+  d "the number of bins goes with the bounds" list --group --histogram
+  a report -o $counted
+  a ungroup d0
+  a ungroup --groupid 0
+  a ungroup --groupid 0 d0
+  a delete d0
+  a delete --regionid 0
+  a delete --groupid 1 --regionid 2 d0
+  a delete --groupid 77 d0
+  a delete --regionid 2 d0
+  a delete --regionid 2 d0
+  a delete --regionid 5 d0
+  a delete --regionid 0 d1
+  a delete --allregions --programid nosuch d0
+  raw
+  a delete --groupid 4 d0
+  raw
+  a delete --allregions nosuch
+  a delete --allregions --alldevices
+  raw
+}
+
+for tool in peer ours; do
+  [ $tool = peer ] && dm=/usr/sbin/dmsetup || dm=/luksmith/dmsetup
+  mkdir -p cases/$tool
+  n=0
+  for part in devices making listing reporting counting grouping; do $part; done
+  a list -h
+  # Called by the verb's own name.
+  ln -sf "$dm" /tmp/dmstats
+  for words in '' help list nosuch --nosuch version --version 'list -h'; do
+    n=$((n + 1))
+    printf -v file 'cases/%s/%03d' "$tool" $n
+    { echo "dmstats $words"; /tmp/dmstats $words 2>"$file.err"; echo "exit $?"; } >"$file"
+  done
+  /luksmith/dmsetup remove d0 d1
+done
+alike=0 differ=0
+for theirs in cases/peer/*[0-9]; do
+  number=${theirs##*/} ours=cases/ours/${theirs##*/}
+  number=$((10#$number))
+  if [ "$(cat "$theirs" "$theirs.err")" = "$(cat "$ours" "$ours.err")" ]; then
+    alike=$((alike + 1))
+    [ -z "${reason[$number]:-}" ] || fail "$(head -1 "$theirs") is to differ (${reason[$number]}), and does not"
+  else
+    differ=$((differ + 1))
+    if [ -n "${reason[$number]:-}" ]; then
+      pass "$(head -1 "$theirs" | cut -c1-80) differs: ${reason[$number]}"
+    else
+      same "$(head -1 "$theirs")" "$(cat "$theirs" "$theirs.err")" "$(cat "$ours" "$ours.err")"
+    fi
+  fi
+done
+echo "$alike answers alike, $differ differ"
+same "as many answers" "$(ls cases/peer | wc -l)" "$(ls cases/ours | wc -l)"
+check "there were enough" test "$alike" -gt 100
+finish

@@ -7,7 +7,7 @@ use std::path::Path;
 use keyslots::Unlocked;
 use keyslots::header::{Header, Version};
 use keyslots::luks2::tokens::RESERVED_PREFIX;
-use keyslots::luks2::{Candidates, MAX_TOKENS, Token};
+use keyslots::luks2::{Candidates, MAX_TOKENS, Metadata, Priority, Token};
 use keyslots::secret::Passphrase;
 use serde_json::json;
 
@@ -26,11 +26,16 @@ const MAX_TOKEN_LEN: u64 = 4 * 1024 * 1024;
 pub(super) fn unlock(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -> Result<Option<Unlocked>, CliError> {
     let candidates = match &volume.header {
         Header::Luks1(_) => Vec::new(),
-        Header::Luks2(header) => usable(cx, &header.metadata().tokens, slot),
+        Header::Luks2(header) => usable(cx, header.metadata(), slot),
     };
     let none_usable = candidates.is_empty();
     if none_usable && volume.header.version() == Version::Luks2 {
-        cx.console.verbose("No usable token is available.");
+        match &cx.options.token_type {
+            Some(kind) => cx
+                .console
+                .verbose(format_args!("No usable token (type {kind}) is available.")),
+            None => cx.console.verbose("No usable token is available."),
+        }
     }
     for (id, description, keyslots) in candidates {
         let passphrase = match keyring::read_user_key(&description) {
@@ -70,13 +75,15 @@ pub(super) fn unlock(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -
 }
 
 /// The keyring tokens that the options allow: their numbers, key descriptions and keyslots.
-fn usable(
-    cx: &Context<'_>,
-    tokens: &std::collections::BTreeMap<u32, Token>,
-    slot: Option<u32>,
-) -> Vec<(u32, String, Vec<u32>)> {
+fn usable(cx: &Context<'_>, metadata: &Metadata, slot: Option<u32>) -> Vec<(u32, String, Vec<u32>)> {
     let options = cx.options;
-    tokens
+    let chosen = Chosen {
+        slot,
+        any_key: options.test_passphrase && options.unbound,
+        ignored_too: options.token_id.is_some(),
+    };
+    metadata
+        .tokens
         .iter()
         .filter(|(id, _)| options.token_id.is_none_or(|wanted| wanted == **id))
         .filter(|(_, token)| options.token_type.as_deref().is_none_or(|wanted| wanted == token.kind))
@@ -86,11 +93,33 @@ fn usable(
                 .keyslots
                 .iter()
                 .copied()
-                .filter(|&keyslot| slot.is_none_or(|slot| slot == keyslot))
+                .filter(|&keyslot| chosen.takes(metadata, keyslot))
                 .collect();
             (!keyslots.is_empty()).then_some((id, description, keyslots))
         })
         .collect()
+}
+
+/// Which of its keyslots a token may open.
+struct Chosen {
+    /// `--key-slot`: this one alone, whatever its key is for.
+    slot: Option<u32>,
+    /// Also those of other keys than that of the data.
+    any_key: bool,
+    /// Also those of the priority `ignore`.
+    ignored_too: bool,
+}
+
+impl Chosen {
+    fn takes(&self, metadata: &Metadata, keyslot: u32) -> bool {
+        let Some(found) = metadata.keyslots.get(&keyslot) else {
+            return false;
+        };
+        let (_, digest) = metadata.digest_of_keyslot(keyslot).unzip();
+        let of_data = digest.is_some_and(|digest| !digest.segments.is_empty());
+        let named = self.slot.map_or(of_data || self.any_key, |slot| slot == keyslot);
+        named && (self.ignored_too || found.priority() != Priority::Ignore)
+    }
 }
 
 /// Makes a token name a keyslot that was just made.
@@ -197,4 +226,76 @@ fn change<T>(
         Header::Luks2(header) => action(header, storage),
         Header::Luks1(_) => Err(CliError::NoUsableToken),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use keyslots::hash::Hash;
+    use keyslots::kdf::{CostLimits, Kdf};
+    use keyslots::luks2::{self, CreateParams, DataPlace, KeyFor, NewKeyslot};
+    use keyslots::secret::{Secret, VolumeKey};
+    use keyslots::storage::Memory;
+    use keyslots::units::Bytes;
+    use keyslots::wipe::Medium;
+
+    use super::*;
+
+    /// As cryptsetup 2.6.1 does it: a keyslot of another key would open, and the data not.
+    #[test]
+    fn a_token_opens_what_holds_the_key_of_the_data() {
+        let limits = CostLimits::default();
+        let key = VolumeKey::random(32).expect("random bytes");
+        let params = CreateParams {
+            encryption: "aes-xts-plain64".into(),
+            sector_size: 512,
+            uuid: None,
+            label: String::new(),
+            subsystem: String::new(),
+            metadata_size: None,
+            keyslots_size: None,
+            data: DataPlace::Aligned(Bytes::mib(1)),
+            digest_hash: Hash::Sha256,
+            digest_iterations: 1000,
+        };
+        let mut storage = Memory::zeroed(18 << 20);
+        let mut header = luks2::create(&params, &key, &limits).expect("a header");
+        header.write_new(&mut storage, Medium::Other).expect("memory");
+        let new = NewKeyslot {
+            kdf: Kdf::Pbkdf2 {
+                hash: Hash::Sha256,
+                iterations: 1000,
+            },
+            af_hash: Hash::Sha256,
+            encryption: "aes-xts-plain64".parse().expect("a cipher"),
+            area_key_size: 32,
+            priority: None,
+        };
+        let passphrase = Passphrase::new(Secret::copy_from(b"pw").expect("a page"));
+        for (slot, key_for) in [
+            (0, KeyFor::Data),
+            (1, KeyFor::Unbound(Hash::Sha256, 1000)),
+            (2, KeyFor::Data),
+        ] {
+            header
+                .add_keyslot(&mut storage, &key, &passphrase, &new, Some(slot), key_for, &limits)
+                .expect("room");
+        }
+        header
+            .set_priority(&mut storage, 2, Priority::Ignore)
+            .expect("a keyslot");
+        let taken = |slot, any_key, ignored_too| {
+            let chosen = Chosen {
+                slot,
+                any_key,
+                ignored_too,
+            };
+            let all = (0..4).filter(|&keyslot| chosen.takes(header.metadata(), keyslot));
+            all.collect::<Vec<u32>>()
+        };
+        assert_eq!(taken(None, false, false), [0]);
+        assert_eq!(taken(None, true, false), [0, 1]);
+        assert_eq!(taken(None, false, true), [0, 2]);
+        assert_eq!(taken(Some(1), false, false), [1]);
+        assert!(taken(Some(2), false, false).is_empty());
+    }
 }

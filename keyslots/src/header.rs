@@ -2,7 +2,7 @@
 //!
 //! What only one version has is behind [`Header::luks1`] and [`Header::luks2`].
 
-use crate::kdf::CostLimits;
+use crate::kdf::{CostLimits, Kdf};
 use crate::luks1;
 use crate::luks2::{self, Candidates, Defect};
 use crate::secret::{Passphrase, VolumeKey};
@@ -194,6 +194,37 @@ impl Header {
         match self {
             Self::Luks1(header) => header.active_keyslots().collect(),
             Self::Luks2(header) => header.metadata().keyslots.keys().copied().collect(),
+        }
+    }
+
+    /// What it costs to try a passphrase: the keyslots that it would be tried on, in that order, each with its
+    /// derivation. `slot` is the one that is named.
+    pub fn derivations(&self, slot: Option<u32>) -> Vec<(u32, Kdf)> {
+        match self {
+            Self::Luks1(header) => {
+                let hash = header.hash();
+                let active = header
+                    .active_keyslots()
+                    .filter(|id| slot.is_none_or(|slot| slot == *id));
+                active
+                    .filter_map(|id| header.keyslot(id).map(|keyslot| (id, keyslot.iterations)))
+                    .map(|(id, iterations)| (id, Kdf::Pbkdf2 { hash, iterations }))
+                    .collect()
+            }
+            Self::Luks2(header) => {
+                let metadata = header.metadata();
+                let bound = |id: &u32| {
+                    let digest = metadata.digest_of_keyslot(*id);
+                    digest.is_some_and(|(_, digest)| !digest.segments.is_empty())
+                };
+                let ids = match slot {
+                    Some(slot) => vec![slot],
+                    None => metadata.keyslots_to_try().into_iter().filter(bound).collect(),
+                };
+                ids.into_iter()
+                    .filter_map(|id| Some((id, metadata.keyslots.get(&id)?.luks2()?.kdf)))
+                    .collect()
+            }
         }
     }
 

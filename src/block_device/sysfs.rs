@@ -62,3 +62,31 @@ pub fn set_read_ahead(number: DevNo, sectors: u64) -> io::Result<()> {
         sectors.div_ceil(2).to_string(),
     )
 }
+
+/// Every block device that has a size, by the kernel's name.
+pub fn all() -> Vec<(String, DevNo)> {
+    let Ok(entries) = fs::read_dir("/sys/class/block") else {
+        return Vec::new();
+    };
+    let sized = |dir: &Path| fs::read_to_string(dir.join("size")).is_ok_and(|size| size.trim() != "0");
+    let dirs = entries.flatten().map(|entry| entry.path()).filter(|dir| sized(dir));
+    let mut found: Vec<_> = dirs.filter_map(|dir| numbered(&dir)).collect();
+    found.sort();
+    found
+}
+
+/// Whether another device stands on this one.
+pub fn is_held(number: DevNo) -> bool {
+    !linked(number, "holders").is_empty()
+}
+
+/// The serial number and the model of the drive that a device is or is a part of, as far as its driver tells.
+pub fn drive(number: DevNo) -> (Option<String>, Option<String>) {
+    let read = |name: &str| {
+        let dirs = [number.sysfs(), number.sysfs().join("..")];
+        let text = dirs.iter().find_map(|dir| fs::read_to_string(dir.join(name)).ok())?;
+        let text = text.trim().to_owned();
+        (!text.is_empty()).then_some(text)
+    };
+    (read("device/serial").or_else(|| read("serial")), read("device/model"))
+}

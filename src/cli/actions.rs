@@ -45,6 +45,8 @@ pub enum Verb {
     HeaderBackup,
     HeaderRestore,
     Token,
+    Unlock,
+    Answer,
 }
 
 /// Which manual page an action is on.
@@ -60,6 +62,8 @@ pub enum Group {
     Header,
     /// LUKS2 tokens.
     Tokens,
+    /// Unlocking a machine while it boots.
+    Boot,
     /// The rest.
     Other,
 }
@@ -101,7 +105,7 @@ macro_rules! verb {
 #[rustfmt::skip]
 pub const VERBS: &[VerbInfo] = &[
     verb!(Open "open" "<device> [--type <type>] [<name>]" 1..=2 Volumes "unlock a volume and map it as <name>"),
-    verb!(Close "close" "<name>" 1..=1 Volumes "remove a mapping"),
+    verb!(Close "close" "<name>" 0..=1 Volumes "remove a mapping"),
     verb!(Resize "resize" "<name>" 1..=1 Volumes "resize an active mapping"),
     verb!(Status "status" "<name>" 1..=1 Volumes "show the state of a mapping"),
     verb!(List "list" "" 0..=0 Volumes "list all open volumes"),
@@ -131,10 +135,19 @@ pub const VERBS: &[VerbInfo] = &[
     verb!(HeaderBackup "luksHeaderBackup" "<device>" 1..=1 Header "back up the header and its keyslots"),
     verb!(HeaderRestore "luksHeaderRestore" "<device>" 1..=1 Header "restore the header and its keyslots"),
     verb!(Token "token" "<add|remove|import|export> <device>" 2..=2 Tokens "work on LUKS2 tokens"),
+    verb!(Unlock "unlock" "[<name>...]" 0..=999 Boot "unlock the volumes of crypttab and of the kernel command line"),
+    verb!(Answer "answer" "" 0..=0 Boot "give the passphrase that unlock waits for, from another shell"),
 ];
 
 /// Actions that cryptsetup does not have.
-pub const OUR_VERBS: &[Verb] = &[Verb::Cat, Verb::Write, Verb::Image, Verb::List];
+pub const OUR_VERBS: &[Verb] = &[
+    Verb::Cat,
+    Verb::Write,
+    Verb::Image,
+    Verb::List,
+    Verb::Unlock,
+    Verb::Answer,
+];
 
 impl Verb {
     /// Its row in [`VERBS`].
@@ -294,6 +307,12 @@ pub enum Action {
     },
     /// Remove the mapping.
     Close { name: String },
+    /// Remove all volumes that nobody uses.
+    CloseAll,
+    /// Unlock the volumes of crypttab: those of these names, or all.
+    Unlock { names: Vec<String> },
+    /// Answer an unlocker.
+    Answer,
     /// Resize the mapping.
     Resize { name: String },
     /// Show the mapping.

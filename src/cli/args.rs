@@ -424,6 +424,21 @@ pub struct Options {
     /// Go on with an image that is there in part: what is right already is left as it is.
     #[arg(long, help_heading = OURS)]
     pub resume: bool,
+    /// With `close`: every volume that nobody uses, and what stands on it, from the top down.
+    #[arg(long, help_heading = OURS)]
+    pub all: bool,
+    /// File to read instead of `/etc/crypttab`.
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = OURS, value_parser = values::path())]
+    pub crypttab: Option<PathBuf>,
+    /// File to read instead of `/proc/cmdline`.
+    #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = OURS, value_parser = values::path())]
+    pub kernel_arguments: Option<PathBuf>,
+    /// The most memory for key derivations. Default: all but a little of what is available.
+    #[arg(long, value_name = "bytes", allow_hyphen_values = true, help_heading = OURS, value_parser = values::device_size)]
+    pub memory_budget: Option<Bytes>,
+    /// Seconds to wait for a device to appear where crypttab does not say. Default: 90; 0 waits for ever.
+    #[arg(long, value_name = "secs", allow_hyphen_values = true, help_heading = OURS, value_parser = values::unsigned)]
+    pub device_timeout: Option<u32>,
     /// The action and its arguments.
     #[arg(value_name = "ARGUMENT")]
     pub arguments: Vec<OsString>,

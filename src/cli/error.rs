@@ -12,6 +12,8 @@ use super::usage::UsageError;
 use crate::block_device::Holder;
 use crate::dm::DmError;
 use crate::header_backup::BackupError;
+use crate::initramfs::prompt::answerer::AnswerError;
+use crate::initramfs::unlock::UnlockError;
 use crate::keyring::KeyringError;
 use crate::locks::LockError;
 use crate::passphrase::{PassphraseError, Weakness};
@@ -527,6 +529,30 @@ pub enum CliError {
     /// The backup failed.
     #[error("Header backup failed: {0}.")]
     Backup(#[source] BackupError),
+    /// No entry of crypttab or of the kernel's command line has the name.
+    #[error("There is no entry named {0} in crypttab or on the kernel's command line.")]
+    NoSuchEntry(String),
+    /// A file that says what to unlock cannot be read.
+    #[error("Cannot read {}: {source}.", path.display())]
+    ConfigUnreadable {
+        /// The file.
+        path: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A volume is not open, for a reason that only `unlock` knows.
+    #[error("{}.", capital(.0))]
+    Unlock(#[source] UnlockError),
+    /// Volumes that the machine cannot do without are not open; each with the reason.
+    #[error("{}", reasons(.0))]
+    NotUnlocked(Vec<(String, CliError)>),
+    /// So many volumes are still in use; each was told.
+    #[error("{0} of the volumes could not be closed.")]
+    StillInUse(usize),
+    /// No unlocker takes an answer.
+    #[error("{}.", capital(.0))]
+    Answer(#[source] AnswerError),
     /// Failed without a word, since the answer is the exit code or was printed.
     #[error("")]
     Silent(ExitCode),
@@ -626,6 +652,9 @@ impl CliError {
             | Self::Keyring(_)
             | Self::SlotName(_)
             | Self::Backup(_)
+            | Self::NoSuchEntry(_)
+            | Self::ConfigUnreadable { .. }
+            | Self::Answer(_)
             | Self::Io { .. } => ExitCode::Failure,
             Self::Passphrase(error) => match error {
                 PassphraseError::Mismatch => ExitCode::Permission,
@@ -648,10 +677,23 @@ impl CliError {
             // The kernel's own answer about a table.
             Self::Volume(VolumeError::CipherRefused { .. }) => ExitCode::WrongDevice,
             Self::Volume(_) => ExitCode::Failure,
+            Self::Unlock(error) => match error {
+                UnlockError::DeviceMissing { .. }
+                | UnlockError::HeaderMissing { .. }
+                | UnlockError::HeaderMount { .. }
+                | UnlockError::Unknown(_) => ExitCode::WrongDevice,
+                UnlockError::CheckFailed { .. } | UnlockError::NoKey(_) => ExitCode::Permission,
+                _ => ExitCode::Failure,
+            },
+            // The first in the order of crypttab, which is most often the root.
+            Self::NotUnlocked(volumes) => volumes
+                .first()
+                .map_or(ExitCode::Failure, |(_, error)| error.exit_code()),
             Self::AlreadyMapped(_)
             | Self::InUse { .. }
             | Self::DeviceInUse { .. }
             | Self::TargetExists(_)
+            | Self::StillInUse(_)
             | Self::ServedInUse { .. } => ExitCode::Busy,
             Self::Silent(code) => *code,
         }
@@ -660,6 +702,25 @@ impl CliError {
 
 fn list(violations: &[Violation]) -> String {
     violations.iter().map(|violation| format!("\n  {violation}.")).collect()
+}
+
+fn reasons(volumes: &[(String, CliError)]) -> String {
+    let lines = volumes
+        .iter()
+        .map(|(name, error)| format!("{name} is not open: {error}"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What the rooms below say in the middle of a sentence, as one of its own.
+fn capital(text: &dyn std::fmt::Display) -> String {
+    let text = text.to_string();
+    let mut letters = text.chars();
+    letters
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .chain(letters)
+        .collect()
 }
 
 impl From<UsageError> for CliError {

@@ -10,6 +10,8 @@ use crate::data_device::DataDeviceError;
 use crate::dm::{DmError, DmErrorKind};
 use crate::header_backup::BackupError;
 use crate::header_device::HeaderError;
+use crate::initramfs::prompt::answerer::AnswerError;
+use crate::initramfs::unlock::{EngineError, UnlockError};
 use crate::slot_names::SlotNameError;
 use crate::userspace::{ServeError, UserspaceError};
 use crate::volume::{PlainKeyError, VolumeError};
@@ -186,6 +188,38 @@ impl From<BackupError> for CliError {
             BackupError::Create { path, source } => Self::BackupCreate { path, source },
             BackupError::Luks(error) => error.into(),
             other => Self::Backup(other),
+        }
+    }
+}
+
+impl From<EngineError> for CliError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Dm(error) => error.into(),
+            EngineError::Io(source) => Self::io("wait for an answer")(source),
+        }
+    }
+}
+
+impl From<UnlockError> for CliError {
+    fn from(error: UnlockError) -> Self {
+        match error {
+            UnlockError::OutOfMemory { needed, available } => Self::OutOfMemory { needed, available },
+            UnlockError::WrongPassphrase => Self::WrongPassphrase,
+            UnlockError::Header(error) => error.into(),
+            UnlockError::Data(error) => error.into(),
+            UnlockError::PlainKey(error) => error.into(),
+            UnlockError::Volume(error) => error.into(),
+            other => Self::Unlock(other),
+        }
+    }
+}
+
+impl From<AnswerError> for CliError {
+    fn from(error: AnswerError) -> Self {
+        match error {
+            AnswerError::Passphrase(error) => error.into(),
+            other => Self::Answer(other),
         }
     }
 }

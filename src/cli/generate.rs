@@ -31,6 +31,7 @@ const PAGES: &[(Group, &str, &str)] = &[
         "look at, back up and change LUKS headers",
     ),
     (Group::Tokens, "luksmith-tokens", "LUKS2 tokens"),
+    (Group::Boot, "luksmith-boot", "unlock a machine while it boots"),
     (
         Group::Other,
         "luksmith-other",
@@ -242,5 +243,5 @@ const EXIT_STATUS: &str = ".SH \"EXIT STATUS\"
 5 already exists, or in use.
 .SH \"SEE ALSO\"
 luksmith\\-volumes(8), luksmith\\-format(8), luksmith\\-keys(8), luksmith\\-header(8), luksmith\\-tokens(8),
-luksmith\\-other(8), luksmith\\-dm(8)
+luksmith\\-boot(8), luksmith\\-other(8), luksmith\\-dm(8)
 ";

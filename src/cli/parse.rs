@@ -89,6 +89,10 @@ pub fn parse(persona: Persona, words: &[OsString]) -> Result<Request, UsageError
         return Ok(Request::Usage);
     }
     let spoken = Spoken::from_arguments(std::mem::take(&mut options.arguments))?;
+    // `--all` stands for every name.
+    if spoken.verb == Verb::Close && spoken.arguments.is_empty() && !options.all {
+        return Err(UsageError::Arguments(spoken.verb));
+    }
     check_options(persona, &matches, spoken.verb)?;
     let named = options.device_type.as_deref();
     let device_type = match (spoken.device_type, named.map(DeviceType::from_name)) {
@@ -228,7 +232,16 @@ fn action(spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<
                 device_type,
             }
         }
+        Verb::Close if options.all => Action::CloseAll,
         Verb::Close => Action::Close { name: name()? },
+        Verb::Unlock => {
+            let names = std::iter::once(first.clone()).chain(std::iter::from_fn(&mut next));
+            let names = names.filter(|name| !name.is_empty()).map(|name| text(&name));
+            Action::Unlock {
+                names: names.collect::<Result<_, _>>()?,
+            }
+        }
+        Verb::Answer => Action::Answer,
         Verb::Resize => Action::Resize { name: name()? },
         Verb::Status => Action::Status { name: name()? },
         Verb::List => Action::List,

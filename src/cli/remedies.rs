@@ -98,6 +98,7 @@ impl CliError {
                 "Say --decrypt to turn it into a plain image, or --encrypt to put it into another volume.".into()
             }
             Self::OutputIsTerminal => "Send it to a file or into a pipe.".into(),
+            Self::NotUnlocked(volumes) => return volumes.first().and_then(|(_, error)| error.remedy()),
             Self::OutOfMemory { .. } => "Free some memory, or add swap, and try again.".into(),
             _ => return None,
         })

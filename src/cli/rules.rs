@@ -98,6 +98,10 @@ const RULES: &[Rule] = &[
     // close, resize
     (|c| c.options.deferred && c.options.cancel_deferred,
      "Options --cancel-deferred and --deferred cannot be used at the same time."),
+    (|c| c.options.all && c.options.cancel_deferred,
+     "Options --all and --cancel-deferred cannot be used at the same time."),
+    (|c| c.options.all && !c.first.is_empty(),
+     "Option --all stands for every name."),
     (|c| c.options.size.is_some() && c.options.device_size.is_some(),
      "Options --device-size and --size cannot be combined."),
     // luksFormat and keyslots

@@ -8,7 +8,7 @@ use super::actions::Verb;
 use super::actions::Verb::{
     AddKey, Benchmark, BitlkDump, Cat, ChangeKey, Close, Config, Convert, ConvertKey, Dump, Erase, Format, Fvault2Dump,
     HeaderBackup, HeaderRestore, Image, IsLuks, KillSlot, Open, Reencrypt, RemoveKey, Repair, Resize, Resume, Status,
-    Suspend, TcryptDump, Token, Uuid, Write,
+    Suspend, TcryptDump, Token, Unlock, Uuid, Write,
 };
 
 /// One row: an option, and the actions for which it means something.
@@ -145,7 +145,7 @@ pub const TABLE: &[Takes] = &[
     only("device-size", &[Open, Resize, Reencrypt]),
     lax("disable-blkid", FORMATTING),
     lax("disable-external-tokens", ASKING),
-    lax("disable-keyring", &[Open, Resize, Resume, Reencrypt, Format]),
+    lax("disable-keyring", &[Open, Resize, Resume, Reencrypt, Format, Unlock]),
     lax("disable-locks", READING),
     lax("disable-sum", &[Format, Reencrypt, Image]),
     only("disable-veracrypt", TCRYPT),
@@ -291,6 +291,11 @@ pub const TABLE: &[Takes] = &[
     only("length", &[Cat, Write]),
     only("backend", &[Open]),
     only("resume", &[Image]),
+    only("all", &[Close]),
+    only("crypttab", &[Unlock]),
+    only("kernel-arguments", &[Unlock]),
+    only("memory-budget", &[Unlock]),
+    only("device-timeout", &[Unlock]),
 ];
 
 #[cfg(test)]

@@ -1,9 +1,16 @@
 //! Unlocking a machine's volumes while it boots: which volumes, in which order, with as few questions as can be.
 //!
 //! [`crypttab`], [`options`] and [`source`] read crypttab(5), and [`cmdline`] what the kernel's command line makes of
-//! it.
+//! it. [`devices`] finds what they name, `key` gets keys that need no person, [`prompt`] asks a person, and [`budget`]
+//! says how many derivations run at once. [`unlock`] puts them together.
 
+pub mod budget;
 pub mod cmdline;
 pub mod crypttab;
+pub mod devices;
+mod key;
+mod mount;
 pub mod options;
+pub mod prompt;
 pub mod source;
+pub mod unlock;

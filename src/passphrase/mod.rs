@@ -19,7 +19,7 @@ use keyslots::secret::{Passphrase, Secret};
 
 pub use keyfile::{KeyFileRange, MAX_KEY_FILE};
 pub use quality::{Weakness, weakness};
-pub use terminal::MAX_INTERACTIVE;
+pub use terminal::{MAX_INTERACTIVE, TypedLine};
 
 /// Why there is no passphrase. `Display` is the reference's wording.
 #[derive(Debug, thiserror::Error)]
@@ -83,13 +83,21 @@ pub fn is_interactive() -> bool {
 /// See [`PassphraseError`].
 pub fn ask(question: &Question<'_>) -> Result<Passphrase, PassphraseError> {
     if !is_interactive() {
-        return keyfile::read_line(question.range);
+        return read_line(question.range);
     }
     let first = terminal::ask(question.prompt, question.timeout)?;
     if question.verify && !first.ct_eq(&terminal::ask("Verify passphrase: ", question.timeout)?) {
         return Err(PassphraseError::Mismatch);
     }
     Ok(first)
+}
+
+/// Reads one line of standard input, which is no terminal, and nothing behind it.
+///
+/// # Errors
+/// See [`PassphraseError`].
+pub fn read_line(range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
+    keyfile::read_line(range)
 }
 
 /// Reads a key file; `-` is standard input to its end, or the question where that is a terminal.

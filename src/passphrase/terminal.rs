@@ -5,7 +5,7 @@
 //! program's only thread, or to one whose other threads block them too.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use keyslots::secret::Passphrase;
@@ -77,19 +77,61 @@ fn line(tty: BorrowedFd<'_>, signals: &Signals, deadline: Option<Instant>) -> Re
         if let Some(signal) = signals.wait_unless_readable(tty, deadline)? {
             return Ok(Ending::Signal(signal));
         }
-        let read = filling.read(tty, 1).map_err(|error| match error {
-            PassphraseError::Read(source) => PassphraseError::Terminal(source),
-            other => other,
-        })?;
-        if read == 0 && filling.len() == 0 {
-            return Err(PassphraseError::Terminal(io::ErrorKind::UnexpectedEof.into()));
-        }
-        if read == 0 || filling.drop_newline() {
+        if ends(&mut filling, tty)? {
             return Ok(Ending::Line(filling.finish()));
         }
-        if filling.len() > MAX_INTERACTIVE {
-            filling.drop_last();
-        }
+    }
+}
+
+/// Takes one byte more, and says whether that ends the line.
+fn ends(filling: &mut Filling, tty: BorrowedFd<'_>) -> Result<bool, PassphraseError> {
+    let read = filling.read(tty, 1).map_err(|error| match error {
+        PassphraseError::Read(source) => PassphraseError::Terminal(source),
+        other => other,
+    })?;
+    if read == 0 && filling.len() == 0 {
+        return Err(PassphraseError::Terminal(io::ErrorKind::UnexpectedEof.into()));
+    }
+    if read == 0 || filling.drop_newline() {
+        return Ok(true);
+    }
+    if filling.len() > MAX_INTERACTIVE {
+        filling.drop_last();
+    }
+    Ok(false)
+}
+
+/// A line that is typed at a terminal while other things are waited for too: the caller polls it. The terminal does not
+/// echo as long as this is there. Signals are the caller's to take care of.
+#[derive(Debug)]
+pub struct TypedLine {
+    quiet: Quiet<OwnedFd>,
+}
+
+impl TypedLine {
+    /// From here on nothing that is typed is shown, unless `shown` says so.
+    ///
+    /// # Errors
+    /// [`PassphraseError::Terminal`], where it is none.
+    pub fn start(tty: OwnedFd, shown: bool) -> Result<Self, PassphraseError> {
+        let echo = if shown { Echo::On } else { Echo::Off };
+        Quiet::start(tty, echo).map(|quiet| Self { quiet })
+    }
+
+    /// Reads the line. To be called when the terminal is readable, which it is once the line has its end.
+    ///
+    /// # Errors
+    /// [`PassphraseError::Terminal`], also at its end; [`PassphraseError::Memory`].
+    pub fn read(&mut self) -> Result<Passphrase, PassphraseError> {
+        let mut filling = Filling::new(MAX_INTERACTIVE + 1)?;
+        while !ends(&mut filling, self.as_fd())? {}
+        Ok(filling.finish())
+    }
+}
+
+impl AsFd for TypedLine {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.quiet.tty.as_fd()
     }
 }
 
@@ -105,28 +147,29 @@ fn say(tty: BorrowedFd<'_>, text: &str) {
 }
 
 /// The terminal without echo, put back on drop.
-struct Quiet<'a> {
-    tty: BorrowedFd<'a>,
+#[derive(Debug)]
+struct Quiet<T: AsFd> {
+    tty: T,
     before: Termios,
 }
 
-impl<'a> Quiet<'a> {
-    fn start(tty: BorrowedFd<'a>, echo: Echo) -> Result<Self, PassphraseError> {
-        let before = tcgetattr(tty).map_err(terminal_error)?;
+impl<T: AsFd> Quiet<T> {
+    fn start(tty: T, echo: Echo) -> Result<Self, PassphraseError> {
+        let before = tcgetattr(&tty).map_err(terminal_error)?;
         let mut during = before.clone();
         // Line editing stays the terminal's own; one that was left in raw mode would never end a line.
         during.local_flags.insert(LocalFlags::ICANON | LocalFlags::ISIG);
         during.local_flags.set(LocalFlags::ECHO, echo == Echo::On);
         during.local_flags.remove(LocalFlags::ECHONL);
-        tcsetattr(tty, SetArg::TCSADRAIN, &during).map_err(terminal_error)?;
+        tcsetattr(&tty, SetArg::TCSADRAIN, &during).map_err(terminal_error)?;
         Ok(Self { tty, before })
     }
 }
 
-impl Drop for Quiet<'_> {
+impl<T: AsFd> Drop for Quiet<T> {
     fn drop(&mut self) {
         // If it fails, the terminal is gone.
-        let _ = tcsetattr(self.tty, SetArg::TCSADRAIN, &self.before);
+        let _ = tcsetattr(&self.tty, SetArg::TCSADRAIN, &self.before);
     }
 }
 

@@ -10,7 +10,7 @@ const GROUP_MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
 /// What can be allocated before the machine, or a control group of this process, runs out: swap included, since the
 /// rest of the machine can move there. `None` where the system does not say.
-pub(super) fn available() -> Option<Bytes> {
+pub fn available() -> Option<Bytes> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let swap = field(&meminfo, "SwapFree:").unwrap_or(0).saturating_mul(1024);
     let machine = field(&meminfo, "MemAvailable:")?

@@ -11,8 +11,10 @@ mod limits;
 mod memory;
 mod parallel;
 
+pub use available::available as available_memory;
 pub use calibrate::{Target, TargetKdf, calibrate, pbkdf2_iterations};
 pub use limits::CostLimits;
+pub use memory::KeptMemory;
 
 use crate::hash::Hash;
 use crate::units::Bytes;
@@ -142,6 +144,22 @@ impl Kdf {
         match *self {
             Self::Pbkdf2 { .. } => Ok(()),
             Self::Argon2 { memory_kib, .. } => memory::check(Bytes::kib(memory_kib.into())),
+        }
+    }
+
+    /// The memory that a derivation takes, beside a few pages.
+    pub fn memory(&self) -> Bytes {
+        match *self {
+            Self::Pbkdf2 { .. } => Bytes::ZERO,
+            Self::Argon2 { memory_kib, .. } => Bytes::kib(memory_kib.into()),
+        }
+    }
+
+    /// The processors that a derivation keeps busy, where there are as many.
+    pub fn lanes(&self) -> u32 {
+        match *self {
+            Self::Pbkdf2 { .. } => 1,
+            Self::Argon2 { lanes, .. } => lanes,
         }
     }
 

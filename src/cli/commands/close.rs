@@ -1,5 +1,7 @@
 //! `close`.
 
+use serde_json::json;
+
 use super::open::device_name;
 use super::{Context, serve};
 use crate::cli::error::CliError;
@@ -26,4 +28,34 @@ pub(super) fn close(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
         }
     }
     Ok(())
+}
+
+/// `close --all`: as at shutdown.
+pub(super) fn close_all(cx: &Context<'_>) -> Result<(), CliError> {
+    let closed = volume::close_all(&Dm::open()?, cx.options.deferred)?;
+    let texts = |names: &[crate::dm::DeviceName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    for name in &closed.closed {
+        cx.console.verbose(format_args!("Device {name} is closed."));
+    }
+    for name in &closed.deferred {
+        cx.console.say(format_args!(
+            "Device {name} is still active and scheduled for deferred removal."
+        ));
+    }
+    for (name, holders) in &closed.in_use {
+        let users: Vec<_> = holders.iter().map(ToString::to_string).collect();
+        cx.console
+            .complain(format_args!("Device {name} is still in use: {}.", users.join(", ")));
+    }
+    cx.console.answer(
+        || {
+            let in_use: Vec<_> = closed.in_use.iter().map(|(name, _)| name.to_string()).collect();
+            json!({ "closed": texts(&closed.closed), "deferred": texts(&closed.deferred), "in_use": in_use })
+        },
+        String::new,
+    );
+    match closed.in_use.len() {
+        0 => Ok(()),
+        count => Err(CliError::StillInUse(count)),
+    }
 }

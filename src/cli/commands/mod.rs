@@ -1,6 +1,7 @@
 //! From an action to the file that carries it out.
 
 mod access;
+mod answer;
 mod benchmark;
 mod cat;
 mod close;
@@ -24,6 +25,7 @@ mod serve;
 mod status;
 mod suspend;
 mod tokens;
+mod unlock;
 mod write;
 
 use super::actions::{Action, Invocation};
@@ -61,6 +63,9 @@ pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
             device_type,
         } => open::refresh(cx, name, device.as_deref(), *device_type),
         Action::Close { name } => close::close(cx, name),
+        Action::CloseAll => close::close_all(cx),
+        Action::Unlock { names } => unlock::unlock(cx, names),
+        Action::Answer => answer::answer(cx),
         Action::Status { name } => status::status(cx, name),
         Action::List => list::list(cx),
         Action::Benchmark => benchmark::benchmark(cx),

@@ -1,0 +1,230 @@
+//! What a device calls itself: the UUID and the label of what is on it, as `blkid` prints them, read without udev.
+//!
+//! Only formats by which a person names a volume, a key device or a root are known here; what else is on a device is
+//! for [`super::signatures`].
+
+use std::io;
+
+use keyslots::storage::Storage;
+use keyslots::units::Bytes;
+
+/// The names of what is on a device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The format, as `blkid` prints its `TYPE`.
+    pub kind: &'static str,
+    /// The UUID, in lower case.
+    pub uuid: Option<String>,
+    /// The label.
+    pub label: Option<String>,
+}
+
+/// UUID and label.
+type Names = (Option<String>, Option<String>);
+
+/// A format: its name, where which magic number is, and how to read the names once that is there.
+struct Format {
+    kind: &'static str,
+    magic_at: u64,
+    magic: &'static [u8],
+    read: fn(&mut Reader<'_>) -> io::Result<Names>,
+}
+
+#[rustfmt::skip]
+const FORMATS: &[Format] = &[
+    Format { kind: "crypto_LUKS", magic_at: 0, magic: b"LUKS\xba\xbe\x00\x01", read: |r| Ok((r.text(168, 40)?, None)) },
+    Format { kind: "crypto_LUKS", magic_at: 0, magic: b"LUKS\xba\xbe\x00\x02", read: |r| Ok((r.text(168, 40)?, r.text(24, 48)?)) },
+    Format { kind: "ext", magic_at: 1080, magic: b"\x53\xef", read: |r| Ok((r.uuid(1128)?, r.text(1144, 16)?)) },
+    Format { kind: "xfs", magic_at: 0, magic: b"XFSB", read: |r| Ok((r.uuid(32)?, r.text(108, 12)?)) },
+    Format { kind: "btrfs", magic_at: 0x1_0040, magic: b"_BHRfS_M", read: |r| Ok((r.uuid(0x1_0020)?, r.text(0x1_012b, 256)?)) },
+    Format { kind: "vfat", magic_at: 82, magic: b"FAT32   ", read: |r| Ok((r.fat(67)?, r.fat_label(71)?)) },
+    Format { kind: "vfat", magic_at: 54, magic: b"FAT16   ", read: |r| Ok((r.fat(39)?, r.fat_label(43)?)) },
+    Format { kind: "vfat", magic_at: 54, magic: b"FAT12   ", read: |r| Ok((r.fat(39)?, r.fat_label(43)?)) },
+    Format { kind: "exfat", magic_at: 3, magic: b"EXFAT   ", read: |r| Ok((r.fat(100)?, None)) },
+    Format { kind: "ntfs", magic_at: 3, magic: b"NTFS    ", read: |r| Ok((r.ntfs(72)?, None)) },
+    Format { kind: "swap", magic_at: 4086, magic: b"SWAPSPACE2", read: |r| Ok((r.uuid(1036)?, r.text(1052, 16)?)) },
+    Format { kind: "iso9660", magic_at: 0x8001, magic: b"CD001", read: |r| Ok((None, r.text(0x8028, 32)?)) },
+    Format { kind: "LVM2_member", magic_at: 512, magic: b"LABELONE", read: |r| Ok((r.lvm(512)?, None)) },
+    Format { kind: "f2fs", magic_at: 1024, magic: b"\x10\x20\xf5\xf2", read: |r| Ok((r.uuid(1132)?, None)) },
+];
+
+/// Reads the names of what is on a storage; `None` where it is nothing that is known here.
+///
+/// # Errors
+/// The system's, where it cannot be read.
+pub fn identify(storage: &mut dyn Storage) -> io::Result<Option<Identity>> {
+    let size = storage.size()?.get();
+    let mut reader = Reader { storage, size };
+    for format in FORMATS {
+        if reader.at(format.magic_at, format.magic.len())?.as_deref() != Some(format.magic) {
+            continue;
+        }
+        let (uuid, label) = (format.read)(&mut reader)?;
+        return Ok(Some(Identity {
+            kind: format.kind,
+            uuid: uuid.map(|uuid| uuid.to_ascii_lowercase()),
+            label,
+        }));
+    }
+    Ok(None)
+}
+
+struct Reader<'a> {
+    storage: &'a mut dyn Storage,
+    size: u64,
+}
+
+impl Reader<'_> {
+    /// So many bytes at an offset; `None` past the end.
+    fn at(&mut self, offset: u64, len: usize) -> io::Result<Option<Vec<u8>>> {
+        if offset.checked_add(len as u64).is_none_or(|end| end > self.size) {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; len];
+        self.storage.read_at(Bytes::new(offset), &mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// A text up to its NUL or the blanks at its end; `None` where it is empty.
+    fn text(&mut self, offset: u64, len: usize) -> io::Result<Option<String>> {
+        let bytes = self.at(offset, len)?.unwrap_or_default();
+        let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(len.min(bytes.len()));
+        let text = String::from_utf8_lossy(&bytes[..end]).trim_end().to_owned();
+        Ok((!text.is_empty()).then_some(text))
+    }
+
+    fn uuid(&mut self, offset: u64) -> io::Result<Option<String>> {
+        let bytes = self.at(offset, 16)?.and_then(|bytes| <[u8; 16]>::try_from(bytes).ok());
+        Ok(bytes.filter(|bytes| *bytes != [0; 16]).map(|bytes| uuid_text(&bytes)))
+    }
+
+    /// The serial number of a FAT volume: four bytes, little-endian.
+    fn fat(&mut self, offset: u64) -> io::Result<Option<String>> {
+        let bytes = self.at(offset, 4)?.and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
+        let number = bytes.map(u32::from_le_bytes).filter(|number| *number != 0);
+        Ok(number.map(|number| format!("{:04x}-{:04x}", number >> 16, number & 0xffff)))
+    }
+
+    fn fat_label(&mut self, offset: u64) -> io::Result<Option<String>> {
+        Ok(self.text(offset, 11)?.filter(|label| label != "NO NAME"))
+    }
+
+    /// The serial number of an NTFS volume: eight bytes, little-endian.
+    fn ntfs(&mut self, offset: u64) -> io::Result<Option<String>> {
+        let bytes = self.at(offset, 8)?.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
+        let number = bytes.map(u64::from_le_bytes).filter(|number| *number != 0);
+        Ok(number.map(|number| format!("{number:016x}")))
+    }
+
+    /// The identifier of a physical volume: 32 letters behind the label header, written in groups. It is the one UUID
+    /// whose letters differ by their case; it is compared without, as no two of one machine differ by that alone.
+    fn lvm(&mut self, sector: u64) -> io::Result<Option<String>> {
+        let text = self
+            .text(sector + 32, 32)?
+            .filter(|text| text.len() == 32 && text.is_ascii());
+        Ok(text.map(|text| {
+            let groups = [0..6, 6..10, 10..14, 14..18, 18..22, 22..26, 26..32];
+            groups.map(|group| text[group].to_owned()).join("-")
+        }))
+    }
+}
+
+/// A UUID of sixteen bytes in their order, as text.
+pub(super) fn uuid_text(bytes: &[u8; 16]) -> String {
+    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyslots::storage::Memory;
+
+    fn identity(parts: &[(usize, &[u8])]) -> Option<Identity> {
+        let mut memory = Memory::zeroed(1 << 20);
+        for (offset, bytes) in parts {
+            memory.0[*offset..offset + bytes.len()].copy_from_slice(bytes);
+        }
+        identify(&mut memory).expect("memory can be read")
+    }
+
+    const BYTES: [u8; 16] = *b"\x01\x23\x45\x67\x89\xab\xcd\xef\x01\x23\x45\x67\x89\xab\xcd\xef";
+    const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";
+
+    type Case<'a> = (&'a str, &'a [(usize, &'a [u8])], Option<&'a str>, Option<&'a str>);
+
+    #[test]
+    fn each_format_tells_its_names() {
+        let cases: [Case; 9] = [
+            (
+                "crypto_LUKS",
+                &[(0, b"LUKS\xba\xbe\0\x01"), (168, UUID.as_bytes())],
+                Some(UUID),
+                None,
+            ),
+            (
+                "crypto_LUKS",
+                &[
+                    (0, b"LUKS\xba\xbe\0\x02"),
+                    (24, b"root"),
+                    (168, b"01234567-89AB-cdef-0123-456789abcdef"),
+                ],
+                Some(UUID),
+                Some("root"),
+            ),
+            (
+                "ext",
+                &[(1080, b"\x53\xef"), (1128, &BYTES), (1144, b"data disk")],
+                Some(UUID),
+                Some("data disk"),
+            ),
+            (
+                "xfs",
+                &[(0, b"XFSB"), (32, &BYTES), (108, b"twelve chars")],
+                Some(UUID),
+                Some("twelve chars"),
+            ),
+            ("btrfs", &[(0x10040, b"_BHRfS_M"), (0x10020, &BYTES)], Some(UUID), None),
+            (
+                "vfat",
+                &[(82, b"FAT32   "), (67, &[0x78, 0x56, 0x34, 0xa2]), (71, b"STICK      ")],
+                Some("a234-5678"),
+                Some("STICK"),
+            ),
+            (
+                "vfat",
+                &[(54, b"FAT16   "), (39, &[1, 0, 0, 0]), (43, b"NO NAME    ")],
+                Some("0000-0001"),
+                None,
+            ),
+            ("swap", &[(4086, b"SWAPSPACE2"), (1036, &BYTES)], Some(UUID), None),
+            (
+                "LVM2_member",
+                &[(512, b"LABELONE"), (544, b"abcdefGHIJklmnOPQRstuvWXYZ123456")],
+                Some("abcdef-ghij-klmn-opqr-stuv-wxyz-123456"),
+                None,
+            ),
+        ];
+        for (kind, parts, uuid, label) in cases {
+            let found = identity(parts).unwrap_or_else(|| panic!("{kind} is found"));
+            assert_eq!(
+                (found.kind, found.uuid.as_deref(), found.label.as_deref()),
+                (kind, uuid, label)
+            );
+        }
+        assert_eq!(identity(&[]), None);
+    }
+
+    #[test]
+    fn a_device_may_end_anywhere() {
+        for size in [0, 7, 8, 170, 1081, 4096, 0x10048] {
+            let mut memory = Memory::zeroed(size);
+            let magic = b"LUKS\xba\xbe\0\x02";
+            let fits = size.min(magic.len());
+            memory.0[..fits].copy_from_slice(&magic[..fits]);
+            let found = identify(&mut memory).expect("memory can be read");
+            assert_eq!(found.is_some(), size >= 8, "{size}");
+            assert!(found.is_none_or(|found| found.uuid.is_none()));
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! Asking a person: on every console, through plymouth, through systemd's password agents, and from a remote shell,
+//! whoever answers first. Nothing here blocks but [`Prompts::wait`], which waits for all of them at once.
+//!
+//! Where plymouth or systemd has the screen, the consoles are theirs and are left alone.
+
+mod agent;
+pub mod answerer;
+mod console;
+mod plymouth;
+pub mod remote;
+
+use std::io::{self, IsTerminal as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::time::Duration;
+
+use keyslots::secret::Passphrase;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+use self::agent::Agent;
+use self::console::Consoles;
+use self::plymouth::Plymouth;
+use self::remote::Listener;
+use crate::passphrase::{self, KeyFileRange};
+
+pub use self::console::caps_lock;
+use super::options::Echo;
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// What is known of the volume, in lines for a console; without the prompt.
+    pub details: String,
+    /// The prompt, in one line: the volume, and how many tries are left.
+    pub prompt: String,
+    /// Which volume, for a password agent: `cryptsetup:` and the device.
+    pub id: String,
+    /// Whether what is typed may be seen.
+    pub echo: Echo,
+}
+
+/// What came of waiting.
+#[derive(Debug)]
+pub enum Event {
+    /// Somebody has answered.
+    Answer(Passphrase),
+    /// Somebody wants the program to end.
+    Stop,
+    /// Nobody can answer any more.
+    Deaf,
+    /// The time is over, or something else than an answer came.
+    Nothing,
+}
+
+/// All the ways to a person.
+#[derive(Debug)]
+pub struct Prompts {
+    signals: SignalFd,
+    consoles: Consoles,
+    /// Standard input, where it is no terminal: each line is a passphrase.
+    piped: bool,
+    plymouth: Option<Plymouth>,
+    agent: Option<Agent>,
+    remote: Option<Listener>,
+    asking: Option<Question>,
+}
+
+impl Prompts {
+    /// Finds out which ways there are. Blocks the signals that end a program, so that a terminal is never left without
+    /// echo: to be called before the first thread.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new() -> io::Result<Self> {
+        let set: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        set.thread_block()?;
+        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        let consoles = Consoles::find();
+        Ok(Self {
+            signals,
+            piped: !io::stdin().is_terminal() && console::stdin_is_pipe_or_file(),
+            consoles,
+            plymouth: None,
+            agent: None,
+            remote: Listener::new().ok(),
+            asking: None,
+        })
+    }
+
+    /// Asks, unless just this is asked already.
+    pub fn ask(&mut self, question: &Question) {
+        if self.asking.as_ref() == Some(question) {
+            return;
+        }
+        self.withdraw();
+        self.asking = Some(question.clone());
+        if let Some(remote) = &mut self.remote {
+            remote.ask(question);
+        }
+        if self.piped {
+            return;
+        }
+        self.plymouth = Plymouth::ask(&question.prompt);
+        if self.plymouth.is_none() && !io::stdin().is_terminal() {
+            self.agent = Agent::ask(question);
+        }
+        if self.plymouth.is_none() && self.agent.is_none() {
+            self.consoles.ask(question);
+        }
+    }
+
+    /// Takes the question back: it is answered, or has nothing left to ask for.
+    pub fn withdraw(&mut self) {
+        if self.asking.take().is_none() {
+            return;
+        }
+        self.plymouth = None;
+        self.agent = None;
+        self.consoles.withdraw();
+        if let Some(remote) = &mut self.remote {
+            remote.withdraw();
+        }
+    }
+
+    /// Whether a question is out.
+    pub fn is_asking(&self) -> bool {
+        self.asking.is_some()
+    }
+
+    /// Tells everybody something that stays on the screen.
+    pub fn say(&mut self, text: &str) {
+        if !plymouth::show(text) {
+            self.consoles.say(text);
+        }
+        if let Some(remote) = &mut self.remote {
+            remote.say(text);
+        }
+    }
+
+    /// Shows what is being done, in a line that is written over; `None` clears it.
+    pub fn progress(&mut self, text: Option<&str>) {
+        self.consoles.progress(text);
+        if let Some(text) = text {
+            let _ = plymouth::show(text);
+            if let Some(remote) = &mut self.remote {
+                remote.progress(text);
+            }
+        }
+    }
+
+    /// Tells remote shells how it ended.
+    pub fn finish(&mut self, code: u8) {
+        self.withdraw();
+        self.progress(None);
+        if let Some(remote) = &mut self.remote {
+            remote.finish(code);
+        }
+    }
+
+    /// Waits for an answer, for `wake`, or for the time to pass.
+    ///
+    /// # Errors
+    /// The system's, where it cannot wait.
+    pub fn wait(&mut self, wake: BorrowedFd<'_>, limit: Duration) -> io::Result<Event> {
+        self.consoles.refresh();
+        let ready = self.poll(wake, limit)?;
+        if ready.contains(&Source::Signal) && self.signals.read_signal()?.is_some() {
+            return Ok(Event::Stop);
+        }
+        for source in ready {
+            let answer = match source {
+                Source::Signal | Source::Wake => None,
+                Source::Console(at) => self.consoles.read(at),
+                Source::Pipe => match passphrase::read_line(KeyFileRange::ALL) {
+                    Ok(passphrase) => Some(passphrase),
+                    Err(_) => {
+                        self.piped = false;
+                        None
+                    }
+                },
+                Source::Plymouth => match self.plymouth.take().map(Plymouth::read) {
+                    Some(Some(passphrase)) => Some(passphrase),
+                    // It went away, perhaps because the person pressed Escape: the consoles take over.
+                    _ => {
+                        self.take_over();
+                        None
+                    }
+                },
+                Source::Agent => self.agent.as_mut().and_then(Agent::read),
+                Source::Remote(at) => self.remote.as_mut().and_then(|remote| remote.read(at)),
+            };
+            if let Some(passphrase) = answer {
+                self.withdraw();
+                return Ok(Event::Answer(passphrase));
+            }
+        }
+        Ok(if self.is_deaf() { Event::Deaf } else { Event::Nothing })
+    }
+
+    fn take_over(&mut self) {
+        if let Some(question) = &self.asking {
+            self.consoles.ask(question);
+        }
+    }
+
+    /// A remote shell may still come, but not where standard input was meant to have the answer.
+    fn is_deaf(&self) -> bool {
+        let local = self.piped || self.plymouth.is_some() || self.agent.is_some() || !self.consoles.is_empty();
+        self.asking.is_some() && !local
+    }
+
+    fn poll(&self, wake: BorrowedFd<'_>, limit: Duration) -> io::Result<Vec<Source>> {
+        let stdin = io::stdin();
+        let mut sources = vec![(Source::Signal, self.signals.as_fd()), (Source::Wake, wake)];
+        if self.asking.is_some() {
+            sources.extend(self.consoles.lines().map(|(at, fd)| (Source::Console(at), fd)));
+            if self.piped {
+                sources.push((Source::Pipe, stdin.as_fd()));
+            }
+            sources.extend(
+                self.plymouth
+                    .iter()
+                    .map(|plymouth| (Source::Plymouth, plymouth.as_fd())),
+            );
+            sources.extend(self.agent.iter().map(|agent| (Source::Agent, agent.as_fd())));
+        }
+        let remote = self.remote.iter().flat_map(Listener::sources);
+        sources.extend(remote.map(|(at, fd)| (Source::Remote(at), fd)));
+        let mut fds: Vec<PollFd<'_>> = sources
+            .iter()
+            .map(|(_, fd)| PollFd::new(*fd, PollFlags::POLLIN))
+            .collect();
+        let timeout = PollTimeout::try_from(limit).unwrap_or(PollTimeout::MAX);
+        match poll(&mut fds, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+        let ready = sources
+            .into_iter()
+            .zip(&fds)
+            .filter(|(_, fd)| fd.any().unwrap_or(false));
+        Ok(ready.map(|((source, _), _)| source).collect())
+    }
+}
+
+/// What became ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Signal,
+    Wake,
+    Console(usize),
+    Pipe,
+    Plymouth,
+    Agent,
+    /// A remote shell by its place, or a new one.
+    Remote(Option<usize>),
+}

@@ -1,0 +1,221 @@
+//! What is behind a mapping: the checks of Debian's crypttab, and the swap area or file system that a volume with a key
+//! of its own for each boot is given.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use keyslots::storage::Storage as _;
+use keyslots::units::{Bytes, Sectors};
+
+use super::UnlockError;
+use crate::block_device::signatures::{self, Signature};
+use crate::initramfs::options::VolumeOptions;
+
+/// Where Debian's crypttab(5) looks for a check that is not named by its path.
+const CHECKS: &str = "/lib/cryptsetup/checks";
+
+/// Checks a mapping as `check=` and `checkargs=` say.
+pub(super) fn check(source: &Path, mapping: &Path, options: &VolumeOptions) -> Result<(), UnlockError> {
+    let Some(check) = &options.check else { return Ok(()) };
+    let wanted = options.checkargs.as_deref();
+    let name = check.rsplit('/').next().unwrap_or(check);
+    let failed = |found: String| UnlockError::CheckFailed {
+        check: check.clone(),
+        found,
+    };
+    let built_in = match name {
+        "blkid" => Some(wanted != Some("none")),
+        "un_blkid" => Some(false),
+        _ => None,
+    };
+    let Some(should_be_there) = built_in else {
+        return run_check(check, mapping, wanted, source, options);
+    };
+    let found = signatures::probe(mapping).map_err(|error| failed(error.to_string()))?;
+    let wanted = wanted.filter(|kind| *kind != "none");
+    let there = match wanted {
+        Some(kind) => found.iter().any(|signature| signature.name == kind),
+        None => !found.is_empty(),
+    };
+    if there == should_be_there {
+        Ok(())
+    } else {
+        Err(failed(listed(&found)))
+    }
+}
+
+fn listed(found: &[Signature]) -> String {
+    if found.is_empty() {
+        return "nothing that is known".into();
+    }
+    found
+        .iter()
+        .map(|signature| signature.name)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+fn run_check(
+    check: &str,
+    mapping: &Path,
+    wanted: Option<&str>,
+    source: &Path,
+    options: &VolumeOptions,
+) -> Result<(), UnlockError> {
+    let path = if check.starts_with('/') {
+        PathBuf::from(check)
+    } else {
+        Path::new(CHECKS).join(check)
+    };
+    let mut command = Command::new(&path);
+    command.arg(mapping).args(wanted).env("CRYPTTAB_SOURCE", source);
+    for (option, value) in &options.given {
+        command.env(format!("CRYPTTAB_OPTION_{}", option.replace('-', "_")), value);
+    }
+    run(command, &path.display().to_string()).map_err(|reason| UnlockError::CheckFailed {
+        check: check.to_owned(),
+        found: reason,
+    })
+}
+
+/// Makes the swap area or the file system, unless that would destroy something that was there before.
+pub(super) fn make(
+    source: &Path,
+    mapping: &Path,
+    options: &VolumeOptions,
+    offset: Sectors,
+    may_destroy: bool,
+) -> Result<(), UnlockError> {
+    let tool = options
+        .tmp
+        .as_ref()
+        .map_or_else(|| "mkswap".to_owned(), |kind| format!("mkfs.{kind}"));
+    // With an offset, what is in front of it is kept, and is often there on purpose.
+    if !may_destroy && offset == Sectors::ZERO {
+        let found = signatures::probe(source).unwrap_or_default();
+        let found: Vec<_> = found.into_iter().filter(|found| found.name != "swap").collect();
+        if !found.is_empty() {
+            return Err(UnlockError::WouldDestroy {
+                device: source.to_owned(),
+                found: listed(&found),
+                tool,
+            });
+        }
+    }
+    if options.tmp.is_some() {
+        let mut command = Command::new(&tool);
+        command.arg("-q").arg(mapping);
+        return run(command, &tool).map_err(|reason| UnlockError::Program { program: tool, reason });
+    }
+    make_swap(mapping).map_err(|error| UnlockError::Program {
+        program: tool,
+        reason: error.to_string(),
+    })
+}
+
+fn run(mut command: Command, name: &str) -> Result<(), String> {
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{name}: {status}")),
+        Err(error) => Err(format!("{name}: {error}")),
+    }
+}
+
+/// Writes the header of a swap area: `union swap_header` of linux/swap.h, in the page size of this kernel.
+fn make_swap(mapping: &Path) -> io::Result<()> {
+    let mut device = OpenOptions::new().read(true).write(true).open(mapping)?;
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?;
+    let page = page
+        .and_then(|page| usize::try_from(page).ok())
+        .ok_or(io::ErrorKind::Unsupported)?;
+    let pages = device.size()?.get() / page as u64;
+    let header = swap_header(page, pages)?;
+    device.write_at(Bytes::ZERO, &header)?;
+    device.sync()
+}
+
+fn swap_header(page: usize, pages: u64) -> io::Result<Vec<u8>> {
+    const MAGIC: &[u8] = b"SWAPSPACE2";
+    // mkswap asks for as many.
+    if pages < 10 {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the device is too small for swap",
+        ));
+    }
+    let last = u32::try_from(pages - 1).unwrap_or(u32::MAX);
+    let mut header = vec![0; page];
+    header[1024..1028].copy_from_slice(&1_u32.to_ne_bytes());
+    header[1028..1032].copy_from_slice(&last.to_ne_bytes());
+    header[1036..1052].copy_from_slice(keyslots::secret::Secret::random(16)?.expose());
+    // The version and the variant of a random UUID (RFC 9562).
+    header[1042] = header[1042] & 0x0f | 0x40;
+    header[1044] = header[1044] & 0x3f | 0x80;
+    header[page - MAGIC.len()..].copy_from_slice(MAGIC);
+    Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn options(list: &str) -> VolumeOptions {
+        VolumeOptions::parse(list, &mut Vec::new())
+    }
+
+    #[test]
+    fn a_swap_area_is_one_that_is_known() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(1 << 20).expect("its size");
+        make_swap(file.path()).expect("made");
+        let names: Vec<_> = signatures::probe(file.path())
+            .expect("probed")
+            .iter()
+            .map(|found| found.name)
+            .collect();
+        assert_eq!(names, ["swap"]);
+        let bytes = fs::read(file.path()).expect("read");
+        assert_eq!(bytes[1028..1032], 255_u32.to_ne_bytes());
+        assert!(swap_header(4096, 9).is_err());
+    }
+
+    #[test]
+    fn checks_look_at_what_was_decrypted() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        file.as_file().set_len(1 << 20).expect("its size");
+        let passes = |list: &str| check(Path::new("/source"), file.path(), &options(list)).is_ok();
+        assert!(passes("luks") && !passes("check") && passes("check=un_blkid") && passes("check,checkargs=none"));
+        make_swap(file.path()).expect("made");
+        assert!(passes("check") && passes("check=blkid,checkargs=swap") && !passes("check,checkargs=ext4"));
+        assert!(
+            !passes("check=un_blkid") && passes("check=un_blkid,checkargs=ext4") && !passes("check,checkargs=none")
+        );
+        assert!(passes("check=/bin/true") && !passes("check=/bin/false") && !passes("check=no-such-check"));
+    }
+
+    #[test]
+    fn what_was_there_before_is_not_destroyed() {
+        let source = tempfile::NamedTempFile::new().expect("a file");
+        source.as_file().set_len(1 << 20).expect("its size");
+        let mut header = vec![0; 600];
+        header[512..520].copy_from_slice(b"EFI PART");
+        fs::write(source.path(), &header).expect("written");
+        let mapping = tempfile::NamedTempFile::new().expect("a file");
+        mapping.as_file().set_len(1 << 20).expect("its size");
+        let made = |offset, may_destroy| {
+            make(
+                source.path(),
+                mapping.path(),
+                &options("swap"),
+                Sectors::new(offset),
+                may_destroy,
+            )
+        };
+        assert!(matches!(made(0, false), Err(UnlockError::WouldDestroy { .. })));
+        assert!(made(0, true).is_ok() && made(2048, false).is_ok());
+    }
+}

@@ -1,0 +1,116 @@
+//! Why a volume is not open: the facts. Remedies and exit codes are the command line's.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keyslots::units::Bytes;
+
+use crate::data_device::DataDeviceError;
+use crate::header_device::HeaderError;
+use crate::initramfs::source::{DeviceSpec, Place};
+use crate::volume::{PlainKeyError, VolumeError};
+
+/// An error of one volume.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnlockError {
+    /// The device did not appear.
+    #[error("{device} did not appear within {} s", waited.as_secs())]
+    DeviceMissing {
+        /// Which one.
+        device: DeviceSpec,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The device with the header, or the header's file, did not appear.
+    #[error("the header {header} did not appear within {} s", waited.as_secs())]
+    HeaderMissing {
+        /// Where it should be.
+        header: Place,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The file system with the header cannot be mounted.
+    #[error("cannot get at the header {header}: {source}")]
+    HeaderMount {
+        /// Where it should be.
+        header: Place,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The type is one that Luksmith does not open.
+    #[error("volumes of type {0} cannot be opened")]
+    Unsupported(&'static str),
+    /// Neither is there a LUKS header, nor do the options say that there should be none.
+    #[error("{} has no LUKS header, and no option says how it is encrypted", .0.display())]
+    Unknown(PathBuf),
+    /// No keyslot fits into the memory.
+    #[error("its keyslots need {needed} of memory, {available} are there")]
+    OutOfMemory {
+        /// What the least of them needs.
+        needed: Bytes,
+        /// What there is.
+        available: Bytes,
+    },
+    /// Every try was wrong.
+    #[error("no key available with this passphrase")]
+    WrongPassphrase,
+    /// What was decrypted is not what it should be.
+    #[error("the check '{check}' failed: {found}")]
+    CheckFailed {
+        /// Which check.
+        check: String,
+        /// What there was.
+        found: String,
+    },
+    /// Nobody answered in time.
+    #[error("nobody has given a passphrase within {} s", .0.as_secs())]
+    TimedOut(Duration),
+    /// There is nobody to ask.
+    #[error("there is nobody to ask for a passphrase")]
+    NobodyToAsk,
+    /// Somebody ended the program.
+    #[error("interrupted")]
+    Stopped,
+    /// Its key cannot be had, and nobody may be asked.
+    #[error("there is no key: {0}")]
+    NoKey(String),
+    /// The data would be destroyed.
+    #[error("{} holds {found}, which {tool} would destroy", device.display())]
+    WouldDestroy {
+        /// The device.
+        device: PathBuf,
+        /// What is on it.
+        found: String,
+        /// By what.
+        tool: String,
+    },
+    /// A program that was to be run failed.
+    #[error("{program} failed: {reason}")]
+    Program {
+        /// Which one.
+        program: String,
+        /// Why.
+        reason: String,
+    },
+    /// The header.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// The data device.
+    #[error(transparent)]
+    Data(#[from] DataDeviceError),
+    /// The key of a plain volume.
+    #[error(transparent)]
+    PlainKey(#[from] PlainKeyError),
+    /// The mapping.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+}
+
+impl UnlockError {
+    /// Whether another passphrase could do what this one did not.
+    pub fn is_wrong_passphrase(&self) -> bool {
+        matches!(self, Self::WrongPassphrase | Self::CheckFailed { .. })
+    }
+}

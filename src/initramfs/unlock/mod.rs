@@ -1,0 +1,361 @@
+//! Many volumes with few questions: a passphrase is tried on every volume that waits, derivations run side by side as
+//! far as the budget goes, and whatever comes late is tried with what is known before anybody is asked again.
+//!
+//! One thread waits for everything; the derivations have threads of their own. A wrong answer costs a try of each volume
+//! that it was tried on, but only where it opened none: who has two passphrases makes no mistake by giving one of them.
+
+mod attempts;
+mod content;
+mod error;
+mod say;
+mod target;
+mod volume;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keyslots::kdf::KeptMemory;
+use keyslots::secret::Passphrase;
+use keyslots::units::Bytes;
+
+use self::attempts::{Attempts, Origin, Tried};
+use self::target::Permissions;
+use self::volume::Volume;
+use super::budget::Budget;
+use super::crypttab::Entry;
+use super::devices::Devices;
+use super::prompt::{Event, Prompts};
+use crate::dm::{DeviceId, DeviceName, Dm, DmError, Mangling};
+
+pub use self::error::UnlockError;
+pub use self::volume::Outcome;
+
+/// How long to wait for what may happen without a sign.
+const TICK: Duration = Duration::from_millis(200);
+/// How often all devices are looked at even if the kernel has told of no change.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// What may be done, and for how long.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The most memory for key derivations, where it is to be less than what there is.
+    pub memory: Option<Bytes>,
+    /// How long a device may take to appear, where its own options do not say; `None` is for ever.
+    pub device_timeout: Option<Duration>,
+    /// Whether a key may go to the kernel through a keyring.
+    pub keyring: bool,
+    /// Whether `swap` and `tmp` may destroy what a device held before.
+    pub destroy: bool,
+}
+
+/// One volume, at the end.
+#[derive(Debug)]
+pub struct Finished {
+    /// The name of its entry.
+    pub name: String,
+    /// Whether the machine can do without it.
+    pub optional: bool,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Unlocks all entries, in their order where it matters, and says how each of them ended.
+///
+/// # Errors
+/// The device-mapper's, where there is none; the system's, where it cannot wait.
+pub fn unlock(entries: Vec<Entry>, settings: &Settings, prompts: &mut Prompts) -> Result<Vec<Finished>, EngineError> {
+    let dm = Dm::open()?;
+    let mut engine = Engine::new(entries, settings, prompts)?;
+    engine.mark_open(&dm)?;
+    engine.run()?;
+    let finished = engine.volumes.into_iter().map(|volume| Finished {
+        name: volume.entry.name.clone(),
+        optional: volume.is_optional(),
+        outcome: volume.outcome.unwrap_or(Outcome::Failed(UnlockError::Stopped)),
+    });
+    Ok(finished.collect())
+}
+
+/// What keeps all volumes from being unlocked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The device-mapper's.
+    #[error(transparent)]
+    Dm(#[from] DmError),
+    /// The system's.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+struct Engine<'a> {
+    volumes: Vec<Volume>,
+    attempts: Attempts,
+    prompts: &'a mut Prompts,
+    permissions: Permissions,
+    device_timeout: Option<Duration>,
+    /// Passphrases that have opened something.
+    known: Vec<Arc<Passphrase>>,
+    /// The answer that is being tried.
+    answer: Option<Answer>,
+    /// When derivations began to run without a pause.
+    deriving_since: Option<Instant>,
+    quiet_since: Instant,
+    _kept: KeptMemory,
+}
+
+/// An answer, while it is tried on the volumes that waited when it came.
+struct Answer {
+    passphrase: Arc<Passphrase>,
+    pending: u32,
+    opened: u32,
+    refused: Vec<(usize, UnlockError)>,
+}
+
+impl<'a> Engine<'a> {
+    fn new(entries: Vec<Entry>, settings: &Settings, prompts: &'a mut Prompts) -> io::Result<Self> {
+        Ok(Self {
+            volumes: entries.into_iter().map(Volume::new).collect(),
+            attempts: Attempts::new(Budget::new(settings.memory))?,
+            prompts,
+            permissions: Permissions {
+                keyring: settings.keyring,
+                destroy: settings.destroy,
+            },
+            device_timeout: settings.device_timeout,
+            known: Vec::new(),
+            answer: None,
+            deriving_since: None,
+            quiet_since: Instant::now(),
+            _kept: KeptMemory::start(),
+        })
+    }
+
+    /// What is mapped already is not unlocked again.
+    fn mark_open(&mut self, dm: &Dm) -> Result<(), DmError> {
+        for volume in &mut self.volumes {
+            let Ok(name) = DeviceName::mangled(&volume.entry.name, Mangling::default()) else {
+                continue;
+            };
+            match dm.info(&DeviceId::Name(name)) {
+                Ok(_) => volume.outcome = Some(Outcome::WasOpen),
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::default();
+        loop {
+            for tried in self.attempts.finished() {
+                self.note(tried);
+            }
+            if events.look() {
+                self.look();
+            }
+            self.attempts.start();
+            if self.volumes.iter().all(Volume::is_done) {
+                break;
+            }
+            self.volumes.iter_mut().for_each(Volume::check_patience);
+            self.ask();
+            self.show_progress();
+            match self.prompts.wait(self.attempts.wake(), TICK)? {
+                Event::Answer(passphrase) => self.answered(passphrase),
+                Event::Stop => self.give_up(|| UnlockError::Stopped),
+                Event::Deaf if self.attempts.is_idle() => self.give_up(|| UnlockError::NobodyToAsk),
+                Event::Deaf | Event::Nothing => {}
+            }
+            if self.attempts.woken() {
+                events.now();
+            }
+        }
+        self.prompts.withdraw();
+        self.prompts.progress(None);
+        self.attempts.join();
+        Ok(())
+    }
+
+    /// Finds devices and keys that have come.
+    fn look(&mut self) {
+        let devices = Devices::now();
+        let others_done = self
+            .volumes
+            .iter()
+            .all(|volume| volume.is_done() || volume.is_optional());
+        let mut notes = Vec::new();
+        for at in 0..self.volumes.len() {
+            let volume = &mut self.volumes[at];
+            let budget = self.attempts.budget();
+            volume.look(&devices, budget, self.permissions, self.device_timeout, others_done);
+            if let Some(found) = volume.own_key(&devices, &mut notes) {
+                let origin = Origin::Own {
+                    from_file: found.from_file,
+                };
+                self.try_on(at, Arc::new(found.passphrase), origin);
+            }
+            self.try_known(at);
+        }
+        for note in notes {
+            self.prompts.say(&note);
+        }
+    }
+
+    /// What has opened another volume is tried before anybody is asked.
+    fn try_known(&mut self, at: usize) {
+        let volume = &mut self.volumes[at];
+        if self.answer.is_some() || !volume.shares_passphrases() {
+            return;
+        }
+        if let Some(passphrase) = self.known.get(volume.tried_known).cloned() {
+            volume.tried_known += 1;
+            self.try_on(at, passphrase, Origin::Known);
+        }
+    }
+
+    fn try_on(&mut self, at: usize, passphrase: Arc<Passphrase>, origin: Origin) {
+        let volume = &mut self.volumes[at];
+        if let Some(target) = volume.target.clone() {
+            volume.pending += 1;
+            self.attempts.add(at, target, passphrase, origin);
+        }
+    }
+
+    fn answered(&mut self, passphrase: Passphrase) {
+        let passphrase = Arc::new(passphrase);
+        let asked = self.asked_for();
+        let mut answer = Answer {
+            passphrase: passphrase.clone(),
+            pending: 0,
+            opened: 0,
+            refused: Vec::new(),
+        };
+        for at in asked {
+            answer.pending += 1;
+            self.try_on(at, passphrase.clone(), Origin::Person);
+        }
+        if answer.pending > 0 {
+            self.answer = Some(answer);
+        }
+    }
+
+    /// How an attempt ended.
+    fn note(&mut self, tried: Tried) {
+        let volume = &mut self.volumes[tried.volume];
+        volume.pending -= 1;
+        let opened = tried.result.is_ok();
+        let name = volume.entry.name.clone();
+        match (tried.result, tried.origin) {
+            (Ok(()), _) => {
+                volume.outcome = Some(Outcome::Opened);
+                self.prompts.say(&format!("{name} is open."));
+            }
+            (Err(error), Origin::Person) if error.is_wrong_passphrase() => {
+                if let Some(answer) = &mut self.answer {
+                    answer.refused.push((tried.volume, error));
+                }
+            }
+            // Another key, or a person, may have the right one.
+            (Err(error), _) if error.is_wrong_passphrase() => {}
+            (Err(error), _) => {
+                self.prompts.say(&format!("{name}: {error}."));
+                volume.fail(error);
+            }
+        }
+        if tried.origin == Origin::Person
+            && let Some(answer) = &mut self.answer
+        {
+            answer.pending -= 1;
+            answer.opened += u32::from(opened);
+            if answer.pending == 0 {
+                self.end_answer();
+            }
+        }
+    }
+
+    /// An answer was tried on all that waited for it.
+    fn end_answer(&mut self) {
+        let Some(answer) = self.answer.take() else { return };
+        if answer.opened > 0 {
+            for (at, _) in &answer.refused {
+                // It need not be tried on them again.
+                self.volumes[*at].tried_known = self.known.len() + 1;
+            }
+            self.known.push(answer.passphrase);
+            return;
+        }
+        if let Some((_, error)) = answer.refused.first() {
+            let mut text = error.to_string();
+            text.replace_range(..1, &text[..1].to_uppercase());
+            self.prompts.say(&format!("{text}."));
+        }
+        for (at, error) in answer.refused {
+            self.volumes[at].count_wrong(error);
+        }
+    }
+
+    /// The volumes that the next answer is tried on: all that take none but the right one, or one that takes any.
+    fn asked_for(&self) -> Vec<usize> {
+        let waiting = || (0..self.volumes.len()).filter(|at| self.volumes[*at].wants_person());
+        let sharing: Vec<_> = waiting().filter(|at| self.volumes[*at].shares_passphrases()).collect();
+        if sharing.is_empty() {
+            waiting().take(1).collect()
+        } else {
+            sharing
+        }
+    }
+
+    /// Keeps the question right that is out, or puts one.
+    fn ask(&mut self) {
+        let asked = self.asked_for();
+        let busy = self.answer.is_some()
+            || asked
+                .iter()
+                .any(|at| self.volumes[*at].tried_known < self.known.len() && self.volumes[*at].shares_passphrases());
+        let Some(&first) = asked.first().filter(|_| !busy) else {
+            self.prompts.withdraw();
+            return;
+        };
+        for at in &asked {
+            self.volumes[*at].asked_since.get_or_insert_with(Instant::now);
+        }
+        let question = self.question(first, &asked);
+        if !self.prompts.is_asking() {
+            self.prompts.progress(None);
+        }
+        self.prompts.ask(&question);
+    }
+
+    fn give_up(&mut self, error: impl Fn() -> UnlockError) {
+        self.attempts.clear();
+        for volume in self.volumes.iter_mut().filter(|volume| !volume.is_done()) {
+            volume.fail(error());
+        }
+    }
+}
+
+/// When to look at the devices: after each change that the kernel tells of, and now and then.
+#[derive(Debug, Default)]
+struct Events {
+    sequence: Option<String>,
+    looked: Option<Instant>,
+}
+
+impl Events {
+    fn look(&mut self) -> bool {
+        let sequence = std::fs::read_to_string("/sys/kernel/uevent_seqnum").ok();
+        let due = self.looked.is_none_or(|looked| looked.elapsed() >= LOOK_AGAIN) || sequence != self.sequence;
+        if due {
+            self.looked = Some(Instant::now());
+            self.sequence = sequence;
+        }
+        due
+    }
+
+    fn now(&mut self) {
+        self.looked = None;
+    }
+}

@@ -1,0 +1,311 @@
+//! A volume whose device is there: what it is, what trying a passphrase on it costs, and how it is mapped.
+
+use std::path::{Path, PathBuf};
+
+use keyslots::header::{DataLayout, Header};
+use keyslots::kdf::{CostLimits, KdfError};
+use keyslots::luks2::Candidates;
+use keyslots::secret::{Passphrase, VolumeKey};
+use keyslots::units::{Bytes, Sectors};
+
+use super::UnlockError;
+use super::content;
+use crate::data_device::DataDevice;
+use crate::dm::{DeviceName, Dm, Mangling};
+use crate::header_device::{HeaderDevice, HeaderError, Wanted};
+use crate::initramfs::budget::{Budget, Cost};
+use crate::initramfs::crypttab::Entry;
+use crate::initramfs::devices::{Description, Devices};
+use crate::initramfs::mount::Mounted;
+use crate::initramfs::options::{Kind, VolumeOptions};
+use crate::initramfs::source::{DeviceSpec, Place};
+use crate::volume::{self, Activate, Flags, Identity, KeyPlace, PlainHash, VolumeError};
+
+/// What plain volumes have where nothing is said: the defaults of cryptsetup 2.7 and later.
+const PLAIN_CIPHER: &str = "aes-xts-plain64";
+const PLAIN_HASH: &str = "sha256";
+const PLAIN_KEY_BITS: u32 = 256;
+
+/// A volume that can be tried.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// The device or file with the data.
+    pub(super) source: PathBuf,
+    /// What a person knows it by.
+    pub(super) description: Description,
+    /// What trying a passphrase takes.
+    pub(super) cost: Cost,
+    name: DeviceName,
+    options: VolumeOptions,
+    limits: CostLimits,
+    may_use_keyring: bool,
+    may_destroy: bool,
+    format: Format,
+}
+
+#[derive(Debug)]
+enum Format {
+    Luks {
+        device: HeaderDevice,
+        header: Box<Header>,
+        layout: DataLayout,
+        /// Keeps the file system with the header.
+        _mounted: Option<Mounted>,
+    },
+    Plain {
+        layout: DataLayout,
+        hash: PlainHash,
+        key_len: usize,
+    },
+}
+
+/// What the engine lets a target do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Permissions {
+    pub(super) keyring: bool,
+    pub(super) destroy: bool,
+}
+
+impl Target {
+    /// Looks at the volume; `None` where its device, or the one with its header, is not there yet.
+    pub(super) fn find(
+        entry: &Entry,
+        devices: &Devices,
+        budget: &Budget,
+        permissions: Permissions,
+    ) -> Result<Option<Self>, UnlockError> {
+        if let Some(Kind::Foreign(kind)) = entry.options.kind {
+            return Err(UnlockError::Unsupported(kind));
+        }
+        let Some(source) = devices.find(&entry.source) else {
+            return Ok(None);
+        };
+        let options = &entry.options;
+        let format = match options.kind {
+            Some(Kind::Plain) => Format::plain(options)?,
+            kind => {
+                let Some((path, mounted)) = header_path(options, devices, &source)? else {
+                    return Ok(None);
+                };
+                let device = HeaderDevice::new(path, true);
+                match device.read(Wanted::Any) {
+                    Ok((header, _)) => Format::Luks {
+                        layout: volume::mappable(&header)?,
+                        device,
+                        header: Box::new(header),
+                        _mounted: mounted,
+                    },
+                    // Without the option `luks` it may be a plain volume, but only where something says so.
+                    Err(HeaderError::NotLuks { .. }) if kind.is_none() && says_plain(options) => {
+                        Format::plain(options)?
+                    }
+                    Err(HeaderError::NotLuks { path, .. }) if kind.is_none() => return Err(UnlockError::Unknown(path)),
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        let cost = match &format {
+            Format::Luks { header, .. } => {
+                let too_large = |error: crate::initramfs::budget::TooLarge| UnlockError::OutOfMemory {
+                    needed: error.needed,
+                    available: error.available,
+                };
+                budget.cost(header, options.key_slot).map_err(too_large)?
+            }
+            Format::Plain { .. } => Cost::default(),
+        };
+        let name = match &format {
+            Format::Luks { header, .. } if entry.named_by_uuid => format!("luks-{}", header.uuid()),
+            _ => entry.name.clone(),
+        };
+        Ok(Some(Self {
+            description: Description::of(&source),
+            cost,
+            name: DeviceName::mangled(&name, Mangling::default()).map_err(VolumeError::from)?,
+            options: options.clone(),
+            limits: budget.limits(),
+            may_use_keyring: permissions.keyring,
+            may_destroy: permissions.destroy,
+            format,
+            source,
+        }))
+    }
+
+    /// Whether any passphrase would seem to open it, so that it is never tried with another volume's.
+    pub(super) fn takes_anything(&self) -> bool {
+        matches!(self.format, Format::Plain { .. })
+    }
+
+    /// Which bytes of a key file are the key, where the volume itself says so.
+    pub(super) fn key_len(&self) -> Option<Bytes> {
+        match &self.format {
+            Format::Plain { key_len, .. } => Some(Bytes::new(*key_len as u64)),
+            Format::Luks { .. } => None,
+        }
+    }
+
+    /// Tries a passphrase, and maps the volume. `from_file` says that it is a key file's, which plain volumes do not
+    /// hash.
+    pub(super) fn open(&self, passphrase: &Passphrase, from_file: bool) -> Result<(), UnlockError> {
+        let (key, layout, identity) = match &self.format {
+            Format::Luks {
+                device, header, layout, ..
+            } => {
+                let key = self.unlock(device, header, passphrase)?;
+                (key, layout, volume::identity(header))
+            }
+            Format::Plain { layout, hash, key_len } => {
+                let hash = if from_file { "plain".parse() } else { Ok(hash.clone()) };
+                let key = hash.and_then(|hash: PlainHash| hash.key(passphrase.expose(), *key_len));
+                (key?, layout, Identity::Plain)
+            }
+        };
+        self.map(&key, layout, identity)?;
+        content::check(&self.source, &self.mapping(), &self.options).or_else(|error| self.close_after(error))?;
+        if self.options.swap || self.options.tmp.is_some() {
+            let offset = layout.offset;
+            content::make(&self.source, &self.mapping(), &self.options, offset, self.may_destroy)
+                .or_else(|error| self.close_after(error))?;
+        }
+        Ok(())
+    }
+
+    fn unlock(
+        &self,
+        device: &HeaderDevice,
+        header: &Header,
+        passphrase: &Passphrase,
+    ) -> Result<VolumeKey, UnlockError> {
+        let mut opened = device.open(false)?;
+        let candidates = self.options.key_slot.map_or(Candidates::All, Candidates::Keyslot);
+        let unlocked = device.shared(&mut opened, |storage| {
+            header
+                .unlock(storage, passphrase, candidates, &self.limits)
+                .map_err(HeaderError::from)
+        });
+        match unlocked {
+            Ok(unlocked) => Ok(unlocked.volume_key),
+            // A keyslot that was passed over for its cost does not make the passphrase right.
+            Err(HeaderError::Luks(keyslots::Error::WrongPassphrase)) => Err(UnlockError::WrongPassphrase),
+            Err(HeaderError::Luks(keyslots::Error::Kdf(KdfError::CostTooHigh { .. })))
+                if header.derivations(self.options.key_slot).len() > 1 =>
+            {
+                Err(UnlockError::WrongPassphrase)
+            }
+            Err(HeaderError::Luks(keyslots::Error::Kdf(KdfError::OutOfMemory { needed, available }))) => {
+                Err(UnlockError::OutOfMemory { needed, available })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn map(&self, key: &VolumeKey, layout: &DataLayout, identity: Identity) -> Result<(), UnlockError> {
+        let mut flags = flags(&self.options);
+        let key_place = match &self.format {
+            Format::Luks { header, .. } => {
+                if let Header::Luks2(header) = header.as_ref() {
+                    flags.add_persistent(&header.metadata().config.flags);
+                }
+                volume::key_place(header, key, self.may_use_keyring)?
+            }
+            Format::Plain { .. } => KeyPlace::Table,
+        };
+        let data = DataDevice::open(&self.source, flags.read_only, true, layout.sector_size)?;
+        flags.read_only |= data.read_only;
+        let mapping = Activate {
+            name: &self.name,
+            identity,
+            path: &self.source,
+            device: data.number,
+            device_size: data.size,
+            layout,
+            iv_large_sectors: false,
+            flags,
+            key_place,
+        };
+        let dm = Dm::open().map_err(VolumeError::from)?;
+        Ok(volume::activate(&dm, &mapping, key)?)
+    }
+
+    fn mapping(&self) -> PathBuf {
+        Path::new("/dev/mapper").join(self.name.as_os_str())
+    }
+
+    /// Nothing stays mapped that is not what it should be.
+    fn close_after(&self, error: UnlockError) -> Result<(), UnlockError> {
+        let dm = Dm::open().map_err(VolumeError::from)?;
+        // The first error is the one to tell.
+        let _ = volume::deactivate(&dm, &self.name, false);
+        Err(error)
+    }
+}
+
+impl Format {
+    fn plain(options: &VolumeOptions) -> Result<Self, UnlockError> {
+        let bits = options.size.unwrap_or(PLAIN_KEY_BITS);
+        let cipher = options.cipher.as_deref().unwrap_or(PLAIN_CIPHER);
+        let hash = options.hash.as_deref().unwrap_or(PLAIN_HASH);
+        Ok(Self::Plain {
+            layout: DataLayout {
+                cipher: volume::full_cipher_text(cipher).map_err(VolumeError::from)?,
+                sector_size: options.sector_size.unwrap_or(512),
+                offset: options.offset.unwrap_or_default(),
+                size: None,
+                iv_offset: options.skip.unwrap_or(Sectors::ZERO),
+            },
+            hash: hash.parse()?,
+            key_len: bits.div_ceil(8) as usize,
+        })
+    }
+}
+
+/// Where the header is: the device itself, a file or device of its own, or a file on another device.
+fn header_path(
+    options: &VolumeOptions,
+    devices: &Devices,
+    source: &Path,
+) -> Result<Option<(PathBuf, Option<Mounted>)>, UnlockError> {
+    let Some(header) = &options.header else {
+        return Ok(Some((source.to_owned(), None)));
+    };
+    let failed = |source| UnlockError::HeaderMount {
+        header: header.clone(),
+        source,
+    };
+    let Some(device) = &header.device else {
+        // `header=UUID=…` names a device that is nothing but a header.
+        let spec = DeviceSpec::parse(&header.path.to_string_lossy());
+        return Ok(devices.find(&spec).map(|path| (path, None)));
+    };
+    let Some(device) = devices.find(device) else {
+        return Ok(None);
+    };
+    let mounted = Mounted::new(&device).map_err(failed)?;
+    let path = mounted.file(&header.path).map_err(failed)?;
+    Ok(Some((path, Some(mounted))))
+}
+
+/// Where the header should be, for messages.
+pub(super) fn header_place(options: &VolumeOptions) -> Option<&Place> {
+    options.header.as_ref()
+}
+
+fn says_plain(options: &VolumeOptions) -> bool {
+    options.cipher.is_some()
+        || options.hash.is_some()
+        || options.size.is_some()
+        || options.swap
+        || options.tmp.is_some()
+}
+
+fn flags(options: &VolumeOptions) -> Flags {
+    Flags {
+        read_only: options.read_only,
+        allow_discards: options.discard,
+        same_cpu_crypt: options.same_cpu_crypt,
+        submit_from_crypt_cpus: options.submit_from_crypt_cpus,
+        no_read_workqueue: options.no_read_workqueue,
+        no_write_workqueue: options.no_write_workqueue,
+        high_priority: false,
+    }
+}

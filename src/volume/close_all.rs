@@ -1,0 +1,70 @@
+//! Closing every volume that nobody needs any more, as at shutdown: what stands on a volume goes before it.
+
+use crate::block_device::{Holder, holders};
+use crate::dm::{DeviceId, DeviceName, Dm, DmError, Removal, RemoveOptions};
+use crate::mapping::{Mapping, Mappings};
+
+use super::VolumeKind;
+
+/// What became of the volumes.
+#[derive(Debug, Default)]
+pub struct ClosedAll {
+    /// Those that are gone, and what stood on them, in the order in which they went.
+    pub closed: Vec<DeviceName>,
+    /// Those that go when their last user does.
+    pub deferred: Vec<DeviceName>,
+    /// Those that are still in use, and by whom.
+    pub in_use: Vec<(DeviceName, Vec<Holder>)>,
+}
+
+/// Removes all encrypted volumes that nobody uses, and the mappings on them that nobody uses either, such as logical
+/// volumes. With `deferred`, a volume that is in use goes as soon as it is not.
+///
+/// # Errors
+/// The device-mapper's.
+pub fn close_all(dm: &Dm, deferred: bool) -> Result<ClosedAll, DmError> {
+    let mut result = ClosedAll::default();
+    let mut at_once = RemoveOptions::default();
+    loop {
+        let mappings = Mappings::enumerate(dm)?;
+        let volumes: Vec<&Mapping> = mappings.iter().filter(|mapping| is_volume(mapping)).collect();
+        let mut doomed: Vec<&Mapping> = volumes.clone();
+        // What stands on a doomed one is doomed too, up to the top.
+        let mut at = 0;
+        while let Some(lower) = doomed.get(at).copied() {
+            for mapping in &mappings {
+                let stands = dm.deps(&DeviceId::Name(mapping.name.clone()), crate::dm::Which::Live);
+                let stands = stands.is_ok_and(|below| below.contains(&lower.number));
+                if stands && !doomed.iter().any(|other| other.number == mapping.number) {
+                    doomed.push(mapping);
+                }
+            }
+            at += 1;
+        }
+        let before = result.closed.len();
+        for mapping in doomed.iter().rev() {
+            match dm.remove(&DeviceId::Name(mapping.name.clone()), at_once) {
+                Ok(Removal::Removed(_)) => result.closed.push(mapping.name.clone()),
+                Ok(Removal::Deferred) => result.deferred.push(mapping.name.clone()),
+                Err(error) if error.is_busy() || error.is_not_found() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if result.closed.len() > before {
+            continue;
+        }
+        if deferred && !at_once.deferred {
+            at_once.deferred = true;
+            continue;
+        }
+        let left = volumes.iter().filter(|volume| !result.deferred.contains(&volume.name));
+        result.in_use = left
+            .map(|volume| (volume.name.clone(), holders(volume.number)))
+            .collect();
+        return Ok(result);
+    }
+}
+
+fn is_volume(mapping: &Mapping) -> bool {
+    mapping.uuid.as_ref().and_then(VolumeKind::of_dm_uuid).is_some()
+}

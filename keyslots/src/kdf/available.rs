@@ -8,9 +8,17 @@ use crate::units::Bytes;
 /// Where control groups of version 2 are mounted, alone or beside those of version 1.
 const GROUP_MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
-/// What can be allocated before the machine, or a control group of this process, runs out: swap included, since the
-/// rest of the machine can move there. `None` where the system does not say.
+/// What this process can allocate: what is [`free`], and no more than its own limit (`ulimit -v`). `None` where the system
+/// does not say.
 pub fn available() -> Option<Bytes> {
+    let read = |name| fs::read_to_string(name).unwrap_or_default();
+    let process = process_headroom(&read("/proc/self/limits"), &read("/proc/self/status")).map(Bytes::new);
+    free().into_iter().chain(process).min()
+}
+
+/// What can be allocated before the machine or a control group of this process runs out: swap included, since the rest
+/// of the machine can move there. `None` where the system does not say.
+pub(super) fn free() -> Option<Bytes> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let swap = field(&meminfo, "SwapFree:").unwrap_or(0).saturating_mul(1024);
     let machine = field(&meminfo, "MemAvailable:")?
@@ -35,6 +43,13 @@ pub(super) fn physical() -> Option<Bytes> {
 fn field(text: &str, name: &str) -> Option<u64> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
     rest.split_whitespace().next()?.parse().ok()
+}
+
+/// What this process may still map, `None` where it has no limit. The texts are those of `limits` and `status` in
+/// `/proc/self`.
+fn process_headroom(limits: &str, status: &str) -> Option<u64> {
+    let limit = field(limits, "Max address space")?;
+    Some(limit.saturating_sub(field(status, "VmSize:")?.saturating_mul(1024)))
 }
 
 /// The directory of this process's group and of each group around it. `groups` is `/proc/self/cgroup`.
@@ -81,6 +96,17 @@ mod tests {
         assert_eq!(field(text, "Broken:"), None);
         assert_eq!(field(text, "SwapFree:"), None);
         assert_eq!(field("inactive_file 7\nactive_file 8\n", "active_file"), Some(8));
+    }
+
+    #[test]
+    fn a_process_may_have_a_limit_of_its_own() {
+        let limits = |soft| {
+            format!("Max data size   unlimited  unlimited  bytes\nMax address space   {soft}  unlimited  bytes\n")
+        };
+        let status = "VmPeak:\t 900 kB\nVmSize:\t     4 kB\n";
+        assert_eq!(process_headroom(&limits("10000"), status), Some(10000 - 4096));
+        assert_eq!(process_headroom(&limits("1000"), status), Some(0));
+        assert_eq!(process_headroom(&limits("unlimited"), status), None);
     }
 
     #[test]

@@ -124,7 +124,7 @@ pub fn pbkdf2_iterations(
 
 /// The most memory that a new keyslot may take on this machine, in KiB: `asked` for, half of it, what is free.
 pub fn memory_within_reach(asked: u32) -> u32 {
-    memory_bound(asked, available::physical(), available::available())
+    memory_bound(asked, available::physical(), available::free())
 }
 
 fn memory_bound(max_memory_kib: u32, physical: Option<Bytes>, available: Option<Bytes>) -> u32 {

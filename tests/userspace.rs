@@ -315,6 +315,36 @@ fn a_system_without_threads_is_an_error() {
     assert_eq!(sandbox.ok(b"", &["cat", "volume"]), [b'x'; 4096]);
 }
 
+#[test]
+fn a_volume_that_was_cut_off_is_read_and_not_written() {
+    use keyslots::luks2::{self, copies};
+    let sandbox = Sandbox::new();
+    sandbox.put("plain", &[b'x'; 4096]);
+    sandbox.image(b"", &["plain", "volume"]);
+    let mut file = fs::File::options().read(true).write(true).open(sandbox.path("volume"));
+    let file = file.as_mut().expect("the volume");
+    let header = luks2::Header::read(file).expect("a header");
+    let mut copy = copies::Copy {
+        binary: header.binary().clone(),
+        metadata: header.metadata().clone(),
+    };
+    let segment = copy.metadata.segments.get_mut(&0).expect("a segment");
+    segment.size = Some(keyslots::units::Bytes::kib(8));
+    copies::write(file, &copy).expect("a valid header");
+    assert_eq!(sandbox.ok(b"", &["cat", "volume"]), [b'x'; 4096]);
+    let open = ["open", "--backend", "userspace", "volume", "luksmith-test-cut"];
+    for words in [&["write", "volume"][..], &open] {
+        let refused = sandbox.run(b"lost", words);
+        assert!(!refused.status.success(), "{words:?}");
+        let errors = String::from_utf8_lossy(&refused.stderr);
+        assert!(
+            errors.contains("too small") || errors.contains("wanted"),
+            "{words:?}: {errors}"
+        );
+    }
+    assert_eq!(sandbox.ok(b"", &["cat", "volume"]), [b'x'; 4096]);
+}
+
 /// Data written under a key that is not theirs are lost.
 #[test]
 fn a_keyslot_of_another_key_does_not_open_the_data() {

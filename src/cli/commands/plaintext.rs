@@ -1,7 +1,10 @@
 //! What `cat`, `write` and `image` share: an unlocked volume that this program itself reads and writes.
 
+use std::fs::File;
 use std::path::Path;
 
+use keyslots::header::DataLayout;
+use keyslots::storage::Storage as _;
 use keyslots::units::Bytes;
 
 use super::Context;
@@ -20,7 +23,11 @@ impl Context<'_> {
         let mut volume = Volume::read(self, device, self.wanted_header())?;
         let layout = volume::mappable(&volume.header)?;
         // What would fail in the end fails before anybody is asked for a passphrase.
-        let data = open_device(device, access)?;
+        let mut data = open_device(device, access)?;
+        // What is left of a volume that was cut off may be read, and not more.
+        if access == Access::Write {
+            check_whole(device, &mut data, &layout)?;
+        }
         let key = volume.data_key(self, device)?;
         let options = VolumeOptions {
             allow_discards: self.options.allow_discards,
@@ -51,6 +58,16 @@ impl Context<'_> {
         }
         Ok(())
     }
+}
+
+/// Checks that the device has all of a volume whose size its header says: one that ends too early is what a file system check
+/// would then "repair".
+pub(super) fn check_whole(path: &Path, data: &mut File, layout: &DataLayout) -> Result<(), CliError> {
+    if layout.size.is_some() {
+        let size = data.size().map_err(CliError::io("get the size of the device"))?;
+        volume::size_of_data(path, size.sectors(), layout.offset, layout.size, layout.sector_size)?;
+    }
+    Ok(())
 }
 
 /// The failure of a copy, in words.

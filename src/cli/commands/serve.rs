@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::keyring_keys::{Link, linked};
 use super::open::Volume;
+use super::plaintext::check_whole;
 use crate::block_device::loops_on;
 use crate::cli::error::{CliError, ExitCode};
 use crate::cli::persona::Persona;
@@ -55,13 +56,14 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
     } else {
         Access::Write
     };
-    let (data, access) = match open_device(device, access) {
+    let (mut data, access) = match open_device(device, access) {
         // As the kernel has it, a volume on what cannot be written to is read-only.
         Err(userspace::UserspaceError::Open { source, .. }) if is_read_only(&source) => {
             (open_device(device, Access::Read)?, Access::Read)
         }
         data => (data?, access),
     };
+    check_whole(device, &mut data, &layout)?;
     let key = volume.data_key(cx, device)?;
     let description = Description {
         device: fs::canonicalize(device).map_err(CliError::io("find the device"))?,

@@ -3,6 +3,7 @@
 //! The one place that `list`, `info`, `status`, `deps` and a volume's own status ask. It answers in types and prints
 //! nothing.
 
+mod stack;
 mod tree;
 
 use std::fs;
@@ -14,6 +15,7 @@ use crate::dm::{
     Which, nodes,
 };
 
+pub use stack::{Layer, LayerKind, Stack};
 pub use tree::{Node, Tree};
 
 /// All devices, from one look at the system.

@@ -80,7 +80,19 @@ const NEWER: &str = "disable-blkid disable-sum external-tokens-path force-no-key
     new-volume-key-file new-volume-key-keyring perf-high_priority volume-key-keyring";
 
 /// Names of actions that the reference does not have, or no longer.
-const NOT_THEIRS: &[&str] = &["answer", "cat", "image", "list", "luksDelKey", "unlock", "write"];
+const NOT_THEIRS: &[&str] = &[
+    "answer",
+    "cat",
+    "deps",
+    "image",
+    "info",
+    "list",
+    "luksDelKey",
+    "table",
+    "tree",
+    "unlock",
+    "write",
+];
 
 /// All names of actions, old and new, that the reference has too.
 fn their_actions() -> impl Iterator<Item = &'static str> {

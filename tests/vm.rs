@@ -147,6 +147,12 @@ fn names_cookies_and_failures_of_dmsetup_without_udev() {
     guest(Udev::Absent, 400, "dmsetup-cases.sh", &[]);
 }
 
+/// Under our own name, as text and as JSON, and what stands on what.
+#[test]
+fn any_mapping_without_udev() {
+    guest(Udev::Absent, 300, "mapped.sh", &[]);
+}
+
 #[test]
 fn statistics_of_dmstats_without_udev() {
     guest(Udev::Absent, 400, "dmstats.sh", &[]);

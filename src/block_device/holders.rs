@@ -56,17 +56,9 @@ pub fn holders(number: DevNo) -> Vec<Holder> {
             found.push(Holder::Partition { kernel_name });
         }
     }
-    let mountinfo = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    found.extend(
-        mounts_of(&mountinfo, number)
-            .into_iter()
-            .map(|point| Holder::Mount { point }),
-    );
-    let swaps = fs::read("/proc/swaps").unwrap_or_default();
-    if swap_paths(&swaps)
-        .iter()
-        .any(|path| matches!(DevNo::of_path(path), Ok(Some(swap)) if swap == number))
-    {
+    let mounts = Mounts::read();
+    found.extend(mounts.points(number).into_iter().map(|point| Holder::Mount { point }));
+    if mounts.is_swap(number) {
         found.push(Holder::Swap);
     }
     found.extend(processes(number));
@@ -75,18 +67,73 @@ pub fn holders(number: DevNo) -> Vec<Holder> {
     found
 }
 
-/// Mount points with this device number, from a text in the form of `/proc/self/mountinfo` (proc(5)).
-fn mounts_of(mountinfo: &[u8], number: DevNo) -> Vec<PathBuf> {
-    let wanted = number.to_string();
-    let lines = mountinfo.split(|b| *b == b'\n');
-    lines
-        .filter_map(|line| {
-            let mut fields = line.split(|b| *b == b' ');
-            let number = fields.nth(2)?;
-            let point = fields.nth(1)?;
-            (number == wanted.as_bytes()).then(|| PathBuf::from(unescape(point)))
+/// What is mounted and swapped to at this moment.
+#[derive(Debug)]
+pub struct Mounts {
+    mountinfo: Vec<u8>,
+    swaps: Vec<PathBuf>,
+}
+
+impl Mounts {
+    /// As far as the caller may see; nothing where `/proc` is not there.
+    pub fn read() -> Self {
+        Self {
+            mountinfo: fs::read("/proc/self/mountinfo").unwrap_or_default(),
+            swaps: swap_paths(&fs::read("/proc/swaps").unwrap_or_default()),
+        }
+    }
+
+    /// Where a device's file system is mounted.
+    pub fn points(&self, number: DevNo) -> Vec<PathBuf> {
+        mounts_of(&self.mountinfo, number)
+            .map(|mount| PathBuf::from(unescape(mount.point)))
+            .collect()
+    }
+
+    /// The type of a device's mounted file system.
+    pub fn kind(&self, number: DevNo) -> Option<String> {
+        let mount = mounts_of(&self.mountinfo, number).next()?;
+        Some(String::from_utf8_lossy(mount.kind).into_owned())
+    }
+
+    /// Whether a device is swapped to.
+    pub fn is_swap(&self, number: DevNo) -> bool {
+        self.swaps
+            .iter()
+            .any(|path| matches!(DevNo::of_path(path), Ok(Some(swap)) if swap == number))
+    }
+}
+
+struct Mount<'a> {
+    number: &'a [u8],
+    point: &'a [u8],
+    kind: &'a [u8],
+    source: &'a [u8],
+}
+
+/// The mounts of a device, from a text in the form of `/proc/self/mountinfo` (proc(5)). A file system of several devices
+/// (btrfs) has a number of its own, of no driver: the device that it was mounted by tells then.
+fn mounts_of(mountinfo: &[u8], wanted: DevNo) -> impl Iterator<Item = Mount<'_>> {
+    let number = wanted.to_string();
+    let mounts = mountinfo.split(|b| *b == b'\n').filter_map(|line| {
+        let mut fields = line.split(|b| *b == b' ');
+        let (number, point) = (fields.nth(2)?, fields.nth(1)?);
+        fields.find(|field| *field == b"-")?;
+        let (kind, source) = (fields.next()?, fields.next()?);
+        Some(Mount {
+            number,
+            point,
+            kind,
+            source,
         })
-        .collect()
+    });
+    mounts.filter(move |mount| {
+        let by_source = || {
+            let path = PathBuf::from(unescape(mount.source));
+            path.starts_with("/dev") && matches!(DevNo::of_path(&path), Ok(Some(source)) if source == wanted)
+        };
+        mount.number == number.as_bytes() || mount.number.starts_with(b"0:") && by_source()
+    })
 }
 
 /// The first column of `/proc/swaps`, below its heading.
@@ -177,11 +224,16 @@ mod tests {
     fn mounts_are_found_by_number() {
         let mountinfo = b"22 1 253:3 / /mnt/with\\040space rw - ext4 /dev/mapper/x rw\n\
             23 1 253:30 / /other rw - ext4 /dev/y rw\n24 1 253:3 /sub /bind\\134 rw - ext4 /dev/mapper/x rw\nshort\n";
+        let mounts = Mounts {
+            mountinfo: mountinfo.to_vec(),
+            swaps: Vec::new(),
+        };
         assert_eq!(
-            mounts_of(mountinfo, DevNo::new(253, 3)),
+            mounts.points(DevNo::new(253, 3)),
             [Path::new("/mnt/with space"), Path::new("/bind\\")]
         );
-        assert!(mounts_of(mountinfo, DevNo::new(1, 1)).is_empty());
+        assert_eq!(mounts.kind(DevNo::new(253, 3)).as_deref(), Some("ext4"));
+        assert!(mounts.points(DevNo::new(1, 1)).is_empty());
     }
 
     #[test]

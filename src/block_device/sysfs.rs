@@ -29,6 +29,20 @@ pub(super) fn linked(number: DevNo, dir: &str) -> Vec<(String, DevNo)> {
     entries.flatten().filter_map(|entry| numbered(&entry.path())).collect()
 }
 
+/// The devices that a device is made of, in the order of their names.
+pub fn made_of(number: DevNo) -> Vec<DevNo> {
+    let mut parts = linked(number, "slaves");
+    parts.sort();
+    parts.into_iter().map(|(_, part)| part).collect()
+}
+
+/// The disk that a partition is of; `None` for what is no partition.
+pub fn disk_of_partition(number: DevNo) -> Option<DevNo> {
+    let dir = fs::canonicalize(number.sysfs()).ok()?;
+    dir.join("partition").exists().then_some(())?;
+    Some(numbered(dir.parent()?)?.1)
+}
+
 /// A disk's partitions, by the kernel's names.
 pub(super) fn partitions(number: DevNo) -> Vec<(String, DevNo)> {
     let Ok(entries) = fs::read_dir(number.sysfs()) else {

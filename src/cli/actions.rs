@@ -36,6 +36,14 @@ pub enum Verb {
     Write,
     Image,
     List,
+    /// Show devices.
+    Info,
+    /// Show what devices stand on.
+    Deps,
+    /// Show tables.
+    Table,
+    /// Show what stands on what.
+    Tree,
     Dump,
     TcryptDump,
     BitlkDump,
@@ -108,7 +116,11 @@ pub const VERBS: &[VerbInfo] = &[
     verb!(Close "close" "<name>" 0..=1 Volumes "remove a mapping"),
     verb!(Resize "resize" "<name>" 1..=1 Volumes "resize an active mapping"),
     verb!(Status "status" "<name>" 1..=1 Volumes "show the state of a mapping"),
-    verb!(List "list" "" 0..=0 Volumes "list all open volumes"),
+    verb!(List "list" "" 0..=0 Volumes "list all open volumes and all other devices of the device-mapper"),
+    verb!(Info "info" "[<name>...]" 0..=1000 Volumes "show the state of any device of the device-mapper"),
+    verb!(Deps "deps" "[<name>...]" 0..=1000 Volumes "show what any device of the device-mapper stands on"),
+    verb!(Table "table" "[<name>...]" 0..=1000 Volumes "show the table of any device of the device-mapper, without keys"),
+    verb!(Tree "tree" "" 0..=0 Volumes "show what stands on what, from file systems down to disks and files"),
     verb!(Benchmark "benchmark" "[--cipher <cipher>]" 0..=0 Other "measure ciphers and key derivation functions"),
     verb!(Repair "repair" "<device>" 1..=1 Header "try to repair the metadata on the device"),
     verb!(Reencrypt "reencrypt" "<device>" 0..=2 Format "change the volume key or the cipher of a LUKS2 volume"),
@@ -147,6 +159,10 @@ pub const OUR_VERBS: &[Verb] = &[
     Verb::List,
     Verb::Unlock,
     Verb::Answer,
+    Verb::Info,
+    Verb::Deps,
+    Verb::Table,
+    Verb::Tree,
 ];
 
 impl Verb {
@@ -317,8 +333,16 @@ pub enum Action {
     Resize { name: String },
     /// Show the mapping.
     Status { name: String },
-    /// List open volumes.
+    /// List open volumes and other devices.
     List,
+    /// Show devices.
+    Info { devices: Vec<String> },
+    /// Show what devices stand on.
+    Deps { devices: Vec<String> },
+    /// Show tables.
+    Table { devices: Vec<String> },
+    /// Show what stands on what.
+    Tree,
     /// Measure.
     Benchmark,
     /// Repair a header.

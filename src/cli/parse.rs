@@ -245,6 +245,17 @@ fn action(spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<
         Verb::Resize => Action::Resize { name: name()? },
         Verb::Status => Action::Status { name: name()? },
         Verb::List => Action::List,
+        Verb::Info | Verb::Deps | Verb::Table => {
+            let typed = Some(&first).filter(|first| !first.is_empty()).cloned();
+            let devices = typed.into_iter().chain(arguments).map(|word| text(&word));
+            let devices = devices.collect::<Result<_, _>>()?;
+            match spoken.verb {
+                Verb::Info => Action::Info { devices },
+                Verb::Deps => Action::Deps { devices },
+                _ => Action::Table { devices },
+            }
+        }
+        Verb::Tree => Action::Tree,
         Verb::Benchmark => Action::Benchmark,
         Verb::Repair => Action::Repair { device },
         Verb::Reencrypt => Action::Reencrypt {

@@ -60,6 +60,14 @@ pub fn is_called(argv0: &OsStr) -> bool {
     [DMSETUP, stats::OWN_NAME].iter().any(|own| name.starts_with(own))
 }
 
+/// The volume group and the logical volume that a mapping of LVM's is of; `None` for any other.
+pub(crate) fn lvm_parts(mapping: &mapping::Mapping) -> Option<(String, String)> {
+    let subsystem = mapping.uuid.as_ref()?.subsystem()?;
+    let parts = splitname::parts(mapping.name.as_bytes(), subsystem);
+    let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+    (!parts.volume.is_empty()).then(|| (text(&parts.group), text(&parts.volume)))
+}
+
 /// Runs a command line, from the words behind the program's name to the exit code.
 pub fn run(argv0: &str, words: &[OsString]) -> ExitCode {
     match run_words(argv0, words) {

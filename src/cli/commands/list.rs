@@ -1,10 +1,11 @@
-//! `list`: every open volume, whether the kernel maps it or this program serves it.
+//! `list`: every open volume and every other device of the device-mapper, whether the kernel maps it or this program serves it.
 
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
 use super::Context;
+use super::mapped::kind;
 use crate::cli::error::CliError;
 use crate::dm::{Dm, DmErrorKind};
 use crate::mapping::Mappings;
@@ -43,23 +44,18 @@ pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
 fn mapped(dm: &Dm) -> Result<Vec<Row>, CliError> {
     let mut rows = Vec::new();
     for mapping in &Mappings::enumerate(dm)? {
-        let Some((kind, _)) = mapping.uuid.as_ref().and_then(VolumeKind::of_dm_uuid) else {
-            continue;
-        };
+        // What is no volume is listed as the kernel lists it: not one more question is asked of it.
+        let volume = mapping.uuid.as_ref().and_then(VolumeKind::of_dm_uuid);
         // What went in the meantime, or is no crypt target, has no device of its own.
-        let device = volume::state(dm, &mapping.name).ok().map(|active| {
-            let path = active.device.path();
-            path.map_or_else(|| active.device.to_string(), |path| path.display().to_string())
-        });
+        let device = volume
+            .and_then(|_| volume::state(dm, &mapping.name).ok())
+            .map(|active| {
+                let path = active.device.path();
+                path.map_or_else(|| active.device.to_string(), |path| path.display().to_string())
+            });
         rows.push(Row {
             name: mapping.name.to_string(),
-            kind: match kind {
-                VolumeKind::Luks1 => "LUKS1",
-                VolumeKind::Luks2 => "LUKS2",
-                VolumeKind::Plain => "PLAIN",
-                VolumeKind::Other => "n/a",
-            }
-            .into(),
+            kind: kind(mapping.uuid.as_ref()),
             backend: "kernel",
             device: device.unwrap_or_else(|| "n/a".into()),
             path: format!("/dev/mapper/{}", mapping.name),

@@ -15,6 +15,7 @@ mod inspect;
 mod keyring_keys;
 mod keys;
 mod list;
+mod mapped;
 mod open;
 mod pbkdf;
 mod plain;
@@ -32,6 +33,7 @@ use super::actions::{Action, Invocation};
 use super::args::Options;
 use super::error::CliError;
 use super::output::Console;
+use mapped::Question;
 
 /// What every command has at hand.
 #[derive(Clone, Copy, Debug)]
@@ -68,6 +70,10 @@ pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
         Action::Answer => answer::answer(cx),
         Action::Status { name } => status::status(cx, name),
         Action::List => list::list(cx),
+        Action::Info { devices } => mapped::answer(cx, Question::Info, devices),
+        Action::Deps { devices } => mapped::answer(cx, Question::Deps, devices),
+        Action::Table { devices } => mapped::answer(cx, Question::Table, devices),
+        Action::Tree => mapped::tree(cx),
         Action::Benchmark => benchmark::benchmark(cx),
         Action::Erase { device } => erase::erase(cx, device),
         Action::Format {

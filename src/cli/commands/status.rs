@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use keyslots::units::Sectors;
 use serde_json::{Value, json};
 
+use super::mapped::{self, Question};
 use super::open::device_name;
 use super::{Context, serve};
 use crate::block_device;
 use crate::cli::error::{CliError, ExitCode};
+use crate::cli::persona::Persona;
 use crate::dm::{DeviceId, DeviceName, Dm};
 use crate::volume::{self, Active, KeyLocation, VolumeError, VolumeKind};
 
@@ -22,6 +24,9 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
         Err(VolumeError::NotActive(_)) => {
             cx.console.say(format_args!("/dev/mapper/{name} is inactive."));
             return Err(CliError::Silent(ExitCode::WrongDevice));
+        }
+        Err(VolumeError::NotCrypt(_)) if cx.console.persona() == Persona::Luksmith => {
+            return mapped::answer(cx, Question::Status, &[name.to_string()]);
         }
         Err(VolumeError::NotCrypt(_)) => return other_mapping(cx, &dm, name),
         Err(error) => return Err(error.into()),

@@ -1,0 +1,173 @@
+//! What stands on what beyond the device-mapper: file systems and swap above its devices, and below them partitions,
+//! disks, RAIDs, loop devices and the files behind those. Only what has a mapping in it.
+
+use std::path::PathBuf;
+
+use super::{Mapping, Mappings, Tree};
+use crate::block_device::{self, DevNo, Mounts};
+use crate::dm::{Dm, DmError};
+
+/// All mappings with what stands on them and what they stand on.
+#[derive(Debug, Default)]
+pub struct Stack {
+    layers: Vec<Layer>,
+}
+
+/// One layer.
+#[derive(Debug)]
+pub struct Layer {
+    /// What it is.
+    pub kind: LayerKind,
+    /// Its number, where it is a block device.
+    pub number: Option<DevNo>,
+    /// What it stands on: places in [`Stack::layers`].
+    pub uses: Vec<usize>,
+    /// Whether anything stands on it.
+    pub used: bool,
+}
+
+/// What a layer is.
+#[derive(Debug)]
+pub enum LayerKind {
+    /// A device of the device-mapper.
+    Mapped(Mapping),
+    /// A mounted file system.
+    FileSystem {
+        /// Its type, as the kernel calls it.
+        kind: String,
+        /// Where it is mounted.
+        points: Vec<PathBuf>,
+    },
+    /// A swap area that is in use.
+    Swap,
+    /// A partition of a disk.
+    Partition,
+    /// A loop device.
+    Loop,
+    /// The file behind a loop device.
+    File(PathBuf),
+    /// A RAID or the like, made of other devices.
+    Made,
+    /// A device that stands on nothing.
+    Disk,
+}
+
+impl Stack {
+    /// Asks every mapping what it uses, and the system for the rest.
+    ///
+    /// # Errors
+    /// The device-mapper's.
+    pub fn of(dm: &Dm, mappings: &Mappings) -> Result<Self, DmError> {
+        let tree = Tree::of(dm, mappings)?;
+        let layers = tree.nodes().iter().map(|node| Layer {
+            kind: node.mapping.clone().map_or(LayerKind::Disk, LayerKind::Mapped),
+            number: Some(node.number),
+            uses: node.uses.clone(),
+            used: !node.used_by.is_empty(),
+        });
+        let mut stack = Self {
+            layers: layers.collect(),
+        };
+        stack.dig();
+        stack.top();
+        Ok(stack)
+    }
+
+    /// All layers.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Finds what the devices that are no mappings stand on.
+    fn dig(&mut self) {
+        let mut at = 0;
+        while at < self.layers.len() {
+            let layer = &self.layers[at];
+            if let (LayerKind::Disk, Some(number)) = (&layer.kind, layer.number) {
+                let made_of = block_device::made_of(number);
+                self.layers[at].kind = if let Some(file) = block_device::loop_backing_file(number) {
+                    self.stand(at, Layer::new(LayerKind::File(file), None));
+                    LayerKind::Loop
+                } else if let Some(disk) = block_device::disk_of_partition(number) {
+                    self.stand_on_device(at, disk);
+                    LayerKind::Partition
+                } else if made_of.is_empty() {
+                    LayerKind::Disk
+                } else {
+                    made_of.into_iter().for_each(|part| self.stand_on_device(at, part));
+                    LayerKind::Made
+                };
+            }
+            at += 1;
+        }
+    }
+
+    fn stand_on_device(&mut self, above: usize, number: DevNo) {
+        match self.layers.iter().position(|layer| layer.number == Some(number)) {
+            // The kernel lets no device stand on itself, but asking takes time, and devices come and go.
+            Some(known) if self.reaches(known, above) => {}
+            Some(known) => {
+                self.layers[above].uses.push(known);
+                self.layers[known].used = true;
+            }
+            None => self.stand(above, Layer::new(LayerKind::Disk, Some(number))),
+        }
+    }
+
+    fn reaches(&self, from: usize, to: usize) -> bool {
+        let mut seen = vec![false; self.layers.len()];
+        let mut open = vec![from];
+        while let Some(at) = open.pop() {
+            if at == to {
+                return true;
+            }
+            if !std::mem::replace(&mut seen[at], true) {
+                open.extend(&self.layers[at].uses);
+            }
+        }
+        false
+    }
+
+    fn stand(&mut self, above: usize, below: Layer) {
+        let place = self.layers.len();
+        self.layers[above].uses.push(place);
+        self.layers.push(Layer { used: true, ..below });
+    }
+
+    /// Puts file systems and swap on top.
+    fn top(&mut self) {
+        let mounts = Mounts::read();
+        for at in 0..self.layers.len() {
+            let Some(number) = self.layers[at].number else { continue };
+            let mut above = Vec::new();
+            let points = mounts.points(number);
+            if !points.is_empty() {
+                above.push(LayerKind::FileSystem {
+                    kind: mounts.kind(number).unwrap_or_default(),
+                    points,
+                });
+            }
+            if mounts.is_swap(number) {
+                above.push(LayerKind::Swap);
+            }
+            for kind in above {
+                self.layers[at].used = true;
+                self.layers.push(Layer {
+                    uses: vec![at],
+                    ..Layer::new(kind, None)
+                });
+            }
+        }
+    }
+}
+
+impl Layer {
+    fn new(kind: LayerKind, number: Option<DevNo>) -> Self {
+        Self {
+            kind,
+            number,
+            uses: Vec::new(),
+            used: false,
+        }
+    }
+}

@@ -76,6 +76,18 @@ fn system_calls_of_open() {
     guest(Udev::Absent, 200, "strace.sh", &[]);
 }
 
+/// The command lines of other programs that need device-mapper.
+#[test]
+fn command_lines_of_other_programs_without_udev() {
+    guest(Udev::Absent, 500, "contract.sh", &[]);
+}
+
+/// Each action on headers, on block devices, by each tool.
+#[test]
+fn actions_on_block_devices_without_udev() {
+    guest(Udev::Absent, 900, "actions.sh", &[]);
+}
+
 #[test]
 fn active_mappings_without_udev() {
     guest(Udev::Absent, 900, "active.sh", &[]);

@@ -112,6 +112,34 @@ impl Opened {
     }
 }
 
+/// See [`HeaderDevice::reader`].
+struct LockedReads<'a> {
+    device: &'a HeaderDevice,
+    opened: &'a mut Opened,
+}
+
+impl Storage for LockedReads<'_> {
+    fn size(&mut self) -> io::Result<Bytes> {
+        self.opened.file.size()
+    }
+
+    fn read_at(&mut self, offset: Bytes, buf: &mut [u8]) -> io::Result<()> {
+        let _lock = self
+            .device
+            .lock(self.opened, LockMode::Shared)
+            .map_err(io::Error::other)?;
+        self.opened.file.read_at(offset, buf)
+    }
+
+    fn write_at(&mut self, _: Bytes, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl HeaderDevice {
     /// The header on `path`. Without `locks`, nobody else is kept out.
     pub fn new(path: impl Into<PathBuf>, locks: bool) -> Self {
@@ -184,6 +212,11 @@ impl HeaderDevice {
         })
     }
 
+    /// An opened device, of which each read takes the shared lock: none is held while a key is derived.
+    pub fn reader<'a>(&'a self, opened: &'a mut Opened) -> impl Storage + 'a {
+        LockedReads { device: self, opened }
+    }
+
     /// Runs `action` on an opened device under the shared lock.
     ///
     /// # Errors
@@ -236,17 +269,15 @@ impl HeaderDevice {
     /// Makes a header file that is shorter than `size` as long as that; a block device has its size.
     ///
     /// # Errors
-    /// [`HeaderError::Open`].
+    /// [`HeaderError::Luks`].
     pub fn grow_file(&self, file: &File, size: Bytes) -> Result<(), HeaderError> {
-        let failed = |source| HeaderError::Open {
-            path: self.path.clone(),
-            source,
-        };
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.is_file() && metadata.len() < size.get() {
-            file.set_len(size.get()).map_err(failed)?;
-        }
-        Ok(())
+        let grown = file.metadata().and_then(|metadata| {
+            if metadata.is_file() && metadata.len() < size.get() {
+                file.set_len(size.get())?;
+            }
+            Ok(())
+        });
+        Ok(grown.map_err(keyslots::Error::io("make the header file longer"))?)
     }
 
     fn lock(&self, opened: &Opened, mode: LockMode) -> Result<Option<Lock>, HeaderError> {

@@ -99,6 +99,26 @@ impl Backup {
         })
     }
 
+    /// Whether the old or the new header opens after a stop at any write of [`Backup::restore`]. Else the backup itself
+    /// is all that a stop leaves: over a header of the other version or of another volume, and where there is no room.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn survives_a_stop(
+        &self,
+        file: &mut dyn Storage,
+        device: &mut dyn Storage,
+        there: Option<&Header>,
+    ) -> Result<bool> {
+        match (self, there) {
+            // There is nothing to lose.
+            (_, None) => Ok(true),
+            (Self::Luks1(backup), Some(Header::Luks1(there))) => backup.survives_a_stop(file, device, there),
+            (Self::Luks2(backup), Some(Header::Luks2(there))) => Ok(backup.survives_a_stop(there)),
+            _ => Ok(false),
+        }
+    }
+
     /// Writes the backup in `file` over the header `there`, or over none, and reads it back. The caller holds the
     /// exclusive lock.
     ///

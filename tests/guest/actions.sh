@@ -2,6 +2,7 @@
 # both, with the plaintext that was there before. Prints the table action × tool with the number of differences in each cell.
 # Arguments: the kinds, `luks1 luks2 detached` when there are none.
 . /share/guest/lib.sh
+[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 kinds=${*:-luks1 luks2 detached}
 differences=0 cells=0
 for key in a b c d; do printf "passphrase $key" >$key; done

@@ -174,3 +174,31 @@ fn what_others_keep_before_the_data_is_not_touched() {
     convert(&mut disk).expect("memory");
     assert!(disk.0[gap].iter().all(|&byte| byte == b'm'));
 }
+
+/// A restore of the version from before a conversion, or where no keyslot is free, is one that a stop can spoil: it says so.
+#[test]
+fn a_restore_that_cannot_be_staged_says_so() {
+    use crate::backup::Backup;
+
+    let old = luks1(&[0, 1], 4096);
+    let mut converted = old.clone();
+    let header = luks1::Header::read(&mut converted).expect("a header");
+    drop(to_luks2(&header, &mut converted, Medium::Other).expect("room"));
+    let full = luks1(&[7, 6, 5, 4, 3, 2, 1, 0], 4096);
+    let cases = [
+        (&old, &converted, false),
+        (&converted, &old, false),
+        (&old, &full, false),
+        (&old, &old, true),
+        (&converted, &converted, true),
+    ];
+    for (n, (file, device, safe)) in cases.into_iter().enumerate() {
+        let (mut file, mut device) = (file.clone(), device.clone());
+        let backup = Backup::read(&mut file).expect("a backup");
+        let there = Header::read(&mut device).expect("a header");
+        let found = backup.survives_a_stop(&mut file, &mut device, Some(&there));
+        assert_eq!(found.ok(), Some(safe), "case {n}");
+        let nothing = backup.survives_a_stop(&mut file, &mut device, None);
+        assert_eq!(nothing.ok(), Some(true), "case {n}, over nothing");
+    }
+}

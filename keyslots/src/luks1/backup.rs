@@ -177,13 +177,13 @@ impl Backup {
     /// [`Error::ChangedMeanwhile`], [`Error::Io`].
     pub fn restore(&self, file: &mut dyn Storage, storage: &mut dyn Storage, device: Option<&Header>) -> Result<()> {
         self.header.expect_unchanged(file)?;
-        let staged = match device {
-            Some(device) => {
-                device.expect_unchanged(storage)?;
-                self.stage(file, storage, device)?
+        let mut staged = None;
+        if let Some(device) = device {
+            device.expect_unchanged(storage)?;
+            if let Plan::Stage { source, slot } = self.plan(file, storage, device)? {
+                staged = Some(self.stage(file, storage, device, source, slot)?);
             }
-            None => None,
-        };
+        }
         let start = Bytes::new(HEADER_LEN as u64);
         let end = self.end();
         let Some(Staged { slot, raw }) = staged else {
@@ -218,22 +218,29 @@ impl Backup {
         }
     }
 
-    /// Puts a key of the backup into a keyslot that is free on the device, where that is needed and can be done.
-    fn stage(&self, file: &mut dyn Storage, storage: &mut dyn Storage, device: &Header) -> Result<Option<Staged>> {
+    /// Whether a passphrase of the old or of the new header opens after a stop at any write of a restore over `device`.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn survives_a_stop(&self, file: &mut dyn Storage, storage: &mut dyn Storage, device: &Header) -> Result<bool> {
+        Ok(!matches!(self.plan(file, storage, device)?, Plan::Impossible))
+    }
+
+    fn plan(&self, file: &mut dyn Storage, storage: &mut dyn Storage, device: &Header) -> Result<Plan> {
         let (backup, there) = (&self.header.raw, &device.raw);
         let same_layout = (0..KEYSLOTS).all(|i| Range::of_slot(backup, i) == Range::of_slot(there, i));
         if !same_layout || !same_volume_key(backup, there) {
-            return Ok(None);
+            return Ok(Plan::Impossible);
         }
         for slot in 0..KEYSLOTS {
             let unchanged = backup.keyslots[slot] == there.keyslots[slot] && is_active(there, slot);
             if unchanged && same_bytes(file, storage, Range::of_slot(there, slot))? {
-                return Ok(None);
+                return Ok(Plan::Unneeded);
             }
         }
         let is_free = |slot: &usize| there.keyslots[*slot].state == STATE_INACTIVE;
         let Some(free) = (0..KEYSLOTS).find(is_free) else {
-            return Ok(None);
+            return Ok(Plan::Impossible);
         };
         // A key that is going to stay where it is put is the best one.
         let at_home = (0..KEYSLOTS)
@@ -242,10 +249,21 @@ impl Backup {
         let any = (0..KEYSLOTS)
             .find(|slot| is_active(backup, *slot))
             .map(|source| (source, free));
-        let Some((source, slot)) = at_home.or(any) else {
-            return Ok(None);
-        };
+        Ok(at_home
+            .or(any)
+            .map_or(Plan::Impossible, |(source, slot)| Plan::Stage { source, slot }))
+    }
 
+    /// Puts the key in keyslot `source` of the backup into `slot`, which is free on the device.
+    fn stage(
+        &self,
+        file: &mut dyn Storage,
+        storage: &mut dyn Storage,
+        device: &Header,
+        source: usize,
+        slot: usize,
+    ) -> Result<Staged> {
+        let (backup, there) = (&self.header.raw, &device.raw);
         let (from, to) = (Range::of_slot(backup, source), Range::of_slot(there, slot));
         let mut material = vec![0; from.len().to_usize().ok_or(Error::NoUsableKeyslot)?];
         file.read_at(from.start, &mut material)
@@ -262,7 +280,7 @@ impl Backup {
             raw
         };
         write_raw(storage, &put(there))?;
-        Ok(Some(Staged { slot, raw: put(backup) }))
+        Ok(Staged { slot, raw: put(backup) })
     }
 
     /// How much of the start of the device a restore writes: never the data, however long the backup is.
@@ -273,6 +291,16 @@ impl Backup {
             _ => metadata,
         }
     }
+}
+
+/// How one key stays whole through a restore.
+enum Plan {
+    /// A keyslot is the same in both.
+    Unneeded,
+    /// A spare one: from this keyslot of the backup into that one, which is free on the device.
+    Stage { source: usize, slot: usize },
+    /// Not at all.
+    Impossible,
 }
 
 /// A spare key: where it is, and the backup's header with it.
@@ -291,7 +319,7 @@ fn active_only_in(one: &RawHeader, other: &RawHeader) -> Vec<u32> {
 }
 
 /// Whether a keyslot of the one header opens under the other.
-fn same_volume_key(one: &RawHeader, other: &RawHeader) -> bool {
+pub(super) fn same_volume_key(one: &RawHeader, other: &RawHeader) -> bool {
     let of = |raw: &RawHeader| {
         (
             raw.cipher_name,

@@ -3,6 +3,7 @@
 //! The order of writes is what keeps keys from being lost, see each function. A header write changes one keyslot at a
 //! time, since its two sectors may reach the disk without each other, and slot 6 lies across them.
 
+use super::backup::same_volume_key;
 use super::format::{DIGEST_LEN, KEYSLOTS, RawHeader, RawKeyslot, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE, STRIPES};
 use super::header::{Header, KeyslotState};
 use super::layout::Range;
@@ -24,6 +25,16 @@ pub enum ChangeTo {
     FirstFree,
     /// Back to its own keyslot, by way of the first free one. Derives two keys.
     SameSlot,
+}
+
+/// A volume key under a passphrase, ready for a keyslot.
+#[derive(Debug)]
+pub struct Sealed {
+    material: Secret,
+    salt: [u8; SALT_LEN],
+    iterations: u32,
+    /// The header whose volume key it is.
+    made_for: Box<RawHeader>,
 }
 
 impl Header {
@@ -101,15 +112,26 @@ impl Header {
         iterations: u32,
         limits: &CostLimits,
     ) -> Result<u32> {
+        self.free_keyslot(slot)?;
+        let sealed = self.seal(volume_key, passphrase, iterations, limits)?;
+        self.add_sealed(storage, &sealed, slot)
+    }
+
+    /// As [`Header::add_keyslot`], with what [`Header::seal`] made before the lock was taken.
+    ///
+    /// # Errors
+    /// As there; [`Error::ChangedMeanwhile`] too where it was made for another volume key.
+    pub fn add_sealed(&mut self, storage: &mut dyn Storage, sealed: &Sealed, slot: Option<u32>) -> Result<u32> {
         let slot = self.free_keyslot(slot)?;
-        self.verify_volume_key(volume_key, limits)?;
-        let (sealed, salt) = self.seal(volume_key, passphrase, iterations, limits)?;
+        if !same_volume_key(&self.raw, &sealed.made_for) {
+            return Err(Error::ChangedMeanwhile);
+        }
         self.expect_unchanged(storage)?;
-        self.write_area(storage, slot, &sealed)?;
+        self.write_area(storage, slot, &sealed.material)?;
         self.replace_keyslot(storage, slot, |keyslot| {
             keyslot.state = STATE_ACTIVE;
-            keyslot.iterations = iterations;
-            keyslot.salt = salt;
+            keyslot.iterations = sealed.iterations;
+            keyslot.salt = sealed.salt;
         })?;
         Ok(slot)
     }
@@ -137,13 +159,32 @@ impl Header {
         medium: Medium,
     ) -> Result<u32> {
         self.used_keyslot(slot)?;
-        let new = self.add_keyslot(storage, volume_key, passphrase, None, iterations, limits)?;
+        self.free_keyslot(None)?;
+        let seal = || self.seal(volume_key, passphrase, iterations, limits);
+        let new = seal()?;
+        let back = (to == ChangeTo::SameSlot).then(seal).transpose()?;
+        self.change_sealed(storage, slot, &new, back.as_ref(), medium)
+    }
+
+    /// As [`Header::change_keyslot`], with what [`Header::seal`] made before the lock was taken: `new` goes to the first
+    /// free keyslot, and `back`, where it is given, from there to the keyslot that was changed.
+    ///
+    /// # Errors
+    /// As there, and those of [`Header::add_sealed`].
+    pub fn change_sealed(
+        &mut self,
+        storage: &mut dyn Storage,
+        slot: u32,
+        new: &Sealed,
+        back: Option<&Sealed>,
+        medium: Medium,
+    ) -> Result<u32> {
+        self.used_keyslot(slot)?;
+        let made = self.add_sealed(storage, new, None)?;
         self.remove_keyslot(storage, slot, medium)?;
-        if to == ChangeTo::FirstFree {
-            return Ok(new);
-        }
-        self.add_keyslot(storage, volume_key, passphrase, Some(slot), iterations, limits)?;
-        self.remove_keyslot(storage, new, medium)?;
+        let Some(back) = back else { return Ok(made) };
+        self.add_sealed(storage, back, Some(slot))?;
+        self.remove_keyslot(storage, made, medium)?;
         Ok(slot)
     }
 
@@ -236,14 +277,19 @@ impl Header {
         }
     }
 
-    /// The other way round: key material for the disk, and the salt that goes into the header.
-    fn seal(
+    /// The other way round: key material for any keyslot. It derives a key, and needs no lock.
+    ///
+    /// # Errors
+    /// [`Error::WrongVolumeKey`]; [`Error::BadParameter`] below [`MIN_ITERATIONS`] or where the cipher is the null
+    /// cipher; [`Error::Kdf`], [`Error::Cipher`], [`Error::Io`] where there is no memory.
+    pub fn seal(
         &self,
         volume_key: &VolumeKey,
         passphrase: &Passphrase,
         iterations: u32,
         limits: &CostLimits,
-    ) -> Result<(Secret, [u8; SALT_LEN])> {
+    ) -> Result<Sealed> {
+        self.verify_volume_key(volume_key, limits)?;
         check_iterations("keyslot iterations", iterations)?;
         let spec = self.cipher_spec()?;
         if spec.is_null() {
@@ -258,8 +304,12 @@ impl Header {
             .map_err(std::io::Error::from)
             .map_err(Error::io("get random bytes for a salt"))?;
         let area_key = self.area_key(passphrase, &salt, iterations, limits)?;
-        let sealed = material::seal(volume_key.expose(), area_key.expose(), &spec, self.hash, STRIPES)?;
-        Ok((sealed, salt))
+        Ok(Sealed {
+            material: material::seal(volume_key.expose(), area_key.expose(), &spec, self.hash, STRIPES)?,
+            salt,
+            iterations,
+            made_for: Box::new(self.raw.clone()),
+        })
     }
 
     fn area_key(

@@ -39,6 +39,6 @@ pub use format::{
     STRIPES, UUID_LEN, VERSION,
 };
 pub use header::{Header, Keyslot, KeyslotState};
-pub use keyslots::{ChangeTo, MIN_ITERATIONS};
+pub use keyslots::{ChangeTo, MIN_ITERATIONS, Sealed};
 pub use repair::{Fix, Repair};
 pub use validate::{Defect, MAX_KEY_BYTES, validate};

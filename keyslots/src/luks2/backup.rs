@@ -207,6 +207,11 @@ impl Backup {
         self.header.binary().hdr_size.checked_mul(2).ok_or(Error::NotLuks)
     }
 
+    /// Whether a passphrase of the old or of the new header opens after a stop at any write of a restore over `there`.
+    pub fn survives_a_stop(&self, there: &Header) -> bool {
+        self.plan(there).is_some()
+    }
+
     /// Puts one keyslot of the backup, and a header that has no other, beside what is in use on the device; returns
     /// where its area starts and ends.
     fn stage(
@@ -215,6 +220,21 @@ impl Backup {
         device: &mut dyn Storage,
         there: &Header,
     ) -> Result<Option<(Bytes, Bytes)>> {
+        let Some(Staged { from, spot, len, copy }) = self.plan(there) else {
+            return Ok(None);
+        };
+        let mut material = vec![0; len.to_usize().ok_or(Error::NotLuks)?];
+        file.read_at(from, &mut material)
+            .map_err(Error::io("read the header backup"))?;
+        device
+            .write_at(spot, &material)
+            .map_err(Error::io("write the keyslots area"))?;
+        device.sync().map_err(Error::io("sync the keyslots area"))?;
+        copies::write(device, &copy)?;
+        Ok(spot.checked_add(len).map(|end| (spot, end)))
+    }
+
+    fn plan(&self, there: &Header) -> Option<Staged> {
         let hdr_size = self.header.binary().hdr_size;
         let metadata = self.header.metadata();
         let same_layout = there.binary().hdr_size == hdr_size && there.size() == self.header.size();
@@ -222,50 +242,45 @@ impl Backup {
             let digest = metadata.digest_of_keyslot(*slot);
             digest.is_some_and(|(_, digest)| !digest.segments.is_empty())
         };
-        let Some(slot) = metadata
-            .keyslots_to_try()
-            .into_iter()
-            .find(bound)
-            .filter(|_| same_layout)
-        else {
-            return Ok(None);
-        };
+        let slot = metadata.keyslots_to_try().into_iter().find(bound)?;
+        if !same_layout {
+            return None;
+        }
         // Numbers do not matter for the search, only areas do.
         let mut both = metadata.clone();
         let others = there.metadata().keyslots.values().cloned();
         both.keyslots.extend((super::MAX_KEYSLOTS..).zip(others));
         let old = metadata.keyslots[&slot].area.clone();
-        let Ok(spot) = areas::find_gap(&both, hdr_size, old.size) else {
-            return Ok(None);
-        };
+        let spot = areas::find_gap(&both, hdr_size, old.size).ok()?;
 
         let mut alone = metadata.clone();
         alone.keep_only_keyslot(slot);
         if let Some(keyslot) = alone.keyslots.get_mut(&slot) {
             keyslot.area.offset = spot;
         }
-        if validate::validate(&alone, hdr_size).is_err() {
-            return Ok(None);
-        }
-        let newer = there.binary().seqid.max(self.header.binary().seqid).checked_add(1);
-        let Some(seqid) = newer else { return Ok(None) };
-        let mut material = vec![0; old.size.to_usize().ok_or(Error::NotLuks)?];
-        file.read_at(old.offset, &mut material)
-            .map_err(Error::io("read the header backup"))?;
-        device
-            .write_at(spot, &material)
-            .map_err(Error::io("write the keyslots area"))?;
-        device.sync().map_err(Error::io("sync the keyslots area"))?;
-        let copy = Copy {
-            binary: BinaryHeader {
-                seqid,
-                ..self.header.binary().clone()
+        validate::validate(&alone, hdr_size).ok()?;
+        let seqid = there.binary().seqid.max(self.header.binary().seqid).checked_add(1)?;
+        Some(Staged {
+            from: old.offset,
+            spot,
+            len: old.size,
+            copy: Copy {
+                binary: BinaryHeader {
+                    seqid,
+                    ..self.header.binary().clone()
+                },
+                metadata: alone,
             },
-            metadata: alone,
-        };
-        copies::write(device, &copy)?;
-        Ok(spot.checked_add(old.size).map(|end| (spot, end)))
+        })
     }
+}
+
+/// A spare keyslot: where it is in the backup, where it fits on the device, and the header that has it alone.
+struct Staged {
+    from: Bytes,
+    spot: Bytes,
+    len: Bytes,
+    copy: Copy,
 }
 
 fn restore_range(from: &mut dyn Storage, to: &mut dyn Storage, start: Bytes, end: Bytes) -> Result<()> {

@@ -41,11 +41,20 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
 
     let there = header_device.shared(&mut opened, read_header)?;
     let plan = check(&backup, &header_device, &mut opened, there.as_ref())?;
-    let warning = warning(&backup, &header_device, &plan);
-    if !cx.console.batch() && !passphrase::is_interactive() && revives(&plan) {
-        cx.console.complain(revival(&plan));
+    let safe = header_device.shared(&mut opened, |storage| -> Result<bool, CliError> {
+        Ok(backup.survives_a_stop(&mut source, storage, there.as_ref())?)
+    })?;
+    let mut notes = String::new();
+    if revives(&plan) {
+        notes.push_str(&revival(&plan));
     }
-    if !confirm(cx.console, &warning) {
+    if !safe {
+        notes.push_str(NOT_STAGED);
+    }
+    if !cx.console.batch() && !passphrase::is_interactive() && !notes.is_empty() {
+        cx.console.complain(notes.trim_start());
+    }
+    if !confirm(cx.console, &(warning(&backup, &header_device, &plan) + &notes)) {
         return Err(CliError::Silent(ExitCode::Failure));
     }
     header_device.exclusive_raw(|target| -> Result<(), CliError> {
@@ -65,6 +74,10 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
     cx.console.answer(|| json!({ "revived": plan.revives }), String::new);
     Ok(())
 }
+
+/// What cannot be had for every restore: see [`Backup::survives_a_stop`].
+const NOT_STAGED: &str = "\nWARNING: interrupted, this leaves neither the old header nor the new one: keep the backup \
+    file until it has ended, and restore once more if it does not.";
 
 /// The header that is there; a damaged one counts as none.
 fn read_header(storage: &mut dyn Storage) -> Result<Option<Header>, CliError> {
@@ -117,10 +130,6 @@ fn warning(backup: &Backup, device: &HeaderDevice, plan: &Restore) -> String {
     if !plan.same_uuid {
         text.push_str("\nWARNING: real device header has different UUID than backup!");
     }
-    if revives(plan) {
-        text.push('\n');
-        text.push_str(&revival(plan));
-    }
     text
 }
 
@@ -131,7 +140,7 @@ fn revives(plan: &Restore) -> bool {
 fn revival(plan: &Restore) -> String {
     let slots: Vec<String> = plan.revives.iter().map(u32::to_string).collect();
     format!(
-        "WARNING: keyslots that the device does not have as they are in the backup come back ({}): passphrases that \
+        "\nWARNING: keyslots that the device does not have as they are in the backup come back ({}): passphrases that \
          were removed or changed since will open the device again.",
         slots.join(", ")
     )

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use keyslots::header::{Header, SlotState, Version};
 use keyslots::kdf::{CostLimits, Kdf};
-use keyslots::luks1::ChangeTo;
+use keyslots::luks1;
 use keyslots::luks2::{Candidates, KeyFor, Sealed};
 use keyslots::secret::{Passphrase, VolumeKey};
 use serde_json::json;
@@ -210,21 +210,20 @@ fn make(
     key_for: KeyFor,
 ) -> Result<u32, CliError> {
     let limits = CostLimits::default();
-    let sealed = sealed(cx, volume, key, passphrase)?;
-    let iterations = luks1_iterations(cx, &volume.header, key.len())?;
+    let ready = ready(cx, volume, key, passphrase, false)?;
     cx.change(
         &volume.device,
         Wanted::Only(volume.header.version()),
-        |header, storage| match (header, &sealed) {
-            (Header::Luks2(header), Some(sealed)) => {
+        |header, storage| match (header, &ready) {
+            (Header::Luks2(header), Ready::Luks2(sealed)) => {
                 let made = header.add_sealed(storage, key, sealed, slot, key_for, &limits)?;
                 if let Some(name) = &cx.options.slot_name {
                     slot_names::set(header, storage, made, name, cx.options.protect)?;
                 }
                 Ok(made)
             }
-            (Header::Luks1(header), _) => Ok(header.add_keyslot(storage, key, passphrase, slot, iterations, &limits)?),
-            (Header::Luks2(_), None) => Err(CliError::NoUsableKeyslot),
+            (Header::Luks1(header), Ready::Luks1(sealed, _)) => Ok(header.add_sealed(storage, sealed, slot)?),
+            _ => Err(keyslots::Error::ChangedMeanwhile.into()),
         },
     )
 }
@@ -239,54 +238,56 @@ fn rewrite(
 ) -> Result<u32, CliError> {
     let limits = CostLimits::default();
     let medium = volume.device.medium();
-    let sealed = sealed(cx, volume, key, passphrase)?;
-    let iterations = luks1_iterations(cx, &volume.header, key.len())?;
-    let to = if cx.options.key_slot.is_some() {
-        ChangeTo::SameSlot
-    } else {
-        ChangeTo::FirstFree
-    };
+    // In LUKS1 a changed key goes to another keyslot, unless its place was named.
+    let ready = ready(cx, volume, key, passphrase, cx.options.key_slot.is_some())?;
     cx.change(
         &volume.device,
         Wanted::Only(volume.header.version()),
         |header, storage| {
             header.expect_same_keyslot(&volume.header, slot)?;
-            match (header, &sealed) {
-                (Header::Luks2(header), Some(sealed)) => {
+            match (header, &ready) {
+                (Header::Luks2(header), Ready::Luks2(sealed)) => {
                     header.change_sealed(storage, slot, key, sealed, medium, &limits)?;
                     Ok(slot)
                 }
-                (Header::Luks1(header), _) => {
-                    Ok(header.change_keyslot(storage, key, slot, passphrase, to, iterations, &limits, medium)?)
+                (Header::Luks1(header), Ready::Luks1(new, back)) => {
+                    Ok(header.change_sealed(storage, slot, new, back.as_ref(), medium)?)
                 }
-                (Header::Luks2(_), None) => Err(CliError::NoUsableKeyslot),
+                _ => Err(keyslots::Error::ChangedMeanwhile.into()),
             }
         },
     )
 }
 
-/// The keyslot of LUKS2, ready to be written.
-fn sealed(
+/// A keyslot, ready to be written: no key is derived under the lock.
+enum Ready {
+    /// And once more, for the way back to its own place.
+    Luks1(luks1::Sealed, Option<luks1::Sealed>),
+    Luks2(Sealed),
+}
+
+fn ready(
     cx: &Context<'_>,
     volume: &Volume,
     key: &VolumeKey,
     passphrase: &Passphrase,
-) -> Result<Option<Sealed>, CliError> {
-    let Header::Luks2(header) = &volume.header else {
-        return Ok(None);
-    };
-    header.check_changeable()?;
-    let new = cx.new_keyslot_of(&volume.header, key.len())?;
-    let _deriving = cx.console.deriving();
-    Ok(Some(new.seal(passphrase, key, &CostLimits::default())?))
-}
-
-fn luks1_iterations(cx: &Context<'_>, header: &Header, key_len: usize) -> Result<u32, CliError> {
-    match header {
-        Header::Luks2(_) => Ok(0),
-        Header::Luks1(_) => match cx.kdf(Version::Luks1, key_len)? {
-            Kdf::Pbkdf2 { iterations, .. } => Ok(iterations),
-            Kdf::Argon2 { .. } => Err(CliError::Luks1Pbkdf),
-        },
+    and_back: bool,
+) -> Result<Ready, CliError> {
+    let limits = CostLimits::default();
+    match &volume.header {
+        Header::Luks2(header) => {
+            header.check_changeable()?;
+            let new = cx.new_keyslot_of(&volume.header, key.len())?;
+            let _deriving = cx.console.deriving();
+            Ok(Ready::Luks2(new.seal(passphrase, key, &limits)?))
+        }
+        Header::Luks1(header) => {
+            let Kdf::Pbkdf2 { iterations, .. } = cx.kdf(Version::Luks1, key.len())? else {
+                return Err(CliError::Luks1Pbkdf);
+            };
+            let _deriving = cx.console.deriving();
+            let seal = || header.seal(key, passphrase, iterations, &limits);
+            Ok(Ready::Luks1(seal()?, and_back.then(seal).transpose()?))
+        }
     }
 }

@@ -195,12 +195,9 @@ impl Volume {
             .transpose()?;
         let deriving = cx.console.deriving();
         let header = &self.header;
-        let unlocked = self.device.shared(&mut self.opened, |storage| {
-            header
-                .unlock(storage, passphrase, candidates, &CostLimits::default())
-                .map_err(CliError::from)
-        });
-        let unlocked = match unlocked {
+        let mut reader = self.device.reader(&mut self.opened);
+        let unlocked = header.unlock(&mut reader, passphrase, candidates, &CostLimits::default());
+        let unlocked = match unlocked.map_err(CliError::from) {
             // The reference knows no difference between a keyslot that is named and not there, and none at all.
             Err(CliError::KeyslotInactive(_) | CliError::Header(keyslots::Error::KeyslotOutOfRange(_))) => {
                 return Err(CliError::NoUsableKeyslot);
@@ -224,11 +221,8 @@ impl Volume {
             return Ok(());
         };
         let header = &self.header;
-        let unlocked = self.device.shared(&mut self.opened, |storage| {
-            header
-                .unlock(storage, &trimmed, candidates, &CostLimits::default())
-                .map_err(CliError::from)
-        });
+        let mut reader = self.device.reader(&mut self.opened);
+        let unlocked = header.unlock(&mut reader, &trimmed, candidates, &CostLimits::default());
         if let Ok(unlocked) = unlocked {
             cx.console.complain(format_args!(
                 "The key file ends in a new line; without it, it would open key slot {}.",

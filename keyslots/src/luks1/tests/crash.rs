@@ -221,6 +221,8 @@ fn no_stop_of_a_restore_loses_the_last_key() {
         let mut disk = Recorder::new(to.0);
         let device = Header::read(&mut disk).expect("a header");
         backup.check(Some(&device), None).expect("it fits");
+        let safe = backup.survives_a_stop(&mut file, &mut disk, &device);
+        assert!(safe.expect("no fault"), "{name}");
         backup.restore(&mut file, &mut disk, Some(&device)).expect("no fault");
         assert!(disk.image() == from.0, "{name}: not restored byte for byte");
         points += disk.for_each_crash(|crash| {

@@ -222,6 +222,7 @@ fn no_stop_of_a_restore_loses_the_last_key() {
             let backup = Backup::read(&mut file).expect("a backup");
             let there = Header::read(&mut disk).expect("a header");
             backup.check(Some(&there), None).expect("it fits");
+            assert!(backup.survives_a_stop(&there), "{name}");
             backup.restore(&mut file, &mut disk, Some(&there)).expect("no fault");
             backup.verify(&mut file, &mut disk).expect("as the backup has it");
             assert!(

@@ -15,19 +15,22 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 const PASSPHRASE: &str = "open sesame\n";
 
+/// Runs a script of `tests/boot` that builds what is booted, and returns where that is.
+fn build(script: &str, folder: &str) -> PathBuf {
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
+    let program = std::env::var_os("BOOT_LUKSMITH").unwrap_or_else(|| env!("CARGO_BIN_EXE_luksmith").into());
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boot").join(script);
+    let built = Command::new(&script)
+        .args([program.as_os_str(), out.as_os_str()])
+        .status();
+    assert!(built.expect("it starts").success(), "{} failed", script.display());
+    out
+}
+
 /// The images, built once.
 fn images() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("boot");
-        let program = std::env::var_os("BOOT_LUKSMITH").unwrap_or_else(|| env!("CARGO_BIN_EXE_luksmith").into());
-        let built = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boot/build"))
-            .args([program.as_os_str(), out.as_os_str()])
-            .status()
-            .expect("tests/boot/build starts");
-        assert!(built.success(), "tests/boot/build: {built}");
-        out
-    })
+    BUILT.get_or_init(|| build("build", "boot"))
 }
 
 /// One machine at a time, since each takes all processors.
@@ -56,6 +59,11 @@ impl Machine {
 
     /// As [`Machine::boot`]; the disk `late` can be plugged in while it runs.
     fn with(memory: u32, disks: &[&str], late: Option<&str>, arguments: &str) -> Self {
+        Self::from(&images().join("initramfs.cpio"), memory, disks, late, arguments)
+    }
+
+    /// As [`Machine::with`], with another initramfs.
+    fn from(initramfs: &Path, memory: u32, disks: &[&str], late: Option<&str>, arguments: &str) -> Self {
         let images = images();
         let alone = alone();
         let kernel = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/.cache/kernel/vmlinuz");
@@ -74,11 +82,7 @@ impl Machine {
         ]);
         command.args(["-serial", "mon:stdio", "-no-reboot", "-device", "virtio-rng-pci"]);
         command.args(["-m", &memory.to_string()]);
-        command
-            .arg("-kernel")
-            .arg(kernel)
-            .arg("-initrd")
-            .arg(images.join("initramfs.cpio"));
+        command.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
         let basis = "console=ttyS0 quiet loglevel=1 panic=-1 random.trust_cpu=on tsc=reliable mitigations=off";
         command.args(["-append", &format!("{basis} {arguments}")]);
         for disk in disks {
@@ -325,4 +329,53 @@ fn what_may_fail_holds_nothing_up_and_what_takes_too_long_is_given_up() {
         .wait_for("unlock ended with 0")
         .wait_for("root runs from /dev/mapper/root")
         .end();
+}
+
+/// The initial file systems of Debian's generators, built once.
+fn generated(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| build("build-generators", "generated")).join(name)
+}
+
+const SOURCE: &str = "root=/dev/mapper/root ro";
+
+#[test]
+fn initramfs_tools_with_our_program_as_cryptsetup() {
+    let arguments = format!("{SOURCE} cryptopts=target=root,source=UUID={UUID_1}");
+    let mut machine = Machine::from(&generated("debian-drop-in.img"), 1024, &["luks2.img"], None, &arguments);
+    machine.wait_for("Please unlock disk root: ").type_in("wrong\n");
+    machine.wait_for("Please unlock disk root: ").type_in(PASSPHRASE);
+    machine
+        .wait_for("root: set up successfully")
+        .wait_for("root runs from /dev/mapper/root")
+        .end();
+}
+
+#[test]
+fn dracut_with_our_program_as_cryptsetup() {
+    let arguments = format!("{SOURCE} rd.luks.name={UUID_1}=root rd.luks.uuid={UUID_1}");
+    let mut machine = Machine::from(&generated("dracut-drop-in.img"), 1024, &["luks2.img"], None, &arguments);
+    machine.wait_for("assphrase").type_in(PASSPHRASE);
+    machine.wait_for("root runs from").end();
+}
+
+/// With our own hook: the question is ours, and so is what comes after the last try.
+fn with_our_hook(initramfs: &str) {
+    let initramfs = generated(initramfs);
+    let mut machine = Machine::from(&initramfs, 1024, &["luks2.img"], None, SOURCE);
+    machine
+        .wait_for("Please unlock disk root (3 tries left): ")
+        .type_in("wrong\n");
+    machine.wait_for("(2 tries left): ").type_in(PASSPHRASE);
+    machine.wait_for("root is open.").wait_for("root runs from").end();
+}
+
+#[test]
+fn initramfs_tools_with_our_own_hook() {
+    with_our_hook("debian-hook.img");
+}
+
+#[test]
+fn dracut_with_our_own_hook() {
+    with_our_hook("dracut-hook.img");
 }

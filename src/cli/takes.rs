@@ -248,7 +248,7 @@ pub const TABLE: &[Takes] = &[
     only("size", &[Open, Resize]),
     only("skip", &[Open]),
     only("subsystem", &[Reencrypt, Config, Format, Image]),
-    only("test-passphrase", &[Open]),
+    only("test-passphrase", &[Open, Unlock]),
     lax("timeout", ASKING),
     lax("token-id", ASKING),
     lax("token-only", ASKING),

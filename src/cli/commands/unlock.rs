@@ -55,6 +55,7 @@ pub(super) fn unlock(cx: &Context<'_>, names: &[String]) -> Result<(), CliError>
         device_timeout: (patience > 0).then(|| Duration::from_secs(patience.into())),
         keyring: !cx.options.disable_keyring,
         destroy: cx.options.batch_mode,
+        only_try: cx.options.test_passphrase,
     };
     let mut prompts = Prompts::new().map_err(CliError::io("wait for an answer"))?;
     let finished = unlock::unlock(entries, &settings, &mut prompts)?;

@@ -47,6 +47,8 @@ pub struct Settings {
     pub keyring: bool,
     /// Whether `swap` and `tmp` may destroy what a device held before.
     pub destroy: bool,
+    /// Whether passphrases are only tried, and nothing is mapped.
+    pub only_try: bool,
 }
 
 /// One volume, at the end.
@@ -65,9 +67,10 @@ pub struct Finished {
 /// # Errors
 /// The device-mapper's, where there is none; the system's, where it cannot wait.
 pub fn unlock(entries: Vec<Entry>, settings: &Settings, prompts: &mut Prompts) -> Result<Vec<Finished>, EngineError> {
-    let dm = Dm::open()?;
     let mut engine = Engine::new(entries, settings, prompts)?;
-    engine.mark_open(&dm)?;
+    if !settings.only_try {
+        engine.mark_open(&Dm::open()?)?;
+    }
     engine.run()?;
     let finished = engine.volumes.into_iter().map(|volume| Finished {
         name: volume.entry.name.clone(),
@@ -122,6 +125,7 @@ impl<'a> Engine<'a> {
             permissions: Permissions {
                 keyring: settings.keyring,
                 destroy: settings.destroy,
+                only_try: settings.only_try,
             },
             device_timeout: settings.device_timeout,
             known: Vec::new(),
@@ -251,7 +255,12 @@ impl<'a> Engine<'a> {
         match (tried.result, tried.origin) {
             (Ok(()), _) => {
                 volume.outcome = Some(Outcome::Opened);
-                self.prompts.say(&format!("{name} is open."));
+                let done = if self.permissions.only_try {
+                    "can be opened"
+                } else {
+                    "is open"
+                };
+                self.prompts.say(&format!("{name} {done}."));
             }
             (Err(error), Origin::Person) if error.is_wrong_passphrase() => {
                 if let Some(answer) = &mut self.answer {

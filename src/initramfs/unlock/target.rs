@@ -40,6 +40,7 @@ pub(super) struct Target {
     limits: CostLimits,
     may_use_keyring: bool,
     may_destroy: bool,
+    only_try: bool,
     format: Format,
 }
 
@@ -64,6 +65,8 @@ enum Format {
 pub(super) struct Permissions {
     pub(super) keyring: bool,
     pub(super) destroy: bool,
+    /// Nothing is mapped.
+    pub(super) only_try: bool,
 }
 
 impl Target {
@@ -126,6 +129,7 @@ impl Target {
             limits: budget.limits(),
             may_use_keyring: permissions.keyring,
             may_destroy: permissions.destroy,
+            only_try: permissions.only_try,
             format,
             source,
         }))
@@ -160,6 +164,9 @@ impl Target {
                 (key?, layout, Identity::Plain)
             }
         };
+        if self.only_try {
+            return Ok(());
+        }
         self.map(&key, layout, identity)?;
         content::check(&self.source, &self.mapping(), &self.options).or_else(|error| self.close_after(error))?;
         if self.options.swap || self.options.tmp.is_some() {

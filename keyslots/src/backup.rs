@@ -6,8 +6,7 @@
 use crate::header::{Header, Version};
 use crate::storage::Storage;
 use crate::units::Bytes;
-use crate::wipe::wipe_zeros;
-use crate::{Error, Result, luks1, luks2};
+use crate::{Result, luks1, luks2};
 
 /// A backup that was read and validated, but not its key material, which only a passphrase can tell from noise.
 #[derive(Clone, Debug)]
@@ -128,8 +127,11 @@ impl Backup {
         match self {
             Self::Luks1(backup) => {
                 backup.restore(file, device, there.and_then(Header::luks1))?;
-                if let Some(Header::Luks2(old)) = there {
-                    forget_secondary(device, old.binary().hdr_size, self.size())?;
+                // It would be found again if the new header were damaged.
+                if let Some(Header::Luks2(old)) = there
+                    && old.binary().hdr_size >= self.size()
+                {
+                    luks2::copies::forget_secondary(device, old.binary().hdr_size)?;
                 }
                 backup.verify(file, device)
             }
@@ -139,19 +141,4 @@ impl Backup {
             }
         }
     }
-}
-
-/// The secondary copy of a LUKS2 header that was replaced would be found again if the new header were damaged.
-fn forget_secondary(device: &mut dyn Storage, at: Bytes, restored: Bytes) -> Result<()> {
-    if at < restored {
-        return Ok(());
-    }
-    let mut magic = [0; 6];
-    device
-        .read_at(at, &mut magic)
-        .map_err(Error::io("read the old header"))?;
-    if magic == luks2::format::SECONDARY_MAGIC {
-        wipe_zeros(device, at, luks2::format::BINARY_HEADER_SIZE)?;
-    }
-    Ok(())
 }

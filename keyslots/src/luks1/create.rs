@@ -10,6 +10,7 @@ use crate::cipher::CipherSpec;
 use crate::error::{Error, Result};
 use crate::hash::Hash;
 use crate::kdf::{CostLimits, Kdf};
+use crate::luks2::copies::forget_secondaries;
 use crate::secret::VolumeKey;
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
@@ -127,6 +128,7 @@ impl Header {
             let area = Range::of_slot(&self.raw, slot);
             wipe_random(storage, area.start, area.len(), medium)?;
         }
+        forget_secondaries(storage, zeroed)?;
         write_raw(storage, &self.raw)
     }
 }

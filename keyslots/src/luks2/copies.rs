@@ -14,6 +14,7 @@ use super::metadata::Metadata;
 use super::validate;
 use crate::storage::Storage;
 use crate::units::Bytes;
+use crate::wipe::wipe_zeros;
 use crate::{Error, Result};
 
 /// The first read of a copy: all of it where it has the usual size.
@@ -254,6 +255,35 @@ pub fn write(storage: &mut dyn Storage, copy: &Copy) -> Result<()> {
 pub fn recover(storage: &mut dyn Storage, winner: &Copy, which: Which) -> Result<()> {
     let encoded = Encoded::new(winner)?;
     write_copy(storage, &winner.binary, &encoded.json_area, which)
+}
+
+/// Wipes what is left of secondary copies from `end` on, where the header ends that is now on the device: they would
+/// stand in for it if it were damaged, with the keyslots that an older volume had.
+///
+/// # Errors
+/// The storage's.
+pub(crate) fn forget_secondaries(storage: &mut dyn Storage, end: Bytes) -> Result<()> {
+    let mut behind = HEADER_SIZES.into_iter().filter(|at| *at >= end);
+    behind.try_for_each(|at| forget_secondary(storage, at))
+}
+
+/// The same where only one place can hold such a copy.
+///
+/// # Errors
+/// The storage's.
+pub(crate) fn forget_secondary(storage: &mut dyn Storage, at: Bytes) -> Result<()> {
+    let size = storage.size().map_err(Error::io("get the size of the header device"))?;
+    if at.checked_add(format::BINARY_HEADER_SIZE).is_none_or(|end| end > size) {
+        return Ok(());
+    }
+    let mut magic = [0; 6];
+    storage
+        .read_at(at, &mut magic)
+        .map_err(Error::io("read what was there before"))?;
+    if magic == format::SECONDARY_MAGIC {
+        wipe_zeros(storage, at, format::BINARY_HEADER_SIZE)?;
+    }
+    Ok(())
 }
 
 /// Whether the metadata of the copy at `offset` have members that `copy`, which was read there, does not have.

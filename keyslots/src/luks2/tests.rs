@@ -124,6 +124,24 @@ fn the_higher_seqid_wins_and_a_stale_copy_is_recovered_before_a_write() {
     assert_eq!(header.binary().subsystem, "sub");
 }
 
+/// Larger copies than the new ones have their secondary behind all that the new header writes.
+#[test]
+fn an_older_volume_does_not_stand_in_for_a_new_one() {
+    let key = VolumeKey::random(64).expect("random bytes");
+    let mut storage = Memory::zeroed(4 << 20);
+    for (copy, keyslots) in [(512, 1024), (16, 256)] {
+        let params = CreateParams {
+            metadata_size: Some(Bytes::kib(copy)),
+            keyslots_size: Some(Bytes::kib(keyslots)),
+            ..params()
+        };
+        let mut header = create(&params, &key, &limits()).expect("a header");
+        header.write_new(&mut storage, Medium::Other).expect("memory");
+    }
+    storage.0[..32768].fill(0);
+    assert!(matches!(Header::read(&mut storage), Err(Error::NotLuks)));
+}
+
 #[test]
 fn keyslots_are_added_changed_and_removed() {
     let (mut storage, mut header, key) = volume();

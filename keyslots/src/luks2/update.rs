@@ -44,6 +44,7 @@ impl Header {
         }
         wipe_zeros(storage, Bytes::ZERO, copies)?;
         wipe_random(storage, copies, self.copy.metadata.config.keyslots_size, medium)?;
+        super::copies::forget_secondaries(storage, end)?;
         self.write(storage)
     }
 

@@ -83,6 +83,7 @@ const NEWER: &str = "disable-blkid disable-sum external-tokens-path force-no-key
 const NOT_THEIRS: &[&str] = &[
     "answer",
     "cat",
+    "doctor",
     "deps",
     "image",
     "info",

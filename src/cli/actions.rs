@@ -55,6 +55,7 @@ pub enum Verb {
     Token,
     Unlock,
     Answer,
+    Doctor,
 }
 
 /// Which manual page an action is on.
@@ -149,6 +150,7 @@ pub const VERBS: &[VerbInfo] = &[
     verb!(Token "token" "<add|remove|import|export> <device>" 2..=2 Tokens "work on LUKS2 tokens"),
     verb!(Unlock "unlock" "[<name>...]" 0..=999 Boot "unlock the volumes of crypttab and of the kernel command line"),
     verb!(Answer "answer" "" 0..=0 Boot "give the passphrase that unlock waits for, from another shell"),
+    verb!(Doctor "doctor" "" 0..=0 Boot "say what keeps the next boot from unlocking this machine"),
 ];
 
 /// Actions that cryptsetup does not have.
@@ -159,6 +161,7 @@ pub const OUR_VERBS: &[Verb] = &[
     Verb::List,
     Verb::Unlock,
     Verb::Answer,
+    Verb::Doctor,
     Verb::Info,
     Verb::Deps,
     Verb::Table,
@@ -329,6 +332,8 @@ pub enum Action {
     Unlock { names: Vec<String> },
     /// Answer an unlocker.
     Answer,
+    /// Look at what the next boot needs.
+    Doctor,
     /// Resize the mapping.
     Resize { name: String },
     /// Show the mapping.

@@ -399,7 +399,7 @@ pub struct Options {
     /// Print the answer as JSON.
     #[arg(long, help_heading = OURS)]
     pub json: bool,
-    /// First write a backup of the header into this folder.
+    /// First write a backup of the header into this folder. With `doctor`: where the backups are.
     #[arg(long, value_name = "DIR", allow_hyphen_values = true, help_heading = OURS, value_parser = values::path())]
     pub backup: Option<PathBuf>,
     /// Refuse a header that does not meet the policy in this file.
@@ -433,6 +433,9 @@ pub struct Options {
     /// File to read instead of `/proc/cmdline`.
     #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = OURS, value_parser = values::path())]
     pub kernel_arguments: Option<PathBuf>,
+    /// The initramfs to look at: the file, or a folder with what is in it. Default: that of the running kernel in /boot.
+    #[arg(long, value_name = "PATH", allow_hyphen_values = true, help_heading = OURS, value_parser = values::path())]
+    pub initramfs: Option<PathBuf>,
     /// The most memory for key derivations. Default: all but a little of what is available.
     #[arg(long, value_name = "bytes", allow_hyphen_values = true, help_heading = OURS, value_parser = values::device_size)]
     pub memory_budget: Option<Bytes>,

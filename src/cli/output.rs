@@ -10,7 +10,8 @@
 //! ```
 //!
 //! `command` is the action's name of today whichever was typed; `result` is an object of the action's own, empty where
-//! there is nothing to show; `remedy` may be missing, and `note` (who holds a device) is there only at times. Members are added without notice; where one changes its meaning
+//! there is nothing to show; `remedy` may be missing, and `note` (who holds a device) is there only at times, as is
+//! `result` beside an `error` (the volumes of `unlock`, the findings of `doctor`). Members are added without notice; where one changes its meaning
 //! or goes, `schema_version` grows. Numbers above 2⁵³ are decimal strings.
 //!
 //! Nothing here is buffered beyond one call, so what was written is out, and no copy of it stays behind.
@@ -205,6 +206,11 @@ impl Console {
                     "reason": code.text(),
                     "message": error.to_string().trim_end(),
                 });
+                // What was found out all the same, where the answer is that something is wrong.
+                let found = self.result.take();
+                if found.as_object().is_some_and(|found| !found.is_empty()) {
+                    envelope["result"] = found;
+                }
                 if let Some(note) = error.note() {
                     envelope["error"]["note"] = note.into();
                 }

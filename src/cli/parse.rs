@@ -242,6 +242,7 @@ fn action(spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<
             }
         }
         Verb::Answer => Action::Answer,
+        Verb::Doctor => Action::Doctor,
         Verb::Resize => Action::Resize { name: name()? },
         Verb::Status => Action::Status { name: name()? },
         Verb::List => Action::List,

@@ -6,9 +6,9 @@
 
 use super::actions::Verb;
 use super::actions::Verb::{
-    AddKey, Benchmark, BitlkDump, Cat, ChangeKey, Close, Config, Convert, ConvertKey, Dump, Erase, Format, Fvault2Dump,
-    HeaderBackup, HeaderRestore, Image, IsLuks, KillSlot, Open, Reencrypt, RemoveKey, Repair, Resize, Resume, Status,
-    Suspend, TcryptDump, Token, Unlock, Uuid, Write,
+    AddKey, Benchmark, BitlkDump, Cat, ChangeKey, Close, Config, Convert, ConvertKey, Doctor, Dump, Erase, Format,
+    Fvault2Dump, HeaderBackup, HeaderRestore, Image, IsLuks, KillSlot, Open, Reencrypt, RemoveKey, Repair, Resize,
+    Resume, Status, Suspend, TcryptDump, Token, Unlock, Uuid, Write,
 };
 
 /// One row: an option, and the actions for which it means something.
@@ -38,7 +38,7 @@ pub fn of(option: &str) -> Takes {
     })
 }
 
-/// The actions that write a header, and could destroy what it held.
+/// The actions that write a header, and could destroy what it held; and the one that looks whether there is a backup.
 const WRITERS: &[Verb] = &[
     Format,
     AddKey,
@@ -54,6 +54,7 @@ const WRITERS: &[Verb] = &[
     Repair,
     Token,
     Reencrypt,
+    Doctor,
 ];
 /// The actions that ask for a passphrase.
 const ASKING: &[Verb] = &[
@@ -248,7 +249,7 @@ pub const TABLE: &[Takes] = &[
     only("size", &[Open, Resize]),
     only("skip", &[Open]),
     only("subsystem", &[Reencrypt, Config, Format, Image]),
-    only("test-passphrase", &[Open, Unlock]),
+    only("test-passphrase", &[Open, Unlock, Doctor]),
     lax("timeout", ASKING),
     lax("token-id", ASKING),
     lax("token-only", ASKING),
@@ -292,9 +293,10 @@ pub const TABLE: &[Takes] = &[
     only("backend", &[Open]),
     only("resume", &[Image]),
     only("all", &[Close]),
-    only("crypttab", &[Unlock]),
-    only("kernel-arguments", &[Unlock]),
-    only("memory-budget", &[Unlock]),
+    only("initramfs", &[Doctor]),
+    only("crypttab", &[Unlock, Doctor]),
+    only("kernel-arguments", &[Unlock, Doctor]),
+    only("memory-budget", &[Unlock, Doctor]),
     only("device-timeout", &[Unlock]),
 ];
 

@@ -6,6 +6,7 @@ mod benchmark;
 mod cat;
 mod close;
 mod config;
+mod doctor;
 mod dump;
 mod erase;
 mod format;
@@ -68,6 +69,7 @@ pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
         Action::CloseAll => close::close_all(cx),
         Action::Unlock { names } => unlock::unlock(cx, names),
         Action::Answer => answer::answer(cx),
+        Action::Doctor => doctor::doctor(cx),
         Action::Status { name } => status::status(cx, name),
         Action::List => list::list(cx),
         Action::Info { devices } => mapped::answer(cx, Question::Info, devices),

@@ -29,6 +29,7 @@ use super::prompt::{Event, Prompts};
 use crate::dm::{DeviceId, DeviceName, Dm, DmError, Mangling};
 
 pub use self::error::UnlockError;
+pub(in crate::initramfs) use self::target::header_path;
 pub use self::volume::Outcome;
 
 /// How long to wait for what may happen without a sign.

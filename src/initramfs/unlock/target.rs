@@ -267,7 +267,7 @@ impl Format {
 }
 
 /// Where the header is: the device itself, a file or device of its own, or a file on another device.
-fn header_path(
+pub(in crate::initramfs) fn header_path(
     options: &VolumeOptions,
     devices: &Devices,
     source: &Path,

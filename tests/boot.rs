@@ -331,6 +331,38 @@ fn what_may_fail_holds_nothing_up_and_what_takes_too_long_is_given_up() {
         .end();
 }
 
+#[test]
+fn luks_on_a_logical_volume() {
+    let initramfs = images().join("lvm.cpio");
+    let mut machine = Machine::from(&initramfs, 512, &["luks-on-lvm.img"], None, &volume(1, "root", "luks"));
+    machine.wait_for("Please unlock disk root").type_in(PASSPHRASE);
+    machine
+        .wait_for("root runs from /dev/mapper/root")
+        .wait_for("open are: root vg-root")
+        .end();
+}
+
+#[test]
+fn a_logical_volume_on_luks() {
+    let initramfs = images().join("lvm.cpio");
+    let arguments = volume(7, "pv", "luks") + "ROOT=/dev/mapper/vg-root";
+    let mut machine = Machine::from(&initramfs, 512, &["lvm-on-luks.img"], None, &arguments);
+    machine.wait_for("Please unlock disk pv").type_in(PASSPHRASE);
+    machine
+        .wait_for("root runs from /dev/mapper/vg-root")
+        .wait_for("open are: pv vg-root")
+        .end();
+}
+
+#[test]
+fn another_shell_answers_while_the_console_waits() {
+    let initramfs = images().join("answer.cpio");
+    let mut machine = Machine::from(&initramfs, 512, &["luks2.img"], None, &volume(1, "root", "luks"));
+    machine.wait_for("Please unlock disk root").wait_for("root is open.");
+    machine.wait_for("root runs from /dev/mapper/root");
+    assert!(machine.end().contains("answer ended with 0"));
+}
+
 /// The initial file systems of Debian's generators, built once.
 fn generated(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();

@@ -44,7 +44,7 @@ impl Backup {
     /// Reads the header of a backup, and checks that the key material of all keyslots is there.
     ///
     /// # Errors
-    /// As [`Header::read`]; [`Error::DeviceTooSmall`] where the file ends too early.
+    /// As [`Header::read`]; [`Error::DeviceTooSmall`](crate::Error::DeviceTooSmall) where the file ends too early.
     pub fn read(file: &mut dyn Storage) -> Result<Self> {
         match Header::read(file)?.version() {
             Version::Luks1 => luks1::Backup::read(file).map(Self::Luks1),
@@ -102,7 +102,7 @@ impl Backup {
     /// is all that a stop leaves: over a header of the other version or of another volume, and where there is no room.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`](crate::Error::Io).
     pub fn survives_a_stop(
         &self,
         file: &mut dyn Storage,
@@ -122,7 +122,7 @@ impl Backup {
     /// exclusive lock.
     ///
     /// # Errors
-    /// [`Error::ChangedMeanwhile`], [`Error::NotRestored`], [`Error::Io`].
+    /// [`Error::ChangedMeanwhile`](crate::Error::ChangedMeanwhile), [`Error::NotRestored`](crate::Error::NotRestored), [`Error::Io`](crate::Error::Io).
     pub fn restore(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: Option<&Header>) -> Result<()> {
         match self {
             Self::Luks1(backup) => {

@@ -8,7 +8,7 @@ use crate::units::Bytes;
 /// Where control groups of version 2 are mounted, alone or beside those of version 1.
 const GROUP_MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
-/// What this process can allocate: what is [`free`], and no more than its own limit (`ulimit -v`). `None` where the system
+/// What this process can allocate: what is free, and no more than its own limit (`ulimit -v`). `None` where the system
 /// does not say.
 pub fn available() -> Option<Bytes> {
     let read = |name| fs::read_to_string(name).unwrap_or_default();

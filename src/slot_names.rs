@@ -24,8 +24,11 @@ pub enum SlotNameError {
     /// The name could be taken for a number, is too long, or has control characters.
     #[error("{0:?} cannot name a keyslot: a name starts with a letter and has up to {MAX_NAME} bytes")]
     BadName(String),
+    /// There is no place for names.
+    #[error("keyslots of LUKS1 have no names")]
+    Luks1,
     /// The keyslot is protected, and its name was not given.
-    #[error("keyslot {slot} ({name:?}) is protected")]
+    #[error("keyslot {slot} ({name:?}) is protected: its name has to be given")]
     Protected {
         /// The keyslot.
         slot: u32,
@@ -50,11 +53,12 @@ pub struct SlotName {
 
 /// All names in a header.
 pub fn list(header: &Header) -> Vec<SlotName> {
-    header
-        .luks2()
-        .and_then(find_token)
-        .map(|(_, token)| names_of(token))
-        .unwrap_or_default()
+    header.luks2().map(list_luks2).unwrap_or_default()
+}
+
+/// As [`list`], of a header that is known to be LUKS2.
+pub fn list_luks2(header: &luks2::Header) -> Vec<SlotName> {
+    find_token(header).map(|(_, token)| names_of(token)).unwrap_or_default()
 }
 
 /// The keyslot of this name.
@@ -65,7 +69,7 @@ pub fn find(header: &Header, name: &str) -> Option<u32> {
         .map(|entry| entry.slot)
 }
 
-/// Names a keyslot.
+/// Names a keyslot, or gives it another name. `protected` is `None` where that stays as it is.
 ///
 /// # Errors
 /// [`SlotNameError`].
@@ -74,10 +78,11 @@ pub fn set(
     storage: &mut dyn Storage,
     slot: u32,
     name: &str,
-    protected: bool,
+    protected: Option<bool>,
 ) -> Result<(), SlotNameError> {
     check(name)?;
-    let mut names = find_token(header).map(|(_, token)| names_of(token)).unwrap_or_default();
+    let mut names = list_luks2(header);
+    let before = names.iter().any(|entry| entry.slot == slot && entry.protected);
     if let Some(other) = names.iter().find(|entry| entry.name == name && entry.slot != slot) {
         return Err(SlotNameError::Taken(name.to_owned(), other.slot));
     }
@@ -85,7 +90,7 @@ pub fn set(
     names.push(SlotName {
         slot,
         name: name.to_owned(),
-        protected,
+        protected: protected.unwrap_or(before),
     });
     store(header, storage, &names)
 }
@@ -106,9 +111,12 @@ pub fn check(name: &str) -> Result<(), SlotNameError> {
 /// Checks that a new keyslot of `header` may have the name, before it is made.
 ///
 /// # Errors
-/// [`SlotNameError::BadName`], [`SlotNameError::Taken`].
+/// [`SlotNameError::BadName`], [`SlotNameError::Luks1`], [`SlotNameError::Taken`].
 pub fn check_free(header: &Header, name: &str) -> Result<(), SlotNameError> {
     check(name)?;
+    if header.luks1().is_some() {
+        return Err(SlotNameError::Luks1);
+    }
     match find(header, name) {
         Some(other) => Err(SlotNameError::Taken(name.to_owned(), other)),
         None => Ok(()),

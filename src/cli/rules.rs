@@ -119,6 +119,8 @@ const RULES: &[Rule] = &[
      "Key size is required with --unbound option."),
     (|c| c.verb == Verb::Dump && c.options.unbound && c.options.key_slot.is_none(), SLOT_NEEDED),
     (|c| c.options.priority.is_some() && c.options.key_slot.is_none(), SLOT_NEEDED),
+    (|c| c.verb == Verb::Config && c.options.slot_name.is_some() && c.options.key_slot.is_none(), SLOT_NEEDED),
+    (|c| c.options.protect && c.options.slot_name.is_none(), "Option --protect needs --slot-name."),
     // reencrypt
     (|c| c.verb == Verb::Reencrypt && c.options.reduce_device_size.is_some() && c.options.device_size.is_some(),
      "Options --reduce-device-size and --data-size cannot be combined."),

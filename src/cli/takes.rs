@@ -284,7 +284,7 @@ pub const TABLE: &[Takes] = &[
     only("backup", WRITERS),
     only(
         "slot-name",
-        &[Format, Image, AddKey, ChangeKey, Config, KillSlot, RemoveKey],
+        &[Format, Image, AddKey, ChangeKey, Config, KillSlot, RemoveKey, Erase],
     ),
     only("policy", &[Open, Resume, Cat, Write]),
     only("protect", &[Format, Image, AddKey, Config]),

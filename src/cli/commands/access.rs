@@ -92,13 +92,19 @@ impl Context<'_> {
         action: impl FnOnce(&mut Header, &mut dyn Storage) -> Result<T, CliError>,
     ) -> Result<T, CliError> {
         device.exclusive(wanted, |header, storage| {
-            if let Some(folder) = &self.options.backup {
-                let file = crate::header_backup::into_folder(header, storage, folder)?;
-                self.console
-                    .say(format_args!("Header backed up to {}.", file.display()));
-            }
+            self.back_up(header, storage)?;
             action(header, storage)
         })
+    }
+
+    /// With `--backup`, writes a backup of what is about to be changed.
+    pub(super) fn back_up(&self, header: &Header, storage: &mut dyn Storage) -> Result<(), CliError> {
+        if let Some(folder) = &self.options.backup {
+            let file = crate::header_backup::into_folder(header, storage, folder)?;
+            self.console
+                .say(format_args!("Header backed up to {}.", file.display()));
+        }
+        Ok(())
     }
 }
 

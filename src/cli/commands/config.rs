@@ -13,37 +13,47 @@ use super::Context;
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
-use crate::cli::values::Priority;
+use crate::cli::values::{Priority, SlotRef};
 use crate::data_device;
 use crate::header_device::{HeaderDevice, Wanted};
+use crate::slot_names;
 
 const REPAIR_WARNING: &str = "Really try to repair LUKS device header?";
 
-/// `config`: label, subsystem, or the priority of a keyslot.
+/// `config`: label, subsystem, or the priority or the name of a keyslot.
 pub(super) fn config(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let options = cx.options;
-    if options.label.is_none() && options.subsystem.is_none() && options.priority.is_none() {
+    let named = options.priority.is_some() || options.slot_name.is_some();
+    if options.label.is_none() && options.subsystem.is_none() && !named {
         return Err(CliError::NothingToConfigure);
     }
     let header_device = cx.header_device(device);
     cx.change(&header_device, Wanted::Only(Version::Luks2), |header, storage| {
-        let priority = match options.priority {
-            None => None,
-            Some(priority) => {
-                let slot = cx.key_slot(header)?.ok_or(CliError::NothingToConfigure)?;
-                // Before anything is written.
-                if !header.used_keyslots().contains(&slot) {
-                    return Err(CliError::KeyslotInactive(slot));
-                }
-                Some((slot, luks2_priority(priority)))
+        let mut slot = 0;
+        // Before anything is written.
+        if named {
+            slot = cx.key_slot(header)?.ok_or(CliError::NothingToConfigure)?;
+            if !header.used_keyslots().contains(&slot) {
+                return Err(CliError::KeyslotInactive(slot));
             }
-        };
+        }
+        if options.slot_name.is_some() {
+            // Another name, or none of the protection, is for those who know the name.
+            let known = match &options.key_slot {
+                Some(SlotRef::Name(name)) => Some(name.as_str()),
+                _ => None,
+            };
+            slot_names::check_removable(header, slot, known)?;
+        }
         let Header::Luks2(header) = header else { return Ok(()) };
         if options.label.is_some() || options.subsystem.is_some() {
             header.set_labels(storage, options.label.as_deref(), options.subsystem.as_deref())?;
         }
-        if let Some((slot, priority)) = priority {
-            header.set_priority(storage, slot, priority)?;
+        if let Some(priority) = options.priority {
+            header.set_priority(storage, slot, luks2_priority(priority))?;
+        }
+        if let Some(name) = &options.slot_name {
+            slot_names::set(header, storage, slot, name, Some(options.protect))?;
         }
         Ok(())
     })
@@ -79,7 +89,16 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         if diagnose(file, &header_device, wanted)? != found {
             return Err(keyslots::Error::ChangedMeanwhile.into());
         }
-        match Header::read(file) {
+        let there = Header::read(file);
+        if cx.options.backup.is_some() {
+            // One that cannot be read cannot be backed up either: who asked for that is not served without.
+            let header = there.as_ref().map_err(|_| CliError::NotLuks {
+                device: device.to_owned(),
+                kind: wanted.name(),
+            })?;
+            cx.back_up(header, file)?;
+        }
+        match there {
             Ok(Header::Luks2(mut header)) => {
                 header.recover(file)?;
                 if header.has_leftovers(file)? {

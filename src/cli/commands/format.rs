@@ -20,7 +20,7 @@ use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
 use crate::data_device::{self, DataDeviceError};
 use crate::dm::Dm;
-use crate::header_device::HeaderDevice;
+use crate::header_device::{HeaderDevice, HeaderError, Wanted};
 use crate::slot_names;
 use crate::volume::{self, VolumeError};
 
@@ -97,7 +97,10 @@ pub(super) fn make(
     cx.check_pbkdf(version)?;
     let (cipher, key_size) = cipher_and_key_size(cx)?;
     let slot = first_slot(cx, version)?;
-    options.slot_name.as_deref().map_or(Ok(()), slot_names::check)?;
+    match options.slot_name.as_deref() {
+        Some(_) if version == Version::Luks1 => return Err(slot_names::SlotNameError::Luks1.into()),
+        name => name.map_or(Ok(()), slot_names::check)?,
+    }
     check_offset(options.offset)?;
     let sector_size = sector_size(cx, version, &topology);
     check_cipher(&cipher, key_size, sector_size)?;
@@ -114,6 +117,16 @@ pub(super) fn make(
         return Err(CliError::Aborted);
     }
 
+    if options.backup.is_some() && header_device.path().exists() {
+        match header_device.read(Wanted::Any) {
+            Ok((header, mut opened)) => {
+                header_device.shared(&mut opened, |storage| cx.back_up(&header, storage))?;
+            }
+            // There is nothing that a backup could be of.
+            Err(HeaderError::NotLuks { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     let key = match &options.volume_key_file {
         Some(file) => cx.volume_key_file(file, key_size)?,
         None => VolumeKey::random(key_size).map_err(CliError::memory)?,
@@ -229,7 +242,7 @@ impl Plan<'_> {
             header.write_new(storage, medium)?;
             let slot = header.add_sealed(storage, &self.key, &sealed, self.slot, KeyFor::Data, &limits)?;
             if let Some(name) = &options.slot_name {
-                slot_names::set(&mut header, storage, slot, name, options.protect)?;
+                slot_names::set(&mut header, storage, slot, name, Some(options.protect))?;
             }
             Ok(slot)
         })

@@ -64,9 +64,8 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
         if check(&backup, &header_device, &mut opened, there.as_ref())? != plan {
             return Err(keyslots::Error::ChangedMeanwhile.into());
         }
-        if let (Some(folder), Some(there)) = (&cx.options.backup, &there) {
-            let saved = header_backup::into_folder(there, target, folder)?;
-            cx.console.say(format_args!("Header backed up to {}.", saved.display()));
+        if let Some(there) = &there {
+            cx.back_up(there, target)?;
         }
         header_device.grow_file(target, backup.size())?;
         Ok(backup.restore(&mut source, target, there.as_ref())?)

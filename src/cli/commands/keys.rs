@@ -69,6 +69,9 @@ pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -
 /// `luksChangeKey`.
 pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) -> Result<(), CliError> {
     let mut volume = Volume::read(cx, device, cx.wanted(device)?)?;
+    if volume.header.version() == Version::Luks1 && cx.options.slot_name.is_some() {
+        return Err(slot_names::SlotNameError::Luks1.into());
+    }
     cx.check_pbkdf(volume.header.version())?;
     let slot = cx.key_slot(&volume.header)?;
     check_active(&volume.header, slot)?;
@@ -218,7 +221,7 @@ fn make(
             (Header::Luks2(header), Ready::Luks2(sealed)) => {
                 let made = header.add_sealed(storage, key, sealed, slot, key_for, &limits)?;
                 if let Some(name) = &cx.options.slot_name {
-                    slot_names::set(header, storage, made, name, cx.options.protect)?;
+                    slot_names::set(header, storage, made, name, Some(cx.options.protect))?;
                 }
                 Ok(made)
             }
@@ -247,6 +250,9 @@ fn rewrite(
             header.expect_same_keyslot(&volume.header, slot)?;
             match (header, &ready) {
                 (Header::Luks2(header), Ready::Luks2(sealed)) => {
+                    if let Some(name) = &cx.options.slot_name {
+                        slot_names::set(header, storage, slot, name, None)?;
+                    }
                     header.change_sealed(storage, slot, key, sealed, medium, &limits)?;
                     Ok(slot)
                 }

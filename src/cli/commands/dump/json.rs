@@ -86,6 +86,7 @@ fn of_luks1(header: &luks1::Header) -> Value {
 
 fn of_luks2(header: &luks2::Header) -> Value {
     let (binary, metadata) = (header.binary(), header.metadata());
+    let names = crate::slot_names::list_luks2(header);
     let slots = metadata.keyslots.iter().map(|(id, slot)| {
         let mut value = json!({
             "id": id,
@@ -119,6 +120,10 @@ fn of_luks2(header: &luks2::Header) -> Value {
             value["cipher"] = luks2.encryption.clone().into();
             value["cipher_key_bits"] = (u64::from(luks2.area_key_size) * 8).into();
             value["af_hash"] = luks2.af_hash.name().into();
+        }
+        if let Some(entry) = names.iter().find(|entry| entry.slot == *id) {
+            value["name"] = entry.name.clone().into();
+            value["protected"] = entry.protected.into();
         }
         value
     });

@@ -10,6 +10,7 @@ use keyslots::luks2::{Header, Priority};
 
 use super::hex_lines;
 use crate::cli::output::clean;
+use crate::slot_names;
 
 /// The dump, all of it.
 pub(super) fn text(header: &Header) -> String {
@@ -64,8 +65,13 @@ pub(super) fn text(header: &Header) -> String {
         push_segment(&mut out, *id, segment);
     }
     out.push_str("Keyslots:\n");
+    let names = slot_names::list_luks2(header);
     for (&id, keyslot) in &metadata.keyslots {
         push_keyslot(&mut out, id, keyslot, metadata);
+        if let Some(entry) = names.iter().find(|entry| entry.slot == id) {
+            let mark = if entry.protected { " (protected)" } else { "" };
+            push(&mut out, format_args!("\tName:       {}{mark}", clean(&entry.name)));
+        }
     }
     out.push_str("Tokens:\n");
     for (id, token) in &metadata.tokens {

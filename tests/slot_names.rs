@@ -1,0 +1,181 @@
+//! What the reference lacks: keyslots with names, protected ones, and a backup before each change.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+const CHEAP: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+
+/// Standard output and what was complained about, together, and whether it succeeded.
+fn run(folder: &Path, program: &str, words: &str) -> (bool, String) {
+    let words = words.split_whitespace();
+    let words = words.flat_map(|word| if word == "PBKDF" { CHEAP.to_vec() } else { vec![word] });
+    let output = Command::new(program)
+        .args(words)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn done(folder: &Path, words: &str) -> String {
+    let (done, text) = run(folder, env!("CARGO_BIN_EXE_luksmith"), words);
+    assert!(done, "{words}: {text}");
+    text
+}
+
+fn refused(folder: &Path, words: &str, why: &str) {
+    let (done, text) = run(folder, env!("CARGO_BIN_EXE_luksmith"), words);
+    assert!(!done && text.contains(why), "{words}: {text}");
+}
+
+/// A volume of each version that "a" opens, and "b" too.
+fn volumes() -> TempDir {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path();
+    for key in ["a", "b", "c"] {
+        fs::write(path.join(key), format!("passphrase {key}")).expect("a key file");
+    }
+    for volume in ["v1", "v2"] {
+        let file = fs::File::create(path.join(volume)).expect("a file");
+        file.set_len(20 << 20).expect("room");
+        done(
+            path,
+            &format!("luksFormat -q --type luks{} {volume} a PBKDF", &volume[1..]),
+        );
+    }
+    folder
+}
+
+#[test]
+fn a_keyslot_has_a_name_wherever_its_number_could_stand() {
+    let folder = volumes();
+    let path = folder.path();
+    done(path, "luksAddKey v2 b -d a --slot-name office PBKDF");
+    assert!(done(path, "luksDump v2").contains("\tName:       office\n"));
+    assert!(done(path, "luksDump v2 --json").contains(r#""name":"office","protected":false"#));
+    done(path, "open --test-passphrase v2 -S office -d b");
+    refused(path, "open --test-passphrase v2 -S office -d a", "No key available");
+    done(path, "luksChangeKey -q v2 c -S office -d b --slot-name desk PBKDF");
+    done(path, "open --test-passphrase v2 -S desk -d c");
+    done(path, "config v2 -S desk --slot-name house --priority prefer");
+    done(path, "config v2 -S 0 --slot-name first");
+    refused(path, "config v2 -S 0 --slot-name house", "has the name");
+    refused(path, "config v2 --slot-name other", "Keyslot specification is required");
+    refused(path, "luksAddKey v2 b -d a --slot-name house PBKDF", "has the name");
+    refused(
+        path,
+        "luksAddKey v2 b -d a --slot-name 7th PBKDF",
+        "cannot name a keyslot",
+    );
+    refused(
+        path,
+        "luksAddKey v2 b -d a --protect PBKDF",
+        "--protect needs --slot-name",
+    );
+    // The reference shows the token, and keeps it.
+    let (shown, dump) = run(path, "/usr/sbin/cryptsetup", "luksDump v2");
+    assert!(
+        shown && dump.contains("luksmith-slot-names\n\tKeyslot:    0\n\tKeyslot:    1\n"),
+        "{dump}"
+    );
+    assert!(run(path, "/usr/sbin/cryptsetup", "luksAddKey -q v2 b -d a PBKDF").0);
+    done(path, "luksKillSlot -q v2 house");
+    refused(
+        path,
+        "open --test-passphrase v2 -S house -d c",
+        "No keyslot is named house",
+    );
+    done(path, "open --test-passphrase v2 -S first -d a");
+    // LUKS1 has no place for a name, and says so.
+    for words in [
+        "luksAddKey v1 b -d a --slot-name office PBKDF",
+        "luksChangeKey v1 b -d a --slot-name office PBKDF",
+        "luksFormat -q --type luks1 v1 a --slot-name office PBKDF",
+    ] {
+        refused(path, words, "keyslots of LUKS1 have no names");
+    }
+}
+
+#[test]
+fn a_protected_keyslot_goes_only_by_its_name() {
+    let folder = volumes();
+    let path = folder.path();
+    done(path, "luksAddKey v2 b -d a --slot-name office --protect PBKDF");
+    assert!(done(path, "luksDump v2").contains("\tName:       office (protected)\n"));
+    for words in [
+        "luksKillSlot -q v2 1",
+        "luksKillSlot -q v2 1 --slot-name other",
+        "luksRemoveKey -q v2 b",
+        "erase -q v2",
+        "config v2 -S 1 --slot-name mine",
+    ] {
+        refused(path, words, "is protected");
+    }
+    done(path, "open --test-passphrase v2 -S office -d b");
+    // Changing its passphrase removes nothing.
+    done(path, "luksChangeKey -q v2 c -S 1 -d b PBKDF");
+    refused(path, "luksKillSlot -q v2 1", "is protected");
+    done(path, "config v2 -S office --slot-name office");
+    done(path, "luksKillSlot -q v2 1");
+    done(path, "luksAddKey v2 b -d a --slot-name office --protect PBKDF");
+    done(path, "luksRemoveKey -q v2 b --slot-name office");
+    done(path, "luksAddKey v2 b -d a --slot-name office --protect PBKDF");
+    done(path, "erase -q v2 --slot-name office");
+}
+
+#[test]
+fn a_backup_comes_before_each_change_and_undoes_it() {
+    let folder = volumes();
+    let path = folder.path();
+    fs::write(path.join("token"), r#"{"type":"x","keyslots":["0"]}"#).expect("a token");
+    for version in ["1", "2"] {
+        let volume = format!("v{version}");
+        let mut changes = vec![
+            "luksAddKey V b -d a PBKDF",
+            "luksChangeKey -q V c -d b PBKDF",
+            "luksRemoveKey -q V c",
+            "luksUUID -q V --uuid 11111111-2222-3333-4444-555555555555",
+            "luksAddKey V b -d a PBKDF",
+            "luksKillSlot -q V 1",
+            "erase -q V",
+            "luksFormat -q --type luksN V a PBKDF",
+        ];
+        if version == "2" {
+            changes.insert(0, "config V --label x");
+            changes.insert(0, "luksConvertKey V -d a PBKDF");
+            changes.insert(0, "token import V --json-file token");
+            changes.insert(0, "token remove V --token-id 0");
+            changes.swap(0, 1);
+            changes.push("luksHeaderRestore -q V --header-backup-file kept");
+            done(path, "luksHeaderBackup v2 --header-backup-file kept");
+        }
+        for change in changes {
+            let words = change.replace("luksN", &format!("luks{version}")).replace('V', &volume);
+            let before = fs::read(path.join(&volume)).expect("a volume");
+            fs::create_dir(path.join("now")).expect("a folder");
+            done(path, &format!("{words} --backup now"));
+            let files: Vec<_> = fs::read_dir(path.join("now")).expect("a folder").flatten().collect();
+            assert_eq!(files.len(), 1, "{words}");
+            let mode = files[0].metadata().expect("a file").permissions().mode();
+            assert_eq!(mode & 0o777, 0o400, "{words}");
+            let backup = fs::read(files[0].path()).expect("a backup");
+            assert!(backup.len() > 500_000 && before.starts_with(&backup), "{words}");
+            assert_ne!(before, fs::read(path.join(&volume)).expect("a volume"), "{words}");
+            fs::remove_dir_all(path.join("now")).expect("a folder");
+        }
+        // Where there is no backup, there is no change.
+        let before = fs::read(path.join(&volume)).expect("a volume");
+        refused(
+            path,
+            &format!("luksAddKey {volume} b -d a --backup nowhere PBKDF"),
+            "nowhere",
+        );
+        assert_eq!(before, fs::read(path.join(&volume)).expect("a volume"));
+    }
+}

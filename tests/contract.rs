@@ -388,3 +388,18 @@ fn whoever_waits_for_a_passphrase_is_found_by_its_environment() {
     drop(stdin);
     assert!(child.wait().expect("its own end").success());
 }
+
+/// Taken for a volume, a header whose data are elsewhere would be written over by them.
+#[test]
+fn a_header_that_is_kept_apart_is_no_volume() {
+    let base = Base::new();
+    let path = base.0.path();
+    let before = fs::read(path.join("h")).expect("a header");
+    for verb in ["cat", "write"] {
+        let ours = Path::new(env!("CARGO_BIN_EXE_luksmith"));
+        let (code, out, errors, _) = run(path, ours, &[verb, "h", "-d", "k"], "x");
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{verb}");
+        assert!(errors.contains("detached LUKS header"), "{verb}: {errors}");
+    }
+    assert!(before == fs::read(path.join("h")).expect("a header"));
+}

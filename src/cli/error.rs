@@ -438,6 +438,12 @@ pub enum CliError {
     /// The first segment is not one of dm-crypt.
     #[error("The volume has no segment that dm-crypt could map.")]
     NoCryptSegment,
+    /// A header that is kept apart from its data, taken for a volume.
+    #[error("Reduced data offset is allowed only for detached LUKS header.")]
+    HeaderOverData,
+    /// The kernel is too old for some.
+    #[error("Requested dm-crypt performance options are not supported.")]
+    OptionsRefused,
     /// The active mapping is of another volume.
     #[error("Device {0} is a mapping of another volume.")]
     NotThatVolume(String),
@@ -584,7 +590,6 @@ impl CliError {
             | Self::BackupExists(_)
             | Self::NothingToConfigure
             | Self::AlreadyOfType(_)
-            | Self::ConvertInUse(_)
             | Self::CannotConvert { .. }
             | Self::BackupCreate { .. }
             | Self::BackupFileUnreadable(_)
@@ -619,6 +624,8 @@ impl CliError {
             | Self::ReencryptionMark
             | Self::NeedsIntegrity
             | Self::NoCryptSegment
+            | Self::HeaderOverData
+            | Self::OptionsRefused
             | Self::NotThatVolume(_)
             | Self::Frozen(_)
             | Self::Suspended(_)
@@ -692,6 +699,7 @@ impl CliError {
             Self::AlreadyMapped(_)
             | Self::InUse { .. }
             | Self::DeviceInUse { .. }
+            | Self::ConvertInUse(_)
             | Self::TargetExists(_)
             | Self::StillInUse(_)
             | Self::ServedInUse { .. } => ExitCode::Busy,

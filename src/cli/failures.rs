@@ -155,6 +155,8 @@ impl From<VolumeError> for CliError {
             VolumeError::InReencryption(requirement) => Self::InReencryption(requirement),
             VolumeError::NeedsIntegrity => Self::NeedsIntegrity,
             VolumeError::NoCryptSegment => Self::NoCryptSegment,
+            VolumeError::HeaderOverData => Self::HeaderOverData,
+            VolumeError::OptionsRefused(_) => Self::OptionsRefused,
             VolumeError::Luks(error) => error.into(),
             other => Self::Volume(other),
         }

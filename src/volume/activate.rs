@@ -105,6 +105,9 @@ impl Activate<'_> {
     /// The kernel's answers to a cipher that it does not have.
     fn explain(&self, error: VolumeError, key: &VolumeKey) -> VolumeError {
         match error {
+            VolumeError::Dm(source) if self.flags.high_priority && source.errno() == Some(Errno::EINVAL) => {
+                VolumeError::OptionsRefused(source)
+            }
             VolumeError::Dm(source) if matches!(source.errno(), Some(Errno::ENOENT | Errno::EINVAL)) => {
                 VolumeError::CipherRefused {
                     cipher: self.layout.cipher.clone(),

@@ -98,6 +98,9 @@ pub enum VolumeError {
     /// The data are in several segments: more than one mapping can show.
     #[error("the data are in {0} segments")]
     SeveralSegments(usize),
+    /// The data start before the header ends: what is on this device is the header of a volume whose data is elsewhere.
+    #[error("the header is one of data on another device")]
+    HeaderOverData,
     /// The first segment is not one of dm-crypt.
     #[error("the volume has no segment for dm-crypt")]
     NoCryptSegment,
@@ -123,6 +126,9 @@ pub enum VolumeError {
         /// The kernel's answer.
         source: DmError,
     },
+    /// The kernel refused a table with an option that only newer ones have.
+    #[error("the kernel does not take the option high_priority: {0}")]
+    OptionsRefused(#[source] DmError),
     /// The kernel keyring refused the volume key.
     #[error(transparent)]
     Keyring(#[from] KeyringError),

@@ -7,6 +7,18 @@ use keyslots::secret::VolumeKey;
 
 use super::{Identity, KeyPlace, VolumeError};
 
+/// Checks that the data of a volume on one device with its header stand behind it. What was written to a mapping of a
+/// header that is kept apart, taken for a volume, would go over the keyslots.
+///
+/// # Errors
+/// [`VolumeError::HeaderOverData`].
+pub fn check_behind_header(header: &Header, layout: &DataLayout) -> Result<(), VolumeError> {
+    match layout.offset.bytes() {
+        Some(offset) if offset < header.size() => Err(VolumeError::HeaderOverData),
+        _ => Ok(()),
+    }
+}
+
 /// How the data are laid out, where that is something that can be mapped.
 ///
 /// # Errors

@@ -26,7 +26,7 @@ pub use close_all::{ClosedAll, close_all};
 pub use deactivate::{Deactivated, cancel_deferred, deactivate};
 pub use error::VolumeError;
 pub use flags::Flags;
-pub use luks::{identity, key_place, mappable};
+pub use luks::{check_behind_header, identity, key_place, mappable};
 pub use naming::{Identity, VolumeKind};
 pub use plain::{MAX_KEY_LEN, PlainHash, PlainKeyError};
 pub use resize::{refresh_plain, resize};

@@ -96,6 +96,9 @@ $x -h ripemd160
 $x -h whirlpool
 $x -h SHA512
 $x -h nosuch
+$x -h md5
+$x -h md5:20
+-c aes-xts-plain64 -s 512 -h MD5
 -c aes-xts-plain64 -s 512 -h sha256:40
 -c aes-xts-plain64 -s 512 -h sha1
 -c aes-xts-plain64 -s 512 -h plain

@@ -59,7 +59,10 @@ line Debian 2 '' bad $c -T1 --type=luks --key-file=- open -- $v2 x
 line Debian 2 '' 'pw\n' $c -T1 --type=luks --key-file=- open -- $v2 x
 line Debian 4 pw pw $c -T1 --type=luks --key-file=- open -- /dev/nosuch x
 line Debian 1 pw pw $c -T1 --type=luks --key-file=- open -- $p x
+# A header that is kept apart is no volume: what is written would go over its keyslots.
+line anybody 1 pw pw $c open h x
 before=$open_x
+line Debian 5 '' '' $c convert -q --type luks1 $v2
 line Debian 5 pw pw $c -T1 --type=luks --key-file=- open -- $v2 x
 line Debian 0 '' '' $c remove -- x
 line Debian 0 '' '' dmsetup table --target crypt -- x
@@ -127,6 +130,13 @@ before=
 line Ansible 4 '' '' $c status x
 line Ansible 4 '' '' $c close x
 line Talos 0 '' pw $c open -- $v2 x --test-passphrase
+# What was linked for a mapping that fails does not stay; an option that this kernel is too old for is named.
+ours cryptsetup open -d k $v2 y
+ours cryptsetup open -d k $v2 x --link-vk-to-keyring @s::gone 2>/dev/null
+same "a mapping that fails" "exit 5, 0 links" "exit $?, $(keyctl show @s | grep -c gone) links"
+ours cryptsetup close y
+same "an option that the kernel is too old for" "Requested dm-crypt performance options are not supported. [1]" \
+  "$(echo $(ours cryptsetup open -d k $v2 x --perf-high_priority 2>&1; echo "[$?]"))"
 # The old names.
 line anybody 0 rest 'pw\nrest' $c create x $p --cipher aes-xts-plain64 --key-size 256 --hash sha256
 line anybody 0 rest 'pw\nrest' $c plainOpen $p x --cipher aes-xts-plain64 --key-size 256 --hash sha256

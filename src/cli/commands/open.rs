@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use keyslots::Unlocked;
-use keyslots::header::{Header, Version};
+use keyslots::header::{DataLayout, Header, Version};
 use keyslots::kdf::CostLimits;
 use keyslots::luks2::{self, Candidates};
 use keyslots::secret::{Passphrase, VolumeKey};
@@ -59,6 +59,9 @@ pub(super) fn open(
     let link = Link::from_options(cx)?;
     let mut volume = Volume::read(cx, device, wanted(device_type))?;
     let mapping = mapping.transpose()?;
+    if mapping.is_some() {
+        volume.layout(device)?;
+    }
     let key = volume.key(cx, device)?;
     linked(link.as_ref(), &key, || match &mapping {
         Some((dm, name)) => volume.map(cx, dm, name, device, &key, MapAs::New),
@@ -314,6 +317,15 @@ pub(super) fn candidates(cx: &Context<'_>, slot: Option<u32>) -> Candidates {
 }
 
 impl Volume {
+    /// How the data on `device` are laid out, which may not be where the header is.
+    pub(super) fn layout(&self, device: &Path) -> Result<DataLayout, CliError> {
+        let layout = volume::mappable(&self.header)?;
+        if self.device.path() == device {
+            volume::check_behind_header(&self.header, &layout)?;
+        }
+        Ok(layout)
+    }
+
     /// Checks that an active mapping is one of this volume.
     pub(super) fn check_identity(&self, name: &DeviceName, active: &Active) -> Result<(), CliError> {
         match active.uuid.as_deref() {

@@ -21,7 +21,7 @@ impl Context<'_> {
     /// Unlocks the volume on `device` and opens its data. Nobody else may be writing to it.
     pub(super) fn plaintext(&self, device: &Path, access: Access) -> Result<userspace::Volume, CliError> {
         let mut volume = Volume::read(self, device, self.wanted_header())?;
-        let layout = volume::mappable(&volume.header)?;
+        let layout = volume.layout(device)?;
         // What would fail in the end fails before anybody is asked for a passphrase.
         let mut data = open_device(device, access)?;
         // What is left of a volume that was cut off may be read, and not more.

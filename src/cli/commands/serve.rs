@@ -50,7 +50,7 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
     check_free(name)?;
     let link = Link::from_options(cx)?;
     let mut volume = Volume::read(cx, device, wanted)?;
-    let layout = volume::mappable(&volume.header)?;
+    let layout = volume.layout(device)?;
     let access = if cx.options.readonly {
         Access::Read
     } else {

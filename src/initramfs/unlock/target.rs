@@ -92,12 +92,18 @@ impl Target {
                 };
                 let device = HeaderDevice::new(path, true);
                 match device.read(Wanted::Any) {
-                    Ok((header, _)) => Format::Luks {
-                        layout: volume::mappable(&header)?,
-                        device,
-                        header: Box::new(header),
-                        _mounted: mounted,
-                    },
+                    Ok((header, _)) => {
+                        let layout = volume::mappable(&header)?;
+                        if options.header.is_none() {
+                            volume::check_behind_header(&header, &layout)?;
+                        }
+                        Format::Luks {
+                            layout,
+                            device,
+                            header: Box::new(header),
+                            _mounted: mounted,
+                        }
+                    }
                     // Without the option `luks` it may be a plain volume, but only where something says so.
                     Err(HeaderError::NotLuks { .. }) if kind.is_none() && says_plain(options) => {
                         Format::plain(options)?

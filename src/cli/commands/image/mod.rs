@@ -108,7 +108,7 @@ fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, 
     } else {
         let (key, layout) = if cx.options.resume {
             let mut volume = Volume::read(cx, target, cx.wanted_header())?;
-            let layout = volume::mappable(&volume.header)?;
+            let layout = volume.layout(target)?;
             (volume.data_key(cx, target)?, layout)
         } else {
             drop(target_file(cx, target)?);
@@ -138,7 +138,7 @@ fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -
     };
     let path = memory.as_ref().map_or(source.to_owned(), MemoryFile::path);
     let mut volume = Volume::read(cx, &path, cx.wanted_header())?;
-    let layout = volume::mappable(&volume.header)?;
+    let layout = volume.layout(&path)?;
     // Others may read the volume, but not write it.
     let _device = input.size.map(|_| open_device(source, Access::Read)).transpose()?;
     let key = volume.data_key(cx, source)?;

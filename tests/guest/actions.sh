@@ -120,7 +120,7 @@ for kind in $kinds; do
   while IFS='|' read -r name versions keys commands <&3; do
     [[ $versions = *$version* ]] || continue
     # Formatting writes a volume without the data; and LUKS1 has no place for a header alone that came from LUKS2.
-    case $kind:$name in *:format*) [ $kind != detached ] || continue ;; detached:convert*) continue ;; esac
+    case $kind:$name in *:format*) [ $kind != detached ] || continue ;; 'detached:convert' | 'detached:convert there'* | 'detached:convert and'*) continue ;; esac
     commands=${commands//OTHER/$convert_to} commands=${commands//SAME/$type} counts=''
     for side in peer ours; do
       bad=0

@@ -4,6 +4,7 @@
 //! Not part of a bare `cargo test` (`test = false` in Cargo.toml): `scripts/test` runs it, and so does `cargo test --test boot`.
 //! `tests/boot/build` makes what is booted; `BOOT_LUKSMITH` names another program than the one that cargo has built.
 
+use std::ffi::OsString;
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -15,13 +16,17 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(120);
 const PASSPHRASE: &str = "open sesame\n";
 
+/// What is tested.
+fn program() -> OsString {
+    std::env::var_os("BOOT_LUKSMITH").unwrap_or_else(|| env!("CARGO_BIN_EXE_luksmith").into())
+}
+
 /// Runs a script of `tests/boot` that builds what is booted, and returns where that is.
 fn build(script: &str, folder: &str) -> PathBuf {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
-    let program = std::env::var_os("BOOT_LUKSMITH").unwrap_or_else(|| env!("CARGO_BIN_EXE_luksmith").into());
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boot").join(script);
     let built = Command::new(&script)
-        .args([program.as_os_str(), out.as_os_str()])
+        .args([program(), out.clone().into_os_string()])
         .status();
     assert!(built.expect("it starts").success(), "{} failed", script.display());
     out
@@ -176,10 +181,15 @@ impl Drop for Machine {
     }
 }
 
-/// The kernel arguments that name a volume by its UUID, which is one digit repeated in these images, and give it options.
-fn volume(digit: u32, name: &str, options: &str) -> String {
+/// The UUID of an image: one digit, but for the version and the variant.
+fn uuid(digit: u32) -> String {
     let eight = digit * 11_111_111;
-    let uuid = format!("{eight}-{0}-4{1}-8{1}-{eight}{0}", eight / 10_000, eight / 100_000);
+    format!("{eight}-{0}-4{1}-8{1}-{eight}{0}", eight / 10_000, eight / 100_000)
+}
+
+/// The kernel arguments that name a volume by its UUID, and give it options.
+fn volume(digit: u32, name: &str, options: &str) -> String {
+    let uuid = uuid(digit);
     format!("rd.luks.name={uuid}={name} rd.luks.options={uuid}={options} ")
 }
 
@@ -373,22 +383,27 @@ const SOURCE: &str = "root=/dev/mapper/root ro";
 
 #[test]
 fn initramfs_tools_with_our_program_as_cryptsetup() {
-    let arguments = format!("{SOURCE} cryptopts=target=root,source=UUID={UUID_1}");
-    let mut machine = Machine::from(&generated("debian-drop-in.img"), 1024, &["luks2.img"], None, &arguments);
-    machine.wait_for("Please unlock disk root: ").type_in("wrong\n");
-    machine.wait_for("Please unlock disk root: ").type_in(PASSPHRASE);
-    machine
-        .wait_for("root: set up successfully")
-        .wait_for("root runs from /dev/mapper/root")
-        .end();
+    for (disk, digit) in [("luks2.img", 1), ("luks1.img", 2)] {
+        let arguments = format!("{SOURCE} cryptopts=target=root,source=UUID={}", uuid(digit));
+        let mut machine = Machine::from(&generated("debian-drop-in.img"), 1024, &[disk], None, &arguments);
+        machine.wait_for("Please unlock disk root: ").type_in("wrong\n");
+        machine.wait_for("Please unlock disk root: ").type_in(PASSPHRASE);
+        machine
+            .wait_for("root: set up successfully")
+            .wait_for("root runs from /dev/mapper/root")
+            .end();
+    }
 }
 
 #[test]
 fn dracut_with_our_program_as_cryptsetup() {
-    let arguments = format!("{SOURCE} rd.luks.name={UUID_1}=root rd.luks.uuid={UUID_1}");
-    let mut machine = Machine::from(&generated("dracut-drop-in.img"), 1024, &["luks2.img"], None, &arguments);
-    machine.wait_for("assphrase").type_in(PASSPHRASE);
-    machine.wait_for("root runs from").end();
+    for (disk, digit) in [("luks2.img", 1), ("luks1.img", 2)] {
+        let uuid = uuid(digit);
+        let arguments = format!("{SOURCE} rd.luks.name={uuid}=root rd.luks.uuid={uuid}");
+        let mut machine = Machine::from(&generated("dracut-drop-in.img"), 1024, &[disk], None, &arguments);
+        machine.wait_for("assphrase").type_in(PASSPHRASE);
+        machine.wait_for("root runs from").end();
+    }
 }
 
 /// With our own hook: the question is ours, and so is what comes after the last try.
@@ -410,4 +425,21 @@ fn initramfs_tools_with_our_own_hook() {
 #[test]
 fn dracut_with_our_own_hook() {
     with_our_hook("dracut-hook.img");
+}
+
+#[test]
+fn systemds_own_program_answers_the_question_in_its_folder() {
+    generated("debian-hook.img");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/boot/agent");
+    let output = Command::new(script).arg(program()).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{said}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        said.contains("Message=Please unlock disk root (3 tries left):"),
+        "{said}"
+    );
 }

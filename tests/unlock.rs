@@ -1,0 +1,203 @@
+//! `luksmith unlock --test-passphrase`: the engine with real headers, without a device-mapper. What maps is shown by `boot`.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// A crypttab with its disks.
+struct Machine(tempfile::TempDir);
+
+impl Machine {
+    /// Disks, each with its passphrase; the keyslots take 32 MiB.
+    fn with(disks: &[(&str, &str)]) -> Self {
+        let machine = Self(tempfile::tempdir().expect("a folder"));
+        for (name, passphrase) in disks {
+            fs::File::create(machine.path(name))
+                .expect("a disk")
+                .set_len(4 << 20)
+                .expect("its size");
+            let cheap = [
+                "--pbkdf-memory",
+                "32768",
+                "--pbkdf-force-iterations",
+                "4",
+                "--pbkdf-parallel",
+                "1",
+            ];
+            let small = ["luksFormat", "-q", "--type", "luks2", "--luks2-keyslots-size", "1M"];
+            let path = machine.text(name);
+            let arguments = [&small[..], &cheap[..], &[&path, "-"][..]].concat();
+            assert_eq!(machine.run(&arguments, passphrase).0, Some(0));
+        }
+        machine
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// Exit code, and all that was said.
+    fn run(&self, arguments: &[&str], input: &str) -> (Option<i32>, String) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_luksmith"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        // Who reads nothing closes the pipe.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("it ends");
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// Unlocks a crypttab, in which `@` stands for the folder.
+    fn unlock(&self, crypttab: &str, input: &str, more: &[&str]) -> (Option<i32>, String) {
+        let crypttab = crypttab.replace('@', &self.0.path().display().to_string());
+        fs::write(self.path("crypttab"), crypttab).expect("written");
+        let path = self.text("crypttab");
+        let arguments = [
+            "unlock",
+            "--test-passphrase",
+            "--crypttab",
+            &path,
+            "--kernel-arguments",
+            "/dev/null",
+        ];
+        self.run(&[&arguments[..], more].concat(), input)
+    }
+}
+
+#[test]
+fn one_passphrase_is_tried_on_all_and_a_typo_costs_nothing_that_is_open() {
+    let machine = Machine::with(&[("a", "one"), ("b", "two"), ("c", "one")]);
+    let crypttab = "a @/a none luks\nb @/b none luks,tries=2\nc @/c none luks\n";
+    // A typo costs a try of each, `one` opens two and costs the third nothing, and its last try is the right one.
+    let (code, said) = machine.unlock(crypttab, "typo\none\ntwo\n", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let opened: Vec<_> = said.lines().filter(|line| line.ends_with(" can be opened.")).collect();
+    assert_eq!(opened.len(), 3, "{said}");
+    assert!(opened[2].starts_with("b "), "{said}");
+    assert_eq!(said.matches("No key available").count(), 1, "{said}");
+}
+
+#[test]
+fn each_end_has_its_exit_code() {
+    let machine = Machine::with(&[("a", "one")]);
+    fs::write(machine.path("key"), "one").expect("a key");
+    fs::write(machine.path("bad"), "other").expect("a key");
+    let cases: &[(&str, &str, &[&str], i32, &str)] = &[
+        (
+            "a @/a none luks,tries=2",
+            "x\ny\n",
+            &[],
+            2,
+            "No key available with this passphrase.",
+        ),
+        (
+            "a @/a none luks",
+            "",
+            &[],
+            1,
+            "There is nobody to ask for a passphrase.",
+        ),
+        (
+            "a @/a none luks",
+            "one\n",
+            &["--memory-budget", "16M"],
+            3,
+            "33554432 bytes are needed",
+        ),
+        (
+            "a @/a none luks",
+            "one\n",
+            &["--memory-budget", "40M"],
+            0,
+            "a can be opened.",
+        ),
+        (
+            "a @/gone none luks",
+            "",
+            &["--device-timeout", "1"],
+            4,
+            "did not appear within 1 s",
+        ),
+        (
+            "a @/a @/key luks\nb @/gone none luks,nofail",
+            "",
+            &[],
+            0,
+            "b is not open (nofail)",
+        ),
+        ("a @/a @/bad luks,headless=true", "", &[], 2, "its key does not open it"),
+        (
+            "a @/a @/bad luks",
+            "one\n",
+            &[],
+            0,
+            "its key does not open it; a passphrase will do.",
+        ),
+        (
+            "a @/a none luks\nb @/gone none luks,noauto",
+            "one\n",
+            &[],
+            0,
+            "a can be opened.",
+        ),
+        (
+            "a @/a none luks",
+            "one\n",
+            &["nosuch"],
+            1,
+            "There is no entry named nosuch",
+        ),
+        ("a @/bad none luks", "", &[], 1, "is not a valid LUKS device"),
+        ("", "", &[], 0, "There is nothing to unlock."),
+    ];
+    for (crypttab, input, more, expected, text) in cases {
+        let (code, said) = machine.unlock(crypttab, input, more);
+        assert!(
+            code == Some(*expected) && said.contains(text),
+            "{crypttab} {more:?}: {code:?}\n{said}"
+        );
+    }
+}
+
+#[test]
+fn derivations_keep_within_the_memory_budget() {
+    let disks = [("a", "one"), ("b", "one"), ("c", "one"), ("d", "one")];
+    let machine = Machine::with(&disks);
+    let crypttab: String = disks
+        .iter()
+        .map(|(name, _)| format!("{name} @/{name} none luks\n"))
+        .collect();
+    // Two of 32 MiB fit, and what the program itself takes comes on top.
+    let (code, said) = machine.unlock(&crypttab, "one\n", &["--memory-budget", "70M", "--verbose"]);
+    assert_eq!((code, said.matches("can be opened").count()), (Some(0), 4), "{said}");
+    let peak = said
+        .lines()
+        .find_map(|line| line.strip_prefix("Peak memory: ")?.strip_suffix(" kB."));
+    let peak: u64 = peak.expect("it is told").parse().expect("a number");
+    assert!(peak < (70 + 30) << 10, "{peak} KiB");
+}
+
+#[test]
+fn the_answer_has_a_json_form_that_holds_every_volume() {
+    let machine = Machine::with(&[("a", "one")]);
+    let crypttab = "a @/a none luks\nb @/gone none luks\n";
+    let (code, said) = machine.unlock(crypttab, "one\n", &["--json", "--device-timeout", "1"]);
+    let line = said.lines().find(|line| line.starts_with('{')).expect("an object");
+    let answer: serde_json::Value = serde_json::from_str(line).expect("JSON");
+    let state = |at: usize| answer["result"]["volumes"][at]["state"].as_str().map(str::to_owned);
+    assert_eq!(
+        (code, state(0).as_deref(), state(1).as_deref()),
+        (Some(4), Some("opened"), Some("failed")),
+        "{said}"
+    );
+}

@@ -392,3 +392,63 @@ fn nothing_but_a_capital_yes_is_one() {
     // Nothing was lost.
     assert_eq!(both(&volume, TEST, &[(ENTER, "abc\n")]).1, Some(0));
 }
+
+/// What the keyslot actions ask and warn of, in the reference's words and order.
+#[test]
+fn keyslots_are_added_changed_and_removed_in_conversation() {
+    let volume = Volume::with_passphrase("abc");
+    let sure = "Are you sure? (Type 'yes' in capital letters): ";
+    let cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+    let any = "Enter any existing passphrase: ";
+    let new = "Enter new passphrase for key slot: ";
+    let with = |words: &[&'static str]| -> Vec<&str> { [words, cheap.as_slice()].concat() };
+    // Both add one: keyslots 1 and 2 have the same passphrase.
+    let add = with(&["luksAddKey", "v"]);
+    assert_eq!(
+        both(&volume, &add, &[(any, "abc\n"), (new, "xyz\n"), (VERIFY, "xyz\n")]).1,
+        Some(0)
+    );
+    assert_eq!(
+        both(&volume, &add, &[(any, "abc\n"), (new, "xyz\n"), (VERIFY, "xyy\n")]).1,
+        Some(2)
+    );
+    let change = with(&["luksChangeKey", "v", "-S", "1"]);
+    let to_change = "Enter passphrase to be changed: ";
+    let changed = "Enter new passphrase: ";
+    assert_eq!(
+        both(
+            &volume,
+            &change,
+            &[(to_change, "xyz\n"), (changed, "xyz\n"), (VERIFY, "xyz\n")]
+        )
+        .1,
+        Some(0)
+    );
+    // Each removes one of the two.
+    let remove = "Enter passphrase to be deleted: ";
+    assert_eq!(both(&volume, &["luksRemoveKey", "v"], &[(remove, "xyz\n")]).1, Some(0));
+    let remaining = "Enter any remaining passphrase: ";
+    assert_eq!(
+        both(&volume, &add, &[(any, "abc\n"), (new, "xyz\n"), (VERIFY, "xyz\n")]).1,
+        Some(0)
+    );
+    assert_eq!(
+        both(&volume, &["-q", "luksRemoveKey", "v"], &[(remove, "xyz\n")]).1,
+        Some(0)
+    );
+    // The last one: both warn, and take no for an answer.
+    assert_eq!(
+        both(&volume, &["luksRemoveKey", "v"], &[(remove, "abc\n"), (sure, "no\n")]).1,
+        Some(2)
+    );
+    let kill = ["luksKillSlot", "v", "0"];
+    let bad = [(sure, "YES\n"), (remaining, "bad\n")];
+    assert_eq!(both(&volume, &[&kill, ["-T1"].as_slice()].concat(), &bad).1, Some(2));
+    assert_eq!(both(&volume, &kill, &[(sure, "no\n")]).1, Some(2));
+    let uuid = ["luksUUID", "v", "--uuid", "11111111-2222-3333-4444-555555555555"];
+    assert_eq!(both(&volume, &uuid, &[(sure, "no\n")]).1, Some(2));
+    let dump = ["luksDump", "v", "--dump-volume-key"];
+    assert_eq!(both(&volume, &dump, &[(sure, "no\n")]).1, Some(2));
+    assert_eq!(both(&volume, &uuid, &[(sure, "YES\n")]).1, Some(0));
+    assert_eq!(both(&volume, TEST, &[(ENTER, "abc\n")]).1, Some(0));
+}

@@ -309,6 +309,9 @@ pub enum CliError {
     /// A person said no to `erase`.
     #[error("Operation aborted, keyslots were NOT wiped.\n")]
     EraseAborted,
+    /// The answer was no, for the last keyslot.
+    #[error("Operation aborted, the keyslot was NOT wiped.\n")]
+    LastSlotKept,
     /// The key derivation needs more memory than there is.
     #[error("Not enough available memory to open a keyslot: {needed} are needed, {available} are there.")]
     OutOfMemory {
@@ -676,9 +679,11 @@ impl CliError {
                 | PassphraseError::Offset
                 | PassphraseError::TooLong => ExitCode::Failure,
             },
-            Self::WrongPassphrase | Self::WrongVolumeKey | Self::EraseAborted | Self::ConvertAborted => {
-                ExitCode::Permission
-            }
+            Self::WrongPassphrase
+            | Self::WrongVolumeKey
+            | Self::EraseAborted
+            | Self::LastSlotKept
+            | Self::ConvertAborted => ExitCode::Permission,
             Self::OutOfMemory { .. } => ExitCode::OutOfMemory,
             Self::DeviceMissing(_) | Self::WrongKind(_) | Self::NotActive(_) => ExitCode::WrongDevice,
             // The kernel's own answer about a table.

@@ -17,7 +17,7 @@ peer cryptsetup luksFormat -q --type luks2 $P --sector-size 512 $v2 k
 peer cryptsetup luksFormat -q --type luks2 $P --header h $d k
 printf '' | peer cryptsetup luksFormat -q --type luks2 $P $e nothing
 settle() { [ "$UDEV" = 0 ] || udevadm settle --timeout=30; }
-close_x() { settle; ! peer dmsetup info x >/dev/null 2>&1 || { [ "$UDEV" = 1 ] || peer dmsetup mknodes; peer dmsetup remove --retry x; }; settle; }
+close_x() { exec 9<&-; settle; ! peer dmsetup info x >/dev/null 2>&1 || { [ "$UDEV" = 1 ] || peer dmsetup mknodes; peer dmsetup remove --retry x; }; settle; }
 # Units and the names of the loop devices' files differ with the version.
 units() { sed -E 's/ \[(bits|bytes|512-byte units)\]( \([0-9]+ \[bytes\]\))?/ \1/; s/ bytes$//; s/512-byte units/sectors/'; }
 # line WHO CODE LEFT STDIN TOOL WORDS...: in STDIN and LEFT `\n` is a new line. $before, if set, comes first.
@@ -130,6 +130,15 @@ before=
 line Ansible 4 '' '' $c status x
 line Ansible 4 '' '' $c close x
 line Talos 0 '' pw $c open -- $v2 x --test-passphrase
+before="$open_x; exec 9</dev/mapper/x"
+line anybody 5 '' '' $c close x
+line anybody 0 '' '' $c close --deferred x
+before="$open_x; exec 9</dev/mapper/x; peer cryptsetup close --deferred x >/dev/null"
+line anybody 0 '' '' $c close --cancel-deferred x
+line anybody 0 '' '' $c status x
+before="$open_x; exec 9</dev/mapper/x; peer cryptsetup close --deferred x >/dev/null; peer cryptsetup close --cancel-deferred x >/dev/null"
+line anybody 0 '' '' $c close --cancel-deferred x
+before=
 # What was linked for a mapping that fails does not stay; an option that this kernel is too old for is named.
 ours cryptsetup open -d k $v2 y
 ours cryptsetup open -d k $v2 x --link-vk-to-keyring @s::gone 2>/dev/null

@@ -26,6 +26,7 @@ pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Resu
         SlotState::Active | SlotState::ActiveLast | SlotState::Other => {}
     }
     announce(cx, number);
+    confirm_last(cx, &volume, number)?;
     // With --batch-mode nobody is asked; a passphrase that is there all the same has to be right.
     let asks = !cx.console.batch() || cx.key_file().is_some();
     if asks || !is_interactive() {
@@ -43,13 +44,19 @@ pub(super) fn announce(cx: &Context<'_>, slot: u32) {
         .verbose(format_args!("Keyslot {slot} is selected for deletion."));
 }
 
-/// Destroys a keyslot, after the question where it is the last one.
-pub(super) fn remove_slot(cx: &Context<'_>, volume: &Volume, slot: u32) -> Result<(), CliError> {
+/// The question where it is the last one.
+pub(super) fn confirm_last(cx: &Context<'_>, volume: &Volume, slot: u32) -> Result<(), CliError> {
     let warning = "This is the last keyslot. Device will become unusable after purging this key.";
     let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
     if last && !confirm(cx.console, warning) {
-        return Err(CliError::Aborted);
+        return Err(CliError::LastSlotKept);
     }
+    Ok(())
+}
+
+/// Destroys a keyslot, after [`confirm_last`].
+pub(super) fn remove_slot(cx: &Context<'_>, volume: &Volume, slot: u32) -> Result<(), CliError> {
+    let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
     let medium = volume.device.medium();
     cx.change(
         &volume.device,

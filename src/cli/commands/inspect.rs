@@ -64,7 +64,8 @@ pub(super) fn uuid(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     }
     let warning = "Do you really want to change UUID of device?";
     if !confirm(cx.console, warning) {
-        return Err(CliError::Aborted);
+        cx.console.complain("Operation aborted.\n");
+        return Err(CliError::Silent(ExitCode::Permission));
     }
     cx.change(&header_device, Wanted::Only(header.version()), |header, storage| {
         Ok(header.set_uuid(storage, new)?)
@@ -113,7 +114,7 @@ const KEY_WARNING: &str = "The header dump with volume key is sensitive informat
 
 fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), CliError> {
     if !confirm(cx.console, KEY_WARNING) {
-        return Err(CliError::Aborted);
+        return Err(CliError::Silent(ExitCode::Permission));
     }
     let slot = cx.key_slot(&volume.header)?;
     let prompt = format!("Enter passphrase for {}: ", device.display());
@@ -149,7 +150,7 @@ fn dump_unbound(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<
         return Err(CliError::NotUnbound(slot));
     }
     if !confirm(cx.console, KEY_WARNING) {
-        return Err(CliError::Aborted);
+        return Err(CliError::Silent(ExitCode::Permission));
     }
     let prompt = format!("Enter passphrase for keyslot {slot}: ");
     let passphrase = cx.passphrase(&Source::of(cx.key_file()), &prompt)?;

@@ -63,6 +63,7 @@ pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -
         volume.unlock(cx, passphrase, Candidates::All)
     })?;
     erase::announce(cx, unlocked.keyslot);
+    erase::confirm_last(cx, &volume, unlocked.keyslot)?;
     erase::remove_slot(cx, &volume, unlocked.keyslot)
 }
 

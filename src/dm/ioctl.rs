@@ -77,7 +77,7 @@ pub(super) mod flags {
     pub(crate) const QUERY_INACTIVE_TABLE: u32 = 1 << 12;
     /// Out: udev was sent an event.
     pub(crate) const UEVENT_GENERATED: u32 = 1 << 13;
-    /// In: a rename sets the UUID.
+    /// In: a rename sets the UUID; a list has the UUIDs.
     pub(crate) const UUID: u32 = 1 << 14;
     /// In: the kernel wipes its buffers afterwards.
     pub(crate) const SECURE_DATA: u32 = 1 << 15;

@@ -15,9 +15,13 @@ impl Dm {
     /// # Errors
     /// The kernel's, as [`DmError`].
     pub fn list(&self) -> Result<Vec<ListEntry>, DmError> {
-        self.control.call(Command::List, &Request::default(), "", |reply| {
-            wire::device_list(reply.data)
-        })
+        // The kernel tells the UUIDs with the names only where that is asked for.
+        let request = Request {
+            flags: flags::UUID,
+            ..Request::default()
+        };
+        self.control
+            .call(Command::List, &request, "", |reply| wire::device_list(reply.data))
     }
 
     /// The target types that the kernel has at hand, with their versions.

@@ -166,6 +166,13 @@ fn any_mapping_without_udev() {
     guest(Udev::Absent, 300, "mapped.sh", &[]);
 }
 
+/// Few devices and a build that is not optimized: only the answers and the number of questions count here.
+/// `scripts/vm --bin target/static/luksmith dmsetup-thousand.sh` judges the times.
+#[test]
+fn many_devices_in_few_questions() {
+    guest(Udev::Absent, 300, "dmsetup-thousand.sh", &["150", "1", "1000"]);
+}
+
 #[test]
 fn statistics_of_dmstats_without_udev() {
     guest(Udev::Absent, 400, "dmstats.sh", &[]);

@@ -16,7 +16,7 @@ use super::values::{self, Backend, KeySize, PbkdfKind, Priority, SectorSize, Slo
 pub const OURS: &str = "Luksmith's own options";
 
 /// What was typed. See [`super::actions::Invocation`] for what it means.
-#[derive(Clone, Debug, Parser)]
+#[derive(Clone, Debug, Default, Parser)]
 #[command(
     name = "luksmith",
     version,

@@ -93,7 +93,9 @@ pub fn parse(persona: Persona, words: &[OsString]) -> Result<Request, UsageError
     if spoken.verb == Verb::Close && spoken.arguments.is_empty() && !options.all {
         return Err(UsageError::Arguments(spoken.verb));
     }
-    check_options(persona, &matches, spoken.verb)?;
+    if let Some(matches) = &matches {
+        check_options(persona, matches, spoken.verb)?;
+    }
     let named = options.device_type.as_deref();
     let device_type = match (spoken.device_type, named.map(DeviceType::from_name)) {
         // `luksOpen --type luks2` narrows down; otherwise the older name has the last word.
@@ -113,10 +115,22 @@ pub fn parse(persona: Persona, words: &[OsString]) -> Result<Request, UsageError
     })))
 }
 
-fn read(words: &[OsString]) -> Result<(ArgMatches, Options), clap::Error> {
+/// The options, and which of them were typed. Where none was, nothing of the many is looked at: for a short command that
+/// would take longer than all the rest.
+fn read(words: &[OsString]) -> Result<(Option<ArgMatches>, Options), clap::Error> {
+    if !words.iter().any(|word| word.as_encoded_bytes().starts_with(b"-")) {
+        let arguments = words.to_vec();
+        return Ok((
+            None,
+            Options {
+                arguments,
+                ..Options::default()
+            },
+        ));
+    }
     let matches = Options::command().try_get_matches_from(words)?;
     let options = Options::from_arg_matches(&matches)?;
-    Ok((matches, options))
+    Ok((Some(matches), options))
 }
 
 /// The action in a line that asks for help, whatever else is wrong with the line.
@@ -395,5 +409,22 @@ fn device_path(argument: &OsStr) -> PathBuf {
         }
         Some((folder, value)) => PathBuf::from(format!("/dev/disk/{folder}/{value}")),
         None => argument.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_without_options_is_read_alike_either_way() {
+        for line in ["", "list", "status name", "open device name"] {
+            let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
+            let (none, quick) = read(&words).expect("words");
+            assert!(none.is_none());
+            let matches = Options::command().try_get_matches_from(&words).expect("words");
+            let thorough = Options::from_arg_matches(&matches).expect("options");
+            assert_eq!(format!("{quick:?}"), format!("{thorough:?}"));
+        }
     }
 }

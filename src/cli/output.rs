@@ -16,6 +16,7 @@
 //!
 //! Nothing here is buffered beyond one call, so what was written is out, and no copy of it stays behind.
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs::File;
@@ -244,15 +245,12 @@ pub fn json_text(text: &str) -> String {
 }
 
 /// A message with whatever was put into it. Lines and columns may be our own.
-fn harmless(text: &str) -> String {
-    let replace = |c: char| {
-        if c.is_control() && !"\n\t".contains(c) {
-            '\u{fffd}'
-        } else {
-            c
-        }
-    };
-    text.chars().map(replace).collect()
+fn harmless(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(acts) {
+        return text.into();
+    }
+    text.chars().map(|c| if acts(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// The line about a key that is being derived; wiped on drop.

@@ -295,7 +295,13 @@ impl fmt::Display for Printable<'_> {
 /// Writes bytes so that no terminal acts on them: what is not printable text becomes `\xNN`.
 fn safe_text(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
+        let valid = chunk.valid();
+        // Most have nothing to hide, and long lists have many of them.
+        let plain = !valid.contains(char::is_control);
+        if plain {
+            f.write_str(valid)?;
+        }
+        for c in valid.chars().filter(|_| !plain) {
             if c.is_control() {
                 let mut utf8 = [0; 4];
                 for byte in c.encode_utf8(&mut utf8).bytes() {

@@ -1,6 +1,6 @@
 //! `list`: every open volume and every other device of the device-mapper, whether the kernel maps it or this program serves it.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
@@ -14,10 +14,11 @@ use crate::volume::{self, VolumeKind};
 
 struct Row {
     name: String,
-    kind: String,
+    kind: Cow<'static, str>,
     backend: &'static str,
-    device: String,
-    path: String,
+    device: Cow<'static, str>,
+    /// Where that is not in `/dev/mapper`.
+    path: Option<String>,
 }
 
 pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
@@ -30,10 +31,10 @@ pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
     for served in Registry::existing().map(|registry| registry.list()).unwrap_or_default() {
         rows.push(Row {
             name: served.name,
-            kind: served.description.kind,
+            kind: served.description.kind.into(),
             backend: if served.alive { "userspace" } else { "dead" },
-            device: served.description.device.display().to_string(),
-            path: served.path.display().to_string(),
+            device: served.description.device.display().to_string().into(),
+            path: Some(served.path.display().to_string()),
         });
     }
     rows.sort_by(|a, b| a.name.cmp(&b.name));
@@ -42,8 +43,9 @@ pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
 }
 
 fn mapped(dm: &Dm) -> Result<Vec<Row>, CliError> {
-    let mut rows = Vec::new();
-    for mapping in &Mappings::enumerate(dm)? {
+    let all = Mappings::enumerate(dm)?;
+    let mut rows = Vec::with_capacity(all.len());
+    for mapping in &all {
         // What is no volume is listed as the kernel lists it: not one more question is asked of it.
         let volume = mapping.uuid.as_ref().and_then(VolumeKind::of_dm_uuid);
         // What went in the meantime, or is no crypt target, has no device of its own.
@@ -57,21 +59,41 @@ fn mapped(dm: &Dm) -> Result<Vec<Row>, CliError> {
             name: mapping.name.to_string(),
             kind: kind(mapping.uuid.as_ref()),
             backend: "kernel",
-            device: device.unwrap_or_else(|| "n/a".into()),
-            path: format!("/dev/mapper/{}", mapping.name),
+            device: device.map_or("n/a".into(), Cow::Owned),
+            path: None,
         });
     }
     Ok(rows)
 }
 
+impl Row {
+    /// The folder and the rest.
+    fn path(&self) -> (&str, &str) {
+        match &self.path {
+            Some(path) => ("", path),
+            None => ("/dev/mapper/", &self.name),
+        }
+    }
+}
+
 fn text(rows: &[Row]) -> String {
-    let mut out = String::new();
+    let mut out = String::with_capacity(rows.len() * 64);
     for row in rows {
-        let line = format_args!(
-            "{}\t{}\t{}\t{}\t{}\n",
-            row.name, row.kind, row.backend, row.device, row.path
-        );
-        out.write_fmt(line).expect("a String takes all");
+        let (folder, rest) = row.path();
+        let columns = [
+            &row.name,
+            "\t",
+            &row.kind,
+            "\t",
+            row.backend,
+            "\t",
+            &row.device,
+            "\t",
+            folder,
+            rest,
+            "\n",
+        ];
+        out.extend(columns);
     }
     out
 }
@@ -85,7 +107,7 @@ fn to_json(rows: &[Row]) -> Value {
                 "type": row.kind,
                 "backend": row.backend,
                 "device": row.device,
-                "path": row.path,
+                "path": (row.path().0.to_owned() + row.path().1),
             })
         })
         .collect();

@@ -1,6 +1,7 @@
 //! `info`, `deps`, `table` and `tree`: any device of the device-mapper, whatever its targets. As text the first three are
 //! dmsetup's own; here is their JSON, and what stands on what.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
@@ -141,7 +142,7 @@ fn targets(table: &TableText, texts: &str) -> Value {
 }
 
 /// What made a device, by its UUID: a kind of volume, or the program that names its devices so.
-pub(super) fn kind(uuid: Option<&DeviceUuid>) -> String {
+pub(super) fn kind(uuid: Option<&DeviceUuid>) -> Cow<'static, str> {
     let Some(uuid) = uuid else { return "n/a".into() };
     match VolumeKind::of_dm_uuid(uuid) {
         Some((VolumeKind::Luks1, _)) => "LUKS1".into(),
@@ -150,7 +151,8 @@ pub(super) fn kind(uuid: Option<&DeviceUuid>) -> String {
         Some((VolumeKind::Other, _)) => "n/a".into(),
         None => match uuid.subsystem().unwrap_or_default() {
             b"" => "n/a".into(),
-            subsystem => clean(&String::from_utf8_lossy(subsystem)),
+            b"LVM" => "LVM".into(),
+            subsystem => clean(&String::from_utf8_lossy(subsystem)).into(),
         },
     }
 }
@@ -192,7 +194,7 @@ fn named(layer: &Layer) -> (String, String) {
         LayerKind::Mapped(mapping) => {
             let mut kind = kind(mapping.uuid.as_ref());
             if let Some((group, volume)) = lvm_parts(mapping) {
-                kind = format!("{kind} {group}/{volume}");
+                kind = format!("{kind} {group}/{volume}").into();
             }
             (mapping.name.to_string(), kind.replace("n/a", "mapped"))
         }

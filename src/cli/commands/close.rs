@@ -14,10 +14,8 @@ pub(super) fn close(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     }
     let (dm, name) = (Dm::open()?, device_name(name)?);
     if cx.options.cancel_deferred {
-        volume::cancel_deferred(&dm, &name)?;
-        cx.console
-            .say(format_args!("Deferred removal of device {name} is cancelled."));
-        return Ok(());
+        // The reference says nothing.
+        return Ok(volume::cancel_deferred(&dm, &name)?);
     }
     match volume::deactivate(&dm, &name, cx.options.deferred)? {
         Deactivated::Gone => {}

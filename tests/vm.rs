@@ -157,7 +157,7 @@ fn every_verb_of_dmsetup_with_udev() {
 
 #[test]
 fn names_cookies_and_failures_of_dmsetup_without_udev() {
-    guest(Udev::Absent, 400, "dmsetup-cases.sh", &[]);
+    guest(Udev::Absent, 600, "dmsetup-cases.sh", &[]);
 }
 
 /// Under our own name, as text and as JSON, and what stands on what.

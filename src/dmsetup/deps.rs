@@ -7,11 +7,15 @@ use super::error::Failure;
 use super::ls::NumberForm;
 use super::options::Opt;
 use super::session::{About, Session};
-use super::{every, info};
+use super::{device_report, every, info};
 
 pub(super) fn deps(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let form = NumberForm::of(session)?.unwrap_or(NumberForm::Number);
     every(session, words, |id, many| {
+        let many = many || session.options.has(Opt::Select);
+        if device_report::selected(session, vec![id.clone()])?.is_empty() {
+            return Ok(());
+        }
         let numbers = session.dm()?.deps(id, session.which()).about(id)?;
         let verbose = session.options.has(Opt::Verbose);
         let found = session.dm()?.info(id).about(id)?;

@@ -6,9 +6,11 @@ use std::io::Write;
 use super::device_row::{DeviceRow, Untold};
 use super::error::Failure;
 use super::ls;
-use super::report::{Id, Kind, Needs, Report, Row};
+use super::options::Opt;
+use super::report::{Id, Kind, Needs, Report, Row, Wishes};
 use super::reports::{self, Repetition};
 use super::session::Session;
+use crate::dm::DeviceId;
 use crate::mapping::Tree;
 
 const KIND: Kind<'_> = Kind {
@@ -57,6 +59,37 @@ fn one_round(session: &Session, report: &mut Report, words: &[OsString]) -> Resu
         }
     }
     outcome
+}
+
+/// Those of some devices that `-S` selects, for verbs that are no reports; all of them where it was not typed.
+pub(super) fn selected(session: &Session, devices: Vec<DeviceId>) -> Result<Vec<DeviceId>, Failure> {
+    let Some(select) = session.options.bytes(Opt::Select) else {
+        return Ok(devices);
+    };
+    let wishes = Wishes {
+        select: Some(select),
+        ..Wishes::default()
+    };
+    let report = Report::new(&KIND, &wishes).map_err(|error| Failure::Report(error.to_string()))?;
+    let tree = if report.uses(Needs::Tree) {
+        Some(Tree::of(session.dm()?, &session.all()?).map_err(Failure::refused_for_all)?)
+    } else {
+        None
+    };
+    let mut taken = Vec::new();
+    for id in devices {
+        let row = DeviceRow::asked(session, &id, tree.as_ref(), report.uses(Needs::Deps))?;
+        match report.selects(&row) {
+            Ok(true) => taken.push(id),
+            Ok(false) | Err((_, Untold::Gone)) => {}
+            Err((_, Untold::Failed(failure))) => return Err(failure),
+            Err((id, Untold::Because(message))) => {
+                unreported(session, id, &message);
+                return Err(Failure::Silent);
+            }
+        }
+    }
+    Ok(taken)
 }
 
 /// Adds a row. Where one of its fields cannot be told, the other rows are shown all the same, and the inner failure is

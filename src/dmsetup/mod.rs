@@ -37,6 +37,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::Path;
 
+use crate::block_device::DevNo;
 use crate::cli::error::ExitCode;
 use crate::dm::DeviceId;
 use crate::mapping;
@@ -48,6 +49,8 @@ use session::{About, Session};
 pub const OWN_NAME: &str = "luksmith dm";
 
 const DMSETUP: &str = "dmsetup";
+/// What udev's rules once called: the name of a device, by its number.
+const DEVMAP_NAME: &str = "devmap_name";
 
 /// Each verb's name, what it takes line by line, and what it does.
 pub fn verbs() -> impl Iterator<Item = (&'static str, &'static [&'static str], &'static str)> {
@@ -57,7 +60,9 @@ pub fn verbs() -> impl Iterator<Item = (&'static str, &'static [&'static str], &
 /// Whether a program that was started under this name is dmsetup. Endings such as `dmsetup.static` do not matter.
 pub fn is_called(argv0: &OsStr) -> bool {
     let name = Path::new(argv0).file_name().and_then(OsStr::to_str).unwrap_or_default();
-    [DMSETUP, stats::OWN_NAME].iter().any(|own| name.starts_with(own))
+    [DMSETUP, stats::OWN_NAME, DEVMAP_NAME]
+        .iter()
+        .any(|own| name.starts_with(own))
 }
 
 /// The volume group and the logical volume that a mapping of LVM's is of; `None` for any other.
@@ -88,10 +93,26 @@ fn run_words(argv0: &str, words: &[OsString]) -> Result<(), Failure> {
     if session.as_dmstats && !words.is_empty() {
         words.insert(0, "stats".into());
     }
-    let outcome = dispatch(&session, argv0, &words);
+    let outcome = if name.starts_with(DEVMAP_NAME) {
+        devmap_name(&session, &words)
+    } else {
+        dispatch(&session, argv0, &words)
+    };
     // What was found out before a failure stands before its message.
     session.finish()?;
     outcome
+}
+
+fn devmap_name(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let number: Option<DevNo> = words.join(":").parse().ok();
+    let usage = || Failure::CommandLine(format!("Usage: {DEVMAP_NAME} <major> <minor>\n"));
+    let id = DeviceId::Number(number.ok_or_else(usage)?);
+    let info = mapping::find(session.dm()?, &id).about(&id)?;
+    let info = info.ok_or_else(|| Failure::because("Device does not exist."))?;
+    let mut out = session.out();
+    out.write_all(&session.shown(&info.name))?;
+    Ok(out.write_all(b"\n")?)
 }
 
 fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Failure> {
@@ -166,8 +187,17 @@ fn every_named(
     words: &[OsString],
     mut one: impl FnMut(&DeviceId) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    if words.is_empty() {
-        return one(&session.device(None)?);
+    if !session.options.has(Opt::Select) {
+        if words.is_empty() {
+            return one(&session.device(None)?);
+        }
+        return words.iter().try_for_each(|word| one(&session.named(word)?));
     }
-    words.iter().try_for_each(|word| one(&session.named(word)?))
+    // What is selected need not be named.
+    let mut named = session.devices(words)?;
+    if named.is_empty() {
+        let all = session.all()?;
+        named = all.iter().map(|mapping| DeviceId::Name(mapping.name.clone())).collect();
+    }
+    device_report::selected(session, named)?.iter().try_for_each(one)
 }

@@ -8,7 +8,7 @@ use super::ls::{self, NO_DEVICES};
 use super::options::Opt;
 use super::output::Output;
 use super::session::{About, Session};
-use super::{concise, info};
+use super::{concise, device_report, info};
 use crate::dm::table::Line;
 use crate::dm::{DeviceId, DeviceInfo, Dm, DmError, StatusOptions, TableText};
 
@@ -48,7 +48,9 @@ fn answer(session: &Session, words: &[OsString], question: Question) -> Result<(
         session.out().write_all(NO_DEVICES.as_bytes())?;
         return Ok(());
     }
-    let many = all || devices.len() > 1;
+    let select = session.options.has(Opt::Select);
+    let many = all || select || devices.len() > 1;
+    let devices = device_report::selected(session, devices)?;
     let concise = question == Question::Table && session.options.has(Opt::Concise);
     let mut shown = 0;
     for id in &devices {
@@ -73,7 +75,7 @@ fn answer(session: &Session, words: &[OsString], question: Question) -> Result<(
         }
         shown += 1;
     }
-    if concise {
+    if concise && (shown > 0 || !select) {
         writeln!(session.out())?;
     }
     Ok(())

@@ -5,6 +5,7 @@
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 modprobe dm-zero
 declare -A reason
+parts=${*:-names cookies devices concise selections trees}
 settle() { [ "$UDEV" = 0 ] || udevadm settle --timeout=30; }
 a() {
   n=$((n + 1))
@@ -257,6 +258,32 @@ concise() {
   links
 }
 
+# Devices by what is true of them, for verbs that are no reports; and the name of a number.
+selections() {
+  local number
+  a create plain --table "$zero"
+  a create two -u UU --table "0 8 error"
+  [ "$UDEV" = 1 ] || /luksmith/dmsetup mknodes
+  for verb in table status deps measure 'table --concise' suspend resume clear; do
+    a $verb -S name=plain
+    a $verb -S name=nosuch
+    a $verb -S nosuch=1
+    a $verb -S uuid=UU
+  done
+  a info two
+  for verb in table status deps; do
+    a $verb -S name=plain two
+    a $verb -S name=plain plain
+  done
+  number=$(/usr/sbin/dmsetup info -c --noheadings -o devno two)
+  for words in '' "$number" "${number%:*} ${number#*:}" "${number%:*} 777" x '1 2 3'; do
+    n=$((n + 1))
+    printf -v file 'cases/%s/%03d' "$tool" $n
+    { echo "devmap_name $words"; (exec -a devmap_name "$dm" $words) 2>"$file.err"; echo "exit $?"; } >"$file"
+  done
+  a remove plain two
+}
+
 # What stands on what, drawn in each way; with lines on which nothing is to be seen, long ones, and no terminal.
 trees() {
   local long=aVeryLongNameForADeviceWhichGoesOnAndOnUntilItIsLongEnough o A B
@@ -322,7 +349,7 @@ for tool in peer ours; do
   [ $tool = peer ] && dm=/usr/sbin/dmsetup || dm=/luksmith/dmsetup
   mkdir -p cases/$tool
   n=0
-  for part in names cookies devices concise trees; do
+  for part in $parts; do
     $part
     rm -rf no file disk1 disk2
     /luksmith/dmsetup remove_all --force
@@ -350,6 +377,6 @@ for theirs in cases/peer/*[0-9]; do
 done
 echo "$alike answers alike, $differ differ"
 same "as many answers" "$(ls cases/peer | wc -l)" "$(ls cases/ours | wc -l)"
-check "there were enough" test "$alike" -gt 100
+check "there were enough" test "$alike" -gt 40
 same "no cookie is left" "" "$(ipcs -s | grep -i 0x0d4d)"
 finish

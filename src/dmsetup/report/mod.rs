@@ -152,6 +152,20 @@ impl Report {
             .any(|id| id.needs() == needs)
     }
 
+    /// Whether the selection takes a row.
+    ///
+    /// # Errors
+    /// The row's own, where a field cannot be told; the field is named beside it.
+    pub(in crate::dmsetup) fn selects<E>(&self, row: &impl Row<E>) -> Result<bool, (Id, E)> {
+        match &self.selection {
+            None => Ok(true),
+            Some(selection) => selection.takes(&mut |id| match id {
+                Id::Selected => Ok(Cell::number(1_u64)),
+                id => row.cell(id).map_err(|error| (id, error)),
+            }),
+        }
+    }
+
     /// Takes in a row, unless the selection leaves it out.
     ///
     /// # Errors

@@ -66,8 +66,23 @@ pub(super) fn format(
 pub(super) enum Target {
     /// A device of its final size, which may hold something.
     Device,
-    /// Something that may be overwritten, and that gets its size afterwards.
-    Empty,
+    /// What an image goes into, and what gets its size from it.
+    Image {
+        /// Whether it may hold something that nobody has agreed to lose.
+        in_use: bool,
+    },
+}
+
+impl Target {
+    /// As asked; else 4096 where the device's own sectors and size allow, as the reference chooses. What is in an image
+    /// may be made for sectors of 512 bytes: a file system with smaller blocks could not be mounted any more.
+    fn sector_size(self, cx: &Context<'_>, version: Version, topology: &Topology) -> u32 {
+        match (version, cx.options.sector_size, self) {
+            (Version::Luks1, ..) | (_, None, Self::Image { .. }) => 512,
+            (Version::Luks2, Some(size), _) => size.get(),
+            (Version::Luks2, None, Self::Device) => topology.encryption_sector_size(),
+        }
+    }
 }
 
 /// Makes a volume as the options say.
@@ -102,7 +117,7 @@ pub(super) fn make(
         name => name.map_or(Ok(()), slot_names::check)?,
     }
     check_offset(options.offset)?;
-    let sector_size = sector_size(cx, version, &topology);
+    let sector_size = target.sector_size(cx, version, &topology);
     check_cipher(&cipher, key_size, sector_size)?;
     let in_use = |error| match error {
         DataDeviceError::InUse { path, holders } => CliError::FormatInUse { device: path, holders },
@@ -113,7 +128,7 @@ pub(super) fn make(
         data_device::check_destroyable(header_device.path()).map_err(in_use)?;
     }
     check_not_empty(header_device.path())?;
-    if target == Target::Device && !warn(cx, &header_device)? {
+    if target != (Target::Image { in_use: false }) && !warn(cx, &header_device)? {
         return Err(CliError::Aborted);
     }
 
@@ -216,7 +231,7 @@ impl Plan<'_> {
         };
         let params = CreateParams {
             encryption: self.cipher.clone(),
-            sector_size: sector_size(cx, Version::Luks2, &self.topology),
+            sector_size: self.target.sector_size(cx, Version::Luks2, &self.topology),
             uuid: options.uuid.clone(),
             label: options.label.clone().unwrap_or_default(),
             subsystem: options.subsystem.clone().unwrap_or_default(),
@@ -289,15 +304,6 @@ impl Plan<'_> {
                 self.device.display()
             ));
         }
-    }
-}
-
-/// As asked; else 4096 where the device's own sectors and size allow, as the reference chooses.
-fn sector_size(cx: &Context<'_>, version: Version, topology: &Topology) -> u32 {
-    match (version, cx.options.sector_size) {
-        (Version::Luks1, _) => 512,
-        (Version::Luks2, Some(size)) => size.get(),
-        (Version::Luks2, None) => topology.encryption_sector_size(),
     }
 }
 

@@ -204,7 +204,7 @@ fn new_header(cx: &Context<'_>, path: &Path, size: Option<u64>) -> Result<(Volum
         _ => DeviceType::Luks2,
     };
     if std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
-        // The sector size follows from the size of the data; where that is not known, the smallest one fits.
+        // Its size is that of the data, or no matter; an empty one would be refused.
         OpenOptions::new()
             .write(true)
             .open(path)
@@ -212,10 +212,8 @@ fn new_header(cx: &Context<'_>, path: &Path, size: Option<u64>) -> Result<(Volum
             .map_err(CliError::io(WRITING))?;
     }
     // A detached header may be one that holds something.
-    let target = if cx.options.header.is_some() {
-        Target::Device
-    } else {
-        Target::Empty
+    let target = Target::Image {
+        in_use: cx.options.header.is_some(),
     };
     let made = make(cx, path, None, device_type, target)?;
     let volume = Volume::read(cx, path, cx.wanted_header())?;

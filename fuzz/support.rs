@@ -1,7 +1,7 @@
 //! What the targets share: headers whose checksums are repaired, so that a target gets behind them.
 
 use keyslots::kdf::CostLimits;
-use keyslots::luks2::format::{self, BINARY_HEADER_LEN, BinaryHeader, Which};
+use keyslots::luks2::format::{self, BINARY_HEADER_LEN, BinaryHeader, Label, Which};
 use keyslots::storage::Memory;
 use keyslots::units::Bytes;
 
@@ -28,11 +28,11 @@ pub fn copy(which: Which, seqid: u64, text: &[u8]) -> Vec<u8> {
     let binary = BinaryHeader {
         hdr_size: Bytes::new(HDR_SIZE as u64),
         seqid,
-        label: String::new(),
+        label: Label::default(),
         checksum_hash: keyslots::hash::Hash::from_name("sha256").expect("there is SHA-256"),
         salt: [7; 64],
         uuid: "11111111-2222-3333-4444-555555555555".to_owned(),
-        subsystem: String::new(),
+        subsystem: Label::default(),
         hdr_offset: Bytes::new(offset),
     };
     let mut area = vec![0; HDR_SIZE - BINARY_HEADER_LEN];

@@ -35,6 +35,17 @@ pub enum SlotNameError {
         /// Its name.
         name: String,
     },
+    /// A name was given that another keyslot has, or none.
+    #[error("keyslot {slot} does not have the name {name:?}")]
+    Other {
+        /// The keyslot.
+        slot: u32,
+        /// The name.
+        name: String,
+    },
+    /// The name was given for all keyslots, and protects none of them.
+    #[error("no protected keyslot has the name {0:?}")]
+    NoneProtected(String),
     /// The header cannot be changed.
     #[error(transparent)]
     Luks(#[from] keyslots::Error),
@@ -126,30 +137,77 @@ pub fn check_free(header: &Header, name: &str) -> Result<(), SlotNameError> {
 /// Checks that keyslot `slot` may be removed by somebody who says `name`.
 ///
 /// # Errors
-/// [`SlotNameError::Protected`].
+/// [`SlotNameError::Protected`]; [`SlotNameError::Other`] where the name is not that of this keyslot.
 pub fn check_removable(header: &Header, slot: u32, name: Option<&str>) -> Result<(), SlotNameError> {
-    match list(header)
-        .into_iter()
-        .find(|entry| entry.slot == slot && entry.protected)
-    {
-        Some(entry) if name != Some(&entry.name) => Err(SlotNameError::Protected { slot, name: entry.name }),
+    let own = list(header).into_iter().find(|entry| entry.slot == slot);
+    match (own, name) {
+        (Some(entry), Some(name)) if entry.name == name => Ok(()),
+        (Some(entry), _) if entry.protected => Err(SlotNameError::Protected { slot, name: entry.name }),
+        (_, Some(name)) => Err(SlotNameError::Other {
+            slot,
+            name: name.to_owned(),
+        }),
+        (_, None) => Ok(()),
+    }
+}
+
+/// Checks that keyslot `slot`, which somebody called `known`, may be given `name`: a name that protects is what only those
+/// may change who know it.
+///
+/// # Errors
+/// As [`check_free`], and [`SlotNameError::Protected`].
+pub fn check_rename(header: &Header, slot: u32, name: &str, known: Option<&str>) -> Result<(), SlotNameError> {
+    match check_free(header, name) {
+        Err(SlotNameError::Taken(_, other)) if other == slot => Ok(()),
+        checked => checked.and_then(|()| check_removable(header, slot, known)),
+    }
+}
+
+/// Checks that all keyslots may be removed by somebody who says `name`, which has to be that of a protected one.
+///
+/// # Errors
+/// [`SlotNameError::Protected`]; [`SlotNameError::NoneProtected`] where the name means something else.
+pub fn check_all_removable(header: &Header, name: Option<&str>) -> Result<(), SlotNameError> {
+    let protected = || list(header).into_iter().filter(|entry| entry.protected);
+    match (name, protected().find(|entry| name != Some(&entry.name))) {
+        (Some(name), _) if !protected().any(|entry| entry.name == name) => {
+            Err(SlotNameError::NoneProtected(name.to_owned()))
+        }
+        (_, Some(SlotName { slot, name, .. })) => Err(SlotNameError::Protected { slot, name }),
         _ => Ok(()),
     }
 }
 
-/// Forgets the name of a keyslot that is gone.
+/// Checks that token `id` may be removed, replaced, or taken from keyslot `slot` alone: the token of the names is what
+/// protects.
+///
+/// # Errors
+/// [`SlotNameError::Protected`].
+pub fn check_token(header: &luks2::Header, id: Option<u32>, slot: Option<u32>) -> Result<(), SlotNameError> {
+    let ours = find_token(header).filter(|(ours, _)| Some(*ours) == id);
+    let protected = ours.and_then(|(_, token)| {
+        let mut names = names_of(token).into_iter();
+        names.find(|entry| entry.protected && slot.is_none_or(|slot| slot == entry.slot))
+    });
+    match protected {
+        Some(SlotName { slot, name, .. }) => Err(SlotNameError::Protected { slot, name }),
+        None => Ok(()),
+    }
+}
+
+/// Forgets the names of keyslots that are gone. They mean nothing since the keyslots went, to whatever has their numbers
+/// now: this is only for the sake of order.
 ///
 /// # Errors
 /// [`SlotNameError::Luks`].
-pub fn forget(header: &mut Header, storage: &mut dyn Storage, slot: u32) -> Result<(), SlotNameError> {
+pub fn tidy(header: &mut Header, storage: &mut dyn Storage) -> Result<(), SlotNameError> {
     let Header::Luks2(header) = header else { return Ok(()) };
     let Some((_, token)) = find_token(header) else {
         return Ok(());
     };
-    let mut names = names_of(token);
-    let before = names.len();
-    names.retain(|entry| entry.slot != slot);
-    if names.len() == before {
+    let names = names_of(token);
+    let said = token.extra.get("names").and_then(Value::as_object).map_or(0, Map::len);
+    if names.len() == said {
         Ok(())
     } else {
         store(header, storage, &names)
@@ -165,7 +223,8 @@ fn find_token(header: &luks2::Header) -> Option<(u32, &Token)> {
         .map(|(&id, token)| (id, token))
 }
 
-/// Whatever does not look like ours is left out: the token may come from anywhere.
+/// Whatever does not look like ours is left out: the token may come from anywhere. So is the name of a keyslot that the
+/// token is not for: whoever removes a keyslot takes it from there, and the number may be another keyslot's by now.
 fn names_of(token: &Token) -> Vec<SlotName> {
     let Some(Value::Object(names)) = token.extra.get("names") else {
         return Vec::new();
@@ -176,7 +235,7 @@ fn names_of(token: &Token) -> Vec<SlotName> {
     };
     let entries = names.iter().filter_map(|(slot, name)| {
         let (slot, name) = (slot.parse().ok()?, name.as_str()?.to_owned());
-        check(&name).ok()?;
+        check(&name).ok().filter(|()| token.keyslots.contains(&slot))?;
         Some(SlotName {
             slot,
             name,

@@ -108,12 +108,17 @@ fn a_protected_keyslot_goes_only_by_its_name() {
     let path = folder.path();
     done(path, "luksAddKey v2 b -d a --slot-name office --protect PBKDF");
     assert!(done(path, "luksDump v2").contains("\tName:       office (protected)\n"));
+    fs::write(path.join("token"), r#"{"type":"x","keyslots":[]}"#).expect("a token");
     for words in [
         "luksKillSlot -q v2 1",
         "luksKillSlot -q v2 1 --slot-name other",
         "luksRemoveKey -q v2 b",
         "erase -q v2",
         "config v2 -S 1 --slot-name mine",
+        "luksChangeKey -q v2 c -S 1 -d b --slot-name mine PBKDF",
+        "token remove v2 --token-id 0",
+        "token unassign v2 --token-id 0 -S 1",
+        "token import v2 --token-id 0 --token-replace --json-file token",
     ] {
         refused(path, words, "is protected");
     }
@@ -178,4 +183,65 @@ fn a_backup_comes_before_each_change_and_undoes_it() {
         );
         assert_eq!(before, fs::read(path.join(&volume)).expect("a volume"));
     }
+}
+
+/// The number of a named keyslot that is gone may be another keyslot's: the name does not come with it.
+#[test]
+fn a_name_goes_with_its_keyslot_whoever_removes_it() {
+    let folder = volumes();
+    let path = folder.path();
+    done(path, "luksAddKey v2 b -d a --slot-name office --protect PBKDF");
+    done(path, "luksAddKey v2 c -d a --slot-name house PBKDF");
+    let theirs = |words: &str| {
+        let (done, text) = run(path, "/usr/sbin/cryptsetup", words);
+        assert!(done, "{words}: {text}");
+    };
+    theirs("luksKillSlot -q v2 1");
+    theirs("luksAddKey -q v2 b -d a -S 1 PBKDF");
+    let dump = done(path, "luksDump v2");
+    assert!(dump.contains("house") && !dump.contains("office (protected)"), "{dump}");
+    refused(path, "luksKillSlot -q v2 office", "No keyslot is named office");
+    refused(
+        path,
+        "luksKillSlot -q v2 1 --slot-name office",
+        "does not have the name",
+    );
+    done(path, "open --test-passphrase v2 -S 1 -d b");
+    // The name is free again, and all keyslots go at once.
+    done(path, "config v2 -S 1 --slot-name office");
+    theirs("luksKillSlot -q v2 1");
+    done(path, "erase -q v2");
+    for key in ["a", "b", "c"] {
+        assert!(
+            !run(
+                path,
+                env!("CARGO_BIN_EXE_luksmith"),
+                &format!("open --test-passphrase v2 -d {key}")
+            )
+            .0
+        );
+    }
+    theirs("luksDump v2");
+}
+
+#[test]
+fn a_name_that_is_not_the_keyslots_destroys_nothing() {
+    let folder = volumes();
+    let path = folder.path();
+    done(path, "luksAddKey v2 b -d a --slot-name office PBKDF");
+    done(path, "luksAddKey v2 c -d a --slot-name house PBKDF");
+    let before = fs::read(path.join("v2")).expect("a volume");
+    for (words, why) in [
+        ("luksKillSlot -q v2 1 --slot-name house", "does not have the name"),
+        ("luksKillSlot -q v2 0 --slot-name house", "does not have the name"),
+        ("luksRemoveKey -q v2 b --slot-name house", "does not have the name"),
+        ("luksKillSlot -q v1 0 --slot-name house", "does not have the name"),
+        ("erase -q v2 --slot-name house", "no protected keyslot has the name"),
+        ("erase -q v2 --slot-name nosuch", "no protected keyslot has the name"),
+        ("config v2 --label x -S 0 --slot-name house", "has the name"),
+    ] {
+        refused(path, words, why);
+        assert!(fs::read(path.join("v2")).expect("a volume") == before, "{words}");
+    }
+    done(path, "luksKillSlot -q v2 1 --slot-name office");
 }

@@ -130,6 +130,18 @@ impl FromStr for DevNo {
     }
 }
 
+/// Whether two paths, links or not, lead to one file or block device.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| {
+        let metadata = fs::metadata(path).ok()?;
+        match DevNo::of_metadata(&metadata) {
+            Some(number) => Some((number.to_raw(), 0)),
+            None => metadata.is_file().then(|| (metadata.dev(), metadata.ino())),
+        }
+    };
+    one == other || identity(one).is_some_and(|one| identity(other) == Some(one))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

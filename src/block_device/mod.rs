@@ -11,7 +11,7 @@ pub mod signatures;
 mod sysfs;
 mod topology;
 
-pub use devno::{DevNo, DevNoError};
+pub use devno::{DevNo, DevNoError, is_same};
 pub use file_lock::lock_file;
 pub use holders::{Holder, Mounts, holders};
 pub use identity::{Identity, identify};

@@ -116,6 +116,16 @@ pub enum SlotRef {
     Name(String),
 }
 
+impl SlotRef {
+    /// The name, where it is one.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::Number(_) => None,
+        }
+    }
+}
+
 impl FromStr for SlotRef {
     type Err = ValueError;
 

@@ -177,9 +177,16 @@ fn examine_header(header: &Header, entry: &Entry, machine: &Machine<'_>, finding
     match volume::mappable(header) {
         Err(error) => findings.push(Finding::Unusable(error.into())),
         Ok(layout) => {
+            if entry.options.header.is_none()
+                && let Err(error) = volume::check_behind_header(header, &layout)
+            {
+                findings.push(Finding::Unusable(error.into()));
+            }
             if let (Ok(contents), Ok(spec)) = (&machine.initramfs, layout.cipher.parse::<CipherSpec>()) {
                 let text = spec.to_string();
-                let lacking = text.split('-').take(2).filter(|name| !contents.has_module(name));
+                // Of a wide mode only the template has a module of that name.
+                let modules = text.split('-').take(2).skip(usize::from(spec.is_wide()));
+                let lacking = modules.filter(|name| !contents.has_module(name));
                 findings.extend(lacking.map(|name| Finding::NoModule(name.to_owned())));
             }
         }

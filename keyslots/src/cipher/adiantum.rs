@@ -33,19 +33,23 @@ pub(super) struct Adiantum {
     stream_key: Zeroizing<[u8; KEY_LEN]>,
     tweak_hash: Zeroizing<[u8; 32]>,
     message_hash: Zeroizing<[u8; 32]>,
-    nh_key: Box<Zeroizing<[u32; NH_KEY / 4]>>,
+    nh_key: Zeroizing<[u32; NH_KEY / 4]>,
 }
 
 impl Adiantum {
     /// With the block cipher, whose key comes out of the same stream. `None` where the length is wrong.
-    pub(super) fn new(algorithm: Algorithm, key: &[u8]) -> Option<(Self, Box<dyn BlockCipher>)> {
-        let mut adiantum = Self {
+    pub(super) fn new(algorithm: Algorithm, key: &[u8]) -> Option<(Box<Self>, Box<dyn BlockCipher>)> {
+        // In one place before any key is in it: what is moved leaves a copy behind.
+        let mut adiantum = Box::new(Self {
             xchacha12: algorithm == Algorithm::XChaCha12Aes,
-            stream_key: Zeroizing::new(key.try_into().ok()?),
+            stream_key: Zeroizing::default(),
             tweak_hash: Zeroizing::default(),
             message_hash: Zeroizing::default(),
-            nh_key: Box::new(Zeroizing::new([0; NH_KEY / 4])),
-        };
+            nh_key: Zeroizing::new([0; NH_KEY / 4]),
+        });
+        adiantum
+            .stream_key
+            .copy_from_slice(Some(key).filter(|key| key.len() == KEY_LEN)?);
         let mut keys = Zeroizing::new([0; 32 + 16 + 16 + NH_KEY]);
         adiantum.stream(&[], keys.as_mut_slice());
         let (block_key, rest) = keys.split_at(32);

@@ -36,7 +36,7 @@ enum Chain {
     Ctr,
     Xts(Box<dyn BlockCipher>),
     Lrw(LrwTweaks),
-    Adiantum(Adiantum),
+    Adiantum(Box<Adiantum>),
 }
 
 #[derive(Copy, Clone, PartialEq, Eq)]

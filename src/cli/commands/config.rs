@@ -37,13 +37,13 @@ pub(super) fn config(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
                 return Err(CliError::KeyslotInactive(slot));
             }
         }
-        if options.slot_name.is_some() {
-            // Another name, or none of the protection, is for those who know the name.
-            let known = match &options.key_slot {
-                Some(SlotRef::Name(name)) => Some(name.as_str()),
-                _ => None,
-            };
-            slot_names::check_removable(header, slot, known)?;
+        if let Some(name) = &options.slot_name {
+            // Less protection, too, is for those who know the name.
+            let known = options.key_slot.as_ref().and_then(SlotRef::name);
+            slot_names::check_rename(header, slot, name, known)?;
+            if !options.protect {
+                slot_names::check_removable(header, slot, known)?;
+            }
         }
         let Header::Luks2(header) = header else { return Ok(()) };
         if options.label.is_some() || options.subsystem.is_some() {

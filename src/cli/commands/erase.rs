@@ -35,7 +35,11 @@ pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Resu
             outcome => outcome?,
         }
     }
-    remove_slot(cx, &volume, number)
+    let name = match slot {
+        SlotRef::Name(name) => Some(name.as_str()),
+        SlotRef::Number(_) => cx.options.slot_name.as_deref(),
+    };
+    remove_slot(cx, &volume, number, name)
 }
 
 /// Says which keyslot will go.
@@ -54,8 +58,8 @@ pub(super) fn confirm_last(cx: &Context<'_>, volume: &Volume, slot: u32) -> Resu
     Ok(())
 }
 
-/// Destroys a keyslot, after [`confirm_last`].
-pub(super) fn remove_slot(cx: &Context<'_>, volume: &Volume, slot: u32) -> Result<(), CliError> {
+/// Destroys a keyslot, after [`confirm_last`], for somebody who says `name`.
+pub(super) fn remove_slot(cx: &Context<'_>, volume: &Volume, slot: u32, name: Option<&str>) -> Result<(), CliError> {
     let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
     let medium = volume.device.medium();
     cx.change(
@@ -67,9 +71,9 @@ pub(super) fn remove_slot(cx: &Context<'_>, volume: &Volume, slot: u32) -> Resul
             if !cx.console.batch() && !last && header.slot_state(slot) == SlotState::ActiveLast {
                 return Err(keyslots::Error::ChangedMeanwhile.into());
             }
-            slot_names::check_removable(header, slot, cx.options.slot_name.as_deref())?;
+            slot_names::check_removable(header, slot, name)?;
             header.remove_keyslot(storage, slot, medium)?;
-            slot_names::forget(header, storage, slot)?;
+            slot_names::tidy(header, storage)?;
             Ok(())
         },
     )?;
@@ -98,13 +102,11 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
                 Header::Luks2(header) => !is_reencryption(header, *slot),
             };
             let slots: Vec<u32> = header.used_keyslots().into_iter().filter(keys).collect();
-            for &slot in &slots {
-                slot_names::check_removable(header, slot, cx.options.slot_name.as_deref())?;
-            }
+            slot_names::check_all_removable(header, cx.options.slot_name.as_deref())?;
             for &slot in &slots {
                 header.remove_keyslot(storage, slot, medium)?;
-                slot_names::forget(header, storage, slot)?;
             }
+            slot_names::tidy(header, storage)?;
             Ok(slots)
         },
     )?;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use keyslots::header::Version;
+use keyslots::header::{Header, Version};
 use keyslots::kdf::{CostLimits, Kdf};
 use keyslots::luks1::{self, DataPlacement};
 use keyslots::luks2::{self, CreateParams, DataPlace, KeyFor};
@@ -20,7 +20,7 @@ use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
 use crate::data_device::{self, DataDeviceError};
 use crate::dm::Dm;
-use crate::header_device::{HeaderDevice, HeaderError, Wanted};
+use crate::header_device::HeaderDevice;
 use crate::slot_names;
 use crate::volume::{self, VolumeError};
 
@@ -132,16 +132,6 @@ pub(super) fn make(
         return Err(CliError::Aborted);
     }
 
-    if options.backup.is_some() && header_device.path().exists() {
-        match header_device.read(Wanted::Any) {
-            Ok((header, mut opened)) => {
-                header_device.shared(&mut opened, |storage| cx.back_up(&header, storage))?;
-            }
-            // There is nothing that a backup could be of.
-            Err(HeaderError::NotLuks { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
     let key = match &options.volume_key_file {
         Some(file) => cx.volume_key_file(file, key_size)?,
         None => VolumeKey::random(key_size).map_err(CliError::memory)?,
@@ -197,20 +187,18 @@ impl Plan<'_> {
         let mut header = luks1::Header::create(&params, &limits)?;
         let data_offset = header.payload_offset().bytes().unwrap_or_default();
         self.warn_without_data(cx, data_offset);
-        let kdf = cx.kdf(Version::Luks1, self.key.len())?;
-        let Kdf::Pbkdf2 { iterations, .. } = kdf else {
+        let Kdf::Pbkdf2 { iterations, .. } = cx.kdf(Version::Luks1, self.key.len())? else {
             return Err(CliError::Luks1Pbkdf);
         };
-        // What the keyslot would be refused for is refused before the old header goes.
-        kdf.check(&limits)?;
         let medium = device.medium();
         let size = match cx.options.header {
             Some(_) => header.metadata_size(),
             None => header.metadata_size().max(data_offset),
         };
-        self.write(device, size, |storage| {
+        let sealed = header.seal(&self.key, passphrase, iterations, &limits)?;
+        self.write(cx, device, size, |storage| {
             header.write_new(storage, medium)?;
-            Ok(header.add_keyslot(storage, &self.key, passphrase, self.slot, iterations, &limits)?)
+            Ok(header.add_sealed(storage, &sealed, self.slot)?)
         })
     }
 
@@ -253,7 +241,7 @@ impl Plan<'_> {
         // The derivation may lack memory: that has to be known before the old header goes.
         let sealed = new.seal(passphrase, &self.key, &limits)?;
         let medium = device.medium();
-        self.write(device, header.size(), |storage| {
+        self.write(cx, device, header.size(), |storage| {
             header.write_new(storage, medium)?;
             let slot = header.add_sealed(storage, &self.key, &sealed, self.slot, KeyFor::Data, &limits)?;
             if let Some(name) = &options.slot_name {
@@ -266,6 +254,7 @@ impl Plan<'_> {
     /// Writes a header into a device or a file that is made long enough.
     fn write(
         &self,
+        cx: &Context<'_>,
         device: &HeaderDevice,
         size: Bytes,
         write: impl FnOnce(&mut std::fs::File) -> Result<u32, CliError>,
@@ -274,6 +263,14 @@ impl Plan<'_> {
             // A person took time for a passphrase meanwhile, and may have mounted it.
             data_device::check_destroyable(self.device)?;
             data_device::check_destroyable(device.path())?;
+            if cx.options.backup.is_some() {
+                match Header::read(file) {
+                    Ok(header) => cx.back_up(&header, file)?,
+                    // There is nothing that a backup could be of.
+                    Err(keyslots::Error::NotLuks) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
             device.grow_file(file, size)?;
             write(file)
         })

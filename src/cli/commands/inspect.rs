@@ -16,7 +16,7 @@ use super::access::wanted;
 use super::dump;
 use super::open::Volume;
 use super::secrets::Source;
-use crate::block_device::Topology;
+use crate::block_device::{self, Topology};
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::{CliError, ExitCode};
@@ -97,7 +97,11 @@ pub(super) fn dump(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
             .size()
             .map_err(CliError::io("get the size of the device"))?;
         // A device that only goes with the header on another may not even be there.
-        let data = cx.options.header.as_ref().filter(|path| *path != device);
+        let data = cx
+            .options
+            .header
+            .as_ref()
+            .filter(|path| !block_device::is_same(path, device));
         let data_size = data.map(|_| Topology::of(device).map_or(0, |data| data.size.get()));
         let map = dump::Map::new(header, size.get(), data_size);
         cx.console.answer(|| map.to_json(), || map.text(volume.device.path()));

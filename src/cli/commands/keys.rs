@@ -13,6 +13,7 @@ use super::open::Volume;
 use super::secrets::Source;
 use super::{Context, erase, tokens};
 use crate::cli::error::CliError;
+use crate::cli::values::SlotRef;
 use crate::header_device::Wanted;
 use crate::passphrase::is_interactive;
 use crate::slot_names;
@@ -64,7 +65,7 @@ pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -
     })?;
     erase::announce(cx, unlocked.keyslot);
     erase::confirm_last(cx, &volume, unlocked.keyslot)?;
-    erase::remove_slot(cx, &volume, unlocked.keyslot)
+    erase::remove_slot(cx, &volume, unlocked.keyslot, cx.options.slot_name.as_deref())
 }
 
 /// `luksChangeKey`.
@@ -249,12 +250,15 @@ fn rewrite(
         Wanted::Only(volume.header.version()),
         |header, storage| {
             header.expect_same_keyslot(&volume.header, slot)?;
+            if let Some(name) = &cx.options.slot_name {
+                slot_names::check_rename(header, slot, name, cx.options.key_slot.as_ref().and_then(SlotRef::name))?;
+            }
             match (header, &ready) {
                 (Header::Luks2(header), Ready::Luks2(sealed)) => {
+                    header.change_sealed(storage, slot, key, sealed, medium, &limits)?;
                     if let Some(name) = &cx.options.slot_name {
                         slot_names::set(header, storage, slot, name, None)?;
                     }
-                    header.change_sealed(storage, slot, key, sealed, medium, &limits)?;
                     Ok(slot)
                 }
                 (Header::Luks1(header), Ready::Luks1(new, back)) => {

@@ -12,6 +12,7 @@ use super::access::wanted;
 use super::keyring_keys::{self, Link, linked};
 use super::secrets::Source;
 use super::{Context, serve, tokens};
+use crate::block_device;
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::data_device::DataDevice;
@@ -320,7 +321,7 @@ impl Volume {
     /// How the data on `device` are laid out, which may not be where the header is.
     pub(super) fn layout(&self, device: &Path) -> Result<DataLayout, CliError> {
         let layout = volume::mappable(&self.header)?;
-        if self.device.path() == device {
+        if block_device::is_same(self.device.path(), device) {
             volume::check_behind_header(&self.header, &layout)?;
         }
         Ok(layout)

@@ -18,6 +18,7 @@ use crate::cli::error::{CliError, ExitCode};
 use crate::cli::output::json_text;
 use crate::header_device::{HeaderDevice, Wanted};
 use crate::keyring;
+use crate::slot_names;
 
 /// The largest token that is read: more than any metadata area has.
 const MAX_TOKEN_LEN: u64 = 4 * 1024 * 1024;
@@ -147,6 +148,7 @@ pub(super) fn token(cx: &Context<'_>, device: &Path, action: &TokenAction) -> Re
         TokenAction::Import => put(cx, &header_device, read_token(cx, &header)?),
         TokenAction::Remove { token } => {
             change(cx, &header_device, |header, storage| {
+                slot_names::check_token(header, Some(*token), None)?;
                 Ok(header.remove_token(storage, *token)?)
             })?;
             cx.console.verbose(format_args!("Token {token} removed."));
@@ -156,6 +158,7 @@ pub(super) fn token(cx: &Context<'_>, device: &Path, action: &TokenAction) -> Re
         TokenAction::Unassign { token, slot } => {
             let slot = cx.slot_number(&header, slot)?;
             change(cx, &header_device, |header, storage| {
+                slot_names::check_token(header, Some(*token), Some(slot))?;
                 Ok(header.assign_token(storage, *token, slot, false)?)
             })
         }
@@ -165,6 +168,7 @@ pub(super) fn token(cx: &Context<'_>, device: &Path, action: &TokenAction) -> Re
 fn put(cx: &Context<'_>, device: &HeaderDevice, token: Token) -> Result<(), CliError> {
     let (id, replace) = (cx.options.token_id, cx.options.token_replace);
     let made = change(cx, device, |header, storage| {
+        slot_names::check_token(header, id.filter(|_| replace), None)?;
         Ok(header.put_token(storage, token, id, replace)?)
     })?;
     cx.console.verbose(format_args!("Token {made} created."));

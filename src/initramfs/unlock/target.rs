@@ -10,6 +10,7 @@ use keyslots::units::{Bytes, Sectors};
 
 use super::UnlockError;
 use super::content;
+use crate::block_device;
 use crate::data_device::DataDevice;
 use crate::dm::{DeviceName, Dm, Mangling};
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
@@ -94,7 +95,7 @@ impl Target {
                 match device.read(Wanted::Any) {
                     Ok((header, _)) => {
                         let layout = volume::mappable(&header)?;
-                        if options.header.is_none() {
+                        if block_device::is_same(device.path(), &source) {
                             volume::check_behind_header(&header, &layout)?;
                         }
                         Format::Luks {

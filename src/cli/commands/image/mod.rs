@@ -9,7 +9,7 @@ mod source;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Read as _};
-use std::os::unix::fs::{FileExt as _, FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use keyslots::header::DataLayout;
@@ -23,7 +23,7 @@ use self::source::{MemoryFile, Source};
 use super::Context;
 use super::format::{Target, make};
 use super::open::Volume;
-use crate::block_device::DevNo;
+use crate::block_device;
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
@@ -51,7 +51,7 @@ pub(super) fn image(cx: &Context<'_>, source: &Path, target: &Path) -> Result<()
     ]
     .into_iter()
     .flatten()
-    .any(|written| is_same(source, written))
+    .any(|written| !is_pipe(source) && !is_pipe(written) && block_device::is_same(source, written))
     {
         return Err(CliError::SourceIsTarget(source.to_owned()));
     }
@@ -76,18 +76,6 @@ pub(super) fn image(cx: &Context<'_>, source: &Path, target: &Path) -> Result<()
 
 fn is_pipe(path: &Path) -> bool {
     path == Path::new("-")
-}
-
-/// Whether two paths, links or not, lead to one file or device.
-fn is_same(one: &Path, other: &Path) -> bool {
-    let identity = |path: &Path| {
-        let metadata = std::fs::metadata(path).ok().filter(|_| !is_pipe(path))?;
-        match DevNo::of_path(path) {
-            Ok(Some(number)) => Some((number.to_raw(), 0)),
-            _ => metadata.is_file().then(|| (metadata.dev(), metadata.ino())),
-        }
-    };
-    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// Plain to LUKS. Returns the bytes of data, and how many were there already.

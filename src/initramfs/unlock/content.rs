@@ -80,28 +80,52 @@ fn run_check(
     })
 }
 
-/// Makes the swap area or the file system, unless that would destroy something that was there before.
-pub(super) fn make(
-    source: &Path,
-    mapping: &Path,
-    options: &VolumeOptions,
-    offset: Sectors,
-    may_destroy: bool,
-) -> Result<(), UnlockError> {
+/// The volume that a swap area or a file system is made on.
+pub(super) struct Place<'a> {
+    /// The device below.
+    pub(super) source: &'a Path,
+    /// The decrypted volume.
+    pub(super) mapping: &'a Path,
+    /// Whether its key outlives the machine's run, as that of a LUKS volume does: what is in it was meant to stay.
+    pub(super) lasts: bool,
+    /// Where its data start on the device below.
+    pub(super) offset: Sectors,
+}
+
+/// Makes the swap area or the file system, unless that would destroy something that was there before. A swap area that is
+/// there is left as it is: it may hold the image of a machine that sleeps.
+pub(super) fn make(place: &Place<'_>, options: &VolumeOptions, may_destroy: bool) -> Result<(), UnlockError> {
+    let Place { source, mapping, .. } = *place;
     let tool = options
         .tmp
         .as_ref()
         .map_or_else(|| "mkswap".to_owned(), |kind| format!("mkfs.{kind}"));
-    // With an offset, what is in front of it is kept, and is often there on purpose.
-    if !may_destroy && offset == Sectors::ZERO {
-        let found = signatures::probe(source).unwrap_or_default();
-        let found: Vec<_> = found.into_iter().filter(|found| found.name != "swap").collect();
-        if !found.is_empty() {
-            return Err(UnlockError::WouldDestroy {
-                device: source.to_owned(),
-                found: listed(&found),
-                tool,
-            });
+    let probe = |path: &Path| {
+        signatures::probe(path).map_err(|error| UnlockError::Program {
+            program: tool.clone(),
+            reason: error.to_string(),
+        })
+    };
+    let inside = probe(mapping)?;
+    if options.swap && inside.iter().any(is_swap) {
+        return Ok(());
+    }
+    if !may_destroy {
+        let would_destroy = |device: &Path, found: &[Signature]| UnlockError::WouldDestroy {
+            device: device.to_owned(),
+            found: listed(found),
+            tool: tool.clone(),
+        };
+        // Data need not look like anything that is known.
+        if place.lasts || !inside.is_empty() {
+            return Err(would_destroy(mapping, &inside));
+        }
+        // What ends in front of the volume is kept, and is often there on purpose, to find it by.
+        let kept = ext_end(source).is_some_and(|end| place.offset.bytes().is_some_and(|start| end <= start));
+        let mut outside = probe(source)?;
+        outside.retain(|found| !is_swap(found) && !(kept && found.name.starts_with("ext")));
+        if !outside.is_empty() {
+            return Err(would_destroy(source, &outside));
         }
     }
     if options.tmp.is_some() {
@@ -113,6 +137,22 @@ pub(super) fn make(
         program: tool,
         reason: error.to_string(),
     })
+}
+
+fn is_swap(found: &Signature) -> bool {
+    matches!(found.name, "swap" | "swsuspend")
+}
+
+/// Where an ext2, ext3 or ext4 file system ends, if there is one: `struct ext2_super_block` of the kernel's documentation
+/// (filesystems/ext4), of which the counts of 32 bits are enough for a small one.
+fn ext_end(device: &Path) -> Option<Bytes> {
+    let mut superblock = [0; 64];
+    let mut file = OpenOptions::new().read(true).open(device).ok()?;
+    file.read_at(Bytes::kib(1), &mut superblock).ok()?;
+    let number = |at: usize| Some(u32::from_le_bytes(*superblock.get(at..)?.first_chunk()?));
+    let is_ext = superblock[56..58] == 0xef53_u16.to_le_bytes();
+    let block = 1024_u64.checked_shl(number(24)?).filter(|_| is_ext)?;
+    u64::from(number(4)?).checked_mul(block).map(Bytes::new)
 }
 
 fn run(mut command: Command, name: &str) -> Result<(), String> {
@@ -206,16 +246,52 @@ mod tests {
         fs::write(source.path(), &header).expect("written");
         let mapping = tempfile::NamedTempFile::new().expect("a file");
         mapping.as_file().set_len(1 << 20).expect("its size");
-        let made = |offset, may_destroy| {
-            make(
-                source.path(),
-                mapping.path(),
-                &options("swap"),
-                Sectors::new(offset),
-                may_destroy,
-            )
+        let made = |lasts, offset, may_destroy| {
+            let place = Place {
+                source: source.path(),
+                mapping: mapping.path(),
+                lasts,
+                offset: Sectors::new(offset),
+            };
+            mapping.as_file().set_len(0).expect("emptied");
+            mapping.as_file().set_len(1 << 20).expect("its size");
+            make(&place, &options("swap"), may_destroy)
         };
-        assert!(matches!(made(0, false), Err(UnlockError::WouldDestroy { .. })));
-        assert!(made(0, true).is_ok() && made(2048, false).is_ok());
+        let refused = |made| matches!(made, Err(UnlockError::WouldDestroy { .. }));
+        assert!(refused(made(false, 0, false)) && refused(made(false, 2048, false)));
+        assert!(made(false, 0, true).is_ok());
+        // A small file system in front of the volume, by which it is found, is no reason.
+        let mut ext = vec![0; 2048];
+        ext[1024 + 4..1024 + 8].copy_from_slice(&512_u32.to_le_bytes());
+        ext[1024 + 56..1024 + 58].copy_from_slice(&0xef53_u16.to_le_bytes());
+        ext[1024 + 76] = 1;
+        fs::write(source.path(), &ext).expect("written");
+        assert!(made(false, 1024, false).is_ok() && refused(made(false, 1023, false)));
+        // Nor is nothing; but a volume whose key lasts is nobody's to overwrite.
+        fs::write(source.path(), vec![0; 2048]).expect("written");
+        assert!(made(false, 0, false).is_ok() && refused(made(true, 4096, false)));
+    }
+
+    #[test]
+    fn a_swap_area_and_what_sleeps_in_it_are_left_alone() {
+        let source = tempfile::NamedTempFile::new().expect("a file");
+        let mapping = tempfile::NamedTempFile::new().expect("a file");
+        mapping.as_file().set_len(1 << 20).expect("its size");
+        make_swap(mapping.path()).expect("made");
+        let before = fs::read(mapping.path()).expect("read");
+        for (lasts, may_destroy) in [(true, false), (false, false), (true, true)] {
+            let place = Place {
+                source: source.path(),
+                mapping: mapping.path(),
+                lasts,
+                offset: Sectors::ZERO,
+            };
+            make(&place, &options("swap"), may_destroy).expect("it is there");
+            assert!(fs::read(mapping.path()).expect("read") == before);
+            if !may_destroy {
+                let made = make(&place, &options("tmp=ext4"), false);
+                assert!(matches!(made, Err(UnlockError::WouldDestroy { .. })));
+            }
+        }
     }
 }

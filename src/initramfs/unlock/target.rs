@@ -177,9 +177,13 @@ impl Target {
         self.map(&key, layout, identity)?;
         content::check(&self.source, &self.mapping(), &self.options).or_else(|error| self.close_after(error))?;
         if self.options.swap || self.options.tmp.is_some() {
-            let offset = layout.offset;
-            content::make(&self.source, &self.mapping(), &self.options, offset, self.may_destroy)
-                .or_else(|error| self.close_after(error))?;
+            let place = content::Place {
+                source: &self.source,
+                mapping: &self.mapping(),
+                lasts: matches!(self.format, Format::Luks { .. }),
+                offset: layout.offset,
+            };
+            content::make(&place, &self.options, self.may_destroy).or_else(|error| self.close_after(error))?;
         }
         Ok(())
     }

@@ -125,7 +125,9 @@ impl std::fmt::Display for Description {
             self.model.clone(),
             self.uuid.as_ref().map(|uuid| format!("UUID {uuid}")),
         ];
-        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+        let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        // Whoever can write to the disk has written the label: it may not act on a terminal.
+        f.write_str(&text.replace(char::is_control, "\u{fffd}"))
     }
 }
 

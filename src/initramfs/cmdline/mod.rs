@@ -134,7 +134,12 @@ impl Said {
             "luks.crypttab" => self.without_crypttab = off,
             "luks.uuid" => {
                 let uuid = text.strip_prefix("keysource:").unwrap_or(text);
-                self.volume(uuid).wanted = true;
+                if is_uuid_start(uuid) {
+                    self.volume(uuid).wanted = true;
+                } else {
+                    self.warnings
+                        .push(format!("kernel argument {name}={text} names no UUID, and is ignored"));
+                }
             }
             "luks.name" => self.of_uuid(name, text, |volume, name| {
                 volume.name = Some(name);

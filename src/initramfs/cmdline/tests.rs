@@ -164,6 +164,7 @@ fn what_means_nothing_is_a_warning() {
     let warnings = |line: &str| plan(Crypttab::default(), line).warnings.len();
     for line in [
         "rd.luks.name=root",
+        "rd.luks.uuid=",
         "rd.luks.timeout=x",
         "cryptdevice=/dev/sda",
         "cryptopts=target=x",

@@ -123,7 +123,8 @@ pub(super) fn make(place: &Place<'_>, options: &VolumeOptions, may_destroy: bool
         // What ends in front of the volume is kept, and is often there on purpose, to find it by.
         let kept = ext_end(source).is_some_and(|end| place.offset.bytes().is_some_and(|start| end <= start));
         let mut outside = probe(source)?;
-        outside.retain(|found| !is_swap(found) && !(kept && found.name.starts_with("ext")));
+        let harmless = |found: &Signature| is_swap(found) || kept && found.name.starts_with("ext");
+        outside.retain(|found| !harmless(found));
         if !outside.is_empty() {
             return Err(would_destroy(source, &outside));
         }

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::termios::{LocalFlags, SetArg, Termios, tcgetattr, tcsetattr};
+use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices as Index, Termios, tcgetattr, tcsetattr};
 
 use super::PassphraseError;
 use super::keyfile::Filling;
@@ -115,7 +115,15 @@ impl TypedLine {
     /// [`PassphraseError::Terminal`], where it is none.
     pub fn start(tty: OwnedFd, shown: bool) -> Result<Self, PassphraseError> {
         let echo = if shown { Echo::On } else { Echo::Off };
-        Quiet::start(tty, echo).map(|quiet| Self { quiet })
+        let quiet = Quiet::start(tty, echo)?;
+        // Nothing but Enter ends a line: there is no end of file to be had here, and part of a line would be read as if
+        // it were whole. (On Linux 0 is _POSIX_VDISABLE.)
+        let mut during = tcgetattr(&quiet.tty).map_err(terminal_error)?;
+        for end in [Index::VEOF, Index::VEOL, Index::VEOL2] {
+            during.control_chars[end as usize] = 0;
+        }
+        tcsetattr(&quiet.tty, SetArg::TCSADRAIN, &during).map_err(terminal_error)?;
+        Ok(Self { quiet })
     }
 
     /// Reads the line. To be called when the terminal is readable, which it is once the line has its end.

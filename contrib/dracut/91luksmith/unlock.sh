@@ -7,4 +7,7 @@ if ! luksmith unlock </dev/console >/dev/console 2>&1; then
   echo "luksmith: the volumes are not unlocked; starting again in 30 seconds" >/dev/console
   sleep 30
   echo b >/proc/sysrq-trigger
+  # A kernel without SysRq goes on from here, and may not come to the generator's own shell.
+  reboot -f
+  while :; do sleep 60; done
 fi

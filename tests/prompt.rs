@@ -388,8 +388,16 @@ fn nothing_but_a_capital_yes_is_one() {
             Some(1),
             "{answer:?}"
         );
+        // The reference names no file here.
+        for program in [volume.ours(), REFERENCE.into()] {
+            let words = ["luksFormat", "v", "--header", "h"];
+            let (text, code) = talk(&volume, &program, &words, &[(sure, answer)]);
+            assert!(text.contains("does not exist, do you want to create it?"), "{text}");
+            assert_eq!(code, Some(2), "{answer:?}");
+        }
     }
-    // Nothing was lost.
+    // Nothing was lost, and nothing was made.
+    assert!(!volume.folder.path().join("h").exists());
     assert_eq!(both(&volume, TEST, &[(ENTER, "abc\n")]).1, Some(0));
 }
 

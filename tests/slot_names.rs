@@ -135,6 +135,32 @@ fn a_protected_keyslot_goes_only_by_its_name() {
 }
 
 #[test]
+fn who_formats_is_told_of_what_was_protected() {
+    let folder = volumes();
+    let path = folder.path();
+    done(path, "luksAddKey v2 b -d a --slot-name office --protect PBKDF");
+    let text = done(path, "luksFormat v2 c PBKDF");
+    assert!(text.contains(r#"Keyslot 1 ("office") on v2 is protected"#), "{text}");
+}
+
+/// A keyslot of LUKS1 that is marked neither as used nor as free may hold a key all the same.
+#[test]
+fn erasing_spares_no_keyslot() {
+    let folder = volumes();
+    let path = folder.path();
+    done(path, "luksAddKey v1 b -d a PBKDF");
+    let volume = path.join("v1");
+    let mut bytes = fs::read(&volume).expect("a volume");
+    let area = 512 * u32::from_be_bytes(bytes[208 + 48 + 40..][..4].try_into().expect("4 bytes")) as usize;
+    bytes[208 + 48..][..4].copy_from_slice(&0x1234_5678_u32.to_be_bytes());
+    fs::write(&volume, &bytes).expect("a place");
+    done(path, "erase -q v1");
+    let after = fs::read(&volume).expect("a volume");
+    assert!(after[area..][..512] != bytes[area..][..512]);
+    assert!(!run(path, "cryptsetup", "open --test-passphrase v1 -d b").0);
+}
+
+#[test]
 fn a_backup_comes_before_each_change_and_undoes_it() {
     let folder = volumes();
     let path = folder.path();

@@ -9,6 +9,7 @@ pub mod args;
 pub mod commands;
 pub mod confirm;
 pub mod error;
+pub mod exit_code;
 mod failures;
 pub mod generate;
 mod generate_dm;
@@ -30,7 +31,8 @@ use std::path::Path;
 use clap::ValueEnum as _;
 use clap_complete::Shell;
 
-use error::{CliError, ExitCode};
+use error::CliError;
+use exit_code::ExitCode;
 use output::Console;
 use parse::{Checked, Request};
 use persona::{Persona, Program};

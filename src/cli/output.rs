@@ -27,7 +27,8 @@ use serde_json::{Map, Value, json};
 
 use super::actions::Verb;
 use super::args::Options;
-use super::error::{CliError, ExitCode};
+use super::error::CliError;
+use super::exit_code::ExitCode;
 use super::persona::Persona;
 
 /// Grows when a member of the JSON output changes its meaning or goes.

@@ -69,6 +69,11 @@ impl CliError {
                 "Refresh changes flags only; the options must be those that it was opened with.".into()
             }
             Self::KeyslotFull(_) => "Leave --key-slot out to take the first free one.".into(),
+            Self::AllKeyslotsFull => {
+                "Remove a keyslot first (luksKillSlot, luksRemoveKey). Changing a key of LUKS1 takes a free one too: the \
+                 old key is there until the new one is."
+                    .into()
+            }
             Self::BackupExists(_) => "A backup never overwrites a file; choose another name.".into(),
             Self::BackupCreate { source, .. } => format!("{source}."),
             Self::BackupInvalid { file, source } => format!("{}: {source}.", file.display()),

@@ -38,7 +38,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::block_device::DevNo;
-use crate::cli::error::ExitCode;
+use crate::cli::exit_code::ExitCode;
 use crate::dm::DeviceId;
 use crate::mapping;
 use error::Failure;

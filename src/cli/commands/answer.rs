@@ -1,7 +1,8 @@
 //! `answer`: from another shell, the passphrase that `unlock` waits for.
 
 use super::Context;
-use crate::cli::error::{CliError, ExitCode};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::initramfs::prompt::answerer;
 
 /// Ends as `unlock` does.

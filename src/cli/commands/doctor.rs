@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::Context;
 use super::secrets::Source;
 use super::unlock::{CRYPTTAB, planned};
-use crate::cli::error::{CliError, ExitCode};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::initramfs::budget::Budget;
 use crate::initramfs::doctor::{self, Contents, Finding, Machine};
 

@@ -10,7 +10,8 @@ use super::Context;
 use super::open::Volume;
 use super::secrets::Source;
 use crate::cli::confirm::confirm;
-use crate::cli::error::{CliError, ExitCode};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::values::SlotRef;
 use crate::header_device::Wanted;
 use crate::passphrase::{PassphraseError, is_interactive};
@@ -96,13 +97,13 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         &volume.device,
         Wanted::Only(volume.header.version()),
         |header, storage| {
-            // The state of a reencryption is no key, and stays, as the reference has it.
-            let keys = |slot: &u32| match &*header {
-                Header::Luks1(_) => true,
-                Header::Luks2(header) => !is_reencryption(header, *slot),
-            };
-            let slots: Vec<u32> = header.used_keyslots().into_iter().filter(keys).collect();
             slot_names::check_all_removable(header, cx.options.slot_name.as_deref())?;
+            let slots = match header {
+                // Those too that are marked neither as used nor as free.
+                Header::Luks1(header) => return Ok(header.erase(storage, medium)?),
+                // The state of a reencryption is no key, and stays, as the reference has it.
+                Header::Luks2(luks2) => keys_of(luks2),
+            };
             for &slot in &slots {
                 header.remove_keyslot(storage, slot, medium)?;
             }
@@ -116,9 +117,10 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-fn is_reencryption(header: &luks2::Header, slot: u32) -> bool {
-    let keyslot = header.metadata().keyslots.get(&slot);
-    keyslot.is_some_and(|keyslot| matches!(keyslot.kind, KeyslotKind::Reencrypt { .. }))
+fn keys_of(header: &luks2::Header) -> Vec<u32> {
+    let keyslots = header.metadata().keyslots.iter();
+    let keys = keyslots.filter(|(_, keyslot)| !matches!(keyslot.kind, KeyslotKind::Reencrypt { .. }));
+    keys.map(|(&slot, _)| slot).collect()
 }
 
 /// Asks for a passphrase that opens another keyslot than the one that goes, where there is another.

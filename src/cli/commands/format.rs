@@ -20,7 +20,7 @@ use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
 use crate::data_device::{self, DataDeviceError};
 use crate::dm::Dm;
-use crate::header_device::HeaderDevice;
+use crate::header_device::{HeaderDevice, Wanted};
 use crate::slot_names;
 use crate::volume::{self, VolumeError};
 
@@ -128,8 +128,8 @@ pub(super) fn make(
         data_device::check_destroyable(header_device.path()).map_err(in_use)?;
     }
     check_not_empty(header_device.path())?;
-    if target != (Target::Image { in_use: false }) && !warn(cx, &header_device)? {
-        return Err(CliError::Aborted);
+    if target != (Target::Image { in_use: false }) {
+        warn(cx, &header_device)?;
     }
 
     let key = match &options.volume_key_file {
@@ -340,19 +340,36 @@ fn check_not_empty(path: &Path) -> Result<(), CliError> {
 }
 
 /// Says what the device holds now, and asks whether it may go.
-fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<bool, CliError> {
+fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<(), CliError> {
     let path = device.path();
     if cx.options.header.is_some() && !path.exists() {
-        return Ok(create_header_file(cx, path)? || cx.console.batch());
+        return create_header_file(cx, path);
     }
     if !cx.options.disable_blkid && !cx.console.batch() {
         let found = signatures::probe(path).map_err(CliError::io("look for signatures"))?;
         warn_of(cx, path, &found);
+        warn_of_protected(cx, device);
     }
-    Ok(confirm(
-        cx.console,
-        &format!("This will overwrite data on {} irrevocably.", path.display()),
-    ))
+    let question = format!("This will overwrite data on {} irrevocably.", path.display());
+    match confirm(cx.console, &question) {
+        true => Ok(()),
+        false => Err(CliError::Aborted),
+    }
+}
+
+/// Says which keyslots somebody has protected from being removed: they go all the same, with the rest.
+fn warn_of_protected(cx: &Context<'_>, device: &HeaderDevice) {
+    let Ok((header, _)) = device.read(Wanted::Any) else {
+        return;
+    };
+    for name in slot_names::list(&header).iter().filter(|name| name.protected) {
+        cx.console.say(format_args!(
+            "WARNING: Keyslot {} ({:?}) on {} is protected from being removed.",
+            name.slot,
+            name.name,
+            device.path().display()
+        ));
+    }
 }
 
 /// Says what signatures a device has.
@@ -369,7 +386,7 @@ pub(super) fn warn_of(cx: &Context<'_>, path: &Path, found: &[Signature]) {
 }
 
 /// A detached header may be a file that is not there yet.
-fn create_header_file(cx: &Context<'_>, path: &Path) -> Result<bool, CliError> {
+fn create_header_file(cx: &Context<'_>, path: &Path) -> Result<(), CliError> {
     use std::os::unix::fs::OpenOptionsExt as _;
     if !confirm(
         cx.console,
@@ -378,14 +395,14 @@ fn create_header_file(cx: &Context<'_>, path: &Path) -> Result<bool, CliError> {
             path.display()
         ),
     ) {
-        return Ok(false);
+        return Err(CliError::HeaderFileNotMade);
     }
     let made = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(path);
-    made.map(|_| true).map_err(CliError::io("create the header file"))
+    made.map(drop).map_err(CliError::io("create the header file"))
 }
 
 /// The cipher, and the length of its key in bytes.

@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::Context;
 use crate::cli::confirm::confirm;
-use crate::cli::error::{CliError, ExitCode};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::header_backup;
 use crate::header_device::{HeaderDevice, Opened, Wanted};
 use crate::passphrase;

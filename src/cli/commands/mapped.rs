@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 
 use super::Context;
 use crate::block_device::DevNo;
-use crate::cli::error::{CliError, ExitCode};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::cli::output::clean;
 use crate::dm::{DeviceId, DeviceInfo, DeviceUuid, Dm, Mangling, StatusOptions, TableText, Which};
 use crate::dmsetup::branches::{ASCII, Look, UTF, draw};

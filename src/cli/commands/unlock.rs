@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::cli::error::{CliError, ExitCode};
+use crate::cli::error::CliError;
+use crate::cli::exit_code::ExitCode;
 use crate::initramfs::cmdline;
 use crate::initramfs::crypttab::Crypttab;
 use crate::initramfs::prompt::Prompts;

@@ -1,0 +1,218 @@
+//! How a program ends: the exit code of each failure.
+
+use super::error::CliError;
+use crate::initramfs::unlock::UnlockError;
+use crate::passphrase::PassphraseError;
+use crate::volume::VolumeError;
+
+/// How a program ends, as its callers know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Done.
+    Success = 0,
+    /// Wrong parameters, or any failure without a code of its own.
+    Failure = 1,
+    /// Wrong passphrase, or not permitted.
+    Permission = 2,
+    /// Not enough memory.
+    OutOfMemory = 3,
+    /// The device is not there, or not of the kind that is needed.
+    WrongDevice = 4,
+    /// It is there already, or in use.
+    Busy = 5,
+}
+
+impl ExitCode {
+    /// What `--verbose` calls it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "wrong or missing parameters",
+            Self::Permission => "no permission or bad passphrase",
+            Self::OutOfMemory => "out of memory",
+            Self::WrongDevice => "wrong device or file specified",
+            Self::Busy => "device already exists or device is busy",
+        }
+    }
+}
+
+impl CliError {
+    /// The exit code.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Usage(_)
+            | Self::NameMissing
+            | Self::ConversionTarget
+            | Self::BackupFileMissing
+            | Self::NoUsableKeyslot
+            | Self::NotLuks { .. }
+            | Self::DeviceEmpty(_)
+            | Self::Ambiguous { .. }
+            | Self::VolumeKeyFileShort { .. }
+            | Self::CipherUnavailable { .. }
+            | Self::NotUnbound(_)
+            | Self::KeyslotFull(_)
+            | Self::KeyslotInactive(_)
+            | Self::KeyslotInvalid { .. }
+            | Self::KeyslotUnnamed(_)
+            | Self::TokenInvalid(_)
+            | Self::TokenInactive(_)
+            | Self::TokenExport(_)
+            | Self::NoUsableToken
+            | Self::BackupExists(_)
+            | Self::NothingToConfigure
+            | Self::AlreadyOfType(_)
+            | Self::CannotConvert { .. }
+            | Self::BackupCreate { .. }
+            | Self::BackupFileUnreadable(_)
+            | Self::BackupInvalid { .. }
+            | Self::RestoreLayout(_)
+            | Self::DeviceTooSmall { .. }
+            | Self::BackupRequirement(_)
+            | Self::UnknownHash(_)
+            | Self::Aborted
+            | Self::TypeUnsupported(_)
+            | Self::Unavailable(_)
+            | Self::Userspace(_)
+            | Self::Serve(_)
+            | Self::VolumeEnds { .. }
+            | Self::SourceIsTarget(_)
+            | Self::AlreadyEncrypted(_)
+            | Self::OutputIsTerminal
+            | Self::WeakPassphrase(_)
+            | Self::AllKeyslotsFull
+            | Self::NoRoomForKeyslot
+            | Self::KeySizeUnknown
+            | Self::BadUuid
+            | Self::OffsetNotAligned
+            | Self::Luks1Pbkdf
+            | Self::PbkdfTooCheap { .. }
+            | Self::PbkdfMemoryTooLow { .. }
+            | Self::PbkdfMemoryTooHigh(_)
+            | Self::MetadataSizes(_)
+            | Self::DumpUnsupported
+            | Self::KeyFileWrite { .. }
+            | Self::InReencryption(_)
+            | Self::ReencryptionMark
+            | Self::NeedsIntegrity
+            | Self::NoCryptSegment
+            | Self::HeaderOverData
+            | Self::OptionsRefused
+            | Self::NotThatVolume(_)
+            | Self::Frozen(_)
+            | Self::Suspended(_)
+            | Self::NotSuspended(_)
+            | Self::OnlyLuks
+            | Self::NotActiveLuks { .. }
+            | Self::NotManaged(_)
+            | Self::Mismatch(_)
+            | Self::ResizeNeedsKeyring
+            | Self::OffsetBeyondDevice { .. }
+            | Self::NoSpaceForData { .. }
+            | Self::SizeNotAligned(_)
+            | Self::PlainHashUnknown(_)
+            | Self::PlainKey(_)
+            | Self::PlainKeyTooLong(_)
+            | Self::KeyringKeyLength { .. }
+            | Self::FormatInUse { .. }
+            | Self::BadKeyringLink(_)
+            | Self::TokenFile(_)
+            | Self::TokenDefect(_)
+            | Self::TokenReserved(_)
+            | Self::TokenInUse(_)
+            | Self::Loop(_)
+            | Self::Lock(_)
+            | Self::Header(_)
+            | Self::Dm(_)
+            | Self::CipherRefused { .. }
+            | Self::NoDeviceMapper
+            | Self::PolicyUnusable { .. }
+            | Self::PolicyViolated { .. }
+            | Self::Keyring(_)
+            | Self::SlotName(_)
+            | Self::Backup(_)
+            | Self::NoSuchEntry(_)
+            | Self::ConfigUnreadable { .. }
+            | Self::Answer(_)
+            | Self::Io { .. } => ExitCode::Failure,
+            Self::Passphrase(error) => match error {
+                PassphraseError::Mismatch => ExitCode::Permission,
+                PassphraseError::Memory(_) => ExitCode::OutOfMemory,
+                PassphraseError::Open(_)
+                | PassphraseError::Read(_)
+                | PassphraseError::Terminal(_)
+                | PassphraseError::Interrupted
+                | PassphraseError::TimedOut
+                | PassphraseError::NothingToRead
+                | PassphraseError::TooShort
+                | PassphraseError::Offset
+                | PassphraseError::TooLong => ExitCode::Failure,
+            },
+            Self::WrongPassphrase
+            | Self::WrongVolumeKey
+            | Self::HeaderFileNotMade
+            | Self::EraseAborted
+            | Self::LastSlotKept
+            | Self::ConvertAborted => ExitCode::Permission,
+            Self::OutOfMemory { .. } => ExitCode::OutOfMemory,
+            Self::DeviceMissing(_) | Self::WrongKind(_) | Self::NotActive(_) => ExitCode::WrongDevice,
+            // The kernel's own answer about a table.
+            Self::Volume(VolumeError::CipherRefused { .. }) => ExitCode::WrongDevice,
+            Self::Volume(_) => ExitCode::Failure,
+            Self::Unlock(error) => match error {
+                UnlockError::DeviceMissing { .. }
+                | UnlockError::HeaderMissing { .. }
+                | UnlockError::HeaderMount { .. }
+                | UnlockError::Unknown(_) => ExitCode::WrongDevice,
+                UnlockError::CheckFailed { .. } | UnlockError::NoKey(_) => ExitCode::Permission,
+                _ => ExitCode::Failure,
+            },
+            // The first in the order of crypttab, which is most often the root.
+            Self::NotUnlocked(volumes) => volumes
+                .first()
+                .map_or(ExitCode::Failure, |(_, error)| error.exit_code()),
+            Self::AlreadyMapped(_)
+            | Self::InUse { .. }
+            | Self::DeviceInUse { .. }
+            | Self::ConvertInUse(_)
+            | Self::TargetExists(_)
+            | Self::StillInUse(_)
+            | Self::ServedInUse { .. } => ExitCode::Busy,
+            Self::Silent(code) => *code,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyslots::units::Bytes;
+
+    use super::super::usage::UsageError;
+    use super::*;
+
+    #[test]
+    fn the_codes_are_those_that_scripts_know() {
+        let code = |error: CliError| error.exit_code() as u8;
+        assert_eq!(code(UsageError::UnknownAction.into()), 1);
+        assert_eq!(code(CliError::NoUsableKeyslot), 1);
+        assert_eq!(code(PassphraseError::TimedOut.into()), 1);
+        assert_eq!(code(CliError::WrongPassphrase), 2);
+        assert_eq!(code(PassphraseError::Mismatch.into()), 2);
+        assert_eq!(
+            code(CliError::OutOfMemory {
+                needed: Bytes::kib(2),
+                available: Bytes::kib(1)
+            }),
+            3
+        );
+        assert_eq!(code(CliError::DeviceMissing("x".into())), 4);
+        assert_eq!(code(CliError::NotActive("x".into())), 4);
+        assert_eq!(code(CliError::AlreadyMapped("x".into())), 5);
+        let busy = CliError::InUse {
+            name: "x".into(),
+            holders: Vec::new(),
+        };
+        assert_eq!(code(busy), 5);
+    }
+}

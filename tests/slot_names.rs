@@ -271,3 +271,18 @@ fn a_name_that_is_not_the_keyslots_destroys_nothing() {
     }
     done(path, "luksKillSlot -q v2 1 --slot-name office");
 }
+
+#[test]
+fn without_the_backup_that_was_asked_for_nothing_is_repaired() {
+    let folder = volumes();
+    let path = folder.path();
+    let volume = path.join("v1");
+    let mut bytes = fs::read(&volume).expect("a volume");
+    // The stripes of a free keyslot, which are 4000.
+    bytes[208 + 3 * 48 + 44..][..4].copy_from_slice(&4001_u32.to_be_bytes());
+    fs::write(&volume, &bytes).expect("a place");
+    refused(path, "repair -q v1 --backup .", "Header backup failed: ");
+    assert!(fs::read(&volume).expect("a volume") == bytes);
+    done(path, "repair -q v1");
+    done(path, "open --test-passphrase v1 -d a");
+}

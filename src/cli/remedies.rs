@@ -2,6 +2,7 @@
 
 use super::error::CliError;
 use crate::block_device::Holder;
+use crate::header_backup::BackupError;
 use crate::passphrase::{MAX_KEY_FILE, PassphraseError};
 use crate::userspace::ServeError;
 
@@ -75,6 +76,9 @@ impl CliError {
                     .into()
             }
             Self::BackupExists(_) => "A backup never overwrites a file; choose another name.".into(),
+            Self::Backup(BackupError::Luks(_)) => {
+                "Copy the start of the device by hand, as far as the data (dd), and leave --backup out.".into()
+            }
             Self::BackupCreate { source, .. } => format!("{source}."),
             Self::BackupInvalid { file, source } => format!("{}: {source}.", file.display()),
             Self::RestoreLayout(_) => {

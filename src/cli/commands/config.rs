@@ -15,6 +15,7 @@ use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::cli::values::{Priority, SlotRef};
 use crate::data_device;
+use crate::header_backup::BackupError;
 use crate::header_device::{HeaderDevice, Wanted};
 use crate::slot_names;
 
@@ -89,15 +90,15 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         if diagnose(file, &header_device, wanted)? != found {
             return Err(keyslots::Error::ChangedMeanwhile.into());
         }
-        let there = Header::read(file);
-        if cx.options.backup.is_some() {
+        let there = match Header::read(file) {
+            Ok(header) => {
+                cx.back_up(&header, file)?;
+                Ok(header)
+            }
             // One that cannot be read cannot be backed up either: who asked for that is not served without.
-            let header = there.as_ref().map_err(|_| CliError::NotLuks {
-                device: device.to_owned(),
-                kind: wanted.name(),
-            })?;
-            cx.back_up(header, file)?;
-        }
+            Err(error) if cx.options.backup.is_some() => return Err(CliError::Backup(BackupError::Luks(error))),
+            unreadable => unreadable,
+        };
         match there {
             Ok(Header::Luks2(mut header)) => {
                 header.recover(file)?;

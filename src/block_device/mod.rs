@@ -18,5 +18,8 @@ pub use identity::{Identity, identify};
 pub use loop_device::{LoopDevice, loop_backing_file, loops_on, update_loop_size};
 pub use partition::{PartitionNames, partition_names};
 pub use signatures::{Signature, SignatureKind};
-pub use sysfs::{all, disk_of_partition, dm_name_and_uuid, drive, is_held, made_of, read_ahead, set_read_ahead};
+pub use sysfs::{
+    all, disk_of_partition, disk_sequence, dm_name_and_uuid, drive, held_by, is_held, made_of, read_ahead,
+    set_read_ahead,
+};
 pub use topology::{Topology, is_read_only, is_rotational};

@@ -94,6 +94,21 @@ pub fn is_held(number: DevNo) -> bool {
     !linked(number, "holders").is_empty()
 }
 
+/// The devices that stand on this one, by the kernel's names.
+pub fn held_by(number: DevNo) -> Vec<(String, DevNo)> {
+    linked(number, "holders")
+}
+
+/// The number that the kernel has given to a disk, or to that of a partition, when it came; no other disk is given it
+/// again. `None` before Linux 5.15.
+pub fn disk_sequence(number: DevNo) -> Option<u64> {
+    let dirs = [number.sysfs(), number.sysfs().join("..")];
+    let text = dirs
+        .iter()
+        .find_map(|dir| fs::read_to_string(dir.join("diskseq")).ok())?;
+    text.trim().parse().ok()
+}
+
 /// The serial number and the model of the drive that a device is or is a part of, as far as its driver tells.
 pub fn drive(number: DevNo) -> (Option<String>, Option<String>) {
     let read = |name: &str| {

@@ -162,10 +162,13 @@ impl CliError {
             Self::Volume(_) => ExitCode::Failure,
             Self::Unlock(error) => match error {
                 UnlockError::DeviceMissing { .. }
+                | UnlockError::OnlyParts { .. }
+                | UnlockError::Replaced(_)
                 | UnlockError::HeaderMissing { .. }
                 | UnlockError::HeaderMount { .. }
                 | UnlockError::Unknown(_) => ExitCode::WrongDevice,
                 UnlockError::CheckFailed { .. } | UnlockError::NoKey(_) => ExitCode::Permission,
+                UnlockError::NameTaken => ExitCode::Busy,
                 _ => ExitCode::Failure,
             },
             // The first in the order of crypttab, which is most often the root.

@@ -14,5 +14,6 @@ mod key;
 mod mount;
 pub mod options;
 pub mod prompt;
+mod sockets;
 pub mod source;
 pub mod unlock;

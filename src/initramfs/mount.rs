@@ -1,4 +1,8 @@
 //! A file system that is mounted read-only for as long as a key or a header is read from it.
+//!
+//! Read-only alone does not mean unchanged: a journal is replayed all the same, and a machine that sleeps would wake up on
+//! a file system that has moved on. So it is mounted from a loop device that cannot be written to, and without its
+//! journal; where there are no loop devices, only file systems that can be told to leave their journal alone are mounted.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -9,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-use crate::block_device::identify;
+use crate::block_device::{LoopDevice, identify};
 
 /// Where this program keeps what does not outlive it.
 pub(super) const RUN: &str = "/run/luksmith";
@@ -18,30 +22,39 @@ pub(super) const RUN: &str = "/run/luksmith";
 #[derive(Debug)]
 pub(super) struct Mounted {
     point: PathBuf,
+    /// Behind it, where there are loop devices.
+    _loop: Option<LoopDevice>,
 }
 
 impl Mounted {
     /// Mounts what is on `device`, so that nothing on it is changed, run or taken for a device.
     ///
     /// # Errors
-    /// The system's; `InvalidInput` where the kernel knows no file system for it.
+    /// The system's; `InvalidInput` where the kernel knows no file system for it, `ReadOnlyFilesystem` where mounting it
+    /// would change it.
     pub(super) fn new(device: &Path) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        let kinds = kinds(device)?;
         let own = COUNT.fetch_add(1, Ordering::Relaxed);
         let point = Path::new(RUN).join(format!("key-{}-{own}", std::process::id()));
         DirBuilder::new().recursive(true).mode(0o700).create(&point)?;
-        let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        let mut refused = io::Error::from(io::ErrorKind::InvalidInput);
-        for kind in kinds(device)? {
-            match mount(Some(device), &point, Some(kind.as_str()), flags, None::<&str>) {
-                Ok(()) => return Ok(Self { point }),
-                // Not of this kind, or a kind that the kernel does not have.
-                Err(Errno::EINVAL | Errno::ENODEV) => {}
-                Err(errno) => refused = errno.into(),
+        let mounted = match LoopDevice::attach(device, true, 512) {
+            Ok(behind) => mount_one_of(&kinds, &behind.path, &point, true).map(|()| Some(behind)),
+            Err(_) => mount_one_of(&kinds, device, &point, false).map(|()| None),
+        };
+        match mounted {
+            Ok(behind) => Ok(Self { point, _loop: behind }),
+            Err(error) => {
+                let _ = fs::remove_dir(&point);
+                Err(error)
             }
         }
-        let _ = fs::remove_dir(&point);
-        Err(refused)
+    }
+
+    /// Takes it away. Whoever still has a file of it open keeps it until that is closed.
+    pub(super) fn detach(&self) {
+        let _ = umount2(&self.point, MntFlags::MNT_DETACH);
+        let _ = fs::remove_dir(&self.point);
     }
 
     /// The path here of a file on it. Its `..` and links that lead out of it are not followed.
@@ -61,10 +74,49 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // Whoever still has a file of it open keeps it until that is closed.
-        let _ = umount2(&self.point, MntFlags::MNT_DETACH);
-        let _ = fs::remove_dir(&self.point);
+        self.detach();
     }
+}
+
+/// What makes a file system leave its journal as it is; `None` where nothing that is known does. The kernel's documents
+/// (filesystems/ext4, xfs, btrfs, f2fs) have them. Of several, the first that the kernel takes.
+fn without_journal(kind: &str) -> Option<&'static [&'static str]> {
+    match kind {
+        "ext3" | "ext4" => Some(&["noload"]),
+        "xfs" => Some(&["norecovery,nouuid", "norecovery"]),
+        "btrfs" => Some(&["rescue=nologreplay", "nologreplay", "norecovery"]),
+        "f2fs" => Some(&["norecovery", "disable_roll_forward"]),
+        "ext2" | "vfat" | "msdos" | "exfat" | "iso9660" | "udf" | "squashfs" | "erofs" | "cramfs" | "romfs" => {
+            Some(&[""])
+        }
+        _ => None,
+    }
+}
+
+/// Mounts it as the first of the kinds that it is; `guarded` says that nothing can be written to the device.
+fn mount_one_of(kinds: &[String], device: &Path, point: &Path, guarded: bool) -> io::Result<()> {
+    let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    let mut refused = io::Error::from(io::ErrorKind::InvalidInput);
+    for kind in kinds {
+        let options = match without_journal(kind) {
+            Some(options) => options,
+            None if guarded => &[""][..],
+            None => {
+                refused = io::ErrorKind::ReadOnlyFilesystem.into();
+                continue;
+            }
+        };
+        for options in options {
+            let options = Some(*options).filter(|options| !options.is_empty());
+            match mount(Some(device), point, Some(kind.as_str()), flags, options) {
+                Ok(()) => return Ok(()),
+                // Not of this kind, or a kind or an option that the kernel does not have.
+                Err(Errno::EINVAL | Errno::ENODEV) => {}
+                Err(errno) => refused = errno.into(),
+            }
+        }
+    }
+    Err(refused)
 }
 
 /// The kinds of file system to try: the one that the device shows, or else all that the kernel has.

@@ -13,7 +13,9 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices as Index, Termios, tcgetattr, tcsetattr};
+use nix::sys::termios::{
+    FlushArg, LocalFlags, SetArg, SpecialCharacterIndices as Index, Termios, tcflush, tcgetattr, tcsetattr,
+};
 
 use super::PassphraseError;
 use super::keyfile::Filling;
@@ -52,7 +54,7 @@ fn converse(prompt: &str, timeout: Option<Duration>, echo: Echo) -> Result<Passp
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let signals = Signals::intercept()?;
-        let quiet = Quiet::start(tty, echo)?;
+        let quiet = Quiet::start(tty, echo, SetArg::TCSADRAIN)?;
         say(tty, prompt);
         let outcome = line(tty, &signals, deadline);
         drop(quiet);
@@ -115,15 +117,35 @@ impl TypedLine {
     /// [`PassphraseError::Terminal`], where it is none.
     pub fn start(tty: OwnedFd, shown: bool) -> Result<Self, PassphraseError> {
         let echo = if shown { Echo::On } else { Echo::Off };
-        let quiet = Quiet::start(tty, echo)?;
+        // At once: a terminal that is held up (Ctrl-S, a serial line without a listener) would never have shown all.
+        let quiet = Quiet::start(tty, echo, SetArg::TCSANOW)?;
         // Nothing but Enter ends a line: there is no end of file to be had here, and part of a line would be read as if
         // it were whole. (On Linux 0 is _POSIX_VDISABLE.)
         let mut during = tcgetattr(&quiet.tty).map_err(terminal_error)?;
         for end in [Index::VEOF, Index::VEOL, Index::VEOL2] {
             during.control_chars[end as usize] = 0;
         }
-        tcsetattr(&quiet.tty, SetArg::TCSADRAIN, &during).map_err(terminal_error)?;
+        tcsetattr(&quiet.tty, SetArg::TCSANOW, &during).map_err(terminal_error)?;
         Ok(Self { quiet })
+    }
+
+    /// Shows what is typed from here on, or does not.
+    ///
+    /// # Errors
+    /// [`PassphraseError::Terminal`].
+    pub fn show(&mut self, shown: bool) -> Result<(), PassphraseError> {
+        let mut during = tcgetattr(&self.quiet.tty).map_err(terminal_error)?;
+        if during.local_flags.contains(LocalFlags::ECHO) == shown {
+            return Ok(());
+        }
+        during.local_flags.set(LocalFlags::ECHO, shown);
+        tcsetattr(&self.quiet.tty, SetArg::TCSANOW, &during).map_err(terminal_error)
+    }
+
+    /// Forgets what was typed and not read: whoever reads the terminal next is not to have it.
+    pub fn forget(&self) {
+        // If it fails, the terminal is gone.
+        let _ = tcflush(&self.quiet.tty, FlushArg::TCIFLUSH);
     }
 
     /// Reads the line. To be called when the terminal is readable, which it is once the line has its end.
@@ -159,25 +181,26 @@ fn say(tty: BorrowedFd<'_>, text: &str) {
 struct Quiet<T: AsFd> {
     tty: T,
     before: Termios,
+    when: SetArg,
 }
 
 impl<T: AsFd> Quiet<T> {
-    fn start(tty: T, echo: Echo) -> Result<Self, PassphraseError> {
+    fn start(tty: T, echo: Echo, when: SetArg) -> Result<Self, PassphraseError> {
         let before = tcgetattr(&tty).map_err(terminal_error)?;
         let mut during = before.clone();
         // Line editing stays the terminal's own; one that was left in raw mode would never end a line.
         during.local_flags.insert(LocalFlags::ICANON | LocalFlags::ISIG);
         during.local_flags.set(LocalFlags::ECHO, echo == Echo::On);
         during.local_flags.remove(LocalFlags::ECHONL);
-        tcsetattr(&tty, SetArg::TCSADRAIN, &during).map_err(terminal_error)?;
-        Ok(Self { tty, before })
+        tcsetattr(&tty, when, &during).map_err(terminal_error)?;
+        Ok(Self { tty, before, when })
     }
 }
 
 impl<T: AsFd> Drop for Quiet<T> {
     fn drop(&mut self) {
         // If it fails, the terminal is gone.
-        let _ = tcsetattr(&self.tty, SetArg::TCSADRAIN, &self.before);
+        let _ = tcsetattr(&self.tty, self.when, &self.before);
     }
 }
 

@@ -1,10 +1,16 @@
 //! Closing every volume that nobody needs any more, as at shutdown: what stands on a volume goes before it.
 
+use std::thread;
+use std::time::Duration;
+
 use crate::block_device::{Holder, holders};
 use crate::dm::{DeviceId, DeviceName, Dm, DmError, Removal, RemoveOptions};
 use crate::mapping::{Mapping, Mappings};
 
 use super::VolumeKind;
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What became of the volumes.
 #[derive(Debug, Default)]
@@ -25,6 +31,8 @@ pub struct ClosedAll {
 pub fn close_all(dm: &Dm, deferred: bool) -> Result<ClosedAll, DmError> {
     let mut result = ClosedAll::default();
     let mut at_once = RemoveOptions::default();
+    // A look that udev takes at a device keeps it for a moment.
+    let mut patience = 10;
     loop {
         let mappings = Mappings::enumerate(dm)?;
         let volumes: Vec<&Mapping> = mappings.iter().filter(|mapping| is_volume(mapping)).collect();
@@ -51,6 +59,15 @@ pub fn close_all(dm: &Dm, deferred: bool) -> Result<ClosedAll, DmError> {
             }
         }
         if result.closed.len() > before {
+            continue;
+        }
+        let is_looked_at = |mapping: &&Mapping| {
+            let users = holders(mapping.number);
+            users.iter().all(|user| matches!(user, Holder::Process { .. }))
+        };
+        if patience > 0 && doomed.iter().any(is_looked_at) {
+            patience -= 1;
+            thread::sleep(PAUSE);
             continue;
         }
         if deferred && !at_once.deferred {

@@ -1,7 +1,14 @@
 //! Each way in which a kernel command line names volumes, and what of it means nothing.
 
+use std::time::Duration;
+
+use keyslots::units::Bytes;
+
+use super::words::words;
 use super::*;
+use crate::initramfs::crypttab::KeySource;
 use crate::initramfs::options::Kind;
+use crate::initramfs::source::Place;
 
 const UUID: &str = "b40f1abf-2a53-400a-889a-2eccc27eaa40";
 
@@ -174,4 +181,23 @@ fn what_means_nothing_is_a_warning() {
     ] {
         assert_eq!(warnings(line), 1, "{line}");
     }
+}
+
+#[test]
+fn noauto_is_for_what_the_machine_can_start_without() {
+    let line =
+        format!("root /dev/sda none luks,noauto\nswap /dev/sdb none luks,noauto\ndata UUID={UUID} none luks,noauto\n");
+    let auto = |arguments: &str| -> Vec<String> {
+        let entries = planned(&line, arguments);
+        let auto = entries.into_iter().filter(|entry| !entry.options.noauto);
+        auto.map(|entry| entry.name).collect()
+    };
+    assert_eq!(auto("quiet"), Vec::<String>::new());
+    assert_eq!(auto("root=/dev/mapper/root resume=/dev/mapper/swap"), ["swap", "root"]);
+    assert_eq!(auto(&format!("rd.luks.uuid={UUID}")), ["data"]);
+    let planned = plan(Crypttab::parse("x /dev/sda none luks,noauto,x-initrd.attach"), "");
+    assert_eq!(
+        planned.warnings,
+        ["x: noauto keeps it from being unlocked in the initramfs"]
+    );
 }

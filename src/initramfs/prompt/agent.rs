@@ -20,6 +20,11 @@ const BOOTED: &str = "/run/systemd/system";
 /// More than any agent sends.
 const MAX_ANSWER: usize = 4096;
 
+/// Whether systemd runs, whose consoles they are then.
+pub(super) fn has_system() -> bool {
+    Path::new(BOOTED).is_dir()
+}
+
 /// A question that the agents have; they are told when it goes.
 #[derive(Debug)]
 pub(super) struct Agent {
@@ -31,8 +36,7 @@ pub(super) struct Agent {
 impl Agent {
     /// Asks, where systemd runs.
     pub(super) fn ask(question: &Question) -> Option<Self> {
-        Path::new(BOOTED)
-            .is_dir()
+        has_system()
             .then(|| Self::ask_in(Path::new(FOLDER), question))
             .flatten()
     }

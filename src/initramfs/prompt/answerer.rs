@@ -4,10 +4,9 @@
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 
-use keyslots::secret::Passphrase;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::remote::{Client, Word};
@@ -34,67 +33,179 @@ pub enum AnswerError {
 /// [`AnswerError`].
 pub fn converse() -> Result<u8, AnswerError> {
     let mut client = Client::connect().map_err(|_| AnswerError::NobodyAsks)?;
-    let terminal = io::stdin().is_terminal();
+    if io::stdin().is_terminal() {
+        return AtTerminal::start()?.converse(&mut client);
+    }
     loop {
         match client.hear().map_err(AnswerError::Gone)? {
-            Word::Question(text) if terminal => {
-                if let Some(passphrase) = at_terminal(&client, &text)? {
-                    client.answer(&passphrase).map_err(AnswerError::Gone)?;
-                }
-            }
             Word::Question(_) => {
                 let passphrase = passphrase::read_line(KeyFileRange::ALL)?;
                 client.answer(&passphrase).map_err(AnswerError::Gone)?;
             }
-            Word::Withdrawn => {}
-            Word::Line(text) => tell(terminal, &format!("{text}\n")),
-            Word::Progress(text) if terminal => tell(true, &text),
-            Word::Progress(_) => {}
+            Word::Line(text) => tell(&format!("{text}\n")),
+            Word::Withdrawn | Word::Progress(_) => {}
+            Word::End(code) => return Ok(code),
+        }
+    }
+}
+
+/// A person at a terminal. What is typed is not shown, from the first word to the last.
+struct AtTerminal {
+    signals: SignalFd,
+    line: Option<TypedLine>,
+    /// The question that is open.
+    question: Option<String>,
+    /// What is being done, where that is what the line on the screen says.
+    progress: bool,
+}
+
+/// What came first.
+enum First {
+    Signal(Signal),
+    Typed,
+    Word,
+}
+
+impl AtTerminal {
+    fn start() -> Result<Self, AnswerError> {
+        let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+        let set: SigSet = ends.into_iter().chain([Signal::SIGTSTP]).collect();
+        set.thread_block().map_err(failed)?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let mut this = Self {
+            signals: SignalFd::with_flags(&set, flags).map_err(failed)?,
+            line: None,
+            question: None,
+            progress: false,
+        };
+        this.take()?;
+        Ok(this)
+    }
+
+    fn take(&mut self) -> Result<(), AnswerError> {
+        let tty = io::stdin()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(PassphraseError::Terminal)?;
+        self.line = Some(TypedLine::start(tty, false)?);
+        Ok(())
+    }
+
+    fn converse(mut self, client: &mut Client) -> Result<u8, AnswerError> {
+        loop {
+            match self.wait(client)? {
+                First::Signal(Signal::SIGTSTP) => self.pause()?,
+                First::Signal(_) => {
+                    tell("\n");
+                    return Err(PassphraseError::Interrupted.into());
+                }
+                First::Typed => {
+                    let Some(line) = &mut self.line else { continue };
+                    let passphrase = line.read()?;
+                    tell("\n");
+                    self.question = None;
+                    client.answer(&passphrase).map_err(AnswerError::Gone)?;
+                }
+                First::Word => {
+                    if let Some(code) = self.hear(client.hear().map_err(AnswerError::Gone)?) {
+                        return Ok(code);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes a word, and says how it ended where that is the word.
+    fn hear(&mut self, word: Word) -> Option<u8> {
+        match word {
+            Word::Question(text) => {
+                self.over(&text);
+                self.question = Some(text);
+            }
+            Word::Withdrawn => {
+                if self.question.take().is_some() {
+                    tell("\n");
+                }
+            }
+            // Above the open question, which stays.
+            Word::Line(text) => {
+                self.over(&format!("{text}\n"));
+                self.ask_again();
+            }
+            // The question has the line.
+            Word::Progress(_) if self.question.is_some() => {}
+            Word::Progress(text) => {
+                self.over(&text);
+                self.progress = true;
+            }
             Word::End(code) => {
-                tell(terminal, "");
-                return Ok(code);
+                self.over("");
+                return Some(code);
+            }
+        }
+        None
+    }
+
+    /// Over what stands in the line, where something does.
+    fn over(&mut self, text: &str) {
+        let erase = self.progress || self.question.is_some();
+        self.progress = false;
+        tell(&format!("{}{text}", if erase { "\r\x1b[K" } else { "" }));
+    }
+
+    /// The prompt once more, without what is known of the volume.
+    fn ask_again(&self) {
+        if let Some(question) = &self.question {
+            tell(question.rsplit('\n').next().unwrap_or_default());
+        }
+    }
+
+    /// Stops as Ctrl-Z has it, with the terminal as it was.
+    fn pause(&mut self) -> Result<(), AnswerError> {
+        self.line = None;
+        tell("\n");
+        let stop: SigSet = [Signal::SIGTSTP].into_iter().collect();
+        raise(Signal::SIGTSTP).map_err(failed)?;
+        stop.thread_unblock().map_err(failed)?;
+        // Here it has stopped, and gone on.
+        stop.thread_block().map_err(failed)?;
+        self.take()?;
+        self.ask_again();
+        Ok(())
+    }
+
+    fn wait(&self, client: &Client) -> Result<First, AnswerError> {
+        loop {
+            let mut fds = vec![
+                PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+                PollFd::new(client.as_fd(), PollFlags::POLLIN),
+            ];
+            // What is typed ahead waits for its question.
+            let line = self.line.as_ref().filter(|_| self.question.is_some());
+            fds.extend(line.map(|line| PollFd::new(line.as_fd(), PollFlags::POLLIN)));
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(errno) => return Err(failed(errno)),
+            }
+            let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(false)).collect();
+            if let Some(signal) = self.signals.read_signal().map_err(failed)? {
+                let number = i32::try_from(signal.ssi_signo).unwrap_or_default();
+                return Signal::try_from(number).map(First::Signal).map_err(failed);
+            }
+            match ready.as_slice() {
+                [_, true, ..] => return Ok(First::Word),
+                [_, _, true] => return Ok(First::Typed),
+                _ => {}
             }
         }
     }
 }
 
-/// Asks at the terminal, unless the unlocker says something else first: then `None`.
-fn at_terminal(client: &Client, prompt: &str) -> Result<Option<Passphrase>, AnswerError> {
-    let failed = |errno: Errno| PassphraseError::Terminal(errno.into());
-    let set: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
-    set.thread_block().map_err(failed)?;
-    let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC).map_err(failed)?;
-    let tty = io::stdin()
-        .as_fd()
-        .try_clone_to_owned()
-        .map_err(PassphraseError::Terminal)?;
-    let mut line = TypedLine::start(tty, false)?;
-    tell(true, prompt);
-    let answer = loop {
-        let mut fds = [signals.as_fd(), line.as_fd(), client.as_fd()].map(|fd| PollFd::new(fd, PollFlags::POLLIN));
-        match poll(&mut fds, PollTimeout::NONE) {
-            Ok(_) => {}
-            Err(Errno::EINTR) => continue,
-            Err(errno) => return Err(failed(errno).into()),
-        }
-        let [signal, typed, word] = fds.map(|fd| fd.any().unwrap_or(false));
-        if signal {
-            break Err(PassphraseError::Interrupted);
-        } else if typed {
-            break line.read().map(Some);
-        } else if word {
-            break Ok(None);
-        }
-    };
-    drop(line);
-    let _ = writeln!(io::stderr());
-    set.thread_unblock().map_err(failed)?;
-    Ok(answer?)
+fn failed(errno: Errno) -> AnswerError {
+    PassphraseError::Terminal(errno.into()).into()
 }
 
-/// On a terminal, over what was there in the line.
-fn tell(terminal: bool, text: &str) {
-    let erase = if terminal { "\r\x1b[K" } else { "" };
+fn tell(text: &str) {
     // Where standard error is closed, nobody can be told.
-    let _ = write!(io::stderr(), "{erase}{text}");
+    let _ = write!(io::stderr(), "{text}");
 }

@@ -2,8 +2,8 @@
 //! framebuffer alike. Whoever sits at one of them can answer.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, IsTerminal as _, Write as _};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::io::{self, IsTerminal as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -11,16 +11,20 @@ use keyslots::secret::Passphrase;
 use nix::libc;
 
 use super::Question;
+use super::sink::Sink;
 use crate::initramfs::options::Echo;
-use crate::passphrase::TypedLine;
+use crate::passphrase::{PassphraseError, TypedLine};
 
 /// `/dev/console`: whichever console the kernel likes best.
 const CONSOLE: (u64, u64) = (5, 1);
 
-/// All consoles.
+/// All consoles. Nothing that is typed at them is shown, from [`Consoles::take`] to the end, but for an answer that may be
+/// seen: who types ahead of the question does not write a passphrase on the screen.
 #[derive(Debug)]
 pub(super) struct Consoles {
     terminals: Vec<Terminal>,
+    /// Where there is no terminal.
+    errors: Option<Sink>,
     /// The line that is written over, where one is shown.
     progress: Option<String>,
     caps_lock: Option<bool>,
@@ -30,7 +34,7 @@ pub(super) struct Consoles {
 
 #[derive(Debug)]
 struct Terminal {
-    tty: File,
+    tty: Sink,
     line: Option<TypedLine>,
 }
 
@@ -47,17 +51,19 @@ impl Consoles {
             let number = tty.metadata().map(|metadata| metadata.rdev()).unwrap_or_default();
             (nix::sys::stat::major(number), nix::sys::stat::minor(number)) == CONSOLE
         };
+        let own_alone = |tty: File| vec![Sink::of_terminal(tty)];
         let terminals = match own {
-            Some(tty) if !is_console(&tty) => vec![tty],
+            Some(tty) if !is_console(&tty) => own_alone(tty),
             // Not for a program whose input comes from elsewhere on purpose.
             None if stdin_is_pipe_or_file() => Vec::new(),
-            own => {
-                let all = kernel_consoles();
-                if all.is_empty() { own.into_iter().collect() } else { all }
-            }
+            own => match kernel_consoles() {
+                all if all.is_empty() => own.map(own_alone).unwrap_or_default(),
+                all => all.into_iter().map(Sink::new).collect(),
+            },
         };
         Self {
             terminals: terminals.into_iter().map(|tty| Terminal { tty, line: None }).collect(),
+            errors: Sink::of_errors(),
             progress: None,
             caps_lock: None,
             prompt: None,
@@ -68,21 +74,33 @@ impl Consoles {
         self.terminals.is_empty()
     }
 
+    /// Shows nothing more of what is typed, but leaves a terminal alone that another job has.
+    pub(super) fn take(&mut self) {
+        for terminal in &mut self.terminals {
+            if terminal.line.is_some() || !is_another_jobs(&terminal.tty) {
+                terminal.take(false);
+            }
+        }
+    }
+
+    /// Gives the terminals back as they were.
+    pub(super) fn give_back(&mut self) {
+        for terminal in &mut self.terminals {
+            terminal.line = None;
+        }
+    }
+
     /// Shows the question on all of them.
     pub(super) fn ask(&mut self, question: &Question) {
         self.progress(None);
-        let shown = question.echo == Echo::Plain;
         self.caps_lock = caps_lock();
         let prompt = with_caps_lock(&question.prompt, self.caps_lock);
-        for terminal in &mut self.terminals {
-            let tty = terminal.tty.as_fd().try_clone_to_owned();
-            // A terminal that cannot be silenced is no place to type a passphrase.
-            terminal.line = tty.ok().and_then(|tty: OwnedFd| TypedLine::start(tty, shown).ok());
-            if terminal.line.is_some() {
-                terminal.write(&format!("{}{prompt}", question.details));
-            }
+        // A terminal that cannot be silenced is no place to type a passphrase.
+        self.terminals
+            .retain_mut(|terminal| terminal.take(question.echo == Echo::Plain));
+        for terminal in &self.terminals {
+            terminal.tty.write(&format!("{}{prompt}", question.details));
         }
-        self.terminals.retain(|terminal| terminal.line.is_some());
         self.prompt = Some(question.prompt.clone());
     }
 
@@ -91,9 +109,9 @@ impl Consoles {
         if self.prompt.take().is_none() {
             return;
         }
-        for terminal in &mut self.terminals {
-            terminal.line = None;
-            terminal.write("\n");
+        self.take();
+        for terminal in &self.terminals {
+            terminal.tty.write("\n");
         }
     }
 
@@ -105,7 +123,7 @@ impl Consoles {
             self.caps_lock = now;
             let text = format!("\r\x1b[K{}", with_caps_lock(prompt, now));
             for terminal in &self.terminals {
-                terminal.write(&text);
+                terminal.tty.write(&text);
             }
         }
     }
@@ -120,13 +138,15 @@ impl Consoles {
             .map(|prompt| with_caps_lock(prompt, self.caps_lock));
         if self.terminals.is_empty() {
             // Where standard error is closed, nobody can be told.
-            let _ = writeln!(io::stderr(), "{text}");
+            if let Some(errors) = &self.errors {
+                errors.write(&format!("{text}\n"));
+            }
         }
         for terminal in &self.terminals {
             match &again {
                 // Above the open question.
-                Some(prompt) => terminal.write(&format!("\r\x1b[K{text}\n{prompt}")),
-                None => terminal.write(&format!("{erase}{text}\n")),
+                Some(prompt) => terminal.tty.write(&format!("\r\x1b[K{text}\n{prompt}")),
+                None => terminal.tty.write(&format!("{erase}{text}\n")),
             }
         }
         self.progress(shown.as_deref());
@@ -138,7 +158,7 @@ impl Consoles {
             return;
         }
         for terminal in &self.terminals {
-            terminal.write(&format!("\r\x1b[K{}", text.unwrap_or_default()));
+            terminal.tty.write(&format!("\r\x1b[K{}", text.unwrap_or_default()));
         }
         self.progress = text.map(str::to_owned);
     }
@@ -163,10 +183,35 @@ impl Consoles {
 }
 
 impl Terminal {
-    fn write(&self, text: &str) {
-        // Where it cannot be written, the others still are.
-        let _ = (&self.tty).write_all(text.as_bytes());
+    /// Shows what is typed, or does not; says whether it does as it is told.
+    fn take(&mut self, shown: bool) -> bool {
+        let as_told = match &mut self.line {
+            Some(line) => line.show(shown),
+            None => self
+                .tty
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(PassphraseError::Terminal)
+                .and_then(|tty| TypedLine::start(tty, shown))
+                .map(|line| self.line = Some(line)),
+        };
+        as_told.is_ok()
     }
+}
+
+impl Drop for Consoles {
+    fn drop(&mut self) {
+        // A line that was typed and not asked for may be a passphrase: no shell is to have it for a command.
+        for line in self.terminals.iter().filter_map(|terminal| terminal.line.as_ref()) {
+            line.forget();
+        }
+    }
+}
+
+/// Whether this program is in the background of the terminal, and would be stopped for changing it.
+fn is_another_jobs(tty: &Sink) -> bool {
+    // Where it is not the terminal of this session, nobody is stopped.
+    nix::unistd::tcgetpgrp(tty).is_ok_and(|job| job != nix::unistd::getpgrp())
 }
 
 /// Whether standard input was given on purpose: a pipe, a socket or a file, not nothing.
@@ -185,7 +230,7 @@ fn kernel_consoles() -> Vec<File> {
         let tty = OpenOptions::new()
             .read(true)
             .write(true)
-            .custom_flags(libc::O_NOCTTY | libc::O_CLOEXEC)
+            .custom_flags(libc::O_NOCTTY | libc::O_CLOEXEC | libc::O_NONBLOCK)
             .open(Path::new("/dev").join(name))
             .ok()?;
         tty.is_terminal().then_some(tty)

@@ -8,6 +8,7 @@ pub mod answerer;
 mod console;
 mod plymouth;
 pub mod remote;
+mod sink;
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -16,12 +17,12 @@ use std::time::Duration;
 use keyslots::secret::Passphrase;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use self::agent::Agent;
 use self::console::Consoles;
-use self::plymouth::Plymouth;
+use self::plymouth::{Plymouth, Splash};
 use self::remote::Listener;
 use crate::passphrase::{self, KeyFileRange};
 
@@ -61,10 +62,15 @@ pub struct Prompts {
     consoles: Consoles,
     /// Standard input, where it is no terminal: each line is a passphrase.
     piped: bool,
+    /// Standard input was meant to have the answers.
+    was_piped: bool,
+    splash: Splash,
     plymouth: Option<Plymouth>,
     agent: Option<Agent>,
     remote: Option<Listener>,
     asking: Option<Question>,
+    /// What is being done, as it was told last.
+    told: Option<String>,
 }
 
 impl Prompts {
@@ -74,18 +80,28 @@ impl Prompts {
     /// # Errors
     /// The system's.
     pub fn new() -> io::Result<Self> {
-        let set: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
+        let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+        let set: SigSet = ends.into_iter().chain([Signal::SIGTSTP]).collect();
         set.thread_block()?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
-        let consoles = Consoles::find();
+        let piped = !io::stdin().is_terminal() && console::stdin_is_pipe_or_file();
+        let mut splash = Splash::default();
+        let mut consoles = Consoles::find();
+        let is_theirs = splash.is_there() || !io::stdin().is_terminal() && agent::has_system();
+        if !piped && !is_theirs {
+            consoles.take();
+        }
         Ok(Self {
             signals,
-            piped: !io::stdin().is_terminal() && console::stdin_is_pipe_or_file(),
+            piped,
+            was_piped: piped,
             consoles,
+            splash,
             plymouth: None,
             agent: None,
             remote: Listener::new().ok(),
             asking: None,
+            told: None,
         })
     }
 
@@ -102,7 +118,7 @@ impl Prompts {
         if self.piped {
             return;
         }
-        self.plymouth = Plymouth::ask(&question.prompt);
+        self.plymouth = self.splash.ask(&question.prompt);
         if self.plymouth.is_none() && !io::stdin().is_terminal() {
             self.agent = Agent::ask(question);
         }
@@ -131,7 +147,7 @@ impl Prompts {
 
     /// Tells everybody something that stays on the screen.
     pub fn say(&mut self, text: &str) {
-        if !plymouth::show(text) {
+        if !self.splash.show(text) {
             self.consoles.say(text);
         }
         if let Some(remote) = &mut self.remote {
@@ -141,9 +157,13 @@ impl Prompts {
 
     /// Shows what is being done, in a line that is written over; `None` clears it.
     pub fn progress(&mut self, text: Option<&str>) {
+        if self.told.as_deref() == text {
+            return;
+        }
+        self.told = text.map(str::to_owned);
         self.consoles.progress(text);
         if let Some(text) = text {
-            let _ = plymouth::show(text);
+            self.splash.show(text);
             if let Some(remote) = &mut self.remote {
                 remote.progress(text);
             }
@@ -166,8 +186,14 @@ impl Prompts {
     pub fn wait(&mut self, wake: BorrowedFd<'_>, limit: Duration) -> io::Result<Event> {
         self.consoles.refresh();
         let ready = self.poll(wake, limit)?;
-        if ready.contains(&Source::Signal) && self.signals.read_signal()?.is_some() {
-            return Ok(Event::Stop);
+        if ready.contains(&Source::Signal)
+            && let Some(signal) = self.signals.read_signal()?
+        {
+            if i32::try_from(signal.ssi_signo) != Ok(Signal::SIGTSTP as i32) {
+                return Ok(Event::Stop);
+            }
+            self.pause()?;
+            return Ok(Event::Nothing);
         }
         for source in ready {
             let answer = match source {
@@ -199,16 +225,34 @@ impl Prompts {
         Ok(if self.is_deaf() { Event::Deaf } else { Event::Nothing })
     }
 
+    /// Stops as Ctrl-Z has it, with the terminals as they were, and asks again once it goes on. Where there is nobody who
+    /// could let it go on, the kernel does not stop it.
+    fn pause(&mut self) -> io::Result<()> {
+        let asking = self.asking.clone();
+        self.withdraw();
+        self.consoles.give_back();
+        let stop: SigSet = [Signal::SIGTSTP].into_iter().collect();
+        raise(Signal::SIGTSTP)?;
+        stop.thread_unblock()?;
+        // Here it has stopped, and gone on.
+        stop.thread_block()?;
+        if let Some(question) = asking {
+            self.ask(&question);
+        }
+        Ok(())
+    }
+
     fn take_over(&mut self) {
         if let Some(question) = &self.asking {
             self.consoles.ask(question);
         }
     }
 
-    /// A remote shell may still come, but not where standard input was meant to have the answer.
+    /// A remote shell may still come, but is not waited for where standard input was meant to have the answer.
     fn is_deaf(&self) -> bool {
         let local = self.piped || self.plymouth.is_some() || self.agent.is_some() || !self.consoles.is_empty();
-        self.asking.is_some() && !local
+        let remote = self.remote.is_some() && !self.was_piped;
+        self.asking.is_some() && !local && !remote
     }
 
     fn poll(&self, wake: BorrowedFd<'_>, limit: Duration) -> io::Result<Vec<Source>> {

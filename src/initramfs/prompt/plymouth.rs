@@ -1,13 +1,16 @@
 //! The boot splash. Its protocol: a command letter, a byte 2, a length byte, that many bytes with a NUL at their end; the
 //! answer to a question is a byte 2, a little-endian length and the bytes typed, or another byte where there is none.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::linux::net::SocketAddrExt as _;
-use std::os::unix::net::{SocketAddr, UnixStream};
-use std::time::Duration;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
 use keyslots::secret::{Passphrase, Secret};
+use nix::errno::Errno;
+use nix::sys::socket::UnixAddr;
+
+use crate::initramfs::sockets::{connect_at_once, is_trusted, let_wait};
 
 const ADDRESS: &[u8] = b"/org/freedesktop/plymouthd";
 const PASSWORD: u8 = b'*';
@@ -16,21 +19,73 @@ const ACKNOWLEDGED: u8 = 0x06;
 const ANSWER: u8 = 0x02;
 /// It answers at once, or is broken.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a broken one is left alone.
+const REST: Duration = Duration::from_secs(30);
 /// Nobody types more.
 const MAX_ANSWER: usize = 4096;
+
+/// Whether a splash is there, and what it was told.
+#[derive(Debug, Default)]
+pub(super) struct Splash {
+    /// It has not answered: it is left alone until then.
+    broken_until: Option<Instant>,
+}
+
+impl Splash {
+    /// Whether there is one.
+    pub(super) fn is_there(&mut self) -> bool {
+        self.connect().is_some()
+    }
+
+    /// Asks, where a splash is there.
+    pub(super) fn ask(&mut self, prompt: &str) -> Option<Plymouth> {
+        let mut stream = self.connect()?;
+        stream.write_all(&request(PASSWORD, prompt)).ok()?;
+        Some(Plymouth(stream))
+    }
+
+    /// Shows a message, and says whether a splash has taken it.
+    pub(super) fn show(&mut self, text: &str) -> bool {
+        let Some(mut stream) = self.connect() else { return false };
+        let mut reply = [0];
+        let answered = stream
+            .write_all(&request(MESSAGE, text))
+            .and_then(|()| stream.read_exact(&mut reply));
+        if answered.is_err() {
+            self.broken_until = Instant::now().checked_add(REST);
+        }
+        answered.is_ok() && reply == [ACKNOWLEDGED]
+    }
+
+    fn connect(&mut self) -> Option<UnixStream> {
+        if self.broken_until.is_some_and(|until| Instant::now() < until) {
+            return None;
+        }
+        let stream = match connect_at_once(&UnixAddr::new_abstract(ADDRESS).ok()?) {
+            Ok(stream) => stream,
+            Err(Errno::EAGAIN) => {
+                self.broken_until = Instant::now().checked_add(REST);
+                return None;
+            }
+            Err(_) => return None,
+        };
+        // Anybody can have that address.
+        if !is_trusted(&stream) {
+            return None;
+        }
+        let_wait(&stream).ok()?;
+        let stream = UnixStream::from(stream);
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream.set_write_timeout(Some(PATIENCE)).ok()?;
+        Some(stream)
+    }
+}
 
 /// A question that the splash shows. It is taken back on drop.
 #[derive(Debug)]
 pub(super) struct Plymouth(UnixStream);
 
 impl Plymouth {
-    /// Asks, where a splash is there.
-    pub(super) fn ask(prompt: &str) -> Option<Self> {
-        let mut stream = connect()?;
-        stream.write_all(&request(PASSWORD, prompt)).ok()?;
-        Some(Self(stream))
-    }
-
     /// The answer; `None` where the splash has none to give.
     pub(super) fn read(mut self) -> Option<Passphrase> {
         let mut kind = [0];
@@ -56,26 +111,6 @@ impl AsFd for Plymouth {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
-}
-
-/// Shows a message, and says whether a splash has taken it.
-pub(super) fn show(text: &str) -> bool {
-    let shown = || -> io::Result<bool> {
-        let Some(mut stream) = connect() else { return Ok(false) };
-        stream.write_all(&request(MESSAGE, text))?;
-        let mut reply = [0];
-        stream.read_exact(&mut reply)?;
-        Ok(reply == [ACKNOWLEDGED])
-    };
-    shown().unwrap_or(false)
-}
-
-fn connect() -> Option<UnixStream> {
-    let address = SocketAddr::from_abstract_name(ADDRESS).ok()?;
-    let stream = UnixStream::connect_addr(&address).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    stream.set_write_timeout(Some(PATIENCE)).ok()?;
-    Some(stream)
 }
 
 /// A command with a text, which is cut to what the length byte can say, at the end of a character.

@@ -10,13 +10,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyslots::secret::{Passphrase, Secret};
-use nix::sys::socket::{getsockopt, sockopt};
+use nix::errno::Errno;
+use nix::sys::socket::UnixAddr;
 
 use super::Question;
 use crate::initramfs::mount::RUN;
+use crate::initramfs::sockets::{connect_at_once, is_trusted};
 
 /// A client that does not read or write for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -48,7 +50,7 @@ impl Listener {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         // Another unlocker that still listens keeps its place.
-        if UnixStream::connect(&path).is_ok() {
+        if matches!(connect_at_once(&UnixAddr::new(&path)?), Ok(_) | Err(Errno::EAGAIN)) {
             return Err(io::ErrorKind::AddrInUse.into());
         }
         let _ = fs::remove_file(&path);
@@ -104,7 +106,9 @@ impl Listener {
             self.accept();
             return None;
         };
-        match receive(self.clients.get_mut(at)?) {
+        // However slowly it talks.
+        let end = Instant::now().checked_add(PATIENCE);
+        match receive(self.clients.get_mut(at)?, end) {
             // An answer that comes too late answers nothing.
             Ok((b'A', secret)) => self.question.is_some().then(|| Passphrase::new(secret)),
             Ok(_) => None,
@@ -118,8 +122,7 @@ impl Listener {
     fn accept(&mut self) {
         let accepted = || -> io::Result<UnixStream> {
             let (client, _) = self.listener.accept()?;
-            let peer = getsockopt(&client, sockopt::PeerCredentials)?.uid();
-            if peer != 0 && peer != nix::unistd::geteuid().as_raw() {
+            if !is_trusted(&client) {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
             client.set_nonblocking(false)?;
@@ -178,7 +181,7 @@ impl Client {
     /// `UnexpectedEof` where the unlocker has gone.
     pub fn hear(&mut self) -> io::Result<Word> {
         loop {
-            let (kind, bytes) = receive(&mut self.0)?;
+            let (kind, bytes) = receive(&mut self.0, None)?;
             let text = || String::from_utf8_lossy(bytes.expose()).into_owned();
             return Ok(match kind {
                 b'Q' => Word::Question(text()),
@@ -215,16 +218,31 @@ fn send(stream: &mut UnixStream, kind: u8, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(bytes)
 }
 
-fn receive(stream: &mut UnixStream) -> io::Result<(u8, Secret)> {
+/// Reads a message, which is to be whole by `end`.
+fn receive(stream: &mut UnixStream, end: Option<Instant>) -> io::Result<(u8, Secret)> {
+    let mut fill = |mut rest: &mut [u8]| -> io::Result<()> {
+        while !rest.is_empty() {
+            if end.is_some_and(|end| Instant::now() >= end) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            match stream.read(rest) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => rest = &mut rest[read..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    };
     let mut head = [0; 5];
-    stream.read_exact(&mut head)?;
+    fill(&mut head)?;
     let [kind, len @ ..] = head;
     let len = u32::from_le_bytes(len);
     if len > MAX_MESSAGE {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut secret = Secret::zeroed(len as usize)?;
-    stream.read_exact(secret.expose_mut())?;
+    fill(secret.expose_mut())?;
     Ok((kind, secret))
 }
 

@@ -10,6 +10,7 @@ use std::thread::{self, JoinHandle};
 use keyslots::secret::Passphrase;
 
 use super::UnlockError;
+use super::gate::Gate;
 use super::target::Target;
 use crate::initramfs::budget::{Budget, Cost};
 
@@ -51,6 +52,7 @@ pub(super) struct Attempts {
     results: (Sender<Tried>, Receiver<Tried>),
     /// A byte goes in when an attempt ends.
     bell: (PipeReader, Arc<PipeWriter>),
+    gate: Arc<Gate>,
 }
 
 impl Attempts {
@@ -63,6 +65,7 @@ impl Attempts {
             unfinished: 0,
             results: channel(),
             bell: (reader, Arc::new(writer)),
+            gate: Arc::default(),
         })
     }
 
@@ -84,9 +87,16 @@ impl Attempts {
         self.waiting.is_empty() && self.unfinished == 0
     }
 
-    /// Forgets what has not begun.
-    pub(super) fn clear(&mut self) {
+    /// Forgets what has not begun, and abandons what has: nothing is mapped from here on.
+    pub(super) fn abandon(&mut self) {
         self.waiting.clear();
+        self.running.clear();
+        self.gate.close();
+    }
+
+    /// Where a byte goes in when there is something to look at.
+    pub(super) fn bell(&self) -> Arc<PipeWriter> {
+        self.bell.1.clone()
     }
 
     /// Starts whatever fits, the first first; a large one that waits does not keep small ones from running.
@@ -106,10 +116,11 @@ impl Attempts {
 
     fn run(&mut self, attempt: Attempt, cost: Cost) {
         self.unfinished += 1;
-        let (attempt, results, bell) = (Arc::new(attempt), self.results.0.clone(), self.bell.1.clone());
+        let (attempt, results, bell) = (Arc::new(attempt), self.results.0.clone(), self.bell());
+        let gate = self.gate.clone();
         let work = move |attempt: &Attempt| {
             let from_file = matches!(attempt.origin, Origin::Own { from_file: true });
-            let result = attempt.target.open(&attempt.passphrase, from_file);
+            let result = attempt.target.open(&attempt.passphrase, from_file, &gate);
             // Where nobody listens any more, nobody wants to know.
             let _ = results.send(Tried {
                 volume: attempt.volume,

@@ -23,6 +23,22 @@ pub enum UnlockError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// Only parts of the device appeared.
+    #[error("{device} did not appear within {} s, but for parts of it, which are left alone: {parts}", waited.as_secs())]
+    OnlyParts {
+        /// Which one.
+        device: DeviceSpec,
+        /// The parts.
+        parts: String,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// Another device has come in the place of the one that was looked at, or none.
+    #[error("{} is not the device any more that it was", .0.display())]
+    Replaced(PathBuf),
+    /// Its name is that of another mapping.
+    #[error("a mapping of that name is there already, and is not this volume")]
+    NameTaken,
     /// The device with the header, or the header's file, did not appear.
     #[error("the header {header} did not appear within {} s", waited.as_secs())]
     HeaderMissing {

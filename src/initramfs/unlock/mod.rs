@@ -4,9 +4,12 @@
 //! One thread waits for everything; the derivations have threads of their own. A wrong answer costs a try of each volume
 //! that it was tried on, but only where it opened none: who has two passphrases makes no mistake by giving one of them.
 
+mod answers;
 mod attempts;
 mod content;
 mod error;
+mod fetching;
+mod gate;
 mod say;
 mod target;
 mod volume;
@@ -19,14 +22,18 @@ use keyslots::kdf::KeptMemory;
 use keyslots::secret::Passphrase;
 use keyslots::units::Bytes;
 
+use self::answers::Answer;
 use self::attempts::{Attempts, Origin, Tried};
 use self::target::Permissions;
 use self::volume::Volume;
 use super::budget::Budget;
 use super::crypttab::Entry;
 use super::devices::Devices;
+use super::key;
 use super::prompt::{Event, Prompts};
-use crate::dm::{DeviceId, DeviceName, Dm, DmError, Mangling};
+use crate::block_device::DevNo;
+use crate::dm::{DeviceId, DeviceName, Dm, DmError, Mangling, Which};
+use crate::volume::VolumeKind;
 
 pub use self::error::UnlockError;
 pub(in crate::initramfs) use self::target::header_path;
@@ -103,18 +110,12 @@ struct Engine<'a> {
     known: Vec<Arc<Passphrase>>,
     /// The answer that is being tried.
     answer: Option<Answer>,
+    /// The first of two answers that have to be the same, and what for.
+    to_verify: Option<(usize, Passphrase)>,
     /// When derivations began to run without a pause.
     deriving_since: Option<Instant>,
     quiet_since: Instant,
     _kept: KeptMemory,
-}
-
-/// An answer, while it is tried on the volumes that waited when it came.
-struct Answer {
-    passphrase: Arc<Passphrase>,
-    pending: u32,
-    opened: u32,
-    refused: Vec<(usize, UnlockError)>,
 }
 
 impl<'a> Engine<'a> {
@@ -131,20 +132,36 @@ impl<'a> Engine<'a> {
             device_timeout: settings.device_timeout,
             known: Vec::new(),
             answer: None,
+            to_verify: None,
             deriving_since: None,
             quiet_since: Instant::now(),
             _kept: KeptMemory::start(),
         })
     }
 
-    /// What is mapped already is not unlocked again.
+    /// What is mapped already is not unlocked again. A mapping that only has the name is not it.
     fn mark_open(&mut self, dm: &Dm) -> Result<(), DmError> {
+        let devices = Devices::now();
         for volume in &mut self.volumes {
             let Ok(name) = DeviceName::mangled(&volume.entry.name, Mangling::default()) else {
                 continue;
             };
-            match dm.info(&DeviceId::Name(name)) {
-                Ok(_) => volume.outcome = Some(Outcome::WasOpen),
+            match dm.info_and_deps(&DeviceId::Name(name), Which::Live) {
+                Ok((info, below)) => {
+                    let is_volume = info
+                        .uuid
+                        .as_ref()
+                        .is_some_and(|uuid| VolumeKind::of_dm_uuid(uuid).is_some());
+                    let source = devices.find(volume.source());
+                    let source = source.and_then(|path| DevNo::of_path(&path).ok()?);
+                    // A file has a loop device of its own, and the device may not be there any more.
+                    let stands_on_it = source.is_none_or(|source| below.contains(&source));
+                    if is_volume && stands_on_it {
+                        volume.outcome = Some(Outcome::WasOpen);
+                    } else {
+                        volume.fail(UnlockError::NameTaken);
+                    }
+                }
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),
             }
@@ -171,7 +188,7 @@ impl<'a> Engine<'a> {
             match self.prompts.wait(self.attempts.wake(), TICK)? {
                 Event::Answer(passphrase) => self.answered(passphrase),
                 Event::Stop => self.give_up(|| UnlockError::Stopped),
-                Event::Deaf if self.attempts.is_idle() => self.give_up(|| UnlockError::NobodyToAsk),
+                Event::Deaf if self.attempts.is_idle() => self.nobody_answers(),
                 Event::Deaf | Event::Nothing => {}
             }
             if self.attempts.woken() {
@@ -181,7 +198,21 @@ impl<'a> Engine<'a> {
         self.prompts.withdraw();
         self.prompts.progress(None);
         self.attempts.join();
+        self.erase_keys();
         Ok(())
+    }
+
+    /// Erases the key files that were to be used once, whether they opened something or not.
+    fn erase_keys(&mut self) {
+        if self.permissions.only_try {
+            return;
+        }
+        for volume in self.volumes.iter().filter(|volume| volume.has_had_key()) {
+            if let Some(Err(error)) = key::erase(&volume.entry) {
+                let text = format!("{}: its key file could not be erased: {error}.", volume.entry.name);
+                self.prompts.say(&text);
+            }
+        }
     }
 
     /// Finds devices and keys that have come.
@@ -195,8 +226,9 @@ impl<'a> Engine<'a> {
         for at in 0..self.volumes.len() {
             let volume = &mut self.volumes[at];
             let budget = self.attempts.budget();
-            volume.look(&devices, budget, self.permissions, self.device_timeout, others_done);
-            if let Some(found) = volume.own_key(&devices, &mut notes) {
+            let patience = self.device_timeout;
+            volume.look(&devices, budget, self.permissions, patience, others_done, &mut notes);
+            if let Some(found) = volume.own_key(&devices, &mut notes, || self.attempts.bell()) {
                 let origin = Origin::Own {
                     from_file: found.from_file,
                 };
@@ -229,24 +261,6 @@ impl<'a> Engine<'a> {
         }
     }
 
-    fn answered(&mut self, passphrase: Passphrase) {
-        let passphrase = Arc::new(passphrase);
-        let asked = self.asked_for();
-        let mut answer = Answer {
-            passphrase: passphrase.clone(),
-            pending: 0,
-            opened: 0,
-            refused: Vec::new(),
-        };
-        for at in asked {
-            answer.pending += 1;
-            self.try_on(at, passphrase.clone(), Origin::Person);
-        }
-        if answer.pending > 0 {
-            self.answer = Some(answer);
-        }
-    }
-
     /// How an attempt ended.
     fn note(&mut self, tried: Tried) {
         let volume = &mut self.volumes[tried.volume];
@@ -261,13 +275,17 @@ impl<'a> Engine<'a> {
                 } else {
                     "is open"
                 };
-                self.prompts.say(&format!("{name} {done}."));
+                if !volume.entry.options.quiet {
+                    self.prompts.say(&format!("{name} {done}."));
+                }
             }
             (Err(error), Origin::Person) if error.is_wrong_passphrase() => {
                 if let Some(answer) = &mut self.answer {
                     answer.refused.push((tried.volume, error));
                 }
             }
+            // Unplugged, or plugged in anew.
+            (Err(UnlockError::Replaced(_)), _) => volume.begin_anew(),
             // Another key, or a person, may have the right one.
             (Err(error), _) if error.is_wrong_passphrase() => {}
             (Err(error), _) => {
@@ -286,63 +304,25 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// An answer was tried on all that waited for it.
-    fn end_answer(&mut self) {
-        let Some(answer) = self.answer.take() else { return };
-        if answer.opened > 0 {
-            for (at, _) in &answer.refused {
-                // It need not be tried on them again.
-                self.volumes[*at].tried_known = self.known.len() + 1;
-            }
-            self.known.push(answer.passphrase);
-            return;
-        }
-        if let Some((_, error)) = answer.refused.first() {
-            let mut text = error.to_string();
-            text.replace_range(..1, &text[..1].to_uppercase());
-            self.prompts.say(&format!("{text}."));
-        }
-        for (at, error) in answer.refused {
-            self.volumes[at].count_wrong(error);
+    /// What may still be opened without a person is waited for.
+    fn nobody_answers(&mut self) {
+        for volume in self.volumes.iter_mut().filter(|volume| volume.wants_person()) {
+            volume.fail(UnlockError::NobodyToAsk);
         }
     }
 
-    /// The volumes that the next answer is tried on: all that take none but the right one, or one that takes any.
-    fn asked_for(&self) -> Vec<usize> {
-        let waiting = || (0..self.volumes.len()).filter(|at| self.volumes[*at].wants_person());
-        let sharing: Vec<_> = waiting().filter(|at| self.volumes[*at].shares_passphrases()).collect();
-        if sharing.is_empty() {
-            waiting().take(1).collect()
-        } else {
-            sharing
-        }
-    }
-
-    /// Keeps the question right that is out, or puts one.
-    fn ask(&mut self) {
-        let asked = self.asked_for();
-        let busy = self.answer.is_some()
-            || asked
-                .iter()
-                .any(|at| self.volumes[*at].tried_known < self.known.len() && self.volumes[*at].shares_passphrases());
-        let Some(&first) = asked.first().filter(|_| !busy) else {
-            self.prompts.withdraw();
-            return;
-        };
-        for at in &asked {
-            self.volumes[*at].asked_since.get_or_insert_with(Instant::now);
-        }
-        let question = self.question(first, &asked);
-        if !self.prompts.is_asking() {
-            self.prompts.progress(None);
-        }
-        self.prompts.ask(&question);
-    }
-
+    /// Ends, without waiting for derivations.
     fn give_up(&mut self, error: impl Fn() -> UnlockError) {
-        self.attempts.clear();
-        for volume in self.volumes.iter_mut().filter(|volume| !volume.is_done()) {
-            volume.fail(error());
+        self.attempts.abandon();
+        // What was mapped before the gate was closed is.
+        for tried in self.attempts.finished() {
+            self.note(tried);
+        }
+        for volume in &mut self.volumes {
+            volume.stop();
+            if !volume.is_done() {
+                volume.fail(error());
+            }
         }
     }
 }

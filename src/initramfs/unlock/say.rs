@@ -11,8 +11,9 @@ use crate::initramfs::prompt::Question;
 const SILENCE: Duration = Duration::from_secs(2);
 
 impl Engine<'_> {
-    /// The question about `first`, whose answer is tried on all that are `asked` for.
-    pub(super) fn question(&self, first: usize, asked: &[usize]) -> Question {
+    /// The question about `first`, whose answer is tried on all that are `asked` for; `again` where it is to be the same
+    /// once more.
+    pub(super) fn question(&self, first: usize, asked: &[usize], again: bool) -> Question {
         let volume = &self.volumes[first];
         let name = &volume.entry.name;
         let (device, description) = match &volume.target {
@@ -29,6 +30,7 @@ impl Engine<'_> {
             details.push_str(&format!("The same passphrase is tried on {}.\n", others.join(", ")));
         }
         let left = match volume.tries_left() {
+            _ if again => " (the same once more)".to_owned(),
             Some(1) => " (the last try)".to_owned(),
             Some(left) => format!(" ({left} tries left)"),
             None => String::new(),

@@ -10,13 +10,14 @@ use keyslots::units::{Bytes, Sectors};
 
 use super::UnlockError;
 use super::content;
+use super::gate::Gate;
 use crate::block_device;
 use crate::data_device::DataDevice;
 use crate::dm::{DeviceName, Dm, Mangling};
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
 use crate::initramfs::budget::{Budget, Cost};
 use crate::initramfs::crypttab::Entry;
-use crate::initramfs::devices::{Description, Devices};
+use crate::initramfs::devices::{Description, Devices, Seen};
 use crate::initramfs::mount::Mounted;
 use crate::initramfs::options::{Kind, VolumeOptions};
 use crate::initramfs::source::{DeviceSpec, Place};
@@ -43,6 +44,8 @@ pub(super) struct Target {
     may_destroy: bool,
     only_try: bool,
     format: Format,
+    /// What was looked at: the device, and that with the header. Nothing else is opened in their place.
+    seen: Vec<Seen>,
 }
 
 #[derive(Debug)]
@@ -52,7 +55,7 @@ enum Format {
         header: Box<Header>,
         layout: DataLayout,
         /// Keeps the file system with the header.
-        _mounted: Option<Mounted>,
+        mounted: Option<Mounted>,
     },
     Plain {
         layout: DataLayout,
@@ -85,12 +88,20 @@ impl Target {
             return Ok(None);
         };
         let options = &entry.options;
+        let look_at = |path: &Path| {
+            Seen::at(path).map_err(|source| HeaderError::Open {
+                path: path.to_owned(),
+                source,
+            })
+        };
+        let mut seen = vec![look_at(&source)?];
         let format = match options.kind {
             Some(Kind::Plain) => Format::plain(options)?,
             kind => {
                 let Some((path, mounted)) = header_path(options, devices, &source)? else {
                     return Ok(None);
                 };
+                seen.push(look_at(&path)?);
                 let device = HeaderDevice::new(path, true);
                 match device.read(Wanted::Any) {
                     Ok((header, _)) => {
@@ -102,7 +113,7 @@ impl Target {
                             layout,
                             device,
                             header: Box::new(header),
-                            _mounted: mounted,
+                            mounted,
                         }
                     }
                     // Without the option `luks` it may be a plain volume, but only where something says so.
@@ -139,7 +150,23 @@ impl Target {
             only_try: permissions.only_try,
             format,
             source,
+            seen,
         }))
+    }
+
+    /// Whether its paths still lead to what was looked at.
+    pub(super) fn is_there(&self) -> bool {
+        self.seen.iter().all(Seen::is_there)
+    }
+
+    /// Lets go of the file system with the header.
+    pub(super) fn detach(&self) {
+        if let Format::Luks {
+            mounted: Some(mounted), ..
+        } = &self.format
+        {
+            mounted.detach();
+        }
     }
 
     /// Whether any passphrase would seem to open it, so that it is never tried with another volume's.
@@ -157,7 +184,8 @@ impl Target {
 
     /// Tries a passphrase, and maps the volume. `from_file` says that it is a key file's, which plain volumes do not
     /// hash.
-    pub(super) fn open(&self, passphrase: &Passphrase, from_file: bool) -> Result<(), UnlockError> {
+    pub(super) fn open(&self, passphrase: &Passphrase, from_file: bool, gate: &Gate) -> Result<(), UnlockError> {
+        self.check_is_there()?;
         let (key, layout, identity) = match &self.format {
             Format::Luks {
                 device, header, layout, ..
@@ -174,6 +202,9 @@ impl Target {
         if self.only_try {
             return Ok(());
         }
+        let _inside = gate.enter().ok_or(UnlockError::Stopped)?;
+        // A derivation may have taken a while.
+        self.check_is_there()?;
         self.map(&key, layout, identity)?;
         content::check(&self.source, &self.mapping(), &self.options).or_else(|error| self.close_after(error))?;
         if self.options.swap || self.options.tmp.is_some() {
@@ -186,6 +217,14 @@ impl Target {
             content::make(&place, &self.options, self.may_destroy).or_else(|error| self.close_after(error))?;
         }
         Ok(())
+    }
+
+    fn check_is_there(&self) -> Result<(), UnlockError> {
+        if self.is_there() {
+            Ok(())
+        } else {
+            Err(UnlockError::Replaced(self.source.clone()))
+        }
     }
 
     fn unlock(

@@ -1,11 +1,13 @@
 //! One volume on its way from a line of crypttab to a mapping: what it waits for, and what was tried.
 
+use std::io::PipeWriter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keyslots::secret::Passphrase;
 
 use super::UnlockError;
+use super::fetching::Fetching;
 use super::target::{Permissions, Target, header_place};
 use crate::initramfs::budget::Budget;
 use crate::initramfs::crypttab::{Entry, KeySource};
@@ -55,6 +57,7 @@ pub(super) struct Volume {
     /// How often its own key was tried.
     key_tried: u32,
     key_state: KeyState,
+    fetching: Option<Fetching>,
 }
 
 /// What there is of a key that needs no person.
@@ -87,6 +90,7 @@ impl Volume {
             key_since: None,
             key_tried: 0,
             key_state,
+            fetching: None,
         }
     }
 
@@ -112,12 +116,28 @@ impl Volume {
         permissions: Permissions,
         patience: Option<Duration>,
         others_done: bool,
+        notes: &mut Vec<String>,
     ) {
+        if self.pending == 0 && self.target.as_ref().is_some_and(|target| !target.is_there()) {
+            self.begin_anew();
+        }
         if self.is_done() || self.target.is_some() {
             return;
         }
         match Target::find(&self.entry, devices, budget, permissions) {
-            Ok(Some(target)) => self.target = Some(Arc::new(target)),
+            Ok(Some(target)) => {
+                let all = devices.all_of(&self.entry.source);
+                if all.len() > 1 {
+                    let all: Vec<_> = all.iter().map(|path| path.display().to_string()).collect();
+                    let source = &self.entry.source;
+                    notes.push(format!(
+                        "{}: {source} is on each of {}; the first is taken.",
+                        self.entry.name,
+                        all.join(", ")
+                    ));
+                }
+                self.target = Some(Arc::new(target));
+            }
             Ok(None) => {
                 let own = self.entry.options.device_timeout;
                 let patience = own.or(patience).filter(|patience| !patience.is_zero());
@@ -137,57 +157,93 @@ impl Volume {
                 header: header.clone(),
                 waited,
             },
-            _ => UnlockError::DeviceMissing {
-                device: self.entry.source.clone(),
-                waited,
-            },
+            _ => {
+                let device = self.entry.source.clone();
+                match devices.parts_of(&device) {
+                    Some(parts) => UnlockError::OnlyParts { device, parts, waited },
+                    None => UnlockError::DeviceMissing { device, waited },
+                }
+            }
         }
     }
 
-    /// The next key that needs no person, once the device is there. Says in `notes` why a person is asked instead.
-    pub(super) fn own_key(&mut self, devices: &Devices, notes: &mut Vec<String>) -> Option<FoundKey> {
+    /// The next key that needs no person, once the device is there. Says in `notes` why a person is asked instead. What
+    /// takes its time rings the `bell`.
+    pub(super) fn own_key(
+        &mut self,
+        devices: &Devices,
+        notes: &mut Vec<String>,
+        bell: impl FnOnce() -> Arc<PipeWriter>,
+    ) -> Option<FoundKey> {
         let target = self.target.as_ref()?;
         if self.is_done() || self.pending > 0 {
             return None;
         }
-        if self.key_state == KeyState::Empty {
-            self.key_state = match self.entry.key {
-                KeySource::Ask => KeyState::Person,
-                _ => KeyState::Own,
-            };
-            let passphrase = keyslots::secret::Secret::zeroed(0).map(Passphrase::new).ok()?;
-            return Some(FoundKey {
-                passphrase,
-                from_file: false,
-            });
+        let is_script = matches!(self.entry.key, KeySource::Script { .. });
+        match self.key_state {
+            KeyState::Person if self.entry.options.headless => {
+                self.fail(UnlockError::NoKey("it is headless, and no key is named".into()));
+                return None;
+            }
+            KeyState::Person => return None,
+            KeyState::Empty => {
+                self.key_state = match self.entry.key {
+                    KeySource::Ask => KeyState::Person,
+                    _ => KeyState::Own,
+                };
+                let passphrase = keyslots::secret::Secret::zeroed(0).map(Passphrase::new).ok()?;
+                return Some(FoundKey {
+                    passphrase,
+                    from_file: false,
+                });
+            }
+            KeyState::Own => {}
         }
-        if self.key_state == KeyState::Person {
+        if let Some(fetching) = &self.fetching {
+            let result = fetching.result()?;
+            self.fetching = None;
+            match result {
+                Ok(passphrase) => {
+                    self.key_tried += 1;
+                    return Some(FoundKey {
+                        passphrase,
+                        from_file: !is_script,
+                    });
+                }
+                Err(error) => self.lack_key(error, notes),
+            }
             return None;
         }
         let since = *self.key_since.get_or_insert_with(Instant::now);
-        let is_script = matches!(self.entry.key, KeySource::Script { .. });
         let allowed = if is_script { self.tries() } else { Some(1) };
         if allowed.is_some_and(|allowed| self.key_tried >= allowed) {
             self.ask_instead("its key does not open it".into(), notes);
             return None;
         }
-        let mut entry = self.entry.clone();
-        if let Some(len) = target.key_len() {
-            entry.options.keyfile_size = Some(len);
-        }
-        match key::fetch(&entry, devices, &target.source, self.key_tried) {
-            Ok(Some(passphrase)) => {
-                self.key_tried += 1;
-                return Some(FoundKey {
-                    passphrase,
-                    from_file: !is_script,
-                });
+        match key::locate(&self.entry, devices) {
+            Ok(Some(located)) => {
+                let mut entry = self.entry.clone();
+                if let Some(len) = target.key_len() {
+                    entry.options.keyfile_size = Some(len);
+                }
+                // What is there may still have nothing to say, and is given as long as if it were not there.
+                let patience = self.entry.options.keyfile_timeout.unwrap_or(KEY_PATIENCE);
+                let left = (!patience.is_zero()).then(|| patience.saturating_sub(since.elapsed()));
+                let source = target.source.clone();
+                self.fetching = Some(Fetching::start(located, entry, source, self.key_tried, left, bell()));
             }
             Ok(None) => self.key_state = KeyState::Person,
-            Err(NoKey::NotYet) => {
+            Err(error) => self.lack_key(error, notes),
+        }
+        None
+    }
+
+    fn lack_key(&mut self, error: NoKey, notes: &mut Vec<String>) {
+        match error {
+            NoKey::NotYet => {
+                let waited = self.key_since.map(|since| since.elapsed()).unwrap_or_default();
                 let patience = self.entry.options.keyfile_timeout.unwrap_or(self.key_patience());
-                let waits = since.elapsed() < patience || self.entry.options.keyfile_timeout == Some(Duration::ZERO);
-                if !waits {
+                if waited >= patience && self.entry.options.keyfile_timeout != Some(Duration::ZERO) {
                     let what = match &self.entry.key {
                         KeySource::File(place) => place.to_string(),
                         KeySource::Raw(device) => device.to_string(),
@@ -196,9 +252,28 @@ impl Volume {
                     self.ask_instead(format!("{what} is not there"), notes);
                 }
             }
-            Err(NoKey::Failed(reason)) => self.ask_instead(reason, notes),
+            NoKey::Failed(reason) => self.ask_instead(reason, notes),
         }
-        None
+    }
+
+    /// Whether a program that it has started may have the console.
+    pub(super) fn runs_script(&self) -> bool {
+        self.fetching.as_ref().is_some_and(Fetching::is_script)
+    }
+
+    /// Forgets the device that is not there any more, and what was tried on it.
+    pub(super) fn begin_anew(&mut self) {
+        self.target = None;
+        self.tried_known = 0;
+        self.key_tried = 0;
+    }
+
+    /// Ends what it has started.
+    pub(super) fn stop(&mut self) {
+        self.fetching = None;
+        if let Some(target) = &self.target {
+            target.detach();
+        }
     }
 
     /// A file that is to be here is here now or never; a device may come late.
@@ -221,6 +296,17 @@ impl Volume {
     /// Whether a person is to be asked for it now.
     pub(super) fn wants_person(&self) -> bool {
         !self.is_done() && self.target.is_some() && self.pending == 0 && self.key_state == KeyState::Person
+    }
+
+    /// Whether a person's answer has to be given twice.
+    pub(super) fn wants_verification(&self) -> bool {
+        let takes_any = self.target.as_ref().is_some_and(|target| target.takes_anything());
+        takes_any && self.entry.options.verify
+    }
+
+    /// Whether its own key was read.
+    pub(super) fn has_had_key(&self) -> bool {
+        self.key_tried > 0
     }
 
     /// Whether a passphrase that was typed for any volume may be tried on it.

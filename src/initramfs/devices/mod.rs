@@ -1,14 +1,22 @@
 //! Which device a [`DeviceSpec`] means at this moment, by a look of our own at every block device: no udev is needed.
+//!
+//! A member of an array shows what the array holds, and so do a leg of a mirror, a path of a multipath device and a
+//! snapshot. To write to a part is to destroy the whole, so that a part is never what is meant by a UUID or a label: the
+//! whole is waited for.
+
+mod description;
+mod parts;
+mod seen;
 
 use std::cell::OnceCell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use keyslots::storage::Storage as _;
-use keyslots::units::Bytes;
-
 use super::source::DeviceSpec;
 use crate::block_device::{self, DevNo, Identity, PartitionNames, identify, is_held, partition_names};
+
+pub use self::description::Description;
+pub(super) use self::seen::Seen;
 
 /// The devices that there are now. What is on one is read once, and only when it is asked for.
 #[derive(Debug)]
@@ -36,14 +44,35 @@ impl Devices {
 
     /// The path of the device or file that is meant; `None` where there is none yet.
     pub fn find(&self, spec: &DeviceSpec) -> Option<PathBuf> {
+        self.all_of(spec).into_iter().next()
+    }
+
+    /// All that may be meant, the likeliest first: what nothing stands on, and of such what itself stands on others, a
+    /// snapshot last. More than one are copies of each other.
+    pub fn all_of(&self, spec: &DeviceSpec) -> Vec<PathBuf> {
         if let DeviceSpec::Path(path) = spec {
-            return self.at_path(path);
+            return self.at_path(path).into_iter().collect();
         }
-        let mut found: Vec<&Device> = self.0.iter().filter(|device| device.is(spec)).collect();
-        // A member of an array shows what the array holds, and so does a path of a multipath device: the device that
-        // nothing stands on is the one to take, and of such the one that stands on others.
-        found.sort_by_key(|device| (is_held(device.number), !device.is_stacked()));
-        found.into_iter().find_map(|device| device.number.path())
+        let wholes = self.0.iter().filter(|device| device.is(spec));
+        let mut wholes: Vec<&Device> = wholes
+            .filter(|device| parts::whole_of(device.number).is_none())
+            .collect();
+        wholes.sort_by_key(|device| {
+            let number = device.number;
+            (is_held(number), parts::is_snapshot(number), !device.is_stacked())
+        });
+        wholes.into_iter().filter_map(|device| device.number.path()).collect()
+    }
+
+    /// The parts that were passed over in a search for the device, each with what it is a part of, in words; `None`
+    /// where there are none.
+    pub fn parts_of(&self, spec: &DeviceSpec) -> Option<String> {
+        let parts = self.0.iter().filter(|device| device.is(spec)).filter_map(|device| {
+            let whole = parts::whole_of(device.number)?;
+            Some(format!("{} ({whole})", device.kernel_name))
+        });
+        let parts = parts.collect::<Vec<_>>().join(", ");
+        (!parts.is_empty()).then_some(parts)
     }
 
     /// A path that is there. Of one of udev's links to a disk only the name at its end is known here.
@@ -89,77 +118,9 @@ impl Device {
     }
 }
 
-/// What a person knows a device by: label, size, UUID, model.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Description {
-    /// The label of what is on it.
-    pub label: Option<String>,
-    /// Its size.
-    pub size: Option<Bytes>,
-    /// The UUID of what is on it.
-    pub uuid: Option<String>,
-    /// The model of the drive.
-    pub model: Option<String>,
-}
-
-impl Description {
-    /// Asks the device, or the file.
-    pub fn of(path: &Path) -> Self {
-        let mut file = File::open(path).ok();
-        let identity = file.as_mut().and_then(|file| identify(file).ok()?).unwrap_or_default();
-        let number = DevNo::of_path(path).ok().flatten();
-        Self {
-            label: identity.label,
-            uuid: identity.uuid,
-            size: file.and_then(|mut file| file.size().ok()),
-            model: number.and_then(|number| block_device::drive(number).1),
-        }
-    }
-}
-
-impl std::fmt::Display for Description {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let parts = [
-            self.label.as_ref().map(|label| format!("label {label}")),
-            self.size.map(in_round_units),
-            self.model.clone(),
-            self.uuid.as_ref().map(|uuid| format!("UUID {uuid}")),
-        ];
-        let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
-        // Whoever can write to the disk has written the label: it may not act on a terminal.
-        f.write_str(&text.replace(char::is_control, "\u{fffd}"))
-    }
-}
-
-/// A size as a person says it: three digits at the most, where that loses no more than a tenth.
-fn in_round_units(size: Bytes) -> String {
-    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
-    let (mut whole, mut tenths, mut unit) = (size.get(), 0, 0);
-    while whole >= 1024 && unit + 1 < UNITS.len() {
-        tenths = (whole % 1024) * 10 / 1024;
-        whole /= 1024;
-        unit += 1;
-    }
-    if whole < 10 && tenths > 0 {
-        format!("{whole}.{tenths} {}", UNITS[unit])
-    } else {
-        format!("{whole} {}", UNITS[unit])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_are_round() {
-        let text = |bytes| in_round_units(Bytes::new(bytes));
-        assert_eq!(text(512), "512 B");
-        assert_eq!(text(16 << 20), "16 MiB");
-        assert_eq!(text((3 << 30) + (600 << 20)), "3.5 GiB");
-        assert_eq!(text(500_107_862_016), "465 GiB");
-        assert_eq!(text(u64::MAX), "16383 PiB");
-    }
 
     #[test]
     fn a_file_is_found_and_described() {

@@ -1,0 +1,68 @@
+//! Whether a device is a part of another one, or a copy of it, which must not be taken for the whole.
+
+use std::fs::File;
+
+use crate::block_device::{self, DevNo, disk_of_partition, dm_name_and_uuid, made_of, signatures};
+
+/// Members that show what the whole holds, since what says that they are members stands at their ends. Names as `blkid`
+/// prints them.
+const MEMBERS: &[&str] = &["linux_raid_member", "isw_raid_member", "ddf_raid_member", "drbd"];
+/// What lvm(8) keeps for the names of the volumes that a logical volume is made of.
+const HIDDEN: &[&str] = &[
+    "_cdata", "_cmeta", "_corig", "_cvol", "_imeta", "_iorig", "_mimage", "_mlog", "_pmspare", "_rimage", "_rmeta",
+    "_tdata", "_tmeta", "_vdata", "_vorigin", "_wcorig",
+];
+
+/// What a device is a part of, in words; `None` where it stands for itself.
+pub(super) fn whole_of(number: DevNo) -> Option<String> {
+    let holder = |number| {
+        let holders = block_device::held_by(number);
+        // An open volume hides nothing of its device.
+        let holder = holders.into_iter().find(|(_, holder)| !is_volume(*holder))?;
+        Some(format!("part of {}", holder.0))
+    };
+    let member = |number: DevNo| {
+        let found = signatures::probe_storage(&mut File::open(number.path()?).ok()?).ok()?;
+        let member = found.iter().find(|signature| MEMBERS.contains(&signature.name))?;
+        Some(format!("a {}", member.name))
+    };
+    let disk = disk_of_partition(number);
+    holder(number)
+        .or_else(|| disk.and_then(holder))
+        .or_else(|| dm_name_and_uuid(number).and_then(|(name, uuid)| hidden_volume(&name, &uuid)))
+        .or_else(|| member(number))
+        .or_else(|| disk.and_then(member))
+}
+
+fn is_volume(number: DevNo) -> bool {
+    dm_name_and_uuid(number).is_some_and(|(_, uuid)| uuid.starts_with("CRYPT-"))
+}
+
+/// `LVM-`, 64 letters, and a layer where the volume is not one of its own.
+fn hidden_volume(name: &str, uuid: &str) -> Option<String> {
+    let id = uuid.strip_prefix("LVM-")?;
+    let hidden = id.get(64..).is_some_and(|layer| !layer.is_empty()) || HIDDEN.iter().any(|part| name.contains(part));
+    hidden.then(|| "part of a logical volume".to_owned())
+}
+
+/// Whether a logical volume is a snapshot of another one: it has a store for what has changed.
+pub(super) fn is_snapshot(number: DevNo) -> bool {
+    let is_store = |part: DevNo| dm_name_and_uuid(part).is_some_and(|(_, uuid)| uuid.ends_with("-cow"));
+    made_of(number).into_iter().any(is_store)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_logical_volume_is_made_of_is_known_by_its_name_or_its_layer() {
+        let id = "0123456789abcdef".repeat(4);
+        let is_hidden = |name: &str, uuid: &str| hidden_volume(name, uuid).is_some();
+        assert!(!is_hidden("vg-root", &format!("LVM-{id}")));
+        assert!(is_hidden("vg-root-real", &format!("LVM-{id}-real")));
+        assert!(is_hidden("vg-root_mimage_0", &format!("LVM-{id}")));
+        assert!(is_hidden("vg-root_rimage_1", &format!("LVM-{id}")));
+        assert!(!is_hidden("my_mimage", "CRYPT-PLAIN-my_mimage"));
+    }
+}

@@ -1,0 +1,77 @@
+//! The very device that was looked at: a path, and a number too, may mean another one a moment later.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::libc;
+
+use crate::block_device::{DevNo, disk_sequence};
+
+/// A device or a file that was looked at. It is kept open, so that its number is nobody else's meanwhile.
+#[derive(Debug)]
+pub(in crate::initramfs) struct Seen {
+    path: PathBuf,
+    which: Which,
+    _open: File,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Which {
+    /// Its number, and which of the disks since the start of the machine it is on, where the kernel counts them.
+    Device(DevNo, Option<u64>),
+    /// Its file system, its inode.
+    File(u64, u64),
+}
+
+impl Seen {
+    /// What is at a path now.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(in crate::initramfs) fn at(path: &Path) -> io::Result<Self> {
+        let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
+        let open = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            which: Which::of(&open)?,
+            _open: open,
+        })
+    }
+
+    /// Whether the path still leads to it.
+    pub(in crate::initramfs) fn is_there(&self) -> bool {
+        Self::at(&self.path).is_ok_and(|now| now.which == self.which)
+    }
+}
+
+impl Which {
+    fn of(file: &File) -> io::Result<Self> {
+        match DevNo::of_file(file)? {
+            Some(number) => Ok(Self::Device(number, disk_sequence(number))),
+            None => {
+                let metadata = file.metadata()?;
+                Ok(Self::File(metadata.dev(), metadata.ino()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_file_of_the_same_name_is_another_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("disk");
+        fs::write(&path, "one").expect("written");
+        let seen = Seen::at(&path).expect("seen");
+        assert!(seen.is_there());
+        fs::rename(&path, folder.path().join("away")).expect("renamed");
+        assert!(!seen.is_there());
+        fs::write(&path, "two").expect("written");
+        assert!(!seen.is_there());
+    }
+}

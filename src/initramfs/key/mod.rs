@@ -1,0 +1,261 @@
+//! Getting the key that an entry names, without a person: from a file, from another device, from a program, from a
+//! socket.
+//!
+//! [`locate`] looks whether it is there, and takes no time. [`Located::read`] may take as long as its [`Limits`] let it: it
+//! is for a thread of its own.
+
+mod script;
+mod stream;
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use keyslots::secret::Passphrase;
+use nix::libc;
+
+use super::crypttab::{Entry, KeySource};
+use super::devices::Devices;
+use super::mount::Mounted;
+use super::source::Place;
+use crate::passphrase::{self, KeyFileRange, PassphraseError, Question};
+
+pub(super) use self::stream::Limits;
+
+/// Why there is no key.
+#[derive(Debug)]
+pub(super) enum NoKey {
+    /// Its device or its file is not there yet.
+    NotYet,
+    /// It cannot be had, for this reason.
+    Failed(String),
+}
+
+impl NoKey {
+    fn because(what: &dyn std::fmt::Display, error: &dyn std::fmt::Display) -> Self {
+        Self::Failed(format!("{what}: {error}"))
+    }
+}
+
+/// A key that can be read now.
+#[derive(Debug)]
+pub(super) enum Located {
+    /// A file, a device, a FIFO or a socket here.
+    Here(PathBuf),
+    /// A file on another device's file system.
+    On(PathBuf, Place),
+    /// What a program prints: its name, and its argument.
+    Script(String, String),
+}
+
+/// Where the key of an entry is; `None` where a person has to be asked from the start.
+///
+/// # Errors
+/// [`NoKey`].
+pub(super) fn locate(entry: &Entry, devices: &Devices) -> Result<Option<Located>, NoKey> {
+    let located = match &entry.key {
+        KeySource::Ask => return Ok(None),
+        KeySource::File(place) => match &place.device {
+            Some(device) => Located::On(devices.find(device).ok_or(NoKey::NotYet)?, place.clone()),
+            None => match fs::metadata(&place.path) {
+                Ok(_) => Located::Here(place.path.clone()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(NoKey::NotYet),
+                Err(error) => return Err(NoKey::because(place, &error)),
+            },
+        },
+        KeySource::Raw(device) => Located::Here(devices.find(device).ok_or(NoKey::NotYet)?),
+        KeySource::Script { program, argument } => Located::Script(program.clone(), argument.clone()),
+    };
+    Ok(Some(located))
+}
+
+impl Located {
+    /// Reads it. `tried` is how often it was tried before.
+    ///
+    /// # Errors
+    /// [`NoKey`].
+    pub(super) fn read(&self, entry: &Entry, source: &Path, tried: u32, limits: &Limits) -> Result<Passphrase, NoKey> {
+        let range = KeyFileRange::new(entry.options.keyfile_offset, entry.options.keyfile_size);
+        match self {
+            Self::Here(path) => from_path(path, range, limits),
+            Self::On(device, place) => {
+                let failed = |error: io::Error| NoKey::because(place, &error);
+                let mounted = Mounted::new(device).map_err(failed)?;
+                from_path(&mounted.file(&place.path).map_err(failed)?, range, limits)
+            }
+            Self::Script(program, argument) => script::run(program, argument, entry, source, tried, limits),
+        }
+    }
+}
+
+/// Erases a key file that is to be used once: a plain file. `None` where there is none to erase.
+///
+/// # Errors
+/// The system's; also for a file on another device.
+pub(super) fn erase(entry: &Entry) -> Option<io::Result<()>> {
+    let KeySource::File(Place { path, device }) = &entry.key else {
+        return None;
+    };
+    if !entry.options.keyfile_erase {
+        return None;
+    }
+    if device.is_some() {
+        return Some(Err(io::Error::other("it is on a device that is only read")));
+    }
+    let is_file = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
+    is_file.then(|| {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)?;
+        let len = file.metadata()?.len();
+        io::copy(&mut io::repeat(0).take(len), &mut file)?;
+        file.sync_all()?;
+        fs::remove_file(path)
+    })
+}
+
+fn from_path(path: &Path, range: KeyFileRange, limits: &Limits) -> Result<Passphrase, NoKey> {
+    let failed = |error: io::Error| NoKey::because(&path.display(), &error);
+    let kind = fs::metadata(path).map_err(failed)?.file_type();
+    if kind.is_socket() {
+        // As systemd has it: who serves the socket sends the key and closes.
+        let stream = stream::connect(path, limits).map_err(failed)?;
+        return stream::read(stream, KeyFileRange::ALL, limits).map_err(failed);
+    }
+    if kind.is_fifo() || kind.is_char_device() {
+        let flags = libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_NOCTTY;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(path)
+            .map_err(failed)?;
+        return stream::read(file.into(), range, limits).map_err(failed);
+    }
+    let question = Question {
+        prompt: "",
+        verify: false,
+        timeout: None,
+        range,
+    };
+    passphrase::from_key_file(path, &question).map_err(|error| match &error {
+        PassphraseError::Open(source) | PassphraseError::Read(source) => NoKey::because(&path.display(), source),
+        _ => NoKey::because(&path.display(), &error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::initramfs::crypttab::Crypttab;
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::net::UnixListener;
+    use std::time::{Duration, Instant};
+
+    fn key_of(line: &str) -> Result<Option<Vec<u8>>, NoKey> {
+        let entry = Crypttab::parse(line).entries.remove(0);
+        let limits = Limits::new(Some(Duration::from_secs(3)));
+        let Some(located) = locate(&entry, &Devices::now())? else {
+            return Ok(None);
+        };
+        let key = located.read(&entry, Path::new("/dev/source"), 2, &limits)?;
+        Ok(Some(key.expose().to_vec()))
+    }
+
+    #[test]
+    fn a_file_is_taken_as_the_options_say() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("key");
+        fs::write(&path, b"0123456789\n").expect("a key");
+        let line = |options: &str| format!("x /dev/x {} {options}", path.display());
+        assert_eq!(
+            key_of(&line("luks")).expect("a key").as_deref(),
+            Some(&b"0123456789\n"[..])
+        );
+        let part = key_of(&line("keyfile-offset=2,keyfile-size=3")).expect("a key");
+        assert_eq!(part.as_deref(), Some(&b"234"[..]));
+        assert!(matches!(key_of(&line("keyfile-offset=20")), Err(NoKey::Failed(_))));
+        assert!(matches!(key_of("x /dev/x /nonexistent luks"), Err(NoKey::NotYet)));
+        assert!(matches!(
+            key_of("x /dev/x /k:LABEL=no-such-label luks"),
+            Err(NoKey::NotYet)
+        ));
+        assert!(matches!(key_of("x /dev/x none luks"), Ok(None)));
+    }
+
+    #[test]
+    fn a_script_has_its_environment_and_its_output_counts_byte_for_byte() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("script");
+        let text = "#!/bin/sh\nprintf '%s|' \"$1\" \"$CRYPTTAB_NAME\" \"$CRYPTTAB_SOURCE\" \"$_CRYPTTAB_SOURCE\" \
+                    \"$CRYPTTAB_TRIED\" \"$CRYPTTAB_OPTION_keyslot\" \"$CRYPTTAB_OPTION_luks\"\necho\nexit 3\n";
+        fs::write(&path, text).expect("a script");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("its mode");
+        let line = format!("x UUID=ab arg luks,key-slot=1,keyscript={}", path.display());
+        let key = key_of(&line).expect("a key").expect("one");
+        assert_eq!(String::from_utf8_lossy(&key), "arg|x|/dev/source|UUID=ab|2|1|yes|\n");
+        assert!(matches!(
+            key_of("x /dev/x a luks,keyscript=/nonexistent"),
+            Err(NoKey::Failed(_))
+        ));
+    }
+
+    #[test]
+    fn a_socket_sends_the_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a client");
+            stream.write_all(&[7; 10_000]).expect("written");
+        });
+        let key = key_of(&format!("x /dev/x {} luks", path.display())).expect("a key");
+        server.join().expect("the server ends");
+        assert_eq!(key, Some(vec![7; 10_000]));
+    }
+
+    #[test]
+    fn nothing_is_waited_for_without_an_end() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        let fifo = at("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        let _silent = UnixListener::bind(at("socket")).expect("a socket");
+        // Its child has the pipe open, too.
+        fs::write(at("script"), "#!/bin/sh\nsleep 1000 &\nwait\n").expect("a script");
+        fs::set_permissions(at("script"), fs::Permissions::from_mode(0o755)).expect("its mode");
+        let lines = [
+            format!("x /dev/x {} luks", fifo.display()),
+            format!("x /dev/x {} luks", at("socket").display()),
+            format!("x /dev/x none luks,keyscript={}", at("script").display()),
+        ];
+        for line in lines {
+            let started = Instant::now();
+            let reason = match key_of(&line) {
+                Err(NoKey::Failed(reason)) => reason,
+                other => panic!("{line}: {other:?}"),
+            };
+            assert!(reason.contains("timed out"), "{line}: {reason}");
+            assert!(started.elapsed() < Duration::from_secs(30), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_fifo_gives_what_is_written_to_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+        let (to, line) = (
+            path.clone(),
+            format!("x /dev/x {} luks,keyfile-offset=2", path.display()),
+        );
+        let writer = std::thread::spawn(move || fs::write(to, "0123456789"));
+        let key = key_of(&line).expect("a key");
+        writer.join().expect("it ends").expect("written");
+        assert_eq!(key.as_deref(), Some(&b"23456789"[..]));
+        let random = key_of("x /dev/x /dev/urandom plain,keyfile-size=32").expect("a key");
+        assert_eq!(random.map(|key| key.len()), Some(32));
+    }
+}

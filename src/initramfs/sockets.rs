@@ -1,0 +1,32 @@
+//! Connecting to a local socket without waiting for whoever should serve it.
+
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket, sockopt};
+
+/// Connects, or says at once that it cannot: `EAGAIN` where others wait there already. What is returned does not block.
+///
+/// # Errors
+/// The system's.
+pub(super) fn connect_at_once(address: &UnixAddr) -> Result<OwnedFd, Errno> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let stream = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(stream.as_raw_fd(), address)?;
+    Ok(stream)
+}
+
+/// Lets reads and writes wait from here on, as long as the socket's own timeouts say.
+///
+/// # Errors
+/// The system's.
+pub(super) fn let_wait(stream: &OwnedFd) -> Result<(), Errno> {
+    fcntl(stream.as_fd(), FcntlArg::F_SETFL(OFlag::empty())).map(drop)
+}
+
+/// Whether who is at the other end is root, or who runs this program: nobody else may see or say anything of secrets.
+pub(super) fn is_trusted(stream: &impl std::os::fd::AsFd) -> bool {
+    let own = nix::unistd::geteuid().as_raw();
+    getsockopt(stream, sockopt::PeerCredentials).is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own)
+}

@@ -204,3 +204,8 @@ fn lvm2_dmsetup_and_cryptsetup_at_work_at_once_without_udev() {
 fn reports_of_dmsetup_with_udev() {
     guest(Udev::Running, 400, "dmreport.sh", &[]);
 }
+
+#[test]
+fn unlock_takes_no_part_for_the_whole_and_changes_no_key_device() {
+    guest(Udev::Absent, 180, "unlock.sh", &[]);
+}

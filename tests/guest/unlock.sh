@@ -1,0 +1,105 @@
+# `unlock` and `close --all` with what a boot may bring: members of arrays, snapshots, key devices with a dirty journal, names that
+# are taken, key files to be used once, answers to be given twice.
+. /share/guest/lib.sh
+cd /tmp
+rmmod brd 2>/dev/null
+modprobe brd rd_nr=4 rd_size=65536
+uuid=11111111-1111-4111-8111-111111111111
+printf 'abc' >k
+: >empty
+mkdir -p /mnt
+truncate -s 24M luks.img
+ours cryptsetup luksFormat -q --uuid $uuid --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --luks2-keyslots-size 1M luks.img k
+
+unlock() { # ENTRY [OPTION...]: what it says is in $said, its exit code in $rc; standard input has the answers
+  echo "$1" >crypttab
+  shift
+  said=$(timeout 30 /luksmith/luksmith unlock --crypttab crypttab --kernel-arguments /dev/null "$@" 2>&1)
+  rc=$?
+}
+is() { # NAME EXIT-CODE TEXT: how the last unlock ended
+  if [ "$rc" = "$2" ] && [[ $said == *"$3"* ]]; then pass "$1"; else fail "$1: exit $rc: $said"; fi
+}
+below() { dmsetup deps -o devno "$1" | sed 's/.*: //'; }
+node() { printf '(%d, %d)' $((16#$(stat -c %t "$1"))) $((16#$(stat -c %T "$1"))); }
+entry="root UUID=$uuid none luks"
+
+# --- a member of an array that is not assembled: its superblock (MD 1.0) is at its end, the volume's header in front
+dd if=luks.img of=/dev/ram0 bs=1M conv=fsync status=none
+printf '\xfc\x4e\x2b\xa9\x01\0\0\0' | dd of=/dev/ram0 bs=1 seek=$((65536 * 1024 - 8192)) conv=fsync status=none
+unlock "$entry" --device-timeout 2 <<<abc
+is "a member of an array is not the array" 4 "ram0 (a linux_raid_member)"
+dd if=luks.img of=/dev/ram1 bs=1M conv=fsync status=none
+unlock "$entry" <<<abc
+is "the array itself is opened" 0 "root is open."
+same "and not its member" "$(below root)" "$(node /dev/ram1)"
+
+# --- what is open already, and what only has the name
+unlock "$entry" <empty
+is "what is open is not asked for" 0 ""
+ours cryptsetup close root
+dmsetup create root --table '0 8 zero'
+unlock "$entry" <<<abc
+is "another mapping of that name is not the volume" 5 "is not this volume"
+dmsetup remove root
+
+# --- a part of a device of the device-mapper
+dmsetup create whole --table '0 65536 linear /dev/ram1 0'
+unlock "$entry" <<<abc
+same "what stands on the device is taken" "$rc $(below root)" "0 $(node /dev/dm-0)"
+ours cryptsetup close root
+dmsetup remove whole
+
+# --- a logical volume and its snapshot
+dd if=/dev/zero of=/dev/ram1 bs=1M count=1 conv=fsync status=none
+lvm() { command lvm "$@" --config 'activation { udev_rules=0 udev_sync=0 }' >lvm.log 2>&1 || fail "lvm $*: $(cat lvm.log)"; }
+lvm pvcreate /dev/ram2 && lvm vgcreate vg /dev/ram2 && lvm lvcreate -an -Zn -Wn -L 28M -n root vg && lvm vgchange -ay vg
+dd if=luks.img of=/dev/mapper/vg-root bs=1M conv=fsync status=none
+lvm lvcreate -s -L 8M -n aaa vg/root
+unlock "$entry" <<<abc
+same "the volume is taken, and not its snapshot" "$rc $(below root)" "0 $(node /dev/mapper/vg-root)"
+[[ $said == *"is on each of"* ]] && pass "two of one UUID are told" || fail "two of one UUID are told: $said"
+
+# --- close --all: logical volumes on a volume, and somebody who only looks
+(sleep 1) </dev/mapper/root &
+timeout 60 /luksmith/luksmith close --all >said 2>&1
+same "close --all waits for who only looks" "$? $(dmsetup ls --target crypt)" "0 "
+wait
+lvm vgchange -an vg && lvm vgremove -ff vg
+dd if=/dev/zero of=/dev/ram2 bs=1M count=1 conv=fsync status=none
+
+# --- a key on a file system that was not unmounted: nothing on it changes
+mkfs.ext4 -q -U 22222222-2222-4222-8222-222222222222 /dev/ram3
+modprobe ext4
+mount -t ext4 /dev/ram3 /mnt && cp k /mnt/key && sync
+for i in 1 2 3 4 5; do echo $i >/mnt/file$i; done
+sync /mnt/key
+dd if=/dev/ram3 of=dirty.img bs=1M status=none
+umount /mnt
+dd if=dirty.img of=/dev/ram3 bs=1M conv=fsync status=none
+[ $(($(xxd -s $((1024 + 96)) -l 1 -p /dev/ram3 | sed 's/^/0x/') & 4)) = 4 ] && pass "the journal is to be replayed" || fail "the journal is to be replayed"
+before=$(sha256sum </dev/ram3)
+dd if=luks.img of=/dev/ram1 bs=1M conv=fsync status=none
+for how in "by a loop device" "without one"; do
+  [ "$how" = "without one" ] && mv /dev/loop-control /dev/gone
+  unlock "root UUID=$uuid /key:UUID=22222222-2222-4222-8222-222222222222 luks" <empty
+  echo 3 >/proc/sys/vm/drop_caches
+  same "the key's device is as it was, $how" "$rc $(sha256sum </dev/ram3)" "0 $before"
+  ours cryptsetup close root
+done
+mv /dev/gone /dev/loop-control
+
+# --- options
+cp k once
+unlock "root UUID=$uuid /tmp/once luks,keyfile-erase" <empty
+same "a key file to be used once is gone" "$rc $([ -e once ] && echo there)" "0 "
+ours cryptsetup close root
+dd if=/dev/urandom of=/dev/ram1 bs=1M count=1 conv=fsync status=none
+unlock "root /dev/ram1 none plain,verify,tries=1" <<<$'one\ntwo\nabc\nabc'
+is "two different answers are none" 0 "The passphrases do not match."
+key=$(dmsetup table --showkeys root | awk '{ print $5 }')
+same "and two that are the same are one" "$key" "$(printf abc | sha256sum | cut -c1-64)"
+ours cryptsetup close root
+unlock "root /dev/ram1 none plain,headless=true" <<<abc
+is "headless asks nobody" 2 "it is headless, and no key is named"
+finish

@@ -1,4 +1,5 @@
-//! The ioctls of block and loop devices: one safe function each. linux/fs.h, linux/loop.h.
+//! The ioctls of block and loop devices, and what files answer: one safe function each. linux/fs.h, linux/loop.h,
+//! linux/fiemap.h.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -49,6 +50,35 @@ struct LoopConfig {
     reserved: [u64; 8],
 }
 
+/// How many extents are asked for at once.
+const EXTENTS: usize = 128;
+
+/// `struct fiemap_extent`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(super) struct FiemapExtent {
+    pub(super) logical: u64,
+    pub(super) physical: u64,
+    pub(super) length: u64,
+    reserved64: [u64; 2],
+    pub(super) flags: u32,
+    reserved: [u32; 3],
+}
+
+/// `struct fiemap` with room for extents behind it.
+#[repr(C)]
+struct Fiemap {
+    start: u64,
+    length: u64,
+    flags: u32,
+    mapped_extents: u32,
+    extent_count: u32,
+    reserved: u32,
+    extents: [FiemapExtent; EXTENTS],
+}
+
+const _: () = assert!(size_of::<FiemapExtent>() == 56);
+const _: () = assert!(size_of::<Fiemap>() == 32 + 56 * EXTENTS);
 const _: () = assert!(size_of::<LoopInfo64>() == 232);
 const _: () = assert!(size_of::<LoopConfig>() == 304);
 
@@ -72,6 +102,48 @@ pub(super) fn update_loop_size(device: &File) -> Result<(), Errno> {
     // SAFETY: the ioctl takes no argument.
     let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_CAPACITY as _) };
     Errno::result(result).map(drop)
+}
+
+/// FS_IOC_FIEMAP: the next extents of a file from a byte of it on, none where there are no more. `sync` has what was
+/// written find its place first.
+pub(super) fn extents(file: &File, start: u64, sync: bool) -> Result<Vec<FiemapExtent>, Errno> {
+    const FS_IOC_FIEMAP: c_ulong = 0xc020_660b;
+    const FIEMAP_FLAG_SYNC: u32 = 1;
+    let none = FiemapExtent {
+        logical: 0,
+        physical: 0,
+        length: 0,
+        reserved64: [0; 2],
+        flags: 0,
+        reserved: [0; 3],
+    };
+    let mut map = Box::new(Fiemap {
+        start,
+        length: u64::MAX - start,
+        flags: if sync { FIEMAP_FLAG_SYNC } else { 0 },
+        mapped_extents: 0,
+        extent_count: EXTENTS as u32,
+        reserved: 0,
+        extents: [none; EXTENTS],
+    });
+    // SAFETY: the kernel reads and writes a `struct fiemap` with as many extents behind it as `extent_count` says, which
+    // are those that `Fiemap` has room for.
+    Errno::result(unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FIEMAP as _, &raw mut *map) })?;
+    let mapped = (map.mapped_extents as usize).min(EXTENTS);
+    Ok(map.extents[..mapped].to_vec())
+}
+
+/// Whether nobody else has a file open: the kernel gives a lease to write only then. It is given back at once.
+pub(super) fn is_only_holder(file: &File) -> bool {
+    let lease = |kind: c_int| {
+        // SAFETY: F_SETLEASE takes a number and touches no memory of ours.
+        Errno::result(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) })
+    };
+    let granted = lease(libc::F_WRLCK).is_ok();
+    if granted {
+        let _ = lease(libc::F_UNLCK);
+    }
+    granted
 }
 
 /// LOOP_CTL_GET_FREE: the number of a loop device that is free at this moment.

@@ -1,6 +1,7 @@
 //! Block devices and files that serve as such.
 
 mod devno;
+mod extents;
 mod file_lock;
 mod holders;
 mod identity;
@@ -12,6 +13,7 @@ mod sysfs;
 mod topology;
 
 pub use devno::{DevNo, DevNoError, is_same};
+pub use extents::{Extent, extents, is_only_holder};
 pub use file_lock::lock_file;
 pub use holders::{Holder, Mounts, holders};
 pub use identity::{Identity, identify};

@@ -103,7 +103,11 @@ rename also takes \\-u, and \\-j with \\-m; setgeometry too. remove \\-\\-retry 
 .IP \\(bu 2
 A wait ends with an error when its device is removed, and does not hold up the removal.
 .IP \\(bu 2
-udevcookies shows times in UTC. More than one \\-v adds nothing.
+More than one \\-v adds nothing.
+.IP \\(bu 2
+stats create \\-\\-filemap and update_filemap honour \\-\\-precise and \\-\\-programid, leave a group alone while nothing of its file
+is on the disk, and start a dmfilemapd of our own: the same program under that name. Words that the kernel is to keep have
+no blanks; those in a file's name become \\exNN.
 .IP \\(bu 2
 Where the kernel has no device\\-mapper, or one may not use it, a single line says so and what to do.
 .SH \"SEE ALSO\"

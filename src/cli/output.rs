@@ -247,10 +247,11 @@ pub fn json_text(text: &str) -> String {
 
 /// A message with whatever was put into it. Lines and columns may be our own.
 fn harmless(text: &str) -> Cow<'_, str> {
-    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    if !text.contains(acts) {
+    // Most is plain, and that is seen without a look at each character.
+    if text.bytes().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t')) {
         return text.into();
     }
+    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
     text.chars().map(|c| if acts(c) { '\u{fffd}' } else { c }).collect()
 }
 

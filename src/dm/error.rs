@@ -29,7 +29,7 @@ pub enum DmError {
         kernel: Version,
     },
     /// The kernel refused.
-    #[error("{} ioctl{} failed: {}", command.name(), on_device(device), errno.desc())]
+    #[error("{} ioctl{} failed: {}", command.name(), on_device(device), system_text(*errno))]
     Ioctl {
         /// What was asked.
         command: Command,
@@ -84,6 +84,32 @@ pub enum DmError {
     /// Waiting for events failed.
     #[error("cannot wait for a device-mapper event: {0}")]
     Poll(#[source] Errno),
+}
+
+/// The text of a system error as glibc has it, which is what people and scripts look for, whatever library this program is
+/// linked with.
+pub(crate) fn system_text(errno: Errno) -> &'static str {
+    match errno {
+        Errno::EIO => "Input/output error",
+        Errno::EBADF => "Bad file descriptor",
+        Errno::EAGAIN => "Resource temporarily unavailable",
+        Errno::ENOMEM => "Cannot allocate memory",
+        Errno::EXDEV => "Invalid cross-device link",
+        Errno::ENFILE => "Too many open files in system",
+        Errno::ENOTTY => "Inappropriate ioctl for device",
+        Errno::EDOM => "Numerical argument out of domain",
+        Errno::ERANGE => "Numerical result out of range",
+        Errno::EDEADLK => "Resource deadlock avoided",
+        Errno::ENOLCK => "No locks available",
+        Errno::ELOOP => "Too many levels of symbolic links",
+        Errno::EBADMSG => "Bad message",
+        Errno::EILSEQ => "Invalid or incomplete multibyte or wide character",
+        Errno::EOPNOTSUPP => "Operation not supported",
+        Errno::ENETRESET => "Network dropped connection on reset",
+        Errno::EDQUOT => "Disk quota exceeded",
+        // nix has glibc's texts for the others.
+        other => other.desc(),
+    }
 }
 
 fn on_device(device: &str) -> String {
@@ -197,6 +223,19 @@ mod tests {
         assert_eq!(refused(Command::Remove, Errno::EBUSY).kind(), DmErrorKind::Busy);
         assert_eq!(refused(Command::Load, Errno::EBUSY).kind(), DmErrorKind::Busy);
         assert_eq!(refused(Command::Info, Errno::ENXIO).kind(), DmErrorKind::NotFound);
+    }
+
+    /// The library of the build machine is glibc.
+    #[cfg(target_env = "gnu")]
+    #[test]
+    fn system_texts_are_glibcs() {
+        for number in 1..=133 {
+            let theirs = io::Error::from_raw_os_error(number).to_string();
+            let theirs = theirs.split(" (os error").next().expect("a first part");
+            if !theirs.starts_with("Unknown") {
+                assert_eq!(system_text(Errno::from_raw(number)), theirs, "{number}");
+            }
+        }
     }
 
     #[test]

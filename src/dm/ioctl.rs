@@ -233,14 +233,24 @@ pub(super) struct Reply<'a> {
 pub(super) struct Control {
     file: File,
     version: Version,
-    buffer: RefCell<Secret>,
+    buffer: RefCell<Buffer>,
+}
+
+/// What requests and replies stand in.
+struct Buffer {
+    bytes: Secret,
+    /// How much of it may be other than zero: to wipe all of it would take longer than most requests.
+    used: usize,
 }
 
 impl Control {
     /// Opens the control node, which is made where it is missing, and agrees on a version.
     pub(super) fn open() -> Result<Self, DmError> {
         let file = control::open_node()?;
-        let buffer = RefCell::new(Secret::zeroed(FIRST_BUFFER).map_err(DmError::Memory)?);
+        let buffer = RefCell::new(Buffer {
+            bytes: Secret::zeroed(FIRST_BUFFER).map_err(DmError::Memory)?,
+            used: 0,
+        });
         let mut control = Self {
             file,
             version: ASKED_VERSION,
@@ -275,18 +285,20 @@ impl Control {
         let mut buffer = self.buffer.borrow_mut();
         let needed = HEADER + request.payload.len().max(request.reply_room);
         loop {
-            if buffer.len() < needed {
-                grow(&mut buffer, needed, command)?;
+            if buffer.bytes.len() < needed {
+                buffer.grow(needed, command)?;
             }
-            encode(request, buffer.expose_mut()).map_err(|defect| DmError::BadRequest { command, defect })?;
-            let outcome = self.ioctl(command, buffer.expose_mut());
+            buffer.wipe();
+            encode(request, buffer.bytes.expose_mut()).map_err(|defect| DmError::BadRequest { command, defect })?;
+            let outcome = self.ioctl(command, buffer.bytes.expose_mut());
+            buffer.used = touched(request, buffer.bytes.expose());
             let result = match outcome {
                 Err(errno) => Err(DmError::Ioctl {
                     command,
                     device: device.to_string(),
                     errno,
                 }),
-                Ok(()) => match decode(buffer.expose()) {
+                Ok(()) => match decode(buffer.bytes.expose()) {
                     Ok(reply) if reply.flags & flags::BUFFER_FULL != 0 => Ok(None),
                     reply => match reply.and_then(|reply| read(&reply)) {
                         Ok(value) => Ok(Some(value)),
@@ -295,13 +307,13 @@ impl Control {
                 },
             };
             if request.flags & flags::SECURE_DATA != 0 {
-                buffer.expose_mut().zeroize();
+                buffer.wipe();
             }
             match result? {
                 Some(value) => return Ok(value),
                 None if command.repeatable() => {
-                    let twice = buffer.len().saturating_mul(2);
-                    grow(&mut buffer, twice, command)?;
+                    let twice = buffer.bytes.len().saturating_mul(2);
+                    buffer.grow(twice, command)?;
                 }
                 None => return Err(DmError::ReplyTooLarge { command }),
             }
@@ -324,15 +336,30 @@ impl fmt::Debug for Control {
     }
 }
 
-fn grow(buffer: &mut Secret, len: usize, command: Command) -> Result<(), DmError> {
-    if len > LARGEST_BUFFER {
-        return Err(DmError::ReplyTooLarge { command });
+impl Buffer {
+    fn grow(&mut self, len: usize, command: Command) -> Result<(), DmError> {
+        if len > LARGEST_BUFFER {
+            return Err(DmError::ReplyTooLarge { command });
+        }
+        self.bytes = Secret::zeroed(len.max(FIRST_BUFFER).next_power_of_two()).map_err(DmError::Memory)?;
+        self.used = 0;
+        Ok(())
     }
-    *buffer = Secret::zeroed(len.max(FIRST_BUFFER).next_power_of_two()).map_err(DmError::Memory)?;
-    Ok(())
+
+    fn wipe(&mut self) {
+        self.bytes.expose_mut()[..self.used].zeroize();
+        self.used = 0;
+    }
 }
 
-/// Writes the request over the whole buffer, so that nothing of the last reply remains in it.
+/// How much of the buffer a request and its reply have written to: the kernel copies out as many bytes as the reply says
+/// that it has.
+fn touched(request: &Request<'_>, buffer: &[u8]) -> usize {
+    let reply = super::wire::u32_at(buffer, offset_of!(Layout, data_size)).unwrap_or(u32::MAX);
+    (reply as usize).max(HEADER + request.payload.len()).min(buffer.len())
+}
+
+/// Writes the request into a buffer of zeros.
 fn encode(request: &Request<'_>, buffer: &mut [u8]) -> Result<(), &'static str> {
     if request.name.len() >= 128 || request.uuid.len() >= 129 {
         return Err("a name or a UUID is longer than its field");
@@ -346,7 +373,6 @@ fn encode(request: &Request<'_>, buffer: &mut [u8]) -> Result<(), &'static str> 
     if room < request.payload.len() {
         return Err("the payload is larger than the buffer");
     }
-    buffer.fill(0);
     let mut put = |offset: usize, bytes: &[u8]| buffer[offset..offset + bytes.len()].copy_from_slice(bytes);
     for (i, part) in [ASKED_VERSION.major, ASKED_VERSION.minor, ASKED_VERSION.patch]
         .into_iter()
@@ -422,7 +448,7 @@ mod tests {
     }
 
     fn buffer_with(request: &Request<'_>, len: usize) -> Vec<u8> {
-        let mut buffer = vec![0xaa; len];
+        let mut buffer = vec![0; len];
         encode(request, &mut buffer).expect("a good request");
         buffer
     }
@@ -451,10 +477,29 @@ mod tests {
         );
         assert_eq!(reply.data.len(), 400 - HEADER);
         assert!(reply.data.starts_with(b"payload\0"));
-        assert!(
-            buffer[HEADER + 7..].iter().all(|b| *b == 0),
-            "nothing of the last call is left"
-        );
+    }
+
+    #[test]
+    fn all_that_a_call_has_touched_is_wiped() {
+        let request = Request {
+            payload: &[1; 40],
+            ..Request::default()
+        };
+        let mut buffer = Buffer {
+            bytes: Secret::zeroed(1024).expect("a page"),
+            used: 0,
+        };
+        // What the kernel says, where it is more than was sent; all of it, where it makes no sense.
+        for (said, touched_bytes) in [(305, HEADER + 40), (600, 600), (1024, 1024), (u32::MAX, 1024)] {
+            encode(&request, buffer.bytes.expose_mut()).expect("a good request");
+            let size = offset_of!(Layout, data_size);
+            buffer.bytes.expose_mut()[size..size + 4].copy_from_slice(&said.to_ne_bytes());
+            buffer.bytes.expose_mut()[HEADER..touched_bytes].fill(0xaa);
+            buffer.used = touched(&request, buffer.bytes.expose());
+            assert_eq!(buffer.used, touched_bytes);
+            buffer.wipe();
+            assert!(buffer.bytes.expose().iter().all(|byte| *byte == 0), "{said}");
+        }
     }
 
     #[test]

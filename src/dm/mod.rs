@@ -17,10 +17,11 @@ pub use device::{
     Activation, DeviceId, DeviceInfo, Dm, ListEntry, MessageReply, NewDevice, Removal, RemoveOptions, StatusOptions,
     SuspendOptions, Which,
 };
+pub(crate) use error::system_text;
 pub use error::{DmError, DmErrorKind};
 pub use ioctl::{Command, Version};
-pub(crate) use names::Printable;
 pub use names::{DeviceName, DeviceUuid, MAX_NAME, MAX_UUID, Mangling, NameError};
+pub(crate) use names::{Printable, is_plain};
 pub use table::{CryptKey, CryptOptions, CryptTarget, DeviceRef, KeyKind, Table, TableError, TableText, Target};
 pub use udev::{UdevFlags, UdevMode, UdevOutcome, UdevPolicy};
 

@@ -205,7 +205,8 @@ fn checked(bytes: &[u8], limit: usize, what: &'static str, forbidden: &[u8]) -> 
             limit,
         });
     }
-    match bytes.iter().find(|b| forbidden.contains(b)) {
+    // One search for each of the few, rather than one for each byte: long lists have many names.
+    match forbidden.iter().find(|byte| bytes.contains(byte)) {
         Some(byte) => Err(NameError::BadByte { what, byte: *byte }),
         None => Ok(()),
     }
@@ -283,6 +284,11 @@ fn is_safe(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"#+-.:=@_".contains(&byte)
 }
 
+/// Whether all of it is printable ASCII.
+pub(crate) fn is_plain(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
 /// Text for a terminal: what is not printable becomes `\xNN`.
 pub(crate) struct Printable<'a>(pub(crate) &'a [u8]);
 
@@ -294,14 +300,12 @@ impl fmt::Display for Printable<'_> {
 
 /// Writes bytes so that no terminal acts on them: what is not printable text becomes `\xNN`.
 fn safe_text(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    // Most have nothing to hide, and long lists have many of them.
+    if let (true, Ok(text)) = (is_plain(bytes), std::str::from_utf8(bytes)) {
+        return f.write_str(text);
+    }
     for chunk in bytes.utf8_chunks() {
-        let valid = chunk.valid();
-        // Most have nothing to hide, and long lists have many of them.
-        let plain = !valid.contains(char::is_control);
-        if plain {
-            f.write_str(valid)?;
-        }
-        for c in valid.chars().filter(|_| !plain) {
+        for c in chunk.valid().chars() {
             if c.is_control() {
                 let mut utf8 = [0; 4];
                 for byte in c.encode_utf8(&mut utf8).bytes() {

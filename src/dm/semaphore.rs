@@ -1,4 +1,5 @@
-//! System V semaphores, as far as udev cookies need them: the one file with `unsafe` for them.
+//! System V semaphores, as far as udev cookies need them, and the time zone that their times are shown in: the one file
+//! with `unsafe` for them.
 #![allow(unsafe_code)]
 
 use std::ptr;
@@ -78,6 +79,16 @@ impl Semaphore {
         let result = unsafe { libc::semctl(self.id, 0, libc::IPC_RMID) };
         Errno::result(result).map(drop)
     }
+}
+
+/// How many seconds the local time is ahead of UTC at a time in seconds since 1970; 0 where nobody knows.
+pub(super) fn ahead_of_utc(time: i64) -> i64 {
+    // SAFETY: all of the structure's fields may be zero, the pointers in it too.
+    let mut parts: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: localtime_r reads a number and writes a `tm`, both of them alive and ours. It reads TZ from the environment,
+    // which nothing in this program writes to.
+    let known = unsafe { libc::localtime_r(&raw const time, &raw mut parts) };
+    if known.is_null() { 0 } else { parts.tm_gmtoff }
 }
 
 #[cfg(test)]

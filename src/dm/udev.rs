@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 
-use super::semaphore::Semaphore;
+use super::semaphore::{self, Semaphore};
 
 /// The upper half of every cookie's key.
 pub const MAGIC: u16 = 0x0d4d;
@@ -226,6 +226,11 @@ pub fn cookies() -> io::Result<Vec<ExistingCookie>> {
         })
     });
     Ok(cookies.collect())
+}
+
+/// How many seconds the local time is ahead of UTC at a time in seconds since 1970.
+pub(crate) fn ahead_of_utc(time: i64) -> i64 {
+    semaphore::ahead_of_utc(time)
 }
 
 /// Whether there is such a cookie.

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use super::error::Failure;
 use super::options::{Opt, digits};
 use super::session::Session;
+use crate::dm::system_text;
 use crate::dm::udev::{self, MAGIC, UdevFlags, UdevMode, UdevPolicy};
 
 /// How long udev may take for all the operations of one cookie: as long as udev itself gives one event.
@@ -18,7 +19,7 @@ pub(super) fn create(session: &Session, _: &[OsString]) -> Result<(), Failure> {
         return Ok(());
     }
     let key = udev::create_shared()
-        .map_err(|errno| Failure::because(format_args!("Cannot make a semaphore: {}", errno.desc())))?;
+        .map_err(|errno| Failure::because(format_args!("Cannot make a semaphore: {}", system_text(errno))))?;
     writeln!(session.out(), "0x{key:08X}")?;
     Ok(())
 }
@@ -38,7 +39,7 @@ pub(super) fn release(_: &Session, words: &[OsString]) -> Result<(), Failure> {
     udev::release(known(cookie)?, RELEASE_LIMIT).map_err(|errno| {
         Failure::because(format_args!(
             "Waiting for udev with cookie value {cookie} (0x{cookie:x}) failed: {}",
-            errno.desc()
+            system_text(errno)
         ))
     })
 }
@@ -89,8 +90,8 @@ pub(super) fn list(session: &Session, _: &[OsString]) -> Result<(), Failure> {
             cookie.key,
             cookie.semaphore,
             cookie.value,
-            date(cookie.last_operation),
-            date(cookie.last_change)
+            local_date(cookie.last_operation),
+            local_date(cookie.last_change)
         )?;
     }
     Ok(())
@@ -196,7 +197,13 @@ fn unlisted(error: io::Error) -> Failure {
     Failure::because(format_args!("Cannot list semaphores: {error}"))
 }
 
-/// A time as the C library's `ctime` writes it, in UTC.
+/// A time as the C library's `ctime` writes it.
+fn local_date(seconds: u64) -> String {
+    let ahead = udev::ahead_of_utc(i64::try_from(seconds).unwrap_or(i64::MAX));
+    date(seconds.saturating_add_signed(ahead))
+}
+
+/// The same in UTC.
 fn date(seconds: u64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] = [

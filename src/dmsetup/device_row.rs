@@ -3,12 +3,14 @@
 use std::cell::OnceCell;
 use std::fs::File;
 
+use nix::errno::Errno;
+
 use super::error::Failure;
 use super::report::{Cell, Id, Row};
 use super::session::{About, Session};
 use super::splitname::{self, Parts};
 use crate::block_device::{self, DevNo};
-use crate::dm::{DeviceId, DeviceInfo, DeviceName, DeviceUuid, Dm, DmError, Mangling, Which, nodes};
+use crate::dm::{DeviceId, DeviceInfo, DeviceName, DeviceUuid, Dm, DmError, Mangling, Which, nodes, system_text};
 use crate::mapping::{Mapping, Node, Tree};
 
 /// One device.
@@ -145,8 +147,7 @@ impl<'a> DeviceRow<'a> {
         // A device that never had a table is in no sysfs; its node says why.
         let node = nodes::mapper_dir().join(self.name.as_os_str());
         if let Err(error) = File::open(&node) {
-            let error = error.to_string();
-            let text = error.split(" (os error").next().unwrap_or_default();
+            let text = system_text(Errno::from_raw(error.raw_os_error().unwrap_or_default()));
             self.session
                 .complain(format!("{}: open failed: {text}\n", node.display()));
         }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::usage;
-use crate::dm::{Command, DeviceId, DmError, DmErrorKind};
+use crate::dm::{Command, DeviceId, DmError, DmErrorKind, system_text};
 
 /// A command that failed. dmsetup's exit code is 1 for all of them.
 #[derive(Debug)]
@@ -95,9 +95,7 @@ fn on(device: &DeviceId) -> String {
 pub(super) fn refusal(error: &DmError, device: &str) -> String {
     match error {
         DmError::Ioctl { command, errno, .. } => {
-            // The system's own text, which is what people look for.
-            let text = io::Error::from(*errno).to_string();
-            let text = text.split(" (os error").next().unwrap_or_default();
+            let text = system_text(*errno);
             format!(
                 "device-mapper: {} ioctl on {device} failed: {text}",
                 ioctl_name(*command)

@@ -60,7 +60,7 @@ pub fn verbs() -> impl Iterator<Item = (&'static str, &'static [&'static str], &
 /// Whether a program that was started under this name is dmsetup. Endings such as `dmsetup.static` do not matter.
 pub fn is_called(argv0: &OsStr) -> bool {
     let name = Path::new(argv0).file_name().and_then(OsStr::to_str).unwrap_or_default();
-    [DMSETUP, stats::OWN_NAME, DEVMAP_NAME]
+    [DMSETUP, stats::OWN_NAME, DEVMAP_NAME, stats::monitor::OWN_NAME]
         .iter()
         .any(|own| name.starts_with(own))
 }
@@ -86,9 +86,13 @@ pub fn run(argv0: &str, words: &[OsString]) -> ExitCode {
 }
 
 fn run_words(argv0: &str, words: &[OsString]) -> Result<(), Failure> {
+    let name = Path::new(argv0).file_name().and_then(OsStr::to_str).unwrap_or_default();
+    if name.starts_with(stats::monitor::OWN_NAME) {
+        let (options, _) = Options::parse(argv0, &[])?;
+        return stats::monitor::run(&Session::new(options)?, words);
+    }
     let (options, mut words) = Options::parse(argv0, words)?;
     let mut session = Session::new(options)?;
-    let name = Path::new(argv0).file_name().and_then(OsStr::to_str).unwrap_or_default();
     session.as_dmstats = name.starts_with(stats::OWN_NAME);
     if session.as_dmstats && !words.is_empty() {
         words.insert(0, "stats".into());

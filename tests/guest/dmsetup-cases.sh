@@ -13,7 +13,8 @@ a() {
   printf -v file 'cases/%s/%03d' "$tool" $n
   {
     echo "\$ dmsetup $*"
-    "$dm" "$@" <"${input:-/dev/null}" 2>"$file.err"
+    # Nothing here may wait for ever.
+    timeout "$limit" "$dm" "$@" <"${input:-/dev/null}" 2>"$file.err"
     echo "exit $?"
   } >"$file"
 }
@@ -32,7 +33,7 @@ links() {
   { echo "/dev/mapper"; ls /dev/mapper | cat -v; } >"$file"
   : >"$file.err"
 }
-zero="0 8 zero"
+zero="0 8 zero" limit=300
 
 names() {
   local long127 long128 uuid128 hostile
@@ -50,7 +51,7 @@ names() {
   a create a/b --table "$zero"
   a create /dev/mapper/zz --table "$zero"
   for name in . .. control; do d "would take the place of what /dev/mapper needs" create $name --table "$zero"; done
-  a remove_all
+  if [ "$UDEV" = 1 ]; then d "/dev/mapper went with what took the place of its control node" remove_all; else a remove_all; fi
   a create "a b" -u "u v" --table "$zero"
   a info "a b"
   a info 'a\x20b'
@@ -160,9 +161,8 @@ cookies() {
   links
   a remove --force six seven
   links
-  d "the node is made where udev is not to make it" create eight --noudevrules --table "$zero"
-  n=$((n - 1))
-  test -b /dev/mapper/eight && [ "$tool" = ours ] && pass "a node without udev's rules"
+  a create eight --noudevrules --table "$zero"
+  [ "$tool" = peer ] || check "a node where udev is not to make it" test -b /dev/mapper/eight
   a remove eight
 }
 
@@ -213,7 +213,8 @@ devices() {
   a create d --table "$zero"$'\nbad'
   a create d --table "$zero"$'\n# remark\n\n8 8 error'
   a table d
-  a create e --table ""
+  # The resume of an empty table makes no event: with udevd, Debian's dmsetup waits for it without end.
+  if [ "$UDEV" = 1 ]; then limit=60 d "no wait without end" create e --table ""; else a create e --table ""; fi
   a create f nosuchfile
   echo "$zero" >file
   a create f "$PWD/file"
@@ -226,6 +227,17 @@ devices() {
   a create j --readahead +8 --table "$zero" -v
   a create k --readahead none --table "$zero" -v
   a table
+  # Without udevd, the nodes of another folder than /dev.
+  if [ "$UDEV" = 0 ]; then
+    mkdir -p other
+    DM_DEV_DIR=$PWD/other a mknodes
+    DM_DEV_DIR=$PWD/other a info "$PWD/other/mapper/b"
+    n=$((n + 1))
+    printf -v file 'cases/%s/%03d' "$tool" $n
+    { echo "nodes of another folder"; ls other/mapper; } >"$file"
+    : >"$file.err"
+    rm -rf other
+  fi
   a rename a b
   a rename a --setuuid UUB
   a rename a x/y
@@ -377,6 +389,6 @@ for theirs in cases/peer/*[0-9]; do
 done
 echo "$alike answers alike, $differ differ"
 same "as many answers" "$(ls cases/peer | wc -l)" "$(ls cases/ours | wc -l)"
-check "there were enough" test "$alike" -gt 40
+[ $# -gt 0 ] || check "there were enough" test "$alike" -gt 400
 same "no cookie is left" "" "$(ipcs -s | grep -i 0x0d4d)"
 finish

@@ -95,6 +95,8 @@ session() {
   step info-c info -c
   step info-c info -c --noheadings -o name,uuid,devno,attr,open,segments,events,suspended,readonly t
   step info-c info -c --nameprefixes --noheadings --rows -o name,uuid,suspended -j "${number%:*}" -m "${number#*:}"
+  step info-c info -c --separator '|' -O -name -S 'segments=1' -o name,segments,device_count,blkdevs_used,names_using_dev
+  step info-count info -c --count 1 --interval 9 -o name,events
   step table table
   step table table t
   step table-showkeys table --showkeys t
@@ -112,13 +114,27 @@ session() {
   step deps deps -o blkdevname t
   step ls ls
   step ls ls -o blkdevname
+  step ls ls -o devname
+  step ls-tree ls --tree
+  step ls-tree ls --tree -o blkdevname,uuid,active,open,rw,inverted
   step ls ls --target "$t"
   step ls ls --target "$t" --exec "echo device"
   step message message t 0 $talk
   step message message t 0 @stats_list
+  step stats stats create t
+  step stats stats create --segments --alias al --precise --bounds 1ms t
+  step stats stats list -v t
+  step stats stats list --histogram
+  step stats stats clear --allregions t
+  step stats stats report -o name,obj_type,region_id,region_start,region_len,area_id,program_id t
+  step stats stats delete --groupid 1 t
+  step stats stats print --regionid 7 t
+  step stats stats delete --allregions t
   step setgeometry setgeometry t 4 16 63 0
   step target-version target-version "$t"
   step targets targets
+  step version version
+  step splitname splitname t LVM
   step suspend suspend t
   step info info t
   step table table t
@@ -160,6 +176,13 @@ session() {
   step create create t --notable
   step info info -v t
   step remove remove --force t
+  step create-owner create t --uid 1 --gid 6 --mode 0640 --readahead 64 --addnodeoncreate $flags --table "$table"
+  settle
+  step create-owner info -c --noheadings -o name,read_ahead t
+  [ "$UDEV" = 1 ] || [ -e /dev/mapper/t ] || $peer_dm mknodes
+  step create-owner ls --exec "stat -L -c %u:%g:%a:%F"
+  step remove-deferred remove --deferred t
+  settle
   step create create --concise "c1,UUID-1,,ro,${table//,/\\,};c2,,,,0 8 zero,8 8 error"
   settle
   step info info c1 c2

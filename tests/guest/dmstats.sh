@@ -2,10 +2,26 @@
 # alike, `d` with a reason for those that must differ, and do.
 . /share/guest/lib.sh
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
-modprobe -a loop dm-mod
+modprobe -a loop dm-mod ext4
 declare -A reason
-truncate -s 64M one two
-A=$(losetup --show -f one) B=$(losetup --show -f two)
+truncate -s 64M one two three
+A=$(losetup --show -f one) B=$(losetup --show -f two) C=$(losetup --show -f three)
+
+# Files, once for both tools: their file system is on d2.
+/luksmith/dmsetup create d2 --table "0 65536 linear $C 0"
+mkfs.ext4 -q -F /dev/mapper/d2
+mkdir -p m && mount /dev/mapper/d2 m || fail "a file system"
+mkdir -p m/dir m/sub
+echo hi >m/tiny
+dd if=/dev/urandom of=m/plain bs=64k count=16 status=none
+: >m/empty
+truncate -s 1M m/hole
+for i in 0 2 4; do dd if=/dev/urandom of=m/three bs=64k seek=$i count=1 conv=notrunc status=none; done
+fallocate -l 512k m/unwritten
+dd if=/dev/urandom of=m/unwritten bs=64k seek=2 count=1 conv=notrunc status=none
+ln -s plain m/link
+cp m/tiny "m/sub/a b"
+sync
 
 a() {
   n=$((n + 1))
@@ -29,6 +45,16 @@ raw() {
   { echo "the kernel's regions"; for device in d0 d1; do /usr/sbin/dmsetup message $device 0 @stats_list; done; } >"$file"
   : >"$file.err"
 }
+# kept: what the kernel has on the device with files.
+kept() {
+  n=$((n + 1))
+  local file
+  printf -v file 'cases/%s/%03d' "$tool" $n
+  { echo "the kernel's regions of files"; /usr/sbin/dmsetup message d2 0 @stats_list; } >"$file"
+  : >"$file.err"
+}
+# numbers DEVICE: of its regions.
+numbers() { /usr/sbin/dmsetup message "$1" 0 @stats_list | sed -n 's/:.*//p' | tr '\n' ' '; }
 io() {
   dd if=/dev/mapper/d0 of=/dev/null bs=4096 count=64 iflag=direct status=none
   dd if=/dev/zero of=/dev/mapper/d0 bs=64k count=8 seek=8 oflag=direct status=none
@@ -74,7 +100,7 @@ making() {
   a create --bounds 1,1us,2ms,3s d0
   a create --precise d0
   a create --programid me --userdata hello d0
-  a create --userdata 'x y' d0
+  a create --userdata xy d0
   a create nosuch
   a create d0 d1
   a create --areas 0 d0
@@ -93,6 +119,13 @@ making() {
   for bad in x 0 '1ms, 2ms' 1m 99999999999999999999s; do d "what is no bound is refused in one line" create --bounds "$bad" d0; done
   for bad in 1.5m -5 1x; do d "what is no size is not taken for all of the device" create --length "$bad" d0; done
   d "what is no number is not taken for 0" create --areas x d0
+  for o in --userdata --programid; do d "blanks are named as what is wrong" create $o 'x y' d0; done
+  local before region
+  before=" $(numbers d1) "
+  d "blanks are named as what is wrong" create --segments --alias 'x y' d1
+  for region in $(numbers d1); do
+    case $before in *" $region "*) ;; *) /usr/sbin/dmsetup message d1 0 @stats_delete "$region" ;; esac
+  done
   # Whatever the other made of these.
   for region in $(/usr/sbin/dmsetup message d0 0 @stats_list | sed -n 's/:.*//p' | awk '$1 > 18'); do
     /usr/sbin/dmsetup message d0 0 @stats_delete "$region"
@@ -109,7 +142,7 @@ listing() {
     '--interval 0' '--count -1' '-o precise,hist_bounds,hist_ranges,hist_bins --notimesuffix' '-o nosuch' '-o help'; do
     a list $o
   done
-  d "regions are sorted by number" list -O -region_id d0
+  a list -O -region_id d0
   d "a region has its own begin, whatever the numbers of areas" list -v d0
   a list -o hist_bounds,hist_ranges --noheadings
   d "a region has its own begin, whatever the numbers of areas" list -o region_all d1
@@ -205,11 +238,72 @@ grouping() {
   raw
 }
 
+# Regions for the extents of files.
+filemaps() {
+  local o
+  for o in plain three tiny empty hole unwritten dir link nosuch; do a create --filemap --nomonitor m/$o; done
+  for o in /root/one /dev/mapper/d2 /dev/null ''; do a create --filemap --nomonitor $o; done
+  kept
+  a list d2
+  a list --group d2
+  a delete --allregions d2
+  a create --filemap --nomonitor --nogroup m/three
+  a create --filemap --nomonitor --nogroup m/three m/plain
+  a create --filemap --nomonitor m/three m/plain
+  a create --filemap --nomonitor m/three m/nosuch m/plain
+  a create --filemap --nomonitor --alias al m/three
+  a create --filemap --nomonitor --bounds 10ms,20ms m/three
+  a create --filemap --nomonitor --bounds 20ms,10ms m/three
+  for o in '--userdata ud' '--areas 2' '--areasize 8k' '--start 0 --length 8' --segments --alldevices '-u UUID1' '-j 1 -m 1' \
+    '--follow nosuch' --foreground '--foreground --follow path'; do
+    a create --filemap --nomonitor $o m/three
+  done
+  a create --filemap --follow nosuch m/three
+  a update_filemap --nomonitor --follow path --groupid 0 m/three
+  a update_filemap --nomonitor --foreground --groupid 0 m/three
+  a update_filemap --follow nosuch --groupid 0 m/three
+  d "a reason is given" create --filemap --foreground --nogroup m/three
+  for o in '--follow nosuch' --nomonitor; do a create $o d1; done
+  kept
+  a delete --allregions d1
+  a delete --allregions d2
+  a create --filemap --nomonitor m/three
+  a update_filemap
+  a update_filemap m/three
+  a update_filemap --groupid 0
+  a update_filemap --groupid 0 --nomonitor m/three
+  a update_filemap --groupid 7 --nomonitor m/three
+  d "what is no number is not taken for 0" update_filemap --groupid x --nomonitor m/three
+  a update_filemap --groupid 0 --nomonitor m/nosuch
+  a update_filemap --groupid 0 --nomonitor m/dir
+  d "no address in a message" update_filemap --groupid 0 --nomonitor /root/one
+  kept
+  a update_filemap --groupid 0 --nomonitor m/unwritten
+  kept
+  a update_filemap --groupid 0 --nomonitor m/three m/plain
+  kept
+  a list d2
+  d "a group is left where nothing of its file is on the disk" update_filemap --groupid 0 --nomonitor m/empty
+  /usr/sbin/dmsetup stats delete --allregions d2
+  reason[$((n + 2))]="--precise counts in nanoseconds"
+  a create --filemap --nomonitor --precise --bounds 10ms,20ms m/three
+  kept
+  /usr/sbin/dmsetup stats delete --allregions d2
+  reason[$((n + 2))]="--programid is whose the regions are"
+  a create --filemap --nomonitor --programid me m/three
+  kept
+  /usr/sbin/dmsetup stats delete --allregions --allprograms d2
+  d "a file whose name has a blank has regions too" create --filemap --nomonitor "m/sub/a b"
+  /usr/sbin/dmsetup stats delete --allregions d2
+  d "Debian has no dmfilemapd to start" create --filemap m/plain
+  /usr/sbin/dmsetup stats delete --allregions d2
+}
+
 for tool in peer ours; do
   [ $tool = peer ] && dm=/usr/sbin/dmsetup || dm=/luksmith/dmsetup
   mkdir -p cases/$tool
   n=0
-  for part in devices making listing reporting counting grouping; do $part; done
+  for part in devices making listing reporting counting grouping filemaps; do $part; done
   a list -h
   # Called by the verb's own name.
   ln -sf "$dm" /tmp/dmstats
@@ -237,6 +331,66 @@ for theirs in cases/peer/*[0-9]; do
   fi
 done
 echo "$alike answers alike, $differ differ"
+
+# The daemon, which Debian does not ship: it follows the file, and ends by itself.
+daemons() { grep -Eal '^(\./)?dmfilemapd' /proc/[0-9]*/cmdline 2>/dev/null | wc -l; }
+# within SECONDS COMMAND...: the command succeeds in that time.
+within() {
+  local i
+  for ((i = 0; i < $1 * 5; i++)); do "${@:2}" && return 0; sleep 0.2; done
+  return 1
+}
+no_daemon() { [ "$(daemons)" = 0 ]; }
+sectors() { /usr/sbin/dmsetup message d2 0 @stats_list | sed 's/.*+//' | awk '{ sum += $1 } END { print sum + 0 }'; }
+sectors_are() { [ "$(sectors)" = "$1" ]; }
+ours=/luksmith/dmsetup
+begins() { # NAME WORDS...: a daemon for m/grow.
+  dd if=/dev/urandom of=m/grow bs=64k count=1 status=none && sync
+  within 10 no_daemon || fail "$1: an older daemon is there"
+  $ours stats create --filemap "${@:2}" m/grow >/dev/null || fail "$1: no group"
+  if [ "$(daemons)" = 1 ] && sectors_are 128; then pass "$1: it runs"; else fail "$1: $(daemons) daemons, $(sectors) sectors"; fi
+}
+holds() { if "${@:2}"; then pass "$1"; else fail "$1: $(daemons) daemons, $(/usr/sbin/dmsetup message d2 0 @stats_list)"; fi; }
+for mode in inode path; do
+  begins "$mode" --follow $mode
+  dd if=/dev/urandom of=m/grow bs=64k seek=4 count=2 conv=notrunc status=none && sync
+  holds "$mode: it follows a file that grows" within 20 sectors_are 384
+  truncate -s 64k m/grow && sync
+  holds "$mode: it follows a file that shrinks" within 20 sectors_are 128
+  $ours stats delete --groupid 0 d2 >/dev/null
+  holds "$mode: it ends with its group" within 20 no_daemon
+done
+begins "inode: the file goes" --follow inode
+mv m/grow m/moved && dd if=/dev/urandom of=m/moved bs=64k seek=2 count=1 conv=notrunc status=none && sync
+holds "inode: it follows a file that is moved" within 20 sectors_are 256
+exec 8<m/moved
+rm m/moved && sleep 3
+holds "inode: it stays while the file is open" [ "$(daemons)" = 1 ]
+exec 8<&-
+holds "inode: it ends with its file" within 20 no_daemon
+$ours stats delete --allregions d2
+begins "path: the file goes" --follow path
+dd if=/dev/urandom of=m/new bs=64k count=3 status=none && mv m/new m/grow && sync
+holds "path: it follows the path" within 20 sectors_are 384
+rm m/grow
+holds "path: it ends with the file" within 20 no_daemon
+$ours stats delete --allregions d2
+# By hand, as dmfilemapd(8) has it.
+dd if=/dev/urandom of=m/grow bs=64k count=1 status=none && sync
+$ours stats create --filemap --nomonitor m/grow >/dev/null
+ln -sf /luksmith/luksmith dmfilemapd
+(exec 7<m/grow && timeout 900 ./dmfilemapd 7 0 "$PWD/m/grow" inode 1 1) &
+foreground=$!
+a_daemon() { [ "$(daemons)" = 1 ]; }
+holds "by hand: it runs" within 20 a_daemon
+$ours stats delete --groupid 0 d2 >/dev/null
+wait $foreground
+same "by hand: it ends with its group" 0 $?
+./dmfilemapd 7 0 x >words 2>&1
+same "by hand: words that are missing" "1 Usage: dmfilemapd <file_descriptor> <group_id> <abs_path> inode|path [<foreground> [<log_level>]]" "$? $(cat words)"
+holds "no daemon is left" no_daemon
+check "the file system is nobody's" umount m
+/luksmith/dmsetup remove d2
 same "as many answers" "$(ls cases/peer | wc -l)" "$(ls cases/ours | wc -l)"
 check "there were enough" test "$alike" -gt 100
 finish

@@ -12,9 +12,9 @@ use crate::mapping::Mappings;
 use crate::userspace::Registry;
 use crate::volume::{self, VolumeKind};
 
-struct Row {
+struct Row<'a> {
     name: String,
-    kind: Cow<'static, str>,
+    kind: Cow<'a, str>,
     backend: &'static str,
     device: Cow<'static, str>,
     /// Where that is not in `/dev/mapper`.
@@ -22,11 +22,15 @@ struct Row {
 }
 
 pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
-    let mut rows = match Dm::open() {
-        Ok(dm) => mapped(&dm)?,
+    let mapped = match Dm::open() {
+        Ok(dm) => Some((Mappings::enumerate(&dm)?, dm)),
         // Where the kernel maps nothing, or says nothing to an ordinary user, there still are the served ones.
-        Err(error) if matches!(error.kind(), DmErrorKind::NoDeviceMapper | DmErrorKind::Denied) => Vec::new(),
+        Err(error) if matches!(error.kind(), DmErrorKind::NoDeviceMapper | DmErrorKind::Denied) => None,
         Err(error) => return Err(error.into()),
+    };
+    let mut rows = match &mapped {
+        Some((all, dm)) => rows_of(dm, all),
+        None => Vec::new(),
     };
     for served in Registry::existing().map(|registry| registry.list()).unwrap_or_default() {
         rows.push(Row {
@@ -42,10 +46,9 @@ pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
     Ok(())
 }
 
-fn mapped(dm: &Dm) -> Result<Vec<Row>, CliError> {
-    let all = Mappings::enumerate(dm)?;
+fn rows_of<'a>(dm: &Dm, all: &'a Mappings) -> Vec<Row<'a>> {
     let mut rows = Vec::with_capacity(all.len());
-    for mapping in &all {
+    for mapping in all {
         // What is no volume is listed as the kernel lists it: not one more question is asked of it.
         let volume = mapping.uuid.as_ref().and_then(VolumeKind::of_dm_uuid);
         // What went in the meantime, or is no crypt target, has no device of its own.
@@ -63,10 +66,10 @@ fn mapped(dm: &Dm) -> Result<Vec<Row>, CliError> {
             path: None,
         });
     }
-    Ok(rows)
+    rows
 }
 
-impl Row {
+impl Row<'_> {
     /// The folder and the rest.
     fn path(&self) -> (&str, &str) {
         match &self.path {
@@ -76,7 +79,7 @@ impl Row {
     }
 }
 
-fn text(rows: &[Row]) -> String {
+fn text(rows: &[Row<'_>]) -> String {
     let mut out = String::with_capacity(rows.len() * 64);
     for row in rows {
         let (folder, rest) = row.path();
@@ -98,7 +101,7 @@ fn text(rows: &[Row]) -> String {
     out
 }
 
-fn to_json(rows: &[Row]) -> Value {
+fn to_json(rows: &[Row<'_>]) -> Value {
     let rows: Vec<_> = rows
         .iter()
         .map(|row| {

@@ -12,7 +12,7 @@ use crate::block_device::DevNo;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::clean;
-use crate::dm::{DeviceId, DeviceInfo, DeviceUuid, Dm, Mangling, StatusOptions, TableText, Which};
+use crate::dm::{DeviceId, DeviceInfo, DeviceUuid, Dm, Mangling, StatusOptions, TableText, Which, is_plain};
 use crate::dmsetup::branches::{ASCII, Look, UTF, draw};
 use crate::dmsetup::{self, lvm_parts, tree::speaks_utf8};
 use crate::mapping::{self, Layer, LayerKind, LookupError, Mappings, Stack};
@@ -143,7 +143,7 @@ fn targets(table: &TableText, texts: &str) -> Value {
 }
 
 /// What made a device, by its UUID: a kind of volume, or the program that names its devices so.
-pub(super) fn kind(uuid: Option<&DeviceUuid>) -> Cow<'static, str> {
+pub(super) fn kind(uuid: Option<&DeviceUuid>) -> Cow<'_, str> {
     let Some(uuid) = uuid else { return "n/a".into() };
     match VolumeKind::of_dm_uuid(uuid) {
         Some((VolumeKind::Luks1, _)) => "LUKS1".into(),
@@ -152,8 +152,10 @@ pub(super) fn kind(uuid: Option<&DeviceUuid>) -> Cow<'static, str> {
         Some((VolumeKind::Other, _)) => "n/a".into(),
         None => match uuid.subsystem().unwrap_or_default() {
             b"" => "n/a".into(),
-            b"LVM" => "LVM".into(),
-            subsystem => clean(&String::from_utf8_lossy(subsystem)).into(),
+            subsystem => match (is_plain(subsystem), std::str::from_utf8(subsystem)) {
+                (true, Ok(subsystem)) => subsystem.into(),
+                _ => clean(&String::from_utf8_lossy(subsystem)).into(),
+            },
         },
     }
 }

@@ -1,11 +1,13 @@
 //! A table as text, in wiped memory: what goes to the kernel and what comes from it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::ops::Range;
 
 use keyslots::secret::Secret;
 use keyslots::units::Sectors;
+use zeroize::Zeroize;
 
 use super::{Params, TableError, digits};
 
@@ -19,9 +21,20 @@ pub struct TargetType {
 /// A table whose parameters are text. Its memory is wiped when it goes; its `Debug` shows no parameters.
 pub struct TableText {
     lines: Vec<Stored>,
-    params: Secret,
+    params: Room,
     used: usize,
 }
+
+/// Where parameters stand. What was wiped is kept for the next table: to lock memory takes longer than to ask for a table,
+/// and some ask for a thousand.
+struct Room(Option<Secret>);
+
+thread_local! {
+    static SPARE: Cell<Option<Secret>> = const { Cell::new(None) };
+}
+
+/// Room that most tables fit in, and the most that is kept.
+const COMMON: usize = 4096;
 
 struct Stored {
     start: Sectors,
@@ -111,7 +124,7 @@ impl TableText {
     pub fn with_room(bytes: usize) -> io::Result<Self> {
         Ok(Self {
             lines: Vec::new(),
-            params: Secret::zeroed(bytes.max(256))?,
+            params: Room::of(bytes)?,
             used: 0,
         })
     }
@@ -186,8 +199,8 @@ impl TableText {
 
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let end = self.used.checked_add(bytes.len()).ok_or(io::ErrorKind::OutOfMemory)?;
-        if end > self.params.len() {
-            let mut larger = Secret::zeroed(end.next_power_of_two())?;
+        if end > self.params.expose().len() {
+            let mut larger = Room::of(end.next_power_of_two())?;
             larger.expose_mut()[..self.used].copy_from_slice(&self.params.expose()[..self.used]);
             self.params = larger;
         }
@@ -211,6 +224,35 @@ impl TableText {
         self.lines
             .last()
             .map_or(Some(Sectors::ZERO), |line| line.start.checked_add(line.length))
+    }
+}
+
+impl Room {
+    fn of(bytes: usize) -> io::Result<Self> {
+        let spare = SPARE.try_with(Cell::take).ok().flatten();
+        Ok(Self(Some(match spare {
+            Some(spare) if bytes <= spare.len() => spare,
+            _ => Secret::zeroed(bytes.max(COMMON))?,
+        })))
+    }
+
+    fn expose(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], Secret::expose)
+    }
+
+    fn expose_mut(&mut self) -> &mut [u8] {
+        self.0.as_mut().map_or(&mut [], Secret::expose_mut)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let Some(mut secret) = self.0.take() else { return };
+        if secret.len() == COMMON {
+            secret.expose_mut().zeroize();
+            // Where the thread ends, it goes.
+            let _ = SPARE.try_with(|spare| spare.set(Some(secret)));
+        }
     }
 }
 
@@ -322,6 +364,19 @@ mod tests {
         for (i, line) in table.lines().enumerate() {
             assert!(line.params.starts_with(format!("{i} x").as_bytes()));
         }
+    }
+
+    #[test]
+    fn what_is_kept_for_the_next_table_is_wiped() {
+        let table = TableText::parse(b"0 8 crypt aes c0ffee 0 8:1 0").expect("a good table");
+        let place = table.params.expose().as_ptr();
+        drop(table);
+        let next = TableText::with_room(8).expect("memory");
+        assert_eq!(next.params.expose().as_ptr(), place, "the same memory");
+        assert!(next.params.expose().iter().all(|byte| *byte == 0));
+        // One more at the same time has its own.
+        let other = TableText::with_room(COMMON + 1).expect("memory");
+        assert_ne!(other.params.expose().as_ptr(), place);
     }
 
     #[test]

@@ -3,20 +3,20 @@
 use std::ffi::OsString;
 use std::io::Write;
 
-use super::region::{self, Group, or_dash, ranges};
-use super::{PROGRAM, devices, histogram, name_of, number, size};
+use super::region::{self, Group, Region, or_dash, ranges};
+use super::{PROGRAM, devices, filemap, histogram, name_of, number, one_word, size};
 use crate::dm::{DeviceId, Which};
 use crate::dmsetup::error::Failure;
 use crate::dmsetup::options::Opt;
 use crate::dmsetup::session::{About, Session};
 
 /// What each new region has in common.
-struct Wishes {
+pub(super) struct Wishes {
     start: u64,
     /// All of the device where 0.
     length: u64,
     areas: Areas,
-    /// Histogram and precision, as the kernel takes them.
+    /// Histogram and precision, as the kernel takes them; nothing where the bounds do not rise.
     options: String,
     program: String,
     user_data: String,
@@ -30,7 +30,7 @@ enum Areas {
 }
 
 impl Wishes {
-    fn of(session: &Session) -> Result<Self, Failure> {
+    pub(super) fn of(session: &Session) -> Result<Self, Failure> {
         let options = &session.options;
         let sectors = |option: Opt| {
             let Some(text) = options.text(option) else { return Ok(0) };
@@ -52,38 +52,61 @@ impl Wishes {
                 .map_err(|bad| Failure::because(format_args!("Invalid character in histogram: {bad}")))?,
         };
         let precise = options.has(Opt::Precise) || histogram::is_fine(&bounds);
-        let mut wanted = Vec::new();
-        if precise {
-            wanted.push("precise_timestamps".to_owned());
-        }
-        if !bounds.is_empty() {
-            let unit = if precise { 1 } else { 1_000_000 };
-            let bounds: Vec<_> = bounds.iter().map(|bound| (bound / unit).to_string()).collect();
-            wanted.push(format!("histogram:{}", bounds.join(",")));
-        }
         let rising = bounds.windows(2).all(|pair| pair[0] <= pair[1]);
-        let program = options.text(Opt::ProgramId).filter(|text| !text.is_empty());
         Ok(Self {
             start: sectors(Opt::Start)?,
             length: sectors(Opt::Length)?,
             areas,
-            options: match (rising, wanted.len()) {
-                (false, _) => String::new(),
-                (_, 0) => "0".into(),
-                (_, count) => format!("{count} {}", wanted.join(" ")),
+            options: match rising {
+                false => String::new(),
+                true => kernel_options(precise, &bounds),
             },
-            program: program.unwrap_or_else(|| PROGRAM.into()),
-            user_data: options.text(Opt::UserData).unwrap_or_default(),
+            program: one_word(session, Opt::ProgramId)?.unwrap_or_else(|| PROGRAM.into()),
+            user_data: one_word(session, Opt::UserData)?.unwrap_or_default(),
         })
+    }
+
+    /// Regions like one that is there.
+    pub(super) fn like(region: &Region) -> Self {
+        Self {
+            start: 0,
+            length: 0,
+            areas: Areas::Count(1),
+            options: kernel_options(region.precise, &region.bounds),
+            program: or_dash(&region.program).to_owned(),
+            user_data: String::new(),
+        }
+    }
+
+    /// Whose the regions are.
+    pub(super) fn program(&self) -> &str {
+        &self.program
     }
 
     /// Makes one region, says so, and returns its number.
     fn make(&self, session: &Session, id: &DeviceId, name: &str, start: u64, length: u64) -> Result<u64, Failure> {
-        let failed = format!("{name}: Could not create statistics region.");
+        let (areas, number) = self
+            .region(session, id, start, length)
+            .map_err(|failure| failure.and(&format!("{name}: Could not create statistics region.")))?;
+        writeln!(
+            session.out(),
+            "{name}: Created new region with {areas} area(s) as region ID {number}"
+        )?;
+        Ok(number)
+    }
+
+    /// Makes one region, and returns how many areas it has, and its number.
+    pub(super) fn region(
+        &self,
+        session: &Session,
+        id: &DeviceId,
+        start: u64,
+        length: u64,
+    ) -> Result<(u64, u64), Failure> {
         if self.options.is_empty() {
-            return Err(Failure::because(format_args!(
-                "Histogram boundaries must be in order of increasing magnitude.\n{failed}"
-            )));
+            return Err(Failure::because(
+                "Histogram boundaries must be in order of increasing magnitude.",
+            ));
         }
         let (step, areas) = match self.areas {
             Areas::Count(1) => (length.to_string(), 1),
@@ -96,23 +119,35 @@ impl Wishes {
             self.program,
             or_dash(&self.user_data)
         );
-        let answer = region::say(session, id, &message).map_err(|failure| failure.and(&failed))?;
+        let answer = region::say(session, id, &message)?;
         let number = answer.trim();
-        writeln!(
-            session.out(),
-            "{name}: Created new region with {areas} area(s) as region ID {number}"
-        )?;
-        number
-            .parse()
-            .map_err(|_| Failure::because(format_args!("The kernel gave no number: {number}")))
+        match number.parse() {
+            Ok(number) => Ok((areas, number)),
+            Err(_) => Err(Failure::because(format_args!("The kernel gave no number: {number}"))),
+        }
+    }
+}
+
+/// Histogram and precision as the kernel takes them. Bounds are in nanoseconds.
+fn kernel_options(precise: bool, bounds: &[u64]) -> String {
+    let mut wanted = Vec::new();
+    if precise {
+        wanted.push("precise_timestamps".to_owned());
+    }
+    if !bounds.is_empty() {
+        let unit = if precise { 1 } else { 1_000_000 };
+        let bounds: Vec<_> = bounds.iter().map(|bound| (bound / unit).to_string()).collect();
+        wanted.push(format!("histogram:{}", bounds.join(",")));
+    }
+    match wanted.len() {
+        0 => "0".into(),
+        count => format!("{count} {}", wanted.join(" ")),
     }
 }
 
 pub(super) fn create(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     if session.options.has(Opt::FileMap) {
-        return Err(Failure::because(
-            "Regions that follow a file are Debian's dmstats' alone. Use --start and --length, or --segments.",
-        ));
+        return filemap::create(session, words);
     }
     let wishes = Wishes::of(session)?;
     for id in devices(session, words, false)? {
@@ -139,7 +174,7 @@ pub(super) fn create(session: &Session, words: &[OsString]) -> Result<(), Failur
 /// Puts regions that were just made together.
 fn group_new(session: &Session, id: &DeviceId, wishes: &Wishes, mut members: Vec<u64>) -> Result<(), Failure> {
     members.sort_unstable();
-    let alias = session.options.text(Opt::Alias).unwrap_or_default();
+    let alias = one_word(session, Opt::Alias)?.unwrap_or_default();
     let list: Vec<_> = members.iter().map(u64::to_string).collect();
     let there = region::list(session, id, Some(&wishes.program))?;
     let Some(mut first) = there.into_iter().find(|region| region.id == members[0]) else {

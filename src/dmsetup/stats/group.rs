@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use super::region::{self, Group, Region, members_of};
-use super::{devices, name_of, number, regions};
+use super::{devices, name_of, number, one_word, regions};
 use crate::dmsetup::error::Failure;
 use crate::dmsetup::options::Opt;
 use crate::dmsetup::session::{About, Session};
@@ -13,7 +13,7 @@ pub(super) fn group(session: &Session, words: &[OsString]) -> Result<(), Failure
     let Some(typed) = session.options.text(Opt::Regions) else {
         return Err(Failure::because("Group requires --regions."));
     };
-    let alias = session.options.text(Opt::Alias).unwrap_or_default();
+    let alias = one_word(session, Opt::Alias)?.unwrap_or_default();
     for id in devices(session, words, false)? {
         let info = session.dm()?.info(&id).about(&id)?;
         let name = name_of(session, &id, &info.name);

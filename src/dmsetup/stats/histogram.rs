@@ -86,7 +86,7 @@ impl Look {
 
     /// How many requests fell into each bin, or which part of all of them.
     pub(super) fn counts(self, bounds: &[u64], counts: &[u64], before: Before, relative: bool) -> String {
-        let total: u64 = counts.iter().sum();
+        let total = counts.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
         let widest = if self.units { 6 } else { 10 };
         let mut out = String::new();
         for (bin, count) in counts.iter().enumerate().take(bounds.len() + 1) {
@@ -159,6 +159,9 @@ mod tests {
             shown(Before::Range, true),
             "0s-100us:95.80%,100us-1ms:3.44%,1ms-5ms: 0.76%,  >5ms:  0.00%"
         );
+        // Whatever a kernel counts.
+        let most = [u64::MAX, u64::MAX];
+        assert!(LOOK.counts(&[1], &most, Before::Nothing, true).starts_with("100.00%"));
         let plain = Look { aligned: false, ..LOOK };
         assert_eq!(
             plain.counts(&bounds, &counts, Before::Bound, false),

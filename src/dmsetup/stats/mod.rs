@@ -4,8 +4,10 @@
 //! what is counted.
 
 mod create;
+mod filemap;
 mod group;
 mod histogram;
+pub(super) mod monitor;
 mod region;
 mod report;
 mod row;
@@ -47,6 +49,7 @@ pub(super) fn stats(session: &Session, words: &[OsString]) -> Result<(), Failure
         "print" => print,
         "report" => report::report,
         "ungroup" => group::ungroup,
+        "update_filemap" => filemap::update,
         "version" => targets::version,
         _ => {
             let usage = usage(session);
@@ -82,6 +85,20 @@ fn number(session: &Session, option: Opt) -> Result<Option<u64>, Failure> {
     match digits(&text) {
         Some(number) if !text.is_empty() => Ok(Some(number)),
         _ => Err(Failure::because(format_args!("Invalid {name} argument: \"{text}\""))),
+    }
+}
+
+/// An option's value that the kernel is to keep: one word.
+fn one_word(session: &Session, option: Opt) -> Result<Option<String>, Failure> {
+    let Some(text) = session.options.text(option).filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    match text.contains(|c: char| c.is_ascii_whitespace() || c.is_control()) {
+        true => Err(Failure::because(format_args!(
+            "--{} takes one word, without blanks.",
+            option.name()
+        ))),
+        false => Ok(Some(text)),
     }
 }
 
@@ -197,7 +214,7 @@ fn delete(session: &Session, words: &[OsString]) -> Result<(), Failure> {
             !doomed.contains(&left.id) && group.members.len() < before
         });
         for number in doomed {
-            region::say(session, &id, &format!("@stats_delete {number}"))
+            region::delete(session, &id, number)
                 .map_err(|failure| failure.and("Could not delete statistics region"))?;
         }
         // A group that lost a member goes on without it; with its first it is gone.

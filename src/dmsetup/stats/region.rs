@@ -85,6 +85,12 @@ impl Region {
         (region.step > 0).then_some(region)
     }
 
+    /// A region without anything special.
+    #[cfg(test)]
+    pub(super) fn plain(id: u64, start: u64, length: u64) -> Self {
+        Self::parse(&format!("{id}: {start}+{length} {length} - -")).expect("a region")
+    }
+
     /// How many areas it has.
     pub(super) fn areas(&self) -> u64 {
         self.length.div_ceil(self.step)
@@ -185,8 +191,9 @@ impl Counters {
 /// Which of the kernel's counters are times.
 const TIMES: [usize; 6] = [3, 7, 9, 10, 11, 12];
 
-/// Sends a message of `@stats_…`.
+/// Sends a message of `@stats_…`. The kernel takes a backslash as a mark on what is behind it, which is not meant here.
 pub(super) fn say(session: &Session, id: &DeviceId, text: &str) -> Result<String, Failure> {
+    let text = text.replace('\\', "\\\\");
     Ok(match session.dm()?.message(id, 0, text.as_bytes()).about(id)? {
         MessageReply::Done => String::new(),
         MessageReply::Text(text) => String::from_utf8_lossy(&text).into_owned(),
@@ -214,6 +221,11 @@ pub(super) fn take(session: &Session, id: &DeviceId, region: &Region) -> Result<
 /// Has the kernel keep what a region is marked with.
 pub(super) fn keep(session: &Session, id: &DeviceId, region: &Region) -> Result<(), Failure> {
     say(session, id, &format!("@stats_set_aux {} {}", region.id, region.kept())).map(drop)
+}
+
+/// Ends a region.
+pub(super) fn delete(session: &Session, id: &DeviceId, number: u64) -> Result<(), Failure> {
+    say(session, id, &format!("@stats_delete {number}")).map(drop)
 }
 
 fn not_understood(line: &str) -> Failure {

@@ -207,10 +207,10 @@ fn one_device(
             .filter_map(|region| Some((region, region.group.as_ref()?)))
         {
             let members = || all().filter(|(region, _)| group.members.contains(&region.id));
-            let start = members().map(|(region, _)| region.start).min().unwrap_or_default();
             let length = members().fold(0_u64, |sum, (region, _)| sum.saturating_add(region.length));
             let counted: Vec<_> = members().map(|(_, counters)| sum(counters)).collect();
-            add(first, Object::Group, (start, length), sum(&counted))?;
+            // A group begins where its first region does, wherever the others lie.
+            add(first, Object::Group, (first.start, length), sum(&counted))?;
         }
     }
     Ok(())

@@ -174,24 +174,42 @@ fn our_own_name_serves_the_same() {
 /// Where there is no way to the device-mapper, one line says so, and what to do.
 #[test]
 fn without_a_device_mapper_one_line_says_what_to_do() {
-    // As nobody at all, in a namespace of its own: never permitted, whatever the machine has.
-    let output = Command::new("setpriv")
-        .args([
-            "--reuid=65534",
-            "--regid=65534",
-            "--clear-groups",
-            "--bounding-set=-all",
-            OURS,
-        ])
-        .args(["dm", "ls"])
-        .output()
-        .expect("setpriv (package util-linux) runs");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(output.stdout.is_empty());
-    assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(
-        text.contains("modprobe dm_mod") || text.contains("Run as root, or with the capability CAP_SYS_ADMIN"),
-        "{text}"
-    );
+    for words in [
+        &["dm", "ls"][..],
+        &["dm", "stats", "list"],
+        &["dm", "create", "x", "--notable"],
+        &["list"],
+        &["list", "--json"],
+        &["info"],
+        &["info", "--json"],
+        &["deps"],
+        &["table", "x"],
+        &["tree"],
+        &["tree", "--json"],
+    ] {
+        // As nobody at all, in a namespace of its own: never permitted, whatever the machine has.
+        let output = Command::new("setpriv")
+            .args([
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "--bounding-set=-all",
+                OURS,
+            ])
+            .args(words)
+            .output()
+            .expect("setpriv (package util-linux) runs");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {text}");
+        let answer = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            answer.is_empty() || words.contains(&"--json") && answer.contains("\"error\""),
+            "{words:?}: {answer}"
+        );
+        assert_eq!(text.lines().count(), 1, "{words:?}: {text}");
+        assert!(
+            text.contains("modprobe dm_mod") || text.contains("Run as root, or with the capability CAP_SYS_ADMIN"),
+            "{words:?}: {text}"
+        );
+    }
 }

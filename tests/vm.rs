@@ -160,6 +160,23 @@ fn names_cookies_and_failures_of_dmsetup_without_udev() {
     guest(Udev::Absent, 600, "dmsetup-cases.sh", &[]);
 }
 
+/// The parts in which udev has a say; `scripts/vm --udev … dmsetup-cases.sh` runs them all.
+#[test]
+fn names_cookies_and_failures_of_dmsetup_with_udev() {
+    guest(
+        Udev::Running,
+        600,
+        "dmsetup-cases.sh",
+        &["cookies", "devices", "concise"],
+    );
+}
+
+/// Neither printed nor kept: the memory of each program is searched.
+#[test]
+fn keys_of_tables_stay_secret() {
+    guest(Udev::Absent, 400, "dmsecrets.sh", &[]);
+}
+
 /// Under our own name, as text and as JSON, and what stands on what.
 #[test]
 fn any_mapping_without_udev() {

@@ -12,6 +12,7 @@ use super::exit_code::ExitCode;
 use super::usage::UsageError;
 use crate::block_device::Holder;
 use crate::dm::DmError;
+use crate::dmsetup;
 use crate::header_backup::BackupError;
 use crate::initramfs::prompt::answerer::AnswerError;
 use crate::initramfs::unlock::UnlockError;
@@ -485,6 +486,12 @@ pub enum CliError {
     /// The kernel has no device-mapper.
     #[error("Cannot initialize device-mapper. Is dm_mod kernel module loaded?")]
     NoDeviceMapper,
+    /// The device-mapper is not for this user.
+    #[error("Cannot initialize device-mapper, running as non-root user.")]
+    NotRoot,
+    /// There is no way to the device-mapper, for an action of our own: why, and what to do.
+    #[error("{}", dmsetup::unreachable_text(.0))]
+    Unreachable(#[source] DmError),
     /// The kernel's keyring failed.
     #[error("Kernel keyring: {0}.")]
     Keyring(#[from] KeyringError),

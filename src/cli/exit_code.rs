@@ -127,6 +127,8 @@ impl CliError {
             | Self::Dm(_)
             | Self::CipherRefused { .. }
             | Self::NoDeviceMapper
+            | Self::NotRoot
+            | Self::Unreachable(_)
             | Self::PolicyUnusable { .. }
             | Self::PolicyViolated { .. }
             | Self::Keyring(_)

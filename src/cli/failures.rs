@@ -123,6 +123,7 @@ impl From<DmError> for CliError {
     fn from(error: DmError) -> Self {
         match error.kind() {
             DmErrorKind::NoDeviceMapper => Self::NoDeviceMapper,
+            DmErrorKind::Denied if matches!(error, DmError::Control { .. }) => Self::NotRoot,
             _ => Self::Dm(error),
         }
     }

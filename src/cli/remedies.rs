@@ -23,6 +23,8 @@ impl CliError {
                 "Standard input is no terminal, and was empty; an empty passphrase is an empty line.".into()
             }
             Self::WrongPassphrase => "Check the keyboard layout and Caps Lock; a key file counts byte for byte.".into(),
+            Self::NoDeviceMapper => "Load it with \"modprobe dm_mod\", or use a kernel with CONFIG_BLK_DEV_DM.".into(),
+            Self::NotRoot => "Run as root, or with the capability CAP_SYS_ADMIN.".into(),
             Self::NoUsableKeyslot => "luksmith luksDump shows which keyslots there are.".into(),
             Self::DeviceMissing(_) => "Check the path, and whether you are root.".into(),
             Self::NotLuks { .. } => "If the header is kept apart, say where with --header.".into(),

@@ -15,7 +15,7 @@ pub enum DmError {
     #[error("the kernel has no device-mapper (module dm_mod)")]
     NoDeviceMapper,
     /// The control node cannot be made or opened.
-    #[error("cannot open {}: {source}", path.display())]
+    #[error("cannot open {}: {}", path.display(), text_of(source))]
     Control {
         /// The node.
         path: PathBuf,
@@ -74,7 +74,7 @@ pub enum DmError {
     #[error("no memory for a device-mapper request: {0}")]
     Memory(#[source] io::Error),
     /// The device's node could not be made, moved or removed.
-    #[error("cannot set up {}: {source}", path.display())]
+    #[error("cannot set up {}: {}", path.display(), text_of(source))]
     Node {
         /// The node.
         path: PathBuf,
@@ -84,6 +84,14 @@ pub enum DmError {
     /// Waiting for events failed.
     #[error("cannot wait for a device-mapper event: {0}")]
     Poll(#[source] Errno),
+}
+
+fn text_of(error: &io::Error) -> String {
+    let number = error.raw_os_error();
+    number.map_or_else(
+        || error.to_string(),
+        |number| system_text(Errno::from_raw(number)).to_owned(),
+    )
 }
 
 /// The text of a system error as glibc has it, which is what people and scripts look for, whatever library this program is

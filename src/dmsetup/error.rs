@@ -113,8 +113,8 @@ fn ioctl_name(command: Command) -> &'static str {
     }
 }
 
-/// One line with what to do.
-fn unreachable_text(error: &DmError) -> String {
+/// Why there is no way to the device-mapper, with what to do, in one line.
+pub(crate) fn unreachable_text(error: &DmError) -> String {
     match error.kind() {
         DmErrorKind::NoDeviceMapper => {
             format!("{error}. Load it with \"modprobe dm_mod\", or use a kernel with CONFIG_BLK_DEV_DM.")

@@ -42,6 +42,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::dm::DeviceId;
 use crate::mapping;
 use error::Failure;
+pub(crate) use error::unreachable_text;
 use options::{Opt, Options};
 use session::{About, Session};
 

@@ -15,6 +15,7 @@ dm=/luksmith/dmsetup luksmith=/luksmith/luksmith cryptsetup=/luksmith/cryptsetup
 $dm create secret -u CRYPT-PLAIN-secret --table "0 8192 crypt aes-xts-plain64 $key 0 $A 0" || fail "a crypt device"
 $dm create tagged --table "0 8192 integrity $B 0 - J 1 internal_hash:hmac(sha256):$key" || fail "an integrity device"
 $dm load secret --table "0 8192 crypt aes-xts-plain64 $key 0 $A 8"
+$dm stats create secret >/dev/null || fail "a region"
 
 questions=(
   "$dm table" "$dm table secret" "$dm table tagged" "$dm table --inactive secret" "$dm table --concise" "$dm table --target crypt" "$dm status"

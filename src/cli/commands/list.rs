@@ -22,17 +22,22 @@ struct Row<'a> {
 }
 
 pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
+    let served = Registry::existing().map(|registry| registry.list()).unwrap_or_default();
     let mapped = match Dm::open() {
         Ok(dm) => Some((Mappings::enumerate(&dm)?, dm)),
         // Where the kernel maps nothing, or says nothing to an ordinary user, there still are the served ones.
-        Err(error) if matches!(error.kind(), DmErrorKind::NoDeviceMapper | DmErrorKind::Denied) => None,
-        Err(error) => return Err(error.into()),
+        Err(error)
+            if matches!(error.kind(), DmErrorKind::NoDeviceMapper | DmErrorKind::Denied) && !served.is_empty() =>
+        {
+            None
+        }
+        Err(error) => return Err(CliError::Unreachable(error)),
     };
     let mut rows = match &mapped {
         Some((all, dm)) => rows_of(dm, all),
         None => Vec::new(),
     };
-    for served in Registry::existing().map(|registry| registry.list()).unwrap_or_default() {
+    for served in served {
         rows.push(Row {
             name: served.name,
             kind: served.description.kind.into(),

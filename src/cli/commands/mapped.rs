@@ -50,7 +50,7 @@ pub(super) fn answer(cx: &Context<'_>, question: Question, devices: &[String]) -
             code => Err(CliError::Silent(code)),
         };
     }
-    let dm = Dm::open()?;
+    let dm = Dm::open().map_err(CliError::Unreachable)?;
     let mut found = Vec::new();
     for device in devices {
         let not_active = || VolumeError::NotActive(device.clone());
@@ -161,7 +161,7 @@ pub(super) fn kind(uuid: Option<&DeviceUuid>) -> Cow<'_, str> {
 }
 
 pub(super) fn tree(cx: &Context<'_>) -> Result<(), CliError> {
-    let dm = Dm::open()?;
+    let dm = Dm::open().map_err(CliError::Unreachable)?;
     let stack = Stack::of(&dm, &Mappings::enumerate(&dm)?)?;
     if cx.console.json() {
         let layers: Vec<Value> = stack.layers().iter().map(layer_json).collect();

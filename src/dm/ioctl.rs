@@ -21,8 +21,10 @@ use super::error::DmError;
 
 /// `_IOWR(0xfd, …)`, the group that the kernel gave the device-mapper.
 const GROUP: u8 = 0xfd;
-/// What most replies fit in.
-const FIRST_BUFFER: usize = 16 * 1024;
+/// What a list of devices may take at first.
+const LIST_ROOM: usize = 16 * 1024;
+/// What most other replies fit in. The kernel copies and wipes as much as it is offered, with every request.
+const COMMON_ROOM: usize = 4 * 1024;
 /// Where growing ends: the kernel asks for no more even with a hundred thousand devices.
 const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 /// The oldest interface we speak, and the one we ask for: later minors only add to it.
@@ -241,6 +243,8 @@ struct Buffer {
     bytes: Secret,
     /// How much of it may be other than zero: to wipe all of it would take longer than most requests.
     used: usize,
+    /// What the next request offers for its reply, unless it is a list.
+    common: usize,
 }
 
 impl Control {
@@ -248,8 +252,9 @@ impl Control {
     pub(super) fn open() -> Result<Self, DmError> {
         let file = control::open_node()?;
         let buffer = RefCell::new(Buffer {
-            bytes: Secret::zeroed(FIRST_BUFFER).map_err(DmError::Memory)?,
+            bytes: Secret::zeroed(LIST_ROOM).map_err(DmError::Memory)?,
             used: 0,
+            common: COMMON_ROOM,
         });
         let mut control = Self {
             file,
@@ -284,21 +289,25 @@ impl Control {
     ) -> Result<T, DmError> {
         let mut buffer = self.buffer.borrow_mut();
         let needed = HEADER + request.payload.len().max(request.reply_room);
+        let is_list = matches!(command, Command::List | Command::Targets);
+        let mut room = needed.max(if is_list { LIST_ROOM } else { buffer.common });
         loop {
-            if buffer.bytes.len() < needed {
-                buffer.grow(needed, command)?;
+            if buffer.bytes.len() < room {
+                buffer.grow(room, command)?;
             }
             buffer.wipe();
-            encode(request, buffer.bytes.expose_mut()).map_err(|defect| DmError::BadRequest { command, defect })?;
-            let outcome = self.ioctl(command, buffer.bytes.expose_mut());
-            buffer.used = touched(request, buffer.bytes.expose());
+            let offered = &mut buffer.bytes.expose_mut()[..room];
+            encode(request, offered).map_err(|defect| DmError::BadRequest { command, defect })?;
+            let outcome = self.ioctl(command, offered);
+            let used = touched(request, offered);
+            buffer.used = used;
             let result = match outcome {
                 Err(errno) => Err(DmError::Ioctl {
                     command,
                     device: device.to_string(),
                     errno,
                 }),
-                Ok(()) => match decode(buffer.bytes.expose()) {
+                Ok(()) => match decode(&buffer.bytes.expose()[..room]) {
                     Ok(reply) if reply.flags & flags::BUFFER_FULL != 0 => Ok(None),
                     reply => match reply.and_then(|reply| read(&reply)) {
                         Ok(value) => Ok(Some(value)),
@@ -312,8 +321,11 @@ impl Control {
             match result? {
                 Some(value) => return Ok(value),
                 None if command.repeatable() => {
-                    let twice = buffer.bytes.len().saturating_mul(2);
-                    buffer.grow(twice, command)?;
+                    room = room.saturating_mul(2);
+                    if !is_list {
+                        // Others like it will need as much.
+                        buffer.common = room.min(LIST_ROOM);
+                    }
                 }
                 None => return Err(DmError::ReplyTooLarge { command }),
             }
@@ -341,7 +353,7 @@ impl Buffer {
         if len > LARGEST_BUFFER {
             return Err(DmError::ReplyTooLarge { command });
         }
-        self.bytes = Secret::zeroed(len.max(FIRST_BUFFER).next_power_of_two()).map_err(DmError::Memory)?;
+        self.bytes = Secret::zeroed(len.max(LIST_ROOM).next_power_of_two()).map_err(DmError::Memory)?;
         self.used = 0;
         Ok(())
     }
@@ -488,6 +500,7 @@ mod tests {
         let mut buffer = Buffer {
             bytes: Secret::zeroed(1024).expect("a page"),
             used: 0,
+            common: COMMON_ROOM,
         };
         // What the kernel says, where it is more than was sent; all of it, where it makes no sense.
         for (said, touched_bytes) in [(305, HEADER + 40), (600, 600), (1024, 1024), (u32::MAX, 1024)] {

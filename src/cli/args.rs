@@ -417,6 +417,9 @@ pub struct Options {
     /// Read or write only this many bytes of the decrypted data.
     #[arg(long, value_name = "bytes", allow_hyphen_values = true, help_heading = OURS, value_parser = values::bytes)]
     pub length: Option<Bytes>,
+    /// With `cat` and `write` of a plain volume: where its data starts on the device, in 512-byte sectors.
+    #[arg(long, value_name = "SECTORS", allow_hyphen_values = true, help_heading = OURS, value_parser = values::sectors)]
+    pub data_offset: Option<Sectors>,
     /// Who decrypts an open volume: `kernel` (the device-mapper), or `userspace` (this program, through FUSE, without
     /// root too). Default: the kernel where it has a device-mapper.
     #[arg(long, value_name = "BACKEND", allow_hyphen_values = true, help_heading = OURS)]

@@ -96,6 +96,9 @@ impl CliError {
             Self::Serve(ServeError::Server(_) | ServeError::Mount { .. }) => {
                 "This needs /dev/fuse (kernel module fuse) and, without root, fusermount3 (package fuse3).".into()
             }
+            Self::Serve(ServeError::Stopped { pid, .. }) => {
+                format!("Let it go on with kill -CONT {pid}, or end it with kill -KILL {pid}; then close again.")
+            }
             Self::VolumeEnds { written: 0 } => {
                 "Nothing was changed; luksmith luksDump shows how large the volume is.".into()
             }

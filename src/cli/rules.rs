@@ -81,6 +81,16 @@ const RULES: &[Rule] = &[
     (|c| c.options.iv_large_sectors
          && (c.opens_other_than(&[DeviceType::Plain]) || c.options.sector_size.map_or(512, SectorSize::get) <= 512),
      "Large IV sectors option is supported only for opening plain type device with sector size larger than 512 bytes."),
+    // cat and write
+    (|c| matches!(c.verb, Verb::Cat | Verb::Write)
+         && c.options.device_type.as_deref().and_then(DeviceType::from_name) != Some(DeviceType::Plain)
+         && (c.options.cipher.is_some() || c.options.hash.is_some() || c.options.key_size.is_some()
+             || c.options.sector_size.is_some() || c.options.size.is_some() || c.options.skip.is_some()
+             || c.options.iv_large_sectors || c.options.data_offset.is_some()),
+     "Options that say how a volume is encrypted are for plain volumes: --type plain."),
+    (|c| matches!(c.verb, Verb::Cat | Verb::Write) && c.options.iv_large_sectors
+         && c.options.sector_size.map_or(512, SectorSize::get) <= 512,
+     "Large IV sectors option is supported only for opening plain type device with sector size larger than 512 bytes."),
     // TrueCrypt
     (|c| (c.options.tcrypt_hidden || c.options.tcrypt_system || c.options.tcrypt_backup)
          && c.opens_other_than(&[DeviceType::Tcrypt]),

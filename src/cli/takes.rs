@@ -140,7 +140,7 @@ pub const TABLE: &[Takes] = &[
     only("align-payload", FORMATTING),
     only("allow-discards", &[Open, Cat, Write, Image]),
     only("cancel-deferred", &[Close]),
-    lax("cipher", &[Open, Benchmark, Reencrypt, Format, Image]),
+    lax("cipher", &[Open, Cat, Write, Benchmark, Reencrypt, Format, Image]),
     lax("decrypt", &[Reencrypt, Image]),
     only("deferred", &[Close]),
     only("device-size", &[Open, Resize, Reencrypt]),
@@ -160,7 +160,7 @@ pub const TABLE: &[Takes] = &[
     lax(
         "hash",
         &[
-            Open, Benchmark, Reencrypt, Format, Image, AddKey, ChangeKey, ConvertKey, TcryptDump,
+            Open, Cat, Write, Benchmark, Reencrypt, Format, Image, AddKey, ChangeKey, ConvertKey, TcryptDump,
         ],
     ),
     lax("header", READING),
@@ -180,7 +180,7 @@ pub const TABLE: &[Takes] = &[
         "iter-time",
         &[Benchmark, Reencrypt, Format, Image, AddKey, ChangeKey, ConvertKey],
     ),
-    only("iv-large-sectors", &[Open]),
+    only("iv-large-sectors", &[Open, Cat, Write]),
     lax("json-file", &[Token]),
     only("keep-key", &[Reencrypt]),
     lax(
@@ -190,7 +190,10 @@ pub const TABLE: &[Takes] = &[
         ],
     ),
     lax("key-file", ASKING),
-    only("key-size", &[Open, Benchmark, Reencrypt, Format, Image, AddKey]),
+    only(
+        "key-size",
+        &[Open, Cat, Write, Benchmark, Reencrypt, Format, Image, AddKey],
+    ),
     only(
         "key-slot",
         &[
@@ -243,11 +246,11 @@ pub const TABLE: &[Takes] = &[
     lax("resilience", &[Reencrypt]),
     lax("resilience-hash", &[Reencrypt]),
     lax("resume-only", &[Reencrypt]),
-    only("sector-size", &[Open, Reencrypt, Format, Image]),
+    only("sector-size", &[Open, Cat, Write, Reencrypt, Format, Image]),
     only("serialize-memory-hard-pbkdf", &[Open]),
     only("shared", &[Open]),
-    only("size", &[Open, Resize]),
-    only("skip", &[Open]),
+    only("size", &[Open, Cat, Write, Resize]),
+    only("skip", &[Open, Cat, Write]),
     only("subsystem", &[Reencrypt, Config, Format, Image]),
     only("test-passphrase", &[Open, Unlock, Doctor]),
     lax("timeout", ASKING),
@@ -290,6 +293,7 @@ pub const TABLE: &[Takes] = &[
     only("protect", &[Format, Image, AddKey, Config]),
     only("map", &[Dump]),
     only("length", &[Cat, Write]),
+    only("data-offset", &[Cat, Write]),
     only("backend", &[Open]),
     only("resume", &[Image]),
     only("all", &[Close]),

@@ -23,11 +23,24 @@ pub enum Access {
     Write,
 }
 
+/// As [`open_device`], for as long as a volume is open: a block device that is only read is kept from writers too, as the
+/// kernel keeps what a read-only mapping stands on.
+///
+/// # Errors
+/// As [`open_device`].
+pub fn claim_device(path: &Path, access: Access) -> Result<File, UserspaceError> {
+    open(path, access, true)
+}
+
 /// Opens the device or file at `path` for the data of a volume. What this keeps out is kept out until the file is closed.
 ///
 /// # Errors
 /// [`UserspaceError::Open`], [`UserspaceError::WrongKind`], [`UserspaceError::InUse`].
 pub fn open_device(path: &Path, access: Access) -> Result<File, UserspaceError> {
+    open(path, access, access == Access::Write)
+}
+
+fn open(path: &Path, access: Access, claim: bool) -> Result<File, UserspaceError> {
     let failed = |source| UserspaceError::Open {
         path: path.to_owned(),
         source,
@@ -36,7 +49,7 @@ pub fn open_device(path: &Path, access: Access) -> Result<File, UserspaceError> 
     if !kind.is_file() && !kind.is_block_device() {
         return Err(UserspaceError::WrongKind(path.to_owned()));
     }
-    let exclusive = kind.is_block_device() && access == Access::Write;
+    let exclusive = kind.is_block_device() && claim;
     let file = OpenOptions::new()
         .read(true)
         .write(access == Access::Write)

@@ -51,6 +51,14 @@ pub enum ServeError {
     /// Somebody has the file open.
     #[error("{0} is in use")]
     Busy(String),
+    /// Its server is stopped, and answers nothing until it goes on.
+    #[error("the server of {name}, process {pid}, is stopped")]
+    Stopped {
+        /// The name.
+        name: String,
+        /// The server.
+        pid: u32,
+    },
     /// The folder of the served volumes, or a file in it, cannot be used.
     #[error("cannot use {}: {source}", path.display())]
     Folder {

@@ -59,9 +59,9 @@ mod tests;
 mod volume;
 
 pub use description::Description;
-pub use device::{Access, open_device};
+pub use device::{Access, claim_device, open_device};
 pub use error::{ServeError, UserspaceError};
-pub use pump::{PUMP_CHUNK, PumpError, pump, read_full};
+pub use pump::{PUMP_CHUNK, PumpError, Stop, Stoppable, pump, read_full};
 pub use sequential::Sequential;
 pub use served::{Registry, RegistryLock, Served, check_name};
 pub use server::{SERVE_WORD, serve, start};

@@ -1,8 +1,12 @@
 //! Copying with reading and writing side by side.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, PipeReader, PipeWriter, Read};
+use std::os::fd::AsFd as _;
 use std::sync::mpsc::sync_channel;
 use std::thread;
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Bytes that are handed on at a time: whole sectors of any size, and enough for several processors.
 pub const PUMP_CHUNK: usize = 4 << 20;
@@ -18,12 +22,50 @@ pub enum PumpError {
     Sink(io::Error),
 }
 
+/// An input that may stay silent for ever, such as a pipe, until [`Stop`] goes: then there is no more of it.
+#[derive(Debug)]
+pub struct Stoppable {
+    input: File,
+    stopped: PipeReader,
+}
+
+/// Ends the reading of a [`Stoppable`] when it is dropped.
+#[derive(Debug)]
+pub struct Stop(#[expect(dead_code, reason = "the other end sees that it is closed")] PipeWriter);
+
+impl Stoppable {
+    /// Over an input whose data nobody has buffered.
+    ///
+    /// # Errors
+    /// The system's, without file descriptors.
+    pub fn new(input: File) -> io::Result<(Self, Stop)> {
+        let (stopped, stop) = io::pipe()?;
+        Ok((Self { input, stopped }, Stop(stop)))
+    }
+}
+
+impl Read for Stoppable {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut waiting = [
+            PollFd::new(self.stopped.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.input.as_fd(), PollFlags::POLLIN),
+        ];
+        poll(&mut waiting, PollTimeout::NONE)?;
+        if waiting[0].any() == Some(true) {
+            return Ok(0);
+        }
+        self.input.read(buf)
+    }
+}
+
 /// Hands chunks on from `fill`, which returns how many bytes it had and zero at the end, to `drain`. The two run side by
-/// side; chunks stay in order, and all but the last are as long as `fill` made them.
+/// side; chunks stay in order, and all but the last are as long as `fill` made them. When `drain` has failed, `stop` goes, so
+/// that nobody waits for an input that has nothing to say.
 ///
 /// # Errors
 /// The first failure of either side.
 pub fn pump(
+    stop: &mut Option<Stop>,
     mut fill: impl FnMut(&mut [u8]) -> io::Result<usize> + Send,
     mut drain: impl FnMut(&mut [u8]) -> io::Result<()>,
 ) -> Result<(), PumpError> {
@@ -51,6 +93,7 @@ pub fn pump(
         while let Ok((mut chunk, len)) = filled.recv() {
             outcome = drain(&mut chunk[..len]).map_err(PumpError::Sink);
             if outcome.is_err() {
+                stop.take();
                 break;
             }
             // The source may have ended, with chunks still to come.
@@ -95,7 +138,7 @@ mod tests {
                 100
             }))
         };
-        pump(fill, |chunk| {
+        pump(&mut None, fill, |chunk| {
             assert_eq!(chunk.len(), 100);
             arrived.push(chunk[99]);
             Ok(())
@@ -107,12 +150,25 @@ mod tests {
     #[test]
     fn either_side_can_fail() {
         let failed = |_: &mut [u8]| Err(io::ErrorKind::Other.into());
-        assert!(matches!(pump(failed, |_| Ok(())), Err(PumpError::Source(_))));
+        assert!(matches!(pump(&mut None, failed, |_| Ok(())), Err(PumpError::Source(_))));
         let endless = |chunk: &mut [u8]| Ok(chunk.len());
         assert!(matches!(
-            pump(endless, |_| Err(io::ErrorKind::StorageFull.into())),
+            pump(&mut None, endless, |_| Err(io::ErrorKind::StorageFull.into())),
             Err(PumpError::Sink(_))
         ));
+    }
+
+    /// It waited for the pipe, for ever.
+    #[test]
+    fn a_silent_input_does_not_keep_a_failure_from_being_told() {
+        use std::io::Write as _;
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        writer.write_all(b"something").expect("room");
+        let (mut input, stop) = Stoppable::new(File::from(std::os::fd::OwnedFd::from(reader))).expect("a pipe");
+        let fill = |chunk: &mut [u8]| input.read(chunk);
+        let full = |_: &mut [u8]| Err(io::ErrorKind::StorageFull.into());
+        assert!(matches!(pump(&mut Some(stop), fill, full), Err(PumpError::Sink(_))));
+        drop(writer);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,9 @@ pub struct Registry {
     folder: PathBuf,
 }
 
+/// How often to look whether a server is stopped.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// A served volume.
 #[derive(Clone, Debug)]
 pub struct Served {
@@ -45,6 +49,13 @@ pub struct Served {
     pub pid: u32,
     /// Whether the server lives; if not, it was killed, and [`Registry::close`] clears away what is left.
     pub alive: bool,
+}
+
+impl Served {
+    /// Whether the server is stopped, by a signal or a debugger: whoever asks the file for anything waits until it goes on.
+    pub fn is_stopped(&self) -> bool {
+        self.alive && matches!(process_state(self.pid), Some(b'T' | b't'))
+    }
 }
 
 /// The right to open and close; it goes with the value.
@@ -174,7 +185,7 @@ impl Registry {
     /// that was killed, it clears away what is left.
     ///
     /// # Errors
-    /// [`ServeError::NotServed`]; [`ServeError::Busy`] with nothing changed; [`ServeError::Sync`] where what was written
+    /// [`ServeError::NotServed`]; [`ServeError::Busy`] with nothing changed; [`ServeError::Stopped`]; [`ServeError::Sync`] where what was written
     /// may be lost; [`ServeError::Unmount`].
     pub fn close(&self, name: &str) -> Result<(), ServeError> {
         let _lock = self.lock()?;
@@ -182,15 +193,41 @@ impl Registry {
         if !served.alive {
             return self.clear(name);
         }
+        // All of it waits for the server, which may be stopped before or meanwhile, and would keep this waiting for ever.
+        let (this, name) = (self.clone(), name.to_owned());
+        let (tell, told) = channel();
+        let (path, pid) = (served.path.clone(), served.pid);
+        thread::Builder::new()
+            .spawn(move || tell.send(this.end(&name, &path, pid)))
+            .map_err(ServeError::Start)?;
+        loop {
+            match told.recv_timeout(LOOK) {
+                Ok(ended) => return ended,
+                Err(RecvTimeoutError::Timeout) if served.is_stopped() => {
+                    return Err(ServeError::Stopped {
+                        name: served.name,
+                        pid: served.pid,
+                    });
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(ServeError::Start(io::Error::other("a thread has panicked")));
+                }
+            }
+        }
+    }
+
+    /// Ends a living server; this may take its time.
+    fn end(&self, name: &str, path: &Path, pid: u32) -> Result<(), ServeError> {
         let server = File::open(self.state_path(name)).map_err(|source| ServeError::Folder {
             path: self.state_path(name),
             source,
         })?;
-        let synced = File::open(&served.path).and_then(|file| file.sync_all());
+        let synced = File::open(path).and_then(|file| file.sync_all());
         self.unmount(name, MntFlags::UMOUNT_NOFOLLOW)?;
         // The server lets go of its lock when everything is on the device, and of the device when it ends.
         drop(Flock::lock(server, FlockArg::LockExclusive));
-        wait_for_end(served.pid);
+        wait_for_end(pid);
         self.clear(name)?;
         synced.map_err(|source| ServeError::Sync {
             name: name.to_owned(),
@@ -282,12 +319,18 @@ pub fn check_name(name: &str) -> Result<(), ServeError> {
 fn wait_for_end(pid: u32) {
     for _ in 0..2000 {
         // Of one that nobody has buried yet, nothing but its number is left.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        if stat.is_empty() || stat.contains(") Z ") {
+        if matches!(process_state(pid), None | Some(b'Z')) {
             return;
         }
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// The letter of `/proc/PID/stat`; `None` where there is no such process. The name before it may have brackets too.
+fn process_state(pid: u32) -> Option<u8> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
+    stat.get(name_end + 2).copied()
 }
 
 #[cfg(test)]

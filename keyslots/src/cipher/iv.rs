@@ -24,6 +24,10 @@ pub(super) enum IvKind {
     Essiv(Hash),
     /// A big-endian count of cipher blocks that starts at 1.
     Benbi,
+    /// The number of the sector's first byte, little-endian, encrypted as the data are. BitLocker's, as is the next.
+    Eboiv,
+    /// As `Eboiv`, and besides a diffuser for the sector: [`super::elephant`].
+    Elephant,
 }
 
 impl IvKind {
@@ -34,6 +38,8 @@ impl IvKind {
             "plain64" => Some(Self::Plain64),
             "plain64be" => Some(Self::Plain64Be),
             "benbi" => Some(Self::Benbi),
+            "eboiv" => Some(Self::Eboiv),
+            "elephant" => Some(Self::Elephant),
             _ => Hash::from_name(name.strip_prefix("essiv:")?).map(Self::Essiv),
         }
     }
@@ -49,6 +55,8 @@ impl fmt::Display for IvKind {
             Self::Plain64Be => f.write_str("plain64be"),
             Self::Essiv(hash) => write!(f, "essiv:{}", hash.kernel_name()),
             Self::Benbi => f.write_str("benbi"),
+            Self::Eboiv => f.write_str("eboiv"),
+            Self::Elephant => f.write_str("elephant"),
         }
     }
 }
@@ -59,17 +67,18 @@ pub(super) struct IvGenerator {
     /// log2 of cipher blocks per 512 bytes, for `benbi`.
     benbi_shift: u32,
     essiv: Option<Box<dyn BlockCipher>>,
+    sector_size: u64,
 }
 
 impl IvGenerator {
     /// `None` where the ESSIV hash does not make a key of the cipher.
-    pub(super) fn new(spec: &CipherSpec, key: &[u8]) -> Option<Self> {
+    pub(super) fn new(spec: &CipherSpec, key: &[u8], sector_size: usize) -> Option<Self> {
         let essiv = match spec.iv {
-            IvKind::Essiv(hash) => Some(essiv_cipher(spec.algorithm, hash, key)?),
+            // A mode that takes no IV makes nothing of it either.
+            IvKind::Essiv(hash) if spec.mode != Mode::Ecb => Some(essiv_cipher(spec.algorithm, hash, key)?),
             _ => None,
         };
-        // The kernel treats ctr as a stream cipher, whose blocks have one byte.
-        let block_len = if spec.mode == Mode::Ctr {
+        let block_len = if spec.mode.is_stream() {
             1
         } else {
             spec.algorithm.block_len()
@@ -78,7 +87,13 @@ impl IvGenerator {
             kind: spec.iv,
             benbi_shift: 9 - block_len.ilog2(),
             essiv,
+            sector_size: sector_size as u64,
         })
+    }
+
+    /// Whether what [`IvGenerator::fill`] has made is still to be encrypted as the data are.
+    pub(super) fn is_encrypted(&self) -> bool {
+        matches!(self.kind, IvKind::Eboiv | IvKind::Elephant)
     }
 
     /// Fills `iv`, whose length is that of a cipher block (8 or 16 bytes).
@@ -90,6 +105,7 @@ impl IvGenerator {
             IvKind::Plain64 => put_start(iv, &sector.to_le_bytes()),
             IvKind::Plain64Be => put_end(iv, &sector.to_be_bytes()),
             IvKind::Benbi => put_end(iv, &(sector << self.benbi_shift).wrapping_add(1).to_be_bytes()),
+            IvKind::Eboiv | IvKind::Elephant => put_start(iv, &sector.wrapping_mul(self.sector_size).to_le_bytes()),
             IvKind::Essiv(_) => {
                 put_start(iv, &sector.to_le_bytes());
                 if let Some(cipher) = &self.essiv {

@@ -6,6 +6,7 @@
 
 mod adiantum;
 mod block;
+mod elephant;
 mod iv;
 mod sector;
 mod spec;

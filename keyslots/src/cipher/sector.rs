@@ -7,7 +7,8 @@ use zeroize::{Zeroize, Zeroizing};
 use super::CipherError;
 use super::adiantum::{self, Adiantum};
 use super::block::BlockCipher;
-use super::iv::IvGenerator;
+use super::elephant::Elephant;
+use super::iv::{IvGenerator, IvKind};
 use super::spec::{CipherSpec, Mode};
 use super::tweak::{LrwTweaks, xts_tweaks};
 
@@ -23,6 +24,7 @@ pub struct SectorCipher {
     cipher: Box<dyn BlockCipher>,
     chain: Chain,
     iv: IvGenerator,
+    diffuser: Option<Elephant>,
     sector_size: usize,
     /// By how much the IV's sector number grows from one sector to the next.
     iv_step: u64,
@@ -34,6 +36,9 @@ enum Chain {
     Ecb,
     Cbc,
     Ctr,
+    Pcbc,
+    Cfb,
+    Ofb,
     Xts(Box<dyn BlockCipher>),
     Lrw(LrwTweaks),
     Adiantum(Box<Adiantum>),
@@ -59,14 +64,17 @@ impl SectorCipher {
             spec: spec.to_string(),
             len: key.len(),
         };
-        let (cipher_key, rest) = key
-            .split_at_checked(spec.split_key_len(key.len())?)
-            .ok_or_else(bad_key)?;
+        let (for_cipher, for_mode) = spec.split_key_len(key.len())?;
+        let (key, for_iv) = key.split_at_checked(for_cipher + for_mode).ok_or_else(bad_key)?;
+        let (cipher_key, rest) = key.split_at_checked(for_cipher).ok_or_else(bad_key)?;
         let keyed = |key| spec.algorithm.keyed(key).ok_or_else(bad_key);
         let (chain, cipher) = match spec.mode {
             Mode::Ecb => (Chain::Ecb, keyed(cipher_key)?),
             Mode::Cbc => (Chain::Cbc, keyed(cipher_key)?),
             Mode::Ctr => (Chain::Ctr, keyed(cipher_key)?),
+            Mode::Pcbc => (Chain::Pcbc, keyed(cipher_key)?),
+            Mode::Cfb => (Chain::Cfb, keyed(cipher_key)?),
+            Mode::Ofb => (Chain::Ofb, keyed(cipher_key)?),
             Mode::Xts => (Chain::Xts(keyed(rest)?), keyed(cipher_key)?),
             Mode::Lrw => {
                 let tweaks = LrwTweaks::new(rest.try_into().map_err(|_| bad_key())?);
@@ -76,6 +84,10 @@ impl SectorCipher {
                 let (adiantum, cipher) = Adiantum::new(spec.algorithm, cipher_key).ok_or_else(bad_key)?;
                 (Chain::Adiantum(adiantum), cipher)
             }
+        };
+        let diffuser = match spec.iv {
+            IvKind::Elephant => Some(Elephant::new(for_iv).ok_or_else(bad_key)?),
+            _ => None,
         };
         let units = sector_size as u64 / 512;
         let (iv_step, iv_mask) = if iv_large_sectors {
@@ -87,7 +99,8 @@ impl SectorCipher {
             spec: *spec,
             cipher,
             chain,
-            iv: IvGenerator::new(spec, key).ok_or_else(bad_key)?,
+            iv: IvGenerator::new(spec, key, sector_size).ok_or_else(bad_key)?,
+            diffuser,
             sector_size,
             iv_step,
             iv_mask,
@@ -147,29 +160,58 @@ impl SectorCipher {
             _ => self.spec.algorithm.block_len(),
         };
         for (n, sector) in data.chunks_exact_mut(self.sector_size).enumerate() {
-            let number = first_sector.wrapping_add((n as u64).wrapping_mul(self.iv_step));
-            self.iv.fill(number & self.iv_mask, &mut iv[..iv_len]);
-            match &self.chain {
-                Chain::Ecb => self.blocks(sector, direction),
-                Chain::Cbc if direction == Direction::Encrypt => self.cbc_encrypt(&iv[..iv_len], sector),
-                Chain::Cbc => self.cbc_decrypt(&iv[..iv_len], sector, masks),
-                Chain::Ctr => self.ctr(&iv[..iv_len], sector, masks),
-                Chain::Xts(tweak_cipher) => {
-                    xts_tweaks(
-                        tweak_cipher.as_ref(),
-                        iv.first_chunk().unwrap_or(&[0; MAX_BLOCK]),
-                        masks,
-                    );
-                    self.masked(sector, masks, direction);
-                }
-                Chain::Lrw(tweaks) => {
-                    tweaks.fill(iv.first_chunk().unwrap_or(&[0; MAX_BLOCK]), masks);
-                    self.masked(sector, masks, direction);
-                }
-                Chain::Adiantum(adiantum) => adiantum.crypt(&iv, sector, direction, self.cipher.as_ref()),
+            let number = first_sector.wrapping_add((n as u64).wrapping_mul(self.iv_step)) & self.iv_mask;
+            let iv = &mut iv[..iv_len];
+            self.iv.fill(number, iv);
+            if self.iv.is_encrypted() {
+                let mut block = [0; MAX_BLOCK];
+                self.chain(iv, &mut block[..iv_len], &mut masks[..iv_len], Direction::Encrypt);
+                iv.copy_from_slice(&block[..iv_len]);
+            }
+            let offset = number.wrapping_mul(self.sector_size as u64);
+            if let Some(diffuser) = self.diffuser.as_ref().filter(|_| direction == Direction::Encrypt) {
+                diffuser.mix(offset, sector);
+            }
+            self.chain(iv, sector, masks, direction);
+            if let Some(diffuser) = self.diffuser.as_ref().filter(|_| direction == Direction::Decrypt) {
+                diffuser.unmix(offset, sector);
             }
         }
         Ok(())
+    }
+
+    /// One sector, or one block as if it were one. `masks` are as long, and hold nothing of use.
+    fn chain(&self, iv: &[u8], sector: &mut [u8], masks: &mut [u8], direction: Direction) {
+        match &self.chain {
+            Chain::Ecb => self.blocks(sector, direction),
+            Chain::Cbc if direction == Direction::Encrypt => self.cbc_encrypt(iv, sector),
+            Chain::Cbc => self.cbc_decrypt(iv, sector, masks),
+            Chain::Ctr => self.ctr(iv, sector, masks),
+            Chain::Pcbc => self.pcbc(iv, sector, direction),
+            Chain::Cfb if direction == Direction::Encrypt => self.cfb_encrypt(iv, sector),
+            Chain::Cfb => {
+                previous_blocks(iv, sector, masks);
+                self.cipher.encrypt(masks);
+                xor(sector, masks);
+            }
+            Chain::Ofb => self.ofb(iv, sector),
+            Chain::Xts(tweak_cipher) => {
+                xts_tweaks(
+                    tweak_cipher.as_ref(),
+                    iv.first_chunk().unwrap_or(&[0; MAX_BLOCK]),
+                    masks,
+                );
+                self.masked(sector, masks, direction);
+            }
+            Chain::Lrw(tweaks) => {
+                tweaks.fill(iv.first_chunk().unwrap_or(&[0; MAX_BLOCK]), masks);
+                self.masked(sector, masks, direction);
+            }
+            Chain::Adiantum(adiantum) => {
+                let tweak = iv.first_chunk().unwrap_or(&[0; adiantum::TWEAK_LEN]);
+                adiantum.crypt(tweak, sector, direction, self.cipher.as_ref());
+            }
+        }
     }
 
     fn blocks(&self, blocks: &mut [u8], direction: Direction) {
@@ -197,12 +239,52 @@ impl SectorCipher {
     }
 
     fn cbc_decrypt(&self, iv: &[u8], sector: &mut [u8], previous: &mut [u8]) {
-        // What each block is masked with: the IV, then all ciphertext blocks but the last.
-        let (first, rest) = previous.split_at_mut(iv.len());
-        first.copy_from_slice(iv);
-        rest.copy_from_slice(&sector[..sector.len() - iv.len()]);
+        previous_blocks(iv, sector, previous);
         self.cipher.decrypt(sector);
         xor(sector, previous);
+    }
+
+    /// Each block is masked with the plaintext and the ciphertext of the one before.
+    fn pcbc(&self, iv: &[u8], sector: &mut [u8], direction: Direction) {
+        let (mut mask, mut before) = ([0; MAX_BLOCK], [0; MAX_BLOCK]);
+        let (mask, before) = (&mut mask[..iv.len()], &mut before[..iv.len()]);
+        mask.copy_from_slice(iv);
+        for block in sector.chunks_exact_mut(iv.len()) {
+            before.copy_from_slice(block);
+            if direction == Direction::Encrypt {
+                xor(block, mask);
+            }
+            self.blocks(block, direction);
+            if direction == Direction::Decrypt {
+                xor(block, mask);
+            }
+            mask.copy_from_slice(before);
+            xor(mask, block);
+        }
+        mask.zeroize();
+        before.zeroize();
+    }
+
+    fn cfb_encrypt(&self, iv: &[u8], sector: &mut [u8]) {
+        let mut mask = [0; MAX_BLOCK];
+        let mask = &mut mask[..iv.len()];
+        mask.copy_from_slice(iv);
+        for block in sector.chunks_exact_mut(iv.len()) {
+            self.cipher.encrypt(mask);
+            xor(block, mask);
+            mask.copy_from_slice(block);
+        }
+    }
+
+    fn ofb(&self, iv: &[u8], sector: &mut [u8]) {
+        let mut mask = [0; MAX_BLOCK];
+        let mask = &mut mask[..iv.len()];
+        mask.copy_from_slice(iv);
+        for block in sector.chunks_exact_mut(iv.len()) {
+            self.cipher.encrypt(mask);
+            xor(block, mask);
+        }
+        mask.zeroize();
     }
 
     fn ctr(&self, iv: &[u8], sector: &mut [u8], stream: &mut [u8]) {
@@ -227,6 +309,13 @@ impl fmt::Debug for SectorCipher {
             .field("iv_step", &self.iv_step)
             .finish_non_exhaustive()
     }
+}
+
+/// What stands before each block of ciphertext: the IV, then all blocks but the last.
+fn previous_blocks(iv: &[u8], sector: &[u8], previous: &mut [u8]) {
+    let (first, rest) = previous.split_at_mut(iv.len());
+    first.copy_from_slice(iv);
+    rest.copy_from_slice(&sector[..sector.len() - iv.len()]);
 }
 
 fn xor(data: &mut [u8], masks: &[u8]) {

@@ -15,11 +15,24 @@ pub(super) enum Mode {
     Ecb,
     Lrw,
     Ctr,
+    Pcbc,
+    Cfb,
+    Ofb,
     Adiantum,
 }
 
 impl Mode {
-    const ALL: [Self; 6] = [Self::Xts, Self::Cbc, Self::Ecb, Self::Lrw, Self::Ctr, Self::Adiantum];
+    const ALL: [Self; 9] = [
+        Self::Xts,
+        Self::Cbc,
+        Self::Ecb,
+        Self::Lrw,
+        Self::Ctr,
+        Self::Pcbc,
+        Self::Cfb,
+        Self::Ofb,
+        Self::Adiantum,
+    ];
 
     fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.name() == name)
@@ -32,8 +45,16 @@ impl Mode {
             Self::Ecb => "ecb",
             Self::Lrw => "lrw",
             Self::Ctr => "ctr",
+            Self::Pcbc => "pcbc",
+            Self::Cfb => "cfb",
+            Self::Ofb => "ofb",
             Self::Adiantum => "adiantum",
         }
+    }
+
+    /// Whether this makes a key stream. The kernel gives such ciphers blocks of one byte.
+    pub(super) fn is_stream(self) -> bool {
+        matches!(self, Self::Ctr | Self::Cfb | Self::Ofb)
     }
 }
 
@@ -82,7 +103,8 @@ impl CipherSpec {
         self.mode == Mode::Adiantum
     }
 
-    /// Whether a key of `len` bytes fits: with both halves for `xts`, and with the tweak key for `lrw`.
+    /// Whether a key of `len` bytes fits: with both halves for `xts`, with the tweak key for `lrw`, and with that of the
+    /// sectors, which is as long as all the rest, for `elephant`.
     ///
     /// # Errors
     /// [`CipherError::BadKeyLength`].
@@ -90,16 +112,24 @@ impl CipherSpec {
         self.split_key_len(len).map(|_| ())
     }
 
-    /// Bytes of a whole key of `len` bytes that the block cipher itself takes.
-    pub(super) fn split_key_len(&self, len: usize) -> Result<usize, CipherError> {
-        let cipher_len = match self.mode {
-            _ if self.is_null() => Some(len),
-            Mode::Xts => len.is_multiple_of(2).then_some(len / 2),
-            Mode::Lrw => len.checked_sub(self.algorithm.block_len()),
-            Mode::Cbc | Mode::Ecb | Mode::Ctr | Mode::Adiantum => Some(len),
-        };
-        cipher_len
-            .filter(|len| self.algorithm.takes_key_of(*len))
+    /// Bytes of a whole key of `len` bytes that the block cipher itself takes, and after them those that the mode takes
+    /// besides. What is left is for the IV generator.
+    pub(super) fn split_key_len(&self, len: usize) -> Result<(usize, usize), CipherError> {
+        let half = |len: usize| len.is_multiple_of(2).then_some(len / 2);
+        let with_elephant = self.iv == IvKind::Elephant;
+        let for_mode = if with_elephant { half(len) } else { Some(len) };
+        let split = for_mode.and_then(|for_mode| match self.mode {
+            _ if self.is_null() => Some((for_mode, 0)),
+            Mode::Xts => half(for_mode).map(|half| (half, half)),
+            Mode::Lrw => {
+                let tweak = self.algorithm.block_len();
+                for_mode.checked_sub(tweak).map(|rest| (rest, tweak))
+            }
+            _ => Some((for_mode, 0)),
+        });
+        split
+            .filter(|(cipher, _)| self.algorithm.takes_key_of(*cipher))
+            .filter(|(cipher, mode)| !with_elephant || Algorithm::Aes.takes_key_of(cipher + mode))
             .ok_or_else(|| CipherError::BadKeyLength {
                 spec: self.to_string(),
                 len,
@@ -123,12 +153,18 @@ impl CipherSpec {
         if self.algorithm.is_pair() != (self.mode == Mode::Adiantum) {
             return incompatible("adiantum takes xchacha12,aes or xchacha20,aes, and these take no other mode");
         }
-        if let IvKind::Essiv(_) = self.iv
+        if let IvKind::Essiv(_) | IvKind::Eboiv | IvKind::Elephant = self.iv
             && self.mode == Mode::Adiantum
         {
-            return incompatible("adiantum takes no ESSIV");
+            return incompatible("adiantum takes no IV that is encrypted");
+        }
+        if let IvKind::Eboiv | IvKind::Elephant = self.iv
+            && self.mode.is_stream()
+        {
+            return incompatible("eboiv and elephant take no mode that makes a key stream");
         }
         if let IvKind::Essiv(hash) = self.iv
+            && self.mode != Mode::Ecb
             && !self.algorithm.takes_key_of(hash.output_len())
         {
             return incompatible("the cipher takes no key as long as a digest of the ESSIV hash");
@@ -159,12 +195,6 @@ impl FromStr for CipherSpec {
         let iv = match iv {
             None if mode == Mode::Ecb => IvKind::None,
             None => return Err(CipherError::MissingIv(text.to_owned())),
-            Some(_) if mode == Mode::Ecb => {
-                return Err(CipherError::Incompatible {
-                    spec: text.to_owned(),
-                    rule: "ecb takes no IV generator",
-                });
-            }
             Some(iv) => IvKind::from_name(iv).ok_or_else(|| CipherError::UnknownIv(iv.to_owned()))?,
         };
         Self { algorithm, mode, iv }.check(text)

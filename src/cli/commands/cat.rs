@@ -18,6 +18,7 @@ pub(super) fn cat(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     // Unbuffered: chunks are large.
     let mut out = io::stdout().lock();
     let copied = pump(
+        &mut None,
         |chunk| {
             let len = chunk.len().min(usize::try_from(end - at).unwrap_or(usize::MAX));
             let read = volume.read_at(at, &mut chunk[..len])?;

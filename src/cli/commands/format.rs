@@ -70,6 +70,8 @@ pub(super) enum Target {
     Image {
         /// Whether it may hold something that nobody has agreed to lose.
         in_use: bool,
+        /// The size that it is to have.
+        size: Bytes,
     },
 }
 
@@ -107,7 +109,10 @@ pub(super) fn make(
     }
     // All that the options say is checked before anything is asked or written.
     let header_device = cx.header_device(device);
-    let topology = Topology::of(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
+    let mut topology = Topology::of(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
+    if let Target::Image { size, .. } = target {
+        topology.size = topology.size.max(size);
+    }
     let hash = cx.hash()?;
     cx.check_pbkdf(version)?;
     let (cipher, key_size) = cipher_and_key_size(cx)?;
@@ -127,8 +132,10 @@ pub(super) fn make(
     if header_device.path().exists() {
         data_device::check_destroyable(header_device.path()).map_err(in_use)?;
     }
-    check_not_empty(header_device.path())?;
-    if target != (Target::Image { in_use: false }) {
+    if cx.options.header.is_some() || target == Target::Device {
+        check_not_empty(header_device.path())?;
+    }
+    if !matches!(target, Target::Image { in_use: false, .. }) {
         warn(cx, &header_device)?;
     }
 
@@ -271,6 +278,9 @@ impl Plan<'_> {
                     Err(error) => return Err(error.into()),
                 }
             }
+            if let Target::Image { .. } = self.target {
+                empty(self.device).map_err(CliError::io("empty the target"))?;
+            }
             device.grow_file(file, size)?;
             write(file)
         })
@@ -332,6 +342,15 @@ fn check_cipher(cipher: &str, key_size: usize, sector_size: u32) -> Result<(), C
 }
 
 /// An empty file is refused as by the reference: it is more often a mistake than a place for a header.
+/// Takes what is in a file away: nobody has another use for it, and all that could be asked has been answered.
+fn empty(path: &Path) -> std::io::Result<()> {
+    let file = std::fs::OpenOptions::new().write(true).open(path)?;
+    match file.metadata()?.is_file() {
+        true => file.set_len(0),
+        false => Ok(()),
+    }
+}
+
 fn check_not_empty(path: &Path) -> Result<(), CliError> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Err(CliError::DeviceEmpty(path.to_owned())),

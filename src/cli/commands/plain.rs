@@ -1,4 +1,5 @@
-//! `open` and `refresh` of plain volumes: dm-crypt without a header, all of it from the command line.
+//! Plain volumes: dm-crypt without a header, all of it from the command line. `open` and `refresh` map them; for `cat`,
+//! `write` and a server in userspace it says what they are.
 
 use std::path::Path;
 
@@ -6,8 +7,8 @@ use keyslots::header::DataLayout;
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use keyslots::units::{Bytes, Sectors};
 
-use super::Context;
 use super::open::{device_name, flags};
+use super::{Context, serve};
 use crate::block_device::{Topology, signatures};
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
@@ -23,7 +24,7 @@ const DEFAULT_KEY_SIZE: usize = 32;
 const DEFAULT_HASH: &str = "sha256";
 
 /// How the options say that a volume is encrypted.
-struct Encryption {
+pub(super) struct Encryption {
     cipher: String,
     sector_size: u32,
     key_len: usize,
@@ -32,12 +33,16 @@ struct Encryption {
 
 /// `open --type plain`.
 pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str) -> Result<(), CliError> {
+    if let Some(why) = serve::wanted(cx) {
+        return serve::open_plain(cx, device, name, why);
+    }
+    serve::check_not_served(name)?;
     let (dm, name) = (Dm::open()?, device_name(name)?);
     let encryption = Encryption::from_options(cx)?;
     encryption.warn(cx);
     volume::check_free(&dm, &name)?;
     let options = cx.options;
-    let layout = encryption.layout(cx);
+    let layout = encryption.layout(cx, options.offset);
     if !options.shared {
         data_device::check_unused(device)?;
     }
@@ -85,7 +90,7 @@ fn options_sector_size(cx: &Context<'_>) -> Option<u32> {
 }
 
 impl Encryption {
-    fn from_options(cx: &Context<'_>) -> Result<Self, CliError> {
+    pub(super) fn from_options(cx: &Context<'_>) -> Result<Self, CliError> {
         let options = cx.options;
         let cipher = options.cipher.as_deref().unwrap_or(DEFAULT_CIPHER);
         let asked = options.key_size.map(|size| size.bytes()).filter(|&len| len > 0);
@@ -104,7 +109,7 @@ impl Encryption {
     }
 
     /// The options that have no effect, and those that were better said: the defaults were others once.
-    fn warn(&self, cx: &Context<'_>) {
+    pub(super) fn warn(&self, cx: &Context<'_>) {
         let options = cx.options;
         if cx.console.batch() {
             return;
@@ -144,21 +149,22 @@ impl Encryption {
         }
     }
 
-    fn layout(&self, cx: &Context<'_>) -> DataLayout {
+    /// Where the data are, which start at sector `offset`.
+    pub(super) fn layout(&self, cx: &Context<'_>, offset: Option<Sectors>) -> DataLayout {
         let options = cx.options;
         // A size of nothing stands for all there is, as it does to the reference.
         let size = options.size.or(options.device_size.map(Bytes::sectors));
         DataLayout {
             cipher: self.cipher.clone(),
             sector_size: self.sector_size,
-            offset: options.offset.unwrap_or_default(),
+            offset: offset.unwrap_or_default(),
             size: size.filter(|size| *size > Sectors::ZERO),
             iv_offset: options.skip.unwrap_or_default(),
         }
     }
 
     /// The key: from a key file or the keyring as it is, else hashed from a passphrase.
-    fn key(&self, cx: &Context<'_>, device: &Path) -> Result<VolumeKey, CliError> {
+    pub(super) fn key(&self, cx: &Context<'_>, device: &Path) -> Result<VolumeKey, CliError> {
         let key = self.whole_key(cx, device)?;
         if self.cipher.starts_with("cipher_null") {
             // The kernel takes none for it.
@@ -218,7 +224,7 @@ fn key_is_given(cx: &Context<'_>) -> bool {
 }
 
 /// A plain volume shows no sign of itself, so whatever shows one is about to be taken for noise.
-fn warn_of_signatures(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
+pub(super) fn warn_of_signatures(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     if cx.options.disable_blkid || cx.console.batch() {
         return Ok(());
     }

@@ -1,6 +1,8 @@
 //! What `cat`, `write` and `image` share: an unlocked volume that this program itself reads and writes.
 
 use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use keyslots::header::DataLayout;
@@ -10,6 +12,7 @@ use keyslots::units::Bytes;
 use super::Context;
 use super::access::wanted;
 use super::open::Volume;
+use super::plain::{self, Encryption};
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::cli::usage::UsageError;
@@ -20,6 +23,11 @@ use crate::volume;
 impl Context<'_> {
     /// Unlocks the volume on `device` and opens its data. Nobody else may be writing to it.
     pub(super) fn plaintext(&self, device: &Path, access: Access) -> Result<userspace::Volume, CliError> {
+        match self.options.device_type.as_deref().and_then(DeviceType::from_name) {
+            Some(DeviceType::Plain) => return self.headerless(device, access),
+            Some(other) if !other.is_luks() => return Err(CliError::TypeUnsupported(other)),
+            _ => {}
+        }
         let mut volume = Volume::read(self, device, self.wanted_header())?;
         let layout = volume.layout(device)?;
         // What would fail in the end fails before anybody is asked for a passphrase.
@@ -31,6 +39,25 @@ impl Context<'_> {
         let key = volume.data_key(self, device)?;
         let options = VolumeOptions {
             allow_discards: self.options.allow_discards,
+            ..VolumeOptions::new(access)
+        };
+        Ok(userspace::Volume::new(data, &layout, &key, options)?)
+    }
+
+    /// As [`Context::plaintext`], for a plain volume.
+    fn headerless(&self, device: &Path, access: Access) -> Result<userspace::Volume, CliError> {
+        let encryption = Encryption::from_options(self)?;
+        encryption.warn(self);
+        let layout = encryption.layout(self, self.options.data_offset);
+        let mut data = open_device(device, access)?;
+        check_whole(device, &mut data, &layout)?;
+        if access == Access::Write {
+            plain::warn_of_signatures(self, device)?;
+        }
+        let key = encryption.key(self, device)?;
+        let options = VolumeOptions {
+            allow_discards: self.options.allow_discards,
+            iv_large_sectors: self.options.iv_large_sectors,
             ..VolumeOptions::new(access)
         };
         Ok(userspace::Volume::new(data, &layout, &key, options)?)
@@ -68,6 +95,12 @@ pub(super) fn check_whole(path: &Path, data: &mut File, layout: &DataLayout) -> 
         volume::size_of_data(path, size.sectors(), layout.offset, layout.size, layout.sector_size)?;
     }
     Ok(())
+}
+
+/// Standard input, with nothing read ahead of what has been used.
+pub(super) fn standard_input() -> Result<File, CliError> {
+    let stdin = io::stdin().as_fd().try_clone_to_owned();
+    Ok(stdin.map_err(CliError::io("use standard input"))?.into())
 }
 
 /// The failure of a copy, in words.

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::Context;
 use super::keyring_keys::{Link, linked};
 use super::open::Volume;
+use super::plain::{self, Encryption};
 use super::plaintext::check_whole;
 use crate::block_device::loops_on;
 use crate::cli::error::CliError;
@@ -18,7 +19,7 @@ use crate::cli::persona::Persona;
 use crate::cli::values::Backend;
 use crate::dm::{Dm, DmErrorKind};
 use crate::header_device::Wanted;
-use crate::userspace::{self, Access, Description, Registry, ServeError, Served, check_name, open_device};
+use crate::userspace::{self, Access, Description, Registry, ServeError, Served, check_name, claim_device};
 use crate::volume;
 
 /// Why a volume is served from userspace.
@@ -52,18 +53,7 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
     let link = Link::from_options(cx)?;
     let mut volume = Volume::read(cx, device, wanted)?;
     let layout = volume.layout(device)?;
-    let access = if cx.options.readonly {
-        Access::Read
-    } else {
-        Access::Write
-    };
-    let (mut data, access) = match open_device(device, access) {
-        // As the kernel has it, a volume on what cannot be written to is read-only.
-        Err(userspace::UserspaceError::Open { source, .. }) if is_read_only(&source) => {
-            (open_device(device, Access::Read)?, Access::Read)
-        }
-        data => (data?, access),
-    };
+    let (mut data, access) = open_data(cx, device)?;
     check_whole(device, &mut data, &layout)?;
     let key = volume.data_key(cx, device)?;
     let description = Description {
@@ -89,6 +79,56 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
     if cx.options.persistent && matches!(volume.header, Header::Luks2(_)) {
         volume.remember_flags(cx)?;
     }
+    say_where(cx, name, &path, why);
+    Ok(())
+}
+
+/// `open` of a plain volume, whose server gets a key that nothing can check.
+pub(super) fn open_plain(cx: &Context<'_>, device: &Path, name: &str, why: Why) -> Result<(), CliError> {
+    let name = name.strip_prefix("/dev/mapper/").unwrap_or(name);
+    check_free(name)?;
+    let encryption = Encryption::from_options(cx)?;
+    encryption.warn(cx);
+    let layout = encryption.layout(cx, cx.options.offset);
+    let (mut data, access) = open_data(cx, device)?;
+    check_whole(device, &mut data, &layout)?;
+    plain::warn_of_signatures(cx, device)?;
+    let key = encryption.key(cx, device)?;
+    let description = Description {
+        device: fs::canonicalize(device).map_err(CliError::io("find the device"))?,
+        kind: "PLAIN".into(),
+        uuid: None,
+        cipher: layout.cipher,
+        key_len: key.len(),
+        sector_size: layout.sector_size,
+        iv_large_sectors: cx.options.iv_large_sectors,
+        offset: layout.offset,
+        fixed_size: layout.size,
+        iv_offset: layout.iv_offset,
+        read_only: access == Access::Read,
+        allow_discards: cx.options.allow_discards,
+    };
+    let path = userspace::start(name, &description, data, &key)?;
+    say_where(cx, name, &path, why);
+    Ok(())
+}
+
+/// Opens the device for what the options say, and for reading where it cannot be written to, as the kernel has it.
+fn open_data(cx: &Context<'_>, device: &Path) -> Result<(fs::File, Access), CliError> {
+    let access = if cx.options.readonly {
+        Access::Read
+    } else {
+        Access::Write
+    };
+    match claim_device(device, access) {
+        Err(userspace::UserspaceError::Open { source, .. }) if is_read_only(&source) => {
+            Ok((claim_device(device, Access::Read)?, Access::Read))
+        }
+        data => Ok((data?, access)),
+    }
+}
+
+fn say_where(cx: &Context<'_>, name: &str, path: &Path, why: Why) {
     let shown = path.display();
     cx.console.answer(
         || json!({ "name": name, "path": path.to_string_lossy(), "backend": "userspace" }),
@@ -99,7 +139,6 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
             ),
         },
     );
-    Ok(())
 }
 
 /// Checks that nothing has the name, neither here nor in the kernel.
@@ -159,8 +198,15 @@ pub(super) fn status(cx: &Context<'_>, served: &Served) -> Result<(), CliError> 
         ));
         return Err(CliError::Silent(ExitCode::WrongDevice));
     }
-    let size = fs::metadata(&served.path).map_or(0, |metadata| metadata.len());
-    cx.console.answer(|| to_json(served, size), || text(served, size));
+    // A server that is stopped would not answer.
+    let stopped = served.is_stopped();
+    let size = if stopped {
+        None
+    } else {
+        fs::metadata(&served.path).ok().map(|metadata| metadata.len())
+    };
+    cx.console
+        .answer(|| to_json(served, size, stopped), || text(served, size, stopped));
     Ok(())
 }
 
@@ -173,7 +219,7 @@ fn mode(served: &Served) -> &'static str {
 }
 
 /// The lines of a mapping's status, and who serves.
-fn text(served: &Served, size: u64) -> String {
+fn text(served: &Served, size: Option<u64>, stopped: bool) -> String {
     let description = &served.description;
     let mut out = format!("{} is active.\n", served.path.display());
     let mut line = |text: std::fmt::Arguments<'_>| writeln!(out, "  {text}").expect("a String takes all");
@@ -189,19 +235,22 @@ fn text(served: &Served, size: u64) -> String {
         "offset:  {} [512-byte units] ({bytes} [bytes])",
         offset.get()
     ));
-    line(format_args!(
-        "size:    {} [512-byte units] ({size} [bytes])",
-        size / 512
-    ));
+    if let Some(size) = size {
+        line(format_args!(
+            "size:    {} [512-byte units] ({size} [bytes])",
+            size / 512
+        ));
+    }
     line(format_args!("mode:    {}", mode(served)));
     if description.allow_discards {
         line(format_args!("flags:   discards "));
     }
-    line(format_args!("backend: userspace (process {})", served.pid));
+    let stopped = if stopped { ", stopped" } else { "" };
+    line(format_args!("backend: userspace (process {}{stopped})", served.pid));
     out
 }
 
-fn to_json(served: &Served, size: u64) -> Value {
+fn to_json(served: &Served, size: Option<u64>, stopped: bool) -> Value {
     let description = &served.description;
     json!({
         "name": served.name,
@@ -217,7 +266,8 @@ fn to_json(served: &Served, size: u64) -> Value {
         "device": description.device.to_string_lossy(),
         "sector_size": description.sector_size,
         "offset_sectors": description.offset.get(),
-        "size_sectors": size / 512,
+        "size_sectors": size.map(|size| size / 512),
+        "stopped": stopped,
         "iv_offset_sectors": description.iv_offset.get(),
         "read_only": description.read_only,
         "flags": if description.allow_discards { vec!["discards"] } else { vec![] },

@@ -1,36 +1,39 @@
 //! `write`: standard input or a file into the plaintext of a volume, without the device-mapper.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use serde_json::json;
 
 use super::Context;
-use super::plaintext::copy_failed;
+use super::plaintext::{copy_failed, standard_input};
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
-use crate::userspace::{Access, pump, read_full};
+use crate::userspace::{Access, Stoppable, pump, read_full};
+
+const READING: &str = "read the input";
 
 /// Unlocks the volume and writes the input from `--offset` on: `--length` bytes of it, or all. What has been written is
 /// on the device when this returns.
 pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Result<(), CliError> {
     let file = file.filter(|file| *file != Path::new("-"));
     let mut size = cx.options.length.map(keyslots::units::Bytes::get);
-    let input: Box<dyn Read + Send> = match file {
+    let input = match file {
         None => {
             cx.check_stdin_has_data()?;
-            Box::new(io::stdin())
+            standard_input()?
         }
         Some(path) => {
             let file = File::open(path).map_err(|_| CliError::DeviceMissing(path.to_owned()))?;
-            let metadata = file.metadata().map_err(CliError::io("look at the input"))?;
+            let metadata = file.metadata().map_err(CliError::io(READING))?;
             if metadata.is_file() {
                 size = Some(size.unwrap_or(u64::MAX).min(metadata.len()));
             }
-            Box::new(file)
+            file
         }
     };
+    let (input, stop) = Stoppable::new(input).map_err(CliError::io(READING))?;
     let volume = cx.plaintext(device, Access::Write)?;
     let offset = cx.plaintext_offset().get();
     let room = volume
@@ -52,6 +55,7 @@ pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Res
     let mut at = offset;
     let mut full = false;
     let copied = pump(
+        &mut Some(stop),
         |chunk| read_full(&mut input, chunk),
         |chunk| {
             if full {
@@ -76,7 +80,7 @@ pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Res
     if full {
         return Err(CliError::VolumeEnds { written: at - offset });
     }
-    copied.map_err(|error| copy_failed(error, "read the input", "write the data"))?;
+    copied.map_err(|error| copy_failed(error, READING, "write the data"))?;
     cx.console
         .answer(|| json!({ "bytes": (at - offset).to_string() }), String::new);
     Ok(())

@@ -99,7 +99,7 @@ fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, 
             let layout = volume.layout(target)?;
             (volume.data_key(cx, target)?, layout)
         } else {
-            drop(target_file(cx, target)?);
+            drop(agree(cx, target)?);
             new_header(cx, target, input.size)?
         };
         let file = open_device(target, Access::Write)?;
@@ -112,7 +112,7 @@ fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, 
         total: input.size,
         device: target,
     };
-    run.copy(cx, &mut input.input, sink)
+    run.copy(cx, input, sink)
 }
 
 /// LUKS to plain. Returns the bytes of data, and how many were there already.
@@ -149,11 +149,21 @@ fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -
         total: there.into_iter().chain(most).min(),
         device: source,
     };
-    run.copy(cx, &mut input.input, sink)
+    run.copy(cx, input, sink)
 }
 
-/// Opens a target that may be overwritten, or gone on with. A file that is new or overwritten is empty then.
+/// Opens the target of a decryption, which may be overwritten, or gone on with. A file that is new or overwritten is empty
+/// then.
 fn target_file(cx: &Context<'_>, path: &Path) -> Result<File, CliError> {
+    let file = agree(cx, path)?;
+    if !cx.options.resume && file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        file.set_len(0).map_err(CliError::io(WRITING))?;
+    }
+    Ok(file)
+}
+
+/// Asks whether the target may be overwritten, makes it where there is none, and opens it. Nothing in it has changed.
+fn agree(cx: &Context<'_>, path: &Path) -> Result<File, CliError> {
     let resume = cx.options.resume;
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !resume => {
@@ -172,11 +182,7 @@ fn target_file(cx: &Context<'_>, path: &Path) -> Result<File, CliError> {
         }
         _ => {}
     }
-    let file = open_device(path, Access::Write)?;
-    if !resume && file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        file.set_len(0).map_err(CliError::io(WRITING))?;
-    }
-    Ok(file)
+    Ok(open_device(path, Access::Write)?)
 }
 
 fn file_sink(cx: &Context<'_>, file: File, at: u64) -> Result<Sink, CliError> {
@@ -191,17 +197,10 @@ fn new_header(cx: &Context<'_>, path: &Path, size: Option<u64>) -> Result<(Volum
         Some(DeviceType::Luks1) => DeviceType::Luks1,
         _ => DeviceType::Luks2,
     };
-    if std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
-        // Its size is that of the data, or no matter; an empty one would be refused.
-        OpenOptions::new()
-            .write(true)
-            .open(path)
-            .and_then(|file| file.set_len(size.filter(|size| *size > 0).unwrap_or(512)))
-            .map_err(CliError::io(WRITING))?;
-    }
     // A detached header may be one that holds something.
     let target = Target::Image {
         in_use: cx.options.header.is_some(),
+        size: Bytes::new(size.unwrap_or_default()),
     };
     let made = make(cx, path, None, device_type, target)?;
     let volume = Volume::read(cx, path, cx.wanted_header())?;

@@ -1,6 +1,6 @@
 //! The data of an image on their way: read, encrypted or decrypted, written.
 
-use std::io::{self, Read};
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use keyslots::header::DataLayout;
@@ -8,6 +8,7 @@ use keyslots::secret::VolumeKey;
 use keyslots::units::{Bytes, Sectors};
 
 use super::sink::{Sink, is_zero};
+use super::source::Source;
 use super::{READING, WRITING};
 use crate::cli::commands::Context;
 use crate::cli::commands::plaintext::copy_failed;
@@ -36,12 +37,7 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Copies all data, and makes sure that the target keeps them. Returns how many bytes there were, and how many of them
     /// were in the target already.
-    pub(super) fn copy(
-        &self,
-        cx: &Context<'_>,
-        input: &mut (dyn Read + Send),
-        mut sink: Sink,
-    ) -> Result<(u64, u64), CliError> {
+    pub(super) fn copy(&self, cx: &Context<'_>, input: &mut Source, mut sink: Sink) -> Result<(u64, u64), CliError> {
         let sector_size = self.layout.sector_size as usize;
         let size = self.layout.size.and_then(Sectors::bytes).map(Bytes::get);
         let mut left = size.unwrap_or(u64::MAX);
@@ -49,9 +45,10 @@ impl Run<'_> {
         let mut progress = Progress::new(cx.options, self.device.display().to_string(), self.total);
         let (mut bytes, mut padding) = (0, 0);
         let copied = pump(
+            &mut input.stop,
             |chunk| {
                 let most = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                let len = read_full(&mut *input, &mut chunk[..most])?;
+                let len = read_full(&mut input.input, &mut chunk[..most])?;
                 left -= len as u64;
                 if self.direction == Direction::Decrypt {
                     // As the kernel has it: what is no whole sector at the end is not part of the volume.
@@ -74,7 +71,9 @@ impl Run<'_> {
         drop(progress);
         copied.map_err(|error| copy_failed(error, READING, WRITING))?;
         // A volume whose size its header says may be too small for what is to go into it.
-        if self.direction == Direction::Encrypt && left == 0 && input.read(&mut [0]).map_err(CliError::io(READING))? > 0
+        if self.direction == Direction::Encrypt
+            && left == 0
+            && input.input.read(&mut [0]).map_err(CliError::io(READING))? > 0
         {
             return Err(CliError::VolumeEnds { written: bytes });
         }

@@ -11,8 +11,9 @@ use keyslots::storage::Storage as _;
 use keyslots::units::Bytes;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::cli::commands::plaintext::standard_input;
 use crate::cli::error::CliError;
-use crate::userspace::read_full;
+use crate::userspace::{Stop, Stoppable, read_full};
 
 /// As much of a pipe as is kept to find and open the header in it: more than any header has before its data.
 const LONGEST_HEADER: u64 = 512 << 20;
@@ -27,7 +28,9 @@ const MAGIC: &[u8] = b"LUKS\xba\xbe";
 
 /// A source that is read from its start to its end.
 pub(super) struct Source {
-    pub(super) input: Box<dyn Read + Send>,
+    pub(super) input: Stoppable,
+    /// Ends the reading.
+    pub(super) stop: Option<Stop>,
     /// Bytes to come, where that is known.
     pub(super) size: Option<u64>,
     /// The file, where it can be read at any place.
@@ -35,33 +38,28 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Opens a file or block device; `-` is standard input.
+    /// Opens a file, a block device or a FIFO; `-` is standard input.
     pub(super) fn open(path: &Path) -> Result<Self, CliError> {
-        if path == Path::new("-") {
-            return Ok(Self {
-                input: Box::new(io::stdin()),
-                size: None,
-                file: None,
-            });
+        let failed = || CliError::io("read the image");
+        let (mut file, size) = if path == Path::new("-") {
+            (standard_input()?, None)
+        } else {
+            let mut file = File::open(path).map_err(|_| CliError::DeviceMissing(path.to_owned()))?;
+            let size = file.size().ok().map(Bytes::get);
+            (file, size)
+        };
+        let seekable = size.is_some();
+        if seekable {
+            io::Seek::rewind(&mut file).map_err(failed())?;
         }
-        let mut file = File::open(path).map_err(|_| CliError::DeviceMissing(path.to_owned()))?;
-        let size = file.size();
-        match size {
-            Ok(size) => {
-                io::Seek::rewind(&mut file).map_err(CliError::io("read the image"))?;
-                Ok(Self {
-                    input: Box::new(file.try_clone().map_err(CliError::io("read the image"))?),
-                    size: Some(size.get()),
-                    file: Some(file),
-                })
-            }
-            // A FIFO.
-            Err(_) => Ok(Self {
-                input: Box::new(file),
-                size: None,
-                file: None,
-            }),
-        }
+        let kept = seekable.then(|| file.try_clone()).transpose().map_err(failed())?;
+        let (input, stop) = Stoppable::new(file).map_err(failed())?;
+        Ok(Self {
+            input,
+            stop: Some(stop),
+            size,
+            file: kept,
+        })
     }
 
     /// Whether a header stands at its start, as far as that can be looked at.

@@ -124,7 +124,9 @@ fn sweep(file: &str, device: &str, full: bool) -> Result<bool> {
             let Some((cipher, mode)) = next else { break };
             bench.compare_all(cipher, mode, full, &found)?;
         }
-        bench.dm.remove(&bench.id, RemoveOptions::default())?;
+        // Nobody has it open any more.
+        let Bench { dm, id, .. } = bench;
+        dm.remove(&id, RemoveOptions::default())?;
         Ok(())
     };
     thread::scope(|scope| {

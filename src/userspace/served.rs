@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::libc;
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::geteuid;
 use serde_json::Value;
@@ -54,7 +55,7 @@ pub struct Served {
 impl Served {
     /// Whether the server is stopped, by a signal or a debugger: whoever asks the file for anything waits until it goes on.
     pub fn is_stopped(&self) -> bool {
-        self.alive && matches!(process_state(self.pid), Some(b'T' | b't'))
+        self.alive && matches!(process_state(self.pid), Some((b'T' | b't', _)))
     }
 }
 
@@ -229,10 +230,14 @@ impl Registry {
         drop(Flock::lock(server, FlockArg::LockExclusive));
         wait_for_end(pid);
         self.clear(name)?;
-        synced.map_err(|source| ServeError::Sync {
-            name: name.to_owned(),
-            source,
-        })
+        match synced {
+            // It was killed just now: what is left of it is cleared away, as it would be later.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)) => Ok(()),
+            synced => synced.map_err(|source| ServeError::Sync {
+                name: name.to_owned(),
+                source,
+            }),
+        }
     }
 
     /// Takes away the files of a volume that has no server.
@@ -318,19 +323,21 @@ pub fn check_name(name: &str) -> Result<(), ServeError> {
 /// Waits until a process has let go of what it had open, ten seconds at the most.
 fn wait_for_end(pid: u32) {
     for _ in 0..2000 {
-        // Of one that nobody has buried yet, nothing but its number is left.
-        if matches!(process_state(pid), None | Some(b'Z')) {
+        // Of one that nobody has buried yet, nothing but its number is left, once all its threads have ended.
+        if matches!(process_state(pid), None | Some((b'Z', 1))) {
             return;
         }
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// The letter of `/proc/PID/stat`; `None` where there is no such process. The name before it may have brackets too.
-fn process_state(pid: u32) -> Option<u8> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let name_end = stat.iter().rposition(|byte| *byte == b')')?;
-    stat.get(name_end + 2).copied()
+/// The letter of `/proc/PID/stat`, and how many threads there are; `None` where there is no such process.
+fn process_state(pid: u32) -> Option<(u8, u32)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it may have blanks and brackets too.
+    let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let letter = *fields.next()?.as_bytes().first()?;
+    Some((letter, fields.nth(16)?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -345,6 +352,13 @@ mod tests {
         for name in ["", ".", "..", ".state", "a/b", "a\nb", "\x1b[2J", &"x".repeat(128)] {
             assert!(check_name(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_process_is_seen_with_its_threads() {
+        let (letter, threads) = process_state(std::process::id()).expect("this one");
+        assert!(matches!(letter, b'R' | b'S') && threads >= 1, "{letter} {threads}");
+        assert_eq!(process_state(u32::MAX), None);
     }
 
     #[test]

@@ -1,97 +1,10 @@
-//! `cat`, `write` and `image` as a user without any privilege: no device-mapper, no capabilities, no root.
-//!
-//! Run by root, each command drops to `nobody` with an empty bounding set and no new privileges (setpriv of util-linux).
+//! `cat`, `write` and `image`.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::os::unix::fs::{MetadataExt as _, chown};
+use std::path::Path;
 
-const NOBODY: u32 = 65534;
-const CHEAP: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
-
-/// A folder of the ordinary user's, with the program in it.
-struct Sandbox {
-    folder: tempfile::TempDir,
-    root: bool,
-}
-
-impl Sandbox {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let root = nix::unistd::geteuid().is_root();
-        let program = folder.path().join("luksmith");
-        fs::copy(env!("CARGO_BIN_EXE_luksmith"), &program).expect("the program");
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("permissions");
-        let sandbox = Self { folder, root };
-        sandbox.put("key", b"correct horse");
-        if root {
-            chown(sandbox.folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
-        }
-        sandbox
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn put(&self, name: &str, content: &[u8]) {
-        fs::write(self.path(name), content).expect("space");
-        if self.root {
-            chown(self.path(name), Some(NOBODY), Some(NOBODY)).expect("root may");
-        }
-    }
-
-    fn get(&self, name: &str) -> Vec<u8> {
-        fs::read(self.path(name)).expect("a file")
-    }
-
-    /// Runs a command line of Luksmith with this standard input.
-    fn run(&self, input: &[u8], words: &[&str]) -> Output {
-        self.run_under(&[], input, words)
-    }
-
-    /// As [`Sandbox::run`], under a program that sets limits.
-    fn run_under(&self, wrapper: &[&str], input: &[u8], words: &[&str]) -> Output {
-        let mut line: Vec<std::ffi::OsString> = Vec::new();
-        if self.root {
-            let setpriv = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-            line.extend(setpriv.map(Into::into));
-            line.extend(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"].map(Into::into));
-        }
-        line.extend(wrapper.iter().map(Into::into));
-        line.push(self.path("luksmith").into());
-        let mut child = Command::new(&line[0])
-            .args(&line[1..])
-            .args(words)
-            .args(["--key-file", "key"])
-            .current_dir(self.folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("setpriv of util-linux");
-        let mut stdin = child.stdin.take().expect("a pipe");
-        std::thread::scope(|scope| {
-            // What is not read is not needed.
-            scope.spawn(move || drop(stdin.write_all(input)));
-            child.wait_with_output().expect("an end")
-        })
-    }
-
-    /// As [`Sandbox::run`], and it must succeed; what it wrote.
-    fn ok(&self, input: &[u8], words: &[&str]) -> Vec<u8> {
-        let output = self.run(input, words);
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{words:?}: {errors}");
-        output.stdout
-    }
-
-    fn image(&self, input: &[u8], words: &[&str]) -> Vec<u8> {
-        self.ok(input, &[&["image"][..], &CHEAP, words].concat())
-    }
-}
+use super::sandbox::{CHEAP, NOBODY, Sandbox};
 
 /// Not the same anywhere, with a large hole.
 fn plain() -> Vec<u8> {

@@ -125,7 +125,8 @@ fn sweep(file: &str, device: &str, full: bool) -> Result<bool> {
             bench.compare_all(cipher, mode, full, &found)?;
         }
         // Nobody has it open any more.
-        let Bench { dm, id, .. } = bench;
+        let Bench { dm, id, mapped, .. } = bench;
+        drop(mapped);
         dm.remove(&id, RemoveOptions::default())?;
         Ok(())
     };

@@ -1,0 +1,6 @@
+//! Volumes without device-mapper and without root: streams and images, and a volume served as a file through FUSE.
+
+mod fsx;
+mod images;
+mod sandbox;
+mod served;

@@ -1,0 +1,143 @@
+//! A user without any privilege: no device-mapper, no capabilities, no root.
+//!
+//! Run by root, each command drops to `nobody` with an empty bounding set and no new privileges (setpriv of util-linux).
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+pub(super) const NOBODY: u32 = 65534;
+pub(super) const CHEAP: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+
+const PROGRAM: &str = "LUKSMITH_OF_THE_SANDBOX";
+
+/// Runs the ignored tests of a module anew as an ordinary user: what is mounted for one cannot be seen by root.
+pub(super) fn run_as_user(module: &str) {
+    let sandbox = Sandbox::new();
+    let tests = sandbox.path("tests");
+    fs::copy(std::env::current_exe().expect("a test has a path"), &tests).expect("space");
+    fs::set_permissions(&tests, fs::Permissions::from_mode(0o755)).expect("permissions");
+    let mut command = sandbox.unprivileged(&[], &[], &tests);
+    let status = command
+        .args(["--ignored", "--nocapture", "--test-threads=2", module])
+        .env(PROGRAM, sandbox.path("luksmith"))
+        .status();
+    assert!(status.expect("the tests start").success(), "as an ordinary user");
+}
+
+/// A folder of the ordinary user's, with the program in it.
+pub(super) struct Sandbox {
+    folder: tempfile::TempDir,
+    pub(super) root: bool,
+}
+
+impl Sandbox {
+    pub(super) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = nix::unistd::geteuid().is_root();
+        let program = folder.path().join("luksmith");
+        // An ordinary user may not get at where it was built.
+        let built = std::env::var_os(PROGRAM).unwrap_or(env!("CARGO_BIN_EXE_luksmith").into());
+        fs::copy(built, &program).expect("the program");
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("permissions");
+        let sandbox = Self { folder, root };
+        sandbox.put("key", b"correct horse");
+        fs::create_dir(sandbox.path("run")).expect("a folder");
+        if root {
+            for folder in [sandbox.folder.path(), &sandbox.path("run")] {
+                chown(folder, Some(NOBODY), Some(NOBODY)).expect("root may");
+            }
+        }
+        sandbox
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(super) fn put(&self, name: &str, content: &[u8]) {
+        fs::write(self.path(name), content).expect("space");
+        if self.root {
+            chown(self.path(name), Some(NOBODY), Some(NOBODY)).expect("root may");
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).expect("a file")
+    }
+
+    /// Runs a command line of Luksmith with this standard input.
+    pub(super) fn run(&self, input: &[u8], words: &[&str]) -> Output {
+        self.run_under(&[], input, words)
+    }
+
+    /// As [`Sandbox::run`], under a program that sets limits.
+    pub(super) fn run_under(&self, wrapper: &[&str], input: &[u8], words: &[&str]) -> Output {
+        let mut command = self.command(wrapper, &["--bounding-set=-all", "--no-new-privs"]);
+        command.args(words).args(["--key-file", "key"]);
+        run(command, input)
+    }
+
+    /// A command line of Luksmith that may call fusermount3, which has privileges of its own.
+    pub(super) fn with_helper(&self, words: &[&str]) -> Output {
+        let mut command = self.command(&[], &[]);
+        command.args(words);
+        run(command, b"")
+    }
+
+    fn command(&self, wrapper: &[&str], less: &[&str]) -> Command {
+        self.unprivileged(wrapper, less, &self.path("luksmith"))
+    }
+
+    fn unprivileged(&self, wrapper: &[&str], less: &[&str], program: &Path) -> Command {
+        let mut line: Vec<std::ffi::OsString> = Vec::new();
+        if self.root {
+            let setpriv = [
+                "setpriv",
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "--inh-caps=-all",
+            ];
+            line.extend(setpriv.iter().chain(less).map(Into::into));
+        }
+        line.extend(wrapper.iter().map(Into::into));
+        line.push(program.into());
+        let mut command = Command::new(&line[0]);
+        // What is served is found here, and by nobody else.
+        command
+            .args(&line[1..])
+            .current_dir(self.folder.path())
+            .env("XDG_RUNTIME_DIR", self.path("run"));
+        command
+    }
+
+    /// As [`Sandbox::run`], and it must succeed; what it wrote.
+    pub(super) fn ok(&self, input: &[u8], words: &[&str]) -> Vec<u8> {
+        let output = self.run(input, words);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {errors}");
+        output.stdout
+    }
+
+    pub(super) fn image(&self, input: &[u8], words: &[&str]) -> Vec<u8> {
+        self.ok(input, &[&["image"][..], &CHEAP, words].concat())
+    }
+}
+
+fn run(mut command: Command, input: &[u8]) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("setpriv of util-linux");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    std::thread::scope(|scope| {
+        // What is not read is not needed.
+        scope.spawn(move || drop(stdin.write_all(input)));
+        child.wait_with_output().expect("an end")
+    })
+}

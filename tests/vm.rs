@@ -116,27 +116,27 @@ fn one_container_through_the_kernel_and_without_it() {
     guest(Udev::Absent, 200, "container.sh", &[]);
 }
 
-/// `examples/dm.rs`, built. Cargo names no path for it, but puts it beside the tests.
-fn dm_example() -> std::path::PathBuf {
+/// An example, built. Cargo names no path for it, but puts it beside the tests.
+fn example(name: &str) -> std::path::PathBuf {
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--example", "dm", "--manifest-path"])
+        .args(["build", "--example", name, "--manifest-path"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
         .status()
         .expect("cargo starts");
-    assert!(built.success(), "examples/dm.rs builds");
+    assert!(built.success(), "examples/{name}.rs builds");
     let own = std::env::current_exe().expect("a test has a path");
     let profile = own.ancestors().nth(2).expect("a test lies in deps/ of its profile");
-    profile.with_file_name("debug").join("examples/dm")
+    profile.with_file_name("debug").join("examples").join(name)
 }
 
 #[test]
 fn device_mapper_layer_without_udev() {
-    guest_with(&dm_example(), Udev::Absent, 300, "dm.sh", &[]);
+    guest_with(&example("dm"), Udev::Absent, 300, "dm.sh", &[]);
 }
 
 #[test]
 fn device_mapper_layer_with_udev() {
-    guest_with(&dm_example(), Udev::Running, 300, "dm.sh", &[]);
+    guest_with(&example("dm"), Udev::Running, 300, "dm.sh", &[]);
 }
 
 #[test]
@@ -225,4 +225,16 @@ fn reports_of_dmsetup_with_udev() {
 #[test]
 fn unlock_takes_no_part_for_the_whole_and_changes_no_key_device() {
     guest(Udev::Absent, 180, "unlock.sh", &[]);
+}
+
+/// `examples/ciphers.rs` on the kernel that it compares with; `scripts/vm … ciphers.sh full` tries every combination.
+#[test]
+fn every_cipher_of_the_kernel_both_ways() {
+    guest_with(&example("ciphers"), Udev::Absent, 600, "ciphers.sh", &[]);
+}
+
+/// Accidents under a volume that is served from userspace; `scripts/vm … fuse.sh 50` has more of them.
+#[test]
+fn accidents_under_a_served_volume() {
+    guest(Udev::Absent, 400, "fuse.sh", &[]);
 }

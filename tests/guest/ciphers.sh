@@ -8,7 +8,7 @@ done
 echo >/proc/sys/kernel/modprobe
 truncate -s 8M disk
 losetup /dev/loop0 disk
-/luksmith/luksmith disk /dev/loop0 "$@" 2>&1 | tee out
+/luksmith/luksmith disk /dev/loop0 "$@" 2>&1 | tee out /share/out/log
 rc=${PIPESTATUS[0]}
 same "the sweep's own verdict" 0 $rc
 check "no cell differs" grep -q 'cells the same both ways, 0 differ,' out

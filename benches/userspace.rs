@@ -157,7 +157,9 @@ const PASS: &str = "hand-through";
 const MAX_REQUEST: u32 = 1 << 20;
 
 /// What is measured on a file.
-const JOBS: [(&str, fn(&Path) -> f64); 5] = [
+type Job = (&'static str, fn(&Path) -> f64);
+
+const JOBS: [Job; 5] = [
     ("sequential write, MB/s", write_all),
     ("sequential read, MB/s", read_all),
     ("random 4 KiB reads/s, one at a time", |path| random(path, 1, false)),

@@ -32,6 +32,7 @@ pub(super) enum Algorithm {
     Cast5,
     Cast6,
     Blowfish,
+    Des,
     TripleDes,
     Sm4,
     Aria,
@@ -43,7 +44,7 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Aes,
         Self::Serpent,
         Self::Twofish,
@@ -51,6 +52,7 @@ impl Algorithm {
         Self::Cast5,
         Self::Cast6,
         Self::Blowfish,
+        Self::Des,
         Self::TripleDes,
         Self::Sm4,
         Self::Aria,
@@ -75,6 +77,7 @@ impl Algorithm {
             Self::Cast5 => "cast5",
             Self::Cast6 => "cast6",
             Self::Blowfish => "blowfish",
+            Self::Des => "des",
             Self::TripleDes => "des3_ede",
             Self::Sm4 => "sm4",
             Self::Aria => "aria",
@@ -88,7 +91,7 @@ impl Algorithm {
     pub(super) fn block_len(self) -> usize {
         match self {
             Self::Null => 1,
-            Self::Cast5 | Self::Blowfish | Self::TripleDes => 8,
+            Self::Cast5 | Self::Blowfish | Self::Des | Self::TripleDes => 8,
             _ => 16,
         }
     }
@@ -100,6 +103,7 @@ impl Algorithm {
             Self::Cast5 => (5..=16).contains(&len),
             Self::Cast6 => matches!(len, 16 | 20 | 24 | 28 | 32),
             Self::Blowfish => (4..=56).contains(&len),
+            Self::Des => len == 8,
             Self::TripleDes => len == 24,
             Self::Sm4 => len == 16,
             Self::XChaCha12Aes | Self::XChaCha20Aes => len == adiantum::KEY_LEN,
@@ -129,6 +133,7 @@ impl Algorithm {
             (Self::Cast5, _) => boxed::<cast5::Cast5>(key),
             (Self::Cast6, _) => boxed::<cast6::Cast6>(key),
             (Self::Blowfish, _) => boxed::<blowfish::Blowfish>(key),
+            (Self::Des, _) => boxed::<des::Des>(key),
             (Self::TripleDes, _) => boxed::<des::TdesEde3>(key),
             (Self::Sm4, _) => boxed::<sm4::Sm4>(key),
             (Self::Aria, 16) => boxed::<aria::Aria128>(key),

@@ -117,6 +117,7 @@ fn all_specs() -> Vec<CipherSpec> {
         "cast5",
         "cast6",
         "blowfish",
+        "des",
         "des3_ede",
         "sm4",
         "aria",

@@ -184,7 +184,7 @@ fn ciphers() -> Result<Vec<String>> {
 fn generators(cipher: &str, mode: &str, full: bool) -> Vec<String> {
     if mode == "ecb" {
         // It takes none, and takes no notice of one.
-        return vec![String::new(), "-plain64".into()];
+        return vec![String::new(), "-plain64".into(), "-elephant".into()];
     }
     // A hash that is no key of the others' is tried with AES, one that is no key of AES with Serpent.
     let hashes = match cipher {

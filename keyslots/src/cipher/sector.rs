@@ -8,7 +8,7 @@ use super::CipherError;
 use super::adiantum::{self, Adiantum};
 use super::block::BlockCipher;
 use super::elephant::Elephant;
-use super::iv::{IvGenerator, IvKind};
+use super::iv::IvGenerator;
 use super::spec::{CipherSpec, Mode};
 use super::tweak::{LrwTweaks, xts_tweaks};
 
@@ -85,10 +85,7 @@ impl SectorCipher {
                 (Chain::Adiantum(adiantum), cipher)
             }
         };
-        let diffuser = match spec.iv {
-            IvKind::Elephant => Some(Elephant::new(for_iv).ok_or_else(bad_key)?),
-            _ => None,
-        };
+        let diffuser = spec.has_diffuser().then(|| Elephant::new(for_iv).ok_or_else(bad_key));
         let units = sector_size as u64 / 512;
         let (iv_step, iv_mask) = if iv_large_sectors {
             (1, u64::MAX / units)
@@ -100,7 +97,7 @@ impl SectorCipher {
             cipher,
             chain,
             iv: IvGenerator::new(spec, key, sector_size).ok_or_else(bad_key)?,
-            diffuser,
+            diffuser: diffuser.transpose()?,
             sector_size,
             iv_step,
             iv_mask,

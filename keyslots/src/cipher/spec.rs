@@ -116,7 +116,7 @@ impl CipherSpec {
     /// besides. What is left is for the IV generator.
     pub(super) fn split_key_len(&self, len: usize) -> Result<(usize, usize), CipherError> {
         let half = |len: usize| len.is_multiple_of(2).then_some(len / 2);
-        let with_elephant = self.iv == IvKind::Elephant;
+        let with_elephant = self.has_diffuser();
         let for_mode = if with_elephant { half(len) } else { Some(len) };
         let split = for_mode.and_then(|for_mode| match self.mode {
             _ if self.is_null() => Some((for_mode, 0)),
@@ -134,6 +134,11 @@ impl CipherSpec {
                 spec: self.to_string(),
                 len,
             })
+    }
+
+    /// Whether sectors are diffused, under a key of their own. A mode that takes no IV takes no notice of `elephant` either.
+    pub(super) fn has_diffuser(&self) -> bool {
+        self.iv == IvKind::Elephant && self.mode != Mode::Ecb
     }
 
     fn check(self, text: &str) -> Result<Self, CipherError> {

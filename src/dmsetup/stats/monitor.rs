@@ -136,6 +136,9 @@ pub(in crate::dmsetup) fn run(session: &Session, words: &[OsString]) -> Result<(
 /// The file behind a descriptor, which is closed: followed by its path, it may go.
 fn taken_over(descriptor: i32) -> io::Result<File> {
     let file = File::open(format!("/proc/self/fd/{descriptor}"))?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
     if descriptor == 0 {
         dup2_stdin(File::open("/dev/null")?)?;
     } else if descriptor > 2 {

@@ -108,15 +108,16 @@ impl Region {
 
 impl Group {
     fn parse(data: &str) -> Option<(Self, &str)> {
-        let (group, rest) = data.strip_prefix(GROUP)?.rsplit_once('#')?;
-        let (alias, members) = group.rsplit_once(':')?;
-        Some((
-            Self {
+        let text = data.strip_prefix(GROUP)?;
+        // A name and what its maker keeps may have the mark between them too: only behind the members it is one.
+        text.match_indices('#').find_map(|(at, _)| {
+            let (alias, members) = text[..at].rsplit_once(':')?;
+            let group = Self {
                 alias: alias.to_owned(),
                 members: members_of(members)?,
-            },
-            rest,
-        ))
+            };
+            Some((group, &text[at + 1..]))
+        })
     }
 }
 
@@ -251,6 +252,11 @@ mod tests {
         assert_eq!(region.bounds, [1, 2000]);
         assert_eq!(region.user_data, "mine");
         assert_eq!(region.kept(), "DMS_GROUP=al:1-2,7#mine");
+        let marks = Region::parse("7: 8+100 7 dmstats DMS_GROUP=a#b:c:1-2#my#data").expect("a region");
+        let group = marks.group.as_ref().expect("a group");
+        assert_eq!((group.alias.as_str(), &group.members[..]), ("a#b:c", &[1, 2][..]));
+        assert_eq!(marks.user_data, "my#data");
+        assert_eq!(marks.kept(), "DMS_GROUP=a#b:c:1-2#my#data");
         let plain = Region::parse("0: 0+8 8 - - histogram:10").expect("a region");
         assert_eq!((plain.program.as_str(), plain.kept().as_str()), ("", "-"));
         assert_eq!(plain.bounds, [10_000_000]);

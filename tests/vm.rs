@@ -141,7 +141,7 @@ fn device_mapper_layer_with_udev() {
 
 #[test]
 fn every_verb_of_dmsetup_on_every_target_without_udev() {
-    guest(Udev::Absent, 600, "dmsetup.sh", &[]);
+    guest(Udev::Absent, 1200, "dmsetup.sh", &[]);
 }
 
 /// With udevd each session takes longer: the targets whose events differ.

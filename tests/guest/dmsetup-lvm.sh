@@ -110,6 +110,16 @@ if [ "$UDEV" = 1 ]; then
   check "our program stands in for dmsetup" sh -c '/sbin/dmsetup version && cmp /sbin/dmsetup /luksmith/luksmith'
   holds "volumes are made with our program in udev's rules" volumes
   links >links.ours
+  # On a busy machine udev hears of a closed device at times, and forgets what the last event said: once more then. What is wrong
+  # is so each time.
+  for again in 1 2; do
+    if cmp -s links.theirs links.ours; then break; fi
+    echo "once more: $(diff links.theirs links.ours | grep -c '^[<>]') lines differ"
+    gone >/dev/null
+    fresh
+    holds "volumes are made once more" volumes
+    links >links.ours
+  done
   same "links and records of udev's" "$(cat links.theirs)" "$(cat links.ours)"
   check "there were links and records" sh -c '[ $(grep -c "^/dev/mapper/" links.ours) -gt 15 ] && [ $(grep -c ^DM_NAME= links.ours) -gt 15 ]'
   for pattern in '/dev/disk/by-id/dm-name-vg--a-linear ' '/dev/disk/by-id/dm-uuid-CRYPT-PLAIN-secret' '/dev/disk/by-label/label' \

@@ -96,7 +96,7 @@ session() {
   step info-c info -c --noheadings -o name,uuid,devno,attr,open,segments,events,suspended,readonly t
   step info-c info -c --nameprefixes --noheadings --rows -o name,uuid,suspended -j "${number%:*}" -m "${number#*:}"
   step info-c info -c --separator '|' -O -name -S 'segments=1' -o name,segments,device_count,blkdevs_used,names_using_dev
-  step info-count info -c --count 1 --interval 9 -o name,events
+  step info-count info -c --count 1 --interval 9 -o name,uuid
   step table table
   step table table t
   step table-showkeys table --showkeys t

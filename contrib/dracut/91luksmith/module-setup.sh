@@ -2,7 +2,7 @@
 # Puts Luksmith, its modules and the entries of crypttab that are for the initramfs into it. See contrib/README.md.
 check() { require_binaries luksmith; }
 depends() { echo dm udev-rules; }
-installkernel() { hostonly='' instmods dm_crypt =crypto =drivers/crypto; }
+installkernel() { hostonly='' instmods dm_crypt loop =crypto =drivers/crypto; }
 install() {
   inst_multiple luksmith sleep
   awk '$1 !~ /^#/ && (","$4",") ~ /,(x-initrd\.attach|initramfs),/' "$dracutsysrootdir/etc/crypttab" >"$initdir/etc/crypttab"

@@ -2,7 +2,7 @@
 # Unlocks the volumes once, while dracut waits for the root. No shell where that fails: the machine starts again.
 [ -e /run/luksmith.done ] && return 0
 : >/run/luksmith.done
-modprobe -q dm_crypt
+modprobe -aq dm_crypt loop
 if ! luksmith unlock </dev/console >/dev/console 2>&1; then
   echo "luksmith: the volumes are not unlocked; starting again in 30 seconds" >/dev/console
   sleep 30

@@ -60,6 +60,43 @@ fn dracut_with_our_own_hook() {
     with_our_hook("dracut-hook.img");
 }
 
+/// A key file, and a header, on a second disk: the kernel's arguments name them, whatever crypttab says.
+fn with_keys_on_another_disk(initramfs: &str) {
+    let initramfs = generated(initramfs);
+    let key = volume(1, "root", "luks") + &format!("rd.luks.key={}=/key:LABEL=keys {SOURCE}", uuid(1));
+    let mut machine = Machine::from(&initramfs, 1024, &["keyfile.img", "keys.img"], None, &key);
+    machine.wait_for("root runs from");
+    assert!(!machine.end().contains("Please unlock"));
+    drop(machine);
+    let header = volume(4, "root", "luks,header=/header:LABEL=keys");
+    let header = header + &format!("rd.luks.data={}=/dev/vda {SOURCE}", uuid(4));
+    let mut machine = Machine::from(&initramfs, 1024, &["detached.img", "keys.img"], None, &header);
+    machine.wait_for("Please unlock disk root").type_in(PASSPHRASE);
+    machine.wait_for("root runs from").end();
+}
+
+#[test]
+fn keys_and_headers_on_other_disks_in_initramfs_tools() {
+    with_keys_on_another_disk("debian-hook.img");
+}
+
+#[test]
+fn keys_and_headers_on_other_disks_in_dracut() {
+    with_keys_on_another_disk("dracut-hook.img");
+}
+
+#[test]
+fn logical_volumes_in_initramfs_tools() {
+    let initramfs = generated("debian-hook.img");
+    let arguments = volume(7, "pv", "luks") + "root=/dev/mapper/vg-root ro";
+    let mut machine = Machine::from(&initramfs, 1024, &["lvm-on-luks.img"], None, &arguments);
+    machine.wait_for("Please unlock disk pv").type_in(PASSPHRASE);
+    machine
+        .wait_for("root runs from /dev/mapper/vg-root")
+        .wait_for("open are: pv vg-root")
+        .end();
+}
+
 #[test]
 fn systemds_own_program_answers_the_question_in_its_folder() {
     generated("debian-hook.img");

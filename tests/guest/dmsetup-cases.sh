@@ -390,5 +390,13 @@ done
 echo "$alike answers alike, $differ differ"
 same "as many answers" "$(ls cases/peer | wc -l)" "$(ls cases/ours | wc -l)"
 [ $# -gt 0 ] || check "there were enough" test "$alike" -gt 250
+if [ "$UDEV" = 1 ]; then
+  # The same cookie at the same time, in a time zone that is not UTC.
+  cookie=$(/usr/sbin/dmsetup udevcreatecookie)
+  export TZ=XYZ-9
+  same "times of cookies are local" "$(/usr/sbin/dmsetup udevcookies)" "$(/luksmith/dmsetup udevcookies)"
+  unset TZ
+  /usr/sbin/dmsetup udevreleasecookie "$cookie"
+fi
 same "no cookie is left" "" "$(ipcs -s | grep -i 0x0d4d)"
 finish

@@ -192,7 +192,7 @@ fn many_devices_in_few_questions() {
 
 #[test]
 fn statistics_of_dmstats_without_udev() {
-    guest(Udev::Absent, 400, "dmstats.sh", &[]);
+    guest(Udev::Absent, 800, "dmstats.sh", &[]);
 }
 
 #[test]

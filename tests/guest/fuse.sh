@@ -1,9 +1,9 @@
 # A volume served from userspace, with a disk below it that can be taken away: a file system on it after the server was killed and
 # after the plug was pulled, no space and no disk underneath, and plain volumes beside the kernel's.
-#   fuse.sh [ROUNDS [KINDS]]      2 rounds of `kill` unless told; `kill,pull` pulls the plug too
+#   fuse.sh [ROUNDS [KINDS]]      2 rounds of `kill,pull` unless told
 . /share/guest/lib.sh
 modprobe fuse && modprobe ext4 && modprobe dm_mod
-rounds=${1:-2} kinds=${2:-kill}
+rounds=${1:-2} kinds=${2:-kill,pull}
 luksmith=/luksmith/luksmith
 served=/run/luksmith/x
 printf 'pw' >k

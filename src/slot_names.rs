@@ -1,10 +1,11 @@
 //! Names of keyslots, and their protection: kept in a LUKS2 token of our own, which other programs show and keep.
 //!
 //! There is one such token in a header, of the type [`TOKEN_TYPE`]. It names every keyslot that has a name, in
-//! `keyslots`, and has `names` from keyslot number to name, and `protected`, an array of keyslot numbers.
+//! `keyslots`, and has `names` from keyslot number to name, and `protected`, an array of keyslot numbers. Where another
+//! program has put a second one there, all of them are read, and a name that protects goes before one that does not.
 
 use keyslots::header::Header;
-use keyslots::luks2::{self, Token};
+use keyslots::luks2::{self, Edit, Metadata, Token};
 use keyslots::storage::Storage;
 use serde_json::{Map, Value};
 
@@ -43,6 +44,9 @@ pub enum SlotNameError {
         /// The name.
         name: String,
     },
+    /// There is a token of the names already, and two of them would contradict each other.
+    #[error("the names of the keyslots are in token {0}")]
+    Second(u32),
     /// The name was given for all keyslots, and protects none of them.
     #[error("no protected keyslot has the name {0:?}")]
     NoneProtected(String),
@@ -69,7 +73,23 @@ pub fn list(header: &Header) -> Vec<SlotName> {
 
 /// As [`list`], of a header that is known to be LUKS2.
 pub fn list_luks2(header: &luks2::Header) -> Vec<SlotName> {
-    find_token(header).map(|(_, token)| names_of(token)).unwrap_or_default()
+    list_metadata(header.metadata())
+}
+
+fn list_metadata(metadata: &Metadata) -> Vec<SlotName> {
+    let mut names: Vec<SlotName> = tokens_of(metadata).flat_map(|(_, token)| names_of(token)).collect();
+    names.sort_by_key(|entry| !entry.protected);
+    let mut one_each: Vec<SlotName> = Vec::new();
+    for entry in names {
+        if one_each
+            .iter()
+            .all(|earlier| earlier.slot != entry.slot && earlier.name != entry.name)
+        {
+            one_each.push(entry);
+        }
+    }
+    one_each.sort_by_key(|entry| entry.slot);
+    one_each
 }
 
 /// The keyslot of this name.
@@ -80,19 +100,14 @@ pub fn find(header: &Header, name: &str) -> Option<u32> {
         .map(|entry| entry.slot)
 }
 
-/// Names a keyslot, or gives it another name. `protected` is `None` where that stays as it is.
+/// Names a keyslot, or gives it another name; it reaches the device with the rest of the edit. `protected` is `None`
+/// where that stays as it is.
 ///
 /// # Errors
 /// [`SlotNameError`].
-pub fn set(
-    header: &mut luks2::Header,
-    storage: &mut dyn Storage,
-    slot: u32,
-    name: &str,
-    protected: Option<bool>,
-) -> Result<(), SlotNameError> {
+pub fn set(edit: &mut Edit<'_>, slot: u32, name: &str, protected: Option<bool>) -> Result<(), SlotNameError> {
     check(name)?;
-    let mut names = list_luks2(header);
+    let mut names = list_metadata(edit.metadata());
     let before = names.iter().any(|entry| entry.slot == slot && entry.protected);
     if let Some(other) = names.iter().find(|entry| entry.name == name && entry.slot != slot) {
         return Err(SlotNameError::Taken(name.to_owned(), other.slot));
@@ -103,7 +118,7 @@ pub fn set(
         name: name.to_owned(),
         protected: protected.unwrap_or(before),
     });
-    store(header, storage, &names)
+    store(edit, &names)
 }
 
 /// Checks a name before anything is done that would have to be undone.
@@ -184,14 +199,26 @@ pub fn check_all_removable(header: &Header, name: Option<&str>) -> Result<(), Sl
 /// # Errors
 /// [`SlotNameError::Protected`].
 pub fn check_token(header: &luks2::Header, id: Option<u32>, slot: Option<u32>) -> Result<(), SlotNameError> {
-    let ours = find_token(header).filter(|(ours, _)| Some(*ours) == id);
-    let protected = ours.and_then(|(_, token)| {
+    let mut ours = tokens_of(header.metadata()).filter(|(ours, _)| Some(*ours) == id);
+    let protected = ours.find_map(|(_, token)| {
         let mut names = names_of(token).into_iter();
         names.find(|entry| entry.protected && slot.is_none_or(|slot| slot == entry.slot))
     });
     match protected {
         Some(SlotName { slot, name, .. }) => Err(SlotNameError::Protected { slot, name }),
         None => Ok(()),
+    }
+}
+
+/// Checks that `token` may be put into a header, where it replaces token `replaced`: not a second one of the names.
+///
+/// # Errors
+/// [`SlotNameError::Second`].
+pub fn check_import(header: &luks2::Header, token: &Token, replaced: Option<u32>) -> Result<(), SlotNameError> {
+    let mut others = tokens_of(header.metadata()).filter(|(id, _)| Some(*id) != replaced);
+    match others.next() {
+        Some((id, _)) if token.kind == TOKEN_TYPE => Err(SlotNameError::Second(id)),
+        _ => Ok(()),
     }
 }
 
@@ -202,25 +229,20 @@ pub fn check_token(header: &luks2::Header, id: Option<u32>, slot: Option<u32>) -
 /// [`SlotNameError::Luks`].
 pub fn tidy(header: &mut Header, storage: &mut dyn Storage) -> Result<(), SlotNameError> {
     let Header::Luks2(header) = header else { return Ok(()) };
-    let Some((_, token)) = find_token(header) else {
+    let said = |token: &Token| token.extra.get("names").and_then(Value::as_object).map_or(0, Map::len);
+    let outdated = tokens_of(header.metadata()).any(|(_, token)| names_of(token).len() != said(token));
+    if !outdated {
         return Ok(());
-    };
-    let names = names_of(token);
-    let said = token.extra.get("names").and_then(Value::as_object).map_or(0, Map::len);
-    if names.len() == said {
-        Ok(())
-    } else {
-        store(header, storage, &names)
     }
+    header.edit(storage, |edit| {
+        let names = list_metadata(edit.metadata());
+        store(edit, &names)
+    })
 }
 
-fn find_token(header: &luks2::Header) -> Option<(u32, &Token)> {
-    header
-        .metadata()
-        .tokens
-        .iter()
-        .find(|(_, token)| token.kind == TOKEN_TYPE)
-        .map(|(&id, token)| (id, token))
+fn tokens_of(metadata: &Metadata) -> impl Iterator<Item = (u32, &Token)> {
+    let tokens = metadata.tokens.iter().filter(|(_, token)| token.kind == TOKEN_TYPE);
+    tokens.map(|(&id, token)| (id, token))
 }
 
 /// Whatever does not look like ours is left out: the token may come from anywhere. So is the name of a keyslot that the
@@ -245,10 +267,14 @@ fn names_of(token: &Token) -> Vec<SlotName> {
     entries.collect()
 }
 
-fn store(header: &mut luks2::Header, storage: &mut dyn Storage, names: &[SlotName]) -> Result<(), SlotNameError> {
-    let id = find_token(header).map(|(id, _)| id);
+/// Writes one token with all the names, in the place of however many there were.
+fn store(edit: &mut Edit<'_>, names: &[SlotName]) -> Result<(), SlotNameError> {
+    let ids: Vec<u32> = tokens_of(edit.metadata()).map(|(id, _)| id).collect();
+    for &id in &ids {
+        edit.remove_token(id)?;
+    }
     if names.is_empty() {
-        return Ok(id.map_or(Ok(()), |id| header.remove_token(storage, id))?);
+        return Ok(());
     }
     let mut extra = Map::new();
     let by_slot = names
@@ -263,15 +289,11 @@ fn store(header: &mut luks2::Header, storage: &mut dyn Storage, names: &[SlotNam
     extra.insert("protected".into(), protected.into());
     let mut keyslots: Vec<u32> = names.iter().map(|entry| entry.slot).collect();
     keyslots.sort_unstable();
-    header.put_token(
-        storage,
-        Token {
-            kind: TOKEN_TYPE.into(),
-            keyslots,
-            extra,
-        },
-        id,
-        true,
-    )?;
+    let token = Token {
+        kind: TOKEN_TYPE.into(),
+        keyslots,
+        extra,
+    };
+    edit.put_token(token, ids.first().copied(), true)?;
     Ok(())
 }

@@ -98,8 +98,9 @@ impl Backup {
         })
     }
 
-    /// Whether the old or the new header opens after a stop at any write of [`Backup::restore`]. Else the backup itself
-    /// is all that a stop leaves: over a header of the other version or of another volume, and where there is no room.
+    /// Whether the old or the new header opens after a stop at any write of [`Backup::restore`]; in LUKS2 with all of its
+    /// passphrases. Else the backup itself is all that a stop leaves: over a header of the other version or of another
+    /// volume, and where there is no room.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).

@@ -71,6 +71,14 @@ pub enum Error {
     /// The named token is not there.
     #[error("token {0} is not in use")]
     TokenNotInUse(u32),
+    /// The token is not for the keyslot that it should be taken from.
+    #[error("token {token} is not assigned to keyslot {keyslot}")]
+    TokenNotAssigned {
+        /// The token.
+        token: u32,
+        /// The keyslot.
+        keyslot: u32,
+    },
     /// There is no token of this number.
     #[error("token {0} is out of range")]
     TokenOutOfRange(u32),

@@ -205,6 +205,17 @@ pub enum CliError {
     /// The token is empty.
     #[error("Token {0} is not in use.")]
     TokenInactive(u32),
+    /// The token is not for that keyslot.
+    #[error("Token {token} is not assigned to keyslot {keyslot}.")]
+    TokenNotAssigned {
+        /// The token.
+        token: u32,
+        /// The keyslot.
+        keyslot: u32,
+    },
+    /// The token, of this type, says nothing of a key in the kernel's keyring.
+    #[error("Token {0} (type {1}) does not say where its passphrase is.")]
+    TokenWithoutKey(u32, String),
     /// There is no such token to be shown.
     #[error("Failed to get token {0} for export.")]
     TokenExport(u32),
@@ -411,6 +422,12 @@ pub enum CliError {
     /// The volume has integrity protection.
     #[error("The volume has integrity protection (dm-integrity), which this program does not set up.")]
     NeedsIntegrity,
+    /// The volume would be encrypted by the drive, or the drive is to be reset.
+    #[error("The encryption of OPAL drives is nothing that this program sets up or resets.")]
+    NeedsOpal,
+    /// A restore was begun, and has not come to its end.
+    #[error("{}.", capital(.0))]
+    RestoreUnfinished(#[source] keyslots::Error),
     /// The first segment is not one of dm-crypt.
     #[error("The volume has no segment that dm-crypt could map.")]
     NoCryptSegment,

@@ -59,6 +59,8 @@ impl CliError {
             | Self::TokenInvalid(_)
             | Self::TokenInactive(_)
             | Self::TokenExport(_)
+            | Self::TokenNotAssigned { .. }
+            | Self::TokenWithoutKey(..)
             | Self::NoUsableToken
             | Self::BackupExists(_)
             | Self::NothingToConfigure
@@ -96,6 +98,8 @@ impl CliError {
             | Self::InReencryption(_)
             | Self::ReencryptionMark
             | Self::NeedsIntegrity
+            | Self::NeedsOpal
+            | Self::RestoreUnfinished(_)
             | Self::NoCryptSegment
             | Self::HeaderOverData
             | Self::OptionsRefused

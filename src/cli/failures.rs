@@ -44,6 +44,7 @@ impl From<keyslots::Error> for CliError {
             Error::InReencryption => Self::ReencryptionMark,
             Error::TokenInUse(token) => Self::TokenInUse(token),
             Error::TokenNotInUse(token) => Self::TokenInactive(token),
+            Error::TokenNotAssigned { token, keyslot } => Self::TokenNotAssigned { token, keyslot },
             Error::TokenOutOfRange(token) => Self::TokenInvalid(token),
             Error::Io { action, source } => Self::Io { action, source },
             other => Self::Header(other),

@@ -24,6 +24,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::AsFd;
 
 use serde_json::{Map, Value, json};
+use zeroize::Zeroizing;
 
 use super::actions::Verb;
 use super::args::Options;
@@ -46,6 +47,8 @@ pub struct Console {
     data: Cell<bool>,
     /// What to put under `result`, until the command ends.
     result: RefCell<Value>,
+    /// A key that goes into `result`, in hexadecimal; kept apart from it, since it is wiped.
+    key: RefCell<Option<Zeroizing<String>>>,
     /// The first failure of standard output.
     broken: RefCell<Option<io::Error>>,
 }
@@ -62,6 +65,7 @@ impl Console {
             batch: options.batch_mode,
             data: Cell::new(false),
             result: RefCell::new(Value::Object(Map::new())),
+            key: RefCell::new(None),
             broken: RefCell::new(None),
         }
     }
@@ -93,6 +97,16 @@ impl Console {
         } else {
             self.write(harmless(&text()).as_bytes());
         }
+    }
+
+    /// Adds `volume_key`, in hexadecimal, to the JSON answer. It is wiped once it is out.
+    pub fn answer_key(&self, key: &[u8]) {
+        // Room for all of it from the start: a String that grows leaves its old place unwiped.
+        let mut digits = Zeroizing::new(String::with_capacity(key.len() * 2));
+        for digit in key.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+            digits.push(char::from_digit(digit.into(), 16).unwrap_or_default());
+        }
+        self.key.replace(Some(digits));
     }
 
     /// Writes to standard output as it is, with or without `--json`: for an answer that holds a secret, or that has a
@@ -156,6 +170,13 @@ impl Console {
             let envelope = json_text(&self.envelope(command, &outcome).to_string());
             if self.data.get() {
                 self.complain(envelope);
+            } else if let (Some(key), Some(head), true) =
+                (self.key.take(), envelope.strip_suffix("}}"), outcome.is_ok())
+            {
+                // `result` is the last member, and has others before the key.
+                self.write(format!("{head},\"volume_key\":\"").as_bytes());
+                self.write(key.as_bytes());
+                self.write(b"\"}}\n");
             } else {
                 self.write(format!("{envelope}\n").as_bytes());
             }

@@ -1,9 +1,12 @@
 //! What a person can do about a failure, and what else is known of it.
 
+use keyslots::convert::ConvertRefused;
+
 use super::error::CliError;
 use crate::block_device::Holder;
 use crate::header_backup::BackupError;
 use crate::passphrase::{MAX_KEY_FILE, PassphraseError};
+use crate::slot_names::SlotNameError;
 use crate::userspace::ServeError;
 
 impl CliError {
@@ -112,6 +115,19 @@ impl CliError {
                 "Say --decrypt to turn it into a plain image, or --encrypt to put it into another volume.".into()
             }
             Self::OutputIsTerminal => "Send it to a file or into a pipe.".into(),
+            Self::RestoreUnfinished(_) => "Keep the backup, and restore it once more: until that succeeds, some \
+                passphrases of the old header and of the new one may not open the device."
+                .into(),
+            Self::CannotConvert {
+                source: ConvertRefused::NoRoomToMove(_),
+                ..
+            } => "Nothing was changed. Remove one of the keyslots 1 to 5 (luksKillSlot), convert, and add its passphrase \
+                again: the key material of another needs its place."
+                .into(),
+            Self::NeedsOpal | Self::NeedsIntegrity => "cryptsetup does that; nothing was changed.".into(),
+            Self::SlotName(SlotNameError::Second(token)) => {
+                format!("Say --token-id {token} --token-replace to put others in their place.")
+            }
             Self::NotUnlocked(volumes) => return volumes.first().and_then(|(_, error)| error.remedy()),
             Self::OutOfMemory { .. } => "Free some memory, or add swap, and try again.".into(),
             _ => return None,

@@ -150,10 +150,10 @@ impl Backup {
     /// Writes the backup in `file` to `device`, on which `there` was read, or no header. The caller has asked
     /// [`Backup::check`] and holds the exclusive lock.
     ///
-    /// The keyslots area comes first, then the copies. So that one of the old or one of the new passphrases opens after
-    /// a stop at any write, a keyslot of the backup is put into a place that both leave free, with a header of its own,
-    /// before anything that is in use is overwritten. Where there is no such place, the backup itself is what a stop
-    /// leaves.
+    /// The keyslots area comes first, then the copies. So that all of the old or all of the new passphrases open after
+    /// a stop at any write, the keyslots of the backup are put into places that both leave free, with a header of their
+    /// own, before anything that is in use is overwritten. For as many of them as there are such places: those that hold
+    /// the key of the data come first. Where there is none, the backup itself is what a stop leaves.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`], [`Error::Io`].
@@ -163,17 +163,22 @@ impl Backup {
                 there.settle(device)?;
                 self.stage(file, device, there)?
             }
-            None => None,
+            None => Vec::new(),
         };
-        let end = self.header.size();
-        let (spot_start, spot_end) = staged.unwrap_or((end, end));
-        restore_range(file, device, self.areas_start()?, spot_start)?;
-        restore_range(file, device, spot_end, end)?;
+        // From one place that is in use by what was staged to the next.
+        let mut at = self.areas_start()?;
+        for &(start, end) in &staged {
+            restore_range(file, device, at, start)?;
+            at = end;
+        }
+        restore_range(file, device, at, self.header.size())?;
         device.sync().map_err(Error::io("sync the keyslots area"))?;
         copies::recover(device, &self.header.copy, Which::Primary)?;
         copies::recover(device, &self.header.copy, Which::Secondary)?;
         // What was staged goes too.
-        restore_range(file, device, spot_start, spot_end)?;
+        for &(start, end) in &staged {
+            restore_range(file, device, start, end)?;
+        }
         device.sync().map_err(Error::io("sync the keyslots area"))
     }
 
@@ -207,80 +212,111 @@ impl Backup {
         self.header.binary().hdr_size.checked_mul(2).ok_or(Error::NotLuks)
     }
 
-    /// Whether a passphrase of the old or of the new header opens after a stop at any write of a restore over `there`.
+    /// Whether all passphrases of the old header or all of the new one open after a stop at any write of a restore over
+    /// `there`.
     pub fn survives_a_stop(&self, there: &Header) -> bool {
-        self.plan(there).is_some()
+        let keys = self.header.metadata().keyslots.values().filter(|slot| slot.is_luks2());
+        self.plan(there)
+            .is_some_and(|staged| staged.spots.len() == keys.count())
     }
 
-    /// Puts one keyslot of the backup, and a header that has no other, beside what is in use on the device; returns
-    /// where its area starts and ends.
-    fn stage(
-        &self,
-        file: &mut dyn Storage,
-        device: &mut dyn Storage,
-        there: &Header,
-    ) -> Result<Option<(Bytes, Bytes)>> {
-        let Some(Staged { from, spot, len, copy }) = self.plan(there) else {
-            return Ok(None);
+    /// Puts keyslots of the backup, and a header that has no others, beside what is in use on the device; returns where
+    /// their areas start and end, in that order.
+    fn stage(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: &Header) -> Result<Vec<(Bytes, Bytes)>> {
+        let Some(Staged { spots, copy }) = self.plan(there) else {
+            return Ok(Vec::new());
         };
-        let mut material = vec![0; len.to_usize().ok_or(Error::NotLuks)?];
-        file.read_at(from, &mut material)
-            .map_err(Error::io("read the header backup"))?;
-        device
-            .write_at(spot, &material)
-            .map_err(Error::io("write the keyslots area"))?;
+        for spot in &spots {
+            let mut material = vec![0; spot.len.to_usize().ok_or(Error::NotLuks)?];
+            file.read_at(spot.from, &mut material)
+                .map_err(Error::io("read the header backup"))?;
+            device
+                .write_at(spot.to, &material)
+                .map_err(Error::io("write the keyslots area"))?;
+        }
         device.sync().map_err(Error::io("sync the keyslots area"))?;
         copies::write(device, &copy)?;
-        Ok(spot.checked_add(len).map(|end| (spot, end)))
+        let mut ranges = Vec::new();
+        for spot in spots {
+            ranges.push((spot.to, spot.to.checked_add(spot.len).ok_or(Error::NotLuks)?));
+        }
+        ranges.sort_unstable();
+        Ok(ranges)
     }
 
     fn plan(&self, there: &Header) -> Option<Staged> {
         let hdr_size = self.header.binary().hdr_size;
         let metadata = self.header.metadata();
-        let same_layout = there.binary().hdr_size == hdr_size && there.size() == self.header.size();
+        if there.binary().hdr_size != hdr_size || there.size() != self.header.size() {
+            return None;
+        }
         let bound = |slot: &u32| {
             let digest = metadata.digest_of_keyslot(*slot);
             digest.is_some_and(|(_, digest)| !digest.segments.is_empty())
         };
-        let slot = metadata.keyslots_to_try().into_iter().find(bound)?;
-        if !same_layout {
-            return None;
+        // The key of the data, in the order in which it is tried, and then whatever else there is.
+        let mut slots: Vec<u32> = metadata.keyslots_to_try().into_iter().filter(bound).collect();
+        let keys = metadata.keyslots.iter().filter(|(_, slot)| slot.is_luks2());
+        for (&slot, _) in keys {
+            if !slots.contains(&slot) {
+                slots.push(slot);
+            }
         }
-        // Numbers do not matter for the search, only areas do.
-        let mut both = metadata.clone();
-        let others = there.metadata().keyslots.values().cloned();
-        both.keyslots.extend((super::MAX_KEYSLOTS..).zip(others));
-        let old = metadata.keyslots[&slot].area.clone();
-        let spot = areas::find_gap(&both, hdr_size, old.size).ok()?;
 
+        // What no spot may touch: all areas of both. Numbers do not matter for that.
+        let mut taken = metadata.clone();
+        let others = there.metadata().keyslots.values().cloned();
+        taken.keyslots.extend((super::MAX_KEYSLOTS..).zip(others));
+        let mut free = taken.keyslots.keys().next_back().copied()?.checked_add(1)?;
         let mut alone = metadata.clone();
-        alone.keep_only_keyslot(slot);
-        if let Some(keyslot) = alone.keyslots.get_mut(&slot) {
-            keyslot.area.offset = spot;
+        let (mut staged, mut spots) = (Vec::new(), Vec::new());
+        for slot in slots {
+            let mut moved = metadata.keyslots.get(&slot)?.clone();
+            let Ok(to) = areas::find_gap(&taken, hdr_size, moved.area.size) else {
+                continue;
+            };
+            spots.push(Spot {
+                from: moved.area.offset,
+                to,
+                len: moved.area.size,
+            });
+            moved.area.offset = to;
+            taken.keyslots.insert(free, moved.clone());
+            free = free.checked_add(1)?;
+            alone.keyslots.insert(slot, moved);
+            staged.push(slot);
+        }
+        alone.keep_only_keyslots(&staged);
+        if !staged.iter().any(bound) {
+            return None;
         }
         validate::validate(&alone, hdr_size).ok()?;
         let seqid = there.binary().seqid.max(self.header.binary().seqid).checked_add(1)?;
+        let binary = BinaryHeader {
+            seqid,
+            ..self.header.binary().clone()
+        };
         Some(Staged {
-            from: old.offset,
-            spot,
-            len: old.size,
+            spots,
             copy: Copy {
-                binary: BinaryHeader {
-                    seqid,
-                    ..self.header.binary().clone()
-                },
+                binary,
                 metadata: alone,
             },
         })
     }
 }
 
-/// A spare keyslot: where it is in the backup, where it fits on the device, and the header that has it alone.
+/// Spare keyslots, and the header that has them alone.
 struct Staged {
-    from: Bytes,
-    spot: Bytes,
-    len: Bytes,
+    spots: Vec<Spot>,
     copy: Copy,
+}
+
+/// Key material that is kept twice for a while: where it is in the backup, and where it fits on the device.
+struct Spot {
+    from: Bytes,
+    to: Bytes,
+    len: Bytes,
 }
 
 fn restore_range(from: &mut dyn Storage, to: &mut dyn Storage, start: Bytes, end: Bytes) -> Result<()> {

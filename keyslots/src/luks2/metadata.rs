@@ -131,12 +131,12 @@ impl Metadata {
         object
     }
 
-    /// Takes all keyslots but `slot` away, and their numbers from tokens and digests.
-    pub(super) fn keep_only_keyslot(&mut self, slot: u32) {
-        self.keyslots.retain(|&id, _| id == slot);
+    /// Takes all keyslots but `kept` away, and their numbers from tokens and digests.
+    pub(super) fn keep_only_keyslots(&mut self, kept: &[u32]) {
+        self.keyslots.retain(|id, _| kept.contains(id));
         let tokens = self.tokens.values_mut().map(|token| &mut token.keyslots);
         for keyslots in tokens.chain(self.digests.values_mut().map(|digest| &mut digest.keyslots)) {
-            keyslots.retain(|&id| id == slot);
+            keyslots.retain(|id| kept.contains(id));
         }
         self.digests.retain(|_, digest| !digest.is_unused());
     }

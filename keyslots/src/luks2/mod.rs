@@ -10,6 +10,7 @@ pub mod backup;
 pub mod copies;
 pub mod create;
 mod defect;
+mod edit;
 mod fields;
 pub mod format;
 pub mod json;
@@ -25,6 +26,7 @@ pub mod validate;
 
 pub use create::{CreateParams, DataPlace, create};
 pub use defect::Defect;
+pub use edit::Edit;
 pub use keyslot::{Keyslot, Priority};
 pub use metadata::Metadata;
 pub use tokens::Token;

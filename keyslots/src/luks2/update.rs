@@ -1,14 +1,13 @@
-//! What changes a header: keyslots, tokens, labels, flags. Each change is safe against a kill at every write.
+//! What changes keyslots, and the metadata with them. Each change is safe against a kill at every write.
 //!
 //! The order is always the same: what is new is on the device before the header says so, and what is old is destroyed
 //! only when no header names it any more, save for a removal, where the key goes first.
 
 use super::create::new_digest;
-use super::format::{LABEL_LEN, UUID_LEN};
-use super::keyslot::{Area, Keyslot, KeyslotKind, Priority};
-use super::tokens::Token;
+use super::edit::Edit;
+use super::keyslot::{Area, Keyslot, KeyslotKind};
 use super::unlock::{NewKeyslot, Sealed, digest_matches};
-use super::{Header, MAX_DIGESTS, MAX_KEYSLOTS, MAX_TOKENS, areas};
+use super::{Header, MAX_DIGESTS, MAX_KEYSLOTS, areas};
 use crate::hash::Hash;
 use crate::kdf::CostLimits;
 use crate::secret::{Passphrase, VolumeKey};
@@ -83,6 +82,24 @@ impl Header {
         key_for: KeyFor,
         limits: &CostLimits,
     ) -> Result<u32> {
+        self.add_sealed_and(storage, key, sealed, slot, key_for, limits, |_, _| Ok(()))
+    }
+
+    /// As [`Header::add_sealed`]; what `also` changes for the new keyslot, it changes with the same write.
+    ///
+    /// # Errors
+    /// Those of [`Header::add_sealed`] and of `also`; the header on the device is as before then.
+    #[allow(clippy::too_many_arguments)] // as for add_keyslot
+    pub fn add_sealed_and<E: From<Error>>(
+        &mut self,
+        storage: &mut dyn Storage,
+        key: &VolumeKey,
+        sealed: &Sealed,
+        slot: Option<u32>,
+        key_for: KeyFor,
+        limits: &CostLimits,
+        also: impl FnOnce(&mut Edit<'_>, u32) -> std::result::Result<(), E>,
+    ) -> std::result::Result<u32, E> {
         self.check_changeable()?;
         let slot = self.free_keyslot(slot)?;
         let (digest_id, new_digest) = match key_for {
@@ -104,6 +121,7 @@ impl Header {
                 digest.keyslots.push(slot);
                 digest.keyslots.sort_unstable();
             }
+            also(&mut Edit::new(&mut header.copy), slot)
         })?;
         Ok(slot)
     }
@@ -147,6 +165,24 @@ impl Header {
         medium: Medium,
         limits: &CostLimits,
     ) -> Result<()> {
+        self.change_sealed_and(storage, slot, key, sealed, medium, limits, |_| Ok(()))
+    }
+
+    /// As [`Header::change_sealed`]; what `also` changes, it changes with the same write.
+    ///
+    /// # Errors
+    /// Those of [`Header::change_sealed`] and of `also`.
+    #[allow(clippy::too_many_arguments)] // as for add_keyslot
+    pub fn change_sealed_and<E: From<Error>>(
+        &mut self,
+        storage: &mut dyn Storage,
+        slot: u32,
+        key: &VolumeKey,
+        sealed: &Sealed,
+        medium: Medium,
+        limits: &CostLimits,
+        also: impl FnOnce(&mut Edit<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
         self.check_changeable()?;
         let metadata = &self.copy.metadata;
         let old = metadata
@@ -159,7 +195,7 @@ impl Header {
             _ => false,
         };
         if !holds_key {
-            return Err(Error::WrongVolumeKey);
+            return Err(Error::WrongVolumeKey.into());
         }
         let keyslot = Keyslot {
             priority: sealed.priority.or(old.priority),
@@ -168,8 +204,9 @@ impl Header {
         };
         self.change_with_area(storage, keyslot, sealed, |header, keyslot| {
             header.copy.metadata.keyslots.insert(slot, keyslot);
+            also(&mut Edit::new(&mut header.copy))
         })?;
-        wipe_random(storage, old.area.offset, old.area.size, medium)
+        Ok(wipe_random(storage, old.area.offset, old.area.size, medium)?)
     }
 
     /// Destroys keyslot `slot`: first its key material, then its place in the header. Tokens forget it.
@@ -197,139 +234,6 @@ impl Header {
         let area = &keyslot.area;
         self.write_after(storage, |storage| wipe_random(storage, area.offset, area.size, medium))
             .inspect_err(|_| self.copy = before.clone())
-    }
-
-    /// Sets the priority of a keyslot.
-    ///
-    /// # Errors
-    /// [`Error::KeyslotInactive`], or the storage's.
-    pub fn set_priority(&mut self, storage: &mut dyn Storage, slot: u32, priority: Priority) -> Result<()> {
-        self.change(storage, |header| {
-            let keyslot = header
-                .copy
-                .metadata
-                .keyslots
-                .get_mut(&slot)
-                .ok_or(Error::KeyslotInactive(slot))?;
-            // The reference leaves a normal priority unsaid.
-            keyslot.priority = (priority != Priority::Normal).then_some(priority);
-            Ok(())
-        })
-    }
-
-    /// Sets label and subsystem; `None` leaves one as it is.
-    ///
-    /// # Errors
-    /// [`Error::BadParameter`] for one that is too long, or the storage's.
-    pub fn set_labels(
-        &mut self,
-        storage: &mut dyn Storage,
-        label: Option<&str>,
-        subsystem: Option<&str>,
-    ) -> Result<()> {
-        self.change(storage, |header| {
-            if let Some(label) = label {
-                header.copy.binary.label = checked_text("label", label, LABEL_LEN)?.as_str().into();
-            }
-            if let Some(subsystem) = subsystem {
-                header.copy.binary.subsystem = checked_text("subsystem", subsystem, LABEL_LEN)?.as_str().into();
-            }
-            Ok(())
-        })
-    }
-
-    /// Sets the UUID.
-    ///
-    /// # Errors
-    /// [`Error::BadParameter`] for one that is too long, or the storage's.
-    pub fn set_uuid(&mut self, storage: &mut dyn Storage, uuid: &str) -> Result<()> {
-        self.change(storage, |header| {
-            header.copy.binary.uuid = checked_text("uuid", uuid, UUID_LEN)?;
-            Ok(())
-        })
-    }
-
-    /// Sets the persistent activation flags.
-    ///
-    /// # Errors
-    /// The storage's.
-    pub fn set_flags(&mut self, storage: &mut dyn Storage, flags: Vec<String>) -> Result<()> {
-        self.change(storage, |header| {
-            header.copy.metadata.config.flags = flags;
-            Ok(())
-        })
-    }
-
-    /// Puts `token` into `id`, or the first free place; one that is there already only goes where `replace` says so.
-    ///
-    /// # Errors
-    /// [`Error::TokenInUse`], [`Error::AllTokensInUse`], a [`super::Defect`] for a keyslot that does not exist, or
-    /// the storage's.
-    pub fn put_token(
-        &mut self,
-        storage: &mut dyn Storage,
-        token: Token,
-        id: Option<u32>,
-        replace: bool,
-    ) -> Result<u32> {
-        let tokens = &self.copy.metadata.tokens;
-        let id = match id {
-            Some(id) if id >= MAX_TOKENS => return Err(Error::TokenOutOfRange(id)),
-            Some(id) if tokens.contains_key(&id) && !replace => return Err(Error::TokenInUse(id)),
-            Some(id) => id,
-            None => (0..MAX_TOKENS)
-                .find(|id| !tokens.contains_key(id))
-                .ok_or(Error::AllTokensInUse)?,
-        };
-        self.change(storage, |header| {
-            header.copy.metadata.tokens.insert(id, token);
-            Ok(())
-        })?;
-        Ok(id)
-    }
-
-    /// Removes a token.
-    ///
-    /// # Errors
-    /// [`Error::TokenNotInUse`], or the storage's.
-    pub fn remove_token(&mut self, storage: &mut dyn Storage, id: u32) -> Result<()> {
-        self.change(storage, |header| {
-            header
-                .copy
-                .metadata
-                .tokens
-                .remove(&id)
-                .map(drop)
-                .ok_or(Error::TokenNotInUse(id))
-        })
-    }
-
-    /// Makes a token name `keyslot`, or no longer name it where `assign` is false.
-    ///
-    /// # Errors
-    /// [`Error::TokenNotInUse`], [`Error::KeyslotInactive`], or the storage's.
-    pub fn assign_token(&mut self, storage: &mut dyn Storage, id: u32, keyslot: u32, assign: bool) -> Result<()> {
-        self.change(storage, |header| {
-            let metadata = &mut header.copy.metadata;
-            if !metadata.keyslots.contains_key(&keyslot) {
-                return Err(Error::KeyslotInactive(keyslot));
-            }
-            let token = metadata.tokens.get_mut(&id).ok_or(Error::TokenNotInUse(id))?;
-            token.keyslots.retain(|&named| named != keyslot);
-            if assign {
-                token.keyslots.push(keyslot);
-                token.keyslots.sort_unstable();
-            }
-            Ok(())
-        })
-    }
-
-    /// Changes the header in memory and writes it; on an error it is as before, here and on the device.
-    fn change(&mut self, storage: &mut dyn Storage, change: impl FnOnce(&mut Self) -> Result<()>) -> Result<()> {
-        self.check_changeable()?;
-        let before = self.copy.clone();
-        let result = change(self).and_then(|()| self.write(storage));
-        result.inspect_err(|_| self.copy = before)
     }
 
     fn free_keyslot(&self, slot: Option<u32>) -> Result<u32> {
@@ -365,34 +269,23 @@ impl Header {
 
     /// Changes the header in memory; then writes the area of `keyslot`, waits until it is safe there, and writes the
     /// header. On an error the header is as before, here and on the device.
-    fn change_with_area(
+    fn change_with_area<E: From<Error>>(
         &mut self,
         storage: &mut dyn Storage,
         keyslot: Keyslot,
         sealed: &Sealed,
-        change: impl FnOnce(&mut Self, Keyslot),
-    ) -> Result<()> {
+        change: impl FnOnce(&mut Self, Keyslot) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
         let before = self.copy.clone();
         let offset = keyslot.area.offset;
-        change(self, keyslot);
-        let written = self.write_after(storage, |storage| {
-            storage
-                .write_at(offset, sealed.material.expose())
-                .map_err(Error::io("write the keyslot area"))?;
-            storage.sync().map_err(Error::io("sync the keyslot area"))
+        let written = change(self, keyslot).and_then(|()| {
+            Ok(self.write_after(storage, |storage| {
+                storage
+                    .write_at(offset, sealed.material.expose())
+                    .map_err(Error::io("write the keyslot area"))?;
+                storage.sync().map_err(Error::io("sync the keyslot area"))
+            })?)
         });
         written.inspect_err(|_| self.copy = before)
     }
-}
-
-fn checked_text(field: &'static str, text: &str, room: usize) -> Result<String> {
-    if text.len() >= room || text.contains('\0') {
-        let rule = "is longer than its field, or has a NUL";
-        return Err(Error::BadParameter {
-            field,
-            value: text.to_owned(),
-            rule,
-        });
-    }
-    Ok(text.to_owned())
 }

@@ -13,6 +13,7 @@ use super::Context;
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
+use crate::cli::persona::Persona;
 use crate::cli::values::{Priority, SlotRef};
 use crate::data_device;
 use crate::header_backup::BackupError;
@@ -47,16 +48,19 @@ pub(super) fn config(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
             }
         }
         let Header::Luks2(header) = header else { return Ok(()) };
-        if options.label.is_some() || options.subsystem.is_some() {
-            header.set_labels(storage, options.label.as_deref(), options.subsystem.as_deref())?;
-        }
-        if let Some(priority) = options.priority {
-            header.set_priority(storage, slot, luks2_priority(priority))?;
-        }
-        if let Some(name) = &options.slot_name {
-            slot_names::set(header, storage, slot, name, Some(options.protect))?;
-        }
-        Ok(())
+        // One write: all of it, or nothing.
+        header.edit(storage, |edit| -> Result<(), CliError> {
+            if options.label.is_some() || options.subsystem.is_some() {
+                edit.set_labels(options.label.as_deref(), options.subsystem.as_deref())?;
+            }
+            if let Some(priority) = options.priority {
+                edit.set_priority(slot, luks2_priority(priority))?;
+            }
+            if let Some(name) = &options.slot_name {
+                slot_names::set(edit, slot, name, Some(options.protect))?;
+            }
+            Ok(())
+        })
     })
 }
 
@@ -75,6 +79,12 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let mut opened = header_device.open(false)?;
     let found = header_device.shared(&mut opened, |storage| diagnose(storage, &header_device, wanted))?;
     if found.is_empty() {
+        // The reference asks before it looks, though only in LUKS1.
+        let asks = cx.console.persona() == Persona::Cryptsetup
+            && matches!(header_device.read(Wanted::Any), Ok((Header::Luks1(_), _)));
+        if asks && !confirm(cx.console, REPAIR_WARNING) {
+            return Err(CliError::Aborted);
+        }
         cx.console.verbose("No known problems detected for LUKS header.");
         cx.console.answer(|| json!({ "repaired": found }), String::new);
         return Ok(());

@@ -5,6 +5,7 @@ use std::path::Path;
 use keyslots::header::{Header, SlotState};
 use keyslots::luks2::keyslot::KeyslotKind;
 use keyslots::luks2::{self, Candidates};
+use serde_json::json;
 
 use super::Context;
 use super::open::Volume;
@@ -79,11 +80,15 @@ pub(super) fn remove_slot(cx: &Context<'_>, volume: &Volume, slot: u32, name: Op
         },
     )?;
     cx.console.verbose(format_args!("Key slot {slot} removed."));
+    cx.console.answer(|| json!({ "keyslot": slot }), String::new);
     Ok(())
 }
 
 /// `erase`: all keyslots go, and with them the data.
 pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
+    if cx.options.hw_opal_factory_reset {
+        return Err(CliError::NeedsOpal);
+    }
     let volume = Volume::read(cx, device, cx.wanted(device)?)?;
     let warning = format!(
         "This operation will erase all keyslots on device {}.\nDevice will become unusable after this operation.",
@@ -111,6 +116,7 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
             Ok(slots)
         },
     )?;
+    cx.console.answer(|| json!({ "keyslots": removed }), String::new);
     for slot in removed {
         cx.console.verbose(format_args!("Key slot {slot} removed."));
     }
@@ -123,23 +129,26 @@ fn keys_of(header: &luks2::Header) -> Vec<u32> {
     keys.map(|(&slot, _)| slot).collect()
 }
 
-/// Asks for a passphrase that opens another keyslot than the one that goes, where there is another.
+/// Asks for a passphrase that opens another keyslot than the one that goes, where there is another. As long as keyslots
+/// hold the key of the data, the passphrase of a key of its own proves nothing.
 fn prove_another(cx: &Context<'_>, volume: &mut Volume, slot: u32) -> Result<(), CliError> {
-    let others: Vec<u32> = volume
-        .header
-        .used_keyslots()
-        .into_iter()
-        .filter(|&other| other != slot)
-        .collect();
-    let prompt = "Enter any remaining passphrase: ";
-    let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
-    let source = Source::of(cx.key_file());
-    cx.try_passphrases(&source, prompt, |passphrase| {
-        if last || matches!(volume.header, Header::Luks1(_)) && others.is_empty() {
-            return volume.unlock(cx, passphrase, Candidates::All).map(drop);
+    let used = volume.header.used_keyslots();
+    let of_data = |id: &u32| matches!(volume.header.slot_state(*id), SlotState::Active | SlotState::ActiveLast);
+    let is_other = |id: &u32| *id != slot;
+    let (data, keys): (Vec<u32>, Vec<u32>) = used.into_iter().partition(of_data);
+    let candidates: Vec<Candidates> = match (data.is_empty(), data.iter().any(|id| is_other(id))) {
+        (_, true) => data.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
+        (false, false) => vec![Candidates::All],
+        (true, _) if keys.iter().any(|id| is_other(id)) => {
+            keys.into_iter().filter(is_other).map(Candidates::Keyslot).collect()
         }
-        for &other in &others {
-            match volume.unlock(cx, passphrase, Candidates::Keyslot(other)) {
+        (true, _) => vec![Candidates::AllUnboundToo],
+    };
+    let prompt = "Enter any remaining passphrase: ";
+    let source = Source::of(cx.key_file());
+    cx.try_for_keyslots(&source, prompt, |passphrase| {
+        for &candidate in &candidates {
+            match volume.unlock(cx, passphrase, candidate) {
                 Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
                 outcome => return outcome.map(drop),
             }

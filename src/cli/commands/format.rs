@@ -15,6 +15,7 @@ use super::Context;
 use super::access::last_slot;
 use crate::block_device::{Signature, Topology, signatures};
 use crate::cli::actions::DeviceType;
+use crate::cli::args::Options;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
@@ -101,9 +102,7 @@ pub(super) fn make(
         Version::Luks2
     };
     let options = cx.options;
-    if options.integrity.is_some() {
-        return Err(CliError::NeedsIntegrity);
-    }
+    check_done_here(options)?;
     if options.uuid.as_deref().is_some_and(|uuid| !is_uuid(uuid)) {
         return Err(CliError::BadUuid);
     }
@@ -139,10 +138,8 @@ pub(super) fn make(
         warn(cx, &header_device)?;
     }
 
-    let key = match &options.volume_key_file {
-        Some(file) => cx.volume_key_file(file, key_size)?,
-        None => VolumeKey::random(key_size).map_err(CliError::memory)?,
-    };
+    let key = cx.given_volume_key(key_size)?;
+    let key = key.map_or_else(|| VolumeKey::random(key_size).map_err(CliError::memory), Ok)?;
     let prompt = format!("Enter passphrase for {}: ", header_device.path().display());
     let passphrase = cx.first_passphrase(key_file, &prompt)?;
     let plan = Plan {
@@ -165,6 +162,17 @@ pub(super) fn make(
         slot,
         version,
     })
+}
+
+/// Refuses what would make another kind of volume than this program makes, rather than make one without it.
+fn check_done_here(options: &Options) -> Result<(), CliError> {
+    if options.integrity.is_some() || options.integrity_inline || options.integrity_key_size.is_some() {
+        return Err(CliError::NeedsIntegrity);
+    }
+    if options.hw_opal || options.hw_opal_only {
+        return Err(CliError::NeedsOpal);
+    }
+    Ok(())
 }
 
 impl Plan<'_> {
@@ -250,11 +258,19 @@ impl Plan<'_> {
         let medium = device.medium();
         self.write(cx, device, header.size(), |storage| {
             header.write_new(storage, medium)?;
-            let slot = header.add_sealed(storage, &self.key, &sealed, self.slot, KeyFor::Data, &limits)?;
-            if let Some(name) = &options.slot_name {
-                slot_names::set(&mut header, storage, slot, name, Some(options.protect))?;
-            }
-            Ok(slot)
+            let (key, slot) = (&self.key, self.slot);
+            header.add_sealed_and(
+                storage,
+                key,
+                &sealed,
+                slot,
+                KeyFor::Data,
+                &limits,
+                |edit, slot| match &options.slot_name {
+                    Some(name) => Ok(slot_names::set(edit, slot, name, Some(options.protect))?),
+                    None => Ok(()),
+                },
+            )
         })
     }
 

@@ -69,15 +69,21 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
             cx.back_up(there, target)?;
         }
         header_device.grow_file(target, backup.size())?;
-        Ok(backup.restore(&mut source, target, there.as_ref())?)
+        // Whatever stopped it, the device may be between the two headers now.
+        backup
+            .restore(&mut source, target, there.as_ref())
+            .map_err(|error| match error {
+                untouched @ keyslots::Error::ChangedMeanwhile => untouched.into(),
+                error => CliError::RestoreUnfinished(error),
+            })
     })?;
     cx.console.answer(|| json!({ "revived": plan.revives }), String::new);
     Ok(())
 }
 
 /// What cannot be had for every restore: see [`Backup::survives_a_stop`].
-const NOT_STAGED: &str = "\nWARNING: interrupted, this leaves neither the old header nor the new one: keep the backup \
-    file until it has ended, and restore once more if it does not.";
+const NOT_STAGED: &str = "\nWARNING: interrupted, this leaves neither the old header nor the new one whole: keep the \
+    backup file until it has ended, and restore once more if it does not.";
 
 /// The header that is there; a damaged one counts as none.
 fn read_header(storage: &mut dyn Storage) -> Result<Option<Header>, CliError> {

@@ -87,8 +87,12 @@ pub(super) fn dump(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         let Header::Luks2(header) = header else {
             return Err(CliError::DumpUnsupported);
         };
-        let text = dump::metadata_text(&Value::Object(header.metadata().to_object()));
-        cx.console.write(text.as_bytes());
+        let metadata = Value::Object(header.metadata().to_object());
+        if cx.console.json() {
+            cx.console.answer(|| json!({ "metadata": metadata }), String::new);
+        } else {
+            cx.console.write(dump::metadata_text(&metadata).as_bytes());
+        }
         return Ok(());
     }
     if cx.options.map {
@@ -138,14 +142,19 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
         clean(volume.header.uuid()),
         key.len() * 8
     );
+    let facts = json!({
+        "cipher": data.cipher,
+        "data_offset_sectors": data.offset.get(),
+        "uuid": volume.header.uuid(),
+        "key_bits": key.len() * 8,
+    });
     if let Some(file) = &cx.options.volume_key_file {
         write_key(file, key.expose())?;
         text.push_str(&format!("Key stored to file {}.\n", file.display()));
-        cx.console.write(text.as_bytes());
+        answer_with_file(cx, facts, file, text);
         return Ok(());
     }
-    cx.console.write(text.as_bytes());
-    write_key_lines(cx, "MK dump:\t", key.expose());
+    answer_with_key(cx, facts, text, "MK dump:\t", key.expose());
     Ok(())
 }
 
@@ -161,6 +170,7 @@ fn dump_unbound(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<
     let passphrase = cx.passphrase(&Source::of(cx.key_file()), &prompt)?;
     let unlocked = volume.unlock(cx, &passphrase, Candidates::Keyslot(slot))?;
     let key = &unlocked.volume_key;
+    let facts = json!({ "uuid": volume.header.uuid(), "keyslot": slot, "key_bits": key.len() * 8 });
     let head = format!(
         "LUKS header information for {}\nUUID:    \t{}\nKeyslot: \t{slot}\nKey bits:\t{}\n",
         device.display(),
@@ -169,13 +179,31 @@ fn dump_unbound(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<
     );
     if let Some(file) = &cx.options.volume_key_file {
         write_key(file, key.expose())?;
-        cx.console
-            .write(format!("{head}Key stored to file {}.\n", file.display()).as_bytes());
+        let text = format!("{head}Key stored to file {}.\n", file.display());
+        answer_with_file(cx, facts, file, text);
         return Ok(());
     }
-    cx.console.write(head.as_bytes());
-    write_key_lines(cx, "Unbound Key:\t", key.expose());
+    answer_with_key(cx, facts, head, "Unbound Key:\t", key.expose());
     Ok(())
+}
+
+fn answer_with_file(cx: &Context<'_>, mut facts: Value, file: &Path, text: String) {
+    facts["file"] = json!(file);
+    if cx.console.json() {
+        cx.console.answer(|| facts, String::new);
+    } else {
+        cx.console.write(text.as_bytes());
+    }
+}
+
+fn answer_with_key(cx: &Context<'_>, facts: Value, head: String, name: &str, key: &[u8]) {
+    if cx.console.json() {
+        cx.console.answer(|| facts, String::new);
+        cx.console.answer_key(key);
+    } else {
+        cx.console.write(head.as_bytes());
+        write_key_lines(cx, name, key);
+    }
 }
 
 /// The one place where a key is printed: asked for by name, and wiped as soon as it is out.

@@ -11,10 +11,11 @@ use serde_json::json;
 
 use super::open::Volume;
 use super::secrets::Source;
-use super::{Context, erase, tokens};
+use super::{Context, erase, keyring_keys, tokens};
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
 use crate::header_device::Wanted;
+use crate::keyring;
 use crate::passphrase::is_interactive;
 use crate::slot_names;
 
@@ -26,7 +27,8 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
         false => cx.wanted(device)?,
     };
     let mut volume = Volume::read(cx, device, wanted)?;
-    if cx.options.key_slot.is_some() && cx.options.new_key_slot.is_none() && !cx.console.batch() {
+    let old_meaning = cx.options.key_slot.is_some() && cx.options.new_key_slot.is_none();
+    if old_meaning && !cx.options.unbound && !cx.console.batch() {
         cx.console
             .say("WARNING: The --key-slot parameter is used for new keyslot number.");
     }
@@ -35,6 +37,12 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
     if let Some(name) = &cx.options.slot_name {
         slot_names::check_free(&volume.header, name)?;
     }
+    // Where the new passphrase comes from must be there before anybody is asked for the old one.
+    let new_key_file = new_key_file.or(cx.options.new_keyfile.as_deref());
+    let new_token = match cx.options.new_token_id.filter(|_| new_key_file.is_none()) {
+        Some(token) => Some(tokens::keyring_description(&volume.header, token).map(|found| (token, found))?),
+        None => None,
+    };
     let (key, key_for) = match unbound_key(cx)? {
         Some(unbound) => unbound,
         None => (existing_key(cx, &mut volume)?, KeyFor::Data),
@@ -44,14 +52,20 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
     if is_interactive() {
         check()?;
     }
-    let passphrase = new_passphrase(cx, new_key_file)?;
+    let passphrase = match &new_token {
+        Some((_, description)) => Passphrase::new(keyring::read_user_key(description)?),
+        None => cx.new_passphrase(
+            new_key_file,
+            cx.new_key_file_range(),
+            "Enter new passphrase for key slot: ",
+            true,
+        )?,
+    };
     check()?;
-    let made = make(cx, &volume, &key, &passphrase, slot, key_for)?;
+    let token = new_token.as_ref().map(|(token, _)| *token);
+    let made = make(cx, &volume, &key, &passphrase, slot, key_for, token)?;
     cx.console.verbose(format_args!("Key slot {made} created."));
     cx.console.answer(|| json!({ "keyslot": made }), String::new);
-    if let Some(token) = cx.options.new_token_id {
-        tokens::assign(cx, &volume.device, token, made)?;
-    }
     Ok(())
 }
 
@@ -60,7 +74,7 @@ pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -
     let mut volume = Volume::read(cx, device, cx.wanted(device)?)?;
     let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
     let prompt = "Enter passphrase to be deleted: ";
-    let unlocked = cx.try_passphrases(&source, prompt, |passphrase| {
+    let unlocked = cx.try_for_keyslots(&source, prompt, |passphrase| {
         volume.unlock(cx, passphrase, Candidates::All)
     })?;
     erase::announce(cx, unlocked.keyslot);
@@ -81,9 +95,9 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
     if volume.header.version() == Version::Luks1 && is_interactive() {
         cx.check_free_slot(&volume.header, None)?;
     }
-    let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
+    let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
     let source = cx.source();
-    let unlocked = cx.try_passphrases(&source, "Enter passphrase to be changed: ", |passphrase| {
+    let unlocked = cx.try_for_keyslots(&source, "Enter passphrase to be changed: ", |passphrase| {
         volume.unlock(cx, passphrase, candidates)
     })?;
     let passphrase = cx.new_passphrase(new_key_file, cx.new_key_file_range(), "Enter new passphrase: ", true)?;
@@ -99,11 +113,11 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
     cx.check_pbkdf(Version::Luks2)?;
     let slot = cx.key_slot(&volume.header)?;
     check_active(&volume.header, slot)?;
-    let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
+    let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
     let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
     let (unlocked, passphrase) = {
         let mut right = None;
-        let unlocked = cx.try_passphrases(
+        let unlocked = cx.try_for_keyslots(
             &source,
             "Enter passphrase for keyslot to be converted: ",
             |passphrase| {
@@ -156,10 +170,9 @@ fn unbound_key(cx: &Context<'_>) -> Result<Option<(VolumeKey, KeyFor)>, CliError
         .key_size
         .map(|size| size.bytes())
         .ok_or(CliError::KeySizeUnknown)?;
-    let key = match &cx.options.volume_key_file {
-        Some(file) => cx.volume_key_file(file, len)?,
-        None => VolumeKey::random(len).map_err(CliError::memory)?,
-    };
+    let key = cx
+        .given_volume_key(len)?
+        .map_or_else(|| VolumeKey::random(len).map_err(CliError::memory), Ok)?;
     let hash = cx.hash()?;
     Ok(Some((
         key,
@@ -178,38 +191,29 @@ fn existing_key(cx: &Context<'_>, volume: &mut Volume) -> Result<VolumeKey, CliE
         volume.header.verify_volume_key(&key, &CostLimits::default())?;
         return Ok(key);
     }
+    if let Some(description) = &cx.options.volume_key_keyring {
+        return keyring_keys::volume_key(volume, description);
+    }
+    // As the reference has it: a key file goes before tokens, and who names tokens is asked for nothing.
+    let options = cx.options;
+    let by_token = options.token_only || options.token_id.is_some() || options.token_type.is_some();
+    if by_token && matches!(cx.source(), Source::Ask) {
+        return Ok(tokens::unlock_only(cx, volume)?.volume_key);
+    }
     // Without --new-key-slot, --key-slot is the place of the new one.
     let slot = match &cx.options.new_key_slot {
         Some(_) => cx.key_slot(&volume.header)?,
         None => None,
     };
-    if cx.options.token_id.is_some()
-        && let Some(unlocked) = tokens::unlock(cx, volume, slot)?
-    {
-        return Ok(unlocked.volume_key);
-    }
     let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
     let source = cx.source();
-    let unlocked = cx.try_passphrases(&source, "Enter any existing passphrase: ", |passphrase| {
+    let unlocked = cx.try_for_keyslots(&source, "Enter any existing passphrase: ", |passphrase| {
         volume.unlock(cx, passphrase, candidates)
     })?;
     Ok(unlocked.volume_key)
 }
 
-fn new_passphrase(cx: &Context<'_>, new_key_file: Option<&Path>) -> Result<Passphrase, CliError> {
-    if let Some(description) = &cx.options.new_key_description {
-        return Ok(Passphrase::new(crate::keyring::read_user_key(description)?));
-    }
-    let new_key_file = new_key_file.or(cx.options.new_keyfile.as_deref());
-    cx.new_passphrase(
-        new_key_file,
-        cx.new_key_file_range(),
-        "Enter new passphrase for key slot: ",
-        true,
-    )
-}
-
-/// Makes the keyslot, and gives it its name. What takes its time comes before the lock.
+/// Makes the keyslot, with its name, and as one of those that `token` is for. What takes its time comes before the lock.
 fn make(
     cx: &Context<'_>,
     volume: &Volume,
@@ -217,6 +221,7 @@ fn make(
     passphrase: &Passphrase,
     slot: Option<u32>,
     key_for: KeyFor,
+    token: Option<u32>,
 ) -> Result<u32, CliError> {
     let limits = CostLimits::default();
     let ready = ready(cx, volume, key, passphrase, false)?;
@@ -225,11 +230,15 @@ fn make(
         Wanted::Only(volume.header.version()),
         |header, storage| match (header, &ready) {
             (Header::Luks2(header), Ready::Luks2(sealed)) => {
-                let made = header.add_sealed(storage, key, sealed, slot, key_for, &limits)?;
-                if let Some(name) = &cx.options.slot_name {
-                    slot_names::set(header, storage, made, name, Some(cx.options.protect))?;
-                }
-                Ok(made)
+                header.add_sealed_and(storage, key, sealed, slot, key_for, &limits, |edit, made| {
+                    if let Some(name) = &cx.options.slot_name {
+                        slot_names::set(edit, made, name, Some(cx.options.protect))?;
+                    }
+                    if let Some(token) = token {
+                        edit.assign_token(token, made, true)?;
+                    }
+                    Ok(())
+                })
             }
             (Header::Luks1(header), Ready::Luks1(sealed, _)) => Ok(header.add_sealed(storage, sealed, slot)?),
             _ => Err(keyslots::Error::ChangedMeanwhile.into()),
@@ -259,10 +268,10 @@ fn rewrite(
             }
             match (header, &ready) {
                 (Header::Luks2(header), Ready::Luks2(sealed)) => {
-                    header.change_sealed(storage, slot, key, sealed, medium, &limits)?;
-                    if let Some(name) = &cx.options.slot_name {
-                        slot_names::set(header, storage, slot, name, None)?;
-                    }
+                    header.change_sealed_and(storage, slot, key, sealed, medium, &limits, |edit| {
+                        let name = cx.options.slot_name.as_deref();
+                        name.map_or(Ok(()), |name| slot_names::set(edit, slot, name, None))
+                    })?;
                     Ok(slot)
                 }
                 (Header::Luks1(header), Ready::Luks1(new, back)) => {

@@ -58,6 +58,10 @@ pub(super) fn open(
         },
     };
     let link = Link::from_options(cx)?;
+    // With a header apart from them, nothing else looks for the data before a passphrase was asked for.
+    if cx.options.header.is_some() && !device.exists() {
+        return Err(CliError::DeviceMissing(device.to_owned()));
+    }
     let mut volume = Volume::read(cx, device, wanted(device_type))?;
     let mapping = mapping.transpose()?;
     if mapping.is_some() {

@@ -8,6 +8,7 @@ use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use super::Context;
 use crate::cli::error::CliError;
 use crate::cli::persona::Persona;
+use crate::keyring;
 use crate::passphrase::{self, KeyFileRange, PassphraseError, Question};
 
 /// How often a passphrase may be typed where nothing else is said.
@@ -129,7 +130,20 @@ impl Context<'_> {
         }
     }
 
-    /// Gets a new passphrase: from a key file, or asked twice.
+    /// As [`Context::try_passphrases`], where the reference lets a person try but once: for a change of keyslots.
+    pub(super) fn try_for_keyslots<T>(
+        &self,
+        source: &Source<'_>,
+        prompt: &str,
+        mut attempt: impl FnMut(&Passphrase) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        match self.console.persona() {
+            Persona::Cryptsetup => attempt(&self.passphrase(source, prompt)?),
+            _ => self.try_passphrases(source, prompt, attempt),
+        }
+    }
+
+    /// Gets a new passphrase: from the kernel's keyring, from a key file, or asked twice.
     pub(super) fn new_passphrase(
         &self,
         key_file: Option<&Path>,
@@ -137,6 +151,9 @@ impl Context<'_> {
         prompt: &str,
         always_verify: bool,
     ) -> Result<Passphrase, CliError> {
+        if let Some(description) = &self.options.new_key_description {
+            return Ok(Passphrase::new(keyring::read_user_key(description)?));
+        }
         let verify = self.options.verify_passphrase || (always_verify && !self.options.batch_mode);
         let question = Question {
             prompt,
@@ -169,6 +186,21 @@ impl Context<'_> {
         match passphrase::weakness(passphrase) {
             Some(weakness) => Err(CliError::WeakPassphrase(weakness)),
             None => Ok(()),
+        }
+    }
+
+    /// The volume key of `len` bytes that the options name for something new, where they do.
+    pub(super) fn given_volume_key(&self, len: usize) -> Result<Option<VolumeKey>, CliError> {
+        if let Some(file) = &self.options.volume_key_file {
+            return self.volume_key_file(file, len).map(Some);
+        }
+        let Some(description) = &self.options.volume_key_keyring else {
+            return Ok(None);
+        };
+        let key = VolumeKey::new(keyring::read_key(description)?);
+        match key.len() {
+            found if found != len => Err(CliError::KeyringKeyLength { found, needed: len }),
+            _ => Ok(Some(key)),
         }
     }
 

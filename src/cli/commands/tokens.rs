@@ -1,7 +1,8 @@
 //! `token`, and what tokens are there for: passphrases from the kernel keyring.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use keyslots::Unlocked;
@@ -26,6 +27,20 @@ const MAX_TOKEN_LEN: u64 = 4 * 1024 * 1024;
 
 /// Tries the tokens that this program understands. `None` where none of them opened and a passphrase may be asked for.
 pub(super) fn unlock(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -> Result<Option<Unlocked>, CliError> {
+    match try_all(cx, volume, slot)? {
+        Ok(unlocked) => Ok(Some(unlocked)),
+        Err(code) if cx.options.token_only => Err(CliError::Silent(code)),
+        Err(_) => Ok(None),
+    }
+}
+
+/// As [`unlock`], for who has said that a token is to open it: nobody is asked for a passphrase.
+pub(super) fn unlock_only(cx: &Context<'_>, volume: &mut Volume) -> Result<Unlocked, CliError> {
+    try_all(cx, volume, None)?.map_err(CliError::Silent)
+}
+
+/// What the tokens come to: a key, or the exit code of a command that has nothing but them.
+fn try_all(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -> Result<Result<Unlocked, ExitCode>, CliError> {
     let candidates = match &volume.header {
         Header::Luks1(_) => Vec::new(),
         Header::Luks2(header) => usable(cx, header.metadata(), slot),
@@ -49,7 +64,7 @@ pub(super) fn unlock(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -
         };
         for keyslot in keyslots {
             match volume.unlock(cx, &passphrase, Candidates::Keyslot(keyslot)) {
-                Ok(unlocked) => return Ok(Some(unlocked)),
+                Ok(unlocked) => return Ok(Ok(unlocked)),
                 Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
                 Err(error) => return Err(error),
             }
@@ -66,14 +81,23 @@ pub(super) fn unlock(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -
             "{token} cannot unlock assigned keyslot(s) (wrong keyslot passphrase)."
         ));
     }
-    if cx.options.token_only {
-        return Err(CliError::Silent(if none_usable {
-            ExitCode::Failure
-        } else {
-            ExitCode::Permission
-        }));
-    }
-    Ok(None)
+    Ok(Err(if none_usable {
+        ExitCode::Failure
+    } else {
+        ExitCode::Permission
+    }))
+}
+
+/// Where the passphrase of a `luks2-keyring` token is: the description of a key in the kernel's keyring.
+pub(super) fn keyring_description(header: &Header, id: u32) -> Result<String, CliError> {
+    let token = match header {
+        _ if id >= MAX_TOKENS => return Err(CliError::TokenInvalid(id)),
+        Header::Luks1(_) => None,
+        Header::Luks2(header) => header.metadata().tokens.get(&id),
+    };
+    let token = token.ok_or(CliError::TokenInactive(id))?;
+    let description = token.key_description().map(str::to_owned);
+    description.ok_or_else(|| CliError::TokenWithoutKey(id, token.kind.clone()))
 }
 
 /// The keyring tokens that the options allow: their numbers, key descriptions and keyslots.
@@ -124,13 +148,6 @@ impl Chosen {
     }
 }
 
-/// Makes a token name a keyslot that was just made.
-pub(super) fn assign(cx: &Context<'_>, device: &HeaderDevice, token: u32, keyslot: u32) -> Result<(), CliError> {
-    change(cx, device, |header, storage| {
-        Ok(header.assign_token(storage, token, keyslot, true)?)
-    })
-}
-
 /// `token`.
 pub(super) fn token(cx: &Context<'_>, device: &Path, action: &TokenAction) -> Result<(), CliError> {
     let header_device = cx.header_device(device);
@@ -153,6 +170,7 @@ pub(super) fn token(cx: &Context<'_>, device: &Path, action: &TokenAction) -> Re
                 Ok(header.remove_token(storage, *token)?)
             })?;
             cx.console.verbose(format_args!("Token {token} removed."));
+            cx.console.answer(|| json!({ "token": token }), String::new);
             Ok(())
         }
         TokenAction::Export { token } => export(cx, &header, *token),
@@ -169,7 +187,9 @@ pub(super) fn token(cx: &Context<'_>, device: &Path, action: &TokenAction) -> Re
 fn put(cx: &Context<'_>, device: &HeaderDevice, token: Token) -> Result<(), CliError> {
     let (id, replace) = (cx.options.token_id, cx.options.token_replace);
     let made = change(cx, device, |header, storage| {
-        slot_names::check_token(header, id.filter(|_| replace), None)?;
+        let replaced = id.filter(|_| replace);
+        slot_names::check_token(header, replaced, None)?;
+        slot_names::check_import(header, &token, replaced)?;
         Ok(header.put_token(storage, token, id, replace)?)
     })?;
     cx.console.verbose(format_args!("Token {made} created."));
@@ -209,17 +229,26 @@ fn read_token(cx: &Context<'_>, header: &Header) -> Result<Token, CliError> {
 fn export(cx: &Context<'_>, header: &Header, id: u32) -> Result<(), CliError> {
     let token = header.luks2().and_then(|header| header.metadata().tokens.get(&id));
     let token = match token {
-        Some(token) => format!("{}\n", json_text(&token.to_value().to_string())),
+        Some(token) => token.to_value(),
         None if id >= MAX_TOKENS => return Err(CliError::TokenInvalid(id)),
         None => return Err(CliError::TokenExport(id)),
     };
+    let text = format!("{}\n", json_text(&token.to_string()));
     match cx.options.json_file.as_deref().filter(|path| *path != Path::new("-")) {
-        Some(path) => fs::write(path, token).map_err(CliError::io("write the token")),
-        None => {
-            cx.console.write(token.as_bytes());
-            Ok(())
+        Some(path) => {
+            // It may hold what another program keeps from others.
+            let mut options = fs::OpenOptions::new();
+            let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+            file.and_then(|mut file| file.write_all(text.as_bytes()))
+                .map_err(CliError::io("write the token"))?;
+            cx.console.answer(|| json!({ "token": id, "file": path }), String::new);
         }
+        None if cx.console.json() => cx
+            .console
+            .answer(|| json!({ "token": id, "content": token }), String::new),
+        None => cx.console.write(text.as_bytes()),
     }
+    Ok(())
 }
 
 fn change<T>(

@@ -211,7 +211,7 @@ fn no_stop_of_a_recovery_loses_the_good_copy() {
 #[test]
 fn no_stop_of_a_restore_loses_the_last_key() {
     let mut points = 0;
-    for (name, room, edit) in RESTORES {
+    for (name, room, lasting, edit) in RESTORES {
         let (from, header) = small(room);
         let mut to = Memory(from.clone());
         edit(&mut header.clone(), &mut to).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -229,7 +229,13 @@ fn no_stop_of_a_restore_loses_the_last_key() {
                 disk.image()[32768..] == from[32768..],
                 "{name}: not restored byte for byte"
             );
-            points += disk.for_each_crash(|crash| check(crash.image, &ALL, &(name, crash.after, crash.cause)));
+            points += disk.for_each_crash(|crash| {
+                check(crash.image, &ALL, &(name, crash.after, crash.cause));
+                // Whoever has a passphrase of both is not shut out by a stop.
+                for text in lasting {
+                    assert!(opens_image(crash.image, text), "{name}: {text}: {:?}", crash.after);
+                }
+            });
 
             for fault in (0..disk.writes())
                 .map(Fault::Write)
@@ -241,26 +247,38 @@ fn no_stop_of_a_restore_loses_the_last_key() {
                     .expect_err("a fault");
                 assert!(error.to_string().contains("os error 5"), "{name}: {fault:?}: {error}");
                 check(failing.image(), &ALL, &(name, fault));
+                for text in lasting {
+                    assert!(opens_image(failing.image(), text), "{name}: {text}: {fault:?}");
+                }
             }
         }
     }
     println!("{points} points tried, 0 losses");
 }
 
-const RESTORES: [(&str, u64, Action); 3] = [
-    ("one is the same", 4, |header, disk| {
+/// What it is, the room for keyslots, the passphrases of both headers, and what makes the one of the other.
+type Ages = (&'static str, u64, &'static [&'static str], Action);
+
+const RESTORES: [Ages; 4] = [
+    ("one is the same", 5, &["other"], |header, disk| {
         header.remove_keyslot(disk, 0, Medium::Other)?;
         put(header, disk, "new").map(drop)
     }),
-    ("none is the same", 6, |header, disk| {
+    ("one more", 6, &["old", "other"], |header, disk| {
+        put(header, disk, "new").map(drop)
+    }),
+    ("none is the same", 6, &[], |header, disk| {
         header.remove_keyslot(disk, 0, Medium::Other)?;
         put(header, disk, "third")?;
         header.remove_keyslot(disk, 1, Medium::Other)?;
         put(header, disk, "new").map(drop)
     }),
-    ("the same keyslots, other labels", 4, |header, disk| {
-        header.set_labels(disk, Some("another"), None)
-    }),
+    (
+        "the same keyslots, other labels",
+        4,
+        &["old", "other"],
+        |header, disk| header.set_labels(disk, Some("another"), None),
+    ),
 ];
 
 #[test]

@@ -348,3 +348,36 @@ fn keyslots_are_added_changed_and_removed_in_conversation() {
     assert_eq!(both(&volume, &uuid, &[(sure, "YES\n")]).1, Some(0));
     assert_eq!(both(&volume, TEST, &[(ENTER, "abc\n")]).1, Some(0));
 }
+
+/// Nobody guesses three times at what changes keyslots, and LUKS1's repair asks before it says that nothing is wrong.
+#[test]
+fn keyslots_are_changed_at_the_first_try_or_not_at_all() {
+    let volume = Volume::with_passphrase("abc");
+    let sure = "Are you sure? (Type 'yes' in capital letters): ";
+    for (words, question) in [
+        (["luksAddKey", "v"].as_slice(), "Enter any existing passphrase: "),
+        (&["luksRemoveKey", "v"], "Enter passphrase to be deleted: "),
+        (&["luksChangeKey", "v"], "Enter passphrase to be changed: "),
+        (
+            &["luksConvertKey", "v"],
+            "Enter passphrase for keyslot to be converted: ",
+        ),
+    ] {
+        assert_eq!(both(&volume, words, &[(question, "bad\n")]).1, Some(2), "{words:?}");
+    }
+    let kill = ["luksKillSlot", "v", "0"];
+    let remaining = "Enter any remaining passphrase: ";
+    assert_eq!(
+        both(&volume, &kill, &[(sure, "YES\n"), (remaining, "bad\n")]).1,
+        Some(2)
+    );
+    assert_eq!(both(&volume, &["repair", "v"], &[]).1, Some(0));
+    let options = "luksFormat -q --type luks1 --pbkdf-force-iterations 1000 v k";
+    let made = Command::new(REFERENCE)
+        .args(options.split(' '))
+        .current_dir(&volume.folder)
+        .status();
+    assert!(made.is_ok_and(|status| status.success()));
+    assert_eq!(both(&volume, &["repair", "v"], &[(sure, "YES\n")]).1, Some(0));
+    assert_eq!(both(&volume, &["repair", "v"], &[(sure, "no\n")]).1, Some(1));
+}

@@ -286,3 +286,48 @@ fn without_the_backup_that_was_asked_for_nothing_is_repaired() {
     done(path, "repair -q v1");
     done(path, "open --test-passphrase v1 -d a");
 }
+
+/// A name and what it is for reach the header together, or not at all.
+#[test]
+fn where_the_name_has_no_place_nothing_is_done() {
+    let folder = volumes();
+    let path = folder.path();
+    fs::write(path.join("token"), r#"{"type":"x","keyslots":[]}"#).expect("a token");
+    for _ in 0..32 {
+        done(path, "token import v2 --json-file token");
+    }
+    let before = fs::read(path.join("v2")).expect("a volume");
+    for words in [
+        "luksAddKey v2 c -d a --slot-name foo --protect PBKDF",
+        "luksChangeKey -q v2 c -d a --slot-name foo PBKDF",
+        "config v2 --label new --slot-name foo -S 0",
+    ] {
+        refused(path, words, "all tokens are in use");
+        assert!(fs::read(path.join("v2")).expect("a volume") == before, "{words}");
+    }
+}
+
+#[test]
+fn a_second_token_of_names_takes_no_protection_away() {
+    let folder = volumes();
+    let path = folder.path();
+    fs::write(path.join("other"), r#"{"type":"x","keyslots":[]}"#).expect("a token");
+    done(path, "token import v2 --json-file other");
+    done(path, "luksAddKey v2 b -d a --slot-name office --protect PBKDF");
+    done(path, "token remove v2 --token-id 0");
+    let second = r#"{"type":"luksmith-slot-names","keyslots":["1"],"names":{"1":"mine"},"protected":[]}"#;
+    fs::write(path.join("second"), second).expect("a token");
+    refused(path, "token import v2 --json-file second", "are in token 1");
+    // Another program can put it there all the same.
+    let (imported, text) = run(path, "/usr/sbin/cryptsetup", "token import v2 --json-file second");
+    assert!(imported, "{text}");
+    assert!(done(path, "luksDump v2").contains("\tName:       office (protected)\n"));
+    for words in ["luksKillSlot -q v2 1", "luksKillSlot -q v2 mine", "erase -q v2"] {
+        assert!(!run(path, env!("CARGO_BIN_EXE_luksmith"), words).0, "{words}");
+    }
+    // The next change makes one token of the two.
+    done(path, "config v2 -S 0 --slot-name first");
+    assert_eq!(done(path, "luksDump v2").matches("luksmith-slot-names").count(), 1);
+    refused(path, "luksKillSlot -q v2 1", "is protected");
+    done(path, "luksKillSlot -q v2 office");
+}

@@ -74,7 +74,7 @@ pub struct Options {
     /// Do not look for other signatures on the device, and wipe none.
     #[arg(long)]
     pub disable_blkid: bool,
-    /// Do not call the token handlers of other programs.
+    /// Do not call the token handlers of other programs. None are called: without effect.
     #[arg(long)]
     pub disable_external_tokens: bool,
     /// Keep the volume key out of the kernel keyring: hand it to device-mapper itself.
@@ -83,7 +83,7 @@ pub struct Options {
     /// Take no locks on the metadata. Only for places where nothing else can run.
     #[arg(long)]
     pub disable_locks: bool,
-    /// With OPAL: do not use the drive's single user mode.
+    /// With OPAL: do not use the drive's single user mode. Without OPAL, without effect.
     #[arg(long)]
     pub disable_sum: bool,
     /// Look for TrueCrypt headers only, not for VeraCrypt's.
@@ -98,7 +98,7 @@ pub struct Options {
     /// With `reencrypt`: encrypt a device in place.
     #[arg(long)]
     pub encrypt: bool,
-    /// Folder that holds the token handlers of other programs.
+    /// Folder that holds the token handlers of other programs. None are called: without effect.
     #[arg(long, value_name = "STRING", allow_hyphen_values = true, value_parser = values::path())]
     pub external_tokens_path: Option<PathBuf>,
     /// Accept a weak new passphrase.
@@ -122,31 +122,31 @@ pub struct Options {
     /// With `reencrypt`: most data to move in one step.
     #[arg(long, value_name = "bytes", allow_hyphen_values = true, value_parser = values::hotzone_size)]
     pub hotzone_size: Option<Bytes>,
-    /// Encrypt with the drive's own OPAL encryption as well as in software.
+    /// Encrypt with the drive's own OPAL encryption as well as in software. Refused: this program does not do it.
     #[arg(long)]
     pub hw_opal: bool,
-    /// Reset an OPAL drive, erasing all that it holds.
+    /// Reset an OPAL drive, erasing all that it holds. Refused: this program does not do it.
     #[arg(long)]
     pub hw_opal_factory_reset: bool,
-    /// Encrypt with the drive's own OPAL encryption alone.
+    /// Encrypt with the drive's own OPAL encryption alone. Refused: this program does not do it.
     #[arg(long)]
     pub hw_opal_only: bool,
     /// With `reencrypt`: only write the metadata that starts it.
     #[arg(long)]
     pub init_only: bool,
-    /// Algorithm that protects the integrity of each sector, such as `hmac-sha256`.
+    /// Algorithm that protects the integrity of each sector, such as `hmac-sha256`. Refused: this program does not do it.
     #[arg(short = 'I', long, value_name = "STRING", allow_hyphen_values = true)]
     pub integrity: Option<String>,
-    /// Keep the integrity tags in the hardware's own sector metadata.
+    /// Keep the integrity tags in the hardware's own sector metadata. Refused: this program does not do it.
     #[arg(long)]
     pub integrity_inline: bool,
-    /// Length of the integrity key, in bits.
+    /// Length of the integrity key, in bits. Refused: this program does not do it.
     #[arg(long, value_name = "BITS", allow_hyphen_values = true)]
     pub integrity_key_size: Option<KeySize>,
-    /// Lay integrity tags out as old kernels did.
+    /// Lay integrity tags out as old kernels did. Without integrity, without effect.
     #[arg(long)]
     pub integrity_legacy_padding: bool,
-    /// Do without the integrity journal: faster, and unsafe at a power cut.
+    /// Do without the integrity journal: faster, and unsafe at a power cut. Without integrity, without effect.
     #[arg(long)]
     pub integrity_no_journal: bool,
     /// Do not initialise the integrity tags after formatting.
@@ -218,7 +218,7 @@ pub struct Options {
     /// Keyslot for the new passphrase. Default: the first free one.
     #[arg(long, value_name = "INT", allow_hyphen_values = true)]
     pub new_key_slot: Option<SlotRef>,
-    /// Token that holds the new passphrase.
+    /// Token that holds the new passphrase; the new keyslot becomes one of its own. A new key file goes before it.
     #[arg(long, value_name = "INT", allow_hyphen_values = true, value_parser = values::small)]
     pub new_token_id: Option<u32>,
     /// With `reencrypt`: file that holds the new volume key.
@@ -351,7 +351,7 @@ pub struct Options {
     /// A keyslot of another key than the volume's, or a token without a keyslot.
     #[arg(long)]
     pub unbound: bool,
-    /// Take the volume key from `/dev/random`.
+    /// Take the volume key from `/dev/random`. The kernel's one generator serves both: without effect.
     #[arg(long)]
     pub use_random: bool,
     /// Take the volume key from `/dev/urandom`, which is the default.

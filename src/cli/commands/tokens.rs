@@ -18,6 +18,7 @@ use crate::cli::actions::TokenAction;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::json_text;
+use crate::cli::persona::Persona;
 use crate::header_device::{HeaderDevice, Wanted};
 use crate::keyring;
 use crate::slot_names;
@@ -36,7 +37,12 @@ pub(super) fn unlock(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -
 
 /// As [`unlock`], for who has said that a token is to open it: nobody is asked for a passphrase.
 pub(super) fn unlock_only(cx: &Context<'_>, volume: &mut Volume) -> Result<Unlocked, CliError> {
-    try_all(cx, volume, None)?.map_err(CliError::Silent)
+    try_all(cx, volume, None)?.map_err(|code| match (cx.console.persona(), code) {
+        // The reference says nothing.
+        (Persona::Cryptsetup, code) => CliError::Silent(code),
+        (_, ExitCode::Permission) => CliError::WrongPassphrase,
+        _ => CliError::NoUsableToken,
+    })
 }
 
 /// What the tokens come to: a key, or the exit code of a command that has nothing but them.

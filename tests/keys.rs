@@ -1,0 +1,373 @@
+//! Where keys of keyslots come from and what proves a right to remove one: beside the installed cryptsetup, or, where it
+//! has no such option, as the manual has it. What cannot be done is refused before anything is touched.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use luksmith::keyring::{self, KeyType, LinkedKey};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
+const THEIRS: &str = "/usr/sbin/cryptsetup";
+const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
+const VOLUME_KEY: &[u8; 64] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
+/// Runs a program without input: exit code, standard output, what it complained of.
+fn run(folder: &Path, program: &str, words: &str) -> (Option<i32>, String, String) {
+    let cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+    let words = words.split_whitespace();
+    let words = words.flat_map(|word| if word == "PBKDF" { cheap.to_vec() } else { vec![word] });
+    let output = Command::new(program)
+        .args(words)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+fn done(folder: &Path, program: &str, words: &str) -> String {
+    let (code, out, complaint) = run(folder, program, words);
+    assert_eq!(code, Some(0), "{program} {words}: {complaint}");
+    out
+}
+
+/// The keyslots that each key opens, its own keys too, and which keyslots the tokens are for.
+fn state(folder: &Path, volume: &str) -> (String, String) {
+    let opens = |key: &&str| {
+        let words = format!("open --test-passphrase --unbound {volume} -d {key}");
+        run(folder, THEIRS, &words).0 == Some(0)
+    };
+    let dump = done(folder, THEIRS, &format!("luksDump {volume}"));
+    let tokens = dump.lines().filter(|line| line.starts_with("\tKeyslot:    "));
+    let tokens = tokens.map(|line| line.trim_start_matches("\tKeyslot:    "));
+    (KEYS.into_iter().filter(opens).collect(), tokens.collect())
+}
+
+/// The same with both, each on a copy of `volume`, which stands as V in the words.
+fn both(folder: &Path, volume: &str, words: &str) -> (Option<i32>, String, String) {
+    let after = |program: &str, copy: &str| {
+        fs::copy(folder.join(volume), folder.join(copy)).expect("a copy");
+        let code = run(folder, program, &words.replace('V', copy)).0;
+        let (opens, tokens) = state(folder, copy);
+        (code, opens, tokens)
+    };
+    let ours = folder.join("cryptsetup");
+    let ours = after(ours.to_str().expect("UTF-8"), "ours");
+    assert_eq!(ours, after(THEIRS, "theirs"), "{words}");
+    ours
+}
+
+/// Volumes that "a" and "b" open; "c" opens keyslot 20 of v2, which holds a key of its own.
+fn volumes() -> TempDir {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path();
+    for key in KEYS {
+        fs::write(path.join(key), format!("passphrase {key}")).expect("a key file");
+    }
+    fs::write(path.join("vk"), VOLUME_KEY).expect("a key file");
+    symlink(OURS, path.join("cryptsetup")).expect("a link");
+    for volume in ["v1", "v2"] {
+        let file = fs::File::create(path.join(volume)).expect("a file");
+        file.set_len(20 << 20).expect("room");
+        let kind = &volume[1..];
+        let format = format!("luksFormat -q --type luks{kind} {volume} a --volume-key-file vk -s 512 PBKDF");
+        done(path, THEIRS, &format);
+        done(path, THEIRS, &format!("luksAddKey {volume} b -d a PBKDF"));
+    }
+    done(path, THEIRS, "luksAddKey v2 c --unbound -s 128 -S 20 PBKDF");
+    folder
+}
+
+/// A key in the session's keyring, gone at the end.
+struct Kept(Option<LinkedKey>);
+
+impl Kept {
+    fn new(description: &str, payload: &[u8]) -> Self {
+        let key = keyring::add_to_keyring("@s", KeyType::User, description, payload);
+        Self(Some(key.expect("a keyring")))
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(key) = self.0.take() {
+            key.remove();
+        }
+    }
+}
+
+#[test]
+fn a_key_of_its_own_does_not_prove_a_right_to_the_data() {
+    let folder = volumes();
+    let path = folder.path();
+    assert_eq!(both(path, "v2", "luksKillSlot V 0 -d c").0, Some(2));
+    assert_eq!(both(path, "v2", "luksKillSlot V 20 -d c").0, Some(2));
+    assert_eq!(both(path, "v2", "luksKillSlot V 0 -d a").0, Some(2));
+    assert_eq!(both(path, "v2", "luksKillSlot V 0 -d b").1, "bc");
+    assert_eq!(both(path, "v2", "luksKillSlot V 20 -d a").1, "ab");
+    // With no key of the data left, those that there are prove it.
+    fs::copy(path.join("v2"), path.join("own")).expect("a copy");
+    done(path, THEIRS, "erase -q own");
+    assert_eq!(both(path, "own", "luksKillSlot V 20 -d c").0, Some(0));
+    done(path, THEIRS, "luksAddKey own d --unbound -s 128 -S 21 PBKDF");
+    assert_eq!(both(path, "own", "luksKillSlot V 20 -d d").1, "d");
+}
+
+#[test]
+fn a_key_of_its_own_changes_its_passphrase() {
+    let folder = volumes();
+    let path = folder.path();
+    assert_eq!(both(path, "v2", "luksChangeKey V d -d c PBKDF").1, "abd");
+    assert_eq!(both(path, "v2", "luksConvertKey V -d c PBKDF").1, "abc");
+    assert_eq!(both(path, "v2", "luksRemoveKey V c").0, Some(2));
+    // Nobody is warned of an option that says just what is meant.
+    let warned = |words: &str| run(path, "./cryptsetup", words).1.contains("WARNING");
+    assert!(!warned("luksAddKey v2 d --unbound -s 128 -S 21 PBKDF"));
+    assert!(warned("luksAddKey v2 d -d a -S 22 PBKDF"));
+}
+
+#[test]
+fn tokens_have_the_old_passphrase_or_the_new_one() {
+    let folder = volumes();
+    let path = folder.path();
+    let _keys = [
+        Kept::new("luksmith-test-a", b"passphrase a"),
+        Kept::new("luksmith-test-d", b"passphrase d"),
+    ];
+    done(
+        path,
+        THEIRS,
+        "token add v2 --token-id 5 --key-description luksmith-test-d -S 0",
+    );
+    done(
+        path,
+        THEIRS,
+        "token add v2 --token-id 6 --key-description luksmith-test-a -S 0",
+    );
+    let check = |words: &str, code: i32, opens: &str, tokens: &str| {
+        let expected = (Some(code), opens.to_owned(), tokens.to_owned());
+        assert_eq!(
+            both(path, "v2", &format!("luksAddKey V PBKDF {words}")),
+            expected,
+            "{words}"
+        );
+    };
+    // The new one, and the token is for the keyslot from then on.
+    check("--volume-key-file vk --new-token-id 5", 0, "abcd", "020");
+    check("-d a --new-token-id 5 --new-key-slot 9", 0, "abcd", "090");
+    check("--token-id 6 --new-token-id 5", 0, "abcd", "020");
+    // A key file goes before it, and then the token has nothing to do with it.
+    check("e --volume-key-file vk --new-token-id 5", 0, "abce", "00");
+    check("-d a --new-keyfile e --new-token-id 5", 0, "abce", "00");
+    // No such token: nothing is added.
+    check("-d a --new-token-id 7", 1, "abc", "00");
+    check("-d a --new-token-id 77", 1, "abc", "00");
+    // The old one.
+    check("--token-only --new-keyfile d", 0, "abcd", "00");
+    check("--token-type luks2-keyring d", 0, "abcd", "00");
+    check("--token-type nosuch d", 1, "abc", "00");
+    check("--token-id 5 d", 2, "abc", "00");
+    check("--token-id 6 d -S 1 --new-key-slot 4", 0, "abcd", "00");
+    // A key file goes before tokens here too.
+    check("--token-id 0 --token-only -d a d", 0, "abcd", "00");
+    check("--token-id 6 -d e d", 2, "abc", "00");
+    let (code, _, complaint) = run(path, OURS, "luksAddKey v1 -d a --new-token-id 5 PBKDF");
+    assert_eq!((code, complaint.contains("Token 5")), (Some(1), true), "{complaint}");
+    assert_ne!(run(path, THEIRS, "open --test-passphrase v1 -d d").0, Some(0));
+}
+
+/// The newest cryptsetup has these options, and the installed one has not.
+#[test]
+fn keys_come_from_the_keyring() {
+    let folder = volumes();
+    let path = folder.path();
+    let _keys = [
+        Kept::new("luksmith-new-d", b"passphrase d"),
+        Kept::new("luksmith-new-vk", VOLUME_KEY),
+        Kept::new("luksmith-new-other", &[7; 64]),
+        Kept::new("luksmith-new-short", b"xx"),
+    ];
+    let opens = |volume: &str, key: &str| {
+        let words = format!("open --test-passphrase {volume} -d {key}");
+        run(path, THEIRS, &words).0 == Some(0)
+    };
+    for volume in ["v1", "v2"] {
+        let with = |words: &str| words.replace('V', volume);
+        done(
+            path,
+            OURS,
+            &with("luksChangeKey -q V -d b --new-key-description luksmith-new-d PBKDF"),
+        );
+        assert!(opens(volume, "d") && !opens(volume, "b"));
+        done(
+            path,
+            OURS,
+            &with("luksAddKey V e --volume-key-keyring luksmith-new-vk PBKDF"),
+        );
+        assert!(opens(volume, "e"));
+        let before = fs::read(path.join(volume)).expect("a volume");
+        for (words, code) in [
+            ("luksAddKey V b --volume-key-keyring luksmith-new-other PBKDF", 2),
+            ("luksAddKey V b --volume-key-keyring luksmith-new-nosuch PBKDF", 1),
+            (
+                "luksChangeKey -q V -d a --new-key-description luksmith-new-nosuch PBKDF",
+                1,
+            ),
+            ("luksFormat -q V b --volume-key-keyring luksmith-new-short PBKDF", 1),
+            ("luksFormat -q V b --volume-key-keyring luksmith-new-nosuch PBKDF", 1),
+            ("luksFormat -q V --new-key-description luksmith-new-nosuch PBKDF", 1),
+        ] {
+            assert_eq!(run(path, OURS, &with(words)).0, Some(code), "{words}");
+            assert!(fs::read(path.join(volume)).expect("a volume") == before, "{words}");
+        }
+        let format = "luksFormat -q V --type luksN --volume-key-keyring luksmith-new-other \
+            --new-key-description luksmith-new-d PBKDF";
+        done(path, OURS, &with(format).replace('N', &volume[1..]));
+        let dump = done(path, THEIRS, &with("luksDump -q --dump-volume-key V -d d"));
+        assert!(dump.contains("07 07 07 07"), "{dump}");
+    }
+}
+
+#[test]
+fn what_is_not_done_here_touches_nothing() {
+    let folder = volumes();
+    let path = folder.path();
+    let before = fs::read(path.join("v2")).expect("a volume");
+    for (words, why) in [
+        ("luksFormat -q v2 a --hw-opal", "OPAL"),
+        ("luksFormat -q v2 a --hw-opal-only", "OPAL"),
+        ("erase -q v2 --hw-opal-factory-reset", "OPAL"),
+        ("luksFormat -q v2 a --integrity hmac-sha256", "integrity"),
+        ("luksFormat -q v2 a --integrity-inline", "integrity"),
+        ("luksFormat -q v2 a --integrity-key-size 256", "integrity"),
+    ] {
+        let (code, _, complaint) = run(path, OURS, words);
+        assert_eq!((code, complaint.contains(why)), (Some(1), true), "{words}: {complaint}");
+        assert!(fs::read(path.join("v2")).expect("a volume") == before, "{words}");
+    }
+}
+
+#[test]
+fn tokens_are_unassigned_and_exported_as_the_reference_does_it() {
+    let folder = volumes();
+    let path = folder.path();
+    let token = r#"{"type":"x","keyslots":["0"],"secret":"s"}"#;
+    fs::write(path.join("t"), token).expect("a token");
+    done(path, THEIRS, "token import v2 --token-id 3 --json-file t");
+    for (words, text) in [
+        (
+            "token unassign v2 --token-id 3 -S 1",
+            "Token 3 is not assigned to keyslot 1.",
+        ),
+        (
+            "token unassign v2 --token-id 9 -S 1",
+            "Token 9 is not assigned to keyslot 1.",
+        ),
+        (
+            "token unassign v2 --token-id 3 -S 7",
+            "Token 3 is not assigned to keyslot 7.",
+        ),
+        ("token add v2 --key-description z -S 5", "Keyslot 5 is not active."),
+    ] {
+        assert_eq!(run(path, "./cryptsetup", words), run(path, THEIRS, words), "{words}");
+        assert_eq!(run(path, THEIRS, words).2, format!("{text}\n"), "{words}");
+    }
+    for program in [THEIRS, OURS] {
+        done(path, program, "token export v2 --token-id 3 --json-file out");
+        let out = path.join("out");
+        let mode = fs::metadata(&out).expect("a file").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{program}");
+        fs::remove_file(out).expect("a file");
+    }
+}
+
+/// A data device that is not there is told, though a passphrase could be tested without.
+#[test]
+fn a_header_does_not_stand_in_for_its_data() {
+    let folder = volumes();
+    let path = folder.path();
+    for volume in ["v1", "v2"] {
+        done(
+            path,
+            THEIRS,
+            &format!("luksHeaderBackup {volume} --header-backup-file h{volume}"),
+        );
+        for (data, code) in [("nosuch", 4), (volume, 0)] {
+            let words = format!("open --test-passphrase --header h{volume} {data} -d a");
+            let theirs = run(path, THEIRS, &words);
+            assert_eq!(theirs.0, Some(code));
+            assert_eq!(run(path, "./cryptsetup", &words), theirs, "{words}");
+        }
+    }
+}
+
+#[test]
+fn each_answer_is_one_json_object() {
+    let folder = volumes();
+    let path = folder.path();
+    fs::write(path.join("t"), r#"{"type":"x","keyslots":["0"],"n":1}"#).expect("a token");
+    done(path, OURS, "token import v2 --json-file t");
+    let answer = |words: &str| {
+        let text = done(path, OURS, &format!("{words} --json"));
+        let answer: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{words}: {error}: {text}"));
+        answer["result"].clone()
+    };
+    let digits: String = VOLUME_KEY.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(answer("token export v2 --token-id 0")["content"]["n"], 1);
+    assert_eq!(answer("token export v2 --token-id 0 --json-file out")["file"], "out");
+    assert_eq!(
+        answer("luksDump v2 --dump-json-metadata")["metadata"]["tokens"]["0"]["type"],
+        "x"
+    );
+    assert!(answer("luksDump v2 --map --dump-json-metadata").is_object());
+    for volume in ["v1", "v2"] {
+        let key = answer(&format!("luksDump {volume} --dump-volume-key -q -d a"));
+        assert_eq!(
+            (&key["volume_key"], &key["key_bits"]),
+            (&digits.clone().into(), &512.into())
+        );
+        let key = answer(&format!(
+            "luksDump {volume} --dump-volume-key -q -d a --volume-key-file k{volume}"
+        ));
+        assert_eq!(
+            (&key["file"], key.get("volume_key")),
+            (&format!("k{volume}").into(), None)
+        );
+    }
+    let own = answer("luksDump v2 --unbound -S 20 -q -d c");
+    assert_eq!(
+        (&own["keyslot"], own["volume_key"].as_str().map(str::len)),
+        (&20.into(), Some(32))
+    );
+    assert_eq!(answer("luksRemoveKey -q v2 b")["keyslot"], 1);
+    assert_eq!(answer("luksKillSlot -q v2 20 -d a")["keyslot"], 20);
+    assert_eq!(answer("token remove v2 --token-id 0")["token"], 0);
+    assert_eq!(answer("erase -q v1")["keyslots"], serde_json::json!([0, 1]));
+}
+
+/// Where the reference is worse: with all keyslots of LUKS1 in use, it moves the key material of one without a second
+/// copy of it anywhere, and `erase` leaves keys of their own behind, which is not what its warning says.
+#[test]
+fn what_the_reference_gambles_with_is_refused_with_a_way_out() {
+    let folder = volumes();
+    let path = folder.path();
+    for slot in 2..8 {
+        done(path, THEIRS, &format!("luksAddKey v1 c -d a -S {slot} PBKDF"));
+    }
+    let before = fs::read(path.join("v1")).expect("a volume");
+    let (code, _, complaint) = run(path, OURS, "convert -q --type luks2 v1");
+    assert_eq!(code, Some(1));
+    assert!(complaint.contains("Remove one of the keyslots 1 to 5"), "{complaint}");
+    assert!(fs::read(path.join("v1")).expect("a volume") == before);
+    done(path, OURS, "luksKillSlot -q v1 5 -d a");
+    done(path, OURS, "convert -q --type luks2 v1");
+    assert_eq!(state(path, "v1").0, "abc");
+    done(path, OURS, "erase -q v2");
+    assert_eq!(state(path, "v2").0, "");
+}

@@ -136,12 +136,10 @@ fn prove_another(cx: &Context<'_>, volume: &mut Volume, slot: u32) -> Result<(),
     let of_data = |id: &u32| matches!(volume.header.slot_state(*id), SlotState::Active | SlotState::ActiveLast);
     let is_other = |id: &u32| *id != slot;
     let (data, keys): (Vec<u32>, Vec<u32>) = used.into_iter().partition(of_data);
-    let candidates: Vec<Candidates> = match (data.is_empty(), data.iter().any(|id| is_other(id))) {
+    let candidates: Vec<Candidates> = match (data.is_empty(), data.iter().any(&is_other)) {
         (_, true) => data.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
         (false, false) => vec![Candidates::All],
-        (true, _) if keys.iter().any(|id| is_other(id)) => {
-            keys.into_iter().filter(is_other).map(Candidates::Keyslot).collect()
-        }
+        (true, _) if keys.iter().any(&is_other) => keys.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
         (true, _) => vec![Candidates::AllUnboundToo],
     };
     let prompt = "Enter any remaining passphrase: ";

@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use keyslots::header::{Header, Version};
+use keyslots::luks2::Defect;
 use keyslots::luks2::copies::Loser;
 use keyslots::luks2::format::Which;
 use keyslots::storage::Storage;
@@ -59,6 +60,14 @@ pub enum HeaderError {
         path: PathBuf,
         /// What stands there.
         found: Signature,
+    },
+    /// The device ends inside the header.
+    #[error("{} is too small for its header, which needs {needed}", path.display())]
+    TooSmall {
+        /// The device.
+        path: PathBuf,
+        /// Size of the header.
+        needed: Bytes,
     },
     /// The lock cannot be had.
     #[error(transparent)]
@@ -298,6 +307,10 @@ impl HeaderDevice {
                 Ok(header)
             }
             Ok(_) | Err(keyslots::Error::NotLuks) => Err(not_luks()),
+            Err(keyslots::Error::Luks2(Defect::DeviceTooSmall { needed, .. })) => Err(HeaderError::TooSmall {
+                path: self.path.clone(),
+                needed: Bytes::new(needed),
+            }),
             Err(error) => Err(error.into()),
         }
     }

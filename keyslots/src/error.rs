@@ -41,6 +41,9 @@ pub enum Error {
     /// A hash name that this crate does not know.
     #[error("hash {0:?} is unknown")]
     UnknownHash(String),
+    /// A key derivation function that this crate does not know.
+    #[error("key derivation function {0:?} is unknown")]
+    UnknownKdf(String),
     /// No keyslot that was tried opens with this passphrase.
     #[error("no keyslot opens with this passphrase")]
     WrongPassphrase,

@@ -71,6 +71,8 @@ macro_rules! hashes {
 }
 
 hashes! {
+    /// MD5, which some LUKS2 headers and plain volumes of old name.
+    Md5, "md5", "md5", md5::Md5, Hmac, [];
     /// SHA-1, as in the oldest LUKS1 headers.
     Sha1, "sha1", "sha1", sha1::Sha1, Hmac, ["sha-1"];
     /// SHA-224.
@@ -130,6 +132,33 @@ impl Hash {
             .iter()
             .copied()
             .find(|hash| same(hash.name()) || hash.aliases().iter().any(|alias| same(alias)))
+    }
+}
+
+/// A hash as a header names it, which may be in a spelling of its own, or unknown here: it is written as it was read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HashName(String);
+
+impl HashName {
+    /// The name as it stands in a header.
+    pub fn new(name: String) -> Self {
+        Self(name)
+    }
+
+    /// The name as it stands in the header.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The hash, where it is one that is known here.
+    pub fn known(&self) -> Option<Hash> {
+        Hash::from_name(&self.0)
+    }
+}
+
+impl From<Hash> for HashName {
+    fn from(hash: Hash) -> Self {
+        Self(hash.name().to_owned())
     }
 }
 
@@ -195,7 +224,7 @@ mod tests {
                 assert_eq!(Hash::from_name(&name.to_uppercase()), Some(hash), "{name}");
             }
         }
-        for name in ["", "sha", "md5", "sha256 ", "sha2567", "xxhash64"] {
+        for name in ["", "sha", "md4", "sha256 ", "sha2567", "xxhash64"] {
             assert_eq!(Hash::from_name(name), None, "{name:?}");
         }
     }

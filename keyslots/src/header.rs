@@ -222,7 +222,7 @@ impl Header {
                     None => metadata.keyslots_to_try().into_iter().filter(bound).collect(),
                 };
                 ids.into_iter()
-                    .filter_map(|id| Some((id, metadata.keyslots.get(&id)?.luks2()?.kdf)))
+                    .filter_map(|id| Some((id, metadata.keyslots.get(&id)?.luks2()?.kdf.known()?)))
                     .collect()
             }
         }

@@ -76,6 +76,7 @@ impl From<HeaderError> for CliError {
                 device: path,
                 kind: wanted.name(),
             },
+            HeaderError::TooSmall { path, needed } => Self::DeviceTooSmall { device: path, needed },
             HeaderError::Ambiguous { path, found } => Self::Ambiguous {
                 device: path,
                 found: found.to_string(),

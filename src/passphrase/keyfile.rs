@@ -60,17 +60,22 @@ pub(super) fn read_file(path: &Path, range: KeyFileRange) -> Result<Passphrase, 
         }
         file.seek(SeekFrom::Start(range.offset.get()))
             .map_err(|_| PassphraseError::Offset)?;
-    } else {
-        skip(file.as_fd(), range.offset)?;
+        return read_all(file.as_fd(), range);
     }
-    read_all(file.as_fd(), range)
+    skip(file.as_fd(), range.offset)?;
+    read_stream(file.as_fd(), range)
 }
 
 /// Reads standard input as a key file.
 pub(super) fn read_stdin(range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
     let stdin = io::stdin();
     skip(stdin.as_fd(), range.offset)?;
-    let passphrase = read_all(stdin.as_fd(), range)?;
+    read_stream(stdin.as_fd(), range)
+}
+
+/// What comes out of a pipe or a device. Nothing at all is no empty passphrase: whoever should have written it has failed.
+fn read_stream(fd: BorrowedFd<'_>, range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
+    let passphrase = read_all(fd, range)?;
     if passphrase.is_empty() {
         Err(PassphraseError::NothingToRead)
     } else {

@@ -85,7 +85,7 @@ fn luks2_slots(header: &luks2::Header) -> Vec<SlotFacts> {
         .map(|(&number, slot)| SlotFacts {
             number,
             protection: match &slot.kind {
-                KeyslotKind::Luks2(slot) => Some((slot.encryption.clone(), slot.kdf)),
+                KeyslotKind::Luks2(slot) => slot.kdf.known().map(|kdf| (slot.encryption.clone(), kdf)),
                 KeyslotKind::Reencrypt { .. } | KeyslotKind::Unknown(_) => None,
             },
         })

@@ -12,7 +12,6 @@ mod deactivate;
 mod error;
 mod flags;
 mod luks;
-mod md5;
 mod naming;
 mod plain;
 mod resize;

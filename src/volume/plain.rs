@@ -9,8 +9,6 @@ use std::str::FromStr;
 use keyslots::hash::Hash;
 use keyslots::secret::{Secret, VolumeKey};
 
-use super::md5;
-
 /// The longest key that is made: longer than any cipher of the kernel takes.
 pub const MAX_KEY_LEN: usize = 4096;
 
@@ -61,8 +59,6 @@ enum Method {
     /// Nothing: it is the key.
     Take,
     Hash(Hash),
-    /// No hash for anything else than old plain volumes.
-    Md5,
 }
 
 impl PlainHash {
@@ -97,11 +93,6 @@ impl PlainHash {
                     hash.digest(&[&prefix[..round], passphrase], piece);
                 }
             }
-            Method::Md5 => {
-                for (round, piece) in filled.chunks_mut(md5::LEN).enumerate() {
-                    md5::digest([&prefix[..round], passphrase], piece)?;
-                }
-            }
             Method::Take if self.len.is_some_and(|len| len > passphrase.len()) => return Err(bad_length()),
             Method::Take => {
                 let taken = passphrase.len().min(len);
@@ -129,7 +120,6 @@ impl FromStr for PlainHash {
         };
         let method = match name {
             "plain" => Method::Take,
-            name if name.eq_ignore_ascii_case("md5") => Method::Md5,
             name => Method::Hash(Hash::from_name(name).ok_or_else(|| PlainKeyError::UnknownHash(name.to_owned()))?),
         };
         Ok(Self {

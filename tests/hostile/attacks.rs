@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use keyslots::hash::Hash;
 use keyslots::header::Header;
-use keyslots::kdf::{CostLimits, Kdf};
+use keyslots::kdf::CostLimits;
 use keyslots::luks2::Candidates;
-use keyslots::luks2::keyslot::KeyslotKind;
+use keyslots::luks2::keyslot::{KeyslotKind, SlotKdf};
 use keyslots::luks2::metadata::Metadata;
 use keyslots::luks2::segment::SegmentKind;
 use keyslots::material;
@@ -76,10 +76,10 @@ fn a_bomb_is_not_set_off() {
             let KeyslotKind::Luks2(luks2) = &mut slot.kind else {
                 panic!("{slot:?}")
             };
-            let Kdf::Argon2 { variant, .. } = luks2.kdf else {
+            let SlotKdf::Argon2 { variant, .. } = luks2.kdf else {
                 panic!("{slot:?}")
             };
-            luks2.kdf = Kdf::Argon2 {
+            luks2.kdf = SlotKdf::Argon2 {
                 variant,
                 time,
                 memory_kib,

@@ -14,6 +14,7 @@ use crate::luks1::{
     self, DIGEST_LEN, HEADER_LEN, KEYSLOTS, MAGIC, RawHeader, RawKeyslot, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE,
     STRIPES, VERSION, area_size, text_field,
 };
+use crate::luks2::keyslot::SlotKdf;
 use crate::luks2::metadata::DigestKind;
 use crate::luks2::segment::{Crypt, SegmentKind};
 use crate::luks2::validate::AREA_ALIGNMENT;
@@ -73,13 +74,14 @@ fn luks1_header(header: &luks2::Header, size: Bytes) -> Result<RawHeader> {
     else {
         return Err(ConvertRefused::Digests.into());
     };
+    let hash = hash.known().ok_or(ConvertRefused::Digests)?;
     let first = digest.keyslots.first().and_then(|slot| metadata.keyslots.get(slot));
     let key_bytes = first.ok_or(ConvertRefused::NoKeyslots)?.key_size;
     for (&id, slot) in &metadata.keyslots {
         if !digest.keyslots.contains(&id) {
             return Err(ConvertRefused::Digests.into());
         }
-        if !is_compatible(slot, crypt, *hash, key_bytes) {
+        if !is_compatible(slot, crypt, hash, key_bytes) {
             return Err(ConvertRefused::Keyslot(id).into());
         }
     }
@@ -129,9 +131,9 @@ fn data(header: &luks2::Header) -> Result<(u32, &Crypt)> {
 
 fn is_compatible(slot: &Keyslot, crypt: &Crypt, hash: Hash, key_bytes: u32) -> bool {
     let Some(luks2) = slot.luks2() else { return false };
-    let pbkdf2 = matches!(luks2.kdf, Kdf::Pbkdf2 { hash: kdf_hash, .. } if kdf_hash == hash);
+    let pbkdf2 = matches!(luks2.kdf.known(), Some(Kdf::Pbkdf2 { hash: kdf_hash, .. }) if kdf_hash == hash);
     pbkdf2
-        && luks2.af_hash == hash
+        && luks2.af_hash.known() == Some(hash)
         && luks2.encryption == crypt.encryption
         && luks2.area_key_size == key_bytes
         && slot.key_size == key_bytes
@@ -160,7 +162,7 @@ fn keyslots(header: &luks2::Header, key_bytes: u32, payload: u32, size: Bytes) -
         };
         let slot = header.metadata().keyslots.get(&id);
         if let Some(luks2) = slot.and_then(Keyslot::luks2)
-            && let Kdf::Pbkdf2 { iterations, .. } = luks2.kdf
+            && let SlotKdf::Pbkdf2 { iterations, .. } = luks2.kdf
         {
             let salt = luks2.salt.as_slice().try_into();
             raw.state = STATE_ACTIVE;

@@ -9,13 +9,12 @@
 use std::collections::BTreeMap;
 
 use super::{ConvertRefused, Place, free_place, write_synced};
-use crate::kdf::Kdf;
 use crate::luks1::{self, KEYSLOTS, KeyslotState, RawHeader, STATE_INACTIVE};
 use crate::luks2::copies::{self, Copy};
 use crate::luks2::create::DEFAULT_METADATA_SIZE;
 use crate::luks2::format::{BINARY_HEADER_SIZE, BinaryHeader, Label, Which};
 use crate::luks2::json::Object;
-use crate::luks2::keyslot::{Area, KeyslotKind, Luks2Keyslot};
+use crate::luks2::keyslot::{Area, KeyslotKind, Luks2Keyslot, SlotKdf};
 use crate::luks2::metadata::{Config, Digest, DigestKind, Metadata};
 use crate::luks2::segment::{Crypt, Segment, SegmentKind};
 use crate::luks2::validate::{self, AREA_ALIGNMENT, MAX_KEYSLOTS_SIZE};
@@ -222,12 +221,12 @@ fn luks2_copy(header: &luks1::Header, raw: &RawHeader, end: u64) -> Result<Copy>
         let offset = u64::from(raw.keyslots[id as usize].material_offset) * SECTOR_SIZE;
         let size = areas::area_size(key_size).ok_or(ConvertRefused::NoRoomToMove(id))?;
         let slot = Luks2Keyslot {
-            kdf: Kdf::Pbkdf2 {
-                hash: header.hash(),
+            kdf: SlotKdf::Pbkdf2 {
+                hash: header.hash().into(),
                 iterations: keyslot.iterations,
             },
             salt: keyslot.salt.to_vec(),
-            af_hash: header.hash(),
+            af_hash: header.hash().into(),
             encryption: encryption.clone(),
             area_key_size: key_size,
         };
@@ -261,7 +260,7 @@ fn luks2_copy(header: &luks1::Header, raw: &RawHeader, end: u64) -> Result<Copy>
     };
     let digest = Digest {
         kind: DigestKind::Pbkdf2 {
-            hash: header.hash(),
+            hash: header.hash().into(),
             iterations: header.mk_iterations(),
             salt: header.mk_salt().to_vec(),
             digest: header.mk_digest().to_vec(),

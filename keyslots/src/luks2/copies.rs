@@ -192,7 +192,7 @@ fn read_copy(
     format::verify_checksum(&header, json_area, binary.checksum_hash)?;
     let metadata = Metadata::parse(json::parse_area(json_area)?)?;
     validate::validate(&metadata, binary.hdr_size)?;
-    validate::fits_device(&metadata, size)?;
+    validate::fits_device(&metadata, binary.hdr_size, size)?;
     Ok(Copy { binary, metadata })
 }
 

@@ -139,7 +139,7 @@ pub(super) fn new_digest(key: &VolumeKey, hash: Hash, iterations: u32, limits: &
     let mut digest = vec![0; hash.output_len()];
     Kdf::Pbkdf2 { hash, iterations }.derive(key.expose(), &salt, &mut digest, limits)?;
     let kind = DigestKind::Pbkdf2 {
-        hash,
+        hash: hash.into(),
         iterations,
         salt,
         digest,

@@ -79,14 +79,6 @@ pub enum Defect {
     /// An object name is not a decimal number.
     #[error("{} is not named by a decimal number", shown(.0))]
     ObjectName(String),
-    /// An array names something twice.
-    #[error("{} names {id} twice", shown(path))]
-    DuplicateReference {
-        /// Where in the metadata.
-        path: String,
-        /// What is named twice.
-        id: u32,
-    },
     /// An array names an object that is not there.
     #[error("{} names {id}, which does not exist", shown(path))]
     DanglingReference {

@@ -112,7 +112,8 @@ impl Fields {
         self.u64(member).map(Bytes::new)
     }
 
-    /// An array of object names, each a string of digits and none of them twice.
+    /// An array of object names, each a string of digits. One that stands there twice is named once: other programs write
+    /// such arrays, and they have but one meaning.
     pub(super) fn ids(&mut self, member: &str) -> Result<Vec<u32>, Defect> {
         let mut ids = Vec::new();
         for name in self.strings(member)? {
@@ -121,13 +122,9 @@ impl Fields {
                 value: name,
                 expected: "names of objects",
             })?;
-            if ids.contains(&id) {
-                return Err(Defect::DuplicateReference {
-                    path: self.path(member),
-                    id,
-                });
+            if !ids.contains(&id) {
+                ids.push(id);
             }
-            ids.push(id);
         }
         Ok(ids)
     }

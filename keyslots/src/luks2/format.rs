@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(defect(8, &u64::MAX.to_be_bytes()), Defect::HeaderSize(u64::MAX));
         assert_eq!(defect(8, &4096_u64.to_be_bytes()), Defect::HeaderSize(4096));
         assert_eq!(defect(24, &[b'x'; LABEL_LEN]), Defect::UnterminatedText("label"));
-        assert_eq!(defect(72, b"md5\0\0\0\0"), Defect::ChecksumAlgorithm("md5".into()));
+        assert_eq!(defect(72, b"md4\0\0\0\0"), Defect::ChecksumAlgorithm("md4".into()));
         assert_eq!(defect(168, &[0xff, 0]), Defect::TextNotUtf8("uuid"));
     }
 

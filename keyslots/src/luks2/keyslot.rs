@@ -6,7 +6,7 @@ use super::Defect;
 use super::fields::{Fields, base64_to_value};
 use super::json::Object;
 use super::metadata::parse_hash;
-use crate::hash::Hash;
+use crate::hash::HashName;
 use crate::kdf::{Argon2Variant, Kdf};
 use crate::units::Bytes;
 
@@ -48,15 +48,102 @@ pub enum KeyslotKind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Luks2Keyslot {
     /// From passphrase to area key.
-    pub kdf: Kdf,
-    /// Salt of the derivation, 32 bytes.
+    pub kdf: SlotKdf,
+    /// Salt of the derivation, 32 bytes; none where the function is unknown.
     pub salt: Vec<u8>,
     /// Hash of the anti-forensic split.
-    pub af_hash: Hash,
+    pub af_hash: HashName,
     /// Cipher specification of the area.
     pub encryption: String,
     /// Length of the area key in bytes.
     pub area_key_size: u32,
+}
+
+/// A key derivation function as a keyslot names it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SlotKdf {
+    /// PBKDF2, with a hash that may be unknown here.
+    Pbkdf2 {
+        /// Hash of the HMAC.
+        hash: HashName,
+        /// Iterations.
+        iterations: u32,
+    },
+    /// Argon2.
+    Argon2 {
+        /// Argon2i or Argon2id.
+        variant: Argon2Variant,
+        /// Passes.
+        time: u32,
+        /// Memory in KiB.
+        memory_kib: u32,
+        /// Lanes.
+        lanes: u32,
+    },
+    /// A function unknown here, by its type, and all its members: kept, but of no use.
+    Unknown(String, Object),
+}
+
+impl SlotKdf {
+    /// The function, where it and its hash are known here.
+    pub fn known(&self) -> Option<Kdf> {
+        match *self {
+            Self::Pbkdf2 { ref hash, iterations } => Some(Kdf::Pbkdf2 {
+                hash: hash.known()?,
+                iterations,
+            }),
+            Self::Argon2 {
+                variant,
+                time,
+                memory_kib,
+                lanes,
+            } => Some(Kdf::Argon2 {
+                variant,
+                time,
+                memory_kib,
+                lanes,
+            }),
+            Self::Unknown(..) => None,
+        }
+    }
+
+    /// The type as the JSON has it.
+    pub fn type_name(&self) -> &str {
+        match self {
+            Self::Pbkdf2 { .. } => "pbkdf2",
+            Self::Argon2 {
+                variant: Argon2Variant::I,
+                ..
+            } => "argon2i",
+            Self::Argon2 {
+                variant: Argon2Variant::Id,
+                ..
+            } => "argon2id",
+            Self::Unknown(name, _) => name,
+        }
+    }
+}
+
+impl From<Kdf> for SlotKdf {
+    fn from(kdf: Kdf) -> Self {
+        match kdf {
+            Kdf::Pbkdf2 { hash, iterations } => Self::Pbkdf2 {
+                hash: hash.into(),
+                iterations,
+            },
+            Kdf::Argon2 {
+                variant,
+                time,
+                memory_kib,
+                lanes,
+            } => Self::Argon2 {
+                variant,
+                time,
+                memory_kib,
+                lanes,
+            },
+        }
+    }
 }
 
 /// Where a keyslot is on the device.
@@ -232,19 +319,19 @@ impl Luks2Keyslot {
         let mut af = Object::new();
         af.insert("type".into(), "luks1".into());
         af.insert("stripes".into(), STRIPES.into());
-        af.insert("hash".into(), self.af_hash.name().into());
+        af.insert("hash".into(), self.af_hash.as_str().into());
         Value::Object(af)
     }
 
     fn kdf_to_value(&self) -> Value {
         let mut kdf = Object::new();
-        kdf.insert("type".into(), self.kdf.name().into());
-        match self.kdf {
-            Kdf::Pbkdf2 { hash, iterations } => {
-                kdf.insert("hash".into(), hash.name().into());
-                kdf.insert("iterations".into(), iterations.into());
+        kdf.insert("type".into(), self.kdf.type_name().into());
+        match &self.kdf {
+            SlotKdf::Pbkdf2 { hash, iterations } => {
+                kdf.insert("hash".into(), hash.as_str().into());
+                kdf.insert("iterations".into(), (*iterations).into());
             }
-            Kdf::Argon2 {
+            &SlotKdf::Argon2 {
                 time,
                 memory_kib,
                 lanes,
@@ -253,6 +340,10 @@ impl Luks2Keyslot {
                 kdf.insert("time".into(), time.into());
                 kdf.insert("memory".into(), memory_kib.into());
                 kdf.insert("cpus".into(), lanes.into());
+            }
+            SlotKdf::Unknown(_, members) => {
+                kdf.extend(members.clone());
+                return Value::Object(kdf);
             }
         }
         kdf.insert("salt".into(), base64_to_value(&self.salt));
@@ -265,15 +356,18 @@ fn parse_priority(fields: &mut Fields) -> Result<Priority, Defect> {
     Priority::from_number(number).ok_or_else(|| fields.value("priority", number, "must be 0, 1 or 2"))
 }
 
-fn parse_kdf(mut fields: Fields) -> Result<(Kdf, Vec<u8>), Defect> {
+fn parse_kdf(mut fields: Fields) -> Result<(SlotKdf, Vec<u8>), Defect> {
     let kind = fields.non_empty("type")?;
+    if !["pbkdf2", "argon2i", "argon2id"].contains(&kind.as_str()) {
+        return Ok((SlotKdf::Unknown(kind, fields.rest()), Vec::new()));
+    }
     let salt = fields.base64("salt", |len| len == 32, "32 bytes")?;
     let kdf = match kind.as_str() {
-        "pbkdf2" => Kdf::Pbkdf2 {
+        "pbkdf2" => SlotKdf::Pbkdf2 {
             hash: parse_hash(&mut fields, "hash")?,
             iterations: positive(&mut fields, "iterations")?,
         },
-        "argon2i" | "argon2id" => Kdf::Argon2 {
+        _ => SlotKdf::Argon2 {
             variant: if kind == "argon2i" {
                 Argon2Variant::I
             } else {
@@ -283,7 +377,6 @@ fn parse_kdf(mut fields: Fields) -> Result<(Kdf, Vec<u8>), Defect> {
             memory_kib: positive(&mut fields, "memory")?,
             lanes: positive(&mut fields, "cpus")?,
         },
-        _ => return Err(fields.value("type", kind, "must be pbkdf2, argon2i or argon2id")),
     };
     // What an earlier key derivation function left behind is dropped: see `Metadata::parse`.
     for member in ["hash", "iterations", "time", "memory", "cpus"] {

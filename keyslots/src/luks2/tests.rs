@@ -1,6 +1,7 @@
 //! A whole header: made, written, damaged, changed and opened again.
 
 mod crash;
+mod foreign;
 mod rules;
 mod safety;
 

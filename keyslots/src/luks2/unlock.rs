@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::areas::area_size;
-use super::keyslot::{Keyslot, Luks2Keyslot, Priority};
+use super::keyslot::{Keyslot, Luks2Keyslot, Priority, SlotKdf};
 use super::metadata::{Digest, DigestKind, Metadata};
 use crate::cipher::CipherSpec;
+use crate::hash::{Hash, HashName};
 use crate::kdf::{CostLimits, Kdf};
 use crate::secret::{Passphrase, Secret, VolumeKey};
 use crate::storage::Storage;
@@ -98,7 +99,7 @@ fn open_keyslot(
         ciphertext,
         area_key.expose(),
         &spec,
-        luks2.af_hash,
+        known(&luks2.af_hash)?,
         super::keyslot::STRIPES,
         key_len,
     )?;
@@ -121,9 +122,12 @@ fn derive_area_key(slot: &Luks2Keyslot, passphrase: &Passphrase, limits: &CostLi
             rule: "must not be above 512 bytes",
         });
     }
+    let kdf = slot.kdf.known().ok_or_else(|| match &slot.kdf {
+        SlotKdf::Pbkdf2 { hash, .. } => Error::UnknownHash(hash.as_str().to_owned()),
+        other => Error::UnknownKdf(other.type_name().to_owned()),
+    })?;
     let mut area_key = Secret::zeroed(slot.area_key_size as usize).map_err(Error::io("allocate memory for a key"))?;
-    slot.kdf
-        .derive(passphrase.expose(), &slot.salt, area_key.expose_mut(), limits)?;
+    kdf.derive(passphrase.expose(), &slot.salt, area_key.expose_mut(), limits)?;
     Ok(area_key)
 }
 
@@ -143,7 +147,7 @@ fn read_area(storage: &mut dyn Storage, slot: &Keyslot) -> Result<Secret> {
 /// Whether `key` is the one that `digest` describes. Its length has been checked by who knows it.
 ///
 /// # Errors
-/// Those of the derivation.
+/// [`Error::UnknownHash`], and those of the derivation.
 pub fn digest_matches(digest: &Digest, key: &VolumeKey, limits: &CostLimits) -> Result<bool> {
     let DigestKind::Pbkdf2 {
         hash,
@@ -156,7 +160,7 @@ pub fn digest_matches(digest: &Digest, key: &VolumeKey, limits: &CostLimits) -> 
     };
     let mut computed = Secret::zeroed(digest.len()).map_err(Error::io("allocate memory for a digest"))?;
     let kdf = Kdf::Pbkdf2 {
-        hash: *hash,
+        hash: known(hash)?,
         iterations: *iterations,
     };
     kdf.derive(key.expose(), salt, computed.expose_mut(), limits)?;
@@ -168,8 +172,9 @@ pub fn digest_matches(digest: &Digest, key: &VolumeKey, limits: &CostLimits) -> 
 /// The length counts too: PBKDF2 takes a key and the same key followed by zeros for one.
 ///
 /// # Errors
-/// [`Error::WrongVolumeKey`], or those of the derivation.
+/// [`Error::WrongVolumeKey`], or those of the derivation, that of a hash which is unknown where no other digest matches.
 pub fn matching_digest(metadata: &Metadata, key: &VolumeKey, data_only: bool, limits: &CostLimits) -> Result<u32> {
+    let mut unknown = None;
     for (&id, digest) in &metadata.digests {
         if data_only && digest.segments.is_empty() {
             continue;
@@ -180,11 +185,21 @@ pub fn matching_digest(metadata: &Metadata, key: &VolumeKey, data_only: bool, li
             .filter_map(|id| Some(metadata.keyslots.get(id)?.key_size as usize))
             .collect();
         let right_length = lengths.is_empty() || lengths.contains(&key.len());
-        if right_length && digest_matches(digest, key, limits)? {
-            return Ok(id);
+        if !right_length {
+            continue;
+        }
+        match digest_matches(digest, key, limits) {
+            Ok(true) => return Ok(id),
+            Ok(false) => {}
+            Err(error @ Error::UnknownHash(_)) => unknown = Some(error),
+            Err(error) => return Err(error),
         }
     }
-    Err(Error::WrongVolumeKey)
+    Err(unknown.unwrap_or(Error::WrongVolumeKey))
+}
+
+fn known(hash: &HashName) -> Result<Hash> {
+    hash.known().ok_or_else(|| Error::UnknownHash(hash.as_str().to_owned()))
 }
 
 /// How a new keyslot protects its key.
@@ -193,7 +208,7 @@ pub struct NewKeyslot {
     /// From passphrase to area key.
     pub kdf: Kdf,
     /// Hash of the anti-forensic split.
-    pub af_hash: crate::hash::Hash,
+    pub af_hash: Hash,
     /// Cipher specification of the area.
     pub encryption: CipherSpec,
     /// Length of the area key in bytes.
@@ -236,9 +251,9 @@ impl NewKeyslot {
         let mut salt = vec![0; 32];
         getrandom::fill(&mut salt).map_err(|error| Error::io("get random bytes")(error.into()))?;
         let slot = Luks2Keyslot {
-            kdf: self.kdf,
+            kdf: self.kdf.into(),
             salt,
-            af_hash: self.af_hash,
+            af_hash: self.af_hash.into(),
             encryption: self.encryption.to_string(),
             area_key_size: self.area_key_size,
         };

@@ -48,19 +48,15 @@ pub fn validate(metadata: &Metadata, hdr_size: Bytes) -> Result<(), Defect> {
     reencryption(metadata)
 }
 
-/// Checks that the keyslot areas that are in use lie on a device of `size`.
+/// Checks that the whole keyslots area lies on a device of `size`: a keyslot may be put anywhere in it.
 ///
 /// # Errors
 /// [`Defect::DeviceTooSmall`].
-pub fn fits_device(metadata: &Metadata, size: Bytes) -> Result<(), Defect> {
-    let ends = metadata
-        .keyslots
-        .values()
-        .filter_map(|slot| slot.area.offset.checked_add(slot.area.size));
-    match ends.max() {
-        Some(needed) if needed > size => Err(Defect::DeviceTooSmall {
+pub fn fits_device(metadata: &Metadata, hdr_size: Bytes, size: Bytes) -> Result<(), Defect> {
+    match KeyslotsArea::new(hdr_size, metadata.config.keyslots_size) {
+        Some(area) if area.end > size => Err(Defect::DeviceTooSmall {
             size: size.get(),
-            needed: needed.get(),
+            needed: area.end.get(),
         }),
         _ => Ok(()),
     }

@@ -116,9 +116,8 @@ fn rules() -> Vec<Rule> {
         ("keyslots/0/kdf", GONE, "keyslots.0.kdf is missing"),
         ("keyslots/0/priority", json!(3), "keyslots.0.priority is 3: "),
         ("keyslots/0/priority", json!("2"), "keyslots.0.priority is \"2\": not "),
-        ("keyslots/0/kdf/type", json!("scrypt"), "keyslots.0.kdf.type is scrypt: "),
         ("keyslots/0/kdf/hash", GONE, "keyslots.0.kdf.hash is missing"),
-        ("keyslots/0/kdf/hash", json!("md5"), "keyslots.0.kdf.hash is md5: "),
+        ("keyslots/0/kdf/hash", json!(""), "keyslots.0.kdf.hash is empty"),
         ("keyslots/0/kdf/iterations", json!(0), "keyslots.0.kdf.iterations is 0: "),
         ("keyslots/0/kdf/salt", salt(31), "keyslots.0.kdf.salt is not base64 of 32 bytes"),
         ("keyslots/0/kdf/salt", json!("!"), "keyslots.0.kdf.salt is not base64 of 32 bytes"),
@@ -129,7 +128,7 @@ fn rules() -> Vec<Rule> {
         ("keyslots/1/kdf/cpus", GONE, "keyslots.1.kdf.cpus is missing"),
         ("keyslots/0/af/type", json!("luks9"), "keyslots.0.af.type is luks9: "),
         ("keyslots/0/af/stripes", json!(1), "keyslots.0.af.stripes is 1: "),
-        ("keyslots/0/af/hash", json!("md5"), "keyslots.0.af.hash is md5: "),
+        ("keyslots/0/af/hash", json!(""), "keyslots.0.af.hash is empty"),
         ("keyslots/0/area/type", json!("journal"), "keyslots.0.area.type is journal: "),
         ("keyslots/0/area/encryption", GONE, "keyslots.0.area.encryption is missing"),
         ("keyslots/0/area/encryption", json!(""), "keyslots.0.area.encryption is empty"),
@@ -158,7 +157,6 @@ fn rules() -> Vec<Rule> {
         ("tokens/5/keyslots", GONE, "tokens.5.keyslots is missing"),
         ("tokens/5/keyslots", json!("1"), "tokens.5.keyslots is not "),
         ("tokens/5/keyslots", json!([1]), "tokens.5.keyslots is not "),
-        ("tokens/5/keyslots", json!(["1", "1"]), "tokens.5.keyslots names 1 twice"),
         ("tokens/5/keyslots", json!(["7"]), "tokens.5.keyslots names 7, which does not exist"),
         ("tokens/0/key_description", GONE, "tokens.0.key_description is missing"),
         ("tokens/0/key_description", json!(""), "tokens.0.key_description is empty"),
@@ -167,7 +165,7 @@ fn rules() -> Vec<Rule> {
         ("digests/0/type", json!(""), "digests.0.type is empty"),
         ("digests/0/keyslots", json!(["0", "1", "8"]), "digests.0.keyslots names 8, which does not exist"),
         ("digests/0/segments", json!(["0", "1", "8"]), "digests.0.segments names 8, which does not exist"),
-        ("digests/0/hash", json!("md5"), "digests.0.hash is md5: "),
+        ("digests/0/hash", json!(""), "digests.0.hash is empty"),
         ("digests/0/iterations", json!(0), "digests.0.iterations is 0: "),
         ("digests/0/salt", salt(33), "digests.0.salt is not base64 of 32 bytes"),
         ("digests/0/digest", salt(21), "digests.0.digest is not base64 of 20 bytes or the hash's size"),
@@ -390,7 +388,7 @@ fn binary_defects() -> Vec<(String, Defect)> {
         ("hdr_offset", broken(&put(263, &[1]))),
         ("label", broken(&put(24, &[b'x'; 48]))),
         ("uuid", broken(&put(168, &[0xff]))),
-        ("algorithm", broken(&put(72, b"md5\0"))),
+        ("algorithm", broken(&put(72, b"md4\0"))),
         ("checksum", broken(&|image| image[448] ^= 1)),
         ("the JSON's start", broken(&sealed(b" {}"))),
         ("an array", broken(&sealed(&[b"[]".as_slice(), &[0; 12286]].concat()))),
@@ -406,16 +404,6 @@ fn binary_defects() -> Vec<(String, Defect)> {
         .into_iter()
         .map(|(name, defect)| (name.to_owned(), defect))
         .collect();
-    // Without a keyslot, the primary alone is a header.
-    let mut cut = Memory::zeroed(2 << 20);
-    let key = VolumeKey::random(64).expect("random bytes");
-    let mut empty = create(&params(), &key, &limits()).expect("a header");
-    empty.write_new(&mut cut, Medium::Other).expect("memory");
-    cut.0.truncate(20000);
-    match copies::read(&mut cut).expect("the primary").loser {
-        Loser::Damaged(Which::Secondary, defect) => cases.push(("a cut-off secondary".to_owned(), defect)),
-        other => panic!("{other:?}"),
-    }
     match copies::read(&mut Failing) {
         Err(Error::Luks2(defect)) => cases.push(("a bad sector".to_owned(), defect)),
         other => panic!("{other:?}"),
@@ -475,17 +463,17 @@ fn each_field_of_the_binary_header_has_its_defect() {
             "behind the NUL: JsonTrailingData",
             "a member twice: JsonSyntax",
             "an area behind the end: DeviceTooSmall",
-            "a cut-off secondary: Truncated",
             "a bad sector: Unreadable",
         ]
     );
 }
 
 #[rustfmt::skip]
-const VARIANTS: [&str; 41] = [
-    "Magic", "Version", "HeaderSize", "HeaderOffset", "Truncated", "Unreadable", "ChecksumAlgorithm", "Checksum",
+/// All but `Truncated`: nobody is told that a copy is cut off, since the device has no header then, or is too small for it.
+const VARIANTS: [&str; 39] = [
+    "Magic", "Version", "HeaderSize", "HeaderOffset", "Unreadable", "ChecksumAlgorithm", "Checksum",
     "UnterminatedText", "TextNotUtf8", "JsonStart", "JsonUnterminated", "JsonTrailingData", "JsonSyntax", "Missing",
-    "WrongType", "Number", "ObjectName", "DuplicateReference", "DanglingReference", "Empty", "UnexpectedMember", "Value",
+    "WrongType", "Number", "ObjectName", "DanglingReference", "Empty", "UnexpectedMember", "Value",
     "Base64", "JsonSize", "KeyslotsSize", "SegmentInsideHeader", "NoSegment", "NoRegularSegment", "SegmentGap",
     "SegmentOrder", "SegmentOverlap", "DynamicNotLast", "SegmentEnd", "SegmentWithoutDigest", "KeyslotDigests",
     "AreaOutside", "AreaOverlap", "AreaTooSmall", "DeviceTooSmall", "Reencryption",

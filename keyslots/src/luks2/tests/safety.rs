@@ -1,7 +1,7 @@
 //! What a change may not do: write over what another process has written meanwhile, destroy before it knows that it can
 //! finish, take a keyslot's key for another's, or write a header that nobody could read.
 
-use super::super::keyslot::{Area, KeyslotKind};
+use super::super::keyslot::{Area, KeyslotKind, SlotKdf};
 use super::super::segment::{Segment, SegmentKind};
 use super::*;
 use crate::luks2::copies;
@@ -151,8 +151,8 @@ fn a_header_that_could_not_be_read_again_is_not_written() {
     let Some(KeyslotKind::Luks2(slot)) = header.copy.metadata.keyslots.get_mut(&0).map(|slot| &mut slot.kind) else {
         panic!("a keyslot")
     };
-    slot.kdf = Kdf::Pbkdf2 {
-        hash: Hash::Sha256,
+    slot.kdf = SlotKdf::Pbkdf2 {
+        hash: Hash::Sha256.into(),
         iterations: 0,
     };
     let written = header.write(&mut storage);

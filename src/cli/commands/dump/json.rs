@@ -1,9 +1,8 @@
 //! A header as JSON: LUKS2 metadata as they stand, and one form of our own for both versions.
 
 use keyslots::header::Header;
-use keyslots::kdf::Kdf;
 use keyslots::luks1::{self, KeyslotState};
-use keyslots::luks2::keyslot::KeyslotKind;
+use keyslots::luks2::keyslot::{KeyslotKind, SlotKdf};
 use keyslots::luks2::{self, Priority};
 use serde_json::{Value, json};
 
@@ -103,23 +102,25 @@ fn of_luks2(header: &luks2::Header) -> Value {
             "unbound": metadata.digest_of_keyslot(*id).is_none_or(|(_, digest)| digest.segments.is_empty()),
         });
         if let KeyslotKind::Luks2(luks2) = &slot.kind {
-            value["kdf"] = match luks2.kdf {
-                Kdf::Pbkdf2 { hash, iterations } => {
-                    json!({ "type": "pbkdf2", "hash": hash.name(), "iterations": iterations })
+            let kdf = luks2.kdf.type_name();
+            value["kdf"] = match &luks2.kdf {
+                SlotKdf::Pbkdf2 { hash, iterations } => {
+                    json!({ "type": kdf, "hash": hash.as_str(), "iterations": iterations })
                 }
-                Kdf::Argon2 {
+                SlotKdf::Argon2 {
                     time,
                     memory_kib,
                     lanes,
                     ..
                 } => {
-                    json!({ "type": luks2.kdf.name(), "time": time, "memory_kib": memory_kib, "lanes": lanes })
+                    json!({ "type": kdf, "time": time, "memory_kib": memory_kib, "lanes": lanes })
                 }
+                SlotKdf::Unknown(..) => json!({ "type": kdf }),
             };
             value["salt"] = hex(&luks2.salt).into();
             value["cipher"] = luks2.encryption.clone().into();
             value["cipher_key_bits"] = (u64::from(luks2.area_key_size) * 8).into();
-            value["af_hash"] = luks2.af_hash.name().into();
+            value["af_hash"] = luks2.af_hash.as_str().into();
         }
         if let Some(entry) = names.iter().find(|entry| entry.slot == *id) {
             value["name"] = entry.name.clone().into();

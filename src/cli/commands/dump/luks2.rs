@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-use keyslots::kdf::Kdf;
-use keyslots::luks2::keyslot::{Keyslot, KeyslotKind, STRIPES};
+use keyslots::luks2::keyslot::{Keyslot, KeyslotKind, STRIPES, SlotKdf};
 use keyslots::luks2::metadata::{Digest, DigestKind, Metadata};
 use keyslots::luks2::segment::{Segment, SegmentKind};
 use keyslots::luks2::{Header, Priority};
@@ -150,13 +149,13 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, metadata: &Metadat
                 out,
                 format_args!("\tCipher key: {} bits", u64::from(luks2.area_key_size) * 8),
             );
-            push(out, format_args!("\tPBKDF:      {}", luks2.kdf.name()));
-            match luks2.kdf {
-                Kdf::Pbkdf2 { hash, iterations } => {
-                    push(out, format_args!("\tHash:       {}", hash.name()));
+            push(out, format_args!("\tPBKDF:      {}", clean(luks2.kdf.type_name())));
+            match &luks2.kdf {
+                SlotKdf::Pbkdf2 { hash, iterations } => {
+                    push(out, format_args!("\tHash:       {}", clean(hash.as_str())));
                     push(out, format_args!("\tIterations: {iterations}"));
                 }
-                Kdf::Argon2 {
+                SlotKdf::Argon2 {
                     time,
                     memory_kib,
                     lanes,
@@ -166,13 +165,14 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, metadata: &Metadat
                     push(out, format_args!("\tMemory:     {memory_kib}"));
                     push(out, format_args!("\tThreads:    {lanes}"));
                 }
+                SlotKdf::Unknown(..) => {}
             }
             push(
                 out,
                 format_args!("\tSalt:       {}", hex_lines(&luks2.salt, "\n\t            ")),
             );
             push(out, format_args!("\tAF stripes: {STRIPES}"));
-            push(out, format_args!("\tAF hash:    {}", luks2.af_hash.name()));
+            push(out, format_args!("\tAF hash:    {}", clean(luks2.af_hash.as_str())));
         }
         KeyslotKind::Reencrypt { mode, direction } => {
             push(
@@ -216,7 +216,7 @@ fn push_digest(out: &mut String, id: u32, digest: &Digest) {
         digest,
     } = &digest.kind
     {
-        push(out, format_args!("\tHash:       {}", hash.name()));
+        push(out, format_args!("\tHash:       {}", clean(hash.as_str())));
         push(out, format_args!("\tIterations: {iterations}"));
         push(
             out,

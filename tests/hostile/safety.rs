@@ -2,7 +2,9 @@
 
 use std::fs;
 
+use keyslots::hash::HashName;
 use keyslots::luks2::copies;
+use keyslots::luks2::keyslot::KeyslotKind;
 
 use crate::lab::{CHEAP, Lab, OURS, answer, error};
 
@@ -287,4 +289,72 @@ fn a_damaged_copy_is_written_anew_by_whoever_reads() {
             assert_eq!(loser, copies::Loser::Agrees, "{words:?} at {at}");
         }
     }
+}
+
+/// What should have written the key has failed: the volume would be open to anybody.
+#[test]
+fn nothing_out_of_a_pipe_is_no_passphrase() {
+    let lab = Lab::new("luks2");
+    let before = lab.image();
+    for program in [OURS, "cryptsetup"] {
+        for action in [
+            "luksFormat -q v <(false)",
+            "luksFormat -q v --key-file <(false)",
+            "luksFormat -q v /dev/null",
+            "luksAddKey -q v <(false) -d a",
+            "luksAddKey -q v -d a --new-keyfile /dev/stdin </dev/null",
+            "luksChangeKey -q v <(false) -d a",
+            "open --test-passphrase v -d /dev/null",
+        ] {
+            let script = format!("exec {program} {action} {}", CHEAP.join(" "));
+            let script = match action.starts_with("open") {
+                true => format!("exec {program} {action}"),
+                false => script,
+            };
+            let output = lab.command("bash", &["-c", &script]).output().expect("bash starts");
+            assert_eq!(output.status.code(), Some(1), "{script}: {output:?}");
+            assert!(
+                error(&output).contains("Nothing to read on input."),
+                "{script}: {output:?}"
+            );
+            assert!(lab.image() == before, "{script} has written");
+        }
+    }
+    // An empty file is a passphrase that somebody has put there.
+    fs::write(lab.path("empty"), "").expect("a place");
+    lab.must(&[&["luksAddKey", "-q", "v", "empty", "-d", "a"], CHEAP.as_slice()].concat());
+}
+
+/// The reference takes any hash that its library has; what we cannot compute is no reason to lose the rest.
+#[test]
+fn a_keyslot_that_few_can_compute_leaves_the_others_open() {
+    let lab = Lab::new("luks2");
+    let add = |hash, key| {
+        [
+            &["luksAddKey", "-q", "v", "-d", "a", "--hash", hash, key],
+            CHEAP.as_slice(),
+        ]
+        .concat()
+    };
+    assert!(lab.debians(&add("md5", "b")).status.success());
+    assert!(lab.debians(&add("sha1", "c")).status.success());
+    assert!(lab.opens("a") && lab.opens("b") && lab.opens("c"));
+    lab.edit(|metadata| {
+        let slot = metadata.keyslots.get_mut(&2).map(|slot| &mut slot.kind);
+        let Some(KeyslotKind::Luks2(slot)) = slot else {
+            panic!("a keyslot")
+        };
+        slot.af_hash = HashName::new("tiger\u{1b}[2J".into());
+    });
+    assert!(lab.opens("a") && lab.opens("b") && !lab.opens("c"));
+    for words in [
+        &["isLuks", "v"][..],
+        &["luksUUID", "v"],
+        &["luksHeaderBackup", "v", "--header-backup-file", "h"],
+    ] {
+        lab.must(words);
+    }
+    let dump = lab.must(&["luksDump", "v"]).stdout;
+    assert!(!dump.contains(&0x1b) && String::from_utf8_lossy(&dump).contains("AF hash:    tiger"));
+    lab.must(&["luksKillSlot", "-q", "v", "2", "-d", "a"]);
 }

@@ -174,6 +174,9 @@ impl CipherSpec {
         {
             return incompatible("the cipher takes no key as long as a digest of the ESSIV hash");
         }
+        if self.has_diffuser() && [16, 24, 32].iter().all(|len| self.split_key_len(2 * len).is_err()) {
+            return incompatible("elephant takes a key of AES as long as that of the data, which the cipher has not");
+        }
         Ok(self)
     }
 }

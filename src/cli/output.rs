@@ -154,7 +154,8 @@ impl Console {
         let _ = writeln!(io::stderr(), "{}", harmless(&text.to_string()));
     }
 
-    /// Says on a terminal that a key is being derived, until the guard goes; elsewhere nothing.
+    /// Says on a terminal that a key is being derived, until the guard goes; elsewhere nothing. Under the reference's name
+    /// too: a person who sees nothing after Enter types again, and what waits for a prompt does not wait for this.
     pub fn deriving(&self) -> Deriving {
         let shown = !self.json && io::stderr().is_terminal() && crate::passphrase::is_interactive();
         if shown {

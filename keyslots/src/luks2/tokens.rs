@@ -125,5 +125,8 @@ mod tests {
             .to_value()
             .to_string();
         assert_eq!(once, twice);
+        // Another spelling is the same number: it is kept as that, where the reference keeps its digits.
+        let spelt = Token::from_json(br#"{"type":"x","keyslots":[],"n":1e3}"#).expect("a token");
+        assert!(spelt.to_value().to_string().ends_with(r#""n":1000.0}"#));
     }
 }

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -17,14 +17,20 @@ const PROGRAM: &str = "LUKSMITH_OF_THE_SANDBOX";
 pub(super) fn run_as_user(module: &str) {
     let sandbox = Sandbox::new();
     let tests = sandbox.path("tests");
-    fs::copy(std::env::current_exe().expect("a test has a path"), &tests).expect("space");
-    fs::set_permissions(&tests, fs::Permissions::from_mode(0o755)).expect("permissions");
+    copy_program(&std::env::current_exe().expect("a test has a path"), &tests);
     let mut command = sandbox.unprivileged(&[], &[], &tests);
     let status = command
         .args(["--ignored", "--nocapture", "--test-threads=2", module])
         .env(PROGRAM, sandbox.path("luksmith"))
         .status();
     assert!(status.expect("the tests start").success(), "as an ordinary user");
+}
+
+/// By a program of its own: a process that another thread starts while this one wrote the file would hold it open for
+/// writing, and who then started it would be told that it is busy.
+fn copy_program(from: &Path, to: &Path) {
+    let status = Command::new("install").args(["-m", "755"]).arg(from).arg(to).status();
+    assert!(status.expect("install of coreutils").success());
 }
 
 /// A folder of the ordinary user's, with the program in it.
@@ -39,9 +45,10 @@ impl Sandbox {
         let root = nix::unistd::geteuid().is_root();
         let program = folder.path().join("luksmith");
         // An ordinary user may not get at where it was built.
-        let built = std::env::var_os(PROGRAM).unwrap_or(env!("CARGO_BIN_EXE_luksmith").into());
-        fs::copy(built, &program).expect("the program");
-        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("permissions");
+        match std::env::var_os(PROGRAM) {
+            Some(copy) => symlink(copy, &program).expect("a link"),
+            None => copy_program(Path::new(env!("CARGO_BIN_EXE_luksmith")), &program),
+        }
         let sandbox = Self { folder, root };
         sandbox.put("key", b"correct horse");
         fs::create_dir(sandbox.path("run")).expect("a folder");

@@ -1,9 +1,14 @@
 //! The `luksmith` program: argv to command to exit code, and nothing else.
 
+mod allocator;
+
 use std::process::ExitCode;
 
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
+
+#[global_allocator]
+static ALLOCATOR: allocator::OrExit = allocator::OrExit;
 
 fn main() -> ExitCode {
     keep_memory_private();

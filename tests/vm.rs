@@ -76,6 +76,25 @@ fn system_calls_of_open() {
     guest(Udev::Absent, 200, "strace.sh", &[]);
 }
 
+/// A disk that fails in places, and at each write.
+#[test]
+fn faults_of_a_disk() {
+    guest(Udev::Absent, 400, "faults.sh", &[]);
+}
+
+/// The machine's memory, looked through from outside while a volume is open, suspended and closed.
+#[test]
+fn leaks_into_memory() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/leaks");
+    let output = Command::new(script).arg(env!("CARGO_BIN_EXE_luksmith")).output();
+    let output = output.expect("scripts/leaks starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    println!("{text}");
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let points = text.lines().filter(|line| line.ends_with(" fine")).count();
+    assert_eq!(points, 8, "{text}");
+}
+
 /// The command lines of other programs that need device-mapper.
 #[test]
 fn command_lines_of_other_programs_without_udev() {

@@ -2,6 +2,7 @@
 #![no_main]
 use keyslots::cipher::{CipherSpec, SectorCipher};
 use libfuzzer_sys::fuzz_target;
+use luksmith_fuzz as _;
 
 fuzz_target!(|data: &[u8]| {
     let [len, sector, text @ ..] = data else { return };

@@ -1,21 +1,30 @@
-//! A command line of either program. No words panic.
+//! A command line of either program. No words panic, whatever lines were read before.
 #![no_main]
+use std::cell::RefCell;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
 use libfuzzer_sys::fuzz_target;
-use luksmith::cli::parse::{self, Request};
+use luksmith::cli::parse::{Reader, Request};
 use luksmith::cli::persona::Persona;
+use luksmith_fuzz as _;
+
+thread_local! {
+    static READER: RefCell<Reader> = RefCell::default();
+}
 
 fuzz_target!(|data: &[u8]| {
     let words: Vec<OsString> = data
         .split(|byte| *byte == b'\n')
         .map(|word| OsString::from_vec(word.to_vec()))
         .collect();
-    for persona in [Persona::Cryptsetup, Persona::Luksmith] {
-        if let Ok(Request::Run(checked)) = parse::parse(persona, &words) {
-            let _ = checked.note();
-            let _ = checked.invocation();
-        }
+    let persona = match data.first() {
+        Some(first) if first % 2 == 0 => Persona::Cryptsetup,
+        _ => Persona::Luksmith,
+    };
+    let request = READER.with_borrow_mut(|reader| reader.parse(persona, &words));
+    if let Ok(Request::Run(checked)) = request {
+        let _ = checked.note();
+        let _ = checked.invocation();
     }
 });

@@ -1,6 +1,7 @@
 //! A crypttab and a kernel command line. No input panics, and no two entries have one name.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
+use luksmith_fuzz as _;
 use luksmith::initramfs::{cmdline, crypttab::Crypttab};
 
 fuzz_target!(|data: &[u8]| {

@@ -1,6 +1,7 @@
 //! Table text. Accepted: what is written of it reads the same, typed and untyped.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
+use luksmith_fuzz as _;
 use luksmith::dm::table::{Table, TableText};
 
 fuzz_target!(|data: &[u8]| {

@@ -5,6 +5,7 @@ use std::os::fd::AsRawFd as _;
 
 use keyslots::units::Bytes;
 use libfuzzer_sys::fuzz_target;
+use luksmith_fuzz as _;
 use luksmith::passphrase::{self, KeyFileRange, Question};
 
 fuzz_target!(|data: &[u8]| {

@@ -2,6 +2,7 @@
 #![no_main]
 use keyslots::luks2::format::{BINARY_HEADER_LEN, BinaryHeader, PRIMARY_MAGIC, SECONDARY_MAGIC, Which};
 use libfuzzer_sys::fuzz_target;
+use luksmith_fuzz as _;
 
 fuzz_target!(|data: &[u8]| {
     for (which, magic) in [(Which::Primary, PRIMARY_MAGIC), (Which::Secondary, SECONDARY_MAGIC)] {

@@ -1,6 +1,7 @@
 //! A policy. No text panics, and one without rules is none.
 #![no_main]
 use libfuzzer_sys::fuzz_target;
+use luksmith_fuzz as _;
 use luksmith::policy::Policy;
 
 fuzz_target!(|data: &[u8]| {

@@ -2,6 +2,7 @@
 #![no_main]
 use keyslots::luks2::Token;
 use libfuzzer_sys::fuzz_target;
+use luksmith_fuzz as _;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(token) = Token::from_json(data) else { return };

@@ -13,6 +13,18 @@ use zeroize::Zeroize;
 
 use crate::units::Bytes;
 
+/// What [`wipe_stack`] reaches.
+const STACK: usize = 128 << 10;
+
+/// Writes over what calls that have returned left on this thread's stack, 128 KiB deep: a cipher is moved there with the
+/// keys that it is made of, which are wiped only where it ends up. For a thread's last call.
+#[inline(never)]
+pub fn wipe_stack() {
+    let mut below = [0xa5_u8; STACK];
+    below.zeroize();
+    std::hint::black_box(&below);
+}
+
 /// A wiped, locked buffer of a fixed length.
 pub struct Secret {
     pages: MmapMut,

@@ -140,8 +140,11 @@ impl CliError {
             | Self::Backup(_)
             | Self::NoSuchEntry(_)
             | Self::ConfigUnreadable { .. }
-            | Self::Answer(_)
-            | Self::Io { .. } => ExitCode::Failure,
+            | Self::Answer(_) => ExitCode::Failure,
+            Self::Io { source, .. } => match source.kind() {
+                std::io::ErrorKind::OutOfMemory => ExitCode::OutOfMemory,
+                _ => ExitCode::Failure,
+            },
             Self::Passphrase(error) => match error {
                 PassphraseError::Mismatch => ExitCode::Permission,
                 PassphraseError::Memory(_) => ExitCode::OutOfMemory,

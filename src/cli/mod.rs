@@ -42,6 +42,12 @@ use crate::dmsetup;
 
 /// Runs the program, from its command line to its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let code = run_words(arguments);
+    keyslots::secret::wipe_stack();
+    code
+}
+
+fn run_words(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let mut words = arguments.into_iter();
     let argv0 = words.next().unwrap_or_default();
     let words: Vec<_> = words.collect();

@@ -79,12 +79,76 @@ impl Checked {
 /// # Errors
 /// What no action accepts.
 pub fn parse(persona: Persona, words: &[OsString]) -> Result<Request, UsageError> {
-    let (matches, mut options) = match read(words) {
-        Ok(read) => read,
-        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Ok(Request::Help(named_action(words))),
-        Err(error) if error.kind() == ErrorKind::DisplayVersion => return Ok(Request::Version),
-        Err(error) => return Err(usage_error(&error, words)),
-    };
+    Reader::default().parse(persona, words)
+}
+
+/// What reads command lines: to lay out the options takes longer than to read a line, so that who reads many (a fuzzer)
+/// does it once.
+#[derive(Debug, Default)]
+pub struct Reader {
+    options: Option<clap::Command>,
+    /// The same for lines whose errors do not matter.
+    tolerant: Option<clap::Command>,
+}
+
+impl Reader {
+    /// As [`parse`].
+    ///
+    /// # Errors
+    /// What no action accepts.
+    pub fn parse(&mut self, persona: Persona, words: &[OsString]) -> Result<Request, UsageError> {
+        match self.read(words) {
+            Ok((matches, options)) => request(persona, matches, options),
+            Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Request::Help(self.named_action(words))),
+            Err(error) if error.kind() == ErrorKind::DisplayVersion => Ok(Request::Version),
+            Err(error) => Err(usage_error(&error, words)),
+        }
+    }
+
+    /// The options, and which of them were typed. Where none was, nothing of the many is looked at: for a short command
+    /// that would take longer than all the rest.
+    fn read(&mut self, words: &[OsString]) -> Result<Read, clap::Error> {
+        if !words.iter().any(|word| word.as_encoded_bytes().starts_with(b"-")) {
+            let arguments = words.to_vec();
+            return Ok((
+                None,
+                Options {
+                    arguments,
+                    ..Options::default()
+                },
+            ));
+        }
+        let command = self.options.get_or_insert_with(command);
+        let matches = command.try_get_matches_from_mut(words)?;
+        let options = Options::from_arg_matches(&matches)?;
+        Ok((Some(matches), options))
+    }
+
+    /// The action in a line that asks for help, whatever else is wrong with the line.
+    fn named_action(&mut self, words: &[OsString]) -> Option<Verb> {
+        let words = words
+            .iter()
+            .filter(|word| !["--help", "-?"].iter().any(|help| word == help));
+        let tolerant = self.tolerant.get_or_insert_with(|| command().ignore_errors(true));
+        let matches = tolerant.try_get_matches_from_mut(words).ok()?;
+        let first = matches.get_many::<OsString>("arguments")?.next()?.clone();
+        // The arguments do not matter here, only that there are enough of them.
+        let padding = [OsString::new(), OsString::new()];
+        Spoken::from_arguments(std::iter::once(first).chain(padding).collect())
+            .ok()
+            .map(|spoken| spoken.verb)
+    }
+}
+
+/// The options, without a help text, which `help` writes.
+fn command() -> clap::Command {
+    Options::command().override_help(" ")
+}
+
+/// What was typed, and how where any option was.
+type Read = (Option<ArgMatches>, Options);
+
+fn request(persona: Persona, matches: Option<ArgMatches>, mut options: Options) -> Result<Request, UsageError> {
     if options.usage {
         return Ok(Request::Usage);
     }
@@ -113,41 +177,6 @@ pub fn parse(persona: Persona, words: &[OsString]) -> Result<Request, UsageError
         options,
         device_type,
     })))
-}
-
-/// The options, and which of them were typed. Where none was, nothing of the many is looked at: for a short command that
-/// would take longer than all the rest.
-fn read(words: &[OsString]) -> Result<(Option<ArgMatches>, Options), clap::Error> {
-    if !words.iter().any(|word| word.as_encoded_bytes().starts_with(b"-")) {
-        let arguments = words.to_vec();
-        return Ok((
-            None,
-            Options {
-                arguments,
-                ..Options::default()
-            },
-        ));
-    }
-    let matches = Options::command().try_get_matches_from(words)?;
-    let options = Options::from_arg_matches(&matches)?;
-    Ok((Some(matches), options))
-}
-
-/// The action in a line that asks for help, whatever else is wrong with the line.
-fn named_action(words: &[OsString]) -> Option<Verb> {
-    let words = words
-        .iter()
-        .filter(|word| !["--help", "-?"].iter().any(|help| word == help));
-    let matches = Options::command()
-        .ignore_errors(true)
-        .try_get_matches_from(words)
-        .ok()?;
-    let first = matches.get_many::<OsString>("arguments")?.next()?.clone();
-    // The arguments do not matter here, only that there are enough of them.
-    let padding = [OsString::new(), OsString::new()];
-    Spoken::from_arguments(std::iter::once(first).chain(padding).collect())
-        .ok()
-        .map(|spoken| spoken.verb)
 }
 
 fn check_options(persona: Persona, matches: &ArgMatches, verb: Verb) -> Result<(), UsageError> {
@@ -420,7 +449,7 @@ mod tests {
     fn a_line_without_options_is_read_alike_either_way() {
         for line in ["", "list", "status name", "open device name"] {
             let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-            let (none, quick) = read(&words).expect("words");
+            let (none, quick) = Reader::default().read(&words).expect("words");
             assert!(none.is_none());
             let matches = Options::command().try_get_matches_from(&words).expect("words");
             let thorough = Options::from_arg_matches(&matches).expect("options");

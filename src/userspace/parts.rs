@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use keyslots::cipher::SectorCipher;
+use keyslots::secret::wipe_stack;
 
 use super::UserspaceError;
 
@@ -85,13 +86,16 @@ impl Parts {
         let threads = cut.len();
         let queue = Mutex::new(cut.into_iter());
         let worker = || {
-            loop {
+            let outcome = loop {
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-                match next {
-                    Some((from, part)) => work(from, part)?,
-                    None => return Ok(()),
+                match next.map(|(from, part)| work(from, part)) {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => break Err(error),
+                    None => break Ok(()),
                 }
-            }
+            };
+            wipe_stack();
+            outcome
         };
         thread::scope(|scope| {
             // Where the system gives fewer threads, those do it all.

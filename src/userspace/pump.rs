@@ -6,6 +6,7 @@ use std::os::fd::AsFd as _;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
+use keyslots::secret::wipe_stack;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// Bytes that are handed on at a time: whole sectors of any size, and enough for several processors.
@@ -78,17 +79,23 @@ pub fn pump(
         }
         let source = move || -> io::Result<()> {
             // The channels close when the other side has failed, which then has the error.
+            let mut outcome = Ok(());
             while let Ok(mut chunk) = emptied.recv() {
-                let len = fill(&mut chunk)?;
-                if len == 0 || full.send((chunk, len)).is_err() {
-                    break;
+                match fill(&mut chunk) {
+                    Ok(len @ 1..) if full.send((chunk, len)).is_ok() => {}
+                    Ok(_) => break,
+                    Err(error) => {
+                        outcome = Err(error);
+                        break;
+                    }
                 }
             }
-            Ok(())
+            wipe_stack();
+            outcome
         };
         let source = thread::Builder::new()
             .spawn_scoped(scope, source)
-            .map_err(PumpError::Source)?;
+            .map_err(|_| PumpError::Source(io::ErrorKind::OutOfMemory.into()))?;
         let mut outcome = Ok(());
         while let Ok((mut chunk, len)) = filled.recv() {
             outcome = drain(&mut chunk[..len]).map_err(PumpError::Sink);

@@ -21,9 +21,14 @@ pub(crate) struct Lab(pub(crate) TempDir);
 
 impl Lab {
     pub(crate) fn new(kind: &str) -> Self {
+        Self::with_keys(kind, "passphrase")
+    }
+
+    /// With key files that hold this text, a space and their name.
+    pub(crate) fn with_keys(kind: &str, text: &str) -> Self {
         let lab = Self(TempDir::new().expect("a temporary folder"));
         for key in ["a", "b", "c", "d"] {
-            fs::write(lab.path(key), format!("passphrase {key}")).expect("a key file");
+            fs::write(lab.path(key), format!("{text} {key}")).expect("a key file");
         }
         let volume = fs::File::create(lab.path("v")).expect("a file");
         volume.set_len(20 << 20).expect("room");
@@ -122,4 +127,17 @@ pub(crate) fn answer(mut child: Child, text: &str) -> Output {
 
 pub(crate) fn error(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What a terminal acts on, in one and in two bytes, and what would begin a line of its own.
+pub(crate) const HARM: &str = "\u{1b}[2J\u{9b}31m\r\n  7: luks2\n\u{8}\u{7f}";
+
+pub(crate) fn assert_harmless(what: &str, bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let bad = text.chars().find(|c| c.is_control() && !"\n\t".contains(*c));
+    assert_eq!(bad, None, "{what}: {text:?}");
+    assert!(
+        !text.lines().any(|line| line.starts_with("  7: luks2")),
+        "{what}: {text:?}"
+    );
 }

@@ -4,5 +4,9 @@
 //! On plain files; where Debian's cryptsetup is the measure, it has to be installed.
 
 mod attacks;
+mod faults;
 mod lab;
+mod leaks;
+mod records;
 mod safety;
+mod tracer;

@@ -6,7 +6,7 @@ use keyslots::hash::HashName;
 use keyslots::luks2::copies;
 use keyslots::luks2::keyslot::KeyslotKind;
 
-use crate::lab::{CHEAP, Lab, OURS, answer, error};
+use crate::lab::{CHEAP, HARM, Lab, OURS, answer, assert_harmless, error};
 
 #[test]
 fn a_keyslot_that_has_become_another_is_not_changed() {
@@ -146,19 +146,6 @@ fn a_name_that_cannot_be_given_costs_no_keyslot() {
     let before = lab.image();
     assert_eq!(add("backup").status.code(), Some(1));
     assert!(lab.image() == before, "a keyslot was made on the way to the error");
-}
-
-/// What a terminal acts on, in one and in two bytes, and what would begin a line of its own.
-const HARM: &str = "\u{1b}[2J\u{9b}31m\r\n  7: luks2\n\u{8}\u{7f}";
-
-fn assert_harmless(what: &str, bytes: &[u8]) {
-    let text = String::from_utf8_lossy(bytes);
-    let bad = text.chars().find(|c| c.is_control() && !"\n\t".contains(*c));
-    assert_eq!(bad, None, "{what}: {text:?}");
-    assert!(
-        !text.lines().any(|line| line.starts_with("  7: luks2")),
-        "{what}: {text:?}"
-    );
 }
 
 #[test]

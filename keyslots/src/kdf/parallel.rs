@@ -3,6 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use crate::secret::wipe_stack;
+
 /// CPUs that this process may use.
 pub(super) fn cpus() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
@@ -22,6 +24,7 @@ where
                 None => break,
             }
         }
+        wipe_stack();
     };
     thread::scope(|scope| {
         for _ in 1..threads {

@@ -90,7 +90,11 @@ fn leaks_into_memory() {
     let output = output.expect("scripts/leaks starts");
     let text = String::from_utf8_lossy(&output.stdout);
     println!("{text}");
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{text}{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let points = text.lines().filter(|line| line.ends_with(" fine")).count();
     assert_eq!(points, 8, "{text}");
 }

@@ -95,7 +95,7 @@ pub fn pump(
         };
         let source = thread::Builder::new()
             .spawn_scoped(scope, source)
-            .map_err(|_| PumpError::Source(io::ErrorKind::OutOfMemory.into()))?;
+            .map_err(PumpError::Source)?;
         let mut outcome = Ok(());
         while let Ok((mut chunk, len)) = filled.recv() {
             outcome = drain(&mut chunk[..len]).map_err(PumpError::Sink);

@@ -499,6 +499,8 @@ fn however_little_memory_there_is() {
                     command.keys.is_empty() || command.keys.iter().any(|key| opens(&lab, key)),
                     "nothing opens: {what}"
                 ),
+                // A thread that is not to be had: the system does not say whether for memory or for their number.
+                Some(1) if what.contains("temporarily unavailable") => {}
                 _ => panic!("{what}"),
             }
             refused += 1;

@@ -70,13 +70,16 @@ impl Topology {
         }
     }
 
-    /// The largest encryption sector that the device writes at once, and that its size is a multiple of.
+    /// 4096 where the device writes so much at once and its size is a multiple of that, else 512: the reference chooses
+    /// none between.
     pub fn encryption_sector_size(&self) -> u32 {
-        let fits = |size: u32| {
-            size <= self.physical_block_size.max(self.logical_block_size)
-                && self.size.is_multiple_of(Bytes::new(size.into()))
-        };
-        [4096, 2048, 1024].into_iter().find(|&size| fits(size)).unwrap_or(512)
+        const LARGE: u32 = 4096;
+        let at_once = self.physical_block_size.max(self.logical_block_size) >= LARGE;
+        if at_once && self.size.is_multiple_of(Bytes::new(LARGE.into())) {
+            LARGE
+        } else {
+            512
+        }
     }
 }
 
@@ -119,7 +122,8 @@ mod tests {
     #[test]
     fn the_encryption_sector_fits_device_and_size() {
         assert_eq!(topology(1 << 20, 4096).encryption_sector_size(), 4096);
-        assert_eq!(topology((1 << 20) + 2048, 4096).encryption_sector_size(), 2048);
+        assert_eq!(topology((1 << 20) + 2048, 4096).encryption_sector_size(), 512);
+        assert_eq!(topology(1 << 20, 2048).encryption_sector_size(), 512);
         assert_eq!(topology((1 << 20) + 512, 4096).encryption_sector_size(), 512);
         assert_eq!(topology(1 << 20, 512).encryption_sector_size(), 512);
     }

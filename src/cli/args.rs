@@ -40,8 +40,8 @@ pub struct Options {
     /// With `reencrypt`: the mapping that the device is active under, instead of finding it.
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     pub active_name: Option<String>,
-    /// Align the data to a multiple of this many 512-byte sectors. Deprecated: `--offset` says exactly where the
-    /// data starts.
+    /// Align the data to a multiple of this many 512-byte sectors; with `--header` it is where they start. 0 is the
+    /// default. Deprecated: `--offset` says exactly where the data starts.
     #[arg(long, value_name = "SECTORS", allow_hyphen_values = true, value_parser = values::short_sectors)]
     pub align_payload: Option<Sectors>,
     /// Pass discards (TRIM) down to the device. They show which blocks are in use.
@@ -170,7 +170,7 @@ pub struct Options {
     /// Read the passphrase from this file, byte for byte; `-` is standard input to its end.
     #[arg(short = 'd', long, value_name = "STRING", allow_hyphen_values = true, value_parser = values::path())]
     pub key_file: Vec<PathBuf>,
-    /// Length of the volume key, in bits.
+    /// Length of the volume key, in bits. 0 is the default.
     #[arg(short = 's', long, value_name = "BITS", allow_hyphen_values = true)]
     pub key_size: Option<KeySize>,
     /// Keyslot: its number, or its name.
@@ -227,7 +227,7 @@ pub struct Options {
     /// With `reencrypt`: kernel keyring key that is the new volume key.
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     pub new_volume_key_keyring: Option<String>,
-    /// Where the data starts on the device, in 512-byte sectors. With `cat` and `write`: how many bytes of the
+    /// Where the data starts on the device, in 512-byte sectors. With `luksFormat`, 0 is the default place. With `cat` and `write`: how many bytes of the
     /// decrypted data to pass over.
     #[arg(short = 'o', long, value_name = "SECTORS", allow_hyphen_values = true, value_parser = values::sectors)]
     pub offset: Option<Sectors>,
@@ -288,7 +288,8 @@ pub struct Options {
     /// With `reencrypt`: only go on with what was started.
     #[arg(long)]
     pub resume_only: bool,
-    /// Encryption sector size in bytes: 512, 1024, 2048 or 4096.
+    /// Encryption sector size in bytes: 512, 1024, 2048 or 4096. Default of `luksFormat`: 4096 where the device has
+    /// physical sectors of that size, and its size and the start of the data are multiples of it; else 512. LUKS1 has 512.
     #[arg(long, value_name = "INT", allow_hyphen_values = true)]
     pub sector_size: Option<SectorSize>,
     /// Let only one process at a time run Argon2, where many unlock at once.
@@ -315,8 +316,8 @@ pub struct Options {
     /// Seconds to wait for a passphrase at the terminal. 0 waits for ever.
     #[arg(short = 't', long, value_name = "secs", allow_hyphen_values = true, value_parser = values::unsigned)]
     pub timeout: Option<u32>,
-    /// Token, by its number.
-    #[arg(long, value_name = "INT", allow_hyphen_values = true, value_parser = values::small)]
+    /// Token, by its number. -1 stands for any.
+    #[arg(long, value_name = "INT", allow_hyphen_values = true, value_parser = values::token_id)]
     pub token_id: Option<u32>,
     /// Do not ask for a passphrase where no token opens the volume.
     #[arg(long)]

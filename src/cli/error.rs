@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use keyslots::header::Version;
 use keyslots::units::{Bytes, Sectors};
 
 use super::actions::DeviceType;
@@ -54,9 +55,18 @@ pub enum CliError {
     /// The device cannot be opened.
     #[error("Device {} does not exist or access denied.", .0.display())]
     DeviceMissing(PathBuf),
-    /// The file to be formatted is empty.
+    /// The file to be formatted is shorter than a sector.
     #[error("Device {} is too small.", .0.display())]
-    DeviceEmpty(PathBuf),
+    DeviceTiny(PathBuf),
+    /// The file for a volume key cannot be opened.
+    #[error("Cannot read keyfile {}.", file.display())]
+    VolumeKeyFileMissing {
+        /// The file.
+        file: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
     /// The file for a volume key ends too early.
     #[error("Cannot read {len} bytes from keyfile {}.", file.display())]
     VolumeKeyFileShort {
@@ -375,6 +385,18 @@ pub enum CliError {
     /// The offset is not aligned.
     #[error("Data offset is not multiple of 4096 bytes.")]
     OffsetNotAligned,
+    /// The data would start inside the header.
+    #[error("{}", match .0 {
+        Version::Luks1 => "Data offset for LUKS header must be either 0 or higher than header size.",
+        Version::Luks2 => "Requested data offset is too small.",
+    })]
+    DataOffsetTooSmall(Version),
+    /// What is asked for is none that LUKS1 has; in the reference's words.
+    #[error("{0}")]
+    Luks2Only(&'static str),
+    /// `isLuks` of several devices.
+    #[error("Only one device argument for isLuks operation is supported.")]
+    OneDevice,
     /// LUKS1 has one key derivation function.
     #[error("Requested PBKDF type is not supported for LUKS1.\nFailed to set pbkdf parameters.")]
     Luks1Pbkdf,
@@ -509,6 +531,9 @@ pub enum CliError {
     /// There is no way to the device-mapper, for an action of our own: why, and what to do.
     #[error("{}", dmsetup::unreachable_text(.0))]
     Unreachable(#[source] DmError),
+    /// The kernel has no device-mapper, and so not the mapping that an action is for.
+    #[error("Cannot initialize device-mapper. Is dm_mod kernel module loaded?")]
+    NothingMapped,
     /// The kernel's keyring failed.
     #[error("Kernel keyring: {0}.")]
     Keyring(#[from] KeyringError),

@@ -47,9 +47,10 @@ impl CliError {
             | Self::BackupFileMissing
             | Self::NoUsableKeyslot
             | Self::NotLuks { .. }
-            | Self::DeviceEmpty(_)
+            | Self::DeviceTiny(_)
             | Self::Ambiguous { .. }
             | Self::VolumeKeyFileShort { .. }
+            | Self::VolumeKeyFileMissing { .. }
             | Self::CipherUnavailable { .. }
             | Self::NotUnbound(_)
             | Self::KeyslotFull(_)
@@ -88,6 +89,8 @@ impl CliError {
             | Self::KeySizeUnknown
             | Self::BadUuid
             | Self::OffsetNotAligned
+            | Self::DataOffsetTooSmall(_)
+            | Self::Luks2Only(_)
             | Self::Luks1Pbkdf
             | Self::PbkdfTooCheap { .. }
             | Self::PbkdfMemoryTooLow { .. }
@@ -165,7 +168,11 @@ impl CliError {
             | Self::LastSlotKept
             | Self::ConvertAborted => ExitCode::Permission,
             Self::OutOfMemory { .. } => ExitCode::OutOfMemory,
-            Self::DeviceMissing(_) | Self::WrongKind(_) | Self::NotActive(_) => ExitCode::WrongDevice,
+            Self::DeviceMissing(_)
+            | Self::WrongKind(_)
+            | Self::NotActive(_)
+            | Self::OneDevice
+            | Self::NothingMapped => ExitCode::WrongDevice,
             // The kernel's own answer about a table.
             Self::Volume(VolumeError::CipherRefused { .. }) => ExitCode::WrongDevice,
             Self::Volume(_) => ExitCode::Failure,
@@ -220,6 +227,8 @@ mod tests {
         );
         assert_eq!(code(CliError::DeviceMissing("x".into())), 4);
         assert_eq!(code(CliError::NotActive("x".into())), 4);
+        assert_eq!(code(CliError::NoDeviceMapper), 1);
+        assert_eq!(code(CliError::NothingMapped), 4);
         assert_eq!(code(CliError::AlreadyMapped("x".into())), 5);
         let busy = CliError::InUse {
             name: "x".into(),

@@ -64,6 +64,11 @@ fn run_words(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match parse::parse(persona, &words) {
         Ok(Request::Run(checked)) => carry_out(persona, &argv0, &words, *checked),
         Ok(Request::Version) => print(help::version(persona)),
+        Ok(Request::Usage) if persona == Persona::Cryptsetup => {
+            // Where standard error is closed, nobody can be told.
+            let _ = std::io::stderr().write_all(help::usage(&argv0.to_string_lossy()).as_bytes());
+            ExitCode::Success
+        }
         Ok(Request::Usage) => print(help::usage(&argv0.to_string_lossy())),
         Ok(Request::Help(verb)) => print(match persona {
             Persona::Cryptsetup => help::help(),
@@ -95,7 +100,11 @@ fn carry_out(persona: Persona, argv0: &OsStr, words: &[OsString], checked: Check
     if checked.options().test_args {
         return print("No action taken. Invoked with --test-args option.\n");
     }
-    match checked.invocation() {
+    match checked.invocation(persona) {
+        // No word of the command line is wrong to the reference: the device is.
+        Err(error @ CliError::Usage(UsageError::UnknownType(_))) if persona == Persona::Cryptsetup => {
+            console.finish(verb, Err(error))
+        }
         Err(CliError::Usage(error)) => refuse(persona, argv0, &error),
         Err(error) => console.finish(verb, Err(error)),
         Ok(invocation) => console.finish(verb, commands::run(&invocation, &console)),

@@ -10,9 +10,10 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use super::actions::{Action, DeviceType, Invocation, Spoken, TokenAction, Verb};
 use super::args::Options;
 use super::error::CliError;
+use super::exit_code::ExitCode;
 use super::persona::Persona;
 use super::usage::UsageError;
-use super::values::ValueError;
+use super::values::{ANY_TOKEN, SlotRef, ValueError};
 use super::{rules, takes};
 
 /// What a command line asks for.
@@ -56,15 +57,35 @@ impl Checked {
         twice.then_some("Option --key-file takes precedence over specified key file argument.")
     }
 
+    /// What the reference makes of a type that nobody knows: it is no type of LUKS, so that no device has it; but where
+    /// nothing depends on a type it is passed over. `erase` is not for what may have been mistyped, whatever it does.
+    fn without_type(&self, persona: Persona) -> Result<DeviceType, CliError> {
+        let unknown = UsageError::UnknownType(self.options.device_type.clone().unwrap_or_default());
+        match self.spoken.verb {
+            _ if persona == Persona::Luksmith => Err(unknown.into()),
+            Verb::IsLuks | Verb::Uuid => Err(CliError::Silent(ExitCode::Failure)),
+            Verb::Dump | Verb::AddKey | Verb::KillSlot | Verb::RemoveKey | Verb::ChangeKey => Err(CliError::NotLuks {
+                device: self.spoken.arguments.first().map(PathBuf::from).unwrap_or_default(),
+                kind: "LUKS",
+            }),
+            Verb::Open | Verb::Format | Verb::Repair | Verb::Resume | Verb::Erase | Verb::Reencrypt => {
+                Err(unknown.into())
+            }
+            _ => Ok(DeviceType::Luks),
+        }
+    }
+
     /// What the arguments mean.
     ///
     /// # Errors
     /// Where they mean nothing to the action.
-    pub fn invocation(mut self) -> Result<Invocation, CliError> {
+    pub fn invocation(mut self, persona: Persona) -> Result<Invocation, CliError> {
         self.options.refresh |= self.spoken.refresh;
         let verb = self.spoken.verb;
-        let named = || UsageError::UnknownType(self.options.device_type.clone().unwrap_or_default());
-        let device_type = self.device_type.ok_or_else(named)?;
+        let device_type = match self.device_type {
+            Some(device_type) => device_type,
+            None => self.without_type(persona)?,
+        };
         let action = action(self.spoken, &self.options, device_type)?;
         Ok(Invocation {
             verb,
@@ -152,6 +173,7 @@ fn request(persona: Persona, matches: Option<ArgMatches>, mut options: Options) 
     if options.usage {
         return Ok(Request::Usage);
     }
+    settle(persona, &mut options)?;
     let spoken = Spoken::from_arguments(std::mem::take(&mut options.arguments))?;
     // `--all` stands for every name.
     if spoken.verb == Verb::Close && spoken.arguments.is_empty() && !options.all {
@@ -177,6 +199,23 @@ fn request(persona: Persona, matches: Option<ArgMatches>, mut options: Options) 
         options,
         device_type,
     })))
+}
+
+/// Values that stand for none become none; and a keyslot's name is a number that is none to the reference.
+fn settle(persona: Persona, options: &mut Options) -> Result<(), UsageError> {
+    options.key_size = options.key_size.filter(|size| size.bits() > 0);
+    options.token_id = options.token_id.filter(|&token| token != ANY_TOKEN);
+    let slots = [("key-slot", &options.key_slot), ("new-key-slot", &options.new_key_slot)];
+    for (option, slot) in slots {
+        if let (Persona::Cryptsetup, Some(SlotRef::Name(name))) = (persona, slot) {
+            return Err(UsageError::Value {
+                option: option.into(),
+                value: name.clone(),
+                error: ValueError::Number,
+            });
+        }
+    }
+    Ok(())
 }
 
 fn check_options(persona: Persona, matches: &ArgMatches, verb: Verb) -> Result<(), UsageError> {
@@ -363,6 +402,7 @@ fn action(spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<
             source: device,
             target: device_path(&next().unwrap_or_default()),
         },
+        Verb::IsLuks if next().is_some() => return Err(CliError::OneDevice),
         Verb::IsLuks => Action::IsLuks { device, device_type },
         Verb::Dump => Action::Dump { device },
         Verb::TcryptDump => Action::TcryptDump { device },

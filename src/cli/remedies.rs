@@ -35,7 +35,15 @@ impl CliError {
                 "There is a {found} over the first copy of the header. If that may go, luksmith repair writes the copy anew; to read \
                  the other one alone, say --disable-locks."
             ),
-            Self::DeviceEmpty(file) => format!("Make room first: truncate -s 64M {}.", file.display()),
+            Self::DeviceTiny(file) => format!(
+                "If it is meant to hold a volume, make room first: truncate -s 64M {}.",
+                file.display()
+            ),
+            Self::VolumeKeyFileMissing { source, .. } => format!("{source}."),
+            Self::DataOffsetTooSmall(_) => {
+                "The data have to start behind the header; --offset 0 leaves the place to the program.".into()
+            }
+            Self::Luks2Only(_) => "LUKS1 has no place for that: leave the option out, or say --type luks2.".into(),
             Self::TypeUnsupported(_) | Self::Unavailable(_) => "cryptsetup does that.".into(),
             Self::CipherUnavailable { source, .. } => format!("{source}."),
             Self::MetadataSizes(source) => format!("{source}."),

@@ -222,7 +222,7 @@ impl FromStr for PbkdfKind {
     fn from_str(text: &str) -> Result<Self, ValueError> {
         [Self::Pbkdf2, Self::Argon2i, Self::Argon2id]
             .into_iter()
-            .find(|kind| kind.name() == text)
+            .find(|kind| kind.name().eq_ignore_ascii_case(text))
             .ok_or(ValueError::Pbkdf)
     }
 }
@@ -237,6 +237,17 @@ pub(super) fn small(text: &str) -> Result<u32, ValueError> {
     match unsigned(text)? {
         number if i32::try_from(number).is_ok() => Ok(number),
         _ => Err(ValueError::Number),
+    }
+}
+
+/// What the reference reads for any token at all. [`small`] takes no number as large.
+pub(super) const ANY_TOKEN: u32 = u32::MAX;
+
+/// The value of `--token-id`: a number, or −1 for [`ANY_TOKEN`].
+pub(super) fn token_id(text: &str) -> Result<u32, ValueError> {
+    match text {
+        "-1" => Ok(ANY_TOKEN),
+        _ => small(text),
     }
 }
 

@@ -5,7 +5,7 @@ use keyslots::kdf::CostLimits;
 use keyslots::luks2::segment::SegmentKind;
 use keyslots::secret::VolumeKey;
 
-use super::{Identity, KeyPlace, VolumeError};
+use super::{Identity, KeyPlace, VolumeError, full_cipher_text};
 
 /// Checks that the data of a volume on one device with its header stand behind it. What was written to a mapping of a
 /// header that is kept apart, taken for a volume, would go over the keyslots.
@@ -47,7 +47,12 @@ pub fn mappable(header: &Header) -> Result<DataLayout, VolumeError> {
             several => return Err(VolumeError::SeveralSegments(several)),
         }
     }
-    header.data().ok_or(VolumeError::NoCryptSegment)
+    let mut layout = header.data().ok_or(VolumeError::NoCryptSegment)?;
+    // The kernel knows the names of ciphers in small letters only.
+    if layout.cipher.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        layout.cipher = full_cipher_text(&layout.cipher)?;
+    }
+    Ok(layout)
 }
 
 /// Which volume a header is of.

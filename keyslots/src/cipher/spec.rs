@@ -190,6 +190,8 @@ impl FromStr for CipherSpec {
                 .ok_or_else(|| CipherError::UnknownCipher(text.to_owned()))?
                 .parse();
         }
+        // The reference writes names as they were typed, and knows them in capitals too.
+        let text = &text.to_ascii_lowercase();
         let mut parts = text.splitn(3, '-');
         let name = parts.next().unwrap_or_default();
         let algorithm = Algorithm::from_name(name).ok_or_else(|| CipherError::UnknownCipher(name.to_owned()))?;
@@ -215,7 +217,11 @@ fn from_template(text: &str) -> Option<String> {
     let (cipher, iv) = rest.split_once(')')?;
     // ESSIV is a template of its own; with others around, or with drivers' names, it is the kernel's to understand.
     let iv = iv.strip_prefix('-')?;
-    let plain = |text: &str| !text.is_empty() && !text.contains(['(', ')', '-']);
+    // Here every letter counts, as to the kernel.
+    let plain = |text: &str| {
+        let strange = |c: char| matches!(c, '(' | ')' | '-') || c.is_ascii_uppercase();
+        !text.is_empty() && !text.contains(strange)
+    };
     (plain(mode) && plain(cipher)).then(|| match mode {
         "ecb" => format!("{cipher}-{mode}"),
         _ => format!("{cipher}-{mode}-{iv}"),

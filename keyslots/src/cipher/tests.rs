@@ -251,6 +251,8 @@ fn what_is_parsed_is_printed_in_one_form() {
 #[test]
 fn the_kernels_own_names_are_understood() {
     for (template, text) in [
+        ("AES-xts-PLAIN64", "aes-xts-plain64"),
+        ("Aes-Cbc-Essiv:SHA256", "aes-cbc-essiv:sha256"),
         ("capi:xts(aes)-plain64", "aes-xts-plain64"),
         ("capi:cbc(serpent)-essiv:sha256", "serpent-cbc-essiv:sha256"),
         ("capi:ecb(aes)-null", "aes-ecb"),

@@ -38,7 +38,8 @@ pub struct CreateParams {
     pub subsystem: String,
     /// Size of one copy; [`DEFAULT_METADATA_SIZE`] where there is none.
     pub metadata_size: Option<Bytes>,
-    /// Size of the keyslots area; all that lies before the data where there is none.
+    /// Size of the keyslots area, or less where [`DataPlace::Offset`] leaves less; all that lies before the data where
+    /// there is none.
     pub keyslots_size: Option<Bytes>,
     /// Where the data start.
     pub data: DataPlace,
@@ -118,7 +119,8 @@ pub fn create(params: &CreateParams, key: &VolumeKey, limits: &CostLimits) -> Re
     validate::validate(&metadata, layout.hdr_size)?;
     let binary = BinaryHeader {
         hdr_size: layout.hdr_size,
-        seqid: 0,
+        // The keyslot that every new volume gets makes it the three that the reference ends with.
+        seqid: 1,
         label: params.label.as_str().into(),
         checksum_hash: Hash::Sha256,
         salt: [0; 64],
@@ -182,6 +184,10 @@ impl Layout {
             .checked_mul(2)
             .ok_or_else(|| bad("metadata size", hdr_size, "is too large"))?;
         let keyslots_size = match (params.keyslots_size, params.data) {
+            // What the reference does with a data offset that leaves less.
+            (Some(size), DataPlace::Offset(offset)) if size <= MAX_KEYSLOTS_SIZE => {
+                size.min(Self::all_before(offset, copies))
+            }
             (Some(size), _) => size,
             (None, DataPlace::Offset(offset)) => Self::all_before(offset, copies),
             (None, DataPlace::Aligned(_) | DataPlace::Detached) => Self::all_before(DEFAULT_DATA_OFFSET, copies),

@@ -68,6 +68,14 @@ impl Header {
         self.add_sealed(storage, key, &sealed, slot, key_for, limits)
     }
 
+    /// Whether a keyslot has room in the header. Before a new header is written over another, that has to be known.
+    ///
+    /// # Errors
+    /// [`Error::NoRoomForKeyslot`].
+    pub fn check_room(&self, sealed: &Sealed) -> Result<()> {
+        self.place(sealed).map(|_| ())
+    }
+
     /// Adds a keyslot that was made of `key`: into `slot`, or the first free one. Returns which.
     ///
     /// # Errors

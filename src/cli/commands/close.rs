@@ -2,8 +2,7 @@
 
 use serde_json::json;
 
-use super::open::device_name;
-use super::{Context, serve};
+use super::{Context, active, serve};
 use crate::cli::error::CliError;
 use crate::dm::Dm;
 use crate::volume::{self, Deactivated};
@@ -12,7 +11,7 @@ pub(super) fn close(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     if let Some(served) = serve::find(name) {
         return serve::close(&served);
     }
-    let (dm, name) = (Dm::open()?, device_name(name)?);
+    let (dm, name) = active::find(name)?;
     if cx.options.cancel_deferred {
         // The reference says nothing.
         return Ok(volume::cancel_deferred(&dm, &name)?);

@@ -80,7 +80,7 @@ pub(super) fn dump(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         return dump_key(cx, &mut volume, device);
     }
     if cx.options.unbound {
-        return dump_unbound(cx, &mut volume, device);
+        return dump_unbound(cx, &mut volume);
     }
     let header = &volume.header;
     if cx.options.dump_json_metadata {
@@ -125,11 +125,10 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
     if !confirm(cx.console, KEY_WARNING) {
         return Err(CliError::Silent(ExitCode::Permission));
     }
-    let slot = cx.key_slot(&volume.header)?;
     let prompt = format!("Enter passphrase for {}: ", device.display());
-    let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
     let passphrase = cx.passphrase(&Source::of(cx.key_file()), &prompt)?;
-    let unlocked = volume.unlock(cx, &passphrase, candidates)?;
+    // `--key-slot` is for `--unbound`, as the reference has it: the key in that slot may be another than the volume's.
+    let unlocked = volume.unlock(cx, &passphrase, Candidates::All)?;
     let key = &unlocked.volume_key;
     let data = volume.header.data().ok_or(CliError::NoCryptSegment)?;
     let cipher = clean(&data.cipher);
@@ -137,7 +136,7 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
     let mut text = format!(
         "LUKS header information for {}\nCipher name:   \t{cipher}\nCipher mode:   \t{mode}\nPayload offset:\t{}\n\
          UUID:          \t{}\nMK bits:       \t{}\n",
-        device.display(),
+        volume.device.path().display(),
         data.offset.get(),
         clean(volume.header.uuid()),
         key.len() * 8
@@ -158,7 +157,7 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
     Ok(())
 }
 
-fn dump_unbound(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), CliError> {
+fn dump_unbound(cx: &Context<'_>, volume: &mut Volume) -> Result<(), CliError> {
     let slot = cx.key_slot(&volume.header)?.ok_or(CliError::NoUsableKeyslot)?;
     if volume.header.slot_state(slot) != SlotState::Other {
         return Err(CliError::NotUnbound(slot));
@@ -173,7 +172,7 @@ fn dump_unbound(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<
     let facts = json!({ "uuid": volume.header.uuid(), "keyslot": slot, "key_bits": key.len() * 8 });
     let head = format!(
         "LUKS header information for {}\nUUID:    \t{}\nKeyslot: \t{slot}\nKey bits:\t{}\n",
-        device.display(),
+        volume.device.path().display(),
         clean(volume.header.uuid()),
         key.len() * 8
     );

@@ -1,6 +1,7 @@
 //! From an action to the file that carries it out.
 
 mod access;
+mod active;
 mod answer;
 mod benchmark;
 mod cat;
@@ -30,10 +31,11 @@ mod tokens;
 mod unlock;
 mod write;
 
-use super::actions::{Action, Invocation};
+use super::actions::{Action, Invocation, Verb};
 use super::args::Options;
 use super::error::CliError;
 use super::output::Console;
+use super::persona::Persona;
 use mapped::Question;
 
 /// What every command has at hand.
@@ -49,6 +51,20 @@ struct Context<'a> {
 /// Whatever the action fails with.
 pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
     console.debug(format_args!("Running command {}.", invocation.verb.name()));
+    carry_out(invocation, console).map_err(|error| match error {
+        // The reference does not say which version `--type` has asked for; only what needs one by itself says so.
+        CliError::NotLuks { device, .. }
+            if console.persona() == Persona::Cryptsetup
+                && invocation.options.device_type.is_some()
+                && !matches!(invocation.verb, Verb::Config | Verb::Token | Verb::ConvertKey) =>
+        {
+            CliError::NotLuks { device, kind: "LUKS" }
+        }
+        error => error,
+    })
+}
+
+fn carry_out(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
     let context = Context {
         options: &invocation.options,
         console,

@@ -177,6 +177,9 @@ impl Volume {
         let candidates = candidates(cx, slot);
         let prompt = format!("Enter passphrase for {}: ", device.display());
         let source = cx.source();
+        if let Source::KeyFile(_) = source {
+            cx.warn_unverified();
+        }
         let unlocked = cx.try_passphrases(&source, &prompt, |passphrase| {
             let unlocked = self.unlock(cx, passphrase, candidates);
             if let (Err(CliError::WrongPassphrase), Source::KeyFile(_)) = (&unlocked, &source) {

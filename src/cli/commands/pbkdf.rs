@@ -34,6 +34,7 @@ impl Context<'_> {
     /// Checks all that the options say of a new keyslot's derivation, before a person is asked for anything.
     pub(super) fn check_pbkdf(&self, version: Version) -> Result<(), CliError> {
         self.hash()?;
+        self.check_keyslot_cipher(version)?;
         let options = self.options;
         let kind = self.pbkdf_kind(version);
         let memory_kib = options.pbkdf_memory.filter(|&kib| kib > 0);
@@ -61,6 +62,16 @@ impl Context<'_> {
                 kind: kind.name(),
                 minimum: MIN_MEMORY_KIB,
             });
+        }
+        Ok(())
+    }
+
+    /// A LUKS1 header has one cipher, for data and keyslots.
+    pub(super) fn check_keyslot_cipher(&self, version: Version) -> Result<(), CliError> {
+        if version == Version::Luks1 && self.options.keyslot_cipher.is_some() {
+            return Err(CliError::Luks2Only(
+                "Keyslot encryption parameters can be set only for LUKS2 device.",
+            ));
         }
         Ok(())
     }

@@ -7,15 +7,16 @@ use keyslots::secret::VolumeKey;
 use keyslots::units::{Bytes, Sectors};
 
 use super::Context;
-use super::open::{Volume, device_name};
+use super::active::find;
+use super::open::Volume;
 use crate::block_device::{self, Topology};
 use crate::cli::error::CliError;
-use crate::dm::{DeviceName, Dm};
+use crate::dm::DeviceName;
 use crate::header_device::Wanted;
 use crate::volume::{self, Active, KeyLocation, VolumeError, VolumeKind};
 
 pub(super) fn resize(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
-    let (dm, name) = (Dm::open()?, device_name(name)?);
+    let (dm, name) = find(name)?;
     let active = match volume::state(&dm, &name) {
         // A mapping, but none that has anything to do with encryption.
         Err(VolumeError::NotCrypt(name)) => return Err(CliError::NotManaged(name)),

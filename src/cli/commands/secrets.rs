@@ -95,13 +95,17 @@ impl Context<'_> {
         })
     }
 
-    /// Asks; what `--verify-passphrase` cannot do without a terminal is said, and does no harm.
     fn ask(&self, question: &Question<'_>) -> Result<Passphrase, PassphraseError> {
+        self.warn_unverified();
+        passphrase::ask(question)
+    }
+
+    /// What `--verify-passphrase` cannot do without a terminal is said, and does no harm.
+    pub(super) fn warn_unverified(&self) {
         if self.options.verify_passphrase && !passphrase::is_interactive() {
             self.console
                 .complain("Can't do passphrase verification on non-tty inputs.");
         }
-        passphrase::ask(question)
     }
 
     /// Tries passphrases from `source` until one is right, as often as `--tries` and the source allow.
@@ -175,6 +179,9 @@ impl Context<'_> {
     /// The new passphrase as `luksFormat` takes it: with the options of an existing one.
     pub(super) fn first_passphrase(&self, key_file: Option<&Path>, prompt: &str) -> Result<Passphrase, CliError> {
         let key_file = key_file.or_else(|| self.key_file());
+        if key_file.is_some() {
+            self.warn_unverified();
+        }
         self.new_passphrase(key_file, self.key_file_range(), prompt, true)
     }
 
@@ -214,6 +221,10 @@ impl Context<'_> {
             range,
         };
         let key = passphrase::from_key_file(path, &question).map_err(|error| match error {
+            PassphraseError::Open(source) => CliError::VolumeKeyFileMissing {
+                file: path.to_owned(),
+                source,
+            },
             PassphraseError::TooShort => CliError::VolumeKeyFileShort {
                 file: path.to_owned(),
                 len,

@@ -6,8 +6,7 @@ use keyslots::units::Sectors;
 use serde_json::{Value, json};
 
 use super::mapped::{self, Question};
-use super::open::device_name;
-use super::{Context, serve};
+use super::{Context, active, serve};
 use crate::block_device;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
@@ -19,7 +18,15 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     if let Some(served) = serve::find(name) {
         return serve::status(cx, &served);
     }
-    let (dm, name) = (Dm::open()?, device_name(name)?);
+    let (dm, name) = match active::find(name) {
+        Err(CliError::NotActive(path)) => {
+            cx.console.say(format_args!("{path} is inactive."));
+            return Err(CliError::Silent(ExitCode::WrongDevice));
+        }
+        // Nothing can be told of it, not even that it is not there.
+        Err(CliError::NothingMapped) => return Err(CliError::NoDeviceMapper),
+        found => found?,
+    };
     let active = match volume::state(&dm, &name) {
         Ok(active) => active,
         Err(VolumeError::NotActive(_)) => {

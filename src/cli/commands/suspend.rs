@@ -4,8 +4,9 @@ use keyslots::header::Version;
 
 use super::Context;
 use super::access::wanted;
+use super::active::find;
 use super::keyring_keys::{Link, linked};
-use super::open::{Volume, device_name, key_place};
+use super::open::{Volume, key_place};
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::dm::{DeviceName, Dm};
@@ -14,14 +15,14 @@ use crate::volume::{self, Active, VolumeError, VolumeKind};
 
 /// Freezes a mapping and takes its key away.
 pub(super) fn suspend(_cx: &Context<'_>, name: &str) -> Result<(), CliError> {
-    let (dm, name) = (Dm::open()?, device_name(name)?);
+    let (dm, name) = find(name)?;
     let (active, _) = luks(&dm, &name)?.ok_or(CliError::OnlyLuks)?;
     Ok(volume::suspend(&dm, &name, &active)?)
 }
 
 /// Asks for a passphrase, and gives the key back.
 pub(super) fn resume(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
-    let (dm, name) = (Dm::open()?, device_name(name)?);
+    let (dm, name) = find(name)?;
     let asked = cx.options.device_type.as_deref().and_then(DeviceType::from_name);
     let asked = asked.map_or(Wanted::Any, wanted);
     let not_luks = |wanted: Wanted| CliError::NotActiveLuks {

@@ -1,29 +1,34 @@
 //! `luksFormat`.
 
+mod overwrite;
+mod placement;
+
 use std::path::Path;
 
 use keyslots::header::{Header, Version};
 use keyslots::kdf::{CostLimits, Kdf};
-use keyslots::luks1::{self, DataPlacement};
-use keyslots::luks2::{self, CreateParams, DataPlace, KeyFor};
+use keyslots::luks1;
+use keyslots::luks2::{self, CreateParams, KeyFor};
 use keyslots::secret::{Passphrase, VolumeKey};
-use keyslots::units::{Bytes, Sectors};
+use keyslots::units::Bytes;
 use keyslots::uuid::is_uuid;
 use serde_json::json;
 
 use super::Context;
 use super::access::last_slot;
-use crate::block_device::{Signature, Topology, signatures};
+use crate::block_device::Topology;
 use crate::cli::actions::DeviceType;
 use crate::cli::args::Options;
-use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
 use crate::data_device::{self, DataDeviceError};
 use crate::dm::Dm;
-use crate::header_device::{HeaderDevice, Wanted};
+use crate::header_device::HeaderDevice;
 use crate::slot_names;
 use crate::volume::{self, VolumeError};
+use overwrite::check_not_tiny;
+pub(super) use overwrite::warn_of;
+use placement::Place;
 
 /// The cipher where none is asked for.
 const DEFAULT_CIPHER: &str = "aes-xts-plain64";
@@ -35,10 +40,13 @@ struct Plan<'a> {
     /// The device that holds the data.
     device: &'a Path,
     topology: Topology,
+    place: Place,
+    sector_size: u32,
     cipher: String,
     key: VolumeKey,
     slot: Option<u32>,
     target: Target,
+    key_file: Option<&'a Path>,
 }
 
 /// A volume that has been made.
@@ -76,18 +84,6 @@ pub(super) enum Target {
     },
 }
 
-impl Target {
-    /// As asked; else 4096 where the device's own sectors and size allow, as the reference chooses. What is in an image
-    /// may be made for sectors of 512 bytes: a file system with smaller blocks could not be mounted any more.
-    fn sector_size(self, cx: &Context<'_>, version: Version, topology: &Topology) -> u32 {
-        match (version, cx.options.sector_size, self) {
-            (Version::Luks1, ..) | (_, None, Self::Image { .. }) => 512,
-            (Version::Luks2, Some(size), _) => size.get(),
-            (Version::Luks2, None, Self::Device) => topology.encryption_sector_size(),
-        }
-    }
-}
-
 /// Makes a volume as the options say.
 pub(super) fn make(
     cx: &Context<'_>,
@@ -102,6 +98,9 @@ pub(super) fn make(
         Version::Luks2
     };
     let options = cx.options;
+    if version == Version::Luks1 {
+        check_luks1(cx)?;
+    }
     check_done_here(options)?;
     if options.uuid.as_deref().is_some_and(|uuid| !is_uuid(uuid)) {
         return Err(CliError::BadUuid);
@@ -120,8 +119,8 @@ pub(super) fn make(
         Some(_) if version == Version::Luks1 => return Err(slot_names::SlotNameError::Luks1.into()),
         name => name.map_or(Ok(()), slot_names::check)?,
     }
-    check_offset(options.offset)?;
-    let sector_size = target.sector_size(cx, version, &topology);
+    let place = Place::from_options(options, &topology)?;
+    let sector_size = placement::sector_size(options, version, target, &topology, place);
     check_cipher(&cipher, key_size, sector_size)?;
     let in_use = |error| match error {
         DataDeviceError::InUse { path, holders } => CliError::FormatInUse { device: path, holders },
@@ -132,30 +131,30 @@ pub(super) fn make(
         data_device::check_destroyable(header_device.path()).map_err(in_use)?;
     }
     if cx.options.header.is_some() || target == Target::Device {
-        check_not_empty(header_device.path())?;
+        check_not_tiny(header_device.path())?;
     }
-    if !matches!(target, Target::Image { in_use: false, .. }) {
-        warn(cx, &header_device)?;
-    }
+    let _made_file = match target {
+        Target::Image { in_use: false, .. } => None,
+        _ => overwrite::warn(cx, &header_device)?,
+    };
 
     let key = cx.given_volume_key(key_size)?;
     let key = key.map_or_else(|| VolumeKey::random(key_size).map_err(CliError::memory), Ok)?;
-    let prompt = format!("Enter passphrase for {}: ", header_device.path().display());
-    let passphrase = cx.first_passphrase(key_file, &prompt)?;
     let plan = Plan {
         device,
         topology,
+        place,
+        sector_size,
         cipher,
         key,
         slot,
         target,
+        key_file,
     };
-    let deriving = cx.console.deriving();
     let slot = match version {
-        Version::Luks1 => plan.write_luks1(cx, &header_device, hash, &passphrase)?,
-        Version::Luks2 => plan.write_luks2(cx, &header_device, hash, &passphrase)?,
+        Version::Luks1 => plan.write_luks1(cx, &header_device, hash)?,
+        Version::Luks2 => plan.write_luks2(cx, &header_device, hash)?,
     };
-    drop(deriving);
     cx.console.verbose(format_args!("Key slot {slot} created."));
     Ok(Made {
         key: plan.key,
@@ -181,25 +180,21 @@ impl Plan<'_> {
         cx: &Context<'_>,
         device: &HeaderDevice,
         hash: keyslots::hash::Hash,
-        passphrase: &Passphrase,
     ) -> Result<u32, CliError> {
         let spec = self.cipher.parse()?;
         let limits = CostLimits::default();
-        let data = match (cx.options.offset, cx.options.align_payload) {
-            (Some(offset), _) => DataPlacement::At(offset),
-            (None, None | Some(Sectors::ZERO)) if cx.options.header.is_some() => DataPlacement::Detached,
-            (None, Some(alignment)) if alignment > Sectors::ZERO => DataPlacement::Aligned(alignment),
-            (None, _) => DataPlacement::Aligned(self.topology.alignment().sectors()),
-        };
         let params = luks1::CreateParams {
             cipher: &spec,
             hash,
             volume_key: &self.key,
             uuid: cx.options.uuid.as_deref(),
             mk_iterations: cx.digest_iterations(hash, luks1::DIGEST_LEN)?,
-            data,
+            data: self.place.luks1(),
         };
         let mut header = luks1::Header::create(&params, &limits)?;
+        if matches!(self.place, Place::At(place) if place != header.payload_offset()) {
+            return Err(CliError::DataOffsetTooSmall(Version::Luks1));
+        }
         let data_offset = header.payload_offset().bytes().unwrap_or_default();
         self.warn_without_data(cx, data_offset);
         let Kdf::Pbkdf2 { iterations, .. } = cx.kdf(Version::Luks1, self.key.len())? else {
@@ -210,7 +205,9 @@ impl Plan<'_> {
             Some(_) => header.metadata_size(),
             None => header.metadata_size().max(data_offset),
         };
-        let sealed = header.seal(&self.key, passphrase, iterations, &limits)?;
+        let passphrase = self.passphrase(cx, device)?;
+        let _deriving = cx.console.deriving();
+        let sealed = header.seal(&self.key, &passphrase, iterations, &limits)?;
         self.write(cx, device, size, |storage| {
             header.write_new(storage, medium)?;
             Ok(header.add_sealed(storage, &sealed, self.slot)?)
@@ -222,25 +219,19 @@ impl Plan<'_> {
         cx: &Context<'_>,
         device: &HeaderDevice,
         hash: keyslots::hash::Hash,
-        passphrase: &Passphrase,
     ) -> Result<u32, CliError> {
         let options = cx.options;
         let limits = CostLimits::default();
-        let data = match (options.offset, options.align_payload) {
-            (Some(offset), _) => DataPlace::Offset(bytes(offset)?),
-            (None, None | Some(Sectors::ZERO)) if options.header.is_some() => DataPlace::Detached,
-            (None, Some(alignment)) if alignment > Sectors::ZERO => DataPlace::Aligned(bytes(alignment)?),
-            (None, _) => DataPlace::Aligned(self.topology.alignment()),
-        };
         let params = CreateParams {
             encryption: self.cipher.clone(),
-            sector_size: self.target.sector_size(cx, Version::Luks2, &self.topology),
+            sector_size: self.sector_size,
             uuid: options.uuid.clone(),
             label: options.label.clone().unwrap_or_default(),
             subsystem: options.subsystem.clone().unwrap_or_default(),
-            metadata_size: options.luks2_metadata_size,
-            keyslots_size: options.luks2_keyslots_size,
-            data,
+            // Zero stands for the default.
+            metadata_size: options.luks2_metadata_size.filter(|&size| size > Bytes::ZERO),
+            keyslots_size: options.luks2_keyslots_size.filter(|&size| size > Bytes::ZERO),
+            data: self.place.luks2()?,
             digest_hash: hash,
             digest_iterations: cx.digest_iterations(hash, hash.output_len())?,
         };
@@ -249,12 +240,23 @@ impl Plan<'_> {
                 field: "metadata size" | "keyslots size",
                 ..
             } => CliError::MetadataSizes(error),
+            keyslots::Error::BadParameter {
+                field: "data offset", ..
+            } => CliError::DataOffsetTooSmall(Version::Luks2),
             error => error.into(),
         })?;
-        self.warn_about_size(cx, &header);
+        let data_offset = header.data_offset().bytes().unwrap_or_default();
+        if self.target == Target::Device {
+            placement::check_sectors(self.topology.size, data_offset, self.sector_size)?;
+        }
+        self.warn_about_size(cx, &header, params.keyslots_size);
         let new = cx.new_keyslot(&self.cipher, self.key.len())?;
-        // The derivation may lack memory: that has to be known before the old header goes.
-        let sealed = new.seal(passphrase, &self.key, &limits)?;
+        let passphrase = self.passphrase(cx, device)?;
+        // The derivation may lack memory, and the keyslot room: that has to be known before the old header goes.
+        let deriving = cx.console.deriving();
+        let sealed = new.seal(&passphrase, &self.key, &limits)?;
+        drop(deriving);
+        header.check_room(&sealed)?;
         let medium = device.medium();
         self.write(cx, device, header.size(), |storage| {
             header.write_new(storage, medium)?;
@@ -272,6 +274,11 @@ impl Plan<'_> {
                 },
             )
         })
+    }
+
+    fn passphrase(&self, cx: &Context<'_>, device: &HeaderDevice) -> Result<Passphrase, CliError> {
+        let prompt = format!("Enter passphrase for {}: ", device.path().display());
+        cx.first_passphrase(self.key_file, &prompt)
     }
 
     /// Writes a header into a device or a file that is made long enough.
@@ -302,7 +309,7 @@ impl Plan<'_> {
         })
     }
 
-    fn warn_about_size(&self, cx: &Context<'_>, header: &luks2::Header) {
+    fn warn_about_size(&self, cx: &Context<'_>, header: &luks2::Header, asked: Option<Bytes>) {
         const FEW_KEYSLOTS: Bytes = Bytes::mib(4);
         let keyslots_size = header.metadata().config.keyslots_size;
         if keyslots_size
@@ -313,6 +320,12 @@ impl Plan<'_> {
         {
             cx.console.say(format_args!(
                 "WARNING: keyslots area ({} bytes) is very small, available LUKS2 keyslot count is very limited.",
+                keyslots_size.get()
+            ));
+        }
+        if asked.is_some_and(|asked| asked != keyslots_size) {
+            cx.console.say(format_args!(
+                "WARNING: LUKS2 keyslots area size changed to {} bytes.",
                 keyslots_size.get()
             ));
         }
@@ -357,7 +370,6 @@ fn check_cipher(cipher: &str, key_size: usize, sector_size: u32) -> Result<(), C
     }
 }
 
-/// An empty file is refused as by the reference: it is more often a mistake than a place for a header.
 /// Takes what is in a file away: nobody has another use for it, and all that could be asked has been answered.
 fn empty(path: &Path) -> std::io::Result<()> {
     let file = std::fs::OpenOptions::new().write(true).open(path)?;
@@ -367,77 +379,22 @@ fn empty(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn check_not_empty(path: &Path) -> Result<(), CliError> {
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.is_file() && metadata.len() == 0 => Err(CliError::DeviceEmpty(path.to_owned())),
-        _ => Ok(()),
+/// What LUKS1 has no place for is refused in the reference's order: a volume without it is not the one that was asked for.
+fn check_luks1(cx: &Context<'_>) -> Result<(), CliError> {
+    let options = cx.options;
+    if options.sector_size.is_some_and(|size| size.get() != 512) {
+        return Err(CliError::Luks2Only("Unsupported encryption sector size."));
     }
-}
-
-/// Says what the device holds now, and asks whether it may go.
-fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<(), CliError> {
-    let path = device.path();
-    if cx.options.header.is_some() && !path.exists() {
-        return create_header_file(cx, path);
+    if options.luks2_metadata_size.is_some() || options.luks2_keyslots_size.is_some() {
+        return Err(CliError::Luks2Only("Unsupported LUKS2 metadata size options."));
     }
-    if !cx.options.disable_blkid && !cx.console.batch() {
-        let found = signatures::probe(path).map_err(CliError::io("look for signatures"))?;
-        warn_of(cx, path, &found);
-        warn_of_protected(cx, device);
-    }
-    let question = format!("This will overwrite data on {} irrevocably.", path.display());
-    match confirm(cx.console, &question) {
-        true => Ok(()),
-        false => Err(CliError::Aborted),
-    }
-}
-
-/// Says which keyslots somebody has protected from being removed: they go all the same, with the rest.
-fn warn_of_protected(cx: &Context<'_>, device: &HeaderDevice) {
-    let Ok((header, _)) = device.read(Wanted::Any) else {
-        return;
-    };
-    for name in slot_names::list(&header).iter().filter(|name| name.protected) {
-        cx.console.say(format_args!(
-            "WARNING: Keyslot {} ({:?}) on {} is protected from being removed.",
-            name.slot,
-            name.name,
-            device.path().display()
+    cx.check_keyslot_cipher(Version::Luks1)?;
+    if options.integrity.is_some() {
+        return Err(CliError::Luks2Only(
+            "Integrity option can be used only for LUKS2 format.",
         ));
     }
-}
-
-/// Says what signatures a device has.
-pub(super) fn warn_of(cx: &Context<'_>, path: &Path, found: &[Signature]) {
-    for (n, signature) in found.iter().enumerate() {
-        // Of a thing with copies, a person is told once.
-        if found[..n].iter().all(|earlier| earlier.name != signature.name) {
-            cx.console.say(format_args!(
-                "WARNING: Device {} already contains a {signature}.",
-                path.display()
-            ));
-        }
-    }
-}
-
-/// A detached header may be a file that is not there yet.
-fn create_header_file(cx: &Context<'_>, path: &Path) -> Result<(), CliError> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    if !confirm(
-        cx.console,
-        &format!(
-            "Header file {} does not exist, do you want to create it?",
-            path.display()
-        ),
-    ) {
-        return Err(CliError::HeaderFileNotMade);
-    }
-    let made = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
-    made.map(drop).map_err(CliError::io("create the header file"))
+    Ok(())
 }
 
 /// The cipher, and the length of its key in bytes.
@@ -464,17 +421,4 @@ fn first_slot(cx: &Context<'_>, version: Version) -> Result<Option<u32>, CliErro
         }),
         Some(SlotRef::Name(name)) => Err(CliError::KeyslotUnnamed(name.clone())),
     }
-}
-
-fn check_offset(offset: Option<Sectors>) -> Result<(), CliError> {
-    let aligned = |offset: Sectors| offset.bytes().is_some_and(|bytes| bytes.is_multiple_of(Bytes::kib(4)));
-    if offset.is_some_and(|offset| !aligned(offset)) {
-        Err(CliError::OffsetNotAligned)
-    } else {
-        Ok(())
-    }
-}
-
-fn bytes(sectors: Sectors) -> Result<Bytes, CliError> {
-    sectors.bytes().ok_or(CliError::OffsetNotAligned)
 }

@@ -1,0 +1,35 @@
+//! From a name on the command line to a mapping that should be there.
+
+use std::path::Path;
+
+use super::open::device_name;
+use crate::block_device::{self, DevNo};
+use crate::cli::error::CliError;
+use crate::dm::{DeviceName, Dm};
+use crate::volume::VolumeError;
+
+/// The device-mapper, and the mapping's name: by itself, or as the path of its node. Without a device-mapper there is no
+/// mapping either, and the exit code is that of a mapping that is not there, as with the reference.
+pub(super) fn find(name: &str) -> Result<(Dm, DeviceName), CliError> {
+    let dm = match Dm::open().map_err(CliError::from) {
+        Err(CliError::NoDeviceMapper) if name.contains('/') && !Path::new(name).exists() => {
+            return Err(CliError::NotActive(name.to_owned()));
+        }
+        Err(CliError::NoDeviceMapper) => return Err(CliError::NothingMapped),
+        dm => dm?,
+    };
+    Ok((dm, named(name)?))
+}
+
+/// A path that is none of a mapping names nothing that could be active.
+fn named(name: &str) -> Result<DeviceName, CliError> {
+    if name.starts_with("/dev/mapper/") || !name.contains('/') {
+        return device_name(name);
+    }
+    let number = DevNo::of_path(Path::new(name)).ok().flatten();
+    match number.and_then(block_device::dm_name_and_uuid) {
+        // The kernel's own form of it.
+        Some((name, _)) => DeviceName::new(name).map_err(|error| VolumeError::from(error).into()),
+        None => Err(CliError::NotActive(name.to_owned())),
+    }
+}

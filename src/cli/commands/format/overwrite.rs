@@ -1,0 +1,104 @@
+//! What `luksFormat` is about to write over: said, and asked.
+
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use keyslots::units::SECTOR_SIZE;
+
+use super::super::Context;
+use crate::block_device::{Signature, signatures};
+use crate::cli::confirm::confirm;
+use crate::cli::error::CliError;
+use crate::header_device::{HeaderDevice, Wanted};
+use crate::slot_names;
+
+/// A header's file that was made for this volume. Where the volume is not made after all, it goes again, unless
+/// something is in it.
+#[derive(Debug)]
+pub(super) struct MadeFile(PathBuf);
+
+impl Drop for MadeFile {
+    fn drop(&mut self) {
+        if std::fs::metadata(&self.0).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0) {
+            // What cannot be removed is an empty file, which does no harm.
+            let _ = std::fs::remove_file(&self.0);
+        }
+    }
+}
+
+/// A file of less than a sector is refused as by the reference: it is a mistake, most often a key file in the wrong
+/// place, and would be lost.
+pub(super) fn check_not_tiny(path: &Path) -> Result<(), CliError> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() < SECTOR_SIZE => {
+            Err(CliError::DeviceTiny(path.to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says what the device holds now, and asks whether it may go.
+pub(super) fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<Option<MadeFile>, CliError> {
+    let path = device.path();
+    if cx.options.header.is_some() && !path.exists() {
+        return create_header_file(cx, path).map(Some);
+    }
+    if !cx.options.disable_blkid && !cx.console.batch() {
+        let found = signatures::probe(path).map_err(CliError::io("look for signatures"))?;
+        warn_of(cx, path, &found);
+        warn_of_protected(cx, device);
+    }
+    let question = format!("This will overwrite data on {} irrevocably.", path.display());
+    match confirm(cx.console, &question) {
+        true => Ok(None),
+        false => Err(CliError::Aborted),
+    }
+}
+
+/// Says which keyslots somebody has protected from being removed: they go all the same, with the rest.
+fn warn_of_protected(cx: &Context<'_>, device: &HeaderDevice) {
+    let Ok((header, _)) = device.read(Wanted::Any) else {
+        return;
+    };
+    for name in slot_names::list(&header).iter().filter(|name| name.protected) {
+        cx.console.say(format_args!(
+            "WARNING: Keyslot {} ({:?}) on {} is protected from being removed.",
+            name.slot,
+            name.name,
+            device.path().display()
+        ));
+    }
+}
+
+/// Says what signatures a device has.
+pub(in super::super) fn warn_of(cx: &Context<'_>, path: &Path, found: &[Signature]) {
+    for (n, signature) in found.iter().enumerate() {
+        // Of a thing with copies, a person is told once.
+        if found[..n].iter().all(|earlier| earlier.name != signature.name) {
+            cx.console.say(format_args!(
+                "WARNING: Device {} already contains a {signature}.",
+                path.display()
+            ));
+        }
+    }
+}
+
+/// A detached header may be a file that is not there yet.
+fn create_header_file(cx: &Context<'_>, path: &Path) -> Result<MadeFile, CliError> {
+    if !confirm(
+        cx.console,
+        &format!(
+            "Header file {} does not exist, do you want to create it?",
+            path.display()
+        ),
+    ) {
+        return Err(CliError::HeaderFileNotMade);
+    }
+    let made = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    made.map_err(CliError::io("create the header file"))?;
+    Ok(MadeFile(path.to_owned()))
+}

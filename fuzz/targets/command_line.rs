@@ -25,6 +25,6 @@ fuzz_target!(|data: &[u8]| {
     let request = READER.with_borrow_mut(|reader| reader.parse(persona, &words));
     if let Ok(Request::Run(checked)) = request {
         let _ = checked.note();
-        let _ = checked.invocation();
+        let _ = checked.invocation(persona);
     }
 });

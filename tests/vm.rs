@@ -2,7 +2,8 @@
 //!
 //! Not part of a bare `cargo test` (`test = false` in Cargo.toml), since each boot takes its seconds: `scripts/test` runs it, and
 //! so does `cargo test --test vm`. It never passes without its oracle: with no emulator, kernel or peer tool, it fails and
-//! names `scripts/setup-tests`. Not for what needs no kernel: that belongs beside the code, or into the other files here.
+//! names `scripts/setup-tests`. The ignored ones are long: `scripts/test --long` runs them too.
+//! Not for what needs no kernel: that belongs beside the code, or into the other files here.
 
 use std::path::Path;
 use std::process::Command;
@@ -78,6 +79,7 @@ fn system_calls_of_open() {
 
 /// A disk that fails in places, and at each write.
 #[test]
+#[ignore = "long: scripts/test --long"]
 fn faults_of_a_disk() {
     guest(Udev::Absent, 400, "faults.sh", &[]);
 }
@@ -119,8 +121,14 @@ fn active_mappings_without_udev() {
 
 #[test]
 fn active_mappings_with_udev() {
-    // The parts in which udev has a say.
-    guest(Udev::Running, 600, "active.sh", &["resize", "suspend", "busy"]);
+    guest(Udev::Running, 600, "active.sh", &["busy"]);
+}
+
+/// The other parts in which udev has a say.
+#[test]
+#[ignore = "long: scripts/test --long"]
+fn active_mappings_that_change_with_udev() {
+    guest(Udev::Running, 600, "active.sh", &["resize", "suspend"]);
 }
 
 #[test]
@@ -163,16 +171,23 @@ fn device_mapper_layer_with_udev() {
 }
 
 #[test]
+#[ignore = "long: scripts/test --long"]
 fn every_verb_of_dmsetup_on_every_target_without_udev() {
     guest(Udev::Absent, 1200, "dmsetup.sh", &[]);
 }
 
+#[test]
+fn every_verb_of_dmsetup_on_some_targets_without_udev() {
+    guest(Udev::Absent, 600, "dmsetup.sh", &["linear", "crypt", "thin-pool"]);
+}
+
 /// With udevd each session takes longer: the targets whose events differ.
 #[test]
+#[ignore = "long: scripts/test --long"]
 fn every_verb_of_dmsetup_with_udev() {
     guest(
         Udev::Running,
-        600,
+        900,
         "dmsetup.sh",
         &["linear", "crypt", "snapshot", "thin-pool", "raid"],
     );
@@ -185,6 +200,7 @@ fn names_cookies_and_failures_of_dmsetup_without_udev() {
 
 /// The parts in which udev has a say; `scripts/vm --udev … dmsetup-cases.sh` runs them all.
 #[test]
+#[ignore = "long: scripts/test --long"]
 fn names_cookies_and_failures_of_dmsetup_with_udev() {
     guest(
         Udev::Running,
@@ -214,11 +230,13 @@ fn many_devices_in_few_questions() {
 }
 
 #[test]
+#[ignore = "long: scripts/test --long"]
 fn statistics_of_dmstats_without_udev() {
     guest(Udev::Absent, 800, "dmstats.sh", &[]);
 }
 
 #[test]
+#[ignore = "long: scripts/test --long"]
 fn logical_volumes_of_lvm2_without_udev() {
     guest(Udev::Absent, 300, "dmsetup-lvm.sh", &[]);
 }
@@ -235,6 +253,7 @@ fn lvm2_dmsetup_and_cryptsetup_at_work_at_once_with_udev() {
 }
 
 #[test]
+#[ignore = "long: scripts/test --long"]
 fn lvm2_dmsetup_and_cryptsetup_at_work_at_once_without_udev() {
     guest(Udev::Absent, 300, "dmsetup-rounds.sh", &["15", "peer"]);
 }
@@ -252,6 +271,7 @@ fn unlock_takes_no_part_for_the_whole_and_changes_no_key_device() {
 
 /// `examples/ciphers.rs` on the kernel that it compares with; `scripts/vm … ciphers.sh full` tries every combination.
 #[test]
+#[ignore = "long: scripts/test --long"]
 fn every_cipher_of_the_kernel_both_ways() {
     guest_with(&example("ciphers"), Udev::Absent, 600, "ciphers.sh", &[]);
 }

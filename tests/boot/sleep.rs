@@ -5,6 +5,7 @@ use std::fs;
 use crate::machine::{Machine, PASSPHRASE, images, volume};
 
 #[test]
+#[ignore = "long: scripts/test --long"]
 fn it_sleeps_in_an_encrypted_swap_area_and_wakes_up_from_it() {
     let initramfs = images().join("sleep.cpio");
     let folder = tempfile::tempdir_in(images()).expect("a folder");

@@ -109,8 +109,12 @@ fn command_lines_of_other_programs_without_udev() {
 
 /// Each action on headers, on block devices, by each tool. `scripts/vm … actions.sh detached` does those on a header of its own.
 #[test]
-fn actions_on_block_devices_without_udev() {
+fn actions_on_luks1_devices_without_udev() {
     guest(Udev::Absent, 900, "actions.sh", &["luks1"]);
+}
+
+#[test]
+fn actions_on_luks2_devices_without_udev() {
     guest(Udev::Absent, 900, "actions.sh", &["luks2"]);
 }
 
@@ -138,7 +142,15 @@ fn matrix_without_udev() {
 
 #[test]
 fn matrix_with_udev() {
-    guest(Udev::Running, 1500, "matrix.sh", &[]);
+    guest(Udev::Running, 900, "matrix.sh", &["luks1", "luks2-4096", "loopfile"]);
+}
+
+/// The rest of it.
+#[test]
+#[ignore = "long: scripts/test --long"]
+fn matrix_of_the_other_modes_with_udev() {
+    let modes = ["luks2-512", "detached", "keyfile", "discards", "readonly"];
+    guest(Udev::Running, 1500, "matrix.sh", &modes);
 }
 
 /// A container file that is mapped and written to at the same time.

@@ -278,7 +278,7 @@ fn reports_of_dmsetup_with_udev() {
 
 #[test]
 fn unlock_takes_no_part_for_the_whole_and_changes_no_key_device() {
-    guest(Udev::Absent, 180, "unlock.sh", &[]);
+    guest(Udev::Absent, 300, "unlock.sh", &[]);
 }
 
 /// `examples/ciphers.rs` on the kernel that it compares with; `scripts/vm … ciphers.sh full` tries every combination.

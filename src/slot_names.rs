@@ -83,7 +83,7 @@ fn list_metadata(metadata: &Metadata) -> Vec<SlotName> {
     for entry in names {
         if one_each
             .iter()
-            .all(|earlier| earlier.slot != entry.slot && earlier.name != entry.name)
+            .all(|earlier| earlier.slot != entry.slot && (earlier.name != entry.name || entry.protected))
         {
             one_each.push(entry);
         }
@@ -231,7 +231,8 @@ pub fn tidy(header: &mut Header, storage: &mut dyn Storage) -> Result<(), SlotNa
     let Header::Luks2(header) = header else { return Ok(()) };
     let said = |token: &Token| token.extra.get("names").and_then(Value::as_object).map_or(0, Map::len);
     let outdated = tokens_of(header.metadata()).any(|(_, token)| names_of(token).len() != said(token));
-    if !outdated {
+    // A name left behind is of no keyslot: where the header may not be changed, that is no failure of what was done.
+    if !outdated || header.check_changeable().is_err() {
         return Ok(());
     }
     header.edit(storage, |edit| {

@@ -4,7 +4,7 @@
 
 use crate::kdf::{CostLimits, Kdf};
 use crate::luks1;
-use crate::luks2::{self, Candidates, Defect};
+use crate::luks2::{self, Candidates, Defect, Keyslot};
 use crate::secret::{Passphrase, VolumeKey};
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
@@ -241,10 +241,14 @@ impl Header {
             }
         };
         if data.contains(&slot) {
-            return if data.len() == 1 {
-                SlotState::ActiveLast
-            } else {
-                SlotState::Active
+            // One that cannot be opened here is no other to rely on.
+            let can_open = |id: &u32| match self {
+                Self::Luks1(_) => true,
+                Self::Luks2(header) => header.metadata().keyslots.get(id).is_some_and(Keyslot::is_known),
+            };
+            return match data.iter().any(|id| *id != slot && can_open(id)) {
+                true => SlotState::Active,
+                false => SlotState::ActiveLast,
             };
         }
         if self.used_keyslots().contains(&slot) {

@@ -40,7 +40,6 @@ impl From<keyslots::Error> for CliError {
             Error::AllKeyslotsFull => Self::AllKeyslotsFull,
             Error::NoRoomForKeyslot { .. } => Self::NoRoomForKeyslot,
             Error::WrongVolumeKey => Self::WrongVolumeKey,
-            Error::UnknownHash(name) => Self::UnknownHash(name),
             Error::InReencryption => Self::ReencryptionMark,
             Error::TokenInUse(token) => Self::TokenInUse(token),
             Error::TokenNotInUse(token) => Self::TokenInactive(token),

@@ -343,5 +343,36 @@ fn a_keyslot_that_few_can_compute_leaves_the_others_open() {
     }
     let dump = lab.must(&["luksDump", "v"]).stdout;
     assert!(!dump.contains(&0x1b) && String::from_utf8_lossy(&dump).contains("AF hash:    tiger"));
+    // Of two that can be opened either is the other's proof; of one, nobody is asked for less than the last.
+    lab.must(&["luksKillSlot", "-q", "v", "1", "-d", "a"]);
+    let refused = lab.run(&["luksKillSlot", "v", "0", "-d", "b"]);
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     lab.must(&["luksKillSlot", "-q", "v", "2", "-d", "a"]);
+}
+
+/// A device that a header does not fit keeps what it has.
+#[test]
+fn what_does_not_fit_destroys_nothing() {
+    for kind in ["luks1", "luks2"] {
+        let lab = Lab::new("luks2");
+        fs::write(lab.path("small"), vec![7; 1 << 20]).expect("a place");
+        let losetup = lab
+            .command("losetup", &["-f", "--show", "small"])
+            .output()
+            .expect("losetup starts");
+        let device = String::from_utf8_lossy(&losetup.stdout).trim().to_owned();
+        assert!(losetup.status.success(), "{losetup:?}");
+        let format = [&["luksFormat", "-q", "--type", kind, &device, "a"], CHEAP.as_slice()].concat();
+        let refused = lab.run(&format);
+        let detached = lab
+            .command("losetup", &["-d", &device])
+            .status()
+            .expect("losetup starts");
+        assert!(detached.success());
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert!(
+            fs::read(lab.path("small")).expect("a file") == vec![7; 1 << 20],
+            "{kind}"
+        );
+    }
 }

@@ -114,11 +114,19 @@ impl Header {
     /// each area is filled with random bytes, so that used ones cannot be told from free ones. The header comes last.
     ///
     /// # Errors
-    /// [`Error::Io`], also where the storage is too small and cannot grow.
+    /// [`Error::DeviceTooSmall`], before anything is written; [`Error::Io`].
     pub fn write_new(&self, storage: &mut dyn Storage, medium: Medium) -> Result<()> {
+        let size = storage.size().map_err(Error::io("get the size of the header device"))?;
+        let needed = self.metadata_size();
+        if needed > size {
+            return Err(Error::DeviceTooSmall {
+                size: size.get(),
+                needed: needed.get(),
+            });
+        }
         wipe_zeros(storage, Bytes::ZERO, AREA_ALIGNMENT)?;
         let payload = self.payload_offset().bytes().unwrap_or_default().min(GAP_END_AT_MOST);
-        let zeroed = payload.max(self.metadata_size());
+        let zeroed = payload.min(size).max(needed);
         wipe_zeros(
             storage,
             AREA_ALIGNMENT,

@@ -6,6 +6,7 @@ use super::Defect;
 use super::fields::{Fields, base64_to_value};
 use super::json::Object;
 use super::metadata::parse_hash;
+use crate::cipher::CipherSpec;
 use crate::hash::HashName;
 use crate::kdf::{Argon2Variant, Kdf};
 use crate::units::Bytes;
@@ -228,6 +229,14 @@ impl Keyslot {
     /// Whether a passphrase can be tried on it.
     pub fn is_luks2(&self) -> bool {
         self.luks2().is_some()
+    }
+
+    /// Whether everything that it takes to try a passphrase on it is known here.
+    pub fn is_known(&self) -> bool {
+        self.luks2().is_some_and(|slot| {
+            let cipher = slot.encryption.parse::<CipherSpec>();
+            slot.kdf.known().is_some() && slot.af_hash.known().is_some() && cipher.is_ok()
+        })
     }
 
     /// The type as the JSON has it.

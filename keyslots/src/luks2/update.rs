@@ -41,6 +41,8 @@ impl Header {
                 needed: end.get(),
             });
         }
+        // What cannot be written may cost nothing of what is there.
+        super::copies::Encoded::new(&self.copy)?;
         wipe_zeros(storage, Bytes::ZERO, copies)?;
         wipe_random(storage, copies, self.copy.metadata.config.keyslots_size, medium)?;
         super::copies::forget_secondaries(storage, end)?;

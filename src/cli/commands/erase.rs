@@ -136,21 +136,25 @@ fn prove_another(cx: &Context<'_>, volume: &mut Volume, slot: u32) -> Result<(),
     let of_data = |id: &u32| matches!(volume.header.slot_state(*id), SlotState::Active | SlotState::ActiveLast);
     let is_other = |id: &u32| *id != slot;
     let (data, keys): (Vec<u32>, Vec<u32>) = used.into_iter().partition(of_data);
+    let is_last = volume.header.slot_state(slot) == SlotState::ActiveLast;
     let candidates: Vec<Candidates> = match (data.is_empty(), data.iter().any(&is_other)) {
-        (_, true) => data.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
-        (false, false) => vec![Candidates::All],
+        (false, _) if is_last => vec![Candidates::Keyslot(slot)],
+        (false, _) => data.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
         (true, _) if keys.iter().any(&is_other) => keys.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
         (true, _) => vec![Candidates::AllUnboundToo],
     };
     let prompt = "Enter any remaining passphrase: ";
     let source = Source::of(cx.key_file());
     cx.try_for_keyslots(&source, prompt, |passphrase| {
+        // One that cannot be tried at all is told of where no other opens.
+        let mut failure = None;
         for &candidate in &candidates {
             match volume.unlock(cx, passphrase, candidate) {
+                Ok(_) => return Ok(()),
                 Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
-                outcome => return outcome.map(drop),
+                Err(error) => failure = failure.or(Some(error)),
             }
         }
-        Err(CliError::WrongPassphrase)
+        Err(failure.unwrap_or(CliError::WrongPassphrase))
     })
 }

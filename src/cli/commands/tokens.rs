@@ -72,6 +72,8 @@ fn try_all(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -> Result<R
             match volume.unlock(cx, &passphrase, Candidates::Keyslot(keyslot)) {
                 Ok(unlocked) => return Ok(Ok(unlocked)),
                 Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
+                // Of no use here; the next one may be.
+                Err(CliError::Header(error)) => cx.console.debug(format_args!("Keyslot {keyslot}: {error}.")),
                 Err(error) => return Err(error),
             }
         }

@@ -266,7 +266,14 @@ impl Backup {
         // What no spot may touch: all areas of both. Numbers do not matter for that.
         let mut taken = metadata.clone();
         let others = there.metadata().keyslots.values().cloned();
-        taken.keyslots.extend((super::MAX_KEYSLOTS..).zip(others));
+        let behind = taken
+            .keyslots
+            .keys()
+            .next_back()
+            .copied()
+            .unwrap_or_default()
+            .checked_add(1)?;
+        taken.keyslots.extend((behind..).zip(others));
         let mut free = taken.keyslots.keys().next_back().copied()?.checked_add(1)?;
         let mut alone = metadata.clone();
         let (mut staged, mut spots) = (Vec::new(), Vec::new());

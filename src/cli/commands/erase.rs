@@ -102,6 +102,10 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         &volume.device,
         Wanted::Only(volume.header.version()),
         |header, storage| {
+            // A volume made in its place meanwhile is not what was agreed to.
+            if header.uuid() != volume.header.uuid() {
+                return Err(keyslots::Error::ChangedMeanwhile.into());
+            }
             slot_names::check_all_removable(header, cx.options.slot_name.as_deref())?;
             let slots = match header {
                 // Those too that are marked neither as used nor as free.

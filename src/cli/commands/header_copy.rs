@@ -62,7 +62,9 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
         let there = read_header(target)?;
         let mut opened = header_device.open(false)?;
         // What was asked about is what happens.
-        if check(&backup, &header_device, &mut opened, there.as_ref())? != plan {
+        if check(&backup, &header_device, &mut opened, there.as_ref())? != plan
+            || safe && !backup.survives_a_stop(&mut source, target, there.as_ref())?
+        {
             return Err(keyslots::Error::ChangedMeanwhile.into());
         }
         if let Some(there) = &there {

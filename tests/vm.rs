@@ -109,6 +109,7 @@ fn command_lines_of_other_programs_without_udev() {
 
 /// Each action on headers, on block devices, by each tool. `scripts/vm … actions.sh detached` does those on a header of its own.
 #[test]
+#[ignore = "long: scripts/test --long"]
 fn actions_on_luks1_devices_without_udev() {
     guest(Udev::Absent, 900, "actions.sh", &["luks1"]);
 }
@@ -254,6 +255,7 @@ fn logical_volumes_of_lvm2_without_udev() {
 }
 
 #[test]
+#[ignore = "long: scripts/test --long"]
 fn logical_volumes_of_lvm2_and_udevs_rules_with_our_dmsetup() {
     guest(Udev::Running, 300, "dmsetup-lvm.sh", &[]);
 }

@@ -143,6 +143,12 @@ pub enum CliError {
         /// What it should have been.
         kind: &'static str,
     },
+    /// Only LUKS volumes are suspended, and this is no volume at all.
+    #[error("This operation is supported only for LUKS device.\n{0} is not active LUKS device name.")]
+    NoVolume(String),
+    /// There is a device of that name, but nothing is mapped.
+    #[error("Device {0} has no table.")]
+    NoTable(String),
     /// The mapping is none of ours.
     #[error("{0} is not cryptsetup managed device.")]
     NotManaged(String),

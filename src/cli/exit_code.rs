@@ -171,6 +171,8 @@ impl CliError {
             Self::DeviceMissing(_)
             | Self::WrongKind(_)
             | Self::NotActive(_)
+            | Self::NoTable(_)
+            | Self::NoVolume(_)
             | Self::OneDevice
             | Self::NothingMapped => ExitCode::WrongDevice,
             // The kernel's own answer about a table.

@@ -135,6 +135,7 @@ impl From<VolumeError> for CliError {
         match error {
             VolumeError::Exists(name) => Self::AlreadyMapped(name),
             VolumeError::NotActive(name) => Self::NotActive(name),
+            VolumeError::NoTable(name) => Self::NoTable(name),
             VolumeError::Busy { name, holders } => Self::InUse { name, holders },
             VolumeError::NoData { device, offset, size } => Self::OffsetBeyondDevice { device, offset, size },
             VolumeError::TooSmall {

@@ -30,6 +30,7 @@ impl CliError {
             Self::NotRoot => "Run as root, or with the capability CAP_SYS_ADMIN.".into(),
             Self::NoUsableKeyslot => "luksmith luksDump shows which keyslots there are.".into(),
             Self::DeviceMissing(_) => "Check the path, and whether you are root.".into(),
+            Self::NoTable(name) => format!("Nothing is mapped. To remove the device: luksmith close {name}."),
             Self::NotLuks { .. } => "If the header is kept apart, say where with --header.".into(),
             Self::Ambiguous { found, .. } => format!(
                 "There is a {found} over the first copy of the header. If that may go, luksmith repair writes the copy anew; to read \

@@ -21,6 +21,9 @@ pub enum VolumeError {
     /// There is no mapping of that name.
     #[error("device {0} is not active")]
     NotActive(String),
+    /// There is a device of that name, without a table: nothing is mapped.
+    #[error("device {0} has no table")]
+    NoTable(String),
     /// The mapping is not one of dm-crypt.
     #[error("device {0} is not an encrypted volume")]
     NotCrypt(String),

@@ -57,13 +57,16 @@ impl Active {
 /// The state of mapping `name`. The kernel is asked with the secure-data flag, since its answer has the key in it.
 ///
 /// # Errors
-/// [`VolumeError::NotActive`], [`VolumeError::NotCrypt`], or the device-mapper's.
+/// [`VolumeError::NotActive`], [`VolumeError::NoTable`], [`VolumeError::NotCrypt`], or the device-mapper's.
 pub fn state(dm: &Dm, name: &DeviceName) -> Result<Active, VolumeError> {
     let (info, text) = match dm.table(&DeviceId::Name(name.clone()), Which::Live) {
         Ok(answer) => answer,
         Err(error) if error.is_not_found() => return Err(VolumeError::NotActive(name.to_string())),
         Err(error) => return Err(error.into()),
     };
+    if !info.live_table {
+        return Err(VolumeError::NoTable(name.to_string()));
+    }
     let table = Table::from_text(&text)?;
     let Some((line, crypt)) = table.as_crypt() else {
         return Err(VolumeError::NotCrypt(name.to_string()));

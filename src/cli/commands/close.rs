@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::{Context, active, serve};
 use crate::cli::error::CliError;
-use crate::dm::Dm;
+use crate::cli::persona::Persona;
+use crate::dm::{DeviceId, Dm};
 use crate::volume::{self, Deactivated};
 
 pub(super) fn close(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
@@ -12,6 +13,11 @@ pub(super) fn close(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
         return serve::close(&served);
     }
     let (dm, name) = active::find(name)?;
+    // The reference takes a device without a table for none of its own, and leaves it alone.
+    let info = (cx.console.persona() == Persona::Cryptsetup).then(|| dm.info(&DeviceId::Name(name.clone())));
+    if matches!(info, Some(Ok(info)) if !info.live_table) {
+        return Err(CliError::NoTable(name.to_string()));
+    }
     if cx.options.cancel_deferred {
         // The reference says nothing.
         return Ok(volume::cancel_deferred(&dm, &name)?);

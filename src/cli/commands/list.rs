@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::Context;
-use super::mapped::kind;
+use crate::cli::describe::kind;
 use crate::cli::error::CliError;
 use crate::dm::{Dm, DmErrorKind};
 use crate::mapping::Mappings;

@@ -1,22 +1,20 @@
 //! `info`, `deps`, `table` and `tree`: any device of the device-mapper, whatever its targets. As text the first three are
 //! dmsetup's own; here is their JSON, and what stands on what.
 
-use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::Context;
-use crate::block_device::DevNo;
+use crate::cli::describe::{device, device_and_uses, layers, named, target};
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::clean;
-use crate::dm::{DeviceId, DeviceInfo, DeviceUuid, Dm, Mangling, StatusOptions, TableText, Which, is_plain};
+use crate::dm::{DeviceId, Dm, Mangling, StatusOptions, TableText, Which};
 use crate::dmsetup::branches::{ASCII, Look, UTF, draw};
-use crate::dmsetup::{self, lvm_parts, tree::speaks_utf8};
+use crate::dmsetup::{self, tree::speaks_utf8};
 use crate::mapping::{self, Layer, LayerKind, LookupError, Mappings, Stack};
-use crate::volume::{VolumeError, VolumeKind};
+use crate::volume::VolumeError;
 
 /// What is asked of each device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +82,10 @@ fn to_json(dm: &Dm, question: Question, id: &DeviceId) -> Result<Value, CliError
         }
         Question::Table | Question::Status => (dm.info(id)?, None),
     };
-    let mut value = device(&info);
-    if let Some(deps) = deps {
-        value.insert("uses".into(), deps.iter().map(|number| used(*number)).collect());
-    }
+    let mut value = match deps {
+        Some(deps) => device_and_uses(&info, &deps),
+        None => device(&info),
+    };
     let (table, texts) = match question {
         Question::Table => (dm.table(id, Which::Live)?.1, "parameters"),
         Question::Status => (dm.status(id, StatusOptions::default())?.1, "status"),
@@ -97,75 +95,21 @@ fn to_json(dm: &Dm, question: Question, id: &DeviceId) -> Result<Value, CliError
     Ok(value.into())
 }
 
-fn device(info: &DeviceInfo) -> Map<String, Value> {
-    let value = json!({
-        "name": info.name.to_string(),
-        "path": format!("/dev/mapper/{}", info.name),
-        "device_number": info.number.to_string(),
-        "kernel_name": info.number.kernel_name(),
-        "uuid": info.uuid.as_ref().map(DeviceUuid::to_string),
-        "type": kind(info.uuid.as_ref()),
-        "open_count": info.open_count,
-        "event_nr": info.event_nr,
-        "target_count": info.target_count,
-        "suspended": info.suspended,
-        "read_only": info.read_only,
-        "live_table": info.live_table,
-        "inactive_table": info.inactive_table,
-        "deferred_remove": info.deferred_remove,
-    });
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
-}
-
-fn used(number: DevNo) -> Value {
-    json!({
-        "device_number": number.to_string(),
-        "kernel_name": number.kernel_name(),
-        "name": crate::block_device::dm_name_and_uuid(number).map(|(name, _)| name),
-    })
-}
-
 /// Each target, without its keys.
 fn targets(table: &TableText, texts: &str) -> Value {
     let one = |line: crate::dm::table::Line<'_>| {
-        let mut target = json!({
-            "start_sectors": line.start.get(),
-            "length_sectors": line.length.get(),
-            "type": line.kind.to_string(),
-        });
+        let mut target = target(&line);
         target[texts] = String::from_utf8_lossy(&line.shown()).into();
         target
     };
     table.lines().map(one).collect()
 }
 
-/// What made a device, by its UUID: a kind of volume, or the program that names its devices so.
-pub(super) fn kind(uuid: Option<&DeviceUuid>) -> Cow<'_, str> {
-    let Some(uuid) = uuid else { return "n/a".into() };
-    match VolumeKind::of_dm_uuid(uuid) {
-        Some((VolumeKind::Luks1, _)) => "LUKS1".into(),
-        Some((VolumeKind::Luks2, _)) => "LUKS2".into(),
-        Some((VolumeKind::Plain, _)) => "PLAIN".into(),
-        Some((VolumeKind::Other, _)) => "n/a".into(),
-        None => match uuid.subsystem().unwrap_or_default() {
-            b"" => "n/a".into(),
-            subsystem => match (is_plain(subsystem), std::str::from_utf8(subsystem)) {
-                (true, Ok(subsystem)) => subsystem.into(),
-                _ => clean(&String::from_utf8_lossy(subsystem)).into(),
-            },
-        },
-    }
-}
-
 pub(super) fn tree(cx: &Context<'_>) -> Result<(), CliError> {
     let dm = Dm::open().map_err(CliError::Unreachable)?;
     let stack = Stack::of(&dm, &Mappings::enumerate(&dm)?)?;
     if cx.console.json() {
-        let layers: Vec<Value> = stack.layers().iter().map(layer_json).collect();
-        cx.console.answer(|| json!({ "layers": layers }), String::new);
+        cx.console.answer(|| json!({ "layers": layers(&stack) }), String::new);
         return Ok(());
     }
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
@@ -190,31 +134,6 @@ pub(super) fn tree(cx: &Context<'_>) -> Result<(), CliError> {
     Ok(())
 }
 
-/// What a layer is called, and what it is.
-fn named(layer: &Layer) -> (String, String) {
-    let kernel_name = || layer.number.and_then(DevNo::kernel_name).unwrap_or_default();
-    let (name, kind) = match &layer.kind {
-        LayerKind::Mapped(mapping) => {
-            let mut kind = kind(mapping.uuid.as_ref());
-            if let Some((group, volume)) = lvm_parts(mapping) {
-                kind = format!("{kind} {group}/{volume}").into();
-            }
-            (mapping.name.to_string(), kind.replace("n/a", "mapped"))
-        }
-        LayerKind::FileSystem { kind, points } => {
-            let points: Vec<_> = points.iter().map(|point| point.display().to_string()).collect();
-            (points.join(", "), kind.clone())
-        }
-        LayerKind::Swap => ("swap".into(), String::new()),
-        LayerKind::Partition => (kernel_name(), "partition".into()),
-        LayerKind::Loop => (kernel_name(), "loop".into()),
-        LayerKind::File(path) => (path.display().to_string(), "file".into()),
-        LayerKind::Made => (kernel_name(), "array".into()),
-        LayerKind::Disk => (kernel_name(), "disk".into()),
-    };
-    (clean(&name), clean(&kind))
-}
-
 fn label(layer: &Layer, coloured: bool) -> Vec<u8> {
     let (name, kind) = named(layer);
     // Volumes in green, what other programs map in bold, the rest as it is.
@@ -237,26 +156,3 @@ fn label(layer: &Layer, coloured: bool) -> Vec<u8> {
     text.into_bytes()
 }
 
-fn layer_json(layer: &Layer) -> Value {
-    let (name, kind) = named(layer);
-    json!({
-        "layer": match &layer.kind {
-            LayerKind::Mapped(_) => "mapping",
-            LayerKind::FileSystem { .. } => "file_system",
-            LayerKind::Swap => "swap",
-            LayerKind::Partition => "partition",
-            LayerKind::Loop => "loop",
-            LayerKind::File(_) => "file",
-            LayerKind::Made => "array",
-            LayerKind::Disk => "disk",
-        },
-        "name": name,
-        "type": kind,
-        "device_number": layer.number.map(|number| number.to_string()),
-        "uuid": match &layer.kind {
-            LayerKind::Mapped(mapping) => mapping.uuid.as_ref().map(DeviceUuid::to_string),
-            _ => None,
-        },
-        "uses": layer.uses,
-    })
-}

@@ -94,7 +94,7 @@ pub(super) fn refresh(
 ) -> Result<(), CliError> {
     let (dm, name) = (Dm::open()?, device_name(name)?);
     let active = match volume::state(&dm, &name) {
-        Err(VolumeError::NotCrypt(name)) => return Err(CliError::NotManaged(name)),
+        Err(VolumeError::NotCrypt(name) | VolumeError::NoTable(name)) => return Err(CliError::NotManaged(name)),
         state => state?,
     };
     if active.info.suspended {

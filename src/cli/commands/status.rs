@@ -11,7 +11,7 @@ use crate::block_device;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::persona::Persona;
-use crate::dm::{DeviceId, DeviceName, Dm};
+use crate::dm::{DeviceId, DeviceName, DeviceUuid, Dm};
 use crate::volume::{self, Active, KeyLocation, VolumeError, VolumeKind};
 
 pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
@@ -33,9 +33,11 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
             cx.console.say(format_args!("/dev/mapper/{name} is inactive."));
             return Err(CliError::Silent(ExitCode::WrongDevice));
         }
-        Err(VolumeError::NotCrypt(_)) if cx.console.persona() == Persona::Luksmith => {
+        Err(VolumeError::NotCrypt(_) | VolumeError::NoTable(_)) if cx.console.persona() == Persona::Luksmith => {
             return mapped::answer(cx, Question::Status, &[name.to_string()]);
         }
+        // The reference's exit code, which is another than that of its other actions; it says nothing.
+        Err(VolumeError::NoTable(_)) => return Err(CliError::Silent(ExitCode::Failure)),
         Err(VolumeError::NotCrypt(_)) => return other_mapping(cx, &dm, name),
         Err(error) => return Err(error.into()),
     };
@@ -47,6 +49,7 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
 fn other_mapping(cx: &Context<'_>, dm: &Dm, name: DeviceName) -> Result<(), CliError> {
     let info = dm.info(&DeviceId::Name(name.clone()))?;
     let used = in_use(info.open_count);
+    let kind = kind_without_crypt(info.uuid.as_ref());
     cx.console.answer(
         || {
             json!({
@@ -56,14 +59,28 @@ fn other_mapping(cx: &Context<'_>, dm: &Dm, name: DeviceName) -> Result<(), CliE
                 "in_use": info.open_count > 0,
                 "open_count": info.open_count,
                 "device_number": info.number.to_string(),
-                "type": "n/a",
+                "type": kind,
                 "read_only": info.read_only,
                 "suspended": info.suspended,
             })
         },
-        || format!("/dev/mapper/{name} is active{used}.\n  type:    n/a\n"),
+        || format!("/dev/mapper/{name} is active{used}.\n  type:    {kind}\n"),
     );
     Ok(())
+}
+
+/// What the UUID says that is mapped, where the table is of another kind: `wipe_table` leaves such devices, and
+/// veritysetup makes them.
+fn kind_without_crypt(uuid: Option<&DeviceUuid>) -> &'static str {
+    let Some(uuid) = uuid else { return "n/a" };
+    match VolumeKind::of_dm_uuid(uuid) {
+        Some((VolumeKind::Luks1, _)) => "LUKS1",
+        Some((VolumeKind::Luks2, _)) => "LUKS2",
+        Some((VolumeKind::Plain, _)) => "PLAIN",
+        Some((VolumeKind::Other, _)) if uuid.as_bytes().starts_with(b"CRYPT-VERITY-") => "VERITY",
+        Some((VolumeKind::Other, _)) if uuid.as_bytes().starts_with(b"CRYPT-INTEGRITY-") => "INTEGRITY",
+        Some((VolumeKind::Other, _)) | None => "n/a",
+    }
 }
 
 fn in_use(open_count: u32) -> &'static str {

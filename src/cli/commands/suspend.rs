@@ -9,14 +9,20 @@ use super::keyring_keys::{Link, linked};
 use super::open::{Volume, key_place};
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
-use crate::dm::{DeviceName, Dm};
+use crate::dm::{DeviceId, DeviceName, Dm};
 use crate::header_device::Wanted;
 use crate::volume::{self, Active, VolumeError, VolumeKind};
 
 /// Freezes a mapping and takes its key away.
 pub(super) fn suspend(_cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     let (dm, name) = find(name)?;
-    let (active, _) = luks(&dm, &name)?.ok_or(CliError::OnlyLuks)?;
+    let Some((active, _)) = luks(&dm, &name)? else {
+        let uuid = dm.info(&DeviceId::Name(name.clone()))?.uuid;
+        return Err(match uuid.as_ref().and_then(VolumeKind::of_dm_uuid) {
+            Some(_) => CliError::OnlyLuks,
+            None => CliError::NoVolume(name.to_string()),
+        });
+    };
     Ok(volume::suspend(&dm, &name, &active)?)
 }
 

@@ -1,0 +1,134 @@
+//! What devices of the device-mapper, and what they stand on, are called, and how they are told as JSON: one form for `info`, `deps`,
+//! `table`, `status` and `tree` as for `luksmith dm`.
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value, json};
+
+use super::output::clean;
+use crate::block_device::DevNo;
+use crate::dm::table::Line;
+use crate::dm::{DeviceInfo, DeviceUuid, is_plain};
+use crate::dmsetup::lvm_parts;
+use crate::mapping::{Layer, LayerKind, Stack};
+use crate::volume::VolumeKind;
+
+/// A device.
+pub(crate) fn device(info: &DeviceInfo) -> Map<String, Value> {
+    let value = json!({
+        "name": info.name.to_string(),
+        "path": format!("/dev/mapper/{}", info.name),
+        "device_number": info.number.to_string(),
+        "kernel_name": info.number.kernel_name(),
+        "uuid": info.uuid.as_ref().map(DeviceUuid::to_string),
+        "type": kind(info.uuid.as_ref()),
+        "open_count": info.open_count,
+        "event_nr": info.event_nr,
+        "target_count": info.target_count,
+        "suspended": info.suspended,
+        "read_only": info.read_only,
+        "live_table": info.live_table,
+        "inactive_table": info.inactive_table,
+        "deferred_remove": info.deferred_remove,
+    });
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+/// The same with what it stands on.
+pub(crate) fn device_and_uses(info: &DeviceInfo, uses: &[DevNo]) -> Map<String, Value> {
+    let mut value = device(info);
+    value.insert("uses".into(), uses.iter().map(|number| used(*number)).collect());
+    value
+}
+
+fn used(number: DevNo) -> Value {
+    json!({
+        "device_number": number.to_string(),
+        "kernel_name": number.kernel_name(),
+        "name": crate::block_device::dm_name_and_uuid(number).map(|(name, _)| name),
+    })
+}
+
+/// A target, without its parameters.
+pub(crate) fn target(line: &Line<'_>) -> Value {
+    json!({
+        "start_sectors": line.start.get(),
+        "length_sectors": line.length.get(),
+        "type": line.kind.to_string(),
+    })
+}
+
+/// What made a device, by its UUID: a kind of volume, or the program that names its devices so.
+pub(crate) fn kind(uuid: Option<&DeviceUuid>) -> Cow<'_, str> {
+    let Some(uuid) = uuid else { return "n/a".into() };
+    match VolumeKind::of_dm_uuid(uuid) {
+        Some((VolumeKind::Luks1, _)) => "LUKS1".into(),
+        Some((VolumeKind::Luks2, _)) => "LUKS2".into(),
+        Some((VolumeKind::Plain, _)) => "PLAIN".into(),
+        Some((VolumeKind::Other, _)) => "n/a".into(),
+        None => match uuid.subsystem().unwrap_or_default() {
+            b"" => "n/a".into(),
+            subsystem => match (is_plain(subsystem), std::str::from_utf8(subsystem)) {
+                (true, Ok(subsystem)) => subsystem.into(),
+                _ => clean(&String::from_utf8_lossy(subsystem)).into(),
+            },
+        },
+    }
+}
+
+/// What a layer is called, and what it is.
+pub(crate) fn named(layer: &Layer) -> (String, String) {
+    let kernel_name = || layer.number.and_then(DevNo::kernel_name).unwrap_or_default();
+    let (name, kind) = match &layer.kind {
+        LayerKind::Mapped(mapping) => {
+            let mut kind = kind(mapping.uuid.as_ref());
+            if let Some((group, volume)) = lvm_parts(mapping) {
+                kind = format!("{kind} {group}/{volume}").into();
+            }
+            (mapping.name.to_string(), kind.replace("n/a", "mapped"))
+        }
+        LayerKind::FileSystem { kind, points } => {
+            let points: Vec<_> = points.iter().map(|point| point.display().to_string()).collect();
+            (points.join(", "), kind.clone())
+        }
+        LayerKind::Swap => ("swap".into(), String::new()),
+        LayerKind::Partition => (kernel_name(), "partition".into()),
+        LayerKind::Loop => (kernel_name(), "loop".into()),
+        LayerKind::File(path) => (path.display().to_string(), "file".into()),
+        LayerKind::Made => (kernel_name(), "array".into()),
+        LayerKind::Disk => (kernel_name(), "disk".into()),
+    };
+    (clean(&name), clean(&kind))
+}
+
+/// What stands on what: each layer with the places of those that it uses.
+pub(crate) fn layers(stack: &Stack) -> Value {
+    stack.layers().iter().map(layer).collect()
+}
+
+fn layer(layer: &Layer) -> Value {
+    let (name, kind) = named(layer);
+    json!({
+        "layer": match &layer.kind {
+            LayerKind::Mapped(_) => "mapping",
+            LayerKind::FileSystem { .. } => "file_system",
+            LayerKind::Swap => "swap",
+            LayerKind::Partition => "partition",
+            LayerKind::Loop => "loop",
+            LayerKind::File(_) => "file",
+            LayerKind::Made => "array",
+            LayerKind::Disk => "disk",
+        },
+        "name": name,
+        "type": kind,
+        "device_number": layer.number.map(|number| number.to_string()),
+        "uuid": match &layer.kind {
+            LayerKind::Mapped(mapping) => mapping.uuid.as_ref().map(DeviceUuid::to_string),
+            _ => None,
+        },
+        "uses": layer.uses,
+    })
+}

@@ -8,19 +8,38 @@ use serde_json::{Map, Value, json};
 use super::output::clean;
 use crate::block_device::DevNo;
 use crate::dm::table::Line;
-use crate::dm::{DeviceInfo, DeviceUuid, is_plain};
+use crate::dm::{DeviceInfo, DeviceName, DeviceUuid, is_plain};
 use crate::dmsetup::lvm_parts;
 use crate::mapping::{Layer, LayerKind, Stack};
 use crate::volume::VolumeKind;
 
+/// A name as the kernel holds it: JSON escapes what a terminal would act on. What is no text at all is told as people are told it.
+pub(crate) fn name(name: &DeviceName) -> String {
+    text(name.as_bytes()).unwrap_or_else(|| name.to_string())
+}
+
+/// Where its node is.
+pub(crate) fn path(name: &DeviceName) -> String {
+    format!("/dev/mapper/{}", self::name(name))
+}
+
+/// A UUID in the same way.
+pub(crate) fn uuid(uuid: &DeviceUuid) -> String {
+    text(uuid.as_bytes()).unwrap_or_else(|| uuid.to_string())
+}
+
+fn text(bytes: &[u8]) -> Option<String> {
+    Some(std::str::from_utf8(bytes).ok()?.to_owned())
+}
+
 /// A device.
 pub(crate) fn device(info: &DeviceInfo) -> Map<String, Value> {
     let value = json!({
-        "name": info.name.to_string(),
-        "path": format!("/dev/mapper/{}", info.name),
+        "name": name(&info.name),
+        "path": path(&info.name),
         "device_number": info.number.to_string(),
         "kernel_name": info.number.kernel_name(),
-        "uuid": info.uuid.as_ref().map(DeviceUuid::to_string),
+        "uuid": info.uuid.as_ref().map(uuid),
         "type": kind(info.uuid.as_ref()),
         "open_count": info.open_count,
         "event_nr": info.event_nr,
@@ -126,7 +145,7 @@ fn layer(layer: &Layer) -> Value {
         "type": kind,
         "device_number": layer.number.map(|number| number.to_string()),
         "uuid": match &layer.kind {
-            LayerKind::Mapped(mapping) => mapping.uuid.as_ref().map(DeviceUuid::to_string),
+            LayerKind::Mapped(mapping) => mapping.uuid.as_ref().map(uuid),
             _ => None,
         },
         "uses": layer.uses,

@@ -70,7 +70,54 @@ volume is shown as zeros unless \\-\\-showkeys is given.
 .SH VERBS
 ";
 
-const NOTES: &str = ".SH ENVIRONMENT
+const NOTES: &str = ".SH JSON
+With \\-\\-json, under our own name alone, standard output is one object on one line in place of the text, whether the verb
+succeeded or failed; with \\-\\-count or \\-\\-interval one line for each time. As with other actions of luksmith(8) it has
+schema_version, command, and result or error (code, reason, message); a command line that means nothing is answered on
+standard error alone. Names are those that the kernel holds. Numbers above 2^53 are strings. \\-\\-exec cannot be given, and what
+shapes text (\\-\\-concise, \\-\\-noheadings, \\-\\-separator, \\-\\-nameprefixes and their like) changes nothing. The members of result:
+.TP
+ls
+devices: name, path, device_number, kernel_name, uuid, type
+.TP
+ls \\-\\-tree
+layers, as luksmith tree \\-\\-json: layer, name, type, device_number, uuid, uses (places in the array)
+.TP
+info, deps, and what \\-v shows of a device that a verb changed
+devices: name, path, device_number, kernel_name, uuid, type, open_count, event_nr, target_count, suspended, read_only, live_table,
+inactive_table, deferred_remove; for info and deps also uses: device_number, kernel_name, name
+.TP
+table, status, measure
+devices: as before, with targets: start_sectors, length_sectors, type, and parameters, status or measurement
+.TP
+info \\-c, splitname, stats list, stats report
+rows: the fields that were asked for under the names that \\-o has for them; sizes are in sectors of 512 bytes, and null is what has no
+number
+.TP
+message
+response, where the target gave one
+.TP
+mangle
+devices: name, old_name, uuid
+.TP
+targets, target\\-version
+targets: type, version
+.TP
+version
+library_version, driver_version
+.TP
+udevcreatecookie, udevcomplete, udevcookies, udevflags, udevcomplete_all
+cookie; cookie; cookies: cookie, semaphore, value, last_operation and last_change in seconds since 1970; flags; destroyed, skipped
+.TP
+stats create, group, ungroup, delete, update_filemap
+regions: device or file, region_id, area_count; groups: device or file, group_id, regions or region_count, alias
+.TP
+stats print
+regions: device, region_id, areas: area_start_sectors, area_length_sectors, the counters under the names of report fields with times in
+nanoseconds, histogram
+.PP
+Other verbs have an empty result.
+.SH ENVIRONMENT
 .TP
 DM_DEV_DIR
 the folder in which mapper/ lies, instead of /dev

@@ -8,6 +8,7 @@ pub mod actions;
 pub mod args;
 pub mod commands;
 pub mod confirm;
+pub(crate) mod describe;
 pub mod error;
 pub mod exit_code;
 mod failures;

@@ -67,6 +67,10 @@ pub(super) fn message(session: &Session, words: &[OsString]) -> Result<(), Failu
     match session.dm()?.message(&id, sector, message.expose()).about(&id)? {
         MessageReply::Done => Ok(()),
         MessageReply::Text(text) => {
+            session.tell("response", || String::from_utf8_lossy(&text).into());
+            if session.json() {
+                return Ok(());
+            }
             let mut out = session.out();
             out.write_all(&text)?;
             if !text.is_empty() && !text.ends_with(b"\n") {

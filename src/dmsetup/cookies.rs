@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, Write};
 use std::time::{Duration, SystemTime};
 
+use serde_json::json;
+
 use super::error::Failure;
 use super::options::{Opt, digits};
 use super::session::Session;
@@ -20,8 +22,8 @@ pub(super) fn create(session: &Session, _: &[OsString]) -> Result<(), Failure> {
     }
     let key = udev::create_shared()
         .map_err(|errno| Failure::because(format_args!("Cannot make a semaphore: {}", system_text(errno))))?;
-    writeln!(session.out(), "0x{key:08X}")?;
-    Ok(())
+    session.tell("cookie", || format!("0x{key:08X}").into());
+    Ok(session.say(format!("0x{key:08X}\n"))?)
 }
 
 pub(super) fn release(_: &Session, words: &[OsString]) -> Result<(), Failure> {
@@ -55,13 +57,15 @@ pub(super) fn flags(session: &Session, words: &[OsString]) -> Result<(), Failure
         "PRIMARY_SOURCE",
     ];
     let bits = UdevFlags::of_cookie(only(words)?).bits();
-    let mut out = session.out();
+    session.tell_each("flags", []);
     for bit in (0..16_usize).filter(|bit| bits & (1 << bit) != 0) {
-        match NAMED.get(bit) {
-            Some(name) => writeln!(out, "DM_UDEV_{name}_FLAG='1'")?,
-            None if bit < 8 => writeln!(out, "DM_UDEV_FLAG{bit}='1'")?,
-            None => writeln!(out, "DM_SUBSYSTEM_UDEV_FLAG{}='1'", bit - 8)?,
-        }
+        let name = match NAMED.get(bit) {
+            Some(name) => format!("DM_UDEV_{name}_FLAG"),
+            None if bit < 8 => format!("DM_UDEV_FLAG{bit}"),
+            None => format!("DM_SUBSYSTEM_UDEV_FLAG{}", bit - 8),
+        };
+        session.say(format!("{name}='1'\n"))?;
+        session.tell_each("flags", [name.into()]);
     }
     Ok(())
 }
@@ -69,7 +73,8 @@ pub(super) fn flags(session: &Session, words: &[OsString]) -> Result<(), Failure
 pub(super) fn complete(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let cookie = only(words)?;
     let completed = udev::complete(cookie);
-    writeln!(session.out(), "DM_COOKIE_COMPLETED=0x{cookie:<10x}")?;
+    session.tell("cookie", || format!("0x{cookie:08X}").into());
+    session.say(format!("DM_COOKIE_COMPLETED=0x{cookie:<10x}\n"))?;
     match completed {
         // Where there is no udev, nobody waits.
         Err(_) if !is_off() => Err(unknown(u32::from(MAGIC) << 16 | cookie & 0xffff)),
@@ -78,21 +83,27 @@ pub(super) fn complete(session: &Session, words: &[OsString]) -> Result<(), Fail
 }
 
 pub(super) fn list(session: &Session, _: &[OsString]) -> Result<(), Failure> {
-    let mut out = session.out();
-    writeln!(
-        out,
-        "Cookie       Semid      Value      Last semop time           Last change time"
-    )?;
+    session.tell_each("cookies", []);
+    session.say("Cookie       Semid      Value      Last semop time           Last change time\n")?;
     for cookie in udev::cookies().map_err(unlisted)? {
-        writeln!(
-            out,
-            "0x{:<10x} {:<10} {:<10} {}  {}",
+        session.tell_each(
+            "cookies",
+            [json!({
+                "cookie": format!("0x{:08X}", cookie.key),
+                "semaphore": cookie.semaphore,
+                "value": cookie.value,
+                "last_operation": cookie.last_operation,
+                "last_change": cookie.last_change,
+            })],
+        );
+        session.say(format!(
+            "0x{:<10x} {:<10} {:<10} {}  {}\n",
             cookie.key,
             cookie.semaphore,
             cookie.value,
             local_date(cookie.last_operation),
             local_date(cookie.last_change)
-        )?;
+        ))?;
     }
     Ok(())
 }
@@ -113,17 +124,14 @@ pub(super) fn complete_all(session: &Session, words: &[OsString]) -> Result<(), 
             }
         ));
         if !confirmed(session)? {
-            writeln!(
-                session.out(),
-                "Semaphores with keys prefixed by {MAGIC} (0x{MAGIC:x}) NOT destroyed."
-            )?;
-            return Ok(());
+            let text = format!("Semaphores with keys prefixed by {MAGIC} (0x{MAGIC:x}) NOT destroyed.\n");
+            return Ok(session.say(text)?);
         }
     }
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |time| time.as_secs());
-    let (mut destroyed, mut skipped) = (0, 0);
+    let (mut destroyed, mut skipped) = (0_u32, 0_u32);
     for cookie in udev::cookies().map_err(unlisted)? {
         if now.saturating_sub(cookie.last_change) < age.saturating_mul(60) {
             skipped += 1;
@@ -131,21 +139,25 @@ pub(super) fn complete_all(session: &Session, words: &[OsString]) -> Result<(), 
             destroyed += 1;
         }
     }
-    writeln!(
-        session.out(),
-        "{destroyed} semaphores with keys prefixed by {MAGIC} (0x{MAGIC:x}) destroyed. {skipped} skipped."
-    )?;
-    Ok(())
+    session.tell("destroyed", || destroyed.into());
+    session.tell("skipped", || skipped.into());
+    let text =
+        format!("{destroyed} semaphores with keys prefixed by {MAGIC} (0x{MAGIC:x}) destroyed. {skipped} skipped.\n");
+    Ok(session.say(text)?)
 }
 
 /// Asks until there is an answer. Where nobody can answer, it is no.
 fn confirmed(session: &Session) -> Result<bool, Failure> {
+    const QUESTION: &str = "Do you really want to continue? [y/n]: ";
     loop {
-        write!(session.out(), "Do you really want to continue? [y/n]: ")?;
+        if session.json() {
+            session.complain(QUESTION);
+        }
+        session.say(QUESTION)?;
         session.out().flush()?;
         let mut line = String::new();
         if io::stdin().lock().read_line(&mut line).unwrap_or(0) == 0 {
-            writeln!(session.out())?;
+            session.say("\n")?;
             return Ok(false);
         }
         match line.trim_start().chars().next() {

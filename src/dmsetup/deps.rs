@@ -8,12 +8,19 @@ use super::ls::NumberForm;
 use super::options::Opt;
 use super::session::{About, Session};
 use super::{device_report, every, info};
+use crate::cli::describe;
 
 pub(super) fn deps(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let form = NumberForm::of(session)?.unwrap_or(NumberForm::Number);
+    session.tell_each("devices", []);
     every(session, words, |id, many| {
         let many = many || session.options.has(Opt::Select);
         if device_report::selected(session, vec![id.clone()])?.is_empty() {
+            return Ok(());
+        }
+        if session.json() {
+            let (info, uses) = session.dm()?.info_and_deps(id, session.which()).about(id)?;
+            session.tell_each("devices", [describe::device_and_uses(&info, &uses).into()]);
             return Ok(());
         }
         let numbers = session.dm()?.deps(id, session.which()).about(id)?;

@@ -1,7 +1,6 @@
 //! `info -c`: a report with a row for each device, as often as it was asked for.
 
 use std::ffi::OsString;
-use std::io::Write;
 
 use super::device_row::{DeviceRow, Untold};
 use super::error::Failure;
@@ -51,7 +50,7 @@ fn one_round(session: &Session, report: &mut Report, words: &[OsString]) -> Resu
     }
     if let (true, Some(all)) = (named.is_empty(), &all) {
         if all.is_empty() {
-            session.out().write_all(ls::NO_DEVICES.as_bytes())?;
+            session.say(ls::NO_DEVICES)?;
         }
         for mapping in all {
             let row = DeviceRow::listed(session, mapping, tree.as_ref(), with_deps);

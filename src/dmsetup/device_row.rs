@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
 
 use nix::errno::Errno;
 
@@ -10,7 +11,9 @@ use super::report::{Cell, Id, Row};
 use super::session::{About, Session};
 use super::splitname::{self, Parts};
 use crate::block_device::{self, DevNo};
-use crate::dm::{DeviceId, DeviceInfo, DeviceName, DeviceUuid, Dm, DmError, Mangling, Which, nodes, system_text};
+use crate::dm::{
+    DeviceId, DeviceInfo, DeviceName, DeviceUuid, Dm, DmError, Mangling, Printable, Which, nodes, system_text,
+};
 use crate::mapping::{Mapping, Node, Tree};
 
 /// One device.
@@ -148,8 +151,10 @@ impl<'a> DeviceRow<'a> {
         let node = nodes::mapper_dir().join(self.name.as_os_str());
         if let Err(error) = File::open(&node) {
             let text = system_text(Errno::from_raw(error.raw_os_error().unwrap_or_default()));
-            self.session
-                .complain(format!("{}: open failed: {text}\n", node.display()));
+            self.session.complain(format!(
+                "{}: open failed: {text}\n",
+                Printable(node.as_os_str().as_bytes())
+            ));
         }
         0
     }

@@ -60,6 +60,16 @@ impl Failure {
         }
     }
 
+    /// Why it failed, alone; `None` where the command line means nothing or nobody takes the answer.
+    pub(super) fn message(&self) -> Option<String> {
+        match self {
+            Self::CommandLine(_) | Self::UnknownCommand | Self::NoCommand | Self::Arguments | Self::Output(_) => None,
+            Self::Command(message) | Self::Report(message) => Some(message.clone()),
+            Self::Silent => Some("Command failed.".to_owned()),
+            Self::Unreachable(error) => Some(unreachable_text(error)),
+        }
+    }
+
     /// What stands on standard error. `argv0` is the name we were started under.
     pub(super) fn text(&self, argv0: &str) -> String {
         match self {

@@ -8,6 +8,7 @@ use super::error::Failure;
 use super::options::Opt;
 use super::session::{About, Session};
 use crate::block_device;
+use crate::cli::describe;
 use crate::dm::{DeviceId, DeviceInfo};
 use crate::mapping;
 
@@ -15,13 +16,28 @@ pub(super) fn info(session: &Session, words: &[OsString]) -> Result<(), Failure>
     if session.options.has(Opt::Columns) {
         return device_report::info(session, words);
     }
+    session.tell_each("devices", []);
     super::every(session, words, |id, _| {
+        if session.json() {
+            return tell(session, id);
+        }
         let found = session.dm()?.info_of_table(id, session.which());
         match found {
             Err(error) if error.is_not_found() => Err(Failure::because("Device does not exist.")),
             found => show(session, &found.about(id)?),
         }
     })
+}
+
+fn tell(session: &Session, id: &DeviceId) -> Result<(), Failure> {
+    match session.dm()?.info_and_deps(id, session.which()) {
+        Err(error) if error.is_not_found() => Err(Failure::because("Device does not exist.")),
+        found => {
+            let (info, uses) = found.about(id)?;
+            session.tell_each("devices", [describe::device_and_uses(&info, &uses).into()]);
+            Ok(())
+        }
+    }
 }
 
 /// What `-v` adds to a verb that changed a device.
@@ -37,6 +53,10 @@ pub(super) fn verbose(session: &Session, id: &DeviceId) -> Result<(), Failure> {
 
 /// The block of lines about one device.
 pub(super) fn show(session: &Session, info: &DeviceInfo) -> Result<(), Failure> {
+    if session.json() {
+        session.tell_each("devices", [describe::device(info).into()]);
+        return Ok(());
+    }
     let mut out = session.out();
     write!(out, "Name:              ")?;
     out.write_all(&session.shown(&info.name))?;

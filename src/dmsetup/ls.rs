@@ -6,12 +6,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::process;
 
+use serde_json::{Value, json};
+
 use super::error::Failure;
 use super::options::Opt;
 use super::session::{About, Session};
 use super::tree;
 use crate::block_device::{self, DevNo};
+use crate::cli::describe;
 use crate::dm::{DeviceId, DeviceName, Printable, TableText, nodes};
+use crate::mapping::Mapping;
 
 pub(super) const NO_DEVICES: &str = "No devices found\n";
 
@@ -62,8 +66,9 @@ pub(super) fn ls(session: &Session, _: &[OsString]) -> Result<(), Failure> {
     let wanted_tree = as_tree.then(|| tree::Form::of(session)).transpose()?;
     let form = if as_tree { None } else { NumberForm::of(session)? };
     let all = session.all()?;
+    session.tell_each(if as_tree { "layers" } else { "devices" }, []);
     if all.is_empty() {
-        session.out().write_all(NO_DEVICES.as_bytes())?;
+        session.say(NO_DEVICES)?;
         return Ok(());
     }
     // Where devices are picked or handed on, there is no tree.
@@ -88,6 +93,10 @@ pub(super) fn ls(session: &Session, _: &[OsString]) -> Result<(), Failure> {
             execute(session, &command, &mapping.name)?;
             continue;
         }
+        if session.json() {
+            session.tell_each("devices", [entry(mapping)]);
+            continue;
+        }
         let mut out = session.out();
         out.write_all(&session.shown(&mapping.name))?;
         let name = form.unwrap_or(NumberForm::Number).name(mapping.number);
@@ -103,6 +112,17 @@ pub(super) fn ls(session: &Session, _: &[OsString]) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+fn entry(mapping: &Mapping) -> Value {
+    json!({
+        "name": describe::name(&mapping.name),
+        "path": describe::path(&mapping.name),
+        "device_number": mapping.number.to_string(),
+        "kernel_name": mapping.number.kernel_name(),
+        "uuid": mapping.uuid.as_ref().map(describe::uuid),
+        "type": describe::kind(mapping.uuid.as_ref()),
+    })
 }
 
 fn has_target(table: &TableText, wanted: &[u8]) -> bool {

@@ -14,6 +14,7 @@ mod device_row;
 mod error;
 mod getopt;
 mod info;
+mod json;
 mod ls;
 mod naming;
 mod nodes;
@@ -103,6 +104,7 @@ fn run_words(argv0: &str, words: &[OsString]) -> Result<(), Failure> {
     } else {
         dispatch(&session, argv0, &words)
     };
+    json::write(&session, outcome.as_ref().copied())?;
     // What was found out before a failure stands before its message.
     session.finish()?;
     outcome
@@ -121,7 +123,9 @@ fn devmap_name(session: &Session, words: &[OsString]) -> Result<(), Failure> {
 }
 
 fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Failure> {
+    session.name_command(|| "dm".to_owned());
     if session.options.has(Opt::Version) {
+        session.name_command(|| "dm version".to_owned());
         return targets::version(session, &[]);
     }
     let is_help = words.first().is_some_and(|word| word == "help");
@@ -146,6 +150,7 @@ fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Fa
         return Err(Failure::NoCommand);
     };
     let verb = verbs::find(name).ok_or(Failure::UnknownCommand)?;
+    session.name_command(|| format!("dm {}", verb.name));
     if !verb.takes(words.len()) {
         return Err(Failure::Arguments);
     }
@@ -173,7 +178,7 @@ fn every_device(
     }
     let all = session.all()?;
     if all.is_empty() {
-        session.out().write_all(ls::NO_DEVICES.as_bytes())?;
+        session.say(ls::NO_DEVICES)?;
     }
     for mapping in &all {
         let id = DeviceId::Name(mapping.name.clone());

@@ -1,12 +1,14 @@
 //! `mknodes` and `mangle`: the nodes in `/dev/mapper`, and names that fit there.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+
+use serde_json::json;
 
 use super::error::Failure;
 use super::session::{About, Session};
 use super::{create, every_device, naming};
+use crate::cli::describe;
 use crate::dm::{DeviceId, DeviceName, DeviceUuid, Mangling, nodes};
 use crate::mapping::{self, Mappings};
 
@@ -68,6 +70,7 @@ pub(super) fn mangle(session: &Session, words: &[OsString]) -> Result<(), Failur
         [] => session.devices(words)?,
         _ => named,
     };
+    session.tell_each("devices", []);
     let mut failed = false;
     every_device(session, devices, |id, _| {
         match mangle_one(session, id) {
@@ -113,14 +116,20 @@ fn mangle_one(session: &Session, id: &DeviceId) -> Result<(), Failure> {
         )));
     }
     let name = naming::name(info.name.as_bytes(), mode)?;
-    let mut out = session.out();
+    session.tell_each(
+        "devices",
+        [json!({
+            "name": describe::name(&name),
+            "old_name": describe::name(&info.name),
+            "uuid": uuid.map(describe::uuid),
+        })],
+    );
     if name == info.name {
         let what = if uuid.is_some() { "name and UUID" } else { "name" };
-        writeln!(out, "{}: {shown_uuid}: {what} already in correct form", info.name)?;
-        return Ok(());
+        let text = format!("{}: {shown_uuid}: {what} already in correct form\n", info.name);
+        return Ok(session.say(text)?);
     }
-    writeln!(out, "{}: renaming to {name}", info.name)?;
-    drop(out);
+    session.say(format!("{}: renaming to {name}\n", info.name))?;
     session.changing()?.rename(id, &name).about(id)?;
     Ok(())
 }

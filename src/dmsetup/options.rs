@@ -73,6 +73,7 @@ options! {
     Histogram "histogram";
     Inactive "inactive";
     Interval "interval" = "SECONDS";
+    Json "json";
     Length "length" = "LENGTH";
     MangleName "manglename" = "MODE";
     Major "major" b"j" = "MAJOR";
@@ -163,8 +164,14 @@ impl Options {
     pub(super) fn parse(argv0: &str, words: &[OsString]) -> Result<(Self, Vec<OsString>), Failure> {
         // The C library's way to say that options end with the first other word.
         let permute = env::var_os("POSIXLY_CORRECT").is_none();
+        // dmsetup has no such option.
+        let specs: Vec<_> = SPECS
+            .iter()
+            .filter(|spec| spec.id != Opt::Json || argv0 == super::OWN_NAME)
+            .copied()
+            .collect();
         let parsed =
-            getopt::parse(SPECS, words, permute).map_err(|error| Failure::CommandLine(format!("{argv0}: {error}")))?;
+            getopt::parse(&specs, words, permute).map_err(|error| Failure::CommandLine(format!("{argv0}: {error}")))?;
         let mut given = BTreeSet::new();
         let mut values = BTreeMap::new();
         for (option, value) in parsed.options {
@@ -185,6 +192,9 @@ impl Options {
             cookie: None,
         };
         options.check()?;
+        if options.has(Opt::Json) && options.has(Opt::Exec) {
+            return Err(Failure::CommandLine("Please use one of --json and --exec.".to_owned()));
+        }
         Ok((options, parsed.words))
     }
 

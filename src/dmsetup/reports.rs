@@ -5,6 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::Failure;
+use super::json;
 use super::options::Opt;
 use super::report::{Kind, Report, Style, Wishes};
 use super::session::Session;
@@ -41,6 +42,10 @@ pub(super) fn style(session: &Session) -> Style<'_> {
 
 /// Lays out what a report has so far, and writes it.
 pub(super) fn show(session: &Session, report: &mut Report) -> Result<(), Failure> {
+    if session.json() {
+        session.tell_each("rows", report.take_json());
+        return Ok(());
+    }
     Ok(session.out().write_all(&report.take_text(&style(session)))?)
 }
 
@@ -100,7 +105,8 @@ impl Repetition {
             if self.count.is_some_and(|count| done >= count) {
                 return Ok(());
             }
-            session.out().write_all(b"\n")?;
+            json::write(session, Ok(()))?;
+            session.say("\n")?;
             session.out().flush()?;
             next += self.interval;
             thread::sleep(next.saturating_duration_since(Instant::now()));

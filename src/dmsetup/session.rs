@@ -6,7 +6,10 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::error::Failure;
+use super::json::{Answer, Tables};
 use super::options::{Opt, Options};
 use super::output::Output;
 use super::{cookies, naming};
@@ -24,16 +27,65 @@ pub(super) struct Session {
     pub(super) as_dmstats: bool,
     dm: OnceCell<Dm>,
     out: RefCell<Output>,
+    /// What `--json` shows; `None` where the answer is text.
+    answer: Option<RefCell<Answer>>,
 }
 
 impl Session {
     pub(super) fn new(options: Options) -> io::Result<Self> {
         Ok(Self {
-            options,
             as_dmstats: false,
             dm: OnceCell::new(),
             out: RefCell::new(Output::new()?),
+            answer: options.has(Opt::Json).then(RefCell::default),
+            options,
         })
+    }
+
+    /// Whether the answer is JSON: no text goes to standard output then.
+    pub(super) fn json(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    /// What the JSON answer calls the command.
+    pub(super) fn name_command(&self, name: impl FnOnce() -> String) {
+        if let Some(answer) = &self.answer {
+            answer.borrow_mut().name(name());
+        }
+    }
+
+    /// A member of the JSON answer.
+    pub(super) fn tell(&self, member: &str, value: impl FnOnce() -> Value) {
+        if let Some(answer) = &self.answer {
+            answer.borrow_mut().put(member, value());
+        }
+    }
+
+    /// One more entry of a member that is an array; the array is there though none follows.
+    pub(super) fn tell_each(&self, member: &str, values: impl IntoIterator<Item = Value>) {
+        if let Some(answer) = &self.answer {
+            answer.borrow_mut().list(member).extend(values);
+        }
+    }
+
+    /// One more device with its targets.
+    pub(super) fn tell_tables(&self, tables: Tables) {
+        if let Some(answer) = &self.answer {
+            answer.borrow_mut().add_tables(tables);
+        }
+    }
+
+    /// What was told, to be written; the command goes on under its name.
+    pub(super) fn take_answer(&self) -> Option<Answer> {
+        Some(self.answer.as_ref()?.borrow_mut().take())
+    }
+
+    /// A line or more of text, unless the answer is JSON.
+    pub(super) fn say(&self, text: impl AsRef<[u8]>) -> io::Result<()> {
+        if self.json() {
+            return Ok(());
+        }
+        self.out().write_all(text.as_ref())
     }
 
     /// The device-mapper, opened when it is first needed.
@@ -147,7 +199,7 @@ impl Session {
                 let shown = if path.exists() { path.file_name() } else { None };
                 Failure::because(format_args!(
                     "Device {} not found",
-                    Path::new(shown.unwrap_or(path.as_os_str())).display()
+                    Printable(shown.unwrap_or(path.as_os_str()).as_bytes())
                 ))
             }
             LookupError::Name(error) => Failure::because(error),

@@ -5,14 +5,14 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
 
 use keyslots::secret::Secret;
 
 use super::error::Failure;
 use super::options::Opt;
 use super::session::Session;
-use crate::dm::{TableError, TableText};
+use crate::dm::{Printable, TableError, TableText};
 
 /// No table is larger than what the kernel takes in one request.
 const LARGEST: usize = 32 * 1024 * 1024;
@@ -27,7 +27,7 @@ pub(super) fn table(session: &Session, file: Option<&OsString>) -> Result<TableT
             let unreadable = |_| {
                 Failure::because(format_args!(
                     "Couldn't open '{}' for reading.",
-                    Path::new(path).display()
+                    Printable(path.as_bytes())
                 ))
             };
             let text = File::open(path).and_then(read_all).map_err(unreadable)?;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use super::error::Failure;
+use super::json::Tables;
 use super::ls::{self, NO_DEVICES};
 use super::options::Opt;
 use super::output::Output;
@@ -18,6 +19,22 @@ enum Question {
     Table,
     Status,
     Measurement,
+}
+
+impl Question {
+    /// Only tables have keys in them.
+    fn with_keys(self, session: &Session) -> bool {
+        self != Self::Table || session.options.has(Opt::ShowKeys)
+    }
+
+    /// What JSON calls the answer for one target.
+    fn texts(self) -> &'static str {
+        match self {
+            Self::Table => "parameters",
+            Self::Status => "status",
+            Self::Measurement => "measurement",
+        }
+    }
 }
 
 pub(super) fn table(session: &Session, words: &[OsString]) -> Result<(), Failure> {
@@ -44,8 +61,9 @@ fn answer(session: &Session, words: &[OsString], question: Question) -> Result<(
     } else {
         named
     };
+    session.tell_each("devices", []);
     if devices.is_empty() {
-        session.out().write_all(NO_DEVICES.as_bytes())?;
+        session.say(NO_DEVICES)?;
         return Ok(());
     }
     let select = session.options.has(Opt::Select);
@@ -68,6 +86,14 @@ fn answer(session: &Session, words: &[OsString], question: Question) -> Result<(
         }
         if let Some(command) = session.options.text(Opt::Exec) {
             ls::execute(session, &command, &info.name)?;
+        } else if session.json() {
+            session.tell_tables(Tables {
+                info,
+                table,
+                texts: question.texts(),
+                with_keys: question.with_keys(session),
+                wanted: wanted.map(<[u8]>::to_vec),
+            });
         } else if concise {
             concise::write(session, &info, &table, shown)?;
         } else {
@@ -75,7 +101,7 @@ fn answer(session: &Session, words: &[OsString], question: Question) -> Result<(
         }
         shown += 1;
     }
-    if concise && (shown > 0 || !select) {
+    if concise && !session.json() && (shown > 0 || !select) {
         writeln!(session.out())?;
     }
     Ok(())
@@ -111,7 +137,7 @@ fn show(
         Ok(())
     };
     let wanted = session.options.bytes(Opt::Target);
-    let with_keys = question != Question::Table || session.options.has(Opt::ShowKeys);
+    let with_keys = question.with_keys(session);
     for line in table.lines() {
         if wanted.is_none_or(|kind| line.kind.as_bytes() == kind) {
             name(&mut out)?;

@@ -1,8 +1,9 @@
 //! `version`, `targets` and `target-version`.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+
+use serde_json::json;
 
 use super::error::{Failure, refusal};
 use super::session::Session;
@@ -13,9 +14,11 @@ use crate::dm::{Command, DmError, Version};
 pub(super) const DMSETUP_VERSION: &str = "1.02.185 (2022-05-18)";
 
 pub(super) fn version(session: &Session, _: &[OsString]) -> Result<(), Failure> {
-    writeln!(session.out(), "Library version:   {DMSETUP_VERSION}")?;
+    session.tell("library_version", || DMSETUP_VERSION.into());
+    session.say(format!("Library version:   {DMSETUP_VERSION}\n"))?;
     let kernel = session.dm()?.version();
-    writeln!(session.out(), "Driver version:    {kernel}")?;
+    session.tell("driver_version", || kernel.to_string().into());
+    session.say(format!("Driver version:    {kernel}\n"))?;
     Ok(())
 }
 
@@ -46,6 +49,7 @@ pub(super) fn target_version(session: &Session, words: &[OsString]) -> Result<()
 }
 
 fn write_version(session: &Session, kind: TargetType, version: Version) -> Result<(), Failure> {
-    writeln!(session.out(), "{:<16} v{version}", kind.as_str())?;
-    Ok(())
+    let entry = json!({ "type": kind.as_str(), "version": version.to_string() });
+    session.tell_each("targets", [entry]);
+    Ok(session.say(format!("{:<16} v{version}\n", kind.as_str()))?)
 }

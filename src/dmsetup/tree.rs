@@ -10,8 +10,9 @@ use super::branches::{self, ASCII, Look, Symbols, UTF, VT100};
 use super::error::Failure;
 use super::options::Opt;
 use super::session::Session;
+use crate::cli::describe;
 use crate::dm::Printable;
-use crate::mapping::{Mappings, Node, Tree};
+use crate::mapping::{Mappings, Node, Stack, Tree};
 
 /// What `-o` says of the tree.
 #[derive(Debug)]
@@ -145,6 +146,12 @@ impl Form {
 }
 
 pub(super) fn show(session: &Session, all: &Mappings, form: &Form) -> Result<(), Failure> {
+    if session.json() {
+        // With what lies above and below, which has a place there.
+        let stack = Stack::of(session.dm()?, all).map_err(Failure::refused_for_all)?;
+        session.tell("layers", || describe::layers(&stack));
+        return Ok(());
+    }
     let tree = Tree::of(session.dm()?, all).map_err(Failure::refused_for_all)?;
     let from = |node: &&Node| {
         if form.inverted {

@@ -7,7 +7,13 @@ use super::verbs;
 /// The usage text, laid out as dmsetup does it. `argv0` is the name we were started under.
 pub(super) fn usage(argv0: &str) -> String {
     let program = if argv0 == super::OWN_NAME { argv0 } else { "dmsetup" };
-    let mut text = format!("Usage:\n\n{program}\n{OPTIONS}\n\thelp [-c|-C|--columns]\n");
+    // dmsetup has no such option.
+    let json = if argv0 == super::OWN_NAME {
+        "        [--json]\n"
+    } else {
+        ""
+    };
+    let mut text = format!("Usage:\n\n{program}\n{OPTIONS}{json}\n\thelp [-c|-C|--columns]\n");
     for (name, synopsis, _) in verbs::summaries() {
         let _ = writeln!(text, "\t{name} {}", synopsis.join("\n\t"));
     }

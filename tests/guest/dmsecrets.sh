@@ -22,6 +22,7 @@ questions=(
   "$dm status secret" "$dm info" "$dm info -c" "$dm info -v secret" "$dm table -v secret" "$dm deps" "$dm ls" "$dm ls --tree"
   "$dm ls --target crypt" "$dm info -c -o all" "$dm stats list" "$luksmith list" "$luksmith list --json" "$luksmith info --json"
   "$luksmith table" "$luksmith table --json" "$luksmith status secret" "$luksmith status secret --json" "$luksmith status tagged"
+  "$luksmith dm table --json" "$luksmith dm table --inactive --json" "$luksmith dm status --json" "$luksmith dm info -c -o all --json"
   "$luksmith deps --json" "$luksmith tree" "$luksmith tree --json" "$cryptsetup status secret"
 )
 for question in "${questions[@]}"; do
@@ -58,6 +59,9 @@ for question in "${questions[@]}"; do
   # Of `list` and the like as JSON the same is asked as of the text.
   same "not in memory: ${question#/luksmith/}" 0 "$(held "$question")"
 done
+# What is shown is in the answer once, which the program wipes when it is out.
+found=$(held "$luksmith dm table --showkeys --json secret")
+check "the search finds what is there in JSON" test "$found" -ge 1
 found=$(held "$dm table --showkeys secret")
 check "the search finds what is there" test "$found" -ge 1
 exec 9<&-

@@ -155,4 +155,3 @@ fn label(layer: &Layer, coloured: bool) -> Vec<u8> {
     }
     text.into_bytes()
 }
-

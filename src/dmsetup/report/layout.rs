@@ -1,7 +1,10 @@
 //! How a report looks: columns of equal width, or fields with something between them.
 
-use super::Cell;
+use serde_json::{Number, Value};
+
 use super::fields::{Holds, Id};
+use super::{Cell, Order};
+use crate::dmsetup::json::number;
 
 /// How a report is to look.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +56,22 @@ impl Style<'_> {
         text.extend(&cell.text);
         text.extend(quote.bytes());
         text
+    }
+}
+
+/// A field as JSON: numbers where it holds any, in sectors where those are sizes, and text.
+pub(super) fn json(id: Id, cell: &Cell) -> Value {
+    let text = String::from_utf8_lossy(&cell.text);
+    match (id.field().holds, cell.order) {
+        (Holds::Text, _) => text.into(),
+        (Holds::Size, Order::Number(sectors)) => number(sectors),
+        _ => match (text.parse::<u64>(), text.parse::<f64>()) {
+            (Ok(whole), _) => number(whole),
+            (_, Ok(real)) => Number::from_f64(real).map_or(Value::Null, Value::Number),
+            // A group where there is none; and a group's regions, which are more than one.
+            _ if text == "-" || text.is_empty() => Value::Null,
+            _ => text.into(),
+        },
     }
 }
 

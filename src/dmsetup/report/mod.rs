@@ -13,6 +13,8 @@ mod selection;
 use std::cmp::Ordering;
 use std::fmt;
 
+use serde_json::Value;
+
 pub(in crate::dmsetup) use columns::ColumnError;
 pub(in crate::dmsetup) use fields::{Id, Needs};
 pub(in crate::dmsetup) use layout::Style;
@@ -208,18 +210,33 @@ impl Report {
 
     /// Lays the rows out, and forgets them. A report without rows is empty: it has no headings either.
     pub(in crate::dmsetup) fn take_text(&mut self, style: &Style<'_>) -> Vec<u8> {
-        let mut rows = std::mem::take(&mut self.rows);
-        if rows.is_empty() {
-            return Vec::new();
+        match self.take_rows() {
+            rows if rows.is_empty() => Vec::new(),
+            rows => layout::text(&self.columns, &rows, style),
         }
+    }
+
+    /// The rows as JSON, each an object of its fields, and forgets them. Sizes are in sectors of 512 bytes.
+    pub(in crate::dmsetup) fn take_json(&mut self) -> Vec<Value> {
+        let rows = self.take_rows();
+        let object = |row: &Vec<Cell>| {
+            let fields = self.columns.iter().zip(row);
+            fields
+                .map(|(id, cell)| (id.name().to_owned(), layout::json(*id, cell)))
+                .collect()
+        };
+        rows.iter().map(object).map(Value::Object).collect()
+    }
+
+    fn take_rows(&mut self) -> Vec<Vec<Cell>> {
+        let mut rows = std::mem::take(&mut self.rows);
         rows.sort_by(|a, b| {
             let each = self.keys.iter().zip(a.keys.iter().zip(&b.keys));
             each.map(|(key, (a, b))| key.direct(a.compare(b)))
                 .find(|order| order.is_ne())
                 .unwrap_or(Ordering::Equal)
         });
-        let rows: Vec<_> = rows.into_iter().map(|row| row.cells).collect();
-        layout::text(&self.columns, &rows, style)
+        rows.into_iter().map(|row| row.cells).collect()
     }
 }
 

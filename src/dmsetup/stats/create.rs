@@ -1,11 +1,13 @@
 //! `stats create`: regions whose I/O is counted from now on.
 
 use std::ffi::OsString;
-use std::io::Write;
+
+use serde_json::json;
 
 use super::region::{self, Group, Region, or_dash, ranges};
 use super::{PROGRAM, devices, filemap, histogram, name_of, number, one_word, size};
-use crate::dm::{DeviceId, Which};
+use crate::cli::describe;
+use crate::dm::{DeviceId, DeviceName, Which};
 use crate::dmsetup::error::Failure;
 use crate::dmsetup::options::Opt;
 use crate::dmsetup::session::{About, Session};
@@ -84,14 +86,24 @@ impl Wishes {
     }
 
     /// Makes one region, says so, and returns its number.
-    fn make(&self, session: &Session, id: &DeviceId, name: &str, start: u64, length: u64) -> Result<u64, Failure> {
+    fn make(
+        &self,
+        session: &Session,
+        (id, device): (&DeviceId, &DeviceName),
+        name: &str,
+        start: u64,
+        length: u64,
+    ) -> Result<u64, Failure> {
         let (areas, number) = self
             .region(session, id, start, length)
             .map_err(|failure| failure.and(&format!("{name}: Could not create statistics region.")))?;
-        writeln!(
-            session.out(),
-            "{name}: Created new region with {areas} area(s) as region ID {number}"
-        )?;
+        session.tell_each(
+            "regions",
+            [json!({ "device": describe::name(device), "region_id": number, "area_count": areas })],
+        );
+        session.say(format!(
+            "{name}: Created new region with {areas} area(s) as region ID {number}\n"
+        ))?;
         Ok(number)
     }
 
@@ -156,12 +168,12 @@ pub(super) fn create(session: &Session, words: &[OsString]) -> Result<(), Failur
         let whole = table.size().map_or(0, |size| size.get());
         if !session.options.has(Opt::Segments) {
             let length = if wishes.length == 0 { whole } else { wishes.length };
-            wishes.make(session, &id, &name, wishes.start, length)?;
+            wishes.make(session, (&id, &info.name), &name, wishes.start, length)?;
             continue;
         }
         let mut members = Vec::new();
         for line in table.lines() {
-            members.push(wishes.make(session, &id, &name, line.start.get(), line.length.get())?);
+            members.push(wishes.make(session, (&id, &info.name), &name, line.start.get(), line.length.get())?);
         }
         if session.options.has(Opt::NoGroup) || members.is_empty() {
             continue;
@@ -187,9 +199,10 @@ fn group_new(session: &Session, id: &DeviceId, wishes: &Wishes, mut members: Vec
         "" => String::new(),
         alias => format!(" with alias {alias}"),
     };
+    let entry = json!({ "group_id": first.id, "regions": members, "alias": alias });
     first.group = Some(Group { alias, members });
     region::keep(session, id, &first)?;
+    session.tell_each("groups", [entry]);
     let (list, number) = (list.join(","), first.id);
-    writeln!(session.out(), "Grouped regions {list} as group ID {number}{named}")?;
-    Ok(())
+    Ok(session.say(format!("Grouped regions {list} as group ID {number}{named}\n"))?)
 }

@@ -3,12 +3,12 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::libc;
+use serde_json::json;
 
 use super::create::Wishes;
 use super::monitor::{self, Follow};
@@ -124,10 +124,13 @@ pub(super) fn create(session: &Session, words: &[OsString]) -> Result<(), Failur
         let typed = shown(Path::new(word));
         if has(Opt::NoGroup) {
             for number in &made {
-                writeln!(
-                    session.out(),
-                    "{typed}: Created new region with 1 area as region ID {number}."
-                )?;
+                session.tell_each(
+                    "regions",
+                    [json!({ "file": typed, "region_id": number, "area_count": 1 })],
+                );
+                session.say(format!(
+                    "{typed}: Created new region with 1 area as region ID {number}.\n"
+                ))?;
             }
             continue;
         }
@@ -137,10 +140,13 @@ pub(super) fn create(session: &Session, words: &[OsString]) -> Result<(), Failur
         };
         let (count, group) = (made.len(), made.iter().min().copied().unwrap_or_default());
         group_up(session, &mapped.device, &wishes, alias, made).map_err(failed)?;
-        writeln!(
-            session.out(),
-            "{typed}: Created new group with {count} region(s) as group ID {group}."
-        )?;
+        session.tell_each(
+            "groups",
+            [json!({ "file": typed, "group_id": group, "region_count": count })],
+        );
+        session.say(format!(
+            "{typed}: Created new group with {count} region(s) as group ID {group}.\n"
+        ))?;
         if !has(Opt::NoMonitor) {
             monitor::begin(session, mapped, group, &path, follow)?;
         }
@@ -168,16 +174,15 @@ pub(super) fn update(session: &Session, words: &[OsString]) -> Result<(), Failur
         }
         let extents = mapped.extents(true).map_err(failed)?;
         let now = remap(session, &mapped.device, group, &extents).map_err(failed)?;
-        let mut out = session.out();
         if now != group {
-            writeln!(out, "Group ID changed from {group} to {now}")?;
+            session.say(format!("Group ID changed from {group} to {now}\n"))?;
         }
-        writeln!(
-            out,
-            "{}: Updated group ID {now} with {} region(s).",
-            shown(Path::new(word)),
-            extents.len()
-        )?;
+        let (file, count) = (shown(Path::new(word)), extents.len());
+        session.say(format!("{file}: Updated group ID {now} with {count} region(s).\n"))?;
+        session.tell_each(
+            "groups",
+            [json!({ "file": file, "group_id": now, "region_count": count })],
+        );
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! `stats group` and `ungroup`: regions that are told together. The first of them is marked with the others.
 
 use std::ffi::OsString;
-use std::io::Write;
+
+use serde_json::json;
 
 use super::region::{self, Group, Region, members_of};
 use super::{devices, name_of, number, one_word, regions};
+use crate::cli::describe;
 use crate::dmsetup::error::Failure;
 use crate::dmsetup::options::Opt;
 use crate::dmsetup::session::{About, Session};
@@ -57,11 +59,11 @@ pub(super) fn group(session: &Session, words: &[OsString]) -> Result<(), Failure
             members: members.clone(),
         });
         region::keep(session, &id, &first)?;
-        writeln!(
-            session.out(),
-            "Grouped regions {typed} as group ID {} on {name}",
-            first.id
-        )?;
+        session.tell_each(
+            "groups",
+            [json!({ "device": describe::name(&info.name), "group_id": first.id, "regions": members, "alias": alias })],
+        );
+        session.say(format!("Grouped regions {typed} as group ID {} on {name}\n", first.id))?;
     }
     Ok(())
 }
@@ -90,7 +92,11 @@ pub(super) fn ungroup(session: &Session, words: &[OsString]) -> Result<(), Failu
         };
         first.group = None;
         region::keep(session, &id, first)?;
-        writeln!(session.out(), "Removed group ID {wanted} on {name}")?;
+        session.tell_each(
+            "groups",
+            [json!({ "device": describe::name(&info.name), "group_id": wanted })],
+        );
+        session.say(format!("Removed group ID {wanted} on {name}\n"))?;
     }
     Ok(())
 }

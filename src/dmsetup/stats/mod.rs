@@ -14,12 +14,14 @@ mod row;
 mod size;
 
 use std::ffi::OsString;
-use std::io::Write;
+
+use serde_json::json;
 
 use super::error::Failure;
 use super::options::{Opt, digits};
-use super::session::Session;
+use super::session::{About, Session};
 use super::{report as fields, targets};
+use crate::cli::describe;
 use crate::dm::{DeviceId, DeviceName};
 use region::Region;
 
@@ -36,6 +38,7 @@ pub(super) fn stats(session: &Session, words: &[OsString]) -> Result<(), Failure
             usage(session)
         )));
     };
+    session.name_command(|| format!("dm stats {}", name.to_string_lossy()));
     let run = match name.to_str().unwrap_or_default() {
         "help" => {
             session.complain(usage(session) + &fields::field_list());
@@ -163,6 +166,7 @@ fn clear(session: &Session, words: &[OsString]) -> Result<(), Failure> {
 
 fn print(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let wanted = wanted(session)?;
+    session.tell_each("regions", []);
     let verb = if session.options.has(Opt::Clear) {
         "print_clear"
     } else {
@@ -172,7 +176,11 @@ fn print(session: &Session, words: &[OsString]) -> Result<(), Failure> {
         for number in numbers(session, &id, wanted)? {
             let text = region::say(session, &id, &format!("@stats_{verb} {number}"))
                 .map_err(|failure| failure.and("Could not print statistics region."))?;
-            session.out().write_all(text.as_bytes())?;
+            if session.json() {
+                let entry = region::counted(session, &id, number, &text)?;
+                session.tell_each("regions", [entry]);
+            }
+            session.say(text)?;
         }
     }
     Ok(())
@@ -189,6 +197,10 @@ fn delete(session: &Session, words: &[OsString]) -> Result<(), Failure> {
         ));
     }
     for id in devices(session, words, false)? {
+        let device = match session.json() {
+            true => describe::name(&session.dm()?.info(&id).about(&id)?.name),
+            false => String::new(),
+        };
         let mut there = regions(session, &id)?;
         let doomed: Vec<u64> = match (region, group) {
             (Some(wanted), _) if there.iter().any(|region| region.id == wanted) => vec![wanted],
@@ -214,6 +226,7 @@ fn delete(session: &Session, words: &[OsString]) -> Result<(), Failure> {
             !doomed.contains(&left.id) && group.members.len() < before
         });
         for number in doomed {
+            session.tell_each("regions", [json!({ "device": device, "region_id": number })]);
             region::delete(session, &id, number)
                 .map_err(|failure| failure.and("Could not delete statistics region"))?;
         }
@@ -222,7 +235,7 @@ fn delete(session: &Session, words: &[OsString]) -> Result<(), Failure> {
             region::keep(session, &id, &first)?;
         }
         if let Some(group) = group {
-            writeln!(session.out(), "Deleted statistics group {group}.")?;
+            session.say(format!("Deleted statistics group {group}.\n"))?;
         }
     }
     Ok(())

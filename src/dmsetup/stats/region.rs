@@ -1,9 +1,14 @@
 //! What the kernel counts on a device: its regions, as `@stats_list` and `@stats_print` tell them. The kernel's
 //! Documentation/admin-guide/device-mapper/statistics.rst has the format.
 
+use serde_json::{Map, Value, json};
+
 use super::histogram::Bounds;
+use crate::cli::describe;
 use crate::dm::{DeviceId, MessageReply};
 use crate::dmsetup::error::Failure;
+use crate::dmsetup::json;
+use crate::dmsetup::report::Id;
 use crate::dmsetup::session::{About, Session};
 
 /// What a group's first region is marked with.
@@ -217,6 +222,48 @@ pub(super) fn take(session: &Session, id: &DeviceId, region: &Region) -> Result<
         .lines()
         .map(|line| Counters::parse(line, region.precise).ok_or_else(|| not_understood(line)));
     areas.collect()
+}
+
+/// What was counted in each area of a region, from the text that the kernel prints, under the names that reports have for it. Times
+/// are in nanoseconds.
+pub(super) fn counted(session: &Session, id: &DeviceId, number: u64, text: &str) -> Result<Value, Failure> {
+    const NAMES: [Id; 13] = [
+        Id::ReadCount,
+        Id::ReadsMergedCount,
+        Id::ReadSectorCount,
+        Id::ReadTime,
+        Id::WriteCount,
+        Id::WritesMergedCount,
+        Id::WriteSectorCount,
+        Id::WriteTime,
+        Id::InProgressCount,
+        Id::IoTicks,
+        Id::QueueTicks,
+        Id::ReadTicks,
+        Id::WriteTicks,
+    ];
+    let is_precise = list(session, id, None)?
+        .iter()
+        .any(|region| region.id == number && region.precise);
+    let area = |line: &str| {
+        let (start, length) = line.split_ascii_whitespace().next()?.split_once('+')?;
+        let counters = Counters::parse(line, is_precise)?;
+        let mut area = Map::new();
+        area.insert("area_start_sectors".into(), json::number(start.parse().ok()?));
+        area.insert("area_length_sectors".into(), json::number(length.parse().ok()?));
+        for (id, counter) in NAMES.iter().zip(counters.numbers) {
+            area.insert(id.name().into(), json::number(counter));
+        }
+        if !counters.histogram.is_empty() {
+            let counts = counters.histogram.into_iter().map(json::number);
+            area.insert("histogram".into(), counts.collect());
+        }
+        Some(Value::Object(area))
+    };
+    let areas = text.lines().map(|line| area(line).ok_or_else(|| not_understood(line)));
+    let areas: Vec<_> = areas.collect::<Result<_, _>>()?;
+    let info = session.dm()?.info(id).about(id)?;
+    Ok(json!({ "device": describe::name(&info.name), "region_id": number, "areas": areas }))
 }
 
 /// Has the kernel keep what a region is marked with.

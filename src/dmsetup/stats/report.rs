@@ -1,7 +1,6 @@
 //! `stats list` and `stats report`: what is counted, and how much of it there was.
 
 use std::ffi::OsString;
-use std::io::Write;
 use std::time::Instant;
 
 use super::group::first_of;
@@ -133,7 +132,7 @@ fn each_device(
     if named.is_empty() {
         let all = session.all()?;
         if all.is_empty() {
-            session.out().write_all(ls::NO_DEVICES.as_bytes())?;
+            session.say(ls::NO_DEVICES)?;
         }
         for mapping in &all {
             let id = DeviceId::Number(mapping.number);

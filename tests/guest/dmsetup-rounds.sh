@@ -49,7 +49,11 @@ by_dmsetup() { # PROGRAM NAME LOOP
 peer_dmsetup() { by_dmsetup /root/dmsetup theirs /dev/loop1; }
 our_dmsetup() { by_dmsetup /luksmith/dmsetup ours /dev/loop1; }
 by_cryptsetup() { # PROGRAM LOOP NAME
-  echo -n pass | "$1" open -q --key-file - "$2" "$3" && test -b "/dev/mapper/$3" && "$1" close "$3"
+  echo -n pass | "$1" open -q --key-file - "$2" "$3" && test -b "/dev/mapper/$3" && "$1" close "$3" || {
+    # The next rounds are to begin with nothing open.
+    "$1" close "$3"
+    return 1
+  }
 }
 peer_cryptsetup() { by_cryptsetup /usr/sbin/cryptsetup /dev/loop2 their-secret; }
 our_cryptsetup() { by_cryptsetup /luksmith/cryptsetup /dev/loop3 our-secret; }

@@ -11,6 +11,8 @@ use crate::dm::udev::UdevMode;
 
 /// How long a removal is tried again while somebody, most often a udev rule, has the device open.
 const REMOVE_RETRY_LIMIT: Duration = Duration::from_secs(5);
+/// On a machine that is short of time, who has it open is short of it too: so often it is tried at least.
+const REMOVE_ATTEMPTS: u32 = 100;
 const REMOVE_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 impl Dm {
@@ -22,8 +24,10 @@ impl Dm {
         // The node has to be found by name when the device can no longer be asked for it.
         let before = self.info(id).map_err(|error| error.during(Command::Remove))?;
         let started = Instant::now();
+        let mut attempts = 0;
         let deferred = if options.deferred { flags::DEFERRED_REMOVE } else { 0 };
         loop {
+            attempts += 1;
             let (cookie, _) = self.cookie();
             let request = Request {
                 event_nr: cookie.event_nr(),
@@ -38,7 +42,11 @@ impl Dm {
                     self.forget_node(&before)?;
                     return Ok(Removal::Removed(udev));
                 }
-                Err(error) if error.is_busy() && options.retry && started.elapsed() < REMOVE_RETRY_LIMIT => {
+                Err(error)
+                    if error.is_busy()
+                        && options.retry
+                        && (attempts < REMOVE_ATTEMPTS || started.elapsed() < REMOVE_RETRY_LIMIT) =>
+                {
                     drop(cookie);
                     thread::sleep(REMOVE_RETRY_PAUSE);
                 }

@@ -21,7 +21,8 @@ const STACK: usize = 128 << 10;
 #[inline(never)]
 pub fn wipe_stack() {
     let mut below = [0xa5_u8; STACK];
-    below.zeroize();
+    // An array would be wiped byte by byte.
+    below.as_mut_slice().zeroize();
     std::hint::black_box(&below);
 }
 

@@ -9,8 +9,15 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// The sectors in use.
 #[derive(Debug, Default)]
 pub(super) struct Ranges {
-    held: Mutex<Vec<Held>>,
+    list: Mutex<List>,
     freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct List {
+    held: Vec<Held>,
+    /// Who waits to hold something. Nearly always nobody, and then nobody need be woken, which is a call of the system.
+    waiting: usize,
 }
 
 /// What a request does with its sectors.
@@ -44,11 +51,13 @@ impl Ranges {
     /// Waits until nobody uses any of `sectors` in a way that `used` excludes.
     pub(super) fn hold(&self, sectors: Range<u64>, used: Use) -> Guard<'_> {
         let wanted = Held { sectors, used };
-        let mut held = self.list();
-        while held.iter().any(|other| other.excludes(&wanted)) {
-            held = self.freed.wait(held).unwrap_or_else(PoisonError::into_inner);
+        let mut list = self.list();
+        while list.held.iter().any(|other| other.excludes(&wanted)) {
+            list.waiting += 1;
+            list = self.freed.wait(list).unwrap_or_else(PoisonError::into_inner);
+            list.waiting -= 1;
         }
-        held.push(wanted.clone());
+        list.held.push(wanted.clone());
         Guard {
             ranges: self,
             held: wanted,
@@ -56,20 +65,23 @@ impl Ranges {
     }
 
     /// No code that could panic runs under the lock, so the list is whole in any case.
-    fn list(&self) -> MutexGuard<'_, Vec<Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn list(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        let mut held = self.ranges.list();
+        let mut list = self.ranges.list();
         // Two that are equal are worth the same.
-        if let Some(at) = held.iter().position(|other| *other == self.held) {
-            held.swap_remove(at);
+        if let Some(at) = list.held.iter().position(|other| *other == self.held) {
+            list.held.swap_remove(at);
         }
-        drop(held);
-        self.ranges.freed.notify_all();
+        let waiting = list.waiting;
+        drop(list);
+        if waiting > 0 {
+            self.ranges.freed.notify_all();
+        }
     }
 }
 
@@ -99,6 +111,6 @@ mod tests {
             waiting.join().expect("no panic");
         });
         assert!(written.load(Ordering::SeqCst));
-        assert!(ranges.list().is_empty());
+        assert!(ranges.list().held.is_empty());
     }
 }

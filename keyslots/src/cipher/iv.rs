@@ -96,22 +96,23 @@ impl IvGenerator {
         matches!(self.kind, IvKind::Eboiv | IvKind::Elephant)
     }
 
-    /// Fills `iv`, whose length is that of a cipher block (8 or 16 bytes).
+    /// Starts `iv`, whose length is that of a cipher block (8 or 16 bytes); see [`IvGenerator::encrypt`].
     pub(super) fn fill(&self, sector: u64, iv: &mut [u8]) {
         iv.fill(0);
         match self.kind {
             IvKind::None | IvKind::Null => {}
             IvKind::Plain => put_start(iv, &(sector as u32).to_le_bytes()),
-            IvKind::Plain64 => put_start(iv, &sector.to_le_bytes()),
+            IvKind::Plain64 | IvKind::Essiv(_) => put_start(iv, &sector.to_le_bytes()),
             IvKind::Plain64Be => put_end(iv, &sector.to_be_bytes()),
             IvKind::Benbi => put_end(iv, &(sector << self.benbi_shift).wrapping_add(1).to_be_bytes()),
             IvKind::Eboiv | IvKind::Elephant => put_start(iv, &sector.wrapping_mul(self.sector_size).to_le_bytes()),
-            IvKind::Essiv(_) => {
-                put_start(iv, &sector.to_le_bytes());
-                if let Some(cipher) = &self.essiv {
-                    cipher.encrypt(iv);
-                }
-            }
+        }
+    }
+
+    /// Ends what [`IvGenerator::fill`] has started, for any number of IVs.
+    pub(super) fn encrypt(&self, ivs: &mut [u8]) {
+        if let Some(cipher) = &self.essiv {
+            cipher.encrypt(ivs);
         }
     }
 }

@@ -8,6 +8,7 @@ mod adiantum;
 mod block;
 mod elephant;
 mod iv;
+mod modes;
 mod sector;
 mod spec;
 #[cfg(test)]

@@ -1,28 +1,31 @@
-//! The chaining modes over whole sectors.
+//! A cipher with its key, over whole sectors.
 
 use std::fmt;
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use super::CipherError;
 use super::adiantum::{self, Adiantum};
 use super::block::BlockCipher;
 use super::elephant::Elephant;
 use super::iv::IvGenerator;
+use super::modes::Chain;
 use super::spec::{CipherSpec, Mode};
-use super::tweak::{LrwTweaks, xts_tweaks};
+use super::tweak::LrwTweaks;
 
 /// The largest sector that dm-crypt has, in bytes.
 pub(super) const MAX_SECTOR: usize = 4096;
 /// The longest IV in bytes.
 const MAX_IV: usize = adiantum::TWEAK_LEN;
-const MAX_BLOCK: usize = 16;
+pub(super) const MAX_BLOCK: usize = 16;
+/// Bytes that are done together: a multiple of every sector size, and small enough for the processor's first cache.
+const RUN: usize = 32 * 1024;
 
 /// A cipher with its key, for sectors of one size. The key is wiped on drop.
 pub struct SectorCipher {
     spec: CipherSpec,
-    cipher: Box<dyn BlockCipher>,
-    chain: Chain,
+    pub(super) cipher: Box<dyn BlockCipher>,
+    pub(super) chain: Chain,
     iv: IvGenerator,
     diffuser: Option<Elephant>,
     sector_size: usize,
@@ -32,16 +35,13 @@ pub struct SectorCipher {
     iv_mask: u64,
 }
 
-enum Chain {
-    Ecb,
-    Cbc,
-    Ctr,
-    Pcbc,
-    Cfb,
-    Ofb,
-    Xts(Box<dyn BlockCipher>),
-    Lrw(LrwTweaks),
-    Adiantum(Box<Adiantum>),
+/// Room for masks or a key stream, wiped on drop; as a slice, since an array would be wiped byte by byte.
+struct Room([u8; MAX_SECTOR]);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.as_mut_slice().zeroize();
+    }
 }
 
 #[derive(Copy, Clone, PartialEq, Eq)]
@@ -121,8 +121,19 @@ impl SectorCipher {
     /// # Panics
     /// If the lengths differ.
     pub fn encrypt_to(&self, first_sector: u64, data: &[u8], encrypted: &mut [u8]) -> Result<(), CipherError> {
-        encrypted.copy_from_slice(data);
-        self.crypt(first_sector, encrypted, Direction::Encrypt)
+        assert_eq!(data.len(), encrypted.len(), "both are as long");
+        self.check_len(data)?;
+        let mut room = Room([0; MAX_SECTOR]);
+        // A run at a time: what was copied is still in the processor's cache when it is encrypted.
+        for ((data, run), number) in data
+            .chunks(RUN)
+            .zip(encrypted.chunks_mut(RUN))
+            .zip(self.run_numbers(first_sector))
+        {
+            run.copy_from_slice(data);
+            self.run(number, run, &mut room.0, Direction::Encrypt);
+        }
+        Ok(())
     }
 
     /// Decrypts whole sectors in place; see [`SectorCipher::encrypt`].
@@ -139,162 +150,65 @@ impl SectorCipher {
     }
 
     fn crypt(&self, first_sector: u64, data: &mut [u8], direction: Direction) -> Result<(), CipherError> {
-        if !data.len().is_multiple_of(self.sector_size) {
-            return Err(CipherError::PartialSector {
-                len: data.len(),
-                sector_size: self.sector_size,
-            });
-        }
-        if self.spec.is_null() {
-            return Ok(());
-        }
-        // Tweaks of a sector, or its key stream.
-        let mut masks = Zeroizing::new([0; MAX_SECTOR]);
-        let masks = &mut masks[..self.sector_size];
-        let mut iv = [0; MAX_IV];
-        let iv_len = match self.chain {
-            Chain::Adiantum(_) => adiantum::TWEAK_LEN,
-            _ => self.spec.algorithm.block_len(),
-        };
-        for (n, sector) in data.chunks_exact_mut(self.sector_size).enumerate() {
-            let number = first_sector.wrapping_add((n as u64).wrapping_mul(self.iv_step)) & self.iv_mask;
-            let iv = &mut iv[..iv_len];
-            self.iv.fill(number, iv);
-            if self.iv.is_encrypted() {
-                let mut block = [0; MAX_BLOCK];
-                self.chain(iv, &mut block[..iv_len], &mut masks[..iv_len], Direction::Encrypt);
-                iv.copy_from_slice(&block[..iv_len]);
-            }
-            let offset = number.wrapping_mul(self.sector_size as u64);
-            if let Some(diffuser) = self.diffuser.as_ref().filter(|_| direction == Direction::Encrypt) {
-                diffuser.mix(offset, sector);
-            }
-            self.chain(iv, sector, masks, direction);
-            if let Some(diffuser) = self.diffuser.as_ref().filter(|_| direction == Direction::Decrypt) {
-                diffuser.unmix(offset, sector);
-            }
+        self.check_len(data)?;
+        let mut room = Room([0; MAX_SECTOR]);
+        for (run, number) in data.chunks_mut(RUN).zip(self.run_numbers(first_sector)) {
+            self.run(number, run, &mut room.0, direction);
         }
         Ok(())
     }
 
-    /// One sector, or one block as if it were one. `masks` are as long, and hold nothing of use.
-    fn chain(&self, iv: &[u8], sector: &mut [u8], masks: &mut [u8], direction: Direction) {
-        match &self.chain {
-            Chain::Ecb => self.blocks(sector, direction),
-            Chain::Cbc if direction == Direction::Encrypt => self.cbc_encrypt(iv, sector),
-            Chain::Cbc => self.cbc_decrypt(iv, sector, masks),
-            Chain::Ctr => self.ctr(iv, sector, masks),
-            Chain::Pcbc => self.pcbc(iv, sector, direction),
-            Chain::Cfb if direction == Direction::Encrypt => self.cfb_encrypt(iv, sector),
-            Chain::Cfb => {
-                previous_blocks(iv, sector, masks);
-                self.cipher.encrypt(masks);
-                xor(sector, masks);
+    fn check_len(&self, data: &[u8]) -> Result<(), CipherError> {
+        if data.len().is_multiple_of(self.sector_size) {
+            return Ok(());
+        }
+        Err(CipherError::PartialSector {
+            len: data.len(),
+            sector_size: self.sector_size,
+        })
+    }
+
+    /// The first sector's number of each run.
+    fn run_numbers(&self, first_sector: u64) -> impl Iterator<Item = u64> {
+        let step = ((RUN / self.sector_size) as u64).wrapping_mul(self.iv_step);
+        std::iter::successors(Some(first_sector), move |number| Some(number.wrapping_add(step)))
+    }
+
+    /// Up to [`RUN`] bytes: first all their IVs, then as many sectors at once as the mode allows.
+    fn run(&self, first_sector: u64, data: &mut [u8], room: &mut [u8; MAX_SECTOR], direction: Direction) {
+        if self.spec.is_null() {
+            return;
+        }
+        let iv_len = match self.chain {
+            Chain::Adiantum(_) => adiantum::TWEAK_LEN,
+            _ => self.spec.algorithm.block_len(),
+        };
+        let mut ivs = [0; RUN / 512 * MAX_IV];
+        let ivs = &mut ivs[..data.len() / self.sector_size * iv_len];
+        let number = |n: usize| first_sector.wrapping_add((n as u64).wrapping_mul(self.iv_step)) & self.iv_mask;
+        for (n, iv) in ivs.chunks_exact_mut(iv_len).enumerate() {
+            self.iv.fill(number(n), iv);
+        }
+        self.iv.encrypt(ivs);
+        if self.iv.is_encrypted() {
+            for iv in ivs.chunks_exact_mut(iv_len) {
+                let mut block = [0; MAX_BLOCK];
+                self.chain(iv, &mut block[..iv_len], iv_len, room, Direction::Encrypt);
+                iv.copy_from_slice(&block[..iv_len]);
             }
-            Chain::Ofb => self.ofb(iv, sector),
-            Chain::Xts(tweak_cipher) => {
-                xts_tweaks(
-                    tweak_cipher.as_ref(),
-                    iv.first_chunk().unwrap_or(&[0; MAX_BLOCK]),
-                    masks,
-                );
-                self.masked(sector, masks, direction);
-            }
-            Chain::Lrw(tweaks) => {
-                tweaks.fill(iv.first_chunk().unwrap_or(&[0; MAX_BLOCK]), masks);
-                self.masked(sector, masks, direction);
-            }
-            Chain::Adiantum(adiantum) => {
-                let tweak = iv.first_chunk().unwrap_or(&[0; adiantum::TWEAK_LEN]);
-                adiantum.crypt(tweak, sector, direction, self.cipher.as_ref());
+        }
+        let offset = |n| number(n).wrapping_mul(self.sector_size as u64);
+        if let Some(diffuser) = self.diffuser.as_ref().filter(|_| direction == Direction::Encrypt) {
+            for (n, sector) in data.chunks_exact_mut(self.sector_size).enumerate() {
+                diffuser.mix(offset(n), sector);
             }
         }
-    }
-
-    fn blocks(&self, blocks: &mut [u8], direction: Direction) {
-        match direction {
-            Direction::Encrypt => self.cipher.encrypt(blocks),
-            Direction::Decrypt => self.cipher.decrypt(blocks),
-        }
-    }
-
-    fn masked(&self, sector: &mut [u8], masks: &[u8], direction: Direction) {
-        xor(sector, masks);
-        self.blocks(sector, direction);
-        xor(sector, masks);
-    }
-
-    fn cbc_encrypt(&self, iv: &[u8], sector: &mut [u8]) {
-        let mut previous = [0; MAX_BLOCK];
-        let previous = &mut previous[..iv.len()];
-        previous.copy_from_slice(iv);
-        for block in sector.chunks_exact_mut(iv.len()) {
-            xor(block, previous);
-            self.cipher.encrypt(block);
-            previous.copy_from_slice(block);
-        }
-    }
-
-    fn cbc_decrypt(&self, iv: &[u8], sector: &mut [u8], previous: &mut [u8]) {
-        previous_blocks(iv, sector, previous);
-        self.cipher.decrypt(sector);
-        xor(sector, previous);
-    }
-
-    /// Each block is masked with the plaintext and the ciphertext of the one before.
-    fn pcbc(&self, iv: &[u8], sector: &mut [u8], direction: Direction) {
-        let (mut mask, mut before) = ([0; MAX_BLOCK], [0; MAX_BLOCK]);
-        let (mask, before) = (&mut mask[..iv.len()], &mut before[..iv.len()]);
-        mask.copy_from_slice(iv);
-        for block in sector.chunks_exact_mut(iv.len()) {
-            before.copy_from_slice(block);
-            if direction == Direction::Encrypt {
-                xor(block, mask);
+        self.chain(ivs, data, self.sector_size, room, direction);
+        if let Some(diffuser) = self.diffuser.as_ref().filter(|_| direction == Direction::Decrypt) {
+            for (n, sector) in data.chunks_exact_mut(self.sector_size).enumerate() {
+                diffuser.unmix(offset(n), sector);
             }
-            self.blocks(block, direction);
-            if direction == Direction::Decrypt {
-                xor(block, mask);
-            }
-            mask.copy_from_slice(before);
-            xor(mask, block);
         }
-        mask.zeroize();
-        before.zeroize();
-    }
-
-    fn cfb_encrypt(&self, iv: &[u8], sector: &mut [u8]) {
-        let mut mask = [0; MAX_BLOCK];
-        let mask = &mut mask[..iv.len()];
-        mask.copy_from_slice(iv);
-        for block in sector.chunks_exact_mut(iv.len()) {
-            self.cipher.encrypt(mask);
-            xor(block, mask);
-            mask.copy_from_slice(block);
-        }
-    }
-
-    fn ofb(&self, iv: &[u8], sector: &mut [u8]) {
-        let mut mask = [0; MAX_BLOCK];
-        let mask = &mut mask[..iv.len()];
-        mask.copy_from_slice(iv);
-        for block in sector.chunks_exact_mut(iv.len()) {
-            self.cipher.encrypt(mask);
-            xor(block, mask);
-        }
-        mask.zeroize();
-    }
-
-    fn ctr(&self, iv: &[u8], sector: &mut [u8], stream: &mut [u8]) {
-        let mut counter = [0; MAX_BLOCK];
-        let counter = &mut counter[..iv.len()];
-        counter.copy_from_slice(iv);
-        for block in stream.chunks_exact_mut(iv.len()) {
-            block.copy_from_slice(counter);
-            increment(counter);
-        }
-        self.cipher.encrypt(stream);
-        xor(sector, stream);
-        stream.zeroize();
     }
 }
 
@@ -305,28 +219,5 @@ impl fmt::Debug for SectorCipher {
             .field("sector_size", &self.sector_size)
             .field("iv_step", &self.iv_step)
             .finish_non_exhaustive()
-    }
-}
-
-/// What stands before each block of ciphertext: the IV, then all blocks but the last.
-fn previous_blocks(iv: &[u8], sector: &[u8], previous: &mut [u8]) {
-    let (first, rest) = previous.split_at_mut(iv.len());
-    first.copy_from_slice(iv);
-    rest.copy_from_slice(&sector[..sector.len() - iv.len()]);
-}
-
-fn xor(data: &mut [u8], masks: &[u8]) {
-    for (byte, mask) in data.iter_mut().zip(masks) {
-        *byte ^= mask;
-    }
-}
-
-/// Adds one to a big-endian number of any length; it wraps.
-fn increment(counter: &mut [u8]) {
-    for byte in counter.iter_mut().rev() {
-        *byte = byte.wrapping_add(1);
-        if *byte != 0 {
-            break;
-        }
     }
 }

@@ -167,6 +167,39 @@ fn decryption_undoes_encryption_for_every_cipher_and_sector_size() {
     }
 }
 
+/// Many sectors share a call, their IVs and their masks; what each becomes does not depend on how many there are.
+#[test]
+fn sectors_together_are_what_they_are_one_by_one() {
+    let specs = all_specs().into_iter().filter(|spec| {
+        let name = spec.to_string();
+        !name.contains("essiv") || name.ends_with("sha256")
+    });
+    for spec in specs {
+        let len = (0..=160)
+            .rev()
+            .find(|len| spec.check_key_len(*len).is_ok())
+            .expect("some key fits");
+        for (sector_size, large) in [(512, false), (1024, true), (4096, false)] {
+            let cipher = SectorCipher::new(&spec, &key(len), sector_size, large).expect("a good key");
+            let data: Vec<u8> = (0..9 * 4096 + sector_size).map(|n| (7 * n + n / 256) as u8).collect();
+            let step = if large { 1 } else { sector_size as u64 / 512 };
+            let mut single = data.clone();
+            for (n, sector) in single.chunks_mut(sector_size).enumerate() {
+                let number = 0x1_0000_0000 - 5 + n as u64 * step;
+                cipher.encrypt(number, sector).expect("a whole sector");
+            }
+            let (mut together, mut copied) = (data.clone(), vec![0; data.len()]);
+            cipher.encrypt(0x1_0000_0000 - 5, &mut together).expect("whole sectors");
+            cipher
+                .encrypt_to(0x1_0000_0000 - 5, &data, &mut copied)
+                .expect("whole sectors");
+            assert!(together == single && copied == single, "{spec}, {sector_size}");
+            cipher.decrypt(0x1_0000_0000 - 5, &mut together).expect("whole sectors");
+            assert!(together == data, "{spec}, {sector_size}: decryption");
+        }
+    }
+}
+
 #[test]
 fn a_key_is_taken_or_refused_as_its_check_says() {
     for spec in all_specs() {

@@ -1,0 +1,219 @@
+//! The chaining modes.
+
+use zeroize::Zeroize;
+
+use super::adiantum::{self, Adiantum};
+use super::block::BlockCipher;
+use super::sector::{Direction, MAX_BLOCK, MAX_SECTOR, SectorCipher};
+use super::tweak::{LrwTweaks, mask_xts, xor};
+
+/// A chaining mode, with what it needs of the key.
+pub(super) enum Chain {
+    Ecb,
+    Cbc,
+    Ctr,
+    Pcbc,
+    Cfb,
+    Ofb,
+    Xts(Box<dyn BlockCipher>),
+    Lrw(LrwTweaks),
+    Adiantum(Box<Adiantum>),
+}
+
+impl SectorCipher {
+    /// Whole sectors of `size` bytes (a block may pass for one), each with its IV.
+    pub(super) fn chain(
+        &self,
+        ivs: &mut [u8],
+        data: &mut [u8],
+        size: usize,
+        room: &mut [u8; MAX_SECTOR],
+        direction: Direction,
+    ) {
+        let encrypt = direction == Direction::Encrypt;
+        let iv_len = ivs.len() / (data.len() / size).max(1);
+        let each = |data: &mut [u8], work: &dyn Fn(&[u8], &mut [u8])| {
+            for (sector, iv) in data.chunks_exact_mut(size).zip(ivs.chunks_exact(iv_len)) {
+                work(iv, sector);
+            }
+        };
+        match &self.chain {
+            Chain::Ecb => self.blocks(data, direction),
+            Chain::Cbc if encrypt => self.cbc_encrypt(ivs, data, size),
+            Chain::Cbc => self.after_blocks(ivs, data, size, room, |cipher, data, previous| {
+                cipher.decrypt(data);
+                xor(data, previous);
+            }),
+            Chain::Ctr => self.ctr(ivs, data, size, room),
+            Chain::Pcbc => each(data, &|iv, sector| self.pcbc(iv, sector, direction)),
+            Chain::Cfb if encrypt => each(data, &|iv, sector| self.cfb_encrypt(iv, sector)),
+            Chain::Cfb => self.after_blocks(ivs, data, size, room, |cipher, data, previous| {
+                cipher.encrypt(previous);
+                xor(data, previous);
+            }),
+            Chain::Ofb => each(data, &|iv, sector| self.ofb(iv, sector)),
+            Chain::Xts(tweak_cipher) => {
+                tweak_cipher.encrypt(ivs);
+                self.masked(ivs, data, size, room, direction, mask_xts);
+                // They are worth as much as the masks.
+                ivs.zeroize();
+            }
+            Chain::Lrw(tweaks) => self.masked(ivs, data, size, room, direction, |iv, masks, sector| {
+                tweaks.mask(iv, masks, sector)
+            }),
+            Chain::Adiantum(adiantum) => each(data, &|iv, sector| {
+                let tweak = iv.first_chunk().unwrap_or(&[0; adiantum::TWEAK_LEN]);
+                adiantum.crypt(tweak, sector, direction, self.cipher.as_ref());
+            }),
+        }
+    }
+
+    fn blocks(&self, blocks: &mut [u8], direction: Direction) {
+        match direction {
+            Direction::Encrypt => self.cipher.encrypt(blocks),
+            Direction::Decrypt => self.cipher.decrypt(blocks),
+        }
+    }
+
+    /// Up to 4096 bytes at a time, each block between two additions of its mask. `mask` makes a sector's masks, and adds
+    /// them once.
+    fn masked(
+        &self,
+        starts: &[u8],
+        data: &mut [u8],
+        size: usize,
+        room: &mut [u8; MAX_SECTOR],
+        direction: Direction,
+        mask: impl Fn(&[u8; MAX_BLOCK], &mut [u8], &mut [u8]),
+    ) {
+        let at_a_time = MAX_SECTOR / size;
+        let starts = starts.as_chunks().0;
+        for (data, starts) in data.chunks_mut(at_a_time * size).zip(starts.chunks(at_a_time)) {
+            let masks = &mut room[..data.len()];
+            for ((sector, masks), start) in data
+                .chunks_exact_mut(size)
+                .zip(masks.chunks_exact_mut(size))
+                .zip(starts)
+            {
+                mask(start, masks, sector);
+            }
+            self.blocks(data, direction);
+            xor(data, masks);
+        }
+    }
+
+    /// Up to 4096 bytes at a time, with what stands before each block of ciphertext: the IV, or the block before.
+    fn after_blocks(
+        &self,
+        ivs: &[u8],
+        data: &mut [u8],
+        size: usize,
+        room: &mut [u8; MAX_SECTOR],
+        work: impl Fn(&dyn BlockCipher, &mut [u8], &mut [u8]),
+    ) {
+        let at_a_time = MAX_SECTOR / size;
+        let iv_len = ivs.len() / (data.len() / size).max(1);
+        for (data, ivs) in data.chunks_mut(at_a_time * size).zip(ivs.chunks(at_a_time * iv_len)) {
+            let previous = &mut room[..data.len()];
+            for ((sector, iv), previous) in data
+                .chunks_exact(size)
+                .zip(ivs.chunks_exact(iv_len))
+                .zip(previous.chunks_exact_mut(size))
+            {
+                previous[..iv_len].copy_from_slice(iv);
+                previous[iv_len..].copy_from_slice(&sector[..size - iv_len]);
+            }
+            work(self.cipher.as_ref(), data, previous);
+        }
+    }
+
+    /// A chain has to wait for each of its blocks, so those of all sectors go side by side.
+    fn cbc_encrypt(&self, ivs: &mut [u8], data: &mut [u8], size: usize) {
+        let block_len = ivs.len() / (data.len() / size).max(1);
+        // What has come out last, for each sector.
+        let last = ivs;
+        for at in (0..size).step_by(block_len) {
+            let place = at..at + block_len;
+            for (sector, last) in data.chunks_exact(size).zip(last.chunks_exact_mut(block_len)) {
+                xor(last, &sector[place.clone()]);
+            }
+            self.cipher.encrypt(last);
+            for (sector, last) in data.chunks_exact_mut(size).zip(last.chunks_exact(block_len)) {
+                sector[place.clone()].copy_from_slice(last);
+            }
+        }
+    }
+
+    /// Each block is masked with the plaintext and the ciphertext of the one before.
+    fn pcbc(&self, iv: &[u8], sector: &mut [u8], direction: Direction) {
+        let (mut mask, mut before) = ([0; MAX_BLOCK], [0; MAX_BLOCK]);
+        let (mask, before) = (&mut mask[..iv.len()], &mut before[..iv.len()]);
+        mask.copy_from_slice(iv);
+        for block in sector.chunks_exact_mut(iv.len()) {
+            before.copy_from_slice(block);
+            if direction == Direction::Encrypt {
+                xor(block, mask);
+            }
+            self.blocks(block, direction);
+            if direction == Direction::Decrypt {
+                xor(block, mask);
+            }
+            mask.copy_from_slice(before);
+            xor(mask, block);
+        }
+        mask.zeroize();
+        before.zeroize();
+    }
+
+    fn cfb_encrypt(&self, iv: &[u8], sector: &mut [u8]) {
+        let mut mask = [0; MAX_BLOCK];
+        let mask = &mut mask[..iv.len()];
+        mask.copy_from_slice(iv);
+        for block in sector.chunks_exact_mut(iv.len()) {
+            self.cipher.encrypt(mask);
+            xor(block, mask);
+            mask.copy_from_slice(block);
+        }
+    }
+
+    fn ofb(&self, iv: &[u8], sector: &mut [u8]) {
+        let mut mask = [0; MAX_BLOCK];
+        let mask = &mut mask[..iv.len()];
+        mask.copy_from_slice(iv);
+        for block in sector.chunks_exact_mut(iv.len()) {
+            self.cipher.encrypt(mask);
+            xor(block, mask);
+        }
+        mask.zeroize();
+    }
+
+    fn ctr(&self, ivs: &[u8], data: &mut [u8], size: usize, room: &mut [u8; MAX_SECTOR]) {
+        let at_a_time = MAX_SECTOR / size;
+        let iv_len = ivs.len() / (data.len() / size).max(1);
+        for (data, ivs) in data.chunks_mut(at_a_time * size).zip(ivs.chunks(at_a_time * iv_len)) {
+            let stream = &mut room[..data.len()];
+            for (stream, iv) in stream.chunks_exact_mut(size).zip(ivs.chunks_exact(iv_len)) {
+                count(iv, stream);
+            }
+            self.cipher.encrypt(stream);
+            xor(data, stream);
+        }
+    }
+}
+
+/// Fills `stream` with a big-endian number that counts up from `first`, and wraps.
+fn count(first: &[u8], stream: &mut [u8]) {
+    if let Some(first) = first.first_chunk() {
+        let mut counter = u128::from_be_bytes(*first);
+        for block in stream.as_chunks_mut().0 {
+            *block = counter.to_be_bytes();
+            counter = counter.wrapping_add(1);
+        }
+    } else if let Some(first) = first.first_chunk() {
+        let mut counter = u64::from_be_bytes(*first);
+        for block in stream.as_chunks_mut().0 {
+            *block = counter.to_be_bytes();
+            counter = counter.wrapping_add(1);
+        }
+    }
+}

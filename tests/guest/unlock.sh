@@ -94,6 +94,36 @@ cp k once
 unlock "root UUID=$uuid /tmp/once luks,keyfile-erase" <empty
 same "a key file to be used once is gone" "$rc $([ -e once ] && echo there)" "0 "
 ours cryptsetup close root
+# Whatever becomes of its device, its header or its program after that. A second volume keeps the program waiting.
+uuid2=33333333-3333-4333-8333-333333333333
+truncate -s 24M other.img
+printf 'other' | ours cryptsetup luksFormat -q --uuid $uuid2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --luks2-keyslots-size 1M other.img
+dd if=other.img of=/dev/ram0 bs=1M conv=fsync status=none
+mount -t ext4 /dev/ram3 /mnt && dd if=luks.img of=/mnt/header bs=1M count=4 conv=fsync status=none && umount /mnt
+said_is() { for i in $(seq 100); do grep -q "$1" log && return; sleep 0.1; done; fail "no '$1' within 10 s: $(cat log)"; }
+waiting() { # ENTRY: starts it; what it says goes to the file log, what it is told comes from descriptor 9
+  printf '%s\n' "$1" "other UUID=$uuid2 none luks" >crypttab
+  rm -f pipe && mkfifo pipe
+  /luksmith/luksmith unlock --crypttab crypttab --kernel-arguments /dev/null <pipe >log 2>&1 &
+  pid=$!
+  exec 9>pipe
+  said_is "root is open"
+}
+for gone in "its link" "its program"; do
+  cp k once && ln -sf once link && ln -sf /dev/ram1 disk
+  header=
+  [ "$gone" = "its program" ] && header=,header=/header:UUID=22222222-2222-4222-8222-222222222222
+  waiting "root /tmp/disk /tmp/link luks,keyfile-erase$header"
+  rm disk
+  sleep 2
+  if [ "$gone" = "its program" ]; then kill -TERM $pid; else printf 'other\n' >&9; fi
+  exec 9>&-
+  wait $pid
+  same "a key file to be used once is gone, though $gone is too" "$([ -e once ] && echo there) $([ -h link ] && echo link)" " "
+  ours cryptsetup close root
+  dmsetup info other >info 2>&1 && ours cryptsetup close other
+done
+dd if=/dev/zero of=/dev/ram0 bs=1M count=1 conv=fsync status=none
 dd if=/dev/urandom of=/dev/ram1 bs=1M count=1 conv=fsync status=none
 unlock "root /dev/ram1 none plain,verify,tries=1" <<<$'one\ntwo\nabc\nabc'
 is "two different answers are none" 0 "The passphrases do not match."

@@ -4,11 +4,12 @@
 //! [`locate`] looks whether it is there, and takes no time. [`Located::read`] may take as long as its [`Limits`] let it: it
 //! is for a thread of its own.
 
+mod erase;
 mod script;
 mod stream;
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +22,7 @@ use super::mount::Mounted;
 use super::source::Place;
 use crate::passphrase::{self, KeyFileRange, PassphraseError, Question};
 
+pub(super) use self::erase::erase;
 pub(super) use self::stream::Limits;
 
 /// Why there is no key.
@@ -87,33 +89,6 @@ impl Located {
             Self::Script(program, argument) => script::run(program, argument, entry, source, tried, limits),
         }
     }
-}
-
-/// Erases a key file that is to be used once: a plain file. `None` where there is none to erase.
-///
-/// # Errors
-/// The system's; also for a file on another device.
-pub(super) fn erase(entry: &Entry) -> Option<io::Result<()>> {
-    let KeySource::File(Place { path, device }) = &entry.key else {
-        return None;
-    };
-    if !entry.options.keyfile_erase {
-        return None;
-    }
-    if device.is_some() {
-        return Some(Err(io::Error::other("it is on a device that is only read")));
-    }
-    let is_file = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file());
-    is_file.then(|| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)?;
-        let len = file.metadata()?.len();
-        io::copy(&mut io::repeat(0).take(len), &mut file)?;
-        file.sync_all()?;
-        fs::remove_file(path)
-    })
 }
 
 fn from_path(path: &Path, range: KeyFileRange, limits: &Limits) -> Result<Passphrase, NoKey> {

@@ -9,6 +9,7 @@ mod attempts;
 mod content;
 mod error;
 mod fetching;
+mod format;
 mod gate;
 mod say;
 mod target;
@@ -36,7 +37,7 @@ use crate::dm::{DeviceId, DeviceName, Dm, DmError, Mangling, Which};
 use crate::volume::VolumeKind;
 
 pub use self::error::UnlockError;
-pub(in crate::initramfs) use self::target::header_path;
+pub(in crate::initramfs) use self::format::header_path;
 pub use self::volume::Outcome;
 
 /// How long to wait for what may happen without a sign.
@@ -202,12 +203,12 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Erases the key files that were to be used once, whether they opened something or not.
+    /// Erases the key files that were to be used once, and have been.
     fn erase_keys(&mut self) {
         if self.permissions.only_try {
             return;
         }
-        for volume in self.volumes.iter().filter(|volume| volume.has_had_key()) {
+        for volume in self.volumes.iter().filter(|volume| volume.is_done_with_key()) {
             if let Some(Err(error)) = key::erase(&volume.entry) {
                 let text = format!("{}: its key file could not be erased: {error}.", volume.entry.name);
                 self.prompts.say(&text);

@@ -6,10 +6,11 @@ use keyslots::header::{DataLayout, Header};
 use keyslots::kdf::{CostLimits, KdfError};
 use keyslots::luks2::Candidates;
 use keyslots::secret::{Passphrase, VolumeKey};
-use keyslots::units::{Bytes, Sectors};
+use keyslots::units::Bytes;
 
 use super::UnlockError;
 use super::content;
+use super::format::{Format, header_path, says_plain};
 use super::gate::Gate;
 use crate::block_device;
 use crate::data_device::DataDevice;
@@ -18,15 +19,8 @@ use crate::header_device::{HeaderDevice, HeaderError, Wanted};
 use crate::initramfs::budget::{Budget, Cost};
 use crate::initramfs::crypttab::Entry;
 use crate::initramfs::devices::{Description, Devices, Seen};
-use crate::initramfs::mount::Mounted;
 use crate::initramfs::options::{Kind, VolumeOptions};
-use crate::initramfs::source::{DeviceSpec, Place};
 use crate::volume::{self, Activate, Flags, Identity, KeyPlace, PlainHash, VolumeError};
-
-/// What plain volumes have where nothing is said: the defaults of cryptsetup 2.7 and later.
-const PLAIN_CIPHER: &str = "aes-xts-plain64";
-const PLAIN_HASH: &str = "sha256";
-const PLAIN_KEY_BITS: u32 = 256;
 
 /// A volume that can be tried.
 #[derive(Debug)]
@@ -46,22 +40,6 @@ pub(super) struct Target {
     format: Format,
     /// What was looked at: the device, and that with the header. Nothing else is opened in their place.
     seen: Vec<Seen>,
-}
-
-#[derive(Debug)]
-enum Format {
-    Luks {
-        device: HeaderDevice,
-        header: Box<Header>,
-        layout: DataLayout,
-        /// Keeps the file system with the header.
-        mounted: Option<Mounted>,
-    },
-    Plain {
-        layout: DataLayout,
-        hash: PlainHash,
-        key_len: usize,
-    },
 }
 
 /// What the engine lets a target do.
@@ -295,64 +273,6 @@ impl Target {
         let _ = volume::deactivate(&dm, &self.name, false);
         Err(error)
     }
-}
-
-impl Format {
-    fn plain(options: &VolumeOptions) -> Result<Self, UnlockError> {
-        let bits = options.size.unwrap_or(PLAIN_KEY_BITS);
-        let cipher = options.cipher.as_deref().unwrap_or(PLAIN_CIPHER);
-        let hash = options.hash.as_deref().unwrap_or(PLAIN_HASH);
-        Ok(Self::Plain {
-            layout: DataLayout {
-                cipher: volume::full_cipher_text(cipher).map_err(VolumeError::from)?,
-                sector_size: options.sector_size.unwrap_or(512),
-                offset: options.offset.unwrap_or_default(),
-                size: None,
-                iv_offset: options.skip.unwrap_or(Sectors::ZERO),
-            },
-            hash: hash.parse()?,
-            key_len: bits.div_ceil(8) as usize,
-        })
-    }
-}
-
-/// Where the header is: the device itself, a file or device of its own, or a file on another device.
-pub(in crate::initramfs) fn header_path(
-    options: &VolumeOptions,
-    devices: &Devices,
-    source: &Path,
-) -> Result<Option<(PathBuf, Option<Mounted>)>, UnlockError> {
-    let Some(header) = &options.header else {
-        return Ok(Some((source.to_owned(), None)));
-    };
-    let failed = |source| UnlockError::HeaderMount {
-        header: header.clone(),
-        source,
-    };
-    let Some(device) = &header.device else {
-        // `header=UUID=…` names a device that is nothing but a header.
-        let spec = DeviceSpec::parse(&header.path.to_string_lossy());
-        return Ok(devices.find(&spec).map(|path| (path, None)));
-    };
-    let Some(device) = devices.find(device) else {
-        return Ok(None);
-    };
-    let mounted = Mounted::new(&device).map_err(failed)?;
-    let path = mounted.file(&header.path).map_err(failed)?;
-    Ok(Some((path, Some(mounted))))
-}
-
-/// Where the header should be, for messages.
-pub(super) fn header_place(options: &VolumeOptions) -> Option<&Place> {
-    options.header.as_ref()
-}
-
-fn says_plain(options: &VolumeOptions) -> bool {
-    options.cipher.is_some()
-        || options.hash.is_some()
-        || options.size.is_some()
-        || options.swap
-        || options.tmp.is_some()
 }
 
 fn flags(options: &VolumeOptions) -> Flags {

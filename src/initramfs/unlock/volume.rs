@@ -8,7 +8,8 @@ use keyslots::secret::Passphrase;
 
 use super::UnlockError;
 use super::fetching::Fetching;
-use super::target::{Permissions, Target, header_place};
+use super::format::header_place;
+use super::target::{Permissions, Target};
 use crate::initramfs::budget::Budget;
 use crate::initramfs::crypttab::{Entry, KeySource};
 use crate::initramfs::devices::Devices;
@@ -58,6 +59,8 @@ pub(super) struct Volume {
     key_tried: u32,
     key_state: KeyState,
     fetching: Option<Fetching>,
+    /// Its key was read from its file at some time, whatever became of the device since.
+    key_was_read: bool,
 }
 
 /// What there is of a key that needs no person.
@@ -91,6 +94,7 @@ impl Volume {
             key_tried: 0,
             key_state,
             fetching: None,
+            key_was_read: false,
         }
     }
 
@@ -118,10 +122,13 @@ impl Volume {
         others_done: bool,
         notes: &mut Vec<String>,
     ) {
+        if self.is_done() {
+            return;
+        }
         if self.pending == 0 && self.target.as_ref().is_some_and(|target| !target.is_there()) {
             self.begin_anew();
         }
-        if self.is_done() || self.target.is_some() {
+        if self.target.is_some() {
             return;
         }
         match Target::find(&self.entry, devices, budget, permissions) {
@@ -205,6 +212,7 @@ impl Volume {
             match result {
                 Ok(passphrase) => {
                     self.key_tried += 1;
+                    self.key_was_read |= !is_script;
                     return Some(FoundKey {
                         passphrase,
                         from_file: !is_script,
@@ -304,9 +312,10 @@ impl Volume {
         takes_any && self.entry.options.verify
     }
 
-    /// Whether its own key was read.
-    pub(super) fn has_had_key(&self) -> bool {
-        self.key_tried > 0
+    /// Whether a key file that is to be used once has been: once the volume is open, and also where it cannot be opened,
+    /// as crypttab(5) of systemd has it. Who has interrupted it may want to try again.
+    pub(super) fn is_done_with_key(&self) -> bool {
+        self.key_was_read && !matches!(self.outcome, None | Some(Outcome::Failed(UnlockError::Stopped)))
     }
 
     /// Whether a passphrase that was typed for any volume may be tried on it.

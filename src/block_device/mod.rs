@@ -8,6 +8,7 @@ mod identity;
 mod ioctl;
 mod loop_device;
 mod partition;
+mod probe;
 pub mod signatures;
 mod sysfs;
 mod topology;
@@ -19,6 +20,7 @@ pub use holders::{Holder, Mounts, holders};
 pub use identity::{Identity, identify};
 pub use loop_device::{LoopDevice, loop_backing_file, loops_on, update_loop_size};
 pub use partition::{PartitionNames, partition_names};
+pub use probe::Probe;
 pub use signatures::{Signature, SignatureKind};
 pub use sysfs::{
     all, disk_of_partition, disk_sequence, dm_name_and_uuid, drive, held_by, is_held, made_of, read_ahead,

@@ -1,14 +1,14 @@
 //! How a partition is named by the table that it stands in: UUID and name in a GPT, the disk's number and its own in a
 //! DOS table.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
 
-use super::DevNo;
 use super::identity::uuid_text;
+use super::{DevNo, Probe};
 
 /// The names of a partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub fn partition_names(number: DevNo) -> PartitionNames {
         let disk: DevNo = fs::read_to_string(sysfs.join("../dev")).ok()?.trim().parse().ok()?;
         let sector = fs::read_to_string(sysfs.join("../queue/logical_block_size")).ok();
         let sector = sector.and_then(|size| size.trim().parse().ok()).unwrap_or(512);
-        let mut disk = File::open(disk.path()?).ok()?;
+        let mut disk = Probe::open(disk).ok()?;
         names_in(&mut disk, sector, index).ok()
     };
     read().unwrap_or_default()

@@ -40,6 +40,7 @@ use persona::{Persona, Program};
 use usage::UsageError;
 
 use crate::dmsetup;
+use crate::initramfs::in_flight;
 
 /// Runs the program, from its command line to its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -118,7 +119,8 @@ fn refuse(persona: Persona, argv0: &OsStr, error: &UsageError) -> ExitCode {
     ExitCode::Failure
 }
 
-/// `luksmith completions <shell>`, `luksmith man-pages <folder>` and the word that starts a server, which are no actions.
+/// `luksmith completions <shell>`, `luksmith man-pages <folder>` and the words that this program is started with by itself, which are no
+/// actions.
 fn for_packagers(persona: Persona, words: &[OsString]) -> Option<ExitCode> {
     let [command, argument] = words else { return None };
     match command.to_str()? {
@@ -132,6 +134,11 @@ fn for_packagers(persona: Persona, words: &[OsString]) -> Option<ExitCode> {
             true => ExitCode::Success,
             false => ExitCode::Failure,
         }),
+        // What a device that does not answer is left to; not for people.
+        in_flight::WAITS => {
+            in_flight::wait_for_answer();
+            Some(ExitCode::Success)
+        }
         "man-pages" => Some(match generate::write_man_pages(Path::new(argument)) {
             Ok(()) => ExitCode::Success,
             Err(error) => {

@@ -10,6 +10,7 @@ pub mod cmdline;
 pub mod crypttab;
 pub mod devices;
 pub mod doctor;
+pub(crate) mod in_flight;
 mod key;
 mod mount;
 pub mod options;

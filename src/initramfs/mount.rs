@@ -5,14 +5,16 @@
 //! journal; where there are no loop devices, only file systems that can be told to leave their journal alone are mounted.
 
 use std::fs::{self, DirBuilder, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use nix::errno::Errno;
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
+use super::in_flight::InFlight;
 use crate::block_device::{LoopDevice, identify};
 
 /// Where this program keeps what does not outlive it.
@@ -24,6 +26,7 @@ pub(super) struct Mounted {
     point: PathBuf,
     /// Behind it, where there are loop devices.
     _loop: Option<LoopDevice>,
+    _held: InFlight,
 }
 
 impl Mounted {
@@ -34,6 +37,8 @@ impl Mounted {
     /// would change it.
     pub(super) fn new(device: &Path) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
+        let held = InFlight::at(device)?;
+        check_answers(device)?;
         let kinds = kinds(device)?;
         let own = COUNT.fetch_add(1, Ordering::Relaxed);
         let point = Path::new(RUN).join(format!("key-{}-{own}", std::process::id()));
@@ -43,7 +48,11 @@ impl Mounted {
             Err(_) => mount_one_of(&kinds, device, &point, false).map(|()| None),
         };
         match mounted {
-            Ok(behind) => Ok(Self { point, _loop: behind }),
+            Ok(behind) => Ok(Self {
+                point,
+                _loop: behind,
+                _held: held,
+            }),
             Err(error) => {
                 let _ = fs::remove_dir(&point);
                 Err(error)
@@ -76,6 +85,14 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         self.detach();
     }
+}
+
+/// Reads from the device itself, and not from what the kernel has kept of it. Who waits here can be ended; who waits inside
+/// of mount(2) cannot, and a program of which one thread waits there stays as long.
+fn check_answers(device: &Path) -> io::Result<()> {
+    let mut file = File::open(device)?;
+    posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
+    file.read_exact(&mut [0; 512])
 }
 
 /// What makes a file system leave its journal as it is; `None` where nothing that is known does. The kernel's documents

@@ -33,8 +33,32 @@ dd if=luks.img of=/dev/ram1 bs=1M conv=fsync status=none
 unlock "$entry" <<<abc
 is "the array itself is opened" 0 "root is open."
 same "and not its member" "$(below root)" "$(node /dev/ram1)"
+ours cryptsetup close root
+
+# --- a partition of a disk on which the superblock of an array is left: nobody's part, unless somebody has the disk
+dd if=/dev/zero of=/dev/ram0 bs=1M count=1 conv=fsync status=none
+dd if=/dev/zero of=/dev/ram1 bs=1M count=1 conv=fsync status=none
+truncate -s 40M stale.img
+printf '\0\0\0\0\x83\0\0\0\0\x08\0\0\0\x20\x01\0\0' | dd of=stale.img bs=1 seek=446 conv=notrunc status=none
+printf '\x55\xaa' | dd of=stale.img bs=1 seek=510 conv=notrunc status=none
+dd if=luks.img of=stale.img bs=1M seek=1 conv=notrunc status=none
+printf '\xfc\x4e\x2b\xa9\x01\0\0\0' | dd of=stale.img bs=1 seek=$((40960 * 1024 - 8192)) conv=notrunc status=none
+stale=$(losetup -P -f --show stale.img)
+dmsetup create array --table "0 81920 linear $stale 0"
+unlock "$entry" --device-timeout 3 <<<abc
+is "a partition of a disk that is in an array is not taken" 4 "p1 (part of dm-0)"
+dmsetup remove array
+unlock "$entry" --device-timeout 3 <<<abc
+is "and one of a disk that only seems to be is, after a time" 0 "p1 (on a disk that says it is a linux_raid_member)"
+same "which is the partition" "$(below root)" "$(node ${stale}p1)"
+ours cryptsetup close root
+losetup -d $stale
+rm stale.img
+dd if=luks.img of=/dev/ram0 bs=1M conv=fsync status=none
+dd if=luks.img of=/dev/ram1 bs=1M conv=fsync status=none
 
 # --- what is open already, and what only has the name
+unlock "$entry" <<<abc
 unlock "$entry" <empty
 is "what is open is not asked for" 0 ""
 ours cryptsetup close root
@@ -59,6 +83,11 @@ lvm lvcreate -s -L 8M -n aaa vg/root
 unlock "$entry" <<<abc
 same "the volume is taken, and not its snapshot" "$rc $(below root)" "0 $(node /dev/mapper/vg-root)"
 [[ $said == *"is on each of"* ]] && pass "two of one UUID are told" || fail "two of one UUID are told: $said"
+
+unlock "$entry" <empty
+is "what is open is open, though its snapshot is nobody's" 0 ""
+unlock "second UUID=$uuid none luks" <<<abc
+is "and the snapshot is not taken in its place" 5 "is in use"
 
 # --- close --all: logical volumes on a volume, and somebody who only looks
 (sleep 1) </dev/mapper/root &
@@ -89,6 +118,21 @@ for how in "by a loop device" "without one"; do
 done
 mv /dev/gone /dev/loop-control
 
+# --- a key device that does not answer
+dmsetup create silent --table '0 131072 linear /dev/ram3 0'
+dmsetup suspend silent
+for place in /dev/dm-0 UUID=22222222-2222-4222-8222-222222222222; do
+  unlock "root UUID=$uuid /key:$place luks,keyfile-timeout=3" <<<abc
+  is "a key device that does not answer makes way for a person ($place)" 0 "a passphrase will do"
+  ours cryptsetup close root
+done
+since=$SECONDS
+echo "root UUID=$uuid /key:/dev/dm-0 luks,keyfile-timeout=60" >crypttab
+timeout 3 /luksmith/luksmith unlock --crypttab crypttab --kernel-arguments /dev/null <empty >log 2>&1
+same "and keeps nobody from ending" "$? $((SECONDS - since < 12))" "124 1"
+dmsetup resume silent
+dmsetup remove silent
+
 # --- options
 cp k once
 unlock "root UUID=$uuid /tmp/once luks,keyfile-erase" <empty
@@ -111,9 +155,9 @@ waiting() { # ENTRY: starts it; what it says goes to the file log, what it is to
 }
 for gone in "its link" "its program"; do
   cp k once && ln -sf once link && ln -sf /dev/ram1 disk
-  header=
-  [ "$gone" = "its program" ] && header=,header=/header:UUID=22222222-2222-4222-8222-222222222222
-  waiting "root /tmp/disk /tmp/link luks,keyfile-erase$header"
+  key=link header=
+  [ "$gone" = "its program" ] && rm link && key=once header=,header=/header:UUID=22222222-2222-4222-8222-222222222222
+  waiting "root /tmp/disk /tmp/$key luks,keyfile-erase$header"
   rm disk
   sleep 2
   if [ "$gone" = "its program" ]; then kill -TERM $pid; else printf 'other\n' >&9; fi

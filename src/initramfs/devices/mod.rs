@@ -3,29 +3,54 @@
 //! A member of an array shows what the array holds, and so do a leg of a mirror, a path of a multipath device and a
 //! snapshot. To write to a part is to destroy the whole, so that a part is never what is meant by a UUID or a label: the
 //! whole is waited for.
+//!
+//! What a disk's end says of an array may be left from a former life of the disk, though. A partition of such a disk is
+//! nothing's part as long as nothing holds the disk: it is passed over at first, and taken by who has waited
+//! ([`Devices::giving_way`]).
 
 mod description;
 mod parts;
 mod seen;
+mod slow;
 
 use std::cell::OnceCell;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Duration;
 
+use self::parts::Part;
+use self::slow::Slow;
+use super::in_flight::InFlight;
 use super::source::DeviceSpec;
-use crate::block_device::{self, DevNo, Identity, PartitionNames, identify, is_held, partition_names};
+use crate::block_device::{
+    self, DevNo, Identity, PartitionNames, Probe, disk_of_partition, identify, is_held, partition_names,
+};
 
 pub use self::description::Description;
 pub(super) use self::seen::Seen;
 
+/// How long a device may take to say what is on it; disks wake up in that time.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// As long as a person does not notice.
+const GLANCE: Duration = Duration::from_millis(500);
+
+static IDENTITIES: Slow<Option<Identity>> = Slow::new();
+static PARTITIONS: Slow<PartitionNames> = Slow::new();
+
 /// The devices that there are now. What is on one is read once, and only when it is asked for.
-#[derive(Debug)]
-pub struct Devices(Vec<Device>);
+#[derive(Clone, Debug)]
+pub struct Devices {
+    all: Rc<[Device]>,
+    /// Whether partitions of unclaimed disks are among them.
+    unclaimed: bool,
+}
 
 #[derive(Debug)]
 struct Device {
     kernel_name: String,
     number: DevNo,
+    patience: Duration,
     identity: OnceCell<Option<Identity>>,
     partition: OnceCell<PartitionNames>,
 }
@@ -33,13 +58,35 @@ struct Device {
 impl Devices {
     /// Looks which there are.
     pub fn now() -> Self {
+        Self::with_patience(PATIENCE)
+    }
+
+    /// Looks which there are, and does not wait for what does not answer at once: as good as not there, until it has.
+    pub fn at_a_glance() -> Self {
+        Self::with_patience(GLANCE)
+    }
+
+    fn with_patience(patience: Duration) -> Self {
         let devices = block_device::all().into_iter().map(|(kernel_name, number)| Device {
             kernel_name,
             number,
+            patience,
             identity: OnceCell::new(),
             partition: OnceCell::new(),
         });
-        Self(devices.collect())
+        Self {
+            all: devices.collect(),
+            unclaimed: false,
+        }
+    }
+
+    /// The same devices, and with them the partitions of disks that say that they are members of an array, while no array
+    /// has them.
+    pub fn giving_way(&self) -> Self {
+        Self {
+            all: self.all.clone(),
+            unclaimed: true,
+        }
     }
 
     /// The path of the device or file that is meant; `None` where there is none yet.
@@ -47,29 +94,45 @@ impl Devices {
         self.all_of(spec).into_iter().next()
     }
 
-    /// All that may be meant, the likeliest first: what nothing stands on, and of such what itself stands on others, a
-    /// snapshot last. More than one are copies of each other.
+    /// All that may be meant, the likeliest first: what nothing stands on, and of such what itself stands on others. A
+    /// snapshot comes last, even where something stands on what it is a snapshot of: its data are those of another day. More
+    /// than one are copies of each other.
     pub fn all_of(&self, spec: &DeviceSpec) -> Vec<PathBuf> {
         if let DeviceSpec::Path(path) = spec {
             return self.at_path(path).into_iter().collect();
         }
-        let wholes = self.0.iter().filter(|device| device.is(spec));
-        let mut wholes: Vec<&Device> = wholes
-            .filter(|device| parts::whole_of(device.number).is_none())
-            .collect();
-        wholes.sort_by_key(|device| {
-            let number = device.number;
-            (is_held(number), parts::is_snapshot(number), !device.is_stacked())
+        let found = self.all.iter().filter(|device| device.is(spec)).filter_map(|device| {
+            let part = parts::whole_of(device.number);
+            let taken = part.as_ref().is_none_or(|part| self.unclaimed && !part.is_certain);
+            taken.then_some((part.is_some(), device))
         });
-        wholes.into_iter().filter_map(|device| device.number.path()).collect()
+        let mut found: Vec<(bool, &Device)> = found.collect();
+        found.sort_by_key(|(unclaimed, device)| {
+            let number = device.number;
+            let is_stacked = device.is_stacked();
+            (*unclaimed, parts::is_snapshot(number), is_held(number), !is_stacked)
+        });
+        found
+            .into_iter()
+            .filter_map(|(_, device)| device.number.path())
+            .collect()
     }
 
     /// The parts that were passed over in a search for the device, each with what it is a part of, in words; `None`
     /// where there are none.
     pub fn parts_of(&self, spec: &DeviceSpec) -> Option<String> {
-        let parts = self.0.iter().filter(|device| device.is(spec)).filter_map(|device| {
-            let whole = parts::whole_of(device.number)?;
-            Some(format!("{} ({whole})", device.kernel_name))
+        self.passed_over(spec, |_| true)
+    }
+
+    /// Those of them that [`Self::giving_way`] takes.
+    pub fn unclaimed_of(&self, spec: &DeviceSpec) -> Option<String> {
+        self.passed_over(spec, |part| !part.is_certain)
+    }
+
+    fn passed_over(&self, spec: &DeviceSpec, which: impl Fn(&Part) -> bool) -> Option<String> {
+        let parts = self.all.iter().filter(|device| device.is(spec)).filter_map(|device| {
+            let part = parts::whole_of(device.number).filter(&which)?;
+            Some(format!("{} ({})", device.kernel_name, part.whole))
         });
         let parts = parts.collect::<Vec<_>>().join(", ");
         (!parts.is_empty()).then_some(parts)
@@ -82,7 +145,7 @@ impl Devices {
         }
         // A node that is not there yet, while the kernel has the device.
         let name = path.strip_prefix("/dev").ok()?.to_str()?;
-        let device = self.0.iter().find(|device| device.kernel_name == name)?;
+        let device = self.all.iter().find(|device| device.kernel_name == name)?;
         device.number.path()
     }
 }
@@ -105,12 +168,24 @@ impl Device {
     }
 
     fn identity(&self) -> Option<&Identity> {
-        let read = || identify(&mut File::open(self.number.path()?).ok()?).ok()?;
-        self.identity.get_or_init(read).as_ref()
+        let number = self.number;
+        let read = move || {
+            let _held = InFlight::at(&number.path()?).ok()?;
+            identify(&mut Probe::open(number).ok()?).ok()?
+        };
+        let ask = || IDENTITIES.ask(number, self.patience, read).flatten();
+        self.identity.get_or_init(ask).as_ref()
     }
 
     fn partition(&self) -> &PartitionNames {
-        self.partition.get_or_init(|| partition_names(self.number))
+        let number = self.number;
+        let read = move || {
+            let disk = disk_of_partition(number).and_then(DevNo::path);
+            let _held = disk.map(|disk| InFlight::at(&disk));
+            partition_names(number)
+        };
+        let ask = || PARTITIONS.ask(number, self.patience, read);
+        self.partition.get_or_init(|| ask().unwrap_or_default())
     }
 
     fn is_stacked(&self) -> bool {
@@ -126,7 +201,10 @@ mod tests {
     fn a_file_is_found_and_described() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         file.as_file().set_len(1 << 20).expect("its size");
-        let devices = Devices(Vec::new());
+        let devices = Devices {
+            all: Rc::new([]),
+            unclaimed: false,
+        };
         let spec = DeviceSpec::Path(file.path().to_owned());
         assert_eq!(devices.find(&spec).as_deref(), Some(file.path()));
         assert_eq!(Description::of(file.path()).to_string(), "1 MiB");

@@ -1,37 +1,84 @@
 //! Whether a device is a part of another one, or a copy of it, which must not be taken for the whole.
 
-use std::fs::File;
+use std::time::Duration;
 
-use crate::block_device::{self, DevNo, disk_of_partition, dm_name_and_uuid, made_of, signatures};
+use super::slow::Slow;
+use crate::block_device::{self, DevNo, Probe, disk_of_partition, dm_name_and_uuid, made_of, signatures};
+use crate::initramfs::in_flight::InFlight;
 
 /// Members that show what the whole holds, since what says that they are members stands at their ends. Names as `blkid`
 /// prints them.
 const MEMBERS: &[&str] = &["linux_raid_member", "isw_raid_member", "ddf_raid_member", "drbd"];
+/// How long a device may take to say it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+static ENDS: Slow<Option<&'static str>> = Slow::new();
+
 /// What lvm(8) keeps for the names of the volumes that a logical volume is made of.
 const HIDDEN: &[&str] = &[
     "_cdata", "_cmeta", "_corig", "_cvol", "_imeta", "_iorig", "_mimage", "_mlog", "_pmspare", "_rimage", "_rmeta",
     "_tdata", "_tmeta", "_vdata", "_vorigin", "_wcorig",
 ];
 
-/// What a device is a part of, in words; `None` where it stands for itself.
-pub(super) fn whole_of(number: DevNo) -> Option<String> {
+/// What a device is a part of.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// The whole, in words.
+    pub(super) whole: String,
+    /// Whether it cannot be otherwise. Not so where only the end of its disk says so, and nothing holds that.
+    pub(super) is_certain: bool,
+}
+
+/// What a device is a part of; `None` where it stands for itself.
+pub(super) fn whole_of(number: DevNo) -> Option<Part> {
     let holder = |number| {
         let holders = block_device::held_by(number);
         // An open volume hides nothing of its device.
         let holder = holders.into_iter().find(|(_, holder)| !is_volume(*holder))?;
         Some(format!("part of {}", holder.0))
     };
-    let member = |number: DevNo| {
-        let found = signatures::probe_storage(&mut File::open(number.path()?).ok()?).ok()?;
-        let member = found.iter().find(|signature| MEMBERS.contains(&signature.name))?;
-        Some(format!("a {}", member.name))
-    };
     let disk = disk_of_partition(number);
-    holder(number)
+    let certain = holder(number)
         .or_else(|| disk.and_then(holder))
         .or_else(|| dm_name_and_uuid(number).and_then(|(name, uuid)| hidden_volume(&name, &uuid)))
-        .or_else(|| member(number))
-        .or_else(|| disk.and_then(member))
+        .or_else(|| match member_of(number) {
+            End::Member(kind) => Some(format!("a {kind}")),
+            End::Silent => Some("whose end cannot be read".into()),
+            End::Nothing => None,
+        });
+    let part = |whole, is_certain| Part { whole, is_certain };
+    certain
+        .map(|whole| part(whole, true))
+        .or_else(|| match member_of(disk?) {
+            End::Member(kind) => Some(part(format!("on a disk that says it is a {kind}"), false)),
+            End::Silent => Some(part("on a disk whose end cannot be read".into(), false)),
+            End::Nothing => None,
+        })
+}
+
+/// What the end of a device says.
+#[derive(Clone, Copy)]
+enum End {
+    Nothing,
+    Member(&'static str),
+    /// It has not said it so far.
+    Silent,
+}
+
+fn member_of(number: DevNo) -> End {
+    let read = move || {
+        let _held = InFlight::at(&number.path()?).ok()?;
+        let found = signatures::probe_storage(&mut Probe::open(number).ok()?).ok()?;
+        MEMBERS
+            .iter()
+            .copied()
+            .find(|name| found.iter().any(|signature| signature.name == *name))
+    };
+    match ENDS.ask(number, PATIENCE, read) {
+        Some(None) => End::Nothing,
+        Some(Some(name)) => End::Member(name),
+        None => End::Silent,
+    }
 }
 
 fn is_volume(number: DevNo) -> bool {

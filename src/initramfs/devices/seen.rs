@@ -44,6 +44,15 @@ impl Seen {
     pub(in crate::initramfs) fn is_there(&self) -> bool {
         Self::at(&self.path).is_ok_and(|now| now.which == self.which)
     }
+
+    /// Whether the device that somebody has opened by the same path is the one that was looked at; of a file, which is
+    /// behind a loop device then, only the path can tell.
+    pub(in crate::initramfs) fn is(&self, opened: DevNo) -> bool {
+        match self.which {
+            Which::Device(..) => self.which == Which::Device(opened, disk_sequence(opened)),
+            Which::File(..) => self.is_there(),
+        }
+    }
 }
 
 impl Which {
@@ -61,6 +70,18 @@ impl Which {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_device_is_another_one_and_so_is_another_disk_of_the_same_number() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut seen = Seen::at(folder.path()).expect("seen");
+        // No driver has it, so that the kernel has no count for it.
+        let number = DevNo::new(4095, 7);
+        seen.which = Which::Device(number, None);
+        assert!(seen.is(number) && !seen.is(DevNo::new(4095, 8)));
+        seen.which = Which::Device(number, Some(3));
+        assert!(!seen.is(number));
+    }
 
     #[test]
     fn another_file_of_the_same_name_is_another_one() {

@@ -18,6 +18,7 @@ use nix::libc;
 
 use super::crypttab::{Entry, KeySource};
 use super::devices::Devices;
+use super::in_flight::InFlight;
 use super::mount::Mounted;
 use super::source::Place;
 use crate::passphrase::{self, KeyFileRange, PassphraseError, Question};
@@ -51,11 +52,13 @@ pub(super) enum Located {
     Script(String, String),
 }
 
-/// Where the key of an entry is; `None` where a person has to be asked from the start.
+/// Where the key of an entry is; `None` where a person has to be asked from the start. Reading changes nothing, so that no
+/// array is waited for that may or may not hold the disk.
 ///
 /// # Errors
 /// [`NoKey`].
 pub(super) fn locate(entry: &Entry, devices: &Devices) -> Result<Option<Located>, NoKey> {
+    let devices = devices.giving_way();
     let located = match &entry.key {
         KeySource::Ask => return Ok(None),
         KeySource::File(place) => match &place.device {
@@ -108,6 +111,7 @@ fn from_path(path: &Path, range: KeyFileRange, limits: &Limits) -> Result<Passph
             .map_err(failed)?;
         return stream::read(file.into(), range, limits).map_err(failed);
     }
+    let _held = kind.is_block_device().then(|| InFlight::at(path));
     let question = Question {
         prompt: "",
         verify: false,

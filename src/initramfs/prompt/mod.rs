@@ -195,7 +195,8 @@ impl Prompts {
             self.pause()?;
             return Ok(Event::Nothing);
         }
-        for source in ready {
+        // The last first: whoever is gone is taken out, and those behind have another place then.
+        for source in ready.into_iter().rev() {
             let answer = match source {
                 Source::Signal | Source::Wake => None,
                 Source::Console(at) => self.consoles.read(at),

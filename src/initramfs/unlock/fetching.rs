@@ -22,6 +22,8 @@ const STOPPING: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Fetching {
     limits: Limits,
+    /// When it is waited for no longer: what is read may keep the thread in the kernel, where it knows no limits.
+    end: Option<Instant>,
     result: Receiver<Result<Passphrase, NoKey>>,
     thread: Option<JoinHandle<()>>,
     is_script: bool,
@@ -39,11 +41,14 @@ impl Fetching {
     ) -> Self {
         let is_script = matches!(entry.key, KeySource::Script { .. });
         let said = entry.options.timeout.filter(|time| !time.is_zero());
-        let limits = Limits::new(if is_script {
-            Some(said.unwrap_or(SCRIPT_PATIENCE))
+        // A script is ended by its thread, which tells of it.
+        let (patience, more) = if is_script {
+            (Some(said.unwrap_or(SCRIPT_PATIENCE)), STOPPING)
         } else {
-            patience
-        });
+            (patience, Duration::ZERO)
+        };
+        let end = patience.and_then(|patience| Instant::now().checked_add(patience + more));
+        let limits = Limits::new(patience);
         let (sender, result) = channel();
         let own = limits.clone();
         let work = move || {
@@ -53,6 +58,7 @@ impl Fetching {
         };
         Self {
             limits,
+            end,
             result,
             // Without a thread there is no key, and a person is asked.
             thread: thread::Builder::new().spawn(work).ok(),
@@ -63,6 +69,11 @@ impl Fetching {
     /// Whether a program runs, which may have the console.
     pub(super) fn is_script(&self) -> bool {
         self.is_script
+    }
+
+    /// Whether it has had its time. What it reads after that is wiped, and nobody's.
+    pub(super) fn is_overdue(&self) -> bool {
+        self.end.is_some_and(|end| Instant::now() >= end)
     }
 
     /// The key, once there is one or none.

@@ -81,6 +81,13 @@ pub(in crate::initramfs) fn header_path(
     Ok(Some((path, Some(mounted))))
 }
 
+/// The device with the header, where it is another one.
+pub(super) fn header_device(options: &VolumeOptions) -> Option<DeviceSpec> {
+    let header = options.header.as_ref()?;
+    let device = || DeviceSpec::parse(&header.path.to_string_lossy());
+    Some(header.device.clone().unwrap_or_else(device))
+}
+
 /// Where the header should be, for messages.
 pub(super) fn header_place(options: &VolumeOptions) -> Option<&Place> {
     options.header.as_ref()

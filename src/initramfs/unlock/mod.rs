@@ -4,6 +4,7 @@
 //! One thread waits for everything; the derivations have threads of their own. A wrong answer costs a try of each volume
 //! that it was tried on, but only where it opened none: who has two passphrases makes no mistake by giving one of them.
 
+mod already;
 mod answers;
 mod attempts;
 mod content;
@@ -30,11 +31,10 @@ use self::volume::Volume;
 use super::budget::Budget;
 use super::crypttab::Entry;
 use super::devices::Devices;
+use super::in_flight;
 use super::key;
 use super::prompt::{Event, Prompts};
-use crate::block_device::DevNo;
-use crate::dm::{DeviceId, DeviceName, Dm, DmError, Mangling, Which};
-use crate::volume::VolumeKind;
+use crate::dm::{Dm, DmError};
 
 pub use self::error::UnlockError;
 pub(in crate::initramfs) use self::format::header_path;
@@ -76,6 +76,8 @@ pub struct Finished {
 /// # Errors
 /// The device-mapper's, where there is none; the system's, where it cannot wait.
 pub fn unlock(entries: Vec<Entry>, settings: &Settings, prompts: &mut Prompts) -> Result<Vec<Finished>, EngineError> {
+    // Whatever happens, a device that does not answer keeps nobody from ending.
+    let _leave = OnDrop(in_flight::leave_behind);
     let mut engine = Engine::new(entries, settings, prompts)?;
     if !settings.only_try {
         engine.mark_open(&Dm::open()?)?;
@@ -87,6 +89,15 @@ pub fn unlock(entries: Vec<Entry>, settings: &Settings, prompts: &mut Prompts) -
         outcome: volume.outcome.unwrap_or(Outcome::Failed(UnlockError::Stopped)),
     });
     Ok(finished.collect())
+}
+
+/// Does something at the end, however that comes.
+struct OnDrop(fn());
+
+impl Drop for OnDrop {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 /// What keeps all volumes from being unlocked.
@@ -140,36 +151,6 @@ impl<'a> Engine<'a> {
         })
     }
 
-    /// What is mapped already is not unlocked again. A mapping that only has the name is not it.
-    fn mark_open(&mut self, dm: &Dm) -> Result<(), DmError> {
-        let devices = Devices::now();
-        for volume in &mut self.volumes {
-            let Ok(name) = DeviceName::mangled(&volume.entry.name, Mangling::default()) else {
-                continue;
-            };
-            match dm.info_and_deps(&DeviceId::Name(name), Which::Live) {
-                Ok((info, below)) => {
-                    let is_volume = info
-                        .uuid
-                        .as_ref()
-                        .is_some_and(|uuid| VolumeKind::of_dm_uuid(uuid).is_some());
-                    let source = devices.find(volume.source());
-                    let source = source.and_then(|path| DevNo::of_path(&path).ok()?);
-                    // A file has a loop device of its own, and the device may not be there any more.
-                    let stands_on_it = source.is_none_or(|source| below.contains(&source));
-                    if is_volume && stands_on_it {
-                        volume.outcome = Some(Outcome::WasOpen);
-                    } else {
-                        volume.fail(UnlockError::NameTaken);
-                    }
-                }
-                Err(error) if error.is_not_found() => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
     fn run(&mut self) -> io::Result<()> {
         let mut events = Events::default();
         loop {
@@ -218,7 +199,7 @@ impl<'a> Engine<'a> {
 
     /// Finds devices and keys that have come.
     fn look(&mut self) {
-        let devices = Devices::now();
+        let devices = Devices::at_a_glance();
         let others_done = self
             .volumes
             .iter()

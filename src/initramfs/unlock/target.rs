@@ -38,7 +38,7 @@ pub(super) struct Target {
     may_destroy: bool,
     only_try: bool,
     format: Format,
-    /// What was looked at: the device, and that with the header. Nothing else is opened in their place.
+    /// What was looked at: first the device, then that with the header. Nothing else is opened in their place.
     seen: Vec<Seen>,
 }
 
@@ -246,6 +246,10 @@ impl Target {
             Format::Plain { .. } => KeyPlace::Table,
         };
         let data = DataDevice::open(&self.source, flags.read_only, true, layout.sector_size)?;
+        // What was opened, and not what the path leads to by now: it is what is mapped.
+        if !self.seen.first().is_some_and(|seen| seen.is(data.number)) {
+            return Err(UnlockError::Replaced(self.source.clone()));
+        }
         flags.read_only |= data.read_only;
         let mapping = Activate {
             name: &self.name,

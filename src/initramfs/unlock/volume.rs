@@ -1,25 +1,24 @@
 //! One volume on its way from a line of crypttab to a mapping: what it waits for, and what was tried.
 
-use std::io::PipeWriter;
+mod own_key;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyslots::secret::Passphrase;
-
+use self::own_key::KeyState;
 use super::UnlockError;
 use super::fetching::Fetching;
-use super::format::header_place;
+use super::format::{header_device, header_place};
 use super::target::{Permissions, Target};
 use crate::initramfs::budget::Budget;
 use crate::initramfs::crypttab::{Entry, KeySource};
 use crate::initramfs::devices::Devices;
-use crate::initramfs::key::{self, NoKey};
 use crate::initramfs::source::DeviceSpec;
 
 /// How often a person may try where nothing is said, as both crypttabs have it.
 const TRIES: u32 = 3;
-/// How long a device with a key may take to appear where nothing is said.
-const KEY_PATIENCE: Duration = Duration::from_secs(20);
+/// How long an array may take to be put together: as long as mdadm's own timer gives one that lacks a member.
+const ARRAY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How a volume ended.
 #[derive(Debug)]
@@ -30,12 +29,6 @@ pub enum Outcome {
     WasOpen,
     /// It is not open.
     Failed(UnlockError),
-}
-
-/// A passphrase that the volume itself has found.
-pub(super) struct FoundKey {
-    pub(super) passphrase: Passphrase,
-    pub(super) from_file: bool,
 }
 
 /// A volume.
@@ -53,6 +46,8 @@ pub(super) struct Volume {
     /// Since when a person is asked for it.
     pub(super) asked_since: Option<Instant>,
     started: Instant,
+    /// Since when its device is there, on a disk that an array was to hold.
+    array_since: Option<Instant>,
     /// Since when its own key is looked for.
     key_since: Option<Instant>,
     /// How often its own key was tried.
@@ -61,17 +56,6 @@ pub(super) struct Volume {
     fetching: Option<Fetching>,
     /// Its key was read from its file at some time, whatever became of the device since.
     key_was_read: bool,
-}
-
-/// What there is of a key that needs no person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum KeyState {
-    /// An empty passphrase comes first.
-    Empty,
-    /// Its own key is looked for.
-    Own,
-    /// A person is asked.
-    Person,
 }
 
 impl Volume {
@@ -90,6 +74,7 @@ impl Volume {
             wrong: 0,
             asked_since: None,
             started: Instant::now(),
+            array_since: None,
             key_since: None,
             key_tried: 0,
             key_state,
@@ -131,7 +116,17 @@ impl Volume {
         if self.target.is_some() {
             return;
         }
-        match Target::find(&self.entry, devices, budget, permissions) {
+        let own = self.entry.options.device_timeout;
+        let patience = own.or(patience).filter(|patience| !patience.is_zero());
+        let waited = self.started.elapsed();
+        let is_over = patience.is_some_and(|patience| waited >= patience);
+        let found = Target::find(&self.entry, devices, budget, permissions).and_then(|found| match found {
+            None if self.array_does_not_come(devices, is_over, notes) => {
+                Target::find(&self.entry, &devices.giving_way(), budget, permissions)
+            }
+            found => Ok(found),
+        });
+        match found {
             Ok(Some(target)) => {
                 let all = devices.all_of(&self.entry.source);
                 if all.len() > 1 {
@@ -146,16 +141,35 @@ impl Volume {
                 self.target = Some(Arc::new(target));
             }
             Ok(None) => {
-                let own = self.entry.options.device_timeout;
-                let patience = own.or(patience).filter(|patience| !patience.is_zero());
-                let waited = self.started.elapsed();
                 let given_up = self.is_optional() && own.is_none() && others_done;
-                if given_up || patience.is_some_and(|patience| waited >= patience) {
+                if given_up || is_over {
                     self.fail(self.missing(devices, waited));
                 }
             }
             Err(error) => self.fail(error),
         }
+    }
+
+    /// Whether its device is there, on a disk that was to be in an array, and the array has had its time, or no more time
+    /// `is_over`. Says so.
+    fn array_does_not_come(&mut self, devices: &Devices, is_over: bool, notes: &mut Vec<String>) -> bool {
+        let header = header_device(&self.entry.options);
+        let unclaimed = [Some(&self.entry.source), header.as_ref()].into_iter().flatten();
+        let unclaimed: Vec<_> = unclaimed.filter_map(|spec| devices.unclaimed_of(spec)).collect();
+        if unclaimed.is_empty() {
+            self.array_since = None;
+            return false;
+        }
+        let since = *self.array_since.get_or_insert_with(Instant::now);
+        let is_time = is_over || since.elapsed() >= ARRAY_PATIENCE;
+        if is_time {
+            notes.push(format!(
+                "{}: no array has come to hold {}; it is taken for what it seems to be.",
+                self.entry.name,
+                unclaimed.join(", ")
+            ));
+        }
+        is_time
     }
 
     fn missing(&self, devices: &Devices, waited: Duration) -> UnlockError {
@@ -171,96 +185,6 @@ impl Volume {
                     None => UnlockError::DeviceMissing { device, waited },
                 }
             }
-        }
-    }
-
-    /// The next key that needs no person, once the device is there. Says in `notes` why a person is asked instead. What
-    /// takes its time rings the `bell`.
-    pub(super) fn own_key(
-        &mut self,
-        devices: &Devices,
-        notes: &mut Vec<String>,
-        bell: impl FnOnce() -> Arc<PipeWriter>,
-    ) -> Option<FoundKey> {
-        let target = self.target.as_ref()?;
-        if self.is_done() || self.pending > 0 {
-            return None;
-        }
-        let is_script = matches!(self.entry.key, KeySource::Script { .. });
-        match self.key_state {
-            KeyState::Person if self.entry.options.headless => {
-                self.fail(UnlockError::NoKey("it is headless, and no key is named".into()));
-                return None;
-            }
-            KeyState::Person => return None,
-            KeyState::Empty => {
-                self.key_state = match self.entry.key {
-                    KeySource::Ask => KeyState::Person,
-                    _ => KeyState::Own,
-                };
-                let passphrase = keyslots::secret::Secret::zeroed(0).map(Passphrase::new).ok()?;
-                return Some(FoundKey {
-                    passphrase,
-                    from_file: false,
-                });
-            }
-            KeyState::Own => {}
-        }
-        if let Some(fetching) = &self.fetching {
-            let result = fetching.result()?;
-            self.fetching = None;
-            match result {
-                Ok(passphrase) => {
-                    self.key_tried += 1;
-                    self.key_was_read |= !is_script;
-                    return Some(FoundKey {
-                        passphrase,
-                        from_file: !is_script,
-                    });
-                }
-                Err(error) => self.lack_key(error, notes),
-            }
-            return None;
-        }
-        let since = *self.key_since.get_or_insert_with(Instant::now);
-        let allowed = if is_script { self.tries() } else { Some(1) };
-        if allowed.is_some_and(|allowed| self.key_tried >= allowed) {
-            self.ask_instead("its key does not open it".into(), notes);
-            return None;
-        }
-        match key::locate(&self.entry, devices) {
-            Ok(Some(located)) => {
-                let mut entry = self.entry.clone();
-                if let Some(len) = target.key_len() {
-                    entry.options.keyfile_size = Some(len);
-                }
-                // What is there may still have nothing to say, and is given as long as if it were not there.
-                let patience = self.entry.options.keyfile_timeout.unwrap_or(KEY_PATIENCE);
-                let left = (!patience.is_zero()).then(|| patience.saturating_sub(since.elapsed()));
-                let source = target.source.clone();
-                self.fetching = Some(Fetching::start(located, entry, source, self.key_tried, left, bell()));
-            }
-            Ok(None) => self.key_state = KeyState::Person,
-            Err(error) => self.lack_key(error, notes),
-        }
-        None
-    }
-
-    fn lack_key(&mut self, error: NoKey, notes: &mut Vec<String>) {
-        match error {
-            NoKey::NotYet => {
-                let waited = self.key_since.map(|since| since.elapsed()).unwrap_or_default();
-                let patience = self.entry.options.keyfile_timeout.unwrap_or(self.key_patience());
-                if waited >= patience && self.entry.options.keyfile_timeout != Some(Duration::ZERO) {
-                    let what = match &self.entry.key {
-                        KeySource::File(place) => place.to_string(),
-                        KeySource::Raw(device) => device.to_string(),
-                        KeySource::Ask | KeySource::Script { .. } => "the key".into(),
-                    };
-                    self.ask_instead(format!("{what} is not there"), notes);
-                }
-            }
-            NoKey::Failed(reason) => self.ask_instead(reason, notes),
         }
     }
 
@@ -281,23 +205,6 @@ impl Volume {
         self.fetching = None;
         if let Some(target) = &self.target {
             target.detach();
-        }
-    }
-
-    /// A file that is to be here is here now or never; a device may come late.
-    fn key_patience(&self) -> Duration {
-        match &self.entry.key {
-            KeySource::File(place) if place.device.is_none() && !place.path.starts_with("/dev") => Duration::ZERO,
-            _ => KEY_PATIENCE,
-        }
-    }
-
-    fn ask_instead(&mut self, reason: String, notes: &mut Vec<String>) {
-        self.key_state = KeyState::Person;
-        if self.entry.options.headless {
-            self.fail(UnlockError::NoKey(reason));
-        } else {
-            notes.push(format!("{}: {reason}; a passphrase will do.", self.entry.name));
         }
     }
 

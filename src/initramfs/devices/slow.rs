@@ -1,0 +1,85 @@
+//! Asking devices that may not answer: a thread of its own waits for each, and nobody else does for long.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::block_device::{DevNo, disk_sequence};
+
+/// A device, and which one it is of all that have its number, where the kernel counts them.
+type Which = (DevNo, Option<u64>);
+
+/// One question, and the devices that still owe the answer to it.
+#[derive(Debug)]
+pub(super) struct Slow<T>(Mutex<BTreeMap<Which, Receiver<T>>>);
+
+impl<T: Send + 'static> Slow<T> {
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(BTreeMap::new()))
+    }
+
+    /// Asks a device; `None` where it does not answer in time. It is not asked again before it has, and what it answers
+    /// late is what the next one gets who asks.
+    pub(super) fn ask(
+        &self,
+        number: DevNo,
+        patience: Duration,
+        question: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let which = (number, disk_sequence(number));
+        let mut owed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(answer) = owed.get(&which) {
+            let answer = answer.try_recv();
+            if !matches!(answer, Err(TryRecvError::Empty)) {
+                owed.remove(&which);
+            }
+            return answer.ok();
+        }
+        let (sender, answer) = channel();
+        let ask = move || {
+            // Where nobody waits any more, nobody wants to know.
+            let _ = sender.send(question());
+        };
+        thread::Builder::new().spawn(ask).ok()?;
+        match answer.recv_timeout(patience) {
+            Ok(answer) => Some(answer),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => {
+                owed.insert(which, answer);
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn who_does_not_answer_holds_nobody_up_and_is_heard_later() {
+        let slow = Slow::new();
+        let (device, nobody) = (DevNo::new(4095, 1), Duration::from_millis(50));
+        let (release, held) = channel();
+        let hangs = move || held.recv().expect("released");
+        assert_eq!(slow.ask(device, nobody, hangs), None);
+        // It is not asked again, nor waited for.
+        let started = Instant::now();
+        let patience = Duration::from_secs(60);
+        assert_eq!(slow.ask(device, patience, || 0), None);
+        assert_eq!(slow.ask(DevNo::new(4095, 2), patience, || 5), Some(5));
+        release.send(7).expect("it waits");
+        let answer = loop {
+            if let Some(answer) = slow.ask(device, patience, || 0) {
+                break answer;
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        assert_eq!(answer, 7);
+        assert!(started.elapsed() < patience);
+        assert_eq!(slow.ask(device, patience, || 9), Some(9));
+    }
+}

@@ -1,0 +1,158 @@
+//! The key of a volume that needs no person: looked for, read, and given up in time.
+
+use std::io::PipeWriter;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keyslots::secret::Passphrase;
+
+use super::Volume;
+use crate::initramfs::crypttab::KeySource;
+use crate::initramfs::devices::Devices;
+use crate::initramfs::key::{self, NoKey};
+use crate::initramfs::unlock::UnlockError;
+use crate::initramfs::unlock::fetching::Fetching;
+
+/// How long a device with a key may take to appear where nothing is said.
+const KEY_PATIENCE: Duration = Duration::from_secs(20);
+/// How long reading it may take at the least, where it has come late.
+const READING: Duration = Duration::from_secs(5);
+
+/// A passphrase that the volume itself has found.
+pub(in crate::initramfs::unlock) struct FoundKey {
+    pub(in crate::initramfs::unlock) passphrase: Passphrase,
+    pub(in crate::initramfs::unlock) from_file: bool,
+}
+
+/// What there is of a key that needs no person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyState {
+    /// An empty passphrase comes first.
+    Empty,
+    /// Its own key is looked for.
+    Own,
+    /// A person is asked.
+    Person,
+}
+
+impl Volume {
+    /// The next key that needs no person, once the device is there. Says in `notes` why a person is asked instead. What
+    /// takes its time rings the `bell`.
+    pub(in crate::initramfs::unlock) fn own_key(
+        &mut self,
+        devices: &Devices,
+        notes: &mut Vec<String>,
+        bell: impl FnOnce() -> Arc<PipeWriter>,
+    ) -> Option<FoundKey> {
+        let target = self.target.as_ref()?;
+        if self.is_done() || self.pending > 0 {
+            return None;
+        }
+        let is_script = matches!(self.entry.key, KeySource::Script { .. });
+        match self.key_state {
+            KeyState::Person if self.entry.options.headless => {
+                self.fail(UnlockError::NoKey("it is headless, and no key is named".into()));
+                return None;
+            }
+            KeyState::Person => return None,
+            KeyState::Empty => {
+                self.key_state = match self.entry.key {
+                    KeySource::Ask => KeyState::Person,
+                    _ => KeyState::Own,
+                };
+                let passphrase = keyslots::secret::Secret::zeroed(0).map(Passphrase::new).ok()?;
+                return Some(FoundKey {
+                    passphrase,
+                    from_file: false,
+                });
+            }
+            KeyState::Own => {}
+        }
+        if let Some(fetching) = &self.fetching {
+            let Some(result) = fetching.result() else {
+                // Who reads may not come back from the kernel: a device need not answer.
+                if fetching.is_overdue() {
+                    self.fetching = None;
+                    self.ask_instead(format!("{} does not answer", self.key_place()), notes);
+                }
+                return None;
+            };
+            self.fetching = None;
+            match result {
+                Ok(passphrase) => {
+                    self.key_tried += 1;
+                    self.key_was_read |= !is_script;
+                    return Some(FoundKey {
+                        passphrase,
+                        from_file: !is_script,
+                    });
+                }
+                Err(error) => self.lack_key(error, notes),
+            }
+            return None;
+        }
+        let since = *self.key_since.get_or_insert_with(Instant::now);
+        let allowed = if is_script { self.tries() } else { Some(1) };
+        if allowed.is_some_and(|allowed| self.key_tried >= allowed) {
+            self.ask_instead("its key does not open it".into(), notes);
+            return None;
+        }
+        match key::locate(&self.entry, devices) {
+            Ok(Some(located)) => {
+                let mut entry = self.entry.clone();
+                if let Some(len) = target.key_len() {
+                    entry.options.keyfile_size = Some(len);
+                }
+                // What is there may still have nothing to say, and is given as long as if it were not there.
+                let patience = self.entry.options.keyfile_timeout.unwrap_or(KEY_PATIENCE);
+                // But one that comes at the last moment is read all the same.
+                let least = patience.min(READING);
+                let left = (!patience.is_zero()).then(|| patience.saturating_sub(since.elapsed()).max(least));
+                let source = target.source.clone();
+                self.fetching = Some(Fetching::start(located, entry, source, self.key_tried, left, bell()));
+            }
+            Ok(None) => self.key_state = KeyState::Person,
+            Err(error) => self.lack_key(error, notes),
+        }
+        None
+    }
+
+    fn lack_key(&mut self, error: NoKey, notes: &mut Vec<String>) {
+        match error {
+            NoKey::NotYet => {
+                let waited = self.key_since.map(|since| since.elapsed()).unwrap_or_default();
+                let patience = self.entry.options.keyfile_timeout.unwrap_or(self.key_patience());
+                if waited >= patience && self.entry.options.keyfile_timeout != Some(Duration::ZERO) {
+                    self.ask_instead(format!("{} is not there", self.key_place()), notes);
+                }
+            }
+            NoKey::Failed(reason) => self.ask_instead(reason, notes),
+        }
+    }
+
+    /// A file that is to be here is here now or never; a device may come late.
+    fn key_patience(&self) -> Duration {
+        match &self.entry.key {
+            KeySource::File(place) if place.device.is_none() && !place.path.starts_with("/dev") => Duration::ZERO,
+            _ => KEY_PATIENCE,
+        }
+    }
+
+    fn key_place(&self) -> String {
+        match &self.entry.key {
+            KeySource::File(place) => place.to_string(),
+            KeySource::Raw(device) => device.to_string(),
+            KeySource::Script { program, .. } => program.clone(),
+            KeySource::Ask => "the key".into(),
+        }
+    }
+
+    fn ask_instead(&mut self, reason: String, notes: &mut Vec<String>) {
+        self.key_state = KeyState::Person;
+        if self.entry.options.headless {
+            self.fail(UnlockError::NoKey(reason));
+        } else {
+            notes.push(format!("{}: {reason}; a passphrase will do.", self.entry.name));
+        }
+    }
+}

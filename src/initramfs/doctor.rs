@@ -50,6 +50,9 @@ pub enum Finding {
     /// The device is not there.
     #[error("there is no device {0}")]
     NoDevice(DeviceSpec),
+    /// The disk has the signature of an array that does not hold it.
+    #[error("{0}, and no array holds it: each start waits for one")]
+    StaleArray(String),
     /// The header is not there.
     #[error("its header {0} is not there")]
     NoHeader(String),
@@ -122,7 +125,7 @@ pub fn examine(crypttab: &Crypttab, machine: &Machine<'_>) -> Vec<(Option<String
     if machine.passphrase.is_some_and(|passphrase| !typable(passphrase)) {
         findings.push((None, Finding::Untypable));
     }
-    let devices = Devices::now();
+    let devices = Devices::now().giving_way();
     for entry in crypttab.entries.iter().filter(|entry| !entry.options.noauto) {
         let mut own = Vec::new();
         examine_volume(entry, &devices, machine, &mut own);
@@ -144,6 +147,7 @@ fn examine_volume(entry: &Entry, devices: &Devices, machine: &Machine<'_>, findi
             Ok(_) => {}
         }
     }
+    findings.extend(devices.unclaimed_of(&entry.source).map(Finding::StaleArray));
     let Some(source) = devices.find(&entry.source) else {
         findings.push(Finding::NoDevice(entry.source.clone()));
         return;

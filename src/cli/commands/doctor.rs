@@ -74,6 +74,9 @@ fn remedy(finding: &Finding) -> &'static str {
         Finding::Untypable => "Add a passphrase of plain letters, digits and signs with luksAddKey.",
         Finding::Config(_) => "Mend the line in crypttab, or the kernel argument.",
         Finding::NoDevice(_) | Finding::NoHeader(_) => "Plug it in, or mend its name: blkid shows the names there are.",
+        Finding::StaleArray(_) => {
+            "Assemble the array; or, if the disk is in none any more, take its signature away: wipefs --backup."
+        }
         Finding::Unusable(_) => "luksmith luksDump shows what it is.",
         Finding::NoKeyslot => "Add a passphrase with luksAddKey.",
         Finding::TooLarge { .. } => "Give it a smaller cost: luksConvertKey --pbkdf-memory.",

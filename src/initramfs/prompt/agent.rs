@@ -25,6 +25,15 @@ pub(super) fn has_system() -> bool {
     Path::new(BOOTED).is_dir()
 }
 
+/// What an agent says.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// The passphrase.
+    Answer(Passphrase),
+    /// Who was asked has pressed Ctrl-C. The agent does not ask again by itself.
+    Refused,
+}
+
 /// A question that the agents have; they are told when it goes.
 #[derive(Debug)]
 pub(super) struct Agent {
@@ -84,8 +93,8 @@ impl Agent {
         )
     }
 
-    /// The answer; `None` where what came is none, or comes from somebody who may not answer.
-    pub(super) fn read(&mut self) -> Option<Passphrase> {
+    /// The answer; `None` where what came comes from somebody who may not answer, or is nonsense.
+    pub(super) fn read(&mut self) -> Option<Reply> {
         let mut secret = Secret::zeroed(MAX_ANSWER).ok()?;
         let mut space = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
         let (len, sender) = {
@@ -99,11 +108,15 @@ impl Agent {
             (message.bytes, sender)
         };
         let allowed = sender.is_some_and(|uid| uid == 0 || uid == nix::unistd::geteuid().as_raw());
-        let [b'+', answer @ ..] = secret.expose().get(..len).filter(|_| allowed)? else {
-            return None;
-        };
-        let end = answer.iter().position(|byte| *byte == 0).unwrap_or(answer.len());
-        Secret::copy_from(&answer[..end]).ok().map(Passphrase::new)
+        match secret.expose().get(..len).filter(|_| allowed)? {
+            [b'+', answer @ ..] => {
+                let end = answer.iter().position(|byte| *byte == 0).unwrap_or(answer.len());
+                let answer = Secret::copy_from(&answer[..end]).ok()?;
+                Some(Reply::Answer(Passphrase::new(answer)))
+            }
+            [b'-', ..] => Some(Reply::Refused),
+            _ => None,
+        }
     }
 }
 
@@ -152,9 +165,11 @@ mod tests {
             .expect("a socket");
         let theirs = UnixDatagram::unbound().expect("a socket");
         theirs.send_to(b"-", socket).expect("sent");
+        assert!(matches!(agent.read(), Some(Reply::Refused)));
+        theirs.send_to(b"?", socket).expect("sent");
         assert!(agent.read().is_none());
         theirs.send_to(b"+pass phrase", socket).expect("sent");
-        assert_eq!(agent.read().expect("an answer").expose(), b"pass phrase");
+        assert!(matches!(agent.read(), Some(Reply::Answer(answer)) if answer.expose() == b"pass phrase"));
         drop(agent);
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
     }

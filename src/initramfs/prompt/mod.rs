@@ -12,7 +12,7 @@ mod sink;
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyslots::secret::Passphrase;
 use nix::errno::Errno;
@@ -20,7 +20,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use self::agent::Agent;
+use self::agent::{Agent, Reply};
 use self::console::Consoles;
 use self::plymouth::{Plymouth, Splash};
 use self::remote::Listener;
@@ -28,6 +28,9 @@ use crate::passphrase::{self, KeyFileRange};
 
 pub use self::console::caps_lock;
 use super::options::Echo;
+
+/// No person refuses within so short a time.
+const TOO_SOON: Duration = Duration::from_millis(200);
 
 /// A question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +70,7 @@ pub struct Prompts {
     splash: Splash,
     plymouth: Option<Plymouth>,
     agent: Option<Agent>,
+    agents_asked: Option<Instant>,
     remote: Option<Listener>,
     asking: Option<Question>,
     /// What is being done, as it was told last.
@@ -99,6 +103,7 @@ impl Prompts {
             splash,
             plymouth: None,
             agent: None,
+            agents_asked: None,
             remote: Listener::new().ok(),
             asking: None,
             told: None,
@@ -121,6 +126,7 @@ impl Prompts {
         self.plymouth = self.splash.ask(&question.prompt);
         if self.plymouth.is_none() && !io::stdin().is_terminal() {
             self.agent = Agent::ask(question);
+            self.agents_asked = Some(Instant::now());
         }
         if self.plymouth.is_none() && self.agent.is_none() {
             self.consoles.ask(question);
@@ -215,7 +221,14 @@ impl Prompts {
                         None
                     }
                 },
-                Source::Agent => self.agent.as_mut().and_then(Agent::read),
+                Source::Agent => match self.agent.as_mut().and_then(Agent::read) {
+                    Some(Reply::Answer(passphrase)) => Some(passphrase),
+                    Some(Reply::Refused) => {
+                        self.ask_agents_again();
+                        None
+                    }
+                    None => None,
+                },
                 Source::Remote(at) => self.remote.as_mut().and_then(|remote| remote.read(at)),
             };
             if let Some(passphrase) = answer {
@@ -241,6 +254,17 @@ impl Prompts {
             self.ask(&question);
         }
         Ok(())
+    }
+
+    /// A new question, since the agents are done with the old one. But not for one that refuses by itself.
+    fn ask_agents_again(&mut self) {
+        if self.agents_asked.is_some_and(|asked| asked.elapsed() < TOO_SOON) {
+            return;
+        }
+        // The old one goes first: the new one has the same name.
+        self.agent = None;
+        self.agent = self.asking.as_ref().and_then(Agent::ask);
+        self.agents_asked = Some(Instant::now());
     }
 
     fn take_over(&mut self) {

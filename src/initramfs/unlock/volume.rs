@@ -120,12 +120,13 @@ impl Volume {
         let patience = own.or(patience).filter(|patience| !patience.is_zero());
         let waited = self.started.elapsed();
         let is_over = patience.is_some_and(|patience| waited >= patience);
-        let found = Target::find(&self.entry, devices, budget, permissions).and_then(|found| match found {
-            None if self.array_does_not_come(devices, is_over, notes) => {
-                Target::find(&self.entry, &devices.giving_way(), budget, permissions)
-            }
-            found => Ok(found),
-        });
+        let mut found = Target::find(&self.entry, devices, budget, permissions);
+        if let Ok(None) = found
+            && let Some(note) = self.array_does_not_come(devices, is_over)
+        {
+            found = Target::find(&self.entry, &devices.giving_way(), budget, permissions);
+            notes.extend(matches!(found, Ok(Some(_))).then_some(note));
+        }
         match found {
             Ok(Some(target)) => {
                 let all = devices.all_of(&self.entry.source);
@@ -150,26 +151,25 @@ impl Volume {
         }
     }
 
-    /// Whether its device is there, on a disk that was to be in an array, and the array has had its time, or no more time
-    /// `is_over`. Says so.
-    fn array_does_not_come(&mut self, devices: &Devices, is_over: bool, notes: &mut Vec<String>) -> bool {
+    /// Where its device is there, on a disk that was to be in an array, and the array has had its time, or there is no more
+    /// time: what to say of that.
+    fn array_does_not_come(&mut self, devices: &Devices, is_over: bool) -> Option<String> {
         let header = header_device(&self.entry.options);
-        let unclaimed = [Some(&self.entry.source), header.as_ref()].into_iter().flatten();
-        let unclaimed: Vec<_> = unclaimed.filter_map(|spec| devices.unclaimed_of(spec)).collect();
+        let specs = [Some(&self.entry.source), header.as_ref()].into_iter().flatten();
+        let unclaimed: Vec<_> = specs.filter_map(|spec| devices.unclaimed_of(spec)).collect();
         if unclaimed.is_empty() {
             self.array_since = None;
-            return false;
+            return None;
         }
         let since = *self.array_since.get_or_insert_with(Instant::now);
-        let is_time = is_over || since.elapsed() >= ARRAY_PATIENCE;
-        if is_time {
-            notes.push(format!(
+        let note = || {
+            format!(
                 "{}: no array has come to hold {}; it is taken for what it seems to be.",
                 self.entry.name,
                 unclaimed.join(", ")
-            ));
-        }
-        is_time
+            )
+        };
+        (is_over || since.elapsed() >= ARRAY_PATIENCE).then(note)
     }
 
     fn missing(&self, devices: &Devices, waited: Duration) -> UnlockError {

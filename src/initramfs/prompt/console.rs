@@ -9,7 +9,6 @@ use std::path::Path;
 
 use keyslots::secret::Passphrase;
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::Question;
 use super::sink::Sink;
@@ -170,21 +169,13 @@ impl Consoles {
         lines.filter_map(|(at, terminal)| terminal.line.as_ref().map(|line| (at, line.as_fd())))
     }
 
-    /// What was typed at one of them. One that is gone is not asked again; one at which an end was typed (Ctrl-D), or whose
-    /// line another program has read, is.
+    /// What was typed at one of them. One that is gone is not asked again.
     pub(super) fn read(&mut self, at: usize) -> Option<Passphrase> {
         let terminal = self.terminals.get_mut(at)?;
         match terminal.line.as_mut()?.read() {
             Ok(passphrase) => Some(passphrase),
-            Err(_) if terminal.is_gone() => {
-                self.terminals.remove(at);
-                None
-            }
             Err(_) => {
-                if let Some(prompt) = &self.prompt {
-                    let again = with_caps_lock(prompt, self.caps_lock);
-                    terminal.tty.write(&format!("\r\x1b[K{again}"));
-                }
+                self.terminals.remove(at);
                 None
             }
         }
@@ -192,13 +183,6 @@ impl Consoles {
 }
 
 impl Terminal {
-    /// Whether it was hung up.
-    fn is_gone(&self) -> bool {
-        let mut fds = [PollFd::new(self.tty.as_fd(), PollFlags::POLLIN)];
-        let gone = PollFlags::POLLHUP | PollFlags::POLLERR | PollFlags::POLLNVAL;
-        poll(&mut fds, PollTimeout::ZERO).is_err() || fds[0].revents().is_none_or(|events| events.intersects(gone))
-    }
-
     /// Shows what is typed, or does not; says whether it does as it is told.
     fn take(&mut self, shown: bool) -> bool {
         let as_told = match &mut self.line {

@@ -207,6 +207,21 @@ fn signals_find_the_terminal_put_right() {
 }
 
 #[test]
+fn an_ignored_signal_does_nothing() {
+    let volume = Volume::with_passphrase("abc");
+    let program = volume.ours();
+    let mut words = vec!["--ignore-signal=HUP", program.to_str().expect("UTF-8")];
+    words.extend_from_slice(TEST);
+    let mut conversation = Conversation::start(volume.folder.path(), Path::new("env"), &words);
+    conversation.expect(ENTER, false);
+    kill(conversation.pid(), Signal::SIGHUP).expect("it runs");
+    conversation.hear(300);
+    conversation.type_in("abc\n");
+    let (heard, status, echoes) = conversation.end();
+    assert!(status.success() && echoes, "{status} {heard:?}");
+}
+
+#[test]
 fn stopped_and_continued_it_asks_again() {
     let volume = Volume::with_passphrase("abc");
     let script = "./cryptsetup open --test-passphrase v; echo stopped $?; fg >/dev/null; echo ended $?";

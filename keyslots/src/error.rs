@@ -20,6 +20,10 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The first copy of a LUKS2 header was written and synced, so that what it says is in force; the second copy was
+    /// not, and says what was before or nothing. The next write or a repair makes it the same again.
+    #[error("the first copy of the header was written and is in force, but the second copy was not: {0}")]
+    SecondCopy(#[source] io::Error),
     /// Neither header magic was found.
     #[error("no LUKS header was found")]
     NotLuks,

@@ -54,6 +54,11 @@ impl CliError {
             Self::PolicyViolated { .. } => {
                 "Do not type a passphrase into this machine before you know who changed the header.".into()
             }
+            Self::Header(keyslots::Error::SecondCopy(_)) => {
+                "What was asked for counts from now on. luksmith repair writes the second copy again; the kernel's log says what is \
+                 wrong with the disk."
+                    .into()
+            }
             Self::NotUnbound(_) => "luksmith luksDump shows which keyslots are unbound.".into(),
             Self::AlreadyMapped(name) => format!("luksmith status {name} shows what it is."),
             Self::InUse { .. } => "Free it first, or say --deferred to have it removed once it is free.".into(),

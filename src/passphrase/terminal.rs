@@ -4,6 +4,7 @@
 //! is put right first, then they have their way. They are blocked in the calling thread only, so a prompt belongs to a
 //! program's only thread, or to one whose other threads block them too.
 
+use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -212,6 +213,7 @@ struct Signals {
 
 impl Signals {
     fn intercept() -> Result<Self, PassphraseError> {
+        let ignored = ignored_signals();
         let set: SigSet = [
             Signal::SIGINT,
             Signal::SIGTERM,
@@ -220,6 +222,8 @@ impl Signals {
             Signal::SIGTSTP,
         ]
         .into_iter()
+        // What is ignored (SIGHUP under nohup) would do nothing, and still would come out of the descriptor.
+        .filter(|&signal| ignored & (1 << (signal as u32 - 1)) == 0)
         .collect();
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(terminal_error)?;
         let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(terminal_error)?;
@@ -264,6 +268,14 @@ impl Drop for Signals {
         // The mask was valid when it was read.
         let _ = self.before.thread_set_mask();
     }
+}
+
+/// The signals that this process ignores, a bit each from number 1 on (proc_pid_status(5), SigIgn); none without /proc.
+fn ignored_signals() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }
 
 fn terminal_error(errno: Errno) -> PassphraseError {

@@ -35,7 +35,8 @@ impl Conversation {
         let (terminal, program_side) = (File::from(pty.master), File::from(pty.slave));
         let side = || Stdio::from(program_side.try_clone().expect("a descriptor"));
         let program = Command::new("setsid")
-            .args(["--ctty", "--wait"])
+            // Whoever runs the tests may ignore signals (nohup does).
+            .args(["--ctty", "--wait", "env", "--default-signal"])
             .arg(program)
             .args(words)
             .current_dir(folder)

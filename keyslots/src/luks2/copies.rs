@@ -233,10 +233,13 @@ impl<'a> Encoded<'a> {
     /// A kill at any point leaves at least one valid copy, either the old or the new one.
     ///
     /// # Errors
-    /// The storage's.
+    /// The storage's; [`Error::SecondCopy`] where the primary is new all the same.
     pub(super) fn write(&self, storage: &mut dyn Storage) -> Result<()> {
         write_copy(storage, &self.copy.binary, &self.json_area, Which::Primary)?;
-        write_copy(storage, &self.copy.binary, &self.json_area, Which::Secondary)
+        write_copy(storage, &self.copy.binary, &self.json_area, Which::Secondary).map_err(|error| match error {
+            Error::Io { source, .. } => Error::SecondCopy(source),
+            other => other,
+        })
     }
 }
 

@@ -82,7 +82,8 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::KeyslotFull`], [`Error::AllKeyslotsFull`], [`Error::NoRoomForKeyslot`], [`Error::WrongVolumeKey`],
-    /// [`Error::ChangedMeanwhile`], …; the header on the device is as before then.
+    /// [`Error::ChangedMeanwhile`], …; the header on the device is as before then. [`Error::SecondCopy`] where the
+    /// keyslot is in force all the same; after another error of the storage it can be so.
     pub fn add_sealed(
         &mut self,
         storage: &mut dyn Storage,
@@ -98,7 +99,7 @@ impl Header {
     /// As [`Header::add_sealed`]; what `also` changes for the new keyslot, it changes with the same write.
     ///
     /// # Errors
-    /// Those of [`Header::add_sealed`] and of `also`; the header on the device is as before then.
+    /// Those of [`Header::add_sealed`], and that of `also`, with which the header on the device is as before.
     #[allow(clippy::too_many_arguments)] // as for add_keyslot
     pub fn add_sealed_and<E: From<Error>>(
         &mut self,
@@ -165,7 +166,8 @@ impl Header {
     /// # Errors
     /// [`Error::NoRoomForKeyslot`] where the new area does not fit beside the old one: nothing is gambled with.
     /// [`Error::WrongVolumeKey`] where the keyslot holds another key; [`Error::KeyslotInactive`],
-    /// [`Error::ChangedMeanwhile`], or the storage's.
+    /// [`Error::ChangedMeanwhile`], or the storage's. [`Error::SecondCopy`] where the new passphrase is in force; the
+    /// old one's area is there still then, for the copy that names it.
     pub fn change_sealed(
         &mut self,
         storage: &mut dyn Storage,
@@ -278,7 +280,8 @@ impl Header {
     }
 
     /// Changes the header in memory; then writes the area of `keyslot`, waits until it is safe there, and writes the
-    /// header. On an error the header is as before, here and on the device.
+    /// header. On an error the header is as before, here and, but for the storage's errors while it was written, on the
+    /// device.
     fn change_with_area<E: From<Error>>(
         &mut self,
         storage: &mut dyn Storage,

@@ -173,7 +173,7 @@ fn no_stop_loses_the_last_key() {
 
 #[test]
 fn each_failed_write_and_sync_is_reported_and_loses_nothing() {
-    let mut points = 0;
+    let (mut points, mut in_force) = (0, 0);
     for sweep in SWEEPS {
         let (image, header) = small(4);
         let mut dry = Recorder::new(image.clone());
@@ -189,8 +189,16 @@ fn each_failed_write_and_sync_is_reported_and_loses_nothing() {
             );
             points += 1;
             check(failing.image(), sweep.keys, &(sweep.name, fault));
+            if matches!(error, Error::SecondCopy(_)) {
+                in_force += 1;
+                let there = Header::read(&mut Memory(failing.image().to_vec())).expect("a header");
+                let newer = there.copy.binary.seqid > header.copy.binary.seqid;
+                assert!(newer, "{}: {fault:?}", sweep.name);
+            }
         }
     }
+    // Three writes and a sync of each.
+    assert!(in_force >= 4 * SWEEPS.len(), "{in_force}");
     println!("{points} faults tried, 0 losses");
 }
 

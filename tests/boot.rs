@@ -2,7 +2,7 @@
 //! unlocks them.
 //!
 //! Not part of a bare `cargo test` (`test = false` in Cargo.toml): `scripts/test` runs it, and so does `cargo test --test boot`.
-//! `tests/boot/build` makes what is booted; `BOOT_LUKSMITH` names another program than the one that cargo has built.
+//! `tests/boot/build` makes what is booted; `TESTED_LUKSMITH` names another program than the one that cargo has built.
 
 #[path = "boot/generators.rs"]
 mod generators;

@@ -14,7 +14,7 @@ pub(crate) const PASSPHRASE: &str = "open sesame\n";
 
 /// What is tested.
 pub(crate) fn program() -> OsString {
-    std::env::var_os("BOOT_LUKSMITH").unwrap_or_else(|| env!("CARGO_BIN_EXE_luksmith").into())
+    std::env::var_os("TESTED_LUKSMITH").unwrap_or_else(|| env!("CARGO_BIN_EXE_luksmith").into())
 }
 
 /// Runs a script of `tests/boot` that builds what is booted, and returns where that is.

@@ -49,7 +49,7 @@ held() {
     case $rest in rw*) ;; *) continue ;; esac
     begin=$((16#${range%-*})) end=$((16#${range#*-}))
     found=$((found + $(dd if=/proc/$pid/mem bs=4096 skip=$((begin / 4096)) count=$(((end - begin) / 4096)) status=none 2>/dev/null |
-      LC_ALL=C grep -aciP "$key|$raw")))
+      LC_ALL=C gnu-grep -aciP "$key|$raw")))
   done </proc/$pid/maps
   kill $pid
   wait $pid 2>/dev/null

@@ -81,13 +81,11 @@ fn keys_and_headers_on_other_disks_in_initramfs_tools() {
 }
 
 #[test]
-#[ignore = "long: scripts/test --long"]
 fn keys_and_headers_on_other_disks_in_dracut() {
     with_keys_on_another_disk("dracut-hook.img");
 }
 
 #[test]
-#[ignore = "long: scripts/test --long"]
 fn logical_volumes_in_initramfs_tools() {
     let initramfs = generated("debian-hook.img");
     let arguments = volume(7, "pv", "luks") + "root=/dev/mapper/vg-root ro";

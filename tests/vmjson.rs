@@ -34,8 +34,11 @@ impl Answer {
 fn answers() -> BTreeMap<String, Answer> {
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("dmjson");
     let _ = fs::remove_dir_all(&out);
+    let tested = std::env::var_os("TESTED_LUKSMITH").unwrap_or_else(|| env!("CARGO_BIN_EXE_luksmith").into());
     let run = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/vm"))
-        .args(["--bin", env!("CARGO_BIN_EXE_luksmith"), "--timeout", "400", "--out"])
+        .arg("--bin")
+        .arg(tested)
+        .args(["--timeout", "900", "--out"])
         .arg(&out)
         .arg("dmjson.sh")
         .output()

@@ -20,10 +20,11 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The first copy of a LUKS2 header was written and synced, so that what it says is in force; the second copy was
-    /// not, and says what was before or nothing. The next write or a repair makes it the same again.
-    #[error("the first copy of the header was written and is in force, but the second copy was not: {0}")]
-    SecondCopy(#[source] io::Error),
+    /// The storage failed so late in the change of a LUKS2 header that the change may be in force: the first copy was
+    /// written, but perhaps not synced; or the second copy was not written, or what the change replaced not destroyed.
+    /// The next write makes both copies the same again.
+    #[error("{0}; the change may be in force all the same")]
+    HalfWritten(#[source] Box<Error>),
     /// Neither header magic was found.
     #[error("no LUKS header was found")]
     NotLuks,

@@ -54,9 +54,9 @@ impl CliError {
             Self::PolicyViolated { .. } => {
                 "Do not type a passphrase into this machine before you know who changed the header.".into()
             }
-            Self::Header(keyslots::Error::SecondCopy(_)) => {
-                "What was asked for counts from now on. luksmith repair writes the second copy again; the kernel's log says what is \
-                 wrong with the disk."
+            Self::Header(keyslots::Error::HalfWritten(_)) => {
+                "Try which passphrases open the device before you rely on one, and which still do that were to go. The kernel's log \
+                 says what is wrong with the disk; once that is mended, luksmith repair makes both copies of the header the same."
                     .into()
             }
             Self::NotUnbound(_) => "luksmith luksDump shows which keyslots are unbound.".into(),

@@ -264,17 +264,10 @@ impl Backup {
         }
 
         // What no spot may touch: all areas of both. Numbers do not matter for that.
+        let both = metadata.keyslots.values().chain(there.metadata().keyslots.values());
         let mut taken = metadata.clone();
-        let others = there.metadata().keyslots.values().cloned();
-        let behind = taken
-            .keyslots
-            .keys()
-            .next_back()
-            .copied()
-            .unwrap_or_default()
-            .checked_add(1)?;
-        taken.keyslots.extend((behind..).zip(others));
-        let mut free = taken.keyslots.keys().next_back().copied()?.checked_add(1)?;
+        taken.keyslots = (0..).zip(both.cloned()).collect();
+        let mut free = u32::try_from(taken.keyslots.len()).ok()?;
         let mut alone = metadata.clone();
         let (mut staged, mut spots) = (Vec::new(), Vec::new());
         for slot in slots {

@@ -233,13 +233,12 @@ impl<'a> Encoded<'a> {
     /// A kill at any point leaves at least one valid copy, either the old or the new one.
     ///
     /// # Errors
-    /// The storage's; [`Error::SecondCopy`] where the primary is new all the same.
+    /// The storage's; [`Error::HalfWritten`] from where the primary can be valid and new.
     pub(super) fn write(&self, storage: &mut dyn Storage) -> Result<()> {
-        write_copy(storage, &self.copy.binary, &self.json_area, Which::Primary)?;
-        write_copy(storage, &self.copy.binary, &self.json_area, Which::Secondary).map_err(|error| match error {
-            Error::Io { source, .. } => Error::SecondCopy(source),
-            other => other,
-        })
+        write_unchecked(storage, &self.copy.binary, &self.json_area, Which::Primary)?
+            .complete(storage)
+            .and_then(|()| write_copy(storage, &self.copy.binary, &self.json_area, Which::Secondary))
+            .map_err(|error| Error::HalfWritten(error.into()))
     }
 }
 
@@ -333,6 +332,32 @@ fn json_area(copy: &Copy) -> Result<Vec<u8>> {
 }
 
 fn write_copy(storage: &mut dyn Storage, binary: &BinaryHeader, json_area: &[u8], which: Which) -> Result<()> {
+    write_unchecked(storage, binary, json_area, which)?.complete(storage)
+}
+
+/// A copy that is on the device, but for its checksum: it is not valid.
+struct Unchecked {
+    offset: Bytes,
+    /// Its binary header, with the checksum.
+    bytes: [u8; BINARY_HEADER_LEN],
+}
+
+impl Unchecked {
+    /// Makes it valid, and waits until it is safe on the device.
+    fn complete(self, storage: &mut dyn Storage) -> Result<()> {
+        storage
+            .write_at(self.offset, &self.bytes)
+            .map_err(Error::io("write the header"))?;
+        storage.sync().map_err(Error::io("sync the header"))
+    }
+}
+
+fn write_unchecked(
+    storage: &mut dyn Storage,
+    binary: &BinaryHeader,
+    json_area: &[u8],
+    which: Which,
+) -> Result<Unchecked> {
     let offset = if which == Which::Primary {
         Bytes::ZERO
     } else {
@@ -354,8 +379,5 @@ fn write_copy(storage: &mut dyn Storage, binary: &BinaryHeader, json_area: &[u8]
         .write_at(json_offset, json_area)
         .map_err(Error::io("write the header"))?;
     format::put_checksum(&mut bytes, json_area, binary.checksum_hash);
-    storage
-        .write_at(offset, &bytes)
-        .map_err(Error::io("write the header"))?;
-    storage.sync().map_err(Error::io("sync the header"))
+    Ok(Unchecked { offset, bytes })
 }

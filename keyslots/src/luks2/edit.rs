@@ -110,7 +110,8 @@ impl<'a> Edit<'a> {
 }
 
 impl Header {
-    /// Does all that `edit` does with one write. On an error, its own too, the header is as before, here and on the device.
+    /// Does all that `edit` does with one write. On an error, its own too, the header is as before, here and on the device,
+    /// but for [`Error::HalfWritten`].
     ///
     /// # Errors
     /// Those of `edit`; [`Error::UnmetRequirements`], [`Error::InReencryption`], [`Error::ChangedMeanwhile`], or the storage's.
@@ -125,7 +126,7 @@ impl Header {
             self.write(storage)?;
             Ok(done)
         });
-        result.inspect_err(|_| self.copy = before)
+        result.inspect_err(|_| self.restore_unless_written(&before))
     }
 
     /// [`Edit::set_priority`] alone.

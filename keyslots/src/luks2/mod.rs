@@ -229,13 +229,25 @@ impl Header {
             self.settle(storage)?;
         }
         prepare(storage)?;
-        encoded.write(storage)?;
-        *self = Self {
-            on_device: Some(Box::new(next.clone())),
-            copy: next,
-            loser: Loser::Agrees,
-        };
-        Ok(())
+        let written = encoded.write(storage);
+        if matches!(written, Ok(()) | Err(Error::HalfWritten(_))) {
+            *self = Self {
+                on_device: Some(Box::new(next.clone())),
+                copy: next,
+                loser: match written {
+                    Ok(()) => Loser::Agrees,
+                    Err(_) => Loser::Stale(Which::Secondary),
+                },
+            };
+        }
+        written
+    }
+
+    /// After a change that failed: as before, but for one that may have come as far as the device.
+    pub(crate) fn restore_unless_written(&mut self, before: &Copy) {
+        if self.copy.binary.seqid == before.binary.seqid {
+            self.copy = before.clone();
+        }
     }
 
     /// Before a write: makes sure that nobody else wrote since this header was read, and that both copies are good.

@@ -82,8 +82,8 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::KeyslotFull`], [`Error::AllKeyslotsFull`], [`Error::NoRoomForKeyslot`], [`Error::WrongVolumeKey`],
-    /// [`Error::ChangedMeanwhile`], …; the header on the device is as before then. [`Error::SecondCopy`] where the
-    /// keyslot is in force all the same; after another error of the storage it can be so.
+    /// [`Error::ChangedMeanwhile`], …; the header on the device is as before then. [`Error::HalfWritten`] where the
+    /// keyslot may be in force all the same.
     pub fn add_sealed(
         &mut self,
         storage: &mut dyn Storage,
@@ -166,8 +166,8 @@ impl Header {
     /// # Errors
     /// [`Error::NoRoomForKeyslot`] where the new area does not fit beside the old one: nothing is gambled with.
     /// [`Error::WrongVolumeKey`] where the keyslot holds another key; [`Error::KeyslotInactive`],
-    /// [`Error::ChangedMeanwhile`], or the storage's. [`Error::SecondCopy`] where the new passphrase is in force; the
-    /// old one's area is there still then, for the copy that names it.
+    /// [`Error::ChangedMeanwhile`], or the storage's. [`Error::HalfWritten`] where the new passphrase may be in force,
+    /// and the key material of the old one still there.
     pub fn change_sealed(
         &mut self,
         storage: &mut dyn Storage,
@@ -218,7 +218,8 @@ impl Header {
             header.copy.metadata.keyslots.insert(slot, keyslot);
             also(&mut Edit::new(&mut header.copy))
         })?;
-        Ok(wipe_random(storage, old.area.offset, old.area.size, medium)?)
+        let wiped = wipe_random(storage, old.area.offset, old.area.size, medium);
+        Ok(wiped.map_err(|error| Error::HalfWritten(error.into()))?)
     }
 
     /// Destroys keyslot `slot`: first its key material, then its place in the header. Tokens forget it.
@@ -245,7 +246,7 @@ impl Header {
         }
         let area = &keyslot.area;
         self.write_after(storage, |storage| wipe_random(storage, area.offset, area.size, medium))
-            .inspect_err(|_| self.copy = before.clone())
+            .inspect_err(|_| self.restore_unless_written(&before))
     }
 
     fn free_keyslot(&self, slot: Option<u32>) -> Result<u32> {
@@ -280,8 +281,7 @@ impl Header {
     }
 
     /// Changes the header in memory; then writes the area of `keyslot`, waits until it is safe there, and writes the
-    /// header. On an error the header is as before, here and, but for the storage's errors while it was written, on the
-    /// device.
+    /// header. On an error the header is as before, here and on the device, but for [`Error::HalfWritten`].
     fn change_with_area<E: From<Error>>(
         &mut self,
         storage: &mut dyn Storage,
@@ -299,6 +299,6 @@ impl Header {
                 storage.sync().map_err(Error::io("sync the keyslot area"))
             })?)
         });
-        written.inspect_err(|_| self.copy = before)
+        written.inspect_err(|_| self.restore_unless_written(&before))
     }
 }

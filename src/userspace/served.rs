@@ -192,14 +192,15 @@ impl Registry {
         let _lock = self.lock()?;
         let served = self.find(name).ok_or_else(|| ServeError::NotServed(name.to_owned()))?;
         if !served.alive {
-            return self.clear(name);
+            self.clear(name)?;
+            return sync_device(name, &served.description);
         }
         // All of it waits for the server, which may be stopped before or meanwhile, and would keep this waiting for ever.
         let (this, name) = (self.clone(), name.to_owned());
         let (tell, told) = channel();
-        let (path, pid) = (served.path.clone(), served.pid);
+        let server = served.clone();
         thread::Builder::new()
-            .spawn(move || tell.send(this.end(&name, &path, pid)))
+            .spawn(move || tell.send(this.end(&name, &server)))
             .map_err(ServeError::Start)?;
         loop {
             match told.recv_timeout(LOOK) {
@@ -219,20 +220,22 @@ impl Registry {
     }
 
     /// Ends a living server; this may take its time.
-    fn end(&self, name: &str, path: &Path, pid: u32) -> Result<(), ServeError> {
+    fn end(&self, name: &str, served: &Served) -> Result<(), ServeError> {
         let server = File::open(self.state_path(name)).map_err(|source| ServeError::Folder {
             path: self.state_path(name),
             source,
         })?;
-        let synced = File::open(path).and_then(|file| file.sync_all());
+        let synced = File::open(&served.path).and_then(|file| file.sync_all());
         self.unmount(name, MntFlags::UMOUNT_NOFOLLOW)?;
         // The server lets go of its lock when everything is on the device, and of the device when it ends.
         drop(Flock::lock(server, FlockArg::LockExclusive));
-        wait_for_end(pid);
+        wait_for_end(served.pid);
         self.clear(name)?;
         match synced {
             // It was killed just now: what is left of it is cleared away, as it would be later.
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)) => Ok(()),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)) => {
+                sync_device(name, &served.description)
+            }
             synced => synced.map_err(|source| ServeError::Sync {
                 name: name.to_owned(),
                 source,
@@ -329,6 +332,19 @@ fn wait_for_end(pid: u32) {
         }
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// What a server that was killed had handed to the system, but not synced.
+fn sync_device(name: &str, description: &Description) -> Result<(), ServeError> {
+    // A state that nobody can read names no device.
+    if description.read_only || description.device.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let device = File::open(&description.device);
+    device.and_then(|file| file.sync_all()).map_err(|source| ServeError::Sync {
+        name: name.to_owned(),
+        source,
+    })
 }
 
 /// The letter of `/proc/PID/stat`, and how many threads there are; `None` where there is no such process.

@@ -141,11 +141,11 @@ fn prove_another(cx: &Context<'_>, volume: &mut Volume, slot: u32) -> Result<(),
     let is_other = |id: &u32| *id != slot;
     let (data, keys): (Vec<u32>, Vec<u32>) = used.into_iter().partition(of_data);
     let is_last = volume.header.slot_state(slot) == SlotState::ActiveLast;
-    let candidates: Vec<Candidates> = match (data.is_empty(), data.iter().any(&is_other)) {
-        (false, _) if is_last => vec![Candidates::Keyslot(slot)],
-        (false, _) => data.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
-        (true, _) if keys.iter().any(&is_other) => keys.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
-        (true, _) => vec![Candidates::AllUnboundToo],
+    let candidates: Vec<Candidates> = match data.is_empty() {
+        false if is_last => vec![Candidates::Keyslot(slot)],
+        false => data.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
+        true if keys.iter().any(is_other) => keys.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
+        true => vec![Candidates::AllUnboundToo],
     };
     let prompt = "Enter any remaining passphrase: ";
     let source = Source::of(cx.key_file());

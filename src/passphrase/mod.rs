@@ -19,6 +19,7 @@ use keyslots::secret::{Passphrase, Secret};
 
 pub use keyfile::{KeyFileRange, MAX_KEY_FILE};
 pub use quality::{Weakness, weakness};
+pub(crate) use terminal::heeded_signals;
 pub use terminal::{MAX_INTERACTIVE, TypedLine};
 
 /// Why there is no passphrase. `Display` is the reference's wording.

@@ -213,18 +213,7 @@ struct Signals {
 
 impl Signals {
     fn intercept() -> Result<Self, PassphraseError> {
-        let ignored = ignored_signals();
-        let set: SigSet = [
-            Signal::SIGINT,
-            Signal::SIGTERM,
-            Signal::SIGHUP,
-            Signal::SIGQUIT,
-            Signal::SIGTSTP,
-        ]
-        .into_iter()
-        // What is ignored (SIGHUP under nohup) would do nothing, and still would come out of the descriptor.
-        .filter(|&signal| ignored & (1 << (signal as u32 - 1)) == 0)
-        .collect();
+        let set = heeded_signals();
         let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK).map_err(terminal_error)?;
         let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK).map_err(terminal_error)?;
         Ok(Self { fd, before })
@@ -270,12 +259,25 @@ impl Drop for Signals {
     }
 }
 
-/// The signals that this process ignores, a bit each from number 1 on (proc_pid_status(5), SigIgn); none without /proc.
-fn ignored_signals() -> u64 {
+/// The signals that end or stop a program, but for those that this one ignores (SIGHUP under nohup): blocked, they would come
+/// all the same. Which those are is in proc_pid_status(5), SigIgn; without /proc, none.
+pub(crate) fn heeded_signals() -> SigSet {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
-        .unwrap_or(0)
+    let ignored = mask
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0);
+    let signals = [
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        Signal::SIGQUIT,
+        Signal::SIGTSTP,
+    ];
+    let heeded = signals
+        .into_iter()
+        .filter(|&signal| ignored & (1 << (signal as u32 - 1)) == 0);
+    heeded.collect()
 }
 
 fn terminal_error(errno: Errno) -> PassphraseError {

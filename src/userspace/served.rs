@@ -341,10 +341,12 @@ fn sync_device(name: &str, description: &Description) -> Result<(), ServeError> 
         return Ok(());
     }
     let device = File::open(&description.device);
-    device.and_then(|file| file.sync_all()).map_err(|source| ServeError::Sync {
-        name: name.to_owned(),
-        source,
-    })
+    device
+        .and_then(|file| file.sync_all())
+        .map_err(|source| ServeError::Sync {
+            name: name.to_owned(),
+            source,
+        })
 }
 
 /// The letter of `/proc/PID/stat`, and how many threads there are; `None` where there is no such process.

@@ -223,7 +223,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         says(lab, "Version:       \t2") && opens(lab, "a")
     }),
     command("luks2", &["convert", "-q", "v", "--type", "luks1"], &["a"], |lab| {
-        opens(lab, "a")
+        says(lab, "Version:       \t1") && opens(lab, "a")
     })
     .after(&[&["luksFormat", "-q", "--type", "luks2", "--sector-size", "512", "v", "a"]]),
     command("luks1", BACKUP, &["a"], |lab| opens_file(lab, "backup", "a")),

@@ -118,9 +118,7 @@ fn other_processes_see_nothing() {
         .find(|line| line.starts_with("Max core file size"))
         .expect("a limit");
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
-    // Not dumpable: /proc/PID belongs to root, and another process of the user may not look.
     let status = String::from_utf8_lossy(&proc("status")).into_owned();
-    assert!(status.contains("Name:"), "{status}");
     let locked: u64 = status
         .lines()
         .find_map(|line| {

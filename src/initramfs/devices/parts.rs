@@ -88,7 +88,10 @@ fn is_volume(number: DevNo) -> bool {
 /// `LVM-`, 64 letters, and a layer where the volume is not one of its own.
 fn hidden_volume(name: &str, uuid: &str) -> Option<String> {
     let id = uuid.strip_prefix("LVM-")?;
-    let hidden = id.get(64..).is_some_and(|layer| !layer.is_empty()) || HIDDEN.iter().any(|part| name.contains(part));
+    // `group-volume`, in which a hyphen of a name stands twice.
+    let single = name.replace("--", " ");
+    let volume = single.rsplit('-').next().unwrap_or_default();
+    let hidden = id.get(64..).is_some_and(|layer| !layer.is_empty()) || HIDDEN.iter().any(|part| volume.contains(part));
     hidden.then(|| "part of a logical volume".to_owned())
 }
 
@@ -107,6 +110,8 @@ mod tests {
         let id = "0123456789abcdef".repeat(4);
         let is_hidden = |name: &str, uuid: &str| hidden_volume(name, uuid).is_some();
         assert!(!is_hidden("vg-root", &format!("LVM-{id}")));
+        assert!(!is_hidden("my_tdata-root", &format!("LVM-{id}")));
+        assert!(is_hidden("vg-my--root_tdata", &format!("LVM-{id}")));
         assert!(is_hidden("vg-root-real", &format!("LVM-{id}-real")));
         assert!(is_hidden("vg-root_mimage_0", &format!("LVM-{id}")));
         assert!(is_hidden("vg-root_rimage_1", &format!("LVM-{id}")));

@@ -10,7 +10,7 @@ use nix::sys::signal::{SigSet, Signal, raise};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use super::remote::{Client, Word};
-use crate::passphrase::{self, KeyFileRange, PassphraseError, TypedLine};
+use crate::passphrase::{self, KeyFileRange, PassphraseError, TypedLine, heeded_signals};
 
 /// Why the conversation ended before the unlocker did.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +68,7 @@ enum First {
 
 impl AtTerminal {
     fn start() -> Result<Self, AnswerError> {
-        let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
-        let set: SigSet = ends.into_iter().chain([Signal::SIGTSTP]).collect();
+        let set = heeded_signals();
         set.thread_block().map_err(failed)?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let mut this = Self {

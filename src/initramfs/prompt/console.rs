@@ -83,6 +83,11 @@ impl Consoles {
         }
     }
 
+    /// Whether any of them shows nothing of what is typed.
+    pub(super) fn are_taken(&self) -> bool {
+        self.terminals.iter().any(|terminal| terminal.line.is_some())
+    }
+
     /// Gives the terminals back as they were.
     pub(super) fn give_back(&mut self) {
         for terminal in &mut self.terminals {

@@ -24,7 +24,7 @@ use self::agent::{Agent, Reply};
 use self::console::Consoles;
 use self::plymouth::{Plymouth, Splash};
 use self::remote::Listener;
-use crate::passphrase::{self, KeyFileRange};
+use crate::passphrase::{self, KeyFileRange, heeded_signals};
 
 pub use self::console::caps_lock;
 use super::options::Echo;
@@ -84,8 +84,7 @@ impl Prompts {
     /// # Errors
     /// The system's.
     pub fn new() -> io::Result<Self> {
-        let ends = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
-        let set: SigSet = ends.into_iter().chain([Signal::SIGTSTP]).collect();
+        let set = heeded_signals();
         set.thread_block()?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let piped = !io::stdin().is_terminal() && console::stdin_is_pipe_or_file();
@@ -243,6 +242,7 @@ impl Prompts {
     /// could let it go on, the kernel does not stop it.
     fn pause(&mut self) -> io::Result<()> {
         let asking = self.asking.clone();
+        let taken = self.consoles.are_taken();
         self.withdraw();
         self.consoles.give_back();
         let stop: SigSet = [Signal::SIGTSTP].into_iter().collect();
@@ -250,6 +250,9 @@ impl Prompts {
         stop.thread_unblock()?;
         // Here it has stopped, and gone on.
         stop.thread_block()?;
+        if taken {
+            self.consoles.take();
+        }
         if let Some(question) = asking {
             self.ask(&question);
         }

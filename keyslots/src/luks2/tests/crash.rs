@@ -132,6 +132,14 @@ fn small(room: u64) -> (Vec<u8>, Header) {
     (disk.0, header)
 }
 
+/// Other keyslots in the places of "old" and "other".
+fn change_all_keys(header: &mut Header, disk: &mut dyn Storage) {
+    for slot in [0, 1] {
+        header.remove_keyslot(disk, slot, Medium::Other).expect("memory");
+        put(header, disk, "third").expect("room");
+    }
+}
+
 fn opens_image(image: &[u8], text: &str) -> bool {
     let mut disk = Memory(image.to_vec());
     opens(&mut disk, text).is_ok_and(|unlocked| unlocked.volume_key.expose() == KEY)
@@ -194,7 +202,11 @@ fn each_failed_write_and_sync_is_reported_and_loses_nothing() {
             let there = Header::read(&mut Memory(failing.image().to_vec())).expect("a header");
             if in_one_write && there.copy.binary.seqid > header.copy.binary.seqid {
                 in_force += 1;
-                assert!(matches!(error, Error::HalfWritten(_)), "{}: {fault:?}: {error}", sweep.name);
+                assert!(
+                    matches!(error, Error::HalfWritten(_)),
+                    "{}: {fault:?}: {error}",
+                    sweep.name
+                );
             }
         }
     }
@@ -289,6 +301,19 @@ const RESTORES: [Ages; 4] = [
         |header, disk| header.set_labels(disk, Some("another"), None),
     ),
 ];
+
+/// Where not every keyslot can be put aside, nobody says that it survives a stop.
+#[test]
+fn a_restore_without_room_is_not_said_to_survive_a_stop() {
+    for (room, survives) in [(2, false), (3, false), (4, true)] {
+        let (from, header) = small(room);
+        let mut to = Memory(from.clone());
+        change_all_keys(&mut header.clone(), &mut to);
+        let backup = Backup::read(&mut Memory(from)).expect("a backup");
+        let there = Header::read(&mut to).expect("a header");
+        assert_eq!(backup.survives_a_stop(&there), survives, "{room}");
+    }
+}
 
 #[test]
 fn a_restored_header_that_does_not_read_back_is_an_error() {

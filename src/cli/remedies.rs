@@ -55,8 +55,9 @@ impl CliError {
                 "Do not type a passphrase into this machine before you know who changed the header.".into()
             }
             Self::Header(keyslots::Error::HalfWritten(_)) => {
-                "Try which passphrases open the device before you rely on one, and which still do that were to go. The kernel's log \
-                 says what is wrong with the disk; once that is mended, luksmith repair makes both copies of the header the same."
+                "See what the header says now (luksmith luksDump), and which passphrases open the device, before you rely on either. The \
+                 kernel's log says what is wrong with the disk; once that is mended, luksmith repair makes both copies of the header \
+                 the same."
                     .into()
             }
             Self::NotUnbound(_) => "luksmith luksDump shows which keyslots are unbound.".into(),

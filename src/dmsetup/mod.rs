@@ -104,10 +104,16 @@ fn run_words(argv0: &str, words: &[OsString]) -> Result<(), Failure> {
     } else {
         dispatch(&session, argv0, &words)
     };
-    json::write(&session, outcome.as_ref().copied())?;
+    let written = json::write(&session, outcome.as_ref().copied());
     // What was found out before a failure stands before its message.
-    session.finish()?;
-    outcome
+    let finished = session.finish();
+    outcome?;
+    match written {
+        // A reader that has seen enough is no failure.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
+    Ok(finished?)
 }
 
 fn devmap_name(session: &Session, words: &[OsString]) -> Result<(), Failure> {

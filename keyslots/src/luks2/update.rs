@@ -245,8 +245,16 @@ impl Header {
             keyslots.retain(|&id| id != slot);
         }
         let area = &keyslot.area;
-        self.write_after(storage, |storage| wipe_random(storage, area.offset, area.size, medium))
-            .inspect_err(|_| self.restore_unless_written(&before))
+        let mut begun = false;
+        let written = self.write_after(storage, |storage| {
+            begun = true;
+            wipe_random(storage, area.offset, area.size, medium)
+        });
+        let told = written.map_err(|error| match error {
+            Error::Io { .. } if begun => Error::HalfWritten(error.into()),
+            error => error,
+        });
+        told.inspect_err(|_| self.restore_unless_written(&before))
     }
 
     fn free_keyslot(&self, slot: Option<u32>) -> Result<u32> {

@@ -15,6 +15,7 @@ mod slow;
 
 use std::cell::OnceCell;
 use std::fs;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub use self::description::Description;
 pub(super) use self::seen::Seen;
 
 /// How long a device may take to say what is on it; disks wake up in that time.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// As long as a person does not notice.
 const GLANCE: Duration = Duration::from_millis(500);
 
@@ -118,6 +119,27 @@ impl Devices {
             .collect()
     }
 
+    /// Whether some device has yet to say what is on it: what was not found may be there all the same.
+    pub fn owe_answers(&self) -> bool {
+        IDENTITIES.is_owed(None) || PARTITIONS.is_owed(None) || parts::owe_answers()
+    }
+
+    /// Whether what is at a path can be read without a wait: a block device that answers, or none at all.
+    pub fn answers(&self, path: &Path) -> bool {
+        let Some(number) = number_of(path) else {
+            return true;
+        };
+        let device = self.all.iter().find(|device| device.number == number);
+        // Asked at the latest now.
+        device.and_then(Device::identity);
+        !IDENTITIES.is_owed(Some(number))
+    }
+
+    /// Whether the device at a path is a snapshot of another one.
+    pub fn is_snapshot(&self, path: &Path) -> bool {
+        number_of(path).is_some_and(parts::is_snapshot)
+    }
+
     /// The parts that were passed over in a search for the device, each with what it is a part of, in words; `None`
     /// where there are none.
     pub fn parts_of(&self, spec: &DeviceSpec) -> Option<String> {
@@ -148,6 +170,13 @@ impl Devices {
         let device = self.all.iter().find(|device| device.kernel_name == name)?;
         device.number.path()
     }
+}
+
+/// The number of the block device at a path.
+fn number_of(path: &Path) -> Option<DevNo> {
+    let metadata = fs::metadata(path).ok()?;
+    let is_device = metadata.file_type().is_block_device();
+    is_device.then(|| DevNo::from_raw(metadata.rdev()))
 }
 
 impl Device {

@@ -29,6 +29,11 @@ pub(super) struct Part {
     pub(super) is_certain: bool,
 }
 
+/// Whether the end of some device has yet to be read.
+pub(super) fn owe_answers() -> bool {
+    ENDS.is_owed(None)
+}
+
 /// What a device is a part of; `None` where it stands for itself.
 pub(super) fn whole_of(number: DevNo) -> Option<Part> {
     let holder = |number| {

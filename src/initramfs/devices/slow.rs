@@ -20,6 +20,16 @@ impl<T: Send + 'static> Slow<T> {
         Self(Mutex::new(BTreeMap::new()))
     }
 
+    /// Whether any device, or this one, still owes an answer, or has given one that nobody has heard yet.
+    pub(super) fn is_owed(&self, by: Option<DevNo>) -> bool {
+        let owed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut devices = owed.keys().map(|(number, _)| *number);
+        match by {
+            None => devices.next().is_some(),
+            Some(number) => devices.any(|owing| owing == number),
+        }
+    }
+
     /// Asks a device; `None` where it does not answer in time. It is not asked again before it has, and what it answers
     /// late is what the next one gets who asks.
     pub(super) fn ask(
@@ -66,6 +76,7 @@ mod tests {
         let (release, held) = channel();
         let hangs = move || held.recv().expect("released");
         assert_eq!(slow.ask(device, nobody, hangs), None);
+        assert!(slow.is_owed(None) && slow.is_owed(Some(device)) && !slow.is_owed(Some(DevNo::new(4095, 2))));
         // It is not asked again, nor waited for.
         let started = Instant::now();
         let patience = Duration::from_secs(60);
@@ -78,7 +89,7 @@ mod tests {
             }
             thread::sleep(Duration::from_millis(10));
         };
-        assert_eq!(answer, 7);
+        assert!(answer == 7 && !slow.is_owed(None));
         assert!(started.elapsed() < patience);
         assert_eq!(slow.ask(device, patience, || 9), Some(9));
     }

@@ -261,13 +261,15 @@ impl Prompts {
 
     /// A new question, since the agents are done with the old one. But not for one that refuses by itself.
     fn ask_agents_again(&mut self) {
-        if self.agents_asked.is_some_and(|asked| asked.elapsed() < TOO_SOON) {
-            return;
-        }
         // The old one goes first: the new one has the same name.
         self.agent = None;
-        self.agent = self.asking.as_ref().and_then(Agent::ask);
-        self.agents_asked = Some(Instant::now());
+        if self.agents_asked.is_none_or(|asked| asked.elapsed() >= TOO_SOON) {
+            self.agent = self.asking.as_ref().and_then(Agent::ask);
+            self.agents_asked = Some(Instant::now());
+        }
+        if self.agent.is_none() {
+            self.take_over();
+        }
     }
 
     fn take_over(&mut self) {

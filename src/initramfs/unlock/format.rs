@@ -71,9 +71,10 @@ pub(in crate::initramfs) fn header_path(
     let Some(device) = &header.device else {
         // `header=UUID=…` names a device that is nothing but a header.
         let spec = DeviceSpec::parse(&header.path.to_string_lossy());
-        return Ok(devices.find(&spec).map(|path| (path, None)));
+        let found = devices.find(&spec).filter(|path| devices.answers(path));
+        return Ok(found.map(|path| (path, None)));
     };
-    let Some(device) = devices.find(device) else {
+    let Some(device) = devices.find(device).filter(|path| devices.answers(path)) else {
         return Ok(None);
     };
     let mounted = Mounted::new(&device).map_err(failed)?;

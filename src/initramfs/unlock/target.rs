@@ -62,7 +62,7 @@ impl Target {
         if let Some(Kind::Foreign(kind)) = entry.options.kind {
             return Err(UnlockError::Unsupported(kind));
         }
-        let Some(source) = devices.find(&entry.source) else {
+        let Some(source) = devices.find(&entry.source).filter(|source| devices.answers(source)) else {
             return Ok(None);
         };
         let options = &entry.options;

@@ -12,7 +12,7 @@ use super::format::{header_device, header_place};
 use super::target::{Permissions, Target};
 use crate::initramfs::budget::Budget;
 use crate::initramfs::crypttab::{Entry, KeySource};
-use crate::initramfs::devices::Devices;
+use crate::initramfs::devices::{self, Devices};
 use crate::initramfs::source::DeviceSpec;
 
 /// How often a person may try where nothing is said, as both crypttabs have it.
@@ -120,6 +120,8 @@ impl Volume {
         let patience = own.or(patience).filter(|patience| !patience.is_zero());
         let waited = self.started.elapsed();
         let is_over = patience.is_some_and(|patience| waited >= patience);
+        // A disk wakes up in that time.
+        let hasty = waited < devices::PATIENCE && devices.owe_answers();
         let mut found = Target::find(&self.entry, devices, budget, permissions);
         if let Ok(None) = found
             && let Some(note) = self.array_does_not_come(devices, is_over)
@@ -128,6 +130,8 @@ impl Volume {
             notes.extend(matches!(found, Ok(Some(_))).then_some(note));
         }
         match found {
+            // What it is a snapshot of may have yet to answer.
+            Ok(Some(target)) if hasty && devices.is_snapshot(&target.source) => {}
             Ok(Some(target)) => {
                 let all = devices.all_of(&self.entry.source);
                 if all.len() > 1 {
@@ -142,7 +146,7 @@ impl Volume {
                 self.target = Some(Arc::new(target));
             }
             Ok(None) => {
-                let given_up = self.is_optional() && own.is_none() && others_done;
+                let given_up = self.is_optional() && own.is_none() && others_done && !hasty;
                 if given_up || is_over {
                     self.fail(self.missing(devices, waited));
                 }

@@ -120,8 +120,6 @@ impl Volume {
         let patience = own.or(patience).filter(|patience| !patience.is_zero());
         let waited = self.started.elapsed();
         let is_over = patience.is_some_and(|patience| waited >= patience);
-        // A disk wakes up in that time.
-        let hasty = waited < devices::PATIENCE && devices.owe_answers();
         let mut found = Target::find(&self.entry, devices, budget, permissions);
         if let Ok(None) = found
             && let Some(note) = self.array_does_not_come(devices, is_over)
@@ -129,6 +127,8 @@ impl Volume {
             found = Target::find(&self.entry, &devices.giving_way(), budget, permissions);
             notes.extend(matches!(found, Ok(Some(_))).then_some(note));
         }
+        // Now that they have been asked. A disk wakes up in that time.
+        let hasty = waited < devices::PATIENCE && devices.owe_answers();
         match found {
             // What it is a snapshot of may have yet to answer.
             Ok(Some(target)) if hasty && devices.is_snapshot(&target.source) => {}

@@ -57,8 +57,9 @@ impl Mappings {
     /// # Errors
     /// The device-mapper's.
     pub fn enumerate(dm: &Dm) -> Result<Self, DmError> {
-        let mut entries = Vec::new();
-        for entry in dm.list()? {
+        let listed = dm.list()?;
+        let mut entries = Vec::with_capacity(listed.len());
+        for entry in listed {
             let (uuid, event_nr) = match (entry.uuid, entry.event_nr) {
                 (Some(uuid), Some(event_nr)) => (uuid, event_nr),
                 _ => match dm.info(&DeviceId::Number(entry.number)) {

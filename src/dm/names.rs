@@ -3,6 +3,7 @@
 //! [`DeviceName`] and [`DeviceUuid`] hold what the kernel holds: bytes, not text. What a person types becomes one
 //! through a [`Mangling`], and goes back to what was typed through the same.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
@@ -298,10 +299,14 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
+/// Bytes that are text with nothing to hide: most are, and long lists have many of them.
+fn plain_text(bytes: &[u8]) -> Option<&str> {
+    is_plain(bytes).then(|| std::str::from_utf8(bytes).ok()).flatten()
+}
+
 /// Writes bytes so that no terminal acts on them: what is not printable text becomes `\xNN`.
 fn safe_text(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    // Most have nothing to hide, and long lists have many of them.
-    if let (true, Ok(text)) = (is_plain(bytes), std::str::from_utf8(bytes)) {
+    if let Some(text) = plain_text(bytes) {
         return f.write_str(text);
     }
     for chunk in bytes.utf8_chunks() {
@@ -327,6 +332,13 @@ macro_rules! shown_safely {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 safe_text(&self.0, f)
+            }
+        }
+
+        impl $name {
+            /// As it is displayed, without a copy where nothing has to be changed for that.
+            pub fn to_text(&self) -> Cow<'_, str> {
+                plain_text(&self.0).map_or_else(|| self.to_string().into(), Cow::from)
             }
         }
 

@@ -13,7 +13,7 @@ use crate::userspace::Registry;
 use crate::volume::{self, VolumeKind};
 
 struct Row<'a> {
-    name: String,
+    name: Cow<'a, str>,
     kind: Cow<'a, str>,
     backend: &'static str,
     device: Cow<'static, str>,
@@ -39,7 +39,7 @@ pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
     };
     for served in served {
         rows.push(Row {
-            name: served.name,
+            name: served.name.into(),
             kind: served.description.kind.into(),
             backend: if served.alive { "userspace" } else { "dead" },
             device: served.description.device.display().to_string().into(),
@@ -64,7 +64,7 @@ fn rows_of<'a>(dm: &Dm, all: &'a Mappings) -> Vec<Row<'a>> {
                 path.map_or_else(|| active.device.to_string(), |path| path.display().to_string())
             });
         rows.push(Row {
-            name: mapping.name.to_string(),
+            name: mapping.name.to_text(),
             kind: kind(mapping.uuid.as_ref()),
             backend: "kernel",
             device: device.map_or("n/a".into(), Cow::Owned),

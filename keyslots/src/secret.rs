@@ -39,9 +39,11 @@ impl Secret {
     /// The system's error where no memory is to be had.
     pub fn zeroed(len: usize) -> io::Result<Self> {
         let pages = MmapMut::map_anon(len.max(1))?;
-        // Both are best effort: an ordinary user may lock only a little, and an old kernel lacks the advice.
-        let _ = pages.lock();
-        let _ = pages.advise(Advice::DontDump);
+        // Both are best effort: an ordinary user may lock only a little, and an old kernel lacks the advice. Miri has neither.
+        if !cfg!(miri) {
+            let _ = pages.lock();
+            let _ = pages.advise(Advice::DontDump);
+        }
         Ok(Self { pages, len })
     }
 

@@ -17,6 +17,9 @@ pub const MAX_KEY_FILE: Bytes = Bytes::mib(8);
 /// First buffer for input of unknown length; it doubles from there.
 const FIRST: usize = 4096;
 
+/// Comes back when there is something to read, or with an error when nobody wants to wait any more.
+pub(crate) type Wait<'a> = &'a dyn Fn(BorrowedFd<'_>) -> io::Result<()>;
+
 /// Which bytes of a key file are the passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyFileRange {
@@ -60,22 +63,20 @@ pub(super) fn read_file(path: &Path, range: KeyFileRange) -> Result<Passphrase, 
         }
         file.seek(SeekFrom::Start(range.offset.get()))
             .map_err(|_| PassphraseError::Offset)?;
-        return read_all(file.as_fd(), range);
+        return read_all(&Input::of(file.as_fd()), range);
     }
-    skip(file.as_fd(), range.offset)?;
-    read_stream(file.as_fd(), range)
+    read_stream(&Input::of(file.as_fd()), range)
 }
 
 /// Reads standard input as a key file.
 pub(super) fn read_stdin(range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
-    let stdin = io::stdin();
-    skip(stdin.as_fd(), range.offset)?;
-    read_stream(stdin.as_fd(), range)
+    read_stream(&Input::of(io::stdin().as_fd()), range)
 }
 
 /// What comes out of a pipe or a device. Nothing at all is no empty passphrase: whoever should have written it has failed.
-fn read_stream(fd: BorrowedFd<'_>, range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
-    let passphrase = read_all(fd, range)?;
+fn read_stream(input: &Input<'_>, range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
+    skip(input, range.offset)?;
+    let passphrase = read_all(input, range)?;
     if passphrase.is_empty() {
         Err(PassphraseError::NothingToRead)
     } else {
@@ -83,18 +84,33 @@ fn read_stream(fd: BorrowedFd<'_>, range: KeyFileRange) -> Result<Passphrase, Pa
     }
 }
 
+/// Reads a stream that does not block, and may have nothing yet.
+pub(super) fn read_slow_stream(
+    stream: BorrowedFd<'_>,
+    range: KeyFileRange,
+    wait: Wait<'_>,
+) -> Result<Passphrase, PassphraseError> {
+    let input = Input {
+        fd: stream,
+        wait: Some(wait),
+    };
+    skip(&input, range.offset)?;
+    read_all(&input, range)
+}
+
 /// Reads one line of standard input, and nothing behind it.
 pub(super) fn read_line(range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
     let stdin = io::stdin();
-    skip(stdin.as_fd(), range.offset)?;
-    line_from(stdin.as_fd(), range)
+    let input = Input::of(stdin.as_fd());
+    skip(&input, range.offset)?;
+    line_from(&input, range)
 }
 
-fn line_from(fd: BorrowedFd<'_>, range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
+fn line_from(input: &Input<'_>, range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
     let limit = range.limit()?;
     let mut filling = Filling::new(limit)?;
     while filling.len < limit {
-        let ended = filling.read(fd, 1)? == 0;
+        let ended = filling.read(input, 1)? == 0;
         if ended || filling.drop_newline() {
             return match range.size {
                 None if ended && filling.len == 0 => Err(PassphraseError::NothingToRead),
@@ -107,24 +123,24 @@ fn line_from(fd: BorrowedFd<'_>, range: KeyFileRange) -> Result<Passphrase, Pass
     range.size.map(|_| filling.finish()).ok_or(PassphraseError::TooLong)
 }
 
-fn read_all(fd: BorrowedFd<'_>, range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
+fn read_all(input: &Input<'_>, range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
     let limit = range.limit()?;
     let mut filling = Filling::new(limit)?;
-    while filling.len < limit && filling.read(fd, limit - filling.len)? > 0 {}
+    while filling.len < limit && filling.read(input, limit - filling.len)? > 0 {}
     match range.size {
         Some(_) if filling.len < limit => Err(PassphraseError::TooShort),
-        None if filling.len == limit && Filling::new(1)?.read(fd, 1)? > 0 => Err(PassphraseError::TooLong),
+        None if filling.len == limit && Filling::new(1)?.read(input, 1)? > 0 => Err(PassphraseError::TooLong),
         _ => Ok(filling.finish()),
     }
 }
 
 /// Passes over `count` bytes that cannot be seeked over. They are as secret as the rest.
-fn skip(fd: BorrowedFd<'_>, count: Bytes) -> Result<(), PassphraseError> {
+fn skip(input: &Input<'_>, count: Bytes) -> Result<(), PassphraseError> {
     let mut left = count.get();
     let mut scratch = Secret::zeroed(FIRST).map_err(PassphraseError::Memory)?;
     while left > 0 {
         let step = usize::try_from(left).unwrap_or(FIRST).min(FIRST);
-        match read(fd, &mut scratch.expose_mut()[..step])? {
+        match input.read(&mut scratch.expose_mut()[..step])? {
             0 => return Err(PassphraseError::Offset),
             n => left -= n as u64,
         }
@@ -147,7 +163,7 @@ impl Filling {
     }
 
     /// Reads up to `most` bytes more in one call; 0 at the end of the input, and where the limit is reached.
-    pub(super) fn read(&mut self, fd: BorrowedFd<'_>, most: usize) -> Result<usize, PassphraseError> {
+    pub(super) fn read(&mut self, input: &Input<'_>, most: usize) -> Result<usize, PassphraseError> {
         if self.len == self.secret.len() && self.len < self.limit {
             let larger = self.len.saturating_mul(2).min(self.limit);
             let mut grown = Secret::zeroed(larger).map_err(PassphraseError::Memory)?;
@@ -155,7 +171,7 @@ impl Filling {
             self.secret = grown;
         }
         let end = self.len.saturating_add(most).min(self.secret.len());
-        let read = read(fd, &mut self.secret.expose_mut()[self.len..end])?;
+        let read = input.read(&mut self.secret.expose_mut()[self.len..end])?;
         self.len += read;
         Ok(read)
     }
@@ -184,12 +200,30 @@ impl Filling {
     }
 }
 
-/// One `read`, repeated only where a signal interrupted it. Never through a buffered reader, which would read ahead.
-fn read(fd: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, PassphraseError> {
-    loop {
-        match nix::unistd::read(fd, buffer) {
-            Err(Errno::EINTR) => {}
-            outcome => return outcome.map_err(|errno| PassphraseError::Read(errno.into())),
+/// Where bytes come from. Never through a buffered reader, which would read ahead.
+pub(super) struct Input<'a> {
+    fd: BorrowedFd<'a>,
+    /// What is called before each read, of what does not block.
+    wait: Option<Wait<'a>>,
+}
+
+impl<'a> Input<'a> {
+    /// What blocks until it has something.
+    pub(super) fn of(fd: BorrowedFd<'a>) -> Self {
+        Self { fd, wait: None }
+    }
+
+    /// One `read`, repeated only where a signal interrupted it, or somebody else was faster.
+    fn read(&self, buffer: &mut [u8]) -> Result<usize, PassphraseError> {
+        loop {
+            if let Some(wait) = self.wait {
+                wait(self.fd).map_err(PassphraseError::Read)?;
+            }
+            match nix::unistd::read(self.fd, buffer) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) if self.wait.is_some() => {}
+                outcome => return outcome.map_err(|errno| PassphraseError::Read(errno.into())),
+            }
         }
     }
 }
@@ -269,7 +303,7 @@ mod tests {
     #[test]
     fn a_line_leaves_the_rest_of_the_stream_alone() {
         let reader = pipe(b"old\n\nnew");
-        let line = || line_from(reader.as_fd(), KeyFileRange::ALL).map(|p| p.expose().to_vec());
+        let line = || line_from(&Input::of(reader.as_fd()), KeyFileRange::ALL).map(|p| p.expose().to_vec());
         assert_eq!(line().expect("a line"), b"old");
         assert_eq!(line().expect("an empty line"), b"");
         assert_eq!(line().expect("a line without its end"), b"new");
@@ -279,7 +313,7 @@ mod tests {
     #[test]
     fn two_keys_stand_back_to_back_on_one_stream() {
         let reader = pipe(b"abc\ndef");
-        let next = |size| read_all(reader.as_fd(), range(0, size)).map(|p| p.expose().to_vec());
+        let next = |size| read_all(&Input::of(reader.as_fd()), range(0, size)).map(|p| p.expose().to_vec());
         assert_eq!(next(4).expect("four bytes"), b"abc\n");
         assert_eq!(next(3).expect("three bytes"), b"def");
         assert!(matches!(next(1), Err(PassphraseError::TooShort)));
@@ -288,7 +322,7 @@ mod tests {
     #[test]
     fn a_line_with_a_size_must_have_it() {
         let line = |bytes: &[u8], size| {
-            line_from(pipe(bytes).as_fd(), range(0, size))
+            line_from(&Input::of(pipe(bytes).as_fd()), range(0, size))
                 .map(|p| p.expose().to_vec())
                 .map_err(|e| e.to_string())
         };

@@ -12,6 +12,7 @@ mod quality;
 mod terminal;
 
 use std::io::{self, IsTerminal as _};
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -113,6 +114,19 @@ pub fn from_key_file(path: &Path, question: &Question<'_>) -> Result<Passphrase,
     } else {
         keyfile::read_stdin(question.range)
     }
+}
+
+/// Reads a range of a stream that does not block, to its end; `wait` is called before each read. Nothing at all is an empty
+/// passphrase here.
+///
+/// # Errors
+/// [`PassphraseError::Read`] with that of `wait` too; the others as for a key file.
+pub(crate) fn from_slow_stream(
+    stream: BorrowedFd<'_>,
+    range: KeyFileRange,
+    wait: keyfile::Wait<'_>,
+) -> Result<Passphrase, PassphraseError> {
+    keyfile::read_slow_stream(stream, range, wait)
 }
 
 /// Asks a person something that is no secret: the answer is shown as it is typed. At most 512 bytes, without the new

@@ -19,7 +19,7 @@ use nix::sys::termios::{
 };
 
 use super::PassphraseError;
-use super::keyfile::Filling;
+use super::keyfile::{Filling, Input};
 
 /// Most bytes of what is typed that count. The reference passes over the rest of the line without a word, and volumes
 /// were made that way.
@@ -88,7 +88,7 @@ fn line(tty: BorrowedFd<'_>, signals: &Signals, deadline: Option<Instant>) -> Re
 
 /// Takes one byte more, and says whether that ends the line.
 fn ends(filling: &mut Filling, tty: BorrowedFd<'_>) -> Result<bool, PassphraseError> {
-    let read = filling.read(tty, 1).map_err(|error| match error {
+    let read = filling.read(&Input::of(tty), 1).map_err(|error| match error {
         PassphraseError::Read(source) => PassphraseError::Terminal(source),
         other => other,
     })?;

@@ -154,9 +154,12 @@ pub(crate) const COMMANDS: &[Command] = &[
     )
     .derives()
     .after(ADD_B),
-    command("luks2", &["luksConvertKey", "-q", "v", "-d", "a"], &["a"], |lab| {
-        opens(lab, "a")
-    })
+    command(
+        "luks2",
+        &["luksConvertKey", "-q", "v", "-d", "a", "--hash", "sha512"],
+        &["a"],
+        |lab| opens(lab, "a") && says(lab, "sha512"),
+    )
     .derives(),
     command("luks1", &["luksRemoveKey", "-q", "v", "-d", "b"], &["a"], |lab| {
         !opens(lab, "b")
@@ -244,7 +247,8 @@ pub(crate) const COMMANDS: &[Command] = &[
     .after(BACKUP_AND_ADD_B),
     command("luks2", &["repair", "-q", "v"], &["a"], |lab| opens(lab, "a")),
     command("luks2", &["write", "v", "token.json", "-d", "a"], &["a"], |lab| {
-        opens(lab, "a")
+        let plaintext = lab.must(&["cat", "v", "-d", "a", "--length", "512"]).stdout;
+        opens(lab, "a") && plaintext.starts_with(&fs::read(lab.path("token.json")).expect("a file"))
     }),
 ];
 

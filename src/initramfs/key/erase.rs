@@ -10,6 +10,9 @@ use nix::libc;
 use crate::initramfs::crypttab::{Entry, KeySource};
 use crate::initramfs::source::Place;
 
+/// As many as the kernel follows.
+const MOST_LINKS: usize = 40;
+
 /// Erases the key file of an entry that asks for it. `None` where there is nothing to erase: nothing of a FIFO, a socket
 /// or a source of random numbers is kept.
 ///
@@ -37,13 +40,21 @@ pub(in crate::initramfs) fn erase(entry: &Entry) -> Option<io::Result<()>> {
     }
 }
 
-/// A link is followed: the key was read through it, and what is to be gone is the key, not the way to it. Then the link goes
-/// too. But nobody else's link: it could lead to any file of this machine.
+/// Links are followed: the key was read through them, and what is to be gone is the key, not the way to it. Then the link that was
+/// named goes too. But nobody else's link: it could lead to any file of this machine.
 fn erase_file(path: &Path, read: &Metadata) -> io::Result<()> {
     let named = fs::symlink_metadata(path)?;
-    let own = nix::unistd::geteuid().as_raw();
-    if named.is_symlink() && named.uid() != 0 && named.uid() != own {
-        return Err(io::Error::other("it is a link that somebody else has made"));
+    let mut end = path.to_owned();
+    for _ in 0..MOST_LINKS {
+        let met = fs::symlink_metadata(&end)?;
+        if !met.is_symlink() {
+            break;
+        }
+        if met.uid() != 0 && met.uid() != nix::unistd::geteuid().as_raw() {
+            return Err(io::Error::other("it is a link that somebody else has made"));
+        }
+        let leads_to = fs::read_link(&end)?;
+        end = end.parent().unwrap_or(Path::new("/")).join(leads_to);
     }
     let real = fs::canonicalize(path)?;
     let mut file = OpenOptions::new()
@@ -113,9 +124,13 @@ mod tests {
         symlink("key", &link).expect("linked");
         // Only root can make it somebody else's.
         if lchown(&link, Some(12345), None).is_ok() {
-            let error = erased(&link, "keyfile-erase").expect("told").expect_err("refused");
-            assert!(error.to_string().contains("somebody else"), "{error}");
-            assert!(key.exists() && fs::read(&other).expect("read") == b"secret");
+            let own = folder.path().join("own");
+            symlink("link", &own).expect("linked");
+            for name in [&link, &own] {
+                let error = erased(name, "keyfile-erase").expect("told").expect_err("refused");
+                assert!(error.to_string().contains("somebody else"), "{error}");
+                assert!(key.exists() && fs::read(&other).expect("read") == b"secret");
+            }
         }
         assert!(erased(Path::new("/dev/urandom"), "keyfile-erase").is_none());
         assert!(matches!(

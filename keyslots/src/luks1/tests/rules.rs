@@ -3,6 +3,7 @@
 use super::*;
 use crate::error::Error;
 use crate::luks1::{Defect, HEADER_LEN, KeyslotState, MAX_KEY_BYTES, validate};
+use crate::storage::fault::Unreadable;
 use crate::units::{Bytes, Sectors};
 
 /// Which field is broken, how, and what is said of it.
@@ -227,6 +228,42 @@ fn what_is_no_header_is_told_from_a_broken_one() {
             "{len} bytes"
         );
     }
+}
+
+#[test]
+fn what_a_header_says_is_what_stands_in_it() {
+    let raw = raw();
+    let bytes = raw.to_bytes();
+    let header = Header::from_bytes(&bytes, None).expect("a good header");
+    // LUKS1 On-Disk Format 1.2.3, figure 1.
+    assert_eq!(header.mk_digest()[..], bytes[112..132]);
+    assert_eq!(header.mk_salt()[..], bytes[132..164]);
+    assert_eq!(header.area_size(), Bytes::new(16 * 4000));
+}
+
+#[test]
+fn a_device_that_cannot_be_read_is_no_foreign_one() {
+    assert!(matches!(Header::read(&mut Unreadable), Err(Error::Io { .. })));
+}
+
+#[test]
+fn areas_may_touch() {
+    // 16 bytes in 4000 stripes are 125 sectors.
+    let first = raw().keyslots[0].material_offset;
+    let mut raw = raw();
+    raw.keyslots[1].material_offset = first + 125;
+    assert!(validate(&raw, None).is_ok());
+    raw.keyslots[1].material_offset = first + 124;
+    let overlap = Defect::MaterialOverlap { slot: 1, other: 0 };
+    assert_eq!(validate(&raw, None).expect_err("they overlap"), overlap);
+}
+
+#[test]
+fn a_hash_as_long_as_the_digest_is_taken() {
+    let mut raw = raw();
+    raw.hash = [0; 32];
+    raw.hash[..4].copy_from_slice(b"sha1");
+    assert_eq!(validate(&raw, None).expect("20 bytes are enough").hash(), Hash::Sha1);
 }
 
 /// Whatever a byte of the header becomes, reading it is no panic, and nor is opening what is left.

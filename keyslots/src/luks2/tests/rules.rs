@@ -8,6 +8,7 @@ use super::super::format::{BINARY_HEADER_LEN, put_checksum};
 use super::super::json::parse_object;
 use super::super::{copies, metadata::Metadata, validate};
 use super::*;
+use crate::storage::fault::Unreadable;
 
 /// Takes a member away.
 const GONE: Value = Value::Null;
@@ -404,32 +405,11 @@ fn binary_defects() -> Vec<(String, Defect)> {
         .into_iter()
         .map(|(name, defect)| (name.to_owned(), defect))
         .collect();
-    match copies::read(&mut Failing) {
+    match copies::read(&mut Unreadable) {
         Err(Error::Luks2(defect)) => cases.push(("a bad sector".to_owned(), defect)),
         other => panic!("{other:?}"),
     }
     cases
-}
-
-/// A device that has a size, and no readable byte.
-struct Failing;
-
-impl Storage for Failing {
-    fn size(&mut self) -> std::io::Result<Bytes> {
-        Ok(Bytes::mib(1))
-    }
-
-    fn read_at(&mut self, _: Bytes, _: &mut [u8]) -> std::io::Result<()> {
-        Err(std::io::Error::from_raw_os_error(5))
-    }
-
-    fn write_at(&mut self, _: Bytes, _: &[u8]) -> std::io::Result<()> {
-        Err(std::io::Error::from_raw_os_error(5))
-    }
-
-    fn sync(&mut self) -> std::io::Result<()> {
-        Err(std::io::Error::from_raw_os_error(5))
-    }
 }
 
 /// Makes the checksum of the primary copy right again.

@@ -46,12 +46,12 @@ impl SectorCipher {
             }),
             Chain::Ctr => self.ctr(ivs, data, size, room),
             Chain::Pcbc => each(data, &|iv, sector| self.pcbc(iv, sector, direction)),
-            Chain::Cfb if encrypt => each(data, &|iv, sector| self.cfb_encrypt(iv, sector)),
+            Chain::Cfb if encrypt => each(data, &|iv, sector| self.feed_back(true, iv, sector)),
             Chain::Cfb => self.after_blocks(ivs, data, size, room, |cipher, data, previous| {
                 cipher.encrypt(previous);
                 xor(data, previous);
             }),
-            Chain::Ofb => each(data, &|iv, sector| self.ofb(iv, sector)),
+            Chain::Ofb => each(data, &|iv, sector| self.feed_back(false, iv, sector)),
             Chain::Xts(tweak_cipher) => {
                 tweak_cipher.encrypt(ivs);
                 self.masked(ivs, data, size, room, direction, mask_xts);
@@ -165,24 +165,17 @@ impl SectorCipher {
         before.zeroize();
     }
 
-    fn cfb_encrypt(&self, iv: &[u8], sector: &mut [u8]) {
+    /// CFB that encrypts, where the ciphertext is fed back, and OFB, where the key stream is.
+    fn feed_back(&self, ciphertext: bool, iv: &[u8], sector: &mut [u8]) {
         let mut mask = [0; MAX_BLOCK];
         let mask = &mut mask[..iv.len()];
         mask.copy_from_slice(iv);
         for block in sector.chunks_exact_mut(iv.len()) {
             self.cipher.encrypt(mask);
             xor(block, mask);
-            mask.copy_from_slice(block);
-        }
-    }
-
-    fn ofb(&self, iv: &[u8], sector: &mut [u8]) {
-        let mut mask = [0; MAX_BLOCK];
-        let mask = &mut mask[..iv.len()];
-        mask.copy_from_slice(iv);
-        for block in sector.chunks_exact_mut(iv.len()) {
-            self.cipher.encrypt(mask);
-            xor(block, mask);
+            if ciphertext {
+                mask.copy_from_slice(block);
+            }
         }
         mask.zeroize();
     }

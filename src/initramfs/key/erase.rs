@@ -94,6 +94,14 @@ mod tests {
         (key, other)
     }
 
+    /// The same, and a link to the key.
+    fn linked_key(folder: &Path) -> (PathBuf, PathBuf, PathBuf) {
+        let (key, other) = key(folder);
+        let link = folder.join("link");
+        symlink("key", &link).expect("linked");
+        (key, other, link)
+    }
+
     #[test]
     fn a_key_file_is_overwritten_and_gone() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -108,9 +116,7 @@ mod tests {
     #[test]
     fn what_a_link_leads_to_is_erased_with_it() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (key, other) = key(folder.path());
-        let link = folder.path().join("link");
-        symlink("key", &link).expect("linked");
+        let (key, other, link) = linked_key(folder.path());
         assert!(matches!(erased(&link, "keyfile-erase"), Some(Ok(()))));
         assert!(!key.exists() && fs::symlink_metadata(&link).is_err());
         assert_eq!(fs::read(&other).expect("read"), [0; 6]);
@@ -119,9 +125,7 @@ mod tests {
     #[test]
     fn what_is_not_erased_is_told_where_a_key_stays() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (key, other) = key(folder.path());
-        let link = folder.path().join("link");
-        symlink("key", &link).expect("linked");
+        let (key, other, link) = linked_key(folder.path());
         // Only root can make it somebody else's.
         if lchown(&link, Some(12345), None).is_ok() {
             let own = folder.path().join("own");

@@ -304,6 +304,37 @@ fn nothing_but_a_capital_yes_is_one() {
     assert_eq!(both(&volume, TEST, &[(ENTER, "abc\n")]).1, Some(0));
 }
 
+/// Whoever names a file may have put into it what a terminal acts on: it is asked for all the same, and nothing happens.
+#[test]
+fn no_name_acts_on_the_terminal_that_asks() {
+    let volume = Volume::with_passphrase("abc");
+    let name = "v\x1b[2J\x1b]0;title\x07\u{9b}31m\x08";
+    std::fs::rename(volume.folder.path().join("v"), volume.folder.path().join(name)).expect("renamed");
+    let conversations: [(&[&str], &str, &str, i32); 3] = [
+        (&["open", "--test-passphrase", name], ": ", "abc\n", 0),
+        (
+            &["luksFormat", name],
+            "Are you sure? (Type 'yes' in capital letters): ",
+            "no\n",
+            1,
+        ),
+        (
+            &["erase", name],
+            "Are you sure? (Type 'yes' in capital letters): ",
+            "no\n",
+            2,
+        ),
+    ];
+    for (words, question, answer, code) in conversations {
+        let (heard, ended) = talk(&volume, &volume.ours(), words, &[(question, answer)]);
+        assert_eq!(ended, Some(code), "{heard:?}");
+        assert!(
+            heard.contains('v') && !heard.contains(|c: char| c.is_control() && c != '\n'),
+            "{heard:?}"
+        );
+    }
+}
+
 /// What the keyslot actions ask and warn of, in the reference's words and order.
 #[test]
 fn keyslots_are_added_changed_and_removed_in_conversation() {

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
-use super::output::clean;
 use crate::block_device::DevNo;
 use crate::dm::table::Line;
 use crate::dm::{DeviceInfo, DeviceName, DeviceUuid, is_plain};
 use crate::dmsetup::lvm_parts;
 use crate::mapping::{Layer, LayerKind, Stack};
+use crate::terminal_text::clean;
 use crate::volume::VolumeKind;
 
 /// A name as the kernel holds it: JSON escapes what a terminal would act on. What is no text at all is told as people are told it.

@@ -16,7 +16,6 @@
 //!
 //! Nothing here is buffered beyond one call, so what was written is out, and no copy of it stays behind.
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs::File;
@@ -31,6 +30,7 @@ use super::args::Options;
 use super::error::CliError;
 use super::exit_code::ExitCode;
 use super::persona::Persona;
+use crate::terminal_text::harmless;
 
 /// Grows when a member of the JSON output changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -247,13 +247,6 @@ impl Console {
     }
 }
 
-/// A text of somebody else's (a header's, a file name) as a part of a line: no control character of it reaches a
-/// terminal, and none makes another line of it, which a program would take for ours.
-pub fn clean(text: &str) -> String {
-    let replace = |c: char| if c.is_control() { '\u{fffd}' } else { c };
-    text.chars().map(replace).collect()
-}
-
 /// JSON text with those control characters escaped too that JSON itself lets through. They stand in strings alone.
 pub fn json_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -265,18 +258,6 @@ pub fn json_text(text: &str) -> String {
         }
     }
     out
-}
-
-/// A message with whatever was put into it. Lines and columns may be our own.
-fn harmless(text: &str) -> Cow<'_, str> {
-    // Most is plain, and that is seen without a look at each character, nor a branch at each byte.
-    let acts =
-        |byte: u8| u8::from(byte > b'~') | u8::from(byte < b' ') & u8::from(byte != b'\n') & u8::from(byte != b'\t');
-    if text.bytes().fold(0, |any, byte| any | acts(byte)) == 0 {
-        return text.into();
-    }
-    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    text.chars().map(|c| if acts(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// The line about a key that is being derived; wiped on drop.

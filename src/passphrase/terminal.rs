@@ -20,6 +20,7 @@ use nix::sys::termios::{
 
 use super::PassphraseError;
 use super::keyfile::{Filling, Input};
+use crate::terminal_text::harmless;
 
 /// Most bytes of what is typed that count. The reference passes over the rest of the line without a word, and volumes
 /// were made that way.
@@ -168,6 +169,7 @@ impl AsFd for TypedLine {
 
 /// Writes to the terminal that is read, or to standard error where that one is open for reading only.
 fn say(tty: BorrowedFd<'_>, text: &str) {
+    let text = harmless(text);
     let written = tty
         .try_clone_to_owned()
         .and_then(|fd| std::fs::File::from(fd).write_all(text.as_bytes()));

@@ -21,9 +21,9 @@ use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
-use crate::cli::output::clean;
 use crate::cli::persona::Persona;
 use crate::header_device::{HeaderError, Wanted};
+use crate::terminal_text::clean;
 
 /// `isLuks`: the answer is the exit code.
 pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) -> Result<(), CliError> {

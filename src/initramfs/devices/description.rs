@@ -7,6 +7,7 @@ use keyslots::storage::Storage as _;
 use keyslots::units::Bytes;
 
 use crate::block_device::{self, DevNo, identify};
+use crate::terminal_text::clean;
 
 /// What a person knows a device by: label, size, UUID, model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -46,7 +47,7 @@ impl std::fmt::Display for Description {
         ];
         let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
         // Whoever can write to the disk has written the label: it may not act on a terminal.
-        f.write_str(&text.replace(char::is_control, "\u{fffd}"))
+        f.write_str(&clean(&text))
     }
 }
 

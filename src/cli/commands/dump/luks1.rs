@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use keyslots::luks1::{Header, KeyslotState, STRIPES};
 
 use super::hex_lines;
-use crate::cli::output::clean;
+use crate::terminal_text::clean;
 
 /// The dump, all of it.
 pub(super) fn text(header: &Header, device: &str) -> String {

@@ -8,8 +8,8 @@ use keyslots::luks2::segment::{Segment, SegmentKind};
 use keyslots::luks2::{Header, Priority};
 
 use super::hex_lines;
-use crate::cli::output::clean;
 use crate::slot_names;
+use crate::terminal_text::clean;
 
 /// The dump, all of it.
 pub(super) fn text(header: &Header) -> String {

@@ -12,9 +12,9 @@ use keyslots::luks2::format::Which;
 use keyslots::luks2::{self, copies::Loser};
 use serde_json::{Value, json};
 
-use crate::cli::output::clean;
 use crate::cli::progress::amount;
 use crate::slot_names::SlotName;
+use crate::terminal_text::clean;
 
 /// Columns where there is no terminal.
 const DEFAULT_WIDTH: u16 = 80;

@@ -8,6 +8,7 @@ use std::path::Path;
 use keyslots::secret::{Passphrase, Secret};
 use keyslots::units::Bytes;
 use nix::errno::Errno;
+use nix::sys::statfs::{SYSFS_MAGIC, fstatfs};
 
 use super::PassphraseError;
 
@@ -63,9 +64,20 @@ pub(super) fn read_file(path: &Path, range: KeyFileRange) -> Result<Passphrase, 
         }
         file.seek(SeekFrom::Start(range.offset.get()))
             .map_err(|_| PassphraseError::Offset)?;
-        return read_all(&Input::of(file.as_fd()), range);
+        let passphrase = read_all(&Input::of(file.as_fd()), range)?;
+        let expected = metadata.len() - range.offset.get();
+        // Without this, a file that is emptied meanwhile would be an empty passphrase.
+        if range.size.is_none() && (passphrase.len() as u64) < expected && has_its_size(&file) {
+            return Err(PassphraseError::TooShort);
+        }
+        return Ok(passphrase);
     }
     read_stream(&Input::of(file.as_fd()), range)
+}
+
+/// Whether a file ends where its size says: each of sysfs (`product_uuid` of a machine, for one) has a page, whatever it holds.
+fn has_its_size(file: &File) -> bool {
+    fstatfs(file).is_ok_and(|system| system.filesystem_type() != SYSFS_MAGIC)
 }
 
 /// Reads standard input as a key file.
@@ -266,6 +278,16 @@ mod tests {
             from_file(b"abc", range(1, 3)),
             Err("Cannot read requested amount of data.".into())
         );
+    }
+
+    /// Each file of sysfs says that it is a page long.
+    #[test]
+    fn a_file_may_be_shorter_than_the_kernel_says() {
+        let path = Path::new("/sys/kernel/mm/transparent_hugepage/enabled");
+        let Ok(contents) = std::fs::read(path) else { return };
+        assert!((contents.len() as u64) < path.metadata().expect("there").len());
+        let key = read_file(path, KeyFileRange::ALL).expect("a key");
+        assert_eq!(key.expose(), contents);
     }
 
     #[test]

@@ -262,23 +262,16 @@ fn share(one_in: usize) -> (usize, usize) {
     (one_in, day % one_in)
 }
 
-/// What opens after `ran`, and that the program ended as it should.
-fn check(command: &Command, lab: &Lab, ran: &Ran, what: &str) {
-    let output = &ran.output;
-    let words = command.words;
+/// What is wrong after `ran`: the program did not end as it should, or nothing opens.
+fn wrong(command: &Command, lab: &Lab, ran: &Ran) -> Option<&'static str> {
+    let (output, keys) = (&ran.output, command.keys);
     match output.status.code() {
-        Some(0) => assert!(
-            (command.done)(lab),
-            "{words:?} {what}: a success that is none: {output:?}"
-        ),
-        Some(1..=5) => assert!(!output.stderr.is_empty(), "{words:?} {what}: no word of the error"),
-        _ => panic!("{words:?} {what}: {output:?}"),
+        Some(0) if !(command.done)(lab) => Some("a success that is none"),
+        Some(1..=5) if output.stderr.is_empty() => Some("no word of the error"),
+        Some(0..=5) if keys.is_empty() || keys.iter().any(|key| opens(lab, key)) => None,
+        Some(0..=5) => Some("nothing opens"),
+        _ => Some("an end that is none"),
     }
-    let keys = command.keys;
-    assert!(
-        keys.is_empty() || keys.iter().any(|key| opens(lab, key)),
-        "{words:?} {what}: nothing opens: {output:?}"
-    );
 }
 
 /// The folder as it was before each run: the volume and, where there is one, the backup.
@@ -342,13 +335,14 @@ fn is_no_failure(fault: Fault) -> bool {
 fn whatever_call_fails() {
     let (step, from) = share(40);
     let (mut tried, mut failed, mut all) = (0, 0, 0);
+    let mut complaints = 0;
     for command in COMMANDS {
         let lab = command.lab();
         let words = command.all_words();
         let before = Restore::of(&lab);
         let ran = run(&lab, &words, None, false);
         assert_eq!(ran.output.status.code(), Some(0), "{words:?}: {:?}", ran.output);
-        check(command, &lab, &ran, "undisturbed");
+        assert_eq!(wrong(command, &lab, &ran), None, "{words:?}: {:?}", ran.output);
         for (kind, calls) in [
             (Kind::Read, ran.reads),
             (Kind::Write, ran.writes),
@@ -367,17 +361,16 @@ fn whatever_call_fails() {
                         at,
                         from_then_on: *from_then_on,
                     };
-                    let what = format!("{plan:?} of {calls}");
                     let ran = run(&lab, &words, Some(plan), false);
-                    check(command, &lab, &ran, &what);
-                    let code = ran.output.status.code();
-                    assert!(
-                        !is_no_failure(*fault) || code == Some(0),
-                        "{words:?} {what}: {:?}",
-                        ran.output
-                    );
+                    let done = ran.output.status.code() == Some(0);
+                    let none = (is_no_failure(*fault) && !done).then_some("a failure that is none");
+                    if let Some(wrong) = wrong(command, &lab, &ran).or(none) {
+                        // At once: a sweep of all of them takes an hour.
+                        eprintln!("{words:?} {plan:?} of {calls}: {wrong}: {:?}", ran.output);
+                        complaints += 1;
+                    }
                     tried += 1;
-                    failed += usize::from(code != Some(0));
+                    failed += usize::from(!done);
                 }
             }
         }
@@ -386,6 +379,7 @@ fn whatever_call_fails() {
         "{tried} of {all} faults in {} commands: {failed} told, the others mended",
         COMMANDS.len()
     );
+    assert_eq!(complaints, 0, "see above");
     assert!(tried > 20 && failed > 10, "{tried} {failed}");
 }
 

@@ -67,10 +67,14 @@ links() {
   done
 }
 
+# What differs is asked once more: a raid or a mirror may have settled between the two questions.
 alike() {
-  local verb=$1 theirs mine
-  theirs=$(peer dmsetup "$@" 2>&1; echo "exit $?")
-  mine=$(ours dmsetup "$@" 2>&1; echo "exit $?")
+  local theirs mine again
+  for again in 1 2; do
+    theirs=$(peer dmsetup "$@" 2>&1; echo "exit $?")
+    mine=$(ours dmsetup "$@" 2>&1; echo "exit $?")
+    [ "$theirs" != "$mine" ] || break
+  done
   same "$*" "$theirs" "$mine"
 }
 

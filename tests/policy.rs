@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use keyslots::luks2::copies;
+use keyslots::luks2::keyslot::{KeyslotKind, SlotKdf};
 use tempfile::TempDir;
 
 const UUID: &str = "11111111-2222-3333-4444-555555555555";
@@ -188,6 +190,31 @@ fn what_is_not_encrypted_meets_no_policy() {
     let (code, text) = open(folder, "null", "version = 1 2");
     assert_eq!(code, Some(1));
     assert!(text.contains("one that encrypts"), "{text}");
+}
+
+/// Its passphrase cannot be derived here, but perhaps by the next program that reads the header.
+#[test]
+fn a_keyslot_of_an_unknown_derivation_is_looked_at_too() {
+    let folder = folder();
+    let folder = folder.path();
+    let mut file = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(folder.join("v2"))
+        .expect("the volume");
+    let mut copy = copies::read(&mut file).expect("a header").winner;
+    let slot = copy.metadata.keyslots.get_mut(&0).expect("a keyslot");
+    let KeyslotKind::Luks2(slot) = &mut slot.kind else {
+        panic!("no keyslot of LUKS2");
+    };
+    slot.kdf = SlotKdf::Unknown("scrypt".into(), Default::default());
+    slot.salt = Vec::new();
+    copy.binary.seqid += 1;
+    copies::write(&mut file, &copy).expect("valid metadata");
+    let (code, text) = open(folder, "v2", "pbkdf = argon2id\nkeyslot-cipher = serpent-xts-plain64");
+    assert_eq!(code, Some(1));
+    assert!(text.contains("keyslot 0: cipher is aes-xts-plain64"), "{text}");
+    assert!(text.contains("keyslot 0: pbkdf is not known"), "{text}");
 }
 
 /// The example of the documentation is a policy, and has every key.

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use keyslots::header::Header;
 use keyslots::kdf::Kdf;
 
-use super::facts::{Facts, SlotFacts};
+use super::facts::{Facts, Protection, SlotFacts};
 use super::{Policy, Rule};
 
 /// What a header has and a policy does not allow. Its text is safe to print.
@@ -60,8 +60,8 @@ impl Findings {
             Some(_) => {}
         }
         for slot in &facts.slots {
-            if let Some((cipher, _)) = slot.protection.as_ref().filter(|(cipher, _)| in_the_clear(cipher)) {
-                self.add(slot_key(slot, "cipher"), cipher, "one that encrypts");
+            if let Some(protection) = slot.protection.as_ref().filter(|found| in_the_clear(&found.cipher)) {
+                self.add(slot_key(slot, "cipher"), &protection.cipher, "one that encrypts");
             }
         }
     }
@@ -76,34 +76,34 @@ impl Findings {
                 let size = facts.sector_size.map(|size| size.to_string());
                 self.one_of("sector-size", size.as_deref(), allowed);
             }
-            Rule::KeyslotCipher(allowed) => self.each_slot(facts, |found, slot, cipher, _| {
-                found.one_of(slot_key(slot, "cipher"), Some(cipher), allowed);
+            Rule::KeyslotCipher(allowed) => self.each_slot(facts, |found, slot, protection| {
+                found.one_of(slot_key(slot, "cipher"), Some(&protection.cipher), allowed);
             }),
-            Rule::Pbkdf(allowed) => self.each_slot(facts, |found, slot, _, kdf| {
-                found.one_of(slot_key(slot, "pbkdf"), Some(kdf.name()), allowed);
+            Rule::Pbkdf(allowed) => self.each_slot(facts, |found, slot, protection| {
+                found.one_of(slot_key(slot, "pbkdf"), protection.kdf.as_ref().map(Kdf::name), allowed);
             }),
-            Rule::Pbkdf2Iterations(allowed) => self.each_slot(facts, |found, slot, _, kdf| {
-                if let Kdf::Pbkdf2 { iterations, .. } = kdf {
+            Rule::Pbkdf2Iterations(allowed) => self.each_slot(facts, |found, slot, protection| {
+                if let Some(Kdf::Pbkdf2 { iterations, .. }) = &protection.kdf {
                     found.within(slot_key(slot, "pbkdf2-iterations"), Some((*iterations).into()), allowed);
                 }
             }),
-            Rule::Pbkdf2Hash(allowed) => self.each_slot(facts, |found, slot, _, kdf| {
-                if let Kdf::Pbkdf2 { hash, .. } = kdf {
+            Rule::Pbkdf2Hash(allowed) => self.each_slot(facts, |found, slot, protection| {
+                if let Some(Kdf::Pbkdf2 { hash, .. }) = &protection.kdf {
                     found.one_of(slot_key(slot, "pbkdf2-hash"), Some(hash.name()), allowed);
                 }
             }),
-            Rule::Argon2Memory(allowed) => self.each_slot(facts, |found, slot, _, kdf| {
-                if let Kdf::Argon2 { memory_kib, .. } = kdf {
+            Rule::Argon2Memory(allowed) => self.each_slot(facts, |found, slot, protection| {
+                if let Some(Kdf::Argon2 { memory_kib, .. }) = &protection.kdf {
                     found.within(slot_key(slot, "argon2-memory"), Some((*memory_kib).into()), allowed);
                 }
             }),
-            Rule::Argon2Time(allowed) => self.each_slot(facts, |found, slot, _, kdf| {
-                if let Kdf::Argon2 { time, .. } = kdf {
+            Rule::Argon2Time(allowed) => self.each_slot(facts, |found, slot, protection| {
+                if let Some(Kdf::Argon2 { time, .. }) = &protection.kdf {
                     found.within(slot_key(slot, "argon2-time"), Some((*time).into()), allowed);
                 }
             }),
-            Rule::Argon2Threads(allowed) => self.each_slot(facts, |found, slot, _, kdf| {
-                if let Kdf::Argon2 { lanes, .. } = kdf {
+            Rule::Argon2Threads(allowed) => self.each_slot(facts, |found, slot, protection| {
+                if let Some(Kdf::Argon2 { lanes, .. }) = &protection.kdf {
                     found.within(slot_key(slot, "argon2-threads"), Some((*lanes).into()), allowed);
                 }
             }),
@@ -129,10 +129,10 @@ impl Findings {
     }
 
     /// A keyslot that no passphrase opens has no cipher or cost, and is not used by an `open`.
-    fn each_slot(&mut self, facts: &Facts, check: impl Fn(&mut Self, &SlotFacts, &str, &Kdf)) {
+    fn each_slot(&mut self, facts: &Facts, check: impl Fn(&mut Self, &SlotFacts, &Protection)) {
         for slot in &facts.slots {
-            if let Some((cipher, kdf)) = &slot.protection {
-                check(self, slot, cipher, kdf);
+            if let Some(protection) = &slot.protection {
+                check(self, slot, protection);
             }
         }
     }

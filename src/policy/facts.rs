@@ -26,7 +26,14 @@ pub(super) struct Facts {
 pub(super) struct SlotFacts {
     pub(super) number: u32,
     /// The cipher of its area and its derivation; `None` for a kind of keyslot that is not opened by a passphrase.
-    pub(super) protection: Option<(String, Kdf)>,
+    pub(super) protection: Option<Protection>,
+}
+
+/// What keeps a keyslot from those who do not know its passphrase.
+pub(super) struct Protection {
+    pub(super) cipher: String,
+    /// `None` where we do not know it.
+    pub(super) kdf: Option<Kdf>,
 }
 
 impl Facts {
@@ -68,13 +75,13 @@ fn luks1_slots(header: &luks1::Header) -> Vec<SlotFacts> {
         .filter(|(_, slot)| slot.state != KeyslotState::Inactive)
         .map(|(number, slot)| SlotFacts {
             number,
-            protection: Some((
-                cipher.clone(),
-                Kdf::Pbkdf2 {
+            protection: Some(Protection {
+                cipher: cipher.clone(),
+                kdf: Some(Kdf::Pbkdf2 {
                     hash: header.hash(),
                     iterations: slot.iterations,
-                },
-            )),
+                }),
+            }),
         })
         .collect()
 }
@@ -85,7 +92,10 @@ fn luks2_slots(header: &luks2::Header) -> Vec<SlotFacts> {
         .map(|(&number, slot)| SlotFacts {
             number,
             protection: match &slot.kind {
-                KeyslotKind::Luks2(slot) => slot.kdf.known().map(|kdf| (slot.encryption.clone(), kdf)),
+                KeyslotKind::Luks2(slot) => Some(Protection {
+                    cipher: slot.encryption.clone(),
+                    kdf: slot.kdf.known(),
+                }),
                 KeyslotKind::Reencrypt { .. } | KeyslotKind::Unknown(_) => None,
             },
         })

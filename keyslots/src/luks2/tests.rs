@@ -7,6 +7,7 @@ mod safety;
 
 use super::copies::Loser;
 use super::format::Which;
+use super::keyslot::KeyslotKind;
 use super::update::KeyFor;
 use super::*;
 use crate::hash::Hash;
@@ -256,4 +257,37 @@ fn unknown_members_survive_a_write_and_unknown_requirements_forbid_it() {
     header
         .remove_keyslot(&mut storage, 0, Medium::Other)
         .expect("removal is allowed");
+}
+
+#[test]
+fn passphrases_are_tried_on_preferred_keyslots_first_and_on_ignored_ones_never() {
+    let (_, header, _) = volume();
+    let mut metadata = header.metadata().clone();
+    let first = metadata.keyslots[&0].clone();
+    let priorities = [
+        None,
+        Some(Priority::Ignore),
+        Some(Priority::Normal),
+        Some(Priority::Prefer),
+    ];
+    for (id, priority) in (0..).zip(priorities) {
+        metadata.keyslots.insert(
+            id,
+            Keyslot {
+                priority,
+                ..first.clone()
+            },
+        );
+    }
+    let kind = KeyslotKind::Unknown("of tomorrow".into());
+    let priority = Some(Priority::Prefer);
+    metadata.keyslots.insert(
+        4,
+        Keyslot {
+            kind,
+            priority,
+            ..first
+        },
+    );
+    assert_eq!(metadata.keyslots_to_try(), [3, 0, 2]);
 }

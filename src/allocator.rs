@@ -4,39 +4,36 @@
 //! To end at once is what every command has to stand anyway: a machine may stop at any moment.
 #![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout};
+use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write as _;
 
-use dlmalloc::GlobalDlmalloc;
 use luksmith::cli::exit_code::ExitCode;
 use nix::libc;
 
-static HEAP: GlobalDlmalloc = GlobalDlmalloc;
-
-/// The heap, and the end where it has nothing.
+/// The system's allocator, and the end where it has nothing.
 #[derive(Debug)]
 pub(crate) struct OrExit;
 
-// SAFETY: each call is passed on as it came to the heap, whose answer is passed back unless it is null.
+// SAFETY: each call is passed on as it came to the system's allocator, whose answer is passed back unless it is null.
 unsafe impl GlobalAlloc for OrExit {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller promised.
-        or_exit(unsafe { HEAP.alloc(layout) }, layout.size())
+        or_exit(unsafe { System.alloc(layout) }, layout.size())
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller promised.
-        or_exit(unsafe { HEAP.alloc_zeroed(layout) }, layout.size())
+        or_exit(unsafe { System.alloc_zeroed(layout) }, layout.size())
     }
 
     unsafe fn realloc(&self, start: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as the caller promised.
-        or_exit(unsafe { HEAP.realloc(start, layout, size) }, size)
+        or_exit(unsafe { System.realloc(start, layout, size) }, size)
     }
 
     unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
         // SAFETY: as the caller promised.
-        unsafe { HEAP.dealloc(start, layout) }
+        unsafe { System.dealloc(start, layout) }
     }
 }
 

@@ -14,6 +14,6 @@ pub mod mapping;
 pub mod passphrase;
 pub mod policy;
 pub mod slot_names;
-pub mod terminal_text;
+pub(crate) mod terminal_text;
 pub mod userspace;
 pub mod volume;

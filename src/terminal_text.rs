@@ -1,16 +1,22 @@
 //! Text for a terminal: nothing that somebody else has put into it is taken as a command there.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 /// A text of somebody else's (a header's, a file name) as a part of a line: no control character of it reaches a
 /// terminal, and none makes another line of it, which a program would take for ours.
-pub fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let replace = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     text.chars().map(replace).collect()
 }
 
+/// A path as a part of a line.
+pub(crate) fn shown(path: &Path) -> String {
+    clean(&path.display().to_string())
+}
+
 /// A message with whatever was put into it. Lines and columns may be our own.
-pub fn harmless(text: &str) -> Cow<'_, str> {
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     // Most is plain, and that is seen without a look at each character, nor a branch at each byte.
     let acts =
         |byte: u8| u8::from(byte > b'~') | u8::from(byte < b' ') & u8::from(byte != b'\n') & u8::from(byte != b'\t');

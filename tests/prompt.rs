@@ -304,11 +304,11 @@ fn nothing_but_a_capital_yes_is_one() {
     assert_eq!(both(&volume, TEST, &[(ENTER, "abc\n")]).1, Some(0));
 }
 
-/// Whoever names a file may have put into it what a terminal acts on: it is asked for all the same, and nothing happens.
+/// Whoever names a file may have put into it what a terminal acts on, or a line of its own: it is asked for all the same.
 #[test]
 fn no_name_acts_on_the_terminal_that_asks() {
     let volume = Volume::with_passphrase("abc");
-    let name = "v\x1b[2J\x1b]0;title\x07\u{9b}31m\x08";
+    let name = "v\nforged\x1b[2J\x1b]0;title\x07\u{9b}31m\x08";
     std::fs::rename(volume.folder.path().join("v"), volume.folder.path().join(name)).expect("renamed");
     let conversations: [(&[&str], &str, &str, i32); 3] = [
         (&["open", "--test-passphrase", name], ": ", "abc\n", 0),
@@ -329,9 +329,10 @@ fn no_name_acts_on_the_terminal_that_asks() {
         let (heard, ended) = talk(&volume, &volume.ours(), words, &[(question, answer)]);
         assert_eq!(ended, Some(code), "{heard:?}");
         assert!(
-            heard.contains('v') && !heard.contains(|c: char| c.is_control() && c != '\n'),
+            heard.contains("forged") && !heard.contains(|c: char| c.is_control() && c != '\n'),
             "{heard:?}"
         );
+        assert!(!heard.contains("\nforged"), "{heard:?}");
     }
 }
 

@@ -97,3 +97,27 @@ impl Storage for Memory {
         Ok(())
     }
 }
+
+/// A storage that has a size of 1 MiB, and fails with EIO whatever is asked of it.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unreadable;
+
+#[cfg(test)]
+impl Storage for Unreadable {
+    fn size(&mut self) -> io::Result<Bytes> {
+        Ok(Bytes::mib(1))
+    }
+
+    fn read_at(&mut self, _: Bytes, _: &mut [u8]) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(5))
+    }
+
+    fn write_at(&mut self, _: Bytes, _: &[u8]) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(5))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Err(io::Error::from_raw_os_error(5))
+    }
+}

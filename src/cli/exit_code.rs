@@ -158,6 +158,7 @@ impl CliError {
                 | PassphraseError::TimedOut
                 | PassphraseError::NothingToRead
                 | PassphraseError::TooShort
+                | PassphraseError::CutOff { .. }
                 | PassphraseError::Offset
                 | PassphraseError::TooLong => ExitCode::Failure,
             },

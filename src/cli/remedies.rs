@@ -22,6 +22,9 @@ impl CliError {
             Self::Passphrase(PassphraseError::TooLong) => {
                 format!("Key files of more than {MAX_KEY_FILE} need --keyfile-size.")
             }
+            Self::Passphrase(PassphraseError::CutOff { .. }) => {
+                "It may have been changed at that moment: try again. --keyfile-size takes as many bytes as it says.".into()
+            }
             Self::Passphrase(PassphraseError::NothingToRead) => {
                 "Standard input is no terminal, and was empty; an empty passphrase is an empty line.".into()
             }

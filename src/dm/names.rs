@@ -8,19 +8,24 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 
+use smallvec::SmallVec;
+
 /// Longest name, in bytes: the kernel's field less its closing NUL.
 pub const MAX_NAME: usize = 127;
 /// Longest UUID, in bytes: the kernel's field less its closing NUL.
 pub const MAX_UUID: usize = 128;
 
+/// Most names are short, and lists of a thousand devices have a thousand of them: those are no calls for memory.
+type Bytes = SmallVec<[u8; 24]>;
+
 /// The name of a device, as the kernel has it: 1 to 127 bytes, with no `/` and no NUL.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeviceName(Box<[u8]>);
+pub struct DeviceName(Bytes);
 
 /// The UUID of a device, as the kernel has it: 1 to 128 bytes with no NUL. Not a UUID of RFC 4122: any text, by custom
 /// with the owner's name in front (`CRYPT-LUKS2-…`, `LVM-…`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeviceUuid(Box<[u8]>);
+pub struct DeviceUuid(Bytes);
 
 /// Why a name or a UUID is none.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

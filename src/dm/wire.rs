@@ -43,7 +43,8 @@ pub(super) fn until_nul(bytes: &[u8]) -> Option<&[u8]> {
 
 /// The answer to [`super::ioctl::Command::List`].
 pub(super) fn device_list(data: &[u8]) -> Result<Vec<ListEntry>, Defect> {
-    let mut entries = Vec::new();
+    // A record of a short name and a UUID is not much longer than its head.
+    let mut entries = Vec::with_capacity(data.len() / (2 * NAME_LIST).next_multiple_of(8));
     let mut rest = data;
     // No devices: no data, or one record of zeros.
     if data.is_empty() {

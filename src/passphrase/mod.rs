@@ -12,12 +12,12 @@ mod quality;
 mod terminal;
 
 use std::io::{self, IsTerminal as _};
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
 use keyslots::secret::{Passphrase, Secret};
 
+pub(crate) use keyfile::from_slow_stream;
 pub use keyfile::{KeyFileRange, MAX_KEY_FILE};
 pub use quality::{Weakness, weakness};
 pub(crate) use terminal::heeded_signals;
@@ -47,6 +47,14 @@ pub enum PassphraseError {
     /// The input is shorter than the size that was asked for.
     #[error("Cannot read requested amount of data.")]
     TooShort,
+    /// The file ended before its size.
+    #[error("The key file ended after {read} of {expected} bytes.")]
+    CutOff {
+        /// Bytes that were read.
+        read: usize,
+        /// Bytes that should have been there.
+        expected: u64,
+    },
     /// The input is shorter than the offset that was asked for.
     #[error("Cannot seek to requested keyfile offset.")]
     Offset,
@@ -114,19 +122,6 @@ pub fn from_key_file(path: &Path, question: &Question<'_>) -> Result<Passphrase,
     } else {
         keyfile::read_stdin(question.range)
     }
-}
-
-/// Reads a range of a stream that does not block, to its end; `wait` is called before each read. Nothing at all is an empty
-/// passphrase here.
-///
-/// # Errors
-/// [`PassphraseError::Read`] with that of `wait` too; the others as for a key file.
-pub(crate) fn from_slow_stream(
-    stream: BorrowedFd<'_>,
-    range: KeyFileRange,
-    wait: keyfile::Wait<'_>,
-) -> Result<Passphrase, PassphraseError> {
-    keyfile::read_slow_stream(stream, range, wait)
 }
 
 /// Asks a person something that is no secret: the answer is shown as it is typed. At most 512 bytes, without the new

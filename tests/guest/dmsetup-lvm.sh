@@ -67,13 +67,15 @@ links() {
   done
 }
 
-# What differs is asked once more: a raid or a mirror may have settled between the two questions.
+# A state that differs is asked once more: a raid or a mirror may have settled between the two questions.
 alike() {
   local theirs mine again
   for again in 1 2; do
     theirs=$(peer dmsetup "$@" 2>&1; echo "exit $?")
     mine=$(ours dmsetup "$@" 2>&1; echo "exit $?")
-    [ "$theirs" != "$mine" ] || break
+    case $again$1 in 1status | 1info) [ "$theirs" != "$mine" ] || break ;; *) break ;; esac
+    diff <(echo "$theirs") <(echo "$mine") && break
+    echo "$*: once more, since they differ"
   done
   same "$*" "$theirs" "$mine"
 }

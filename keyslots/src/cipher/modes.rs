@@ -20,6 +20,13 @@ pub(super) enum Chain {
     Adiantum(Box<Adiantum>),
 }
 
+/// What makes the next mask.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Back {
+    Ciphertext,
+    KeyStream,
+}
+
 impl SectorCipher {
     /// Whole sectors of `size` bytes (a block may pass for one), each with its IV.
     pub(super) fn chain(
@@ -46,12 +53,12 @@ impl SectorCipher {
             }),
             Chain::Ctr => self.ctr(ivs, data, size, room),
             Chain::Pcbc => each(data, &|iv, sector| self.pcbc(iv, sector, direction)),
-            Chain::Cfb if encrypt => each(data, &|iv, sector| self.feed_back(true, iv, sector)),
+            Chain::Cfb if encrypt => each(data, &|iv, sector| self.feed_back(Back::Ciphertext, iv, sector)),
             Chain::Cfb => self.after_blocks(ivs, data, size, room, |cipher, data, previous| {
                 cipher.encrypt(previous);
                 xor(data, previous);
             }),
-            Chain::Ofb => each(data, &|iv, sector| self.feed_back(false, iv, sector)),
+            Chain::Ofb => each(data, &|iv, sector| self.feed_back(Back::KeyStream, iv, sector)),
             Chain::Xts(tweak_cipher) => {
                 tweak_cipher.encrypt(ivs);
                 self.masked(ivs, data, size, room, direction, mask_xts);
@@ -165,15 +172,15 @@ impl SectorCipher {
         before.zeroize();
     }
 
-    /// CFB that encrypts, where the ciphertext is fed back, and OFB, where the key stream is.
-    fn feed_back(&self, ciphertext: bool, iv: &[u8], sector: &mut [u8]) {
+    /// CFB that encrypts, and OFB.
+    fn feed_back(&self, back: Back, iv: &[u8], sector: &mut [u8]) {
         let mut mask = [0; MAX_BLOCK];
         let mask = &mut mask[..iv.len()];
         mask.copy_from_slice(iv);
         for block in sector.chunks_exact_mut(iv.len()) {
             self.cipher.encrypt(mask);
             xor(block, mask);
-            if ciphertext {
+            if back == Back::Ciphertext {
                 mask.copy_from_slice(block);
             }
         }

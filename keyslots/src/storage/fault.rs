@@ -56,28 +56,6 @@ pub enum Fault {
     Sync(usize),
 }
 
-/// A storage that has a size of 1 MiB, and fails with EIO whatever is asked of it.
-#[derive(Clone, Copy, Debug)]
-pub struct Unreadable;
-
-impl Storage for Unreadable {
-    fn size(&mut self) -> io::Result<Bytes> {
-        Ok(Bytes::mib(1))
-    }
-
-    fn read_at(&mut self, _: Bytes, _: &mut [u8]) -> io::Result<()> {
-        Err(io::Error::from_raw_os_error(EIO))
-    }
-
-    fn write_at(&mut self, _: Bytes, _: &[u8]) -> io::Result<()> {
-        Err(io::Error::from_raw_os_error(EIO))
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        Err(io::Error::from_raw_os_error(EIO))
-    }
-}
-
 /// A storage in memory that records each write and each sync.
 #[derive(Clone, Debug)]
 pub struct Recorder {

@@ -19,6 +19,7 @@ use crate::data_device;
 use crate::header_backup::BackupError;
 use crate::header_device::{HeaderDevice, Wanted};
 use crate::slot_names;
+use crate::terminal_text::shown;
 
 const REPAIR_WARNING: &str = "Really try to repair LUKS device header?";
 
@@ -191,7 +192,7 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result
     if holds_data && data_device::check_destroyable(device).is_err() {
         return Err(CliError::ConvertInUse(device.to_owned()));
     }
-    let mut warning = format!("This operation will convert {} to {name} format.\n", device.display());
+    let mut warning = format!("This operation will convert {} to {name} format.\n", shown(device));
     if to == Version::Luks1 && header.luks2().is_some_and(loses_something) {
         warning.push_str("Label, subsystem, priorities and flags have no place in LUKS1 and will be lost.\n");
     }

@@ -17,6 +17,7 @@ use crate::cli::values::SlotRef;
 use crate::header_device::Wanted;
 use crate::passphrase::{PassphraseError, is_interactive};
 use crate::slot_names;
+use crate::terminal_text::shown;
 
 /// `luksKillSlot`: with `--batch-mode` no other passphrase is asked for.
 pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Result<(), CliError> {
@@ -92,7 +93,7 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let volume = Volume::read(cx, device, cx.wanted(device)?)?;
     let warning = format!(
         "This operation will erase all keyslots on device {}.\nDevice will become unusable after this operation.",
-        device.display()
+        shown(device)
     );
     if !confirm(cx.console, &warning) {
         return Err(CliError::EraseAborted);

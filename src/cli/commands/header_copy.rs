@@ -16,6 +16,7 @@ use crate::cli::exit_code::ExitCode;
 use crate::header_backup;
 use crate::header_device::{HeaderDevice, Opened, Wanted};
 use crate::passphrase;
+use crate::terminal_text::shown;
 
 /// `luksHeaderBackup`: the file is new, read-only, and was read back.
 pub(super) fn backup(cx: &Context<'_>, device: &Path, file: &Path) -> Result<(), CliError> {
@@ -127,7 +128,7 @@ fn warning(backup: &Backup, device: &HeaderDevice, plan: &Restore) -> String {
         Version::Luks1 => "LUKS",
         Version::Luks2 => "LUKS2",
     };
-    let device = device.path().display();
+    let device = shown(device.path());
     if !plan.replaces {
         return format!(
             "Device {device} does not contain {kind} header. Replacing header can destroy data on that device."

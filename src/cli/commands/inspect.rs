@@ -23,7 +23,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::persona::Persona;
 use crate::header_device::{HeaderError, Wanted};
-use crate::terminal_text::clean;
+use crate::terminal_text::{clean, shown};
 
 /// `isLuks`: the answer is the exit code.
 pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) -> Result<(), CliError> {
@@ -125,7 +125,7 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
     if !confirm(cx.console, KEY_WARNING) {
         return Err(CliError::Silent(ExitCode::Permission));
     }
-    let prompt = format!("Enter passphrase for {}: ", device.display());
+    let prompt = format!("Enter passphrase for {}: ", shown(device));
     let passphrase = cx.passphrase(&Source::of(cx.key_file()), &prompt)?;
     // `--key-slot` is for `--unbound`, as the reference has it: the key in that slot may be another than the volume's.
     let unlocked = volume.unlock(cx, &passphrase, Candidates::All)?;

@@ -20,6 +20,7 @@ use crate::dm::{DeviceName, Dm};
 use crate::header_device::{HeaderDevice, Opened, Wanted};
 use crate::locks;
 use crate::passphrase::without_final_newline;
+use crate::terminal_text::shown;
 use crate::volume::{self, Activate, Active, Flags, KeyPlace, VolumeError, VolumeKind};
 
 /// A header that was read once, and the device that it came from.
@@ -175,7 +176,7 @@ impl Volume {
             return Ok(unlocked.volume_key);
         }
         let candidates = candidates(cx, slot);
-        let prompt = format!("Enter passphrase for {}: ", device.display());
+        let prompt = format!("Enter passphrase for {}: ", shown(device));
         let source = cx.source();
         if let Source::KeyFile(_) = source {
             cx.warn_unverified();

@@ -16,6 +16,7 @@ use crate::data_device::{self, DataDevice};
 use crate::dm::{DeviceName, Dm};
 use crate::keyring;
 use crate::passphrase::KeyFileRange;
+use crate::terminal_text::shown;
 use crate::volume::{self, Activate, Active, Identity, KeyPlace, MAX_KEY_LEN, PlainHash};
 
 /// What applies where nothing is said: the defaults of cryptsetup 2.7 and later.
@@ -189,7 +190,7 @@ impl Encryption {
                 })
             };
         }
-        let prompt = format!("Enter passphrase for {}: ", device.display());
+        let prompt = format!("Enter passphrase for {}: ", shown(device));
         let source = cx.source();
         let passphrase = if reads_key_file(cx) || self.takes_raw_input(cx) {
             let exactly = KeyFileRange::new(options.keyfile_offset, Some(Bytes::new(self.key_len as u64)));
@@ -232,7 +233,7 @@ pub(super) fn warn_of_signatures(cx: &Context<'_>, device: &Path) -> Result<(), 
     super::format::warn_of(cx, device, &found);
     let question = format!(
         "Detected device signature(s) on {}. Proceeding further may damage existing data.",
-        device.display()
+        shown(device)
     );
     if found.is_empty() || confirm(cx.console, &question) {
         Ok(())

@@ -10,6 +10,7 @@ use super::Context;
 use super::plaintext::{copy_failed, standard_input};
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
+use crate::terminal_text::shown;
 use crate::userspace::{Access, Stoppable, pump, read_full};
 
 const READING: &str = "read the input";
@@ -46,7 +47,7 @@ pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Res
     }
     let warning = format!(
         "This will overwrite data in the volume on {} irrevocably.",
-        device.display()
+        shown(device)
     );
     if file.is_some() && !confirm(cx.console, &warning) {
         return Err(CliError::Aborted);

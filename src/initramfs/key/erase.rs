@@ -40,9 +40,9 @@ pub(in crate::initramfs) fn erase(entry: &Entry) -> Option<io::Result<()>> {
     }
 }
 
-/// Links are followed: the key was read through them, and what is to be gone is the key, not the way to it. Then the link that was
-/// named goes too. But nobody else's link: it could lead to any file of this machine.
-fn erase_file(path: &Path, read: &Metadata) -> io::Result<()> {
+/// Links from the name to the file are followed: the key was read through them, and what is to be gone is the key, not the way to it.
+/// Then the link that was named goes too. But nobody else's link: it could lead to any file of this machine.
+fn erase_file(path: &Path, expected: &Metadata) -> io::Result<()> {
     let named = fs::symlink_metadata(path)?;
     let mut end = path.to_owned();
     for _ in 0..MOST_LINKS {
@@ -56,13 +56,16 @@ fn erase_file(path: &Path, read: &Metadata) -> io::Result<()> {
         let leads_to = fs::read_link(&end)?;
         end = end.parent().unwrap_or(Path::new("/")).join(leads_to);
     }
-    let real = fs::canonicalize(path)?;
+    let (Some(folder), Some(name)) = (end.parent(), end.file_name()) else {
+        return Err(io::ErrorKind::InvalidFilename.into());
+    };
+    let real = fs::canonicalize(folder)?.join(name);
     let mut file = OpenOptions::new()
         .write(true)
         .custom_flags(libc::O_NOFOLLOW)
         .open(&real)?;
     let opened = file.metadata()?;
-    if (opened.dev(), opened.ino()) != (read.dev(), read.ino()) {
+    if (opened.dev(), opened.ino()) != (expected.dev(), expected.ino()) {
         return Err(io::Error::other("it is another file now"));
     }
     io::copy(&mut io::repeat(0).take(opened.len()), &mut file)?;

@@ -196,6 +196,17 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_that_says_nothing_has_no_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let server = std::thread::spawn(move || drop(listener.accept().expect("a client")));
+        let key = key_of(&format!("x /dev/x {} luks", path.display()));
+        server.join().expect("the server ends");
+        assert!(matches!(key, Err(NoKey::Failed(_))), "{key:?}");
+    }
+
+    #[test]
     fn nothing_is_waited_for_without_an_end() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| folder.path().join(name);

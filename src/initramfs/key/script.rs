@@ -50,11 +50,7 @@ pub(super) fn run(
     if read.is_err() {
         end(&mut child);
     }
-    let passphrase = read.map_err(failed)?;
-    if passphrase.is_empty() {
-        return Err(NoKey::Failed(format!("{} printed no key", path.display())));
-    }
-    Ok(passphrase)
+    read.map_err(failed)
 }
 
 /// A program has the signals that end it, which are blocked in this one.

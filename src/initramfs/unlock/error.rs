@@ -92,6 +92,14 @@ pub enum UnlockError {
     /// Its key cannot be had, and nobody may be asked.
     #[error("there is no key: {0}")]
     NoKey(String),
+    /// A plain volume's key has fewer bytes than its cipher takes: zeros in their place would make it one that others know.
+    #[error("its key has {found} bytes, and {needed} are needed")]
+    ShortKey {
+        /// Bytes there are.
+        found: usize,
+        /// Bytes that the cipher takes.
+        needed: usize,
+    },
     /// The data would be destroyed.
     #[error("{} holds {found}, which {tool} would destroy", device.display())]
     WouldDestroy {

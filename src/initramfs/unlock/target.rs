@@ -171,6 +171,12 @@ impl Target {
                 let key = self.unlock(device, header, passphrase)?;
                 (key, layout, volume::identity(header))
             }
+            Format::Plain { key_len, .. } if from_file && passphrase.len() < *key_len => {
+                return Err(UnlockError::ShortKey {
+                    found: passphrase.len(),
+                    needed: *key_len,
+                });
+            }
             Format::Plain { layout, hash, key_len } => {
                 let hash = if from_file { "plain".parse() } else { Ok(hash.clone()) };
                 let key = hash.and_then(|hash: PlainHash| hash.key(passphrase.expose(), *key_len));

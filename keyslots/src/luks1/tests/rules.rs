@@ -3,7 +3,7 @@
 use super::*;
 use crate::error::Error;
 use crate::luks1::{Defect, HEADER_LEN, KeyslotState, MAX_KEY_BYTES, validate};
-use crate::storage::fault::Unreadable;
+use crate::storage::Unreadable;
 use crate::units::{Bytes, Sectors};
 
 /// Which field is broken, how, and what is said of it.

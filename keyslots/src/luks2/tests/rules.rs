@@ -8,7 +8,7 @@ use super::super::format::{BINARY_HEADER_LEN, put_checksum};
 use super::super::json::parse_object;
 use super::super::{copies, metadata::Metadata, validate};
 use super::*;
-use crate::storage::fault::Unreadable;
+use crate::storage::Unreadable;
 
 /// Takes a member away.
 const GONE: Value = Value::Null;

@@ -25,6 +25,7 @@ use crate::data_device::{self, DataDeviceError};
 use crate::dm::Dm;
 use crate::header_device::HeaderDevice;
 use crate::slot_names;
+use crate::terminal_text::shown;
 use crate::volume::{self, VolumeError};
 use overwrite::check_not_tiny;
 pub(super) use overwrite::warn_of;
@@ -277,7 +278,7 @@ impl Plan<'_> {
     }
 
     fn passphrase(&self, cx: &Context<'_>, device: &HeaderDevice) -> Result<Passphrase, CliError> {
-        let prompt = format!("Enter passphrase for {}: ", device.path().display());
+        let prompt = format!("Enter passphrase for {}: ", shown(device.path()));
         cx.first_passphrase(self.key_file, &prompt)
     }
 

@@ -11,6 +11,7 @@ use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::header_device::{HeaderDevice, Wanted};
 use crate::slot_names;
+use crate::terminal_text::shown;
 
 /// A header's file that was made for this volume. Where the volume is not made after all, it goes again, unless
 /// something is in it.
@@ -48,7 +49,7 @@ pub(super) fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<Option<Mad
         warn_of(cx, path, &found);
         warn_of_protected(cx, device);
     }
-    let question = format!("This will overwrite data on {} irrevocably.", path.display());
+    let question = format!("This will overwrite data on {} irrevocably.", shown(path));
     match confirm(cx.console, &question) {
         true => Ok(None),
         false => Err(CliError::Aborted),
@@ -65,7 +66,7 @@ fn warn_of_protected(cx: &Context<'_>, device: &HeaderDevice) {
             "WARNING: Keyslot {} ({:?}) on {} is protected from being removed.",
             name.slot,
             name.name,
-            device.path().display()
+            shown(device.path())
         ));
     }
 }
@@ -77,7 +78,7 @@ pub(in super::super) fn warn_of(cx: &Context<'_>, path: &Path, found: &[Signatur
         if found[..n].iter().all(|earlier| earlier.name != signature.name) {
             cx.console.say(format_args!(
                 "WARNING: Device {} already contains a {signature}.",
-                path.display()
+                shown(path)
             ));
         }
     }
@@ -87,10 +88,7 @@ pub(in super::super) fn warn_of(cx: &Context<'_>, path: &Path, found: &[Signatur
 fn create_header_file(cx: &Context<'_>, path: &Path) -> Result<MadeFile, CliError> {
     if !confirm(
         cx.console,
-        &format!(
-            "Header file {} does not exist, do you want to create it?",
-            path.display()
-        ),
+        &format!("Header file {} does not exist, do you want to create it?", shown(path)),
     ) {
         return Err(CliError::HeaderFileNotMade);
     }

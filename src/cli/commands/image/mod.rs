@@ -28,6 +28,7 @@ use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::passphrase;
+use crate::terminal_text::shown;
 use crate::userspace::{Access, open_device};
 use crate::volume;
 
@@ -175,7 +176,7 @@ fn agree(cx: &Context<'_>, path: &Path) -> Result<File, CliError> {
             if !cx.console.batch() && !passphrase::is_interactive() {
                 return Err(CliError::TargetExists(path.to_owned()));
             }
-            let warning = format!("This will overwrite data on {} irrevocably.", path.display());
+            let warning = format!("This will overwrite data on {} irrevocably.", shown(path));
             if !confirm(cx.console, &warning) {
                 return Err(CliError::Aborted);
             }

@@ -206,6 +206,12 @@ fn rules() -> Vec<Rule> {
         ("digests/0/segments", json!([]), "segment 0 has no digest"),
         ("segments/1/opal_segment_number", GONE, "segments.1.opal_segment_number is missing"),
         ("segments/1/opal_key_size", GONE, "segments.1.opal_key_size is missing"),
+        (
+            "segments/1",
+            json!({ "type": "hw-opal", "offset": "2097152", "size": "8192", "opal_segment_number": 1, "opal_key_size": 32,
+                    "opal_segment_size": "4096" }),
+            "segments.1.size is 8192: must not be above opal_segment_size",
+        ),
         ("segments/1/opal_segment_size", plus("512"), "segments.1.size is 4096: must not be above opal_segment_size"),
         ("segments/1/size", plus("dynamic"), "segments.1.size is dynamic: must be fixed for a self-encrypting drive"),
         // Config.
@@ -305,6 +311,16 @@ fn each_rule_has_its_defect() {
         .filter(|name| !VARIANTS.contains(&name.as_str()))
         .collect();
     assert!(unlisted.is_empty(), "{unlisted:?}");
+}
+
+#[test]
+fn the_largest_keyslots_area_is_taken() {
+    let most = 128_u64 << 20;
+    let mut header = edited(good(), "config/keyslots_size", &most.to_string().into());
+    for (id, place) in [("0", 0), ("1", 1 << 20), ("2", 2 << 20)] {
+        header["segments"][id]["offset"] = (32768 + most + place).to_string().into();
+    }
+    assert_eq!(verdict(&header), Ok(()));
 }
 
 /// Segments that a single edit does not make.

@@ -4,8 +4,8 @@ use zeroize::Zeroize;
 
 use super::adiantum::{self, Adiantum};
 use super::block::BlockCipher;
-use super::sector::{Direction, MAX_BLOCK, MAX_SECTOR, SectorCipher};
-use super::tweak::{LrwTweaks, mask_xts, xor};
+use super::sector::{Direction, MAX_BLOCK, MAX_SECTOR, Room, SectorCipher};
+use super::tweak::{LrwTweaks, mask_xts, xor, xor_to};
 
 /// A chaining mode, with what it needs of the key.
 pub(super) enum Chain {
@@ -28,13 +28,14 @@ enum Back {
 }
 
 impl SectorCipher {
-    /// Whole sectors of `size` bytes (a block may pass for one), each with its IV.
+    /// Whole sectors of `size` bytes (a block may pass for one), each with its IV. They come from `source`, where there is one.
     pub(super) fn chain(
         &self,
         ivs: &mut [u8],
+        source: Option<&[u8]>,
         data: &mut [u8],
         size: usize,
-        room: &mut [u8; MAX_SECTOR],
+        room: &mut Room,
         direction: Direction,
     ) {
         let encrypt = direction == Direction::Encrypt;
@@ -44,6 +45,14 @@ impl SectorCipher {
                 work(iv, sector);
             }
         };
+        let source = source.filter(|source| {
+            // Only these can do something on the way.
+            let masked = matches!(self.chain, Chain::Xts(_) | Chain::Lrw(_));
+            if !masked {
+                data.copy_from_slice(source);
+            }
+            masked
+        });
         match &self.chain {
             Chain::Ecb => self.blocks(data, direction),
             Chain::Cbc if encrypt => self.cbc_encrypt(ivs, data, size),
@@ -61,12 +70,13 @@ impl SectorCipher {
             Chain::Ofb => each(data, &|iv, sector| self.feed_back(Back::KeyStream, iv, sector)),
             Chain::Xts(tweak_cipher) => {
                 tweak_cipher.encrypt(ivs);
-                self.masked(ivs, data, size, room, direction, mask_xts);
+                self.masked((ivs, source), data, size, room, direction, mask_xts);
                 // They are worth as much as the masks.
                 ivs.zeroize();
             }
-            Chain::Lrw(tweaks) => self.masked(ivs, data, size, room, direction, |iv, masks, sector| {
-                tweaks.mask(iv, masks, sector)
+            Chain::Lrw(tweaks) => self.masked((ivs, source), data, size, room, direction, |iv, next, data, masks| {
+                tweaks.fill(iv, next);
+                xor(data, masks);
             }),
             Chain::Adiantum(adiantum) => each(data, &|iv, sector| {
                 let tweak = iv.first_chunk().unwrap_or(&[0; adiantum::TWEAK_LEN]);
@@ -82,30 +92,43 @@ impl SectorCipher {
         }
     }
 
-    /// Up to 4096 bytes at a time, each block between two additions of its mask. `mask` makes a sector's masks, and adds
-    /// them once.
+    /// Up to 4096 bytes at a time, each block between two additions of its mask. `fill` makes a sector's masks of its IV, and
+    /// beside that adds others to the data of a sector: those of one batch the last time, while it makes those of the next.
     fn masked(
         &self,
-        starts: &[u8],
+        (ivs, mut source): (&[u8], Option<&[u8]>),
         data: &mut [u8],
         size: usize,
-        room: &mut [u8; MAX_SECTOR],
+        room: &mut Room,
         direction: Direction,
-        mask: impl Fn(&[u8; MAX_BLOCK], &mut [u8], &mut [u8]),
+        fill: impl Fn(&[u8; MAX_BLOCK], &mut [u8], &mut [u8], &[u8]),
     ) {
         let at_a_time = MAX_SECTOR / size;
-        let starts = starts.as_chunks().0;
-        for (data, starts) in data.chunks_mut(at_a_time * size).zip(starts.chunks(at_a_time)) {
-            let masks = &mut room[..data.len()];
-            for ((sector, masks), start) in data
-                .chunks_exact_mut(size)
-                .zip(masks.chunks_exact_mut(size))
-                .zip(starts)
-            {
-                mask(start, masks, sector);
+        let mut batches = ivs.as_chunks().0.chunks(at_a_time);
+        let (mut masks, mut next_masks) = room.0.split_at_mut(MAX_SECTOR);
+        for (masks, iv) in masks.chunks_exact_mut(size).zip(batches.next().unwrap_or_default()) {
+            fill(iv, masks, &mut [], &[]);
+        }
+        for data in data.chunks_mut(at_a_time * size) {
+            let len = data.len();
+            match source.as_mut().and_then(|source| source.split_off(..len)) {
+                Some(source) => xor_to(source, &masks[..len], data),
+                None => xor(data, &masks[..len]),
             }
             self.blocks(data, direction);
-            xor(data, masks);
+            // As many as this batch, or fewer.
+            let next_ivs = batches.next().unwrap_or_default();
+            let (beside, after) = data.split_at_mut(next_ivs.len() * size);
+            for (((sector, masks), next_masks), iv) in beside
+                .chunks_exact_mut(size)
+                .zip(masks.chunks_exact(size))
+                .zip(next_masks.chunks_exact_mut(size))
+                .zip(next_ivs)
+            {
+                fill(iv, next_masks, sector, masks);
+            }
+            xor(after, &masks[len - after.len()..len]);
+            (masks, next_masks) = (next_masks, masks);
         }
     }
 
@@ -115,13 +138,13 @@ impl SectorCipher {
         ivs: &[u8],
         data: &mut [u8],
         size: usize,
-        room: &mut [u8; MAX_SECTOR],
+        room: &mut Room,
         work: impl Fn(&dyn BlockCipher, &mut [u8], &mut [u8]),
     ) {
         let at_a_time = MAX_SECTOR / size;
         let iv_len = ivs.len() / (data.len() / size).max(1);
         for (data, ivs) in data.chunks_mut(at_a_time * size).zip(ivs.chunks(at_a_time * iv_len)) {
-            let previous = &mut room[..data.len()];
+            let previous = &mut room.0[..data.len()];
             for ((sector, iv), previous) in data
                 .chunks_exact(size)
                 .zip(ivs.chunks_exact(iv_len))
@@ -187,11 +210,11 @@ impl SectorCipher {
         mask.zeroize();
     }
 
-    fn ctr(&self, ivs: &[u8], data: &mut [u8], size: usize, room: &mut [u8; MAX_SECTOR]) {
+    fn ctr(&self, ivs: &[u8], data: &mut [u8], size: usize, room: &mut Room) {
         let at_a_time = MAX_SECTOR / size;
         let iv_len = ivs.len() / (data.len() / size).max(1);
         for (data, ivs) in data.chunks_mut(at_a_time * size).zip(ivs.chunks(at_a_time * iv_len)) {
-            let stream = &mut room[..data.len()];
+            let stream = &mut room.0[..data.len()];
             for (stream, iv) in stream.chunks_exact_mut(size).zip(ivs.chunks_exact(iv_len)) {
                 count(iv, stream);
             }

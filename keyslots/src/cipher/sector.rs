@@ -35,8 +35,9 @@ pub struct SectorCipher {
     iv_mask: u64,
 }
 
-/// Room for masks or a key stream, wiped on drop; as a slice, since an array would be wiped byte by byte.
-struct Room([u8; MAX_SECTOR]);
+/// Room for masks or a key stream, of two sectors or batches of sectors, wiped on drop; as a slice, since an array would be wiped byte by byte.
+#[repr(align(64))]
+pub(super) struct Room(pub(super) [u8; 2 * MAX_SECTOR]);
 
 impl Drop for Room {
     fn drop(&mut self) {
@@ -123,15 +124,14 @@ impl SectorCipher {
     pub fn encrypt_to(&self, first_sector: u64, data: &[u8], encrypted: &mut [u8]) -> Result<(), CipherError> {
         assert_eq!(data.len(), encrypted.len(), "both are as long");
         self.check_len(data)?;
-        let mut room = Room([0; MAX_SECTOR]);
-        // A run at a time: what was copied is still in the processor's cache when it is encrypted.
+        let mut room = Room([0; 2 * MAX_SECTOR]);
+        // A run at a time: where a mode needs a copy first, that is still in the processor's cache when it is encrypted.
         for ((data, run), number) in data
             .chunks(RUN)
             .zip(encrypted.chunks_mut(RUN))
             .zip(self.run_numbers(first_sector))
         {
-            run.copy_from_slice(data);
-            self.run(number, run, &mut room.0, Direction::Encrypt);
+            self.run(number, Some(data), run, &mut room, Direction::Encrypt);
         }
         Ok(())
     }
@@ -151,9 +151,9 @@ impl SectorCipher {
 
     fn crypt(&self, first_sector: u64, data: &mut [u8], direction: Direction) -> Result<(), CipherError> {
         self.check_len(data)?;
-        let mut room = Room([0; MAX_SECTOR]);
+        let mut room = Room([0; 2 * MAX_SECTOR]);
         for (run, number) in data.chunks_mut(RUN).zip(self.run_numbers(first_sector)) {
-            self.run(number, run, &mut room.0, direction);
+            self.run(number, None, run, &mut room, direction);
         }
         Ok(())
     }
@@ -174,10 +174,23 @@ impl SectorCipher {
         std::iter::successors(Some(first_sector), move |number| Some(number.wrapping_add(step)))
     }
 
-    /// Up to [`RUN`] bytes: first all their IVs, then as many sectors at once as the mode allows.
-    fn run(&self, first_sector: u64, data: &mut [u8], room: &mut [u8; MAX_SECTOR], direction: Direction) {
+    /// Up to [`RUN`] bytes, which are in `data`, or come there from `source`: first all their IVs, then as many sectors at once
+    /// as the mode allows.
+    fn run(
+        &self,
+        first_sector: u64,
+        mut source: Option<&[u8]>,
+        data: &mut [u8],
+        room: &mut Room,
+        direction: Direction,
+    ) {
+        let copy = |data: &mut [u8], source: Option<&[u8]>| {
+            if let Some(source) = source {
+                data.copy_from_slice(source);
+            }
+        };
         if self.spec.is_null() {
-            return;
+            return copy(data, source);
         }
         let iv_len = match self.chain {
             Chain::Adiantum(_) => adiantum::TWEAK_LEN,
@@ -193,17 +206,18 @@ impl SectorCipher {
         if self.iv.is_encrypted() {
             for iv in ivs.chunks_exact_mut(iv_len) {
                 let mut block = [0; MAX_BLOCK];
-                self.chain(iv, &mut block[..iv_len], iv_len, room, Direction::Encrypt);
+                self.chain(iv, None, &mut block[..iv_len], iv_len, room, Direction::Encrypt);
                 iv.copy_from_slice(&block[..iv_len]);
             }
         }
         let offset = |n| number(n).wrapping_mul(self.sector_size as u64);
         if let Some(diffuser) = self.diffuser.as_ref().filter(|_| direction == Direction::Encrypt) {
+            copy(data, source.take());
             for (n, sector) in data.chunks_exact_mut(self.sector_size).enumerate() {
                 diffuser.mix(offset(n), sector);
             }
         }
-        self.chain(ivs, data, self.sector_size, room, direction);
+        self.chain(ivs, source, data, self.sector_size, room, direction);
         if let Some(diffuser) = self.diffuser.as_ref().filter(|_| direction == Direction::Decrypt) {
             for (n, sector) in data.chunks_exact_mut(self.sector_size).enumerate() {
                 diffuser.unmix(offset(n), sector);

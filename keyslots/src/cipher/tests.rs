@@ -179,7 +179,7 @@ fn sectors_together_are_what_they_are_one_by_one() {
             .rev()
             .find(|len| spec.check_key_len(*len).is_ok())
             .expect("some key fits");
-        for (sector_size, large) in [(512, false), (1024, true), (4096, false)] {
+        for (sector_size, large) in [(512, false), (1024, true), (2048, false), (4096, false)] {
             let cipher = SectorCipher::new(&spec, &key(len), sector_size, large).expect("a good key");
             let data: Vec<u8> = (0..9 * 4096 + sector_size).map(|n| (7 * n + n / 256) as u8).collect();
             let step = if large { 1 } else { sector_size as u64 / 512 };

@@ -6,55 +6,81 @@ use zeroize::Zeroize;
 
 /// Chains of tweaks that are computed side by side: doubling has to wait for itself.
 const CHAINS: usize = 4;
+/// Bytes that masks are added to in one round of a loop: a block of each chain.
+const AT_ONCE: usize = CHAINS * 16;
+
+type Block = [u8; 16];
 
 /// Fills `tweaks` with those of XTS (IEEE 1619) for one sector: the encrypted IV, doubled for each block in GF(2^128),
-/// little-endian. Adds them to the sector meanwhile.
-pub(super) fn mask_xts(encrypted_iv: &[u8; 16], tweaks: &mut [u8], sector: &mut [u8]) {
-    let (tweaks, blocks): (&mut [[u8; 16]], &mut [[u8; 16]]) = (tweaks.as_chunks_mut().0, sector.as_chunks_mut().0);
-    let each = blocks.len() / CHAINS;
-    let start = u128::from_le_bytes(*encrypted_iv);
-    let second = times_x_to(each, start);
-    let third = times_x_to(each, second);
-    let (mut a, mut b, mut c, mut d) = (start, second, third, times_x_to(each, third));
-    let (tweaks_a, tweaks_b, tweaks_c, tweaks_d) = quarters(tweaks, each);
-    let (blocks_a, blocks_b, blocks_c, blocks_d) = quarters(blocks, each);
-    let of_a = tweaks_a.iter_mut().zip(blocks_a);
-    let of_b = tweaks_b.iter_mut().zip(blocks_b);
-    let of_c = tweaks_c.iter_mut().zip(blocks_c);
-    // All four are as long where the blocks are a multiple of four, as in every sector; else the last is longer.
-    let mut of_d = tweaks_d.iter_mut().zip(blocks_d);
-    for ((in_a, in_b), in_c) in of_a.zip(of_b).zip(of_c) {
-        let Some(in_d) = of_d.next() else { break };
-        a = mask_block(a, in_a);
-        b = mask_block(b, in_b);
-        c = mask_block(c, in_c);
-        d = mask_block(d, in_d);
-    }
-    for in_d in of_d {
-        d = mask_block(d, in_d);
+/// little-endian. Besides adds `masks` to `data`, which are as long as each other: the processor does both in nearly the time
+/// of one where they are a sector too.
+pub(super) fn mask_xts(encrypted_iv: &Block, tweaks: &mut [u8], data: &mut [u8], masks: &[u8]) {
+    match tweaks.len() {
+        4096 => in_chains::<64>(encrypted_iv, tweaks, data, masks),
+        2048 => in_chains::<32>(encrypted_iv, tweaks, data, masks),
+        1024 => in_chains::<16>(encrypted_iv, tweaks, data, masks),
+        512 => in_chains::<8>(encrypted_iv, tweaks, data, masks),
+        // An IV that is encrypted as a sector is.
+        _ => {
+            let mut value = u128::from_le_bytes(*encrypted_iv);
+            for tweak in tweaks.as_chunks_mut().0 {
+                *tweak = value.to_le_bytes();
+                value = double(value);
+            }
+            xor(data, masks);
+        }
     }
 }
 
-/// Puts a tweak down and adds it to a block; returns the next one.
+/// For a sector of so many blocks in each chain: where the compiler knows the number, one address does for all chains.
+fn in_chains<const EACH: usize>(encrypted_iv: &Block, tweaks: &mut [u8], data: &mut [u8], masks: &[u8]) {
+    type Groups<const EACH: usize> = [[u8; AT_ONCE]; EACH];
+    let data_groups: Option<&mut Groups<EACH>> = data.as_chunks_mut().0.try_into().ok();
+    let mask_groups: Option<&Groups<EACH>> = masks.as_chunks().0.try_into().ok();
+    match (data_groups, mask_groups) {
+        (Some(data), Some(masks)) => chains::<EACH>(encrypted_iv, tweaks, |n| data[n] = sum(&data[n], &masks[n])),
+        _ => {
+            chains::<EACH>(encrypted_iv, tweaks, |_| ());
+            xor(data, masks);
+        }
+    }
+}
+
+/// Calls `beside` for each block of a chain.
 #[inline(always)]
-fn mask_block(value: u128, (tweak, block): (&mut [u8; 16], &mut [u8; 16])) -> u128 {
-    *tweak = value.to_le_bytes();
-    *block = (u128::from_le_bytes(*block) ^ value).to_le_bytes();
-    double(value)
-}
-
-type Blocks<'a> = &'a mut [[u8; 16]];
-
-fn quarters(blocks: Blocks<'_>, each: usize) -> (Blocks<'_>, Blocks<'_>, Blocks<'_>, Blocks<'_>) {
-    let (first, rest) = blocks.split_at_mut(each);
-    let (second, rest) = rest.split_at_mut(each);
-    let (third, fourth) = rest.split_at_mut(each);
-    (first, second, third, fourth)
+fn chains<const EACH: usize>(encrypted_iv: &Block, tweaks: &mut [u8], mut beside: impl FnMut(usize)) {
+    let start = u128::from_le_bytes(*encrypted_iv);
+    let second = times_x_to(EACH, start);
+    let third = times_x_to(EACH, second);
+    let (mut a, mut b, mut c, mut d) = (start, second, third, times_x_to(EACH, third));
+    let chains: &mut [[Block; EACH]] = tweaks.as_chunks_mut().0.as_chunks_mut().0;
+    let [of_a, of_b, of_c, of_d]: &mut [_; CHAINS] = chains.first_chunk_mut().expect("four chains are a sector");
+    for n in 0..EACH {
+        of_a[n] = a.to_le_bytes();
+        of_b[n] = b.to_le_bytes();
+        of_c[n] = c.to_le_bytes();
+        of_d[n] = d.to_le_bytes();
+        (a, b, c, d) = (double(a), double(b), double(c), double(d));
+        beside(n);
+    }
 }
 
 /// Times x, modulo x^128 + x^7 + x^2 + x + 1. No branch depends on the value, which is secret.
+#[inline(always)]
 fn double(value: u128) -> u128 {
-    (value << 1) ^ (0x87 & (value >> 127).wrapping_neg())
+    let out = 0x87 & (value >> 127).wrapping_neg();
+    #[cfg(not(target_arch = "x86_64"))]
+    let twice = value << 1;
+    #[cfg(target_arch = "x86_64")]
+    let twice = {
+        // A shift over two words is slow on many of these processors, and an addition is not.
+        use std::arch::x86_64::_addcarry_u64;
+        let (mut low, mut high) = (value as u64, (value >> 64) as u64);
+        let carry = _addcarry_u64(0, low, low, &mut low);
+        _addcarry_u64(carry, high, high, &mut high);
+        u128::from(high) << 64 | u128::from(low)
+    };
+    twice ^ out
 }
 
 /// Times x to the power of `by`, which is not secret.
@@ -74,21 +100,11 @@ fn times_x_to(mut by: usize, mut value: u128) -> u128 {
 
 /// Adds masks to as many bytes.
 pub(super) fn xor(data: &mut [u8], masks: &[u8]) {
-    // The release is optimised for size at the link, where no loop becomes vectors: so it goes by the longest words.
-    let (chunks, rest) = data.as_chunks_mut::<64>();
-    let (masks, rest_of_masks) = masks.as_chunks::<64>();
-    for (chunk, mask) in chunks.iter_mut().zip(masks) {
-        let (words, mask): ([u64; 8], [u64; 8]) = (bytemuck::cast(*chunk), bytemuck::cast(*mask));
-        *chunk = bytemuck::cast([
-            words[0] ^ mask[0],
-            words[1] ^ mask[1],
-            words[2] ^ mask[2],
-            words[3] ^ mask[3],
-            words[4] ^ mask[4],
-            words[5] ^ mask[5],
-            words[6] ^ mask[6],
-            words[7] ^ mask[7],
-        ]);
+    // The release is optimised for size at the link, where no loop becomes vectors; words of 128 bits do.
+    let (groups, rest) = data.as_chunks_mut::<AT_ONCE>();
+    let (masks, rest_of_masks) = masks.as_chunks::<AT_ONCE>();
+    for (group, masks) in groups.iter_mut().zip(masks) {
+        *group = sum(group, masks);
     }
     let (words, rest) = rest.as_chunks_mut();
     let (masks, rest_of_masks) = rest_of_masks.as_chunks();
@@ -98,6 +114,24 @@ pub(super) fn xor(data: &mut [u8], masks: &[u8]) {
     for (byte, mask) in rest.iter_mut().zip(rest_of_masks) {
         *byte ^= mask;
     }
+}
+
+/// Puts the sum of `source` and `masks` into `data`; all have the same length.
+pub(super) fn xor_to(source: &[u8], masks: &[u8], data: &mut [u8]) {
+    let (groups, rest) = data.as_chunks_mut::<AT_ONCE>();
+    let (sources, rest_of_source) = source.as_chunks();
+    let (masks, rest_of_masks) = masks.as_chunks();
+    for ((group, source), masks) in groups.iter_mut().zip(sources).zip(masks) {
+        *group = sum(source, masks);
+    }
+    rest.copy_from_slice(rest_of_source);
+    xor(rest, rest_of_masks);
+}
+
+#[inline(always)]
+fn sum(a: &[u8; AT_ONCE], b: &[u8; AT_ONCE]) -> [u8; AT_ONCE] {
+    let (a, b): ([u128; 4], [u128; 4]) = (bytemuck::cast(*a), bytemuck::cast(*b));
+    bytemuck::cast([a[0] ^ b[0], a[1] ^ b[1], a[2] ^ b[2], a[3] ^ b[3]])
 }
 
 /// Tweaks of LRW: the number of each block times the tweak key in GF(2^128), big-endian.
@@ -118,13 +152,12 @@ impl LrwTweaks {
         Self { sums }
     }
 
-    /// Fills `tweaks` with those of a sector, and adds them to the sector meanwhile.
-    pub(super) fn mask(&self, iv: &[u8; 16], tweaks: &mut [u8], sector: &mut [u8]) {
+    /// Fills `tweaks` with those of a sector.
+    pub(super) fn fill(&self, iv: &Block, tweaks: &mut [u8]) {
         let mut index = u128::from_be_bytes(*iv);
         let mut tweak = self.times(index);
-        for (mask, block) in tweaks.as_chunks_mut().0.iter_mut().zip(sector.as_chunks_mut().0) {
+        for mask in tweaks.as_chunks_mut().0 {
             *mask = tweak.to_be_bytes();
-            *block = (u128::from_be_bytes(*block) ^ tweak).to_be_bytes();
             // Counting up flips a run of low bits; multiplication is linear, so the tweak changes by their products.
             tweak ^= self.sums[(index.trailing_ones() as usize).min(127)];
             index = index.wrapping_add(1);

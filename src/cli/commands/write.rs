@@ -20,6 +20,8 @@ const READING: &str = "read the input";
 pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Result<(), CliError> {
     let file = file.filter(|file| *file != Path::new("-"));
     let mut size = cx.options.length.map(keyslots::units::Bytes::get);
+    // A file is written whole.
+    let mut least = 0;
     let input = match file {
         None => {
             cx.check_stdin_has_data()?;
@@ -29,7 +31,8 @@ pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Res
             let file = File::open(path).map_err(|_| CliError::DeviceMissing(path.to_owned()))?;
             let metadata = file.metadata().map_err(CliError::io(READING))?;
             if metadata.is_file() {
-                size = Some(size.unwrap_or(u64::MAX).min(metadata.len()));
+                least = size.unwrap_or(u64::MAX).min(metadata.len());
+                size = Some(least);
             }
             file
         }
@@ -82,6 +85,10 @@ pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Res
         return Err(CliError::VolumeEnds { written: at - offset });
     }
     copied.map_err(|error| copy_failed(error, READING, "write the data"))?;
+    if at - offset < least {
+        // The file has become shorter, or could not be read to its end.
+        return Err(CliError::io(READING)(io::ErrorKind::UnexpectedEof.into()));
+    }
     cx.console
         .answer(|| json!({ "bytes": (at - offset).to_string() }), String::new);
     Ok(())

@@ -321,6 +321,23 @@ fn the_largest_keyslots_area_is_taken() {
         header["segments"][id]["offset"] = (32768 + most + place).to_string().into();
     }
     assert_eq!(verdict(&header), Ok(()));
+    // A key that fills its area to the last byte: 125 pages are 4000 times 128 bytes.
+    header["keyslots"]["0"]["key_size"] = 128.into();
+    header["keyslots"]["0"]["area"]["offset"] = "1048576".into();
+    header["keyslots"]["0"]["area"]["size"] = "512000".into();
+    assert_eq!(verdict(&header), Ok(()));
+}
+
+#[test]
+fn what_is_not_encrypted_yet_is_a_segment_of_a_reencryption() {
+    let mut header = reencrypting();
+    for id in ["1", "2"] {
+        let segment = header["segments"][id].as_object_mut().expect("a segment");
+        segment.retain(|member, _| ["offset", "size", "flags"].contains(&member.as_str()));
+        segment.insert("type".into(), "linear".into());
+    }
+    header["digests"]["0"]["segments"] = json!(["0", "3"]);
+    assert_eq!(verdict(&header), Ok(()));
 }
 
 /// Segments that a single edit does not make.

@@ -57,25 +57,25 @@ impl Mappings {
     /// # Errors
     /// The device-mapper's.
     pub fn enumerate(dm: &Dm) -> Result<Self, DmError> {
-        let listed = dm.list()?;
-        let mut entries = Vec::with_capacity(listed.len());
-        for entry in listed {
+        // Collected in the place of what was listed.
+        let entries = dm.list()?.into_iter().filter_map(|entry| {
             let (uuid, event_nr) = match (entry.uuid, entry.event_nr) {
                 (Some(uuid), Some(event_nr)) => (uuid, event_nr),
                 _ => match dm.info(&DeviceId::Number(entry.number)) {
                     Ok(info) => (info.uuid, info.event_nr),
                     // It went since it was listed.
-                    Err(error) if error.is_not_found() => continue,
-                    Err(error) => return Err(error),
+                    Err(error) if error.is_not_found() => return None,
+                    Err(error) => return Some(Err(error)),
                 },
             };
-            entries.push(Mapping {
+            Some(Ok(Mapping {
                 name: entry.name,
                 number: entry.number,
                 uuid,
                 event_nr,
-            });
-        }
+            }))
+        });
+        let entries = entries.collect::<Result<_, _>>()?;
         Ok(Self { entries })
     }
 

@@ -321,7 +321,8 @@ impl Control {
             match result? {
                 Some(value) => return Ok(value),
                 None if command.repeatable() => {
-                    room = room.saturating_mul(2);
+                    // The kernel walks over all devices each time to find out how much room a list takes.
+                    room = room.saturating_mul(if is_list { 4 } else { 2 });
                     if !is_list {
                         // Others like it will need as much.
                         buffer.common = room.min(LIST_ROOM);

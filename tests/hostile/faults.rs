@@ -333,7 +333,7 @@ fn is_no_failure(fault: Fault) -> bool {
 
 #[test]
 fn whatever_call_fails() {
-    let (step, from) = share(40);
+    let (step, from) = share(41);
     let (mut tried, mut failed, mut all) = (0, 0, 0);
     let mut complaints = 0;
     for command in COMMANDS {
@@ -413,7 +413,8 @@ fn a_key_file_that_is_cut_off_is_no_empty_passphrase() {
 /// Signals at any call: what a person presses, what a shutdown sends, what nobody can catch.
 #[test]
 fn whenever_a_signal_comes() {
-    let (step, from) = share(60);
+    // No multiple of two: each day has each of the four signals.
+    let (step, from) = share(61);
     let (mut tried, mut stopped, mut all) = (0, 0, 0);
     for command in COMMANDS {
         let lab = command.lab();

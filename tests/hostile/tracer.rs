@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use nix::libc;
 use nix::sys::ptrace;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SigHandler, Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
@@ -101,10 +101,16 @@ pub(crate) fn run(lab: &Lab, words: &[&str], plan: Option<Plan>, looking: bool) 
 
 #[expect(clippy::zombie_processes, reason = "it is waited for with all its threads")]
 fn trace(command: &mut Command, folder: &std::path::Path, plan: Option<Plan>, looking: bool) -> (ExitStatus, Ran) {
-    // SAFETY: between fork and exec, this only makes a system call.
+    // SAFETY: between fork and exec, this only makes system calls, and sets no handler.
     #[expect(unsafe_code, reason = "there is no other way to be traced from the first call on")]
     unsafe {
-        command.pre_exec(|| ptrace::traceme().map_err(Into::into));
+        command.pre_exec(|| {
+            // Whoever runs the tests may ignore signals: a shell does so for what it starts in the background.
+            for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+                nix::sys::signal::signal(signal, SigHandler::SigDfl)?;
+            }
+            ptrace::traceme().map_err(Into::into)
+        });
     }
     let child = command.spawn().expect("the program starts");
     let leader = Pid::from_raw(child.id().try_into().expect("a process"));

@@ -89,6 +89,22 @@ mod tests {
     }
 
     #[test]
+    fn ranges_that_touch_do_not_overlap() {
+        let range = |start, end| Range {
+            start: Bytes::new(start),
+            end: Bytes::new(end),
+        };
+        for (other, overlap) in [
+            (range(0, 8), false),
+            (range(0, 9), true),
+            (range(16, 24), false),
+            (range(15, 24), true),
+        ] {
+            assert_eq!(range(8, 16).overlaps(other), overlap, "{other:?}");
+        }
+    }
+
+    #[test]
     fn a_huge_key_has_no_layout() {
         assert_eq!(standard_layout(u32::MAX), None);
         assert_eq!(

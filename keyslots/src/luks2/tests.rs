@@ -291,3 +291,20 @@ fn passphrases_are_tried_on_preferred_keyslots_first_and_on_ignored_ones_never()
     );
     assert_eq!(metadata.keyslots_to_try(), [3, 0, 2]);
 }
+
+#[test]
+fn what_is_taken_away_is_taken_from_tokens_and_digests_too() {
+    let (mut storage, mut header, key) = volume();
+    add(&mut header, &mut storage, &key, "second").expect("room");
+    let mut metadata = header.metadata().clone();
+    let token = br#"{"type":"mine","keyslots":["0","1"]}"#;
+    let token = Token::from_json(token).expect("a token");
+    metadata.tokens.insert(0, token);
+    metadata.keep_only_keyslots(&[1]);
+    assert_eq!(metadata.keyslots.keys().collect::<Vec<_>>(), [&1]);
+    assert_eq!(metadata.tokens[&0].keyslots, [1]);
+    assert_eq!(metadata.digests[&0].keyslots, [1]);
+    metadata.keep_only_keyslots(&[]);
+    assert!(metadata.keyslots.is_empty());
+    assert_eq!(metadata.digests.len(), 1, "its segment needs it");
+}

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -200,4 +201,29 @@ fn the_answer_has_a_json_form_that_holds_every_volume() {
         (Some(4), Some("opened"), Some("failed")),
         "{said}"
     );
+}
+
+/// Zeros behind a key that came to an end too early would make it one that others know.
+#[test]
+fn no_plain_volume_opens_with_a_key_that_is_too_short() {
+    let machine = Machine::with(&[]);
+    let disk = fs::File::create(machine.path("p")).expect("a disk");
+    disk.set_len(4 << 20).expect("its size");
+    fs::write(machine.path("short"), "abc").expect("a key");
+    let script = machine.path("script");
+    fs::write(&script, "#!/bin/sh\nprintf abc\n").expect("a script");
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).expect("its mode");
+    let plain = "plain,cipher=aes-xts-plain64,size=256,tries=1";
+    for (line, opens) in [
+        (format!("p @/p none {plain},hash=sha256"), true),
+        (format!("p @/p none {plain},hash=plain"), false),
+        (format!("p @/p x {plain},hash=sha256,keyscript=@/script"), true),
+        (format!("p @/p x {plain},hash=plain,keyscript=@/script"), false),
+        (format!("p @/p @/short {plain},headless"), false),
+        (format!("p @/p @/short {plain},headless,try-empty-password"), false),
+    ] {
+        let (code, said) = machine.unlock(&line, "abc\n", &[]);
+        assert_eq!(code == Some(0), opens, "{line}: {said}");
+        assert_eq!(said.contains("p can be opened."), opens, "{line}: {said}");
+    }
 }

@@ -67,7 +67,8 @@ pub(super) fn read_file(path: &Path, range: KeyFileRange) -> Result<Passphrase, 
         let passphrase = read_all(&Input::of(file.as_fd()), range)?;
         let expected = metadata.len() - range.offset.get();
         // Without this, a file that is emptied while it is read would be an empty passphrase.
-        if range.size.is_none() && (passphrase.len() as u64) < expected && has_its_size(&file) {
+        let is_short = (passphrase.len() as u64) < expected;
+        if range.size.is_none() && is_short && (passphrase.is_empty() || has_its_size(&file)) {
             return Err(PassphraseError::CutOff {
                 read: passphrase.len(),
                 expected,

@@ -67,6 +67,11 @@ impl PlainHash {
         self.method == Method::Take
     }
 
+    /// Whether each byte of the key has to come from the passphrase: what is missing would be zero.
+    pub fn takes_all(&self) -> bool {
+        self.is_plain() && self.len.is_none()
+    }
+
     /// The key of `key_len` bytes that `passphrase` stands for.
     ///
     /// A digest that is shorter than the key is followed by that of `A` and the passphrase, then of `AA` and the

@@ -111,8 +111,12 @@ impl SectorCipher {
         }
         for data in data.chunks_mut(at_a_time * size) {
             let len = data.len();
-            match source.as_mut().and_then(|source| source.split_off(..len)) {
-                Some(source) => xor_to(source, &masks[..len], data),
+            match &mut source {
+                Some(source) => {
+                    let (now, later) = source.split_at(len);
+                    xor_to(now, &masks[..len], data);
+                    *source = later;
+                }
                 None => xor(data, &masks[..len]),
             }
             self.blocks(data, direction);

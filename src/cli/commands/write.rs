@@ -30,7 +30,8 @@ pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Res
         Some(path) => {
             let file = File::open(path).map_err(|_| CliError::DeviceMissing(path.to_owned()))?;
             let metadata = file.metadata().map_err(CliError::io(READING))?;
-            if metadata.is_file() {
+            // Files of /proc have no size, whatever they hold.
+            if metadata.is_file() && metadata.len() > 0 {
                 least = size.unwrap_or(u64::MAX).min(metadata.len());
                 size = Some(least);
             }

@@ -135,6 +135,9 @@ pub enum UnlockError {
 impl UnlockError {
     /// Whether another passphrase could do what this one did not.
     pub fn is_wrong_passphrase(&self) -> bool {
-        matches!(self, Self::WrongPassphrase | Self::CheckFailed { .. })
+        matches!(
+            self,
+            Self::WrongPassphrase | Self::CheckFailed { .. } | Self::ShortKey { .. }
+        )
     }
 }

@@ -171,7 +171,7 @@ impl Target {
                 let key = self.unlock(device, header, passphrase)?;
                 (key, layout, volume::identity(header))
             }
-            Format::Plain { key_len, .. } if from_file && passphrase.len() < *key_len => {
+            Format::Plain { key_len, hash, .. } if (from_file || hash.takes_all()) && passphrase.len() < *key_len => {
                 return Err(UnlockError::ShortKey {
                     found: passphrase.len(),
                     needed: *key_len,

@@ -49,6 +49,10 @@ impl Volume {
             return None;
         }
         let is_script = matches!(self.entry.key, KeySource::Script { .. });
+        // An empty passphrase would seem to open it, and data would be written under a key that others know.
+        if self.key_state == KeyState::Empty && target.takes_anything() {
+            self.key_state = self.state_after_empty();
+        }
         match self.key_state {
             KeyState::Person if self.entry.options.headless => {
                 self.fail(UnlockError::NoKey("it is headless, and no key is named".into()));
@@ -56,10 +60,7 @@ impl Volume {
             }
             KeyState::Person => return None,
             KeyState::Empty => {
-                self.key_state = match self.entry.key {
-                    KeySource::Ask => KeyState::Person,
-                    _ => KeyState::Own,
-                };
+                self.key_state = self.state_after_empty();
                 let passphrase = keyslots::secret::Secret::zeroed(0).map(Passphrase::new).ok()?;
                 return Some(FoundKey {
                     passphrase,
@@ -115,6 +116,13 @@ impl Volume {
             Err(error) => self.lack_key(error, notes),
         }
         None
+    }
+
+    fn state_after_empty(&self) -> KeyState {
+        match self.entry.key {
+            KeySource::Ask => KeyState::Person,
+            _ => KeyState::Own,
+        }
     }
 
     fn lack_key(&mut self, error: NoKey, notes: &mut Vec<String>) {

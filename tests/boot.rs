@@ -97,7 +97,7 @@ fn a_key_file_on_a_second_disk_unlocks_without_a_question() {
 
 #[test]
 fn a_key_device_that_comes_late_is_waited_for() {
-    let arguments = volume(1, "root", "luks,keyfile-timeout=60s") + &format!("rd.luks.key={UUID_1}=/key:LABEL=keys");
+    let arguments = volume(1, "root", "luks,keyfile-timeout=600s") + &format!("rd.luks.key={UUID_1}=/key:LABEL=keys");
     let mut machine = Machine::with(512, &["keyfile.img"], Some("keys.img"), &arguments);
     machine
         .wait_for("Waiting for the key of root (/key on LABEL=keys)")

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What one step of a conversation may take: the emulation is slow, and the machine that runs it busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 pub(crate) const PASSPHRASE: &str = "open sesame\n";
 
 /// What is tested.

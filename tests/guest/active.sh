@@ -9,7 +9,10 @@ sides="peer ours"
 differences=0 cells=0
 tool() { local side=$1; shift; case $side in ours) ours cryptsetup "$@" ;; *) peer cryptsetup "$@" ;; esac; }
 table() { dmsetup table --showkeys x 2>&1; dmsetup info -c --noheadings -o attr x 2>&1; }
-close_x() { ! dmsetup info x >/dev/null 2>&1 || { [ "$UDEV" = 1 ] || dmsetup mknodes; dmsetup remove --retry x; }; }
+close_x() {
+  ! dmsetup info x >/dev/null 2>&1 || { [ "$UDEV" = 1 ] || dmsetup mknodes; dmsetup remove --retry x; }
+  within 60 loops_are "$loop" || fail "loop devices that should be gone: $(losetup -a)"
+}
 # Debian's tool is of 2.6; ours says the units as 2.9 does.
 units() { sed -E 's/ \[(bits|bytes|512-byte units)\]( \([0-9]+ \[bytes\]\))?/ \1/; s/ bytes$//; s/512-byte units/sectors/'; }
 # What ours says of a default that changed after 2.6, and who holds a device, is not the reference's.
@@ -387,7 +390,7 @@ status() {
       format --type $t $loop k
       for o in "" "--readonly" "--allow-discards --perf-same_cpu_crypt --perf-submit_from_crypt_cpus --perf-no_read_workqueue --perf-no_write_workqueue" "--disable-keyring"; do
         tool $opener open -d k $o $loop x && states "$t $o by $opener"
-        [ -n "$o" ] || { sleep 3 </dev/mapper/x & sleep 0.3; states "$t in use by $opener"; wait; tool $opener luksSuspend x; states "$t suspended by $opener"; }
+        [ -n "$o" ] || { hold /dev/mapper/x; states "$t in use by $opener"; release; tool $opener luksSuspend x; states "$t suspended by $opener"; }
         close_x
       done
     done
@@ -490,10 +493,9 @@ busy() {
   says "luksFormat names the file system" '^It is held by: file system mounted on /mnt' luksFormat -q /dev/mapper/x k
   says "plain open names the file system" '^It is held by: file system mounted on /mnt' open -q --type plain -c aes-xts-plain64 -s 256 -h sha256 /dev/mapper/x y
   umount /mnt
-  sleep 20 </dev/mapper/x &
-  sleep 0.3
-  says "close names the process" "^It is held by: process $! \(sleep\)" close x
-  kill $!; wait $! 2>/dev/null
+  hold /dev/mapper/x
+  says "close names the process" "^It is held by: process $holder \(sleep\)" close x
+  release
   dmsetup create up --table "0 8 linear /dev/mapper/x 0"
   says "close names the device on top" '^It is held by: device up \(dm-' close x
   dmsetup remove up
@@ -502,9 +504,9 @@ busy() {
     says "close names the swap area" '^It is held by: swap area in use' close x
     swapoff /dev/mapper/x
   else fail "swapon"; fi
-  (sleep 20 </dev/mapper/x) & sleep 0.3
+  hold /dev/mapper/x
   holds "JSON has it too" sh -c "/luksmith/luksmith close x --json | grep -q '\"note\":\"It is held by: process '"
-  kill $!; pkill sleep 2>/dev/null; sleep 0.3
+  release
   holds "it closes" ours cryptsetup close x
 }
 
@@ -536,7 +538,8 @@ for part in $parts; do
   $part
   close_x
 done
-for f in "$loop"; do losetup -d "$f"; done
+losetup -d "$loop"
+within 60 loops_are ""
 [ "$UDEV" = 0 ] || udevadm settle --timeout=30
 same "no mapping is left" "No devices found" "$(dmsetup ls)"
 same "no loop device is left" "" "$(losetup -a)"

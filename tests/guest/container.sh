@@ -29,7 +29,8 @@ losetup -D
 mkfifo pipe
 $luksmith write -q -d k v <pipe &
 exec 3>pipe
-for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 0.5; [ "$(code $luksmith cat -d k --length 4 v)" = 5 ] && break; done
+is_busy() { [ "$(code $luksmith cat -d k --length 4 v)" = 5 ]; }
+within 60 is_busy
 same "what is being written to is not mapped" 5 "$(code ours cryptsetup open -d k v x)"
 check "why" grep -q 'in use' out
 same "nor formatted then" 1 "$(code $luksmith luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 v k)"

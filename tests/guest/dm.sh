@@ -1,6 +1,6 @@
 # The device-mapper layer (examples/dm.rs, in /luksmith/luksmith) beside Debian's dmsetup, in both directions.
 . /share/guest/lib.sh
-dm() { timeout 60 /luksmith/luksmith "$@"; }
+dm() { timeout $hang /luksmith/luksmith "$@"; }
 # holds NAME FUNCTION...: as `check`, for a function of this script.
 holds() {
   local name=$1
@@ -76,7 +76,7 @@ same "both tables" "LIsw" "$(dmsetup info -c --noheadings -o attr a)"
 same "resume" "$want" "$(dm resume a)"
 same "the new table" "0 4096 linear $devno 8" "$(dmsetup table a)"
 dmsetup suspend a; dmsetup load a --table "$linear"; dmsetup resume a
-dm wait a 0 20000 >waited &
+dm wait a 0 200000 >waited &
 sleep 1; dmsetup rename a other; wait $!
 same "wait hears of a new name" "Some(1)" "$(cat waited)"
 same "the list has the event" 1 "$(dm list | cut -d: -f4)"
@@ -95,24 +95,23 @@ dm create upper "" "0 4096 linear $(stat -L -c '%Hr:%Lr' /dev/mapper/a2) 0" >/de
 out=$(dm remove a2 2>&1)
 same "busy" "remove ioctl on a2 failed: Device or resource busy" "$out"
 check "the holder is named" sh -c "/luksmith/luksmith holders a2 | grep -q '^device upper (dm-'"
-sleep 30 <"/dev/mapper/upper" &
-sleeper=$!
-check "the process is named" sh -c "/luksmith/luksmith holders upper | grep -q '^process $sleeper (sleep)'"
+hold /dev/mapper/upper
+check "the process is named" sh -c "/luksmith/luksmith holders upper | grep -q '^process $holder (sleep)'"
 same "deferred" Deferred "$(dm remove upper deferred)"
 same "deferred is seen" "deferred_remove: true," "$(dm info upper | grep -o 'deferred.*')"
 holds "cancel" dm cancel upper
 same "cancelled" "deferred_remove: false," "$(dm info upper | grep -o 'deferred.*')"
 same "deferred again" Deferred "$(dm remove upper deferred)"
-kill $sleeper; wait $sleeper 2>/dev/null
-for _ in 1 2 3 4 5 6 7 8 9 10; do dmsetup info upper >/dev/null 2>&1 || break; sleep 0.2; done
-check "it goes with its last user" sh -c '! dmsetup info upper'
+release
+holds "it goes with its last user" within 60 gone upper
 (sleep 1 </dev/mapper/a2) &
 same "remove with retry" "Removed($want)" "$(dm remove a2 retry)"
 wait
 holds "no cookie so far" no_cookie 
 
 # Nobody completes the cookie: bounded, and the node is there.
-if [ "$UDEV" = 1 ]; then udevadm control --exit; sleep 1; fi
+udevd_is_gone() { ! grep -q udevd /proc/[0-9]*/comm 2>/dev/null; }
+if [ "$UDEV" = 1 ]; then udevadm control --exit; holds "udevd ends" within 60 udevd_is_gone; fi
 same "a cookie that nobody completes" "TimedOut(1s)" "$(dm create-unheard u "$linear")"
 check "its node is there" test -b /dev/mapper/u
 check "it is removed" env DM_DISABLE_UDEV=1 /luksmith/luksmith remove u

@@ -39,12 +39,12 @@ held() {
   local pid i range rest begin end found=0
   $1 >&9 2>/dev/null &
   pid=$!
-  for ((i = 0; i < 150; i++)); do
+  for ((i = 0; i < 1200; i++)); do
     # The system call write, on standard output or a copy of it.
     case $(cat /proc/$pid/syscall 2>/dev/null) in "1 "*) break ;; esac
     sleep 0.1
   done
-  [ $i -lt 150 ] || { echo "never wrote"; kill $pid; return; }
+  [ $i -lt 1200 ] || { echo "never wrote"; kill $pid; return; }
   while read -r range rest; do
     case $rest in rw*) ;; *) continue ;; esac
     begin=$((16#${range%-*})) end=$((16#${range#*-}))

@@ -337,47 +337,43 @@ echo "$alike answers alike, $differ differ"
 
 # The daemon, which Debian does not ship: it follows the file, and ends by itself.
 daemons() { grep -Eal '^(\./)?dmfilemapd' /proc/[0-9]*/cmdline 2>/dev/null | wc -l; }
-# within SECONDS COMMAND...: the command succeeds in that time.
-within() {
-  local i
-  for ((i = 0; i < $1 * 5; i++)); do "${@:2}" && return 0; sleep 0.2; done
-  return 1
-}
 no_daemon() { [ "$(daemons)" = 0 ]; }
+a_daemon() { [ "$(daemons)" = 1 ]; }
 sectors() { /usr/sbin/dmsetup message d2 0 @stats_list | sed 's/.*+//' | awk '{ sum += $1 } END { print sum + 0 }'; }
 sectors_are() { [ "$(sectors)" = "$1" ]; }
 ours=/luksmith/dmsetup
 mount -o remount,rw m || fail "a file system that is written to"
 begins() { # NAME WORDS...: a daemon for m/grow.
   dd if=/dev/urandom of=m/grow bs=64k count=1 status=none && sync
-  within 10 no_daemon || fail "$1: an older daemon is there"
+  within 120 no_daemon || fail "$1: an older daemon is there"
   $ours stats create --filemap "${@:2}" m/grow >/dev/null || fail "$1: no group"
-  if [ "$(daemons)" = 1 ] && sectors_are 128; then pass "$1: it runs"; else fail "$1: $(daemons) daemons, $(sectors) sectors"; fi
+  within 120 a_daemon
+  if a_daemon && sectors_are 128; then pass "$1: it runs"; else fail "$1: $(daemons) daemons, $(sectors) sectors"; fi
 }
 holds() { if "${@:2}"; then pass "$1"; else fail "$1: $(daemons) daemons, $(/usr/sbin/dmsetup message d2 0 @stats_list)"; fi; }
 for mode in inode path; do
   begins "$mode" --follow $mode
   dd if=/dev/urandom of=m/grow bs=64k seek=4 count=2 conv=notrunc status=none && sync
-  holds "$mode: it follows a file that grows" within 20 sectors_are 384
+  holds "$mode: it follows a file that grows" within 120 sectors_are 384
   truncate -s 64k m/grow && sync
-  holds "$mode: it follows a file that shrinks" within 20 sectors_are 128
+  holds "$mode: it follows a file that shrinks" within 120 sectors_are 128
   $ours stats delete --groupid 0 d2 >/dev/null
-  holds "$mode: it ends with its group" within 20 no_daemon
+  holds "$mode: it ends with its group" within 120 no_daemon
 done
 begins "inode: the file goes" --follow inode
 mv m/grow m/moved && dd if=/dev/urandom of=m/moved bs=64k seek=2 count=1 conv=notrunc status=none && sync
-holds "inode: it follows a file that is moved" within 20 sectors_are 256
+holds "inode: it follows a file that is moved" within 120 sectors_are 256
 exec 8<m/moved
 rm m/moved && sleep 3
 holds "inode: it stays while the file is open" [ "$(daemons)" = 1 ]
 exec 8<&-
-holds "inode: it ends with its file" within 20 no_daemon
+holds "inode: it ends with its file" within 120 no_daemon
 $ours stats delete --allregions d2
 begins "path: the file goes" --follow path
 dd if=/dev/urandom of=m/new bs=64k count=3 status=none && mv m/new m/grow && sync
-holds "path: it follows the path" within 20 sectors_are 384
+holds "path: it follows the path" within 120 sectors_are 384
 rm m/grow
-holds "path: it ends with the file" within 20 no_daemon
+holds "path: it ends with the file" within 120 no_daemon
 $ours stats delete --allregions d2
 # By hand, as dmfilemapd(8) has it.
 dd if=/dev/urandom of=m/grow bs=64k count=1 status=none && sync
@@ -386,8 +382,7 @@ ln -sf /luksmith/luksmith dmfilemapd
 # Without a timeout, which would keep the file open for a while after the daemon.
 (exec 7<m/grow && exec ./dmfilemapd 7 0 "$PWD/m/grow" inode 1 1) &
 foreground=$!
-a_daemon() { [ "$(daemons)" = 1 ]; }
-holds "by hand: it runs" within 20 a_daemon
+holds "by hand: it runs" within 120 a_daemon
 $ours stats delete --groupid 0 d2 >/dev/null
 wait $foreground
 same "by hand: it ends with its group" 0 $?

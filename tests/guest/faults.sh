@@ -43,7 +43,7 @@ for type in luks1 luks2; do
       fi
       switch
       # shellcheck disable=SC2086
-      timeout 60 /luksmith/cryptsetup -q $command >out 2>&1 </dev/null
+      timeout $hang /luksmith/cryptsetup -q $command >out 2>&1 </dev/null
       code=$?
       well; switch
       echo 1 >/proc/sys/vm/drop_caches

@@ -34,12 +34,14 @@ writer() {
     [ $((n % 7)) != 0 ] || rm -f /mnt/f$((n - 3)) /tmp/never
   done
 }
+enough() { [ "$(wc -l </tmp/synced)" -ge 3 ]; }
 accident() { # kill|pull
   : >/tmp/synced
   open /dev/mapper/disk >/dev/null || return 1
   losetup /dev/loop1 $served && mkfs.ext4 -q -F /dev/loop1 && sync && mount /dev/loop1 /mnt || return 1
   writer & local writer=$!
-  sleep $((3 + RANDOM % 3))
+  sleep $((1 + RANDOM % 3))
+  within 120 enough
   local server
   server=$($luksmith status x | sed -n 's/.*(process \([0-9]*\).*/\1/p')
   [ "$1" = kill ] || disk "$gone"

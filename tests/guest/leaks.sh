@@ -6,9 +6,7 @@ scan() {
   sync
   echo 3 >/proc/sys/vm/drop_caches
   : >"/share/out/scan-$1"
-  local n=0
-  until [ -e "/share/out/seen-$1" ] || [ $((n += 1)) -gt 600 ]; do sleep 0.1; done
-  check "the host has looked: $1" test -e "/share/out/seen-$1"
+  if within $hang test -e "/share/out/seen-$1"; then pass "the host has looked: $1"; else fail "the host has not looked: $1"; fi
 }
 key=/share/out/passphrase
 scan before

@@ -2,7 +2,7 @@
 . /share/guest/lib.sh
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 modprobe -a loop dm-mod dm-crypt ext4 dm-zero
-luksmith() { timeout 60 /luksmith/luksmith "$@"; }
+luksmith() { timeout $hang /luksmith/luksmith "$@"; }
 settle() { [ "$UDEV" = 0 ] || udevadm settle --timeout=30; }
 key=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff
 json() { luksmith "$@" --json | tr -d '\n'; }

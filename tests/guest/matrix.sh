@@ -60,7 +60,7 @@ detach() {
   [ "$mode" = loopfile ] || losetup -d "$loop"
   settle
   # A container file's own loop device goes away with the mapping.
-  [ -z "$(losetup -a)" ] || { problem "a loop device was left behind: $(losetup -a)"; losetup -D; }
+  within 60 loops_are "" || { problem "a loop device was left behind: $(losetup -a)"; losetup -D; }
 }
 
 udev_name=no-udev
@@ -81,7 +81,7 @@ for mode in $modes; do
       write_open=("${open[@]}")
       [ "$mode" != readonly ] || write_open=()
       unlock "$writer" ${write_open[@]+"${write_open[@]}"} || problem "open to write: exit $?"
-      timeout 60 mkfs.ext4 -q -U "$uuid" -E lazy_itable_init=0,nodiscard /dev/mapper/vol || problem "mkfs"
+      timeout $hang mkfs.ext4 -q -U "$uuid" -E lazy_itable_init=0,nodiscard /dev/mapper/vol || problem "mkfs"
       mount -t ext4 /dev/mapper/vol /mnt || problem "mount"
       head -c 3000000 /dev/urandom >/mnt/random
       [ "$mode" != discards ] || { fstrim /mnt 2>/dev/null || blkdiscard -o 20M -l 1M /dev/mapper/vol || problem "discard"; }
@@ -89,6 +89,7 @@ for mode in $modes; do
       settle
       written=$(plaintext)
       tool "$writer" close vol || problem "close after the write: exit $?"
+      [ "$mode" != loopfile ] || within 60 loops_are ""
       rm -rf seen && mkdir seen
       for reader in "${sides[@]}"; do
         cell="format=$formatter write=$writer read=$reader"
@@ -107,6 +108,7 @@ for mode in $modes; do
             problem "$f: $(diff "seen/cryptsetup/$f" "seen/$reader/$f" | tr '\n' ' ')"
         done
         tool "$reader" close vol || problem "close: exit $?"
+        [ "$mode" != loopfile ] || within 60 loops_are ""
         [ -z "$(ipcs -s | grep 0x0d4d)" ] || problem "an udev cookie is left: $(ipcs -s)"
         verdict=same
         [ $bad = 0 ] || verdict="$bad DIFFERENT"

@@ -17,7 +17,7 @@ trace() { # NAME FORMAT-OPTIONS -- OPEN-OPTIONS
   peer cryptsetup luksFormat -q --pbkdf-force-iterations 1000 "${format[@]}" $loop k
   peer cryptsetup luksDump -q --dump-volume-key --volume-key-file vk -d k $loop >/dev/null
   # Everything, each string in hexadecimal and in full.
-  timeout 60 strace -f -xx -s 1000000 -o $log /luksmith/cryptsetup open -d k "${open[@]}" $loop vol
+  timeout $hang strace -f -xx -s 1000000 -o $log /luksmith/cryptsetup open -d k "${open[@]}" $loop vol
   same "$name: it opens" 0 $?
   peer dmsetup info vol >/dev/null || fail "$name: no mapping"
   reads=$(grep -cE 'p?read(v|64|v2)?\([0-9]+, .*x4c\\x55\\x4b\\x53\\xba\\xbe\\x00' $log)

@@ -22,7 +22,7 @@ plain() {
 }
 replay() { # COMMAND EXPECTED-TEXT EXPECTED-CODE
   local got rc
-  got=$(timeout 60 bash -c "$1" </dev/null 2>&1) && rc=0 || rc=$?
+  got=$(timeout $hang bash -c "$1" </dev/null 2>&1) && rc=0 || rc=$?
   same "$1" "$(plain <<<"$2"; echo "[exit $3]")" "$(plain <<<"$got"; echo "[exit $rc]")"
 }
 command='' text='' prepared=''

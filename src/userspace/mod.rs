@@ -41,6 +41,7 @@
 //! # }
 //! ```
 
+mod beside;
 mod description;
 mod device;
 mod error;

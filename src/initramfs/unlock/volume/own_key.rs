@@ -160,6 +160,8 @@ impl Volume {
         if self.entry.options.headless {
             self.fail(UnlockError::NoKey(reason));
         } else {
+            // Some reasons are whole sentences.
+            let reason = reason.trim_end_matches('.');
             notes.push(format!("{}: {reason}; a passphrase will do.", self.entry.name));
         }
     }

@@ -103,7 +103,8 @@ holds "cancel" dm cancel upper
 same "cancelled" "deferred_remove: false," "$(dm info upper | grep -o 'deferred.*')"
 same "deferred again" Deferred "$(dm remove upper deferred)"
 release
-holds "it goes with its last user" within 60 gone upper
+unmapped() { ! dmsetup info "$1" >/dev/null 2>&1; }
+holds "it goes with its last user" within 60 unmapped upper
 (sleep 1 </dev/mapper/a2) &
 same "remove with retry" "Removed($want)" "$(dm remove a2 retry)"
 wait

@@ -2,7 +2,7 @@
 //!
 //! The layout is the kernel's `linux/dm-ioctl.h`. Requests are built and replies are read as bytes at fixed offsets,
 //! through slices that check their bounds; no pointer is ever cast. The buffer is a [`Secret`]: locked, and wiped after
-//! every call that may have carried a key.
+//! every call that may have carried a key. Lists of devices and of target types carry none, and have a buffer of their own.
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
@@ -21,10 +21,12 @@ use super::error::DmError;
 
 /// `_IOWR(0xfd, …)`, the group that the kernel gave the device-mapper.
 const GROUP: u8 = 0xfd;
-/// What a list of devices may take at first.
-const LIST_ROOM: usize = 16 * 1024;
+/// What a list of devices may take at first: about a thousand. The kernel walks over all of them to find that it is not enough.
+const LIST_ROOM: usize = 64 * 1024;
 /// What most other replies fit in. The kernel copies and wipes as much as it is offered, with every request.
 const COMMON_ROOM: usize = 4 * 1024;
+/// The most that is offered to replies because one has needed it.
+const MOST_OFFERED: usize = 16 * 1024;
 /// Where growing ends: the kernel asks for no more even with a hundred thousand devices.
 const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 /// The oldest interface we speak, and the one we ask for: later minors only add to it.
@@ -243,7 +245,7 @@ struct Buffer {
     bytes: Secret,
     /// How much of it may be other than zero: to wipe all of it would take longer than most requests.
     used: usize,
-    /// What the next request offers for its reply, unless it is a list.
+    /// What the next request offers for its reply.
     common: usize,
 }
 
@@ -252,7 +254,7 @@ impl Control {
     pub(super) fn open() -> Result<Self, DmError> {
         let file = control::open_node()?;
         let buffer = RefCell::new(Buffer {
-            bytes: Secret::zeroed(LIST_ROOM).map_err(DmError::Memory)?,
+            bytes: Secret::zeroed(COMMON_ROOM).map_err(DmError::Memory)?,
             used: 0,
             common: COMMON_ROOM,
         });
@@ -289,48 +291,65 @@ impl Control {
     ) -> Result<T, DmError> {
         let mut buffer = self.buffer.borrow_mut();
         let needed = HEADER + request.payload.len().max(request.reply_room);
-        let is_list = matches!(command, Command::List | Command::Targets);
-        let mut room = needed.max(if is_list { LIST_ROOM } else { buffer.common });
+        let mut room = needed.max(buffer.common);
         loop {
-            if buffer.bytes.len() < room {
-                buffer.grow(room, command)?;
-            }
+            buffer.make_room(room, command)?;
             buffer.wipe();
             let offered = &mut buffer.bytes.expose_mut()[..room];
-            encode(request, offered).map_err(|defect| DmError::BadRequest { command, defect })?;
-            let outcome = self.ioctl(command, offered);
-            let used = touched(request, offered);
-            buffer.used = used;
-            let result = match outcome {
-                Err(errno) => Err(DmError::Ioctl {
-                    command,
-                    device: device.to_string(),
-                    errno,
-                }),
-                Ok(()) => match decode(&buffer.bytes.expose()[..room]) {
-                    Ok(reply) if reply.flags & flags::BUFFER_FULL != 0 => Ok(None),
-                    reply => match reply.and_then(|reply| read(&reply)) {
-                        Ok(value) => Ok(Some(value)),
-                        Err(defect) => Err(DmError::BadReply { command, defect }),
-                    },
-                },
-            };
+            let answer = self.exchange(command, request, &device, offered, &read);
+            buffer.used = touched(request, offered);
             if request.flags & flags::SECURE_DATA != 0 {
                 buffer.wipe();
             }
-            match result? {
+            match answer? {
                 Some(value) => return Ok(value),
                 None if command.repeatable() => {
-                    // The kernel walks over all devices each time to find out how much room a list takes.
-                    room = room.saturating_mul(if is_list { 4 } else { 2 });
-                    if !is_list {
-                        // Others like it will need as much.
-                        buffer.common = room.min(LIST_ROOM);
-                    }
+                    room = room.saturating_mul(2);
+                    // Others like it will need as much.
+                    buffer.common = room.min(MOST_OFFERED);
                 }
                 None => return Err(DmError::ReplyTooLarge { command }),
             }
         }
+    }
+
+    /// As [`Control::call`], for what lists all devices or target types: there is no secret in it, and much else.
+    pub(super) fn list<T>(
+        &self,
+        command: Command,
+        request: &Request<'_>,
+        read: impl Fn(&Reply<'_>) -> Result<T, &'static str>,
+    ) -> Result<T, DmError> {
+        let mut room = LIST_ROOM;
+        while room <= LARGEST_BUFFER {
+            if let Some(value) = self.exchange(command, request, "", &mut vec![0; room], &read)? {
+                return Ok(value);
+            }
+            room *= 4;
+        }
+        Err(DmError::ReplyTooLarge { command })
+    }
+
+    /// Sends one request in a buffer of zeros. `None` where the reply does not fit there.
+    fn exchange<T>(
+        &self,
+        command: Command,
+        request: &Request<'_>,
+        device: impl fmt::Display,
+        buffer: &mut [u8],
+        read: impl Fn(&Reply<'_>) -> Result<T, &'static str>,
+    ) -> Result<Option<T>, DmError> {
+        encode(request, buffer).map_err(|defect| DmError::BadRequest { command, defect })?;
+        self.ioctl(command, buffer).map_err(|errno| DmError::Ioctl {
+            command,
+            device: device.to_string(),
+            errno,
+        })?;
+        let reply = match decode(buffer) {
+            Ok(reply) if reply.flags & flags::BUFFER_FULL != 0 => return Ok(None),
+            reply => reply.and_then(|reply| read(&reply)),
+        };
+        reply.map(Some).map_err(|defect| DmError::BadReply { command, defect })
     }
 
     fn ioctl(&self, command: Command, buffer: &mut [u8]) -> Result<(), Errno> {
@@ -350,12 +369,15 @@ impl fmt::Debug for Control {
 }
 
 impl Buffer {
-    fn grow(&mut self, len: usize, command: Command) -> Result<(), DmError> {
+    /// Sees to it that there are `len` bytes.
+    fn make_room(&mut self, len: usize, command: Command) -> Result<(), DmError> {
         if len > LARGEST_BUFFER {
             return Err(DmError::ReplyTooLarge { command });
         }
-        self.bytes = Secret::zeroed(len.max(LIST_ROOM).next_power_of_two()).map_err(DmError::Memory)?;
-        self.used = 0;
+        if self.bytes.len() < len {
+            self.bytes = Secret::zeroed(len.next_power_of_two()).map_err(DmError::Memory)?;
+            self.used = 0;
+        }
         Ok(())
     }
 

@@ -132,7 +132,7 @@ impl DeviceName {
                 return Err(NameError::Reserved { name: reserved });
             }
         }
-        Ok(Self(name.into()))
+        Ok(Self(Bytes::from_slice(name)))
     }
 
     /// What a person typed, mangled.
@@ -146,7 +146,7 @@ impl DeviceName {
     /// A name that the kernel reported: old kernels let through what [`DeviceName::new`] refuses.
     pub(super) fn from_kernel(name: &[u8]) -> Result<Self, NameError> {
         checked(name, MAX_NAME, "name", b"\0")?;
-        Ok(Self(name.into()))
+        Ok(Self(Bytes::from_slice(name)))
     }
 
     /// What a person would have typed to get this name.
@@ -172,7 +172,7 @@ impl DeviceUuid {
     /// [`NameError`] where the kernel could not hold it.
     pub fn new(uuid: impl AsRef<[u8]>) -> Result<Self, NameError> {
         checked(uuid.as_ref(), MAX_UUID, "UUID", b"\0")?;
-        Ok(Self(uuid.as_ref().into()))
+        Ok(Self(Bytes::from_slice(uuid.as_ref())))
     }
 
     /// What a person typed, mangled.

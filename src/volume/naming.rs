@@ -50,8 +50,9 @@ impl VolumeKind {
     /// The kind of volume behind a device-mapper UUID, and a LUKS volume's own UUID with its dashes.
     /// `None` for what is no volume.
     pub fn of_dm_uuid(uuid: &DeviceUuid) -> Option<(Self, Option<String>)> {
-        let text = std::str::from_utf8(uuid.as_bytes()).ok()?;
-        let rest = text.strip_prefix("CRYPT-")?;
+        // Most devices of a long list are no volumes, and known as such here.
+        let rest = uuid.as_bytes().strip_prefix(b"CRYPT-")?;
+        let rest = std::str::from_utf8(rest).ok()?;
         let (kind, rest) = rest.split_once('-')?;
         let kind = match kind {
             "LUKS1" => Self::Luks1,

@@ -8,17 +8,25 @@ use super::Context;
 use crate::cli::describe::kind;
 use crate::cli::error::CliError;
 use crate::dm::{Dm, DmErrorKind};
-use crate::mapping::Mappings;
-use crate::userspace::Registry;
+use crate::mapping::{Mapping, Mappings};
+use crate::userspace::{Registry, Served};
 use crate::volume::{self, VolumeKind};
 
-struct Row<'a> {
+enum Row<'a> {
+    /// With the device that a volume is on.
+    Mapped(&'a Mapping, Option<String>),
+    Served(&'a Served),
+}
+
+/// What is told of it.
+struct Columns<'a> {
     name: Cow<'a, str>,
     kind: Cow<'a, str>,
     backend: &'static str,
-    device: Cow<'static, str>,
-    /// Where that is not in `/dev/mapper`.
-    path: Option<String>,
+    device: Cow<'a, str>,
+    folder: &'static str,
+    /// In the folder.
+    file: Cow<'a, str>,
 }
 
 pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
@@ -37,16 +45,8 @@ pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
         Some((all, dm)) => rows_of(dm, all),
         None => Vec::new(),
     };
-    for served in served {
-        rows.push(Row {
-            name: served.name.into(),
-            kind: served.description.kind.into(),
-            backend: if served.alive { "userspace" } else { "dead" },
-            device: served.description.device.display().to_string().into(),
-            path: Some(served.path.display().to_string()),
-        });
-    }
-    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    rows.extend(served.iter().map(Row::Served));
+    rows.sort_unstable_by(|a, b| a.name().cmp(b.name()));
     cx.console.answer(|| to_json(&rows), || text(&rows));
     Ok(())
 }
@@ -63,23 +63,40 @@ fn rows_of<'a>(dm: &Dm, all: &'a Mappings) -> Vec<Row<'a>> {
                 let path = active.device.path();
                 path.map_or_else(|| active.device.to_string(), |path| path.display().to_string())
             });
-        rows.push(Row {
-            name: mapping.name.to_text(),
-            kind: kind(mapping.uuid.as_ref()),
-            backend: "kernel",
-            device: device.map_or("n/a".into(), Cow::Owned),
-            path: None,
-        });
+        rows.push(Row::Mapped(mapping, device));
     }
     rows
 }
 
 impl Row<'_> {
-    /// The folder and the rest.
-    fn path(&self) -> (&str, &str) {
-        match &self.path {
-            Some(path) => ("", path),
-            None => ("/dev/mapper/", &self.name),
+    fn name(&self) -> &[u8] {
+        match self {
+            Self::Mapped(mapping, _) => mapping.name.as_bytes(),
+            Self::Served(served) => served.name.as_bytes(),
+        }
+    }
+
+    fn columns(&self) -> Columns<'_> {
+        match self {
+            Self::Mapped(mapping, device) => {
+                let name = mapping.name.to_text();
+                Columns {
+                    name: name.clone(),
+                    kind: kind(mapping.uuid.as_ref()),
+                    backend: "kernel",
+                    device: device.as_deref().unwrap_or("n/a").into(),
+                    folder: "/dev/mapper/",
+                    file: name,
+                }
+            }
+            Self::Served(served) => Columns {
+                name: served.name.as_str().into(),
+                kind: served.description.kind.as_str().into(),
+                backend: if served.alive { "userspace" } else { "dead" },
+                device: served.description.device.to_string_lossy(),
+                folder: "",
+                file: served.path.to_string_lossy(),
+            },
         }
     }
 }
@@ -87,9 +104,9 @@ impl Row<'_> {
 fn text(rows: &[Row<'_>]) -> String {
     let mut out = String::with_capacity(rows.len() * 64);
     for row in rows {
-        let (folder, rest) = row.path();
+        let row = row.columns();
         let columns = [
-            &row.name,
+            &*row.name,
             "\t",
             &row.kind,
             "\t",
@@ -97,8 +114,8 @@ fn text(rows: &[Row<'_>]) -> String {
             "\t",
             &row.device,
             "\t",
-            folder,
-            rest,
+            row.folder,
+            &row.file,
             "\n",
         ];
         out.extend(columns);
@@ -109,13 +126,14 @@ fn text(rows: &[Row<'_>]) -> String {
 fn to_json(rows: &[Row<'_>]) -> Value {
     let rows: Vec<_> = rows
         .iter()
+        .map(Row::columns)
         .map(|row| {
             json!({
                 "name": row.name,
                 "type": row.kind,
                 "backend": row.backend,
                 "device": row.device,
-                "path": (row.path().0.to_owned() + row.path().1),
+                "path": row.folder.to_owned() + &row.file,
             })
         })
         .collect();

@@ -21,7 +21,7 @@ impl Dm {
             ..Request::default()
         };
         self.control
-            .call(Command::List, &request, "", |reply| wire::device_list(reply.data))
+            .list(Command::List, &request, |reply| wire::device_list(reply.data))
     }
 
     /// The target types that the kernel has at hand, with their versions.
@@ -29,7 +29,7 @@ impl Dm {
     /// # Errors
     /// The kernel's, as [`DmError`].
     pub fn target_versions(&self) -> Result<Vec<(TargetType, Version)>, DmError> {
-        self.control.call(Command::Targets, &Request::default(), "", |reply| {
+        self.control.list(Command::Targets, &Request::default(), |reply| {
             wire::target_versions(reply.data)
         })
     }

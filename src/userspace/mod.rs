@@ -41,7 +41,6 @@
 //! # }
 //! ```
 
-mod beside;
 mod description;
 mod device;
 mod error;

@@ -66,22 +66,13 @@ impl Parts {
         })
     }
 
-    fn count(&self, len: usize) -> usize {
-        (len / self.worth).clamp(1, self.processors)
-    }
-
-    /// Whether a request of `len` bytes is worth no more than one thread, where there are processors for more.
-    pub(super) fn leave_processors_idle(&self, len: usize) -> bool {
-        self.processors > 1 && self.count(len) == 1
-    }
-
     /// Runs `work` on the parts of whole sectors, side by side where that is worth it. It gets where its part starts.
     ///
     /// # Errors
     /// That of a part that failed; what became of the others is not known.
     pub(super) fn run<T: Cut>(&self, whole: T, work: impl Fn(u64, T) -> io::Result<()> + Sync) -> io::Result<()> {
         let len = whole.len();
-        let parts = self.count(len);
+        let parts = (len / self.worth).clamp(1, self.processors);
         if parts == 1 {
             return if len == 0 { Ok(()) } else { work(0, whole) };
         }

@@ -9,11 +9,7 @@ use keyslots::cipher::{CipherSpec, SectorCipher};
 use keyslots::header::DataLayout;
 use keyslots::secret::VolumeKey;
 use keyslots::units::{Bytes, Sectors};
-use nix::fcntl::{FcntlArg, SealFlag, fcntl};
-use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use super::beside::Writer;
-use super::volume::CHUNK;
 use super::*;
 
 fn layout(cipher: &str, sector_size: u32) -> DataLayout {
@@ -116,44 +112,6 @@ fn large_requests_are_the_same_on_many_processors() {
     let mut back = vec![0; data.len()];
     assert_eq!(volume.read_at(0, &mut back).expect("data"), data.len());
     assert!(back == data);
-}
-
-#[test]
-fn what_is_written_beside_the_encryption_is_the_same() {
-    let key = VolumeKey::random(64).expect("random bytes");
-    let container = file(4096 + (8 << 20));
-    let volume = open(&container, &layout("aes-xts-plain64", 4096), &key, writable());
-    let writer = Writer::start(&volume.device).expect("a thread");
-    let data: Vec<u8> = (0..1 << 20).map(|n: u32| (n / 77) as u8).collect();
-    // More at a time than it has room for.
-    thread::scope(|scope| {
-        for n in 0..8 {
-            let (volume, writer, data) = (&volume, &writer, &data[..data.len() - n * 4096]);
-            scope.spawn(move || volume.write_beside(writer, (n as u64) << 20, data).expect("space"));
-        }
-    });
-    let mut back = vec![0; data.len()];
-    for n in 0..8 {
-        volume.read_at((n as u64) << 20, &mut back).expect("data");
-        let len = data.len() - n * 4096;
-        assert!(back[..len] == data[..len], "{n}");
-    }
-}
-
-#[test]
-fn a_write_beside_the_encryption_fails_when_any_part_of_it_does() {
-    let key = VolumeKey::random(64).expect("random bytes");
-    // The device comes to end in the first, a middle or the last part, and cannot grow.
-    for end in [0, CHUNK as u64, 2 * CHUNK as u64 + 4096, (1 << 20) - 4096] {
-        let device = File::from(memfd_create("volume", MFdFlags::MFD_ALLOW_SEALING).expect("memory"));
-        device.set_len(4096 + (1 << 20)).expect("memory");
-        let volume = open(&device, &layout("aes-xts-plain64", 4096), &key, writable());
-        device.set_len(4096 + end).expect("less memory");
-        fcntl(&device, FcntlArg::F_ADD_SEALS(SealFlag::F_SEAL_GROW)).expect("a seal");
-        let writer = Writer::start(&volume.device).expect("a thread");
-        let error = volume.write_beside(&writer, 0, &[1; 1 << 20]).expect_err("no room");
-        assert_eq!(error.raw_os_error(), Some(nix::libc::EPERM), "{end}");
-    }
 }
 
 #[test]

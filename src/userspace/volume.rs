@@ -8,8 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use keyslots::cipher::{CipherSpec, SectorCipher};
 use keyslots::header::DataLayout;
@@ -18,7 +17,6 @@ use keyslots::storage::Storage as _;
 use keyslots::units::{Bytes, SECTOR_SIZE, Sectors};
 
 use super::UserspaceError;
-use super::beside::{Job, Writer};
 use super::device::Access;
 use super::parts::Parts;
 use super::ranges::{Ranges, Use};
@@ -57,7 +55,7 @@ impl VolumeOptions {
 /// device, and survives a power loss after [`Volume::sync`].
 #[derive(Debug)]
 pub struct Volume {
-    pub(super) device: Arc<File>,
+    pub(super) device: File,
     cipher: SectorCipher,
     pub(super) sector_size: u64,
     /// Where the data start on the device.
@@ -70,9 +68,7 @@ pub struct Volume {
     parts: Parts,
     pub(super) ranges: Ranges,
     /// Buffers for ciphertext, to be used again.
-    pub(super) buffers: Mutex<Vec<Vec<u8>>>,
-    /// Started when there is something for it to do.
-    writer: OnceLock<Option<Writer>>,
+    buffers: Mutex<Vec<Vec<u8>>>,
     /// A sync has failed: the kernel may have dropped what it could not write, and would not say so again.
     broken: AtomicBool,
     /// For `Read`, `Write` and `Seek`.
@@ -101,7 +97,7 @@ impl Volume {
         let wanted = layout.size.and_then(Sectors::bytes).unwrap_or(available).min(available);
         let parts = Parts::for_cipher(&cipher)?;
         Ok(Self {
-            device: Arc::new(device),
+            device,
             cipher,
             sector_size: layout.sector_size.into(),
             start: start.get(),
@@ -112,7 +108,6 @@ impl Volume {
             parts,
             ranges: Ranges::default(),
             buffers: Mutex::default(),
-            writer: OnceLock::new(),
             broken: AtomicBool::new(false),
             position: 0,
         })
@@ -184,7 +179,8 @@ impl Volume {
         if !head.is_empty() {
             self.write_piece(offset, head)?;
         }
-        self.write_body(offset + span.head, body)?;
+        self.parts
+            .run(body, |at, part| self.write_sectors(offset + span.head + at, part))?;
         if !tail.is_empty() {
             self.write_piece(offset + span.head + span.body, tail)?;
         }
@@ -260,56 +256,6 @@ impl Volume {
         Ok(())
     }
 
-    /// Writes whole sectors, with whatever processors are worth it.
-    fn write_body(&self, offset: u64, sectors: &[u8]) -> io::Result<()> {
-        if sectors.len() > CHUNK && self.parts.leave_processors_idle(sectors.len()) {
-            let writer = self.writer.get_or_init(|| Writer::start(&self.device));
-            if let Some(writer) = writer {
-                return self.write_beside(writer, offset, sectors);
-            }
-        }
-        self.parts
-            .run(sectors, |at, part| self.write_sectors(offset + at, part))
-    }
-
-    /// Encrypts whole sectors, and has a part of them written meanwhile. It ends when all of them are.
-    pub(super) fn write_beside(&self, writer: &Writer, offset: u64, sectors: &[u8]) -> io::Result<()> {
-        let (done, finished) = channel();
-        let mut outcome = Ok(());
-        for (n, chunk) in sectors.chunks(CHUNK).enumerate() {
-            let at = offset + (n * CHUNK) as u64;
-            let mut buffer = self.borrow_buffer(chunk.len());
-            let encrypted = self.cipher.encrypt_to(self.iv(at), chunk, &mut buffer[..chunk.len()]);
-            let job = Job {
-                buffer,
-                len: chunk.len(),
-                at: self.start + at,
-                done: done.clone(),
-            };
-            let is_last = (n + 1) * CHUNK >= sectors.len();
-            outcome = match encrypted {
-                Err(error) => Err(io::Error::other(error)),
-                Ok(()) => match if is_last { Err(job) } else { writer.take(job) } {
-                    Ok(()) => Ok(()),
-                    Err(job) => {
-                        let written = job.write(&self.device);
-                        self.return_buffer(job.buffer);
-                        written
-                    }
-                },
-            };
-            if outcome.is_err() {
-                break;
-            }
-        }
-        drop(done);
-        for (buffer, written) in finished {
-            self.return_buffer(buffer);
-            outcome = outcome.and(written);
-        }
-        outcome
-    }
-
     /// Writes whole sectors.
     fn write_sectors(&self, offset: u64, sectors: &[u8]) -> io::Result<()> {
         self.with_buffer(sectors.len().min(CHUNK), |buffer| {
@@ -337,27 +283,14 @@ impl Volume {
 
     /// Lends a buffer of `len` bytes.
     fn with_buffer<T>(&self, len: usize, work: impl FnOnce(&mut [u8]) -> io::Result<T>) -> io::Result<T> {
-        let mut buffer = self.borrow_buffer(len);
-        let outcome = work(&mut buffer[..len]);
-        self.return_buffer(buffer);
-        outcome
-    }
-
-    /// A buffer of `len` bytes or more, to be given back.
-    fn borrow_buffer(&self, len: usize) -> Vec<u8> {
-        let mut buffer = self.buffers().pop().unwrap_or_default();
+        let list = || self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = list().pop().unwrap_or_default();
         if buffer.len() < len {
             buffer.resize(len, 0);
         }
-        buffer
-    }
-
-    fn return_buffer(&self, buffer: Vec<u8>) {
-        self.buffers().push(buffer);
-    }
-
-    fn buffers(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.buffers.lock().unwrap_or_else(PoisonError::into_inner)
+        let outcome = work(&mut buffer[..len]);
+        list().push(buffer);
+        outcome
     }
 }
 

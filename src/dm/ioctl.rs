@@ -2,7 +2,8 @@
 //!
 //! The layout is the kernel's `linux/dm-ioctl.h`. Requests are built and replies are read as bytes at fixed offsets,
 //! through slices that check their bounds; no pointer is ever cast. The buffer is a [`Secret`]: locked, and wiped after
-//! every call that may have carried a key. Lists of devices and of target types carry none, and have a buffer of their own.
+//! every call that may have carried a key. Lists of devices and of target types have one of their own, since they are much
+//! longer than what else is asked.
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
@@ -313,7 +314,7 @@ impl Control {
         }
     }
 
-    /// As [`Control::call`], for what lists all devices or target types: there is no secret in it, and much else.
+    /// As [`Control::call`], for what lists all devices or target types.
     pub(super) fn list<T>(
         &self,
         command: Command,
@@ -322,7 +323,9 @@ impl Control {
     ) -> Result<T, DmError> {
         let mut room = LIST_ROOM;
         while room <= LARGEST_BUFFER {
-            if let Some(value) = self.exchange(command, request, "", &mut vec![0; room], &read)? {
+            // No secret, but memory that is there at once: the kernel would meet each page of other memory as a fault, twice.
+            let mut buffer = Secret::zeroed(room).map_err(DmError::Memory)?;
+            if let Some(value) = self.exchange(command, request, "", buffer.expose_mut(), &read)? {
                 return Ok(value);
             }
             room *= 4;

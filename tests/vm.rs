@@ -84,7 +84,7 @@ fn system_calls_of_open() {
 #[test]
 #[ignore = "long: scripts/test --long"]
 fn faults_of_a_disk() {
-    guest(Udev::Absent, 800, "faults.sh", &[]);
+    guest(Udev::Absent, 1800, "faults.sh", &[]);
 }
 
 /// The machine's memory, looked through from outside while a volume is open, suspended and closed.

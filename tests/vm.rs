@@ -56,6 +56,7 @@ fn guest_with(program: &Path, udev: Udev, limit_seconds: u32, script: &str, argu
         total.is_some_and(|line| !line.starts_with("0 ")),
         "{script} ended without a total of passed checks:\n{said}"
     );
+    println!("{said}");
 }
 
 #[test]

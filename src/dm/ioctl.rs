@@ -296,9 +296,11 @@ impl Control {
         loop {
             buffer.make_room(room, command)?;
             buffer.wipe();
+            // Until it is known to be less.
+            buffer.used = room;
             let offered = &mut buffer.bytes.expose_mut()[..room];
             let answer = self.exchange(command, request, &device, offered, &read);
-            buffer.used = touched(request, offered);
+            buffer.used = touched(request, &buffer.bytes.expose()[..room]);
             if request.flags & flags::SECURE_DATA != 0 {
                 buffer.wipe();
             }

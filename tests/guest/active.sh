@@ -11,7 +11,9 @@ tool() { local side=$1; shift; case $side in ours) ours cryptsetup "$@" ;; *) pe
 table() { dmsetup table --showkeys x 2>&1; dmsetup info -c --noheadings -o attr x 2>&1; }
 close_x() {
   ! dmsetup info x >/dev/null 2>&1 || { [ "$UDEV" = 1 ] || dmsetup mknodes; dmsetup remove --retry x; }
-  within 60 loops_are "$loop" || fail "loop devices that should be gone: $(losetup -a)"
+  within 60 loops_are "$loop" && return
+  fail "loop devices that should be gone: $(losetup -a)"
+  for other in $(losetup -n -O NAME); do [ "$other" = "$loop" ] || losetup -d "$other"; done
 }
 # Debian's tool is of 2.6; ours says the units as 2.9 does.
 units() { sed -E 's/ \[(bits|bytes|512-byte units)\]( \([0-9]+ \[bytes\]\))?/ \1/; s/ bytes$//; s/512-byte units/sectors/'; }

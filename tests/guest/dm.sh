@@ -77,7 +77,16 @@ same "resume" "$want" "$(dm resume a)"
 same "the new table" "0 4096 linear $devno 8" "$(dmsetup table a)"
 dmsetup suspend a; dmsetup load a --table "$linear"; dmsetup resume a
 dm wait a 0 200000 >waited &
-sleep 1; dmsetup rename a other; wait $!
+# polls: one of ours is in the system call poll.
+polls() {
+  local process
+  for process in /proc/[0-9]*; do
+    [ "$(cat "$process/comm" 2>/dev/null)" = luksmith ] && grep -qs '^7 ' "$process/syscall" && return
+  done
+  return 1
+}
+within 60 polls
+dmsetup rename a other; wait $!
 same "wait hears of a new name" "Some(1)" "$(cat waited)"
 same "the list has the event" 1 "$(dm list | cut -d: -f4)"
 dmsetup rename other a
@@ -119,11 +128,11 @@ check "it is removed" env DM_DISABLE_UDEV=1 /luksmith/luksmith remove u
 holds "its node is gone" gone u
 holds "no cookie at all" no_cookie 
 
-# A hundred devices: the list grows its buffer. Long UUIDs fill it.
+# Devices enough for the list to grow its buffer (64 KiB). Long UUIDs fill it.
 uuid=$(printf 'U%.0s' $(seq 120))
-for i in $(seq 100); do echo "many-$i,$uuid-$i,,rw,0 8 zero"; done | tr '\n' ';' | sed 's/;$//' >concise
+for i in $(seq 450); do echo "many-$i,$uuid-$i,,rw,0 8 zero"; done | tr '\n' ';' | sed 's/;$//' >concise
 DM_DISABLE_UDEV=1 dmsetup create --concise "$(cat concise)"
-same "a hundred devices" "$(dmsetup info -c --noheadings -o name,uuid --separator ::0: | sort)" \
+same "450 devices" "$(dmsetup info -c --noheadings -o name,uuid --separator ::0: | sort)" \
   "$(dm list | sed -E 's/^([^:]*):[0-9]+:[0-9]+:([0-9]+):/\1::\2:/' | sort)"
 DM_DISABLE_UDEV=1 dmsetup remove_all
 

@@ -167,10 +167,10 @@ truncate -s 24M other.img
 printf 'other' | ours cryptsetup luksFormat -q --uuid $uuid2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --luks2-keyslots-size 1M other.img
 dd if=other.img of=/dev/ram0 bs=1M conv=fsync status=none
 mount -t ext4 /dev/ram3 /mnt && dd if=luks.img of=/mnt/header bs=1M count=4 conv=fsync status=none && umount /mnt
-said_is() { within $hang grep -q "$1" log || fail "no '$1': $(cat log)"; }
+said_is() { within $hang grep -qs "$1" log || fail "no '$1': $(cat log)"; }
 waiting() { # ENTRY: starts it; what it says goes to the file log, what it is told comes from descriptor 9
   printf '%s\n' "$1" "other UUID=$uuid2 none luks" >crypttab
-  rm -f pipe && mkfifo pipe
+  rm -f pipe log && mkfifo pipe
   /luksmith/luksmith unlock --crypttab crypttab --kernel-arguments /dev/null <pipe >log 2>&1 &
   pid=$!
   exec 9>pipe

@@ -46,7 +46,8 @@ pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
         None => Vec::new(),
     };
     rows.extend(served.iter().map(Row::Served));
-    rows.sort_unstable_by(|a, b| a.name().cmp(b.name()));
+    // What is mapped comes before what is served under its name.
+    rows.sort_by(|a, b| a.name().cmp(b.name()));
     cx.console.answer(|| to_json(&rows), || text(&rows));
     Ok(())
 }

@@ -271,7 +271,8 @@ fn a_hash_as_long_as_the_digest_is_taken() {
 fn no_byte_makes_it_panic() {
     let good = raw().to_bytes();
     let mut disk = Memory::zeroed(1 << 20);
-    for at in 0..HEADER_LEN {
+    // All of them would take Miri hours.
+    for at in (0..HEADER_LEN).step_by(if cfg!(miri) { 67 } else { 1 }) {
         for value in [0, 1, 0x7f, 0x80, 0xff] {
             disk.0[..HEADER_LEN].copy_from_slice(&good);
             disk.0[at] = value;

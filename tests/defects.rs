@@ -3,7 +3,7 @@
 //! never dies of one, never opens one that it shows differently from what it uses, and where the two disagree the reason
 //! stands in [`justification`].
 //!
-//! `cargo test --test hostile -- --nocapture` prints the table; `LUKSMITH_TABLE=FILE` writes it.
+//! `cargo test --test defects -- --nocapture` prints the table; `LUKSMITH_TABLE=FILE` writes it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,6 +20,9 @@ const REFERENCE: &str = "/usr/sbin/cryptsetup";
 const HDR_SIZE: usize = 16384;
 const BINARY: usize = 4096;
 const CSUM: std::ops::Range<usize> = 448..512;
+
+/// How many defects are asked about at once: the reference waits out its time for some.
+const WORKERS: usize = 4;
 
 /// How much of an image a defect may change: both copies of a header, and the start of what is behind.
 const START: usize = 64 * 1024;
@@ -501,6 +504,24 @@ fn justification(name: &str, ours: &Answer, theirs: &Answer) -> Option<&'static 
     }
 }
 
+/// What each program says of an image with that defect, in a folder that no other worker uses.
+fn answers(folder: &Path, programs: &[(&str, PathBuf); 2], defect: &Defective) -> [Answer; 2] {
+    let base = if defect.name.starts_with("luks1") {
+        "base1"
+    } else {
+        "base"
+    };
+    programs.each_ref().map(|(tool, program)| {
+        let image = format!("{tool}-{base}");
+        let file = fs::File::options()
+            .write(true)
+            .open(folder.join(&image))
+            .expect("the image");
+        file.write_all_at(&defect.image, 0).expect("its header");
+        ask(program, folder, &image)
+    })
+}
+
 #[test]
 fn headers_with_one_defect_each() {
     let folder = TempDir::new().expect("a folder");
@@ -534,37 +555,32 @@ fn headers_with_one_defect_each() {
 
     let ours = folder.join("cryptsetup");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_luksmith"), &ours).expect("a link");
-    let tools = [("ours", ours), ("theirs", PathBuf::from(REFERENCE))];
-    for (tool, _) in &tools {
-        for base in ["base", "base1"] {
-            fs::copy(folder.join(base), folder.join(format!("{tool}-{base}"))).expect("a copy of the image");
-        }
-    }
-    let (mut table, mut unjustified, mut counts) = (String::new(), String::new(), BTreeMap::new());
-    for defect in &defects {
-        let base = if defect.name.starts_with("luks1") {
-            "base1"
-        } else {
-            "base"
-        };
-        let answers: Vec<Answer> = std::thread::scope(|scope| {
-            let asked = tools.each_ref().map(|(tool, program)| {
-                scope.spawn(move || {
-                    let image = format!("{tool}-{base}");
-                    let file = fs::File::options()
-                        .write(true)
-                        .open(folder.join(&image))
-                        .expect("the image");
-                    file.write_all_at(&defect.image, 0).expect("its header");
-                    ask(program, folder, &image)
-                })
-            });
-            asked
-                .into_iter()
-                .map(|thread| thread.join().expect("an answer"))
-                .collect()
+    let programs = [("ours", ours), ("theirs", PathBuf::from(REFERENCE))];
+    let mut answers: Vec<(usize, [Answer; 2])> = std::thread::scope(|scope| {
+        let workers: [_; WORKERS] = std::array::from_fn(|worker| {
+            let (defects, programs) = (&defects, &programs);
+            scope.spawn(move || {
+                let own = folder.join(worker.to_string());
+                fs::create_dir(&own).expect("a folder");
+                fs::copy(folder.join("key"), own.join("key")).expect("a copy of the key");
+                for (tool, _) in programs {
+                    for base in ["base", "base1"] {
+                        fs::copy(folder.join(base), own.join(format!("{tool}-{base}"))).expect("a copy of the image");
+                    }
+                }
+                let mine = defects.iter().enumerate().skip(worker).step_by(WORKERS);
+                mine.map(|(at, defect)| (at, answers(&own, programs, defect)))
+                    .collect::<Vec<_>>()
+            })
         });
-        let (ours, theirs) = (&answers[0], &answers[1]);
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().expect("answers"))
+            .collect()
+    });
+    answers.sort_unstable_by_key(|(at, _)| *at);
+    let (mut table, mut unjustified, mut counts) = (String::new(), String::new(), BTreeMap::new());
+    for (defect, (_, [ours, theirs])) in defects.iter().zip(&answers) {
         assert!(
             ["0", "1", "2", "3", "4"].contains(&ours.open.as_str()),
             "{}: {ours:?}",

@@ -90,7 +90,7 @@ impl Machine {
             "-smp",
             "2",
             "-cpu",
-            "max",
+            "max,erms=off,fsrm=off",
             "-nodefaults",
             "-display",
             "none",

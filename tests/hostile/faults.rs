@@ -331,83 +331,55 @@ fn is_no_failure(fault: Fault) -> bool {
     matches!(fault, Fault::Error(EINTR) | Fault::Short(1..))
 }
 
-/// What came of a sweep of faults.
-#[derive(Default)]
-struct Tally {
-    all: usize,
-    tried: usize,
-    failed: usize,
-    complaints: usize,
-}
-
-/// Runs `command` once for each of its faults whose turn it is.
-fn sweep(command: &Command, (step, from): (usize, usize), tally: &mut Tally) {
-    let lab = command.lab();
-    let words = command.all_words();
-    let before = Restore::of(&lab);
-    let ran = run(&lab, &words, None, false);
-    assert_eq!(ran.output.status.code(), Some(0), "{words:?}: {:?}", ran.output);
-    assert_eq!(wrong(command, &lab, &ran), None, "{words:?}: {:?}", ran.output);
-    for (kind, calls) in [
-        (Kind::Read, ran.reads),
-        (Kind::Write, ran.writes),
-        (Kind::Sync, ran.syncs),
-    ] {
-        for at in 0..calls {
-            for (fault, from_then_on) in faults(kind) {
-                tally.all += 1;
-                if tally.all % step != from {
-                    continue;
+#[test]
+fn whatever_call_fails() {
+    let (step, from) = share(41);
+    let (mut tried, mut failed, mut all) = (0, 0, 0);
+    let mut complaints = 0;
+    for command in COMMANDS {
+        let lab = command.lab();
+        let words = command.all_words();
+        let before = Restore::of(&lab);
+        let ran = run(&lab, &words, None, false);
+        assert_eq!(ran.output.status.code(), Some(0), "{words:?}: {:?}", ran.output);
+        assert_eq!(wrong(command, &lab, &ran), None, "{words:?}: {:?}", ran.output);
+        for (kind, calls) in [
+            (Kind::Read, ran.reads),
+            (Kind::Write, ran.writes),
+            (Kind::Sync, ran.syncs),
+        ] {
+            for at in 0..calls {
+                for (fault, from_then_on) in faults(kind) {
+                    all += 1;
+                    if all % step != from {
+                        continue;
+                    }
+                    before.put_back(&lab);
+                    let plan = Plan {
+                        kind,
+                        fault: *fault,
+                        at,
+                        from_then_on: *from_then_on,
+                    };
+                    let ran = run(&lab, &words, Some(plan), false);
+                    let done = ran.output.status.code() == Some(0);
+                    let none = (is_no_failure(*fault) && !done).then_some("a failure that is none");
+                    if let Some(wrong) = wrong(command, &lab, &ran).or(none) {
+                        // At once: a sweep of all of them takes an hour.
+                        eprintln!("{words:?} {plan:?} of {calls}: {wrong}: {:?}", ran.output);
+                        complaints += 1;
+                    }
+                    tried += 1;
+                    failed += usize::from(!done);
                 }
-                before.put_back(&lab);
-                let plan = Plan {
-                    kind,
-                    fault: *fault,
-                    at,
-                    from_then_on: *from_then_on,
-                };
-                let ran = run(&lab, &words, Some(plan), false);
-                let done = ran.output.status.code() == Some(0);
-                let none = (is_no_failure(*fault) && !done).then_some("a failure that is none");
-                if let Some(wrong) = wrong(command, &lab, &ran).or(none) {
-                    // At once: a sweep of all of them takes an hour.
-                    eprintln!("{words:?} {plan:?} of {calls}: {wrong}: {:?}", ran.output);
-                    tally.complaints += 1;
-                }
-                tally.tried += 1;
-                tally.failed += usize::from(!done);
             }
         }
     }
-}
-
-#[test]
-fn whatever_call_fails() {
-    const WORKERS: usize = 2;
-    let share = share(41);
-    let tallies: Vec<Tally> = std::thread::scope(|scope| {
-        let workers: [_; WORKERS] = std::array::from_fn(|worker| {
-            scope.spawn(move || {
-                let mut tally = Tally::default();
-                for command in COMMANDS.iter().skip(worker).step_by(WORKERS) {
-                    sweep(command, share, &mut tally);
-                }
-                tally
-            })
-        });
-        workers
-            .into_iter()
-            .map(|worker| worker.join().expect("see above"))
-            .collect()
-    });
-    let sum = |part: fn(&Tally) -> usize| tallies.iter().map(part).sum::<usize>();
-    let (tried, failed) = (sum(|tally| tally.tried), sum(|tally| tally.failed));
     println!(
-        "{tried} of {} faults in {} commands: {failed} told, the others mended",
-        sum(|tally| tally.all),
+        "{tried} of {all} faults in {} commands: {failed} told, the others mended",
         COMMANDS.len()
     );
-    assert_eq!(sum(|tally| tally.complaints), 0, "see above");
+    assert_eq!(complaints, 0, "see above");
     assert!(tried > 20 && failed > 10, "{tried} {failed}");
 }
 

@@ -382,7 +382,7 @@ impl Bench {
 
     fn volume(&self, cell: &Cell<'_>, n: usize) -> Result<Volume> {
         let layout = DataLayout {
-            cipher: cell.spec.to_owned(),
+            cipher: keyslots::cipher::CipherName::new(cell.spec),
             sector_size: cell.sector_size,
             offset: Sectors::new(self.start + (CELL * n) as u64),
             size: Some(Sectors::new(CELL as u64)),

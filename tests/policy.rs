@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use keyslots::luks2::copies;
 use keyslots::luks2::keyslot::{KeyslotKind, SlotKdf};
+use keyslots::luks2::segment::SegmentKind;
 use tempfile::TempDir;
 
 const UUID: &str = "11111111-2222-3333-4444-555555555555";
@@ -190,6 +191,205 @@ fn what_is_not_encrypted_meets_no_policy() {
     let (code, text) = open(folder, "null", "version = 1 2");
     assert_eq!(code, Some(1));
     assert!(text.contains("one that encrypts"), "{text}");
+}
+
+/// Changes the text of a cipher in `v2`: that of the data, or that of keyslot 0.
+fn set_cipher(folder: &Path, keyslot: bool, cipher: &str) {
+    let path = folder.join("v2");
+    let mut file = fs::File::options()
+        .read(true)
+        .write(true)
+        .open(path)
+        .expect("the volume");
+    let mut copy = copies::read(&mut file).expect("a header").winner;
+    if keyslot {
+        let slot = copy.metadata.keyslots.get_mut(&0).expect("a keyslot");
+        let KeyslotKind::Luks2(slot) = &mut slot.kind else {
+            panic!("no keyslot of LUKS2");
+        };
+        slot.encryption = cipher.to_owned();
+    } else {
+        let segment = copy.metadata.segments.get_mut(&0).expect("a segment");
+        let SegmentKind::Crypt(crypt) = &mut segment.kind else {
+            panic!("no segment of dm-crypt");
+        };
+        crypt.encryption = cipher.to_owned();
+    }
+    copy.binary.seqid += 1;
+    copies::write(&mut file, &copy).expect("valid metadata");
+}
+
+/// Neither capitals nor the kernel's own terms hide a cipher that encrypts nothing; where no policy is asked for, it is warned of.
+#[test]
+fn a_cipher_of_none_is_known_however_it_is_written() {
+    let folder = folder();
+    let folder = folder.path();
+    for cipher in [
+        "cipher_null-ecb",
+        "CIPHER_NULL-ecb",
+        "Cipher_NULL-ecb",
+        "NULL-ecb",
+        "null",
+        "null-ecb",
+        "capi:ecb(cipher_null)-plain",
+        "capi:cbc(cipher_null)-plain64",
+    ] {
+        set_cipher(folder, false, cipher);
+        let (code, text) = open(folder, "v2", "version = 2");
+        assert!(
+            code == Some(1) && text.contains("one that encrypts"),
+            "{cipher}: {text}"
+        );
+        let output = luksmith(folder, &["open", "--test-passphrase", "-d", "key", "v2"]);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            output.status.success() && text.contains("is not encrypted"),
+            "{cipher}: {text}"
+        );
+        set_cipher(folder, false, "aes-xts-plain64");
+        set_cipher(folder, true, cipher);
+        let (code, text) = open(folder, "v2", "version = 2");
+        assert!(
+            code == Some(1) && text.contains("keyslot 0: cipher is"),
+            "{cipher}: {text}"
+        );
+        set_cipher(folder, true, "aes-xts-plain64");
+    }
+    // The same cipher in another form is the one that a rule names; a constant IV encrypts.
+    for cipher in ["capi:xts(aes)-plain64", "aes-xts-plain64:sha256", "AES-xts-plain64"] {
+        set_cipher(folder, false, cipher);
+        let (code, text) = open(folder, "v2", "cipher = aes-xts-plain64");
+        assert_eq!(code, Some(0), "{cipher}: {text}");
+    }
+    set_cipher(folder, false, "aes-cbc-null");
+    let (code, text) = open(folder, "v2", "version = 2");
+    assert_eq!(code, Some(0), "{text}");
+}
+
+/// What the kernel takes in a table opens a keyslot and shows the data; what names a driver opens a keyslot at most.
+#[test]
+fn ciphers_are_understood_as_the_kernel_takes_them() {
+    let folder = folder();
+    let folder = folder.path();
+    let read = |volume: &str| luksmith(folder, &["cat", "-d", "key", "--length", "4096", volume]);
+    let data = read("v2").stdout;
+    assert_eq!(data.len(), 4096);
+    for cipher in [
+        "aes-xts-plain64:sha256",
+        "capi:xts(aes)-plain64",
+        "AES-XTS-plain64",
+        "aes:1-xts-plain64",
+    ] {
+        for keyslot in [true, false] {
+            set_cipher(folder, keyslot, cipher);
+            let output = read("v2");
+            assert!(
+                output.stdout == data,
+                "{cipher}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            );
+            set_cipher(folder, keyslot, "aes-xts-plain64");
+        }
+    }
+    set_cipher(folder, false, "capi:xts(ecb(aes-generic))-plain64");
+    let words = ["open", "--test-passphrase", "-d", "key", "v2"];
+    assert!(luksmith(folder, &words).status.success());
+    let refused = read("v2");
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(
+        text.contains("No known cipher specification pattern detected."),
+        "{text}"
+    );
+    for cipher in ["capi:xts(ecb(aes-generic))-plain64", "capi:xts-aes-aesni-plain64"] {
+        let words = [
+            &[
+                "--type", "plain", "-s", "256", "-h", "sha256", "-d", "key", "-c", cipher, "v1",
+            ],
+            &[][..],
+        ]
+        .concat();
+        let refused = luksmith(folder, &[&["cat"][..], &words].concat());
+        let text = String::from_utf8_lossy(&refused.stderr);
+        assert!(
+            text.contains("No known cipher specification pattern detected."),
+            "{cipher}: {text}"
+        );
+        assert_eq!(refused.status.code(), Some(1), "{cipher}");
+    }
+    // LUKS1 has the two parts apart.
+    let data = read("v1").stdout;
+    let path = folder.join("v1");
+    let mut header = fs::read(&path).expect("the volume");
+    header[40..40 + 19].copy_from_slice(b"xts-plain64:sha256\0");
+    fs::write(&path, &header).expect("the volume");
+    let output = read("v1");
+    assert!(
+        output.stdout == data && data.len() == 4096,
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// A volume under HCTR2, in its keyslots too, is made and read without the kernel.
+#[test]
+fn hctr2_needs_no_kernel() {
+    let folder = folder();
+    let folder = folder.path();
+    fs::write(folder.join("text"), [7; 8192]).expect("a text");
+    fs::File::create(folder.join("h"))
+        .and_then(|file| file.set_len(20 << 20))
+        .expect("an image");
+    let words = "luksFormat -q -c aes-hctr2-plain64 -s 256 --sector-size 4096 --keyslot-cipher aes-hctr2-plain64 \
+                 --keyslot-key-size 256 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 h key";
+    let words: Vec<_> = words.split_whitespace().collect();
+    let made = luksmith(folder, &words);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let written = Command::new(env!("CARGO_BIN_EXE_luksmith"))
+        .args(["write", "-d", "key", "h"])
+        .current_dir(folder)
+        .stdin(fs::File::open(folder.join("text")).expect("the text"))
+        .output()
+        .expect("luksmith starts");
+    assert!(written.status.success(), "{}", String::from_utf8_lossy(&written.stderr));
+    let read = luksmith(folder, &["cat", "-d", "key", "--length", "8192", "h"]);
+    assert!(read.stdout == [7; 8192], "{}", String::from_utf8_lossy(&read.stderr));
+}
+
+/// A cipher need not name an IV generator to be measured; a cipher that cannot be computed here stops a server before it starts.
+#[test]
+fn ciphers_are_measured_and_served_by_name() {
+    let folder = folder();
+    let folder = folder.path();
+    for (cipher, name) in [
+        ("aes-xts", "aes-xts "),
+        ("capi:xts(aes)", "aes-xts "),
+        ("AES-cbc-plain64", "aes-cbc "),
+    ] {
+        let output = luksmith(folder, &["benchmark", "-c", cipher]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        let last = text.lines().last().unwrap_or_default().trim_start();
+        assert!(output.status.success() && last.starts_with(name), "{cipher}: {text}");
+    }
+    set_cipher(folder, false, "capi:authenc(hmac(sha256),xts(aes))-random");
+    for _ in 0..2 {
+        let words = [
+            "open",
+            "--backend",
+            "userspace",
+            "-d",
+            "key",
+            "v2",
+            "luksmith-test-no-cipher",
+        ];
+        let output = luksmith(folder, &words);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            text.contains("authenc") && !text.contains("fuse") && !text.contains("in use"),
+            "{text}"
+        );
+    }
 }
 
 /// Its passphrase cannot be derived here, but perhaps by the next program that reads the header.

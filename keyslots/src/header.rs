@@ -2,6 +2,7 @@
 //!
 //! What only one version has is behind [`Header::luks1`] and [`Header::luks2`].
 
+use crate::cipher::CipherName;
 use crate::kdf::{CostLimits, Kdf};
 use crate::luks1;
 use crate::luks2::{self, Candidates, Defect, Keyslot};
@@ -33,8 +34,8 @@ pub enum Header {
 /// How the data of a volume are encrypted, and where they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataLayout {
-    /// Cipher specification, as the kernel takes it.
-    pub cipher: String,
+    /// How they are encrypted.
+    pub cipher: CipherName,
     /// Bytes encrypted as one.
     pub sector_size: u32,
     /// Where the data start on the data device.
@@ -115,7 +116,7 @@ impl Header {
     pub fn data(&self) -> Option<DataLayout> {
         match self {
             Self::Luks1(header) => Some(DataLayout {
-                cipher: format!("{}-{}", header.cipher_name(), header.cipher_mode()),
+                cipher: CipherName::new(&format!("{}-{}", header.cipher_name(), header.cipher_mode())),
                 sector_size: 512,
                 offset: header.payload_offset(),
                 size: None,
@@ -124,7 +125,7 @@ impl Header {
             Self::Luks2(header) => {
                 let (segment, crypt) = (header.segment()?, header.crypt()?);
                 Some(DataLayout {
-                    cipher: crypt.encryption.clone(),
+                    cipher: CipherName::new(&crypt.encryption),
                     sector_size: crypt.sector_size,
                     offset: segment.offset.sectors(),
                     size: segment.size.map(Bytes::sectors),

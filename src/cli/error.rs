@@ -86,6 +86,9 @@ pub enum CliError {
         #[source]
         source: keyslots::cipher::CipherError,
     },
+    /// The text is no cipher, or chooses a kernel driver.
+    #[error("No known cipher specification pattern detected.")]
+    CipherPattern(#[source] keyslots::cipher::CipherTextError),
     /// The keyslot belongs to the data, or to nothing.
     #[error("Keyslot {0} does not contain unbound key.")]
     NotUnbound(u32),
@@ -528,6 +531,9 @@ pub enum CliError {
         #[source]
         source: DmError,
     },
+    /// The kernel has a device-mapper without dm-crypt.
+    #[error("Cannot use dm-crypt. Is dm_crypt kernel module loaded?")]
+    NoDmCrypt,
     /// The kernel has no device-mapper.
     #[error("Cannot initialize device-mapper. Is dm_mod kernel module loaded?")]
     NoDeviceMapper,

@@ -133,6 +133,8 @@ impl CliError {
             | Self::Header(_)
             | Self::Dm(_)
             | Self::CipherRefused { .. }
+            | Self::CipherPattern(_)
+            | Self::NoDmCrypt
             | Self::NoDeviceMapper
             | Self::NotRoot
             | Self::Unreachable(_)

@@ -159,6 +159,8 @@ impl From<VolumeError> for CliError {
             VolumeError::NeedsIntegrity => Self::NeedsIntegrity,
             VolumeError::NoCryptSegment => Self::NoCryptSegment,
             VolumeError::HeaderOverData => Self::HeaderOverData,
+            VolumeError::CipherText(error) if error.driver || error.text.is_empty() => Self::CipherPattern(error),
+            VolumeError::NoDmCrypt(_) => Self::NoDmCrypt,
             VolumeError::OptionsRefused(_) => Self::OptionsRefused,
             VolumeError::Luks(error) => error.into(),
             other => Self::Volume(other),

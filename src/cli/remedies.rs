@@ -30,6 +30,7 @@ impl CliError {
             }
             Self::WrongPassphrase => "Check the keyboard layout and Caps Lock; a key file counts byte for byte.".into(),
             Self::NoDeviceMapper => "Load it with \"modprobe dm_mod\", or use a kernel with CONFIG_BLK_DEV_DM.".into(),
+            Self::NoDmCrypt => "Load it with \"modprobe dm_crypt\", or use a kernel with CONFIG_DM_CRYPT.".into(),
             Self::NotRoot => "Run as root, or with the capability CAP_SYS_ADMIN.".into(),
             Self::NoUsableKeyslot => "luksmith luksDump shows which keyslots there are.".into(),
             Self::DeviceMissing(_) => "Check the path, and whether you are root.".into(),
@@ -50,6 +51,7 @@ impl CliError {
             Self::Luks2Only(_) => "LUKS1 has no place for that: leave the option out, or say --type luks2.".into(),
             Self::TypeUnsupported(_) | Self::Unavailable(_) => "cryptsetup does that.".into(),
             Self::CipherUnavailable { source, .. } => format!("{source}."),
+            Self::CipherPattern(source) => format!("{source}."),
             Self::MetadataSizes(source) => format!("{source}."),
             Self::CipherRefused { cipher, key_bits, .. } => format!(
                 "The kernel does not take the cipher {cipher} with a key of {key_bits} bits: a module may be missing."

@@ -5,7 +5,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use keyslots::cipher::CipherSpec;
 use keyslots::header::Header;
 use keyslots::luks2::format::Which;
 use keyslots::secret::Passphrase;
@@ -186,7 +185,7 @@ fn examine_header(header: &Header, entry: &Entry, machine: &Machine<'_>, finding
             {
                 findings.push(Finding::Unusable(error.into()));
             }
-            if let (Ok(contents), Ok(spec)) = (&machine.initramfs, layout.cipher.parse::<CipherSpec>()) {
+            if let (Ok(contents), Ok(spec)) = (&machine.initramfs, layout.cipher.spec()) {
                 let text = spec.to_string();
                 // Of a wide mode only the template has a module of that name.
                 let modules = text.split('-').take(2).skip(usize::from(spec.is_wide()));

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use keyslots::cipher::CipherName;
 use keyslots::header::Header;
 use keyslots::kdf::Kdf;
 
@@ -53,15 +54,18 @@ impl Findings {
 
     /// Whether or not a rule names ciphers: nothing may be in the clear.
     fn unencrypted(&mut self, facts: &Facts) {
-        let in_the_clear = |cipher: &str| cipher.contains("null");
         match &facts.cipher {
             None => self.add("the data segment", "not for dm-crypt", "encrypted"),
-            Some(cipher) if in_the_clear(cipher) => self.add("cipher", cipher, "one that encrypts"),
+            Some(cipher) if !cipher.encrypts() => self.add("cipher", cipher.as_str(), "one that encrypts"),
             Some(_) => {}
         }
         for slot in &facts.slots {
-            if let Some(protection) = slot.protection.as_ref().filter(|found| in_the_clear(&found.cipher)) {
-                self.add(slot_key(slot, "cipher"), &protection.cipher, "one that encrypts");
+            if let Some(protection) = slot.protection.as_ref().filter(|found| !found.cipher.encrypts()) {
+                self.add(
+                    slot_key(slot, "cipher"),
+                    protection.cipher.as_str(),
+                    "one that encrypts",
+                );
             }
         }
     }
@@ -70,14 +74,14 @@ impl Findings {
         match rule {
             Rule::Version(allowed) => self.one_of("version", Some(facts.version), allowed),
             Rule::Uuid(allowed) => self.one_of("uuid", Some(&facts.uuid), allowed),
-            Rule::Cipher(allowed) => self.one_of("cipher", facts.cipher.as_deref(), allowed),
+            Rule::Cipher(allowed) => self.one_cipher_of("cipher", facts.cipher.as_ref(), allowed),
             Rule::KeySize(allowed) => self.within("key-size", facts.key_bits, allowed),
             Rule::SectorSize(allowed) => {
                 let size = facts.sector_size.map(|size| size.to_string());
                 self.one_of("sector-size", size.as_deref(), allowed);
             }
             Rule::KeyslotCipher(allowed) => self.each_slot(facts, |found, slot, protection| {
-                found.one_of(slot_key(slot, "cipher"), Some(&protection.cipher), allowed);
+                found.one_cipher_of(slot_key(slot, "cipher"), Some(&protection.cipher), allowed);
             }),
             Rule::Pbkdf(allowed) => self.each_slot(facts, |found, slot, protection| {
                 found.one_of(slot_key(slot, "pbkdf"), protection.kdf.as_ref().map(Kdf::name), allowed);
@@ -135,6 +139,17 @@ impl Findings {
                 check(self, slot, protection);
             }
         }
+    }
+
+    fn one_cipher_of(&mut self, what: impl Into<String>, value: Option<&CipherName>, allowed: &[String]) {
+        let same = |word: &&String| value.is_some_and(|value| value.is_same(&CipherName::new(word)));
+        // A cipher that is allowed in another form is allowed as it is.
+        let value = allowed
+            .iter()
+            .find(same)
+            .map(String::as_str)
+            .or(value.map(CipherName::as_str));
+        self.one_of(what, value, allowed);
     }
 
     fn one_of(&mut self, what: impl Into<String>, value: Option<&str>, allowed: &[String]) {

@@ -1,5 +1,6 @@
 //! What a policy looks at, for both versions alike.
 
+use keyslots::cipher::CipherName;
 use keyslots::header::Header;
 use keyslots::kdf::Kdf;
 use keyslots::luks1::{self, KeyslotState};
@@ -12,7 +13,7 @@ pub(super) struct Facts {
     pub(super) version: &'static str,
     pub(super) uuid: String,
     /// `None` where the data have no segment for dm-crypt.
-    pub(super) cipher: Option<String>,
+    pub(super) cipher: Option<CipherName>,
     pub(super) key_bits: Option<u64>,
     pub(super) sector_size: Option<u32>,
     pub(super) slots: Vec<SlotFacts>,
@@ -31,7 +32,7 @@ pub(super) struct SlotFacts {
 
 /// What keeps a keyslot from those who do not know its passphrase.
 pub(super) struct Protection {
-    pub(super) cipher: String,
+    pub(super) cipher: CipherName,
     /// `None` where we do not know it.
     pub(super) kdf: Option<Kdf>,
 }
@@ -69,7 +70,7 @@ impl Facts {
 }
 
 fn luks1_slots(header: &luks1::Header) -> Vec<SlotFacts> {
-    let cipher = format!("{}-{}", header.cipher_name(), header.cipher_mode());
+    let cipher = CipherName::new(&format!("{}-{}", header.cipher_name(), header.cipher_mode()));
     let slots = (0_u32..).zip(header.keyslots());
     slots
         .filter(|(_, slot)| slot.state != KeyslotState::Inactive)
@@ -93,7 +94,7 @@ fn luks2_slots(header: &luks2::Header) -> Vec<SlotFacts> {
             number,
             protection: match &slot.kind {
                 KeyslotKind::Luks2(slot) => Some(Protection {
-                    cipher: slot.encryption.clone(),
+                    cipher: CipherName::new(&slot.encryption),
                     kdf: slot.kdf.known(),
                 }),
                 KeyslotKind::Reencrypt { .. } | KeyslotKind::Unknown(_) => None,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use keyslots::cipher::CipherName;
 use keyslots::header::DataLayout;
 use keyslots::units::Sectors;
 use serde_json::{Value, json};
@@ -39,7 +40,7 @@ impl Description {
     /// How the data are laid out.
     pub fn layout(&self) -> DataLayout {
         DataLayout {
-            cipher: self.cipher.clone(),
+            cipher: CipherName::new(&self.cipher),
             sector_size: self.sector_size,
             offset: self.offset,
             size: self.fixed_size,

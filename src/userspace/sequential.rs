@@ -2,7 +2,7 @@
 
 use std::io;
 
-use keyslots::cipher::{CipherSpec, SectorCipher};
+use keyslots::cipher::SectorCipher;
 use keyslots::header::DataLayout;
 use keyslots::secret::VolumeKey;
 use keyslots::units::SECTOR_SIZE;
@@ -26,8 +26,8 @@ impl Sequential {
     /// # Errors
     /// [`UserspaceError::Cipher`].
     pub fn new(layout: &DataLayout, key: &VolumeKey) -> Result<Self, UserspaceError> {
-        let spec: CipherSpec = layout.cipher.parse()?;
-        let cipher = SectorCipher::new(&spec, key.expose(), layout.sector_size as usize, false)?;
+        let spec = layout.cipher.spec()?;
+        let cipher = SectorCipher::new(spec, key.expose(), layout.sector_size as usize, false)?;
         Ok(Self {
             parts: Parts::for_cipher(&cipher)?,
             cipher,

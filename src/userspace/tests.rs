@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::thread;
 
-use keyslots::cipher::{CipherSpec, SectorCipher};
+use keyslots::cipher::SectorCipher;
 use keyslots::header::DataLayout;
 use keyslots::secret::VolumeKey;
 use keyslots::units::{Bytes, Sectors};
@@ -14,7 +14,7 @@ use super::*;
 
 fn layout(cipher: &str, sector_size: u32) -> DataLayout {
     DataLayout {
-        cipher: cipher.into(),
+        cipher: keyslots::cipher::CipherName::new(cipher),
         sector_size,
         offset: Sectors::new(8),
         size: None,
@@ -92,8 +92,8 @@ fn requests_of_any_size_and_place_are_those_on_a_buffer() {
         container.read_exact_at(&mut device, 0).expect("data");
         let (before, data) = device.split_at_mut(4096);
         assert!(before.iter().all(|byte| *byte == 0));
-        let spec: CipherSpec = layout.cipher.parse().expect("a cipher");
-        let cipher = SectorCipher::new(&spec, key.expose(), sector_size as usize, large).expect("a key");
+        let spec = layout.cipher.spec().expect("a cipher");
+        let cipher = SectorCipher::new(spec, key.expose(), sector_size as usize, large).expect("a key");
         let first = if large { 16 / (u64::from(sector_size) / 512) } else { 16 };
         cipher.decrypt(first, data).expect("whole sectors");
         assert!(data == model);

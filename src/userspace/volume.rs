@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use keyslots::cipher::{CipherSpec, SectorCipher};
+use keyslots::cipher::SectorCipher;
 use keyslots::header::DataLayout;
 use keyslots::secret::VolumeKey;
 use keyslots::storage::Storage as _;
@@ -88,9 +88,9 @@ impl Volume {
         key: &VolumeKey,
         options: VolumeOptions,
     ) -> Result<Self, UserspaceError> {
-        let spec: CipherSpec = layout.cipher.parse()?;
+        let spec = layout.cipher.spec()?;
         let sector_size = layout.sector_size as usize;
-        let cipher = SectorCipher::new(&spec, key.expose(), sector_size, options.iv_large_sectors)?;
+        let cipher = SectorCipher::new(spec, key.expose(), sector_size, options.iv_large_sectors)?;
         let no_data = || UserspaceError::NoData(layout.offset);
         let start = layout.offset.bytes().ok_or_else(no_data)?;
         let available = device.size()?.checked_sub(start).ok_or_else(no_data)?;

@@ -7,6 +7,7 @@ use keyslots::secret::{Secret, VolumeKey};
 use keyslots::units::{SECTOR_SIZE, Sectors};
 use nix::errno::Errno;
 
+use super::cipher_check::lacks_dm_crypt;
 use super::{Flags, Identity, VolumeError};
 use crate::block_device::DevNo;
 use crate::dm::DeviceName;
@@ -70,6 +71,8 @@ impl Activate<'_> {
     /// The table, with the key or where it is.
     fn table(&self, key: &VolumeKey) -> Result<TableText, VolumeError> {
         let crypt_key = match &self.key_place {
+            // The null cipher has no key in the kernel, whatever the header keeps for it.
+            _ if self.layout.cipher.is_null() => CryptKey::Raw(Secret::zeroed(0).map_err(VolumeError::Memory)?),
             KeyPlace::Table => CryptKey::Raw(Secret::copy_from(key.expose()).map_err(VolumeError::Memory)?),
             KeyPlace::Keyring(description) => CryptKey::Keyring {
                 len: key.len(),
@@ -78,7 +81,7 @@ impl Activate<'_> {
             },
         };
         let target = CryptTarget {
-            cipher: self.layout.cipher.clone(),
+            cipher: self.layout.cipher.to_string(),
             key: crypt_key,
             iv_offset: self.layout.iv_offset,
             device: DeviceRef::Number(self.device),
@@ -91,6 +94,7 @@ impl Activate<'_> {
     /// Loads the table by `load`, with the key in the keyring while that lasts.
     fn with_key<T>(
         &self,
+        dm: &Dm,
         key: &VolumeKey,
         load: impl FnOnce(&TableText) -> Result<T, VolumeError>,
     ) -> Result<T, VolumeError> {
@@ -99,18 +103,21 @@ impl Activate<'_> {
             KeyPlace::Table => None,
             KeyPlace::Keyring(description) => Some(keyring::add_logon_key(description, key.expose())?),
         };
-        load(&table).map_err(|error| self.explain(error, key))
+        load(&table).map_err(|error| self.explain(dm, error, key))
     }
 
     /// The kernel's answers to a cipher that it does not have.
-    fn explain(&self, error: VolumeError, key: &VolumeKey) -> VolumeError {
+    fn explain(&self, dm: &Dm, error: VolumeError, key: &VolumeKey) -> VolumeError {
         match error {
+            VolumeError::Dm(source) if source.errno() == Some(Errno::EINVAL) && lacks_dm_crypt(dm) => {
+                VolumeError::NoDmCrypt(source)
+            }
             VolumeError::Dm(source) if self.flags.high_priority && source.errno() == Some(Errno::EINVAL) => {
                 VolumeError::OptionsRefused(source)
             }
             VolumeError::Dm(source) if matches!(source.errno(), Some(Errno::ENOENT | Errno::EINVAL)) => {
                 VolumeError::CipherRefused {
-                    cipher: self.layout.cipher.clone(),
+                    cipher: self.layout.cipher.to_string(),
                     key_bits: key.len() * 8,
                     source,
                 }
@@ -179,7 +186,7 @@ pub fn check_free(dm: &Dm, name: &DeviceName) -> Result<(), VolumeError> {
 /// [`VolumeError`]; nothing is left of the mapping then.
 pub fn activate(dm: &Dm, volume: &Activate<'_>, key: &VolumeKey) -> Result<(), VolumeError> {
     let uuid = volume.identity.dm_uuid(volume.name)?;
-    volume.with_key(key, |table| {
+    volume.with_key(dm, key, |table| {
         let new = NewDevice {
             read_only: volume.flags.read_only,
             ..NewDevice::new(volume.name, Some(&uuid), table)
@@ -198,7 +205,7 @@ pub fn activate(dm: &Dm, volume: &Activate<'_>, key: &VolumeKey) -> Result<(), V
 /// [`VolumeError`]; the mapping is as before then.
 pub fn reload(dm: &Dm, volume: &Activate<'_>, key: &VolumeKey) -> Result<(), VolumeError> {
     let id = DeviceId::Name(volume.name.clone());
-    volume.with_key(key, |table| {
+    volume.with_key(dm, key, |table| {
         dm.replace(&id, table, volume.flags.read_only, SuspendOptions::default())?;
         Ok(())
     })

@@ -5,12 +5,13 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use keyslots::cipher::CipherName;
 use keyslots::secret::Secret;
 use keyslots::units::Sectors;
 use nix::errno::Errno;
 
 use super::{Flags, VolumeError};
-use crate::dm::table::{CryptKey, CryptTarget, DeviceRef, Table, Target};
+use crate::dm::table::{CryptKey, CryptTarget, DeviceRef, Table, Target, TargetType};
 use crate::dm::{DeviceId, DeviceInfo, DeviceName, Dm, Mangling, NewDevice, RemoveOptions};
 
 /// The size of the mapping that is asked about: a page.
@@ -20,14 +21,16 @@ const SIZE: Sectors = Sectors::new(8);
 /// `sector_size` bytes. The key is random and used for nothing.
 ///
 /// # Errors
-/// [`VolumeError::CipherRefused`] with the kernel's answer; others where the question could not be asked.
-pub fn check_cipher(dm: &Dm, cipher: &str, key_len: usize, sector_size: u32) -> Result<(), VolumeError> {
+/// [`VolumeError::CipherText`], [`VolumeError::NoDmCrypt`], [`VolumeError::CipherRefused`] with the kernel's answer; others where the question could not be asked.
+pub fn check_cipher(dm: &Dm, cipher: &CipherName, key_len: usize, sector_size: u32) -> Result<(), VolumeError> {
+    cipher.check()?;
+    let key_len = if cipher.is_null() { 0 } else { key_len };
     let base = Temporary::create(dm)?;
     let errors = Table::single(SIZE, Target::Error).to_text()?;
     dm.load(&base.id, &errors, false)?;
     let options = Flags::default().to_options(sector_size, false);
     let crypt = CryptTarget {
-        cipher: cipher.to_owned(),
+        cipher: cipher.to_string(),
         key: CryptKey::Raw(Secret::random(key_len).map_err(VolumeError::Memory)?),
         iv_offset: Sectors::ZERO,
         device: DeviceRef::Number(base.info.number),
@@ -41,8 +44,9 @@ pub fn check_cipher(dm: &Dm, cipher: &str, key_len: usize, sector_size: u32) -> 
         Err(error) => {
             let source = error.on_device(&asked.info);
             match source.errno() {
+                Some(Errno::EINVAL) if lacks_dm_crypt(dm) => Err(VolumeError::NoDmCrypt(source)),
                 Some(Errno::ENOENT | Errno::EINVAL) => Err(VolumeError::CipherRefused {
-                    cipher: cipher.to_owned(),
+                    cipher: cipher.to_string(),
                     key_bits: key_len * 8,
                     source,
                 }),
@@ -50,6 +54,12 @@ pub fn check_cipher(dm: &Dm, cipher: &str, key_len: usize, sector_size: u32) -> 
             }
         }
     }
+}
+
+/// Whether the kernel has no dm-crypt, and could not load it when a table asked for it.
+pub(super) fn lacks_dm_crypt(dm: &Dm) -> bool {
+    let versions = dm.target_versions();
+    versions.is_ok_and(|versions| versions.iter().all(|(kind, _)| *kind != TargetType::CRYPT))
 }
 
 /// A device that is gone when this is.

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use keyslots::cipher::CipherTextError;
 use keyslots::units::Sectors;
 
-use super::CipherTextError;
 use crate::block_device::Holder;
 use crate::dm::DmError;
 use crate::dm::NameError;
@@ -129,6 +129,9 @@ pub enum VolumeError {
         /// The kernel's answer.
         source: DmError,
     },
+    /// The kernel refused the table since it has no target of that kind.
+    #[error("the kernel has no dm-crypt: {0}")]
+    NoDmCrypt(#[source] DmError),
     /// The kernel refused a table with an option that only newer ones have.
     #[error("the kernel does not take the option high_priority: {0}")]
     OptionsRefused(#[source] DmError),

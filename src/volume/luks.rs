@@ -5,7 +5,7 @@ use keyslots::kdf::CostLimits;
 use keyslots::luks2::segment::SegmentKind;
 use keyslots::secret::VolumeKey;
 
-use super::{Identity, KeyPlace, VolumeError, full_cipher_text};
+use super::{Identity, KeyPlace, VolumeError};
 
 /// Checks that the data of a volume on one device with its header stand behind it. What was written to a mapping of a
 /// header that is kept apart, taken for a volume, would go over the keyslots.
@@ -23,7 +23,7 @@ pub fn check_behind_header(header: &Header, layout: &DataLayout) -> Result<(), V
 ///
 /// # Errors
 /// [`VolumeError::InReencryption`], [`VolumeError::NeedsIntegrity`], [`VolumeError::NeedsOpal`],
-/// [`VolumeError::SeveralSegments`], [`VolumeError::NoCryptSegment`], or a requirement that is unknown here.
+/// [`VolumeError::SeveralSegments`], [`VolumeError::NoCryptSegment`], [`VolumeError::CipherText`], or a requirement that is unknown here.
 pub fn mappable(header: &Header) -> Result<DataLayout, VolumeError> {
     if let Header::Luks2(header) = header {
         header.check_requirements()?;
@@ -47,11 +47,8 @@ pub fn mappable(header: &Header) -> Result<DataLayout, VolumeError> {
             several => return Err(VolumeError::SeveralSegments(several)),
         }
     }
-    let mut layout = header.data().ok_or(VolumeError::NoCryptSegment)?;
-    // The kernel knows the names of ciphers in small letters only.
-    if layout.cipher.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        layout.cipher = full_cipher_text(&layout.cipher)?;
-    }
+    let layout = header.data().ok_or(VolumeError::NoCryptSegment)?;
+    layout.cipher.check()?;
     Ok(layout)
 }
 
@@ -76,7 +73,9 @@ pub fn key_place(header: &Header, key: &VolumeKey, may_use_keyring: bool) -> Res
         return Ok(KeyPlace::Table);
     };
     let digest = luks2.verify_volume_key(key, true, &CostLimits::default())?;
-    if may_use_keyring && !key.is_empty() && crate::keyring::is_available() {
+    // The null cipher has no key in the kernel.
+    let keyless = key.is_empty() || header.data().is_some_and(|data| data.cipher.is_null());
+    if may_use_keyring && !keyless && crate::keyring::is_available() {
         Ok(KeyPlace::Keyring(format!("cryptsetup:{}-d{digest}", header.uuid())))
     } else {
         Ok(KeyPlace::Table)

@@ -6,7 +6,6 @@
 
 mod activate;
 mod cipher_check;
-mod cipher_text;
 mod close_all;
 mod deactivate;
 mod error;
@@ -20,7 +19,6 @@ mod suspend;
 
 pub use activate::{Activate, KeyPlace, activate, check_free, reload, size_of_data};
 pub use cipher_check::check_cipher;
-pub use cipher_text::{CipherTextError, full_cipher_text};
 pub use close_all::{ClosedAll, close_all};
 pub use deactivate::{Deactivated, cancel_deferred, deactivate};
 pub use error::VolumeError;

@@ -1,6 +1,7 @@
 //! Changing the live table of a mapping: its length, or how it is encrypted on which processor. What is not changed
 //! stays as the kernel has it, the key included.
 
+use keyslots::cipher::CipherName;
 use keyslots::secret::VolumeKey;
 use keyslots::units::Sectors;
 
@@ -30,14 +31,14 @@ pub fn resize(dm: &Dm, name: &DeviceName, size: Sectors, key: Option<&VolumeKey>
 pub fn refresh_plain(
     dm: &Dm,
     name: &DeviceName,
-    (cipher, sector_size): (&str, u32),
+    (cipher, sector_size): (&CipherName, u32),
     key: &VolumeKey,
     flags: Flags,
 ) -> Result<(), VolumeError> {
     change(dm, name, None, |_, crypt| {
         let same_key = matches!(&crypt.key, CryptKey::Raw(active) if active.ct_eq(key.expose()));
         let active_size = crypt.options.sector_size.unwrap_or(512);
-        if !same_key || crypt.cipher != cipher || active_size != sector_size {
+        if !same_key || !cipher.is_same(&CipherName::new(&crypt.cipher)) || active_size != sector_size {
             return Err(VolumeError::Mismatch(name.to_string()));
         }
         crypt.options = flags.to_options(sector_size, crypt.options.iv_large_sectors);

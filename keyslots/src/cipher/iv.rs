@@ -31,8 +31,9 @@ pub(super) enum IvKind {
 }
 
 impl IvKind {
-    pub(super) fn from_name(name: &str) -> Option<Self> {
-        match name {
+    /// By the name of the generator and its option, which follows a colon. Only ESSIV takes notice of it.
+    pub(super) fn from_name(text: &str) -> Option<Self> {
+        match text.split_once(':').map_or(text, |(name, _)| name) {
             "null" => Some(Self::Null),
             "plain" => Some(Self::Plain),
             "plain64" => Some(Self::Plain64),
@@ -40,7 +41,7 @@ impl IvKind {
             "benbi" => Some(Self::Benbi),
             "eboiv" => Some(Self::Eboiv),
             "elephant" => Some(Self::Elephant),
-            _ => Hash::from_name(name.strip_prefix("essiv:")?).map(Self::Essiv),
+            _ => Hash::from_name(text.strip_prefix("essiv:")?).map(Self::Essiv),
         }
     }
 }

@@ -1,14 +1,16 @@
 //! Sector encryption as the kernel's dm-crypt does it, in user space.
 //!
 //! A [`CipherSpec`] is what a header says (`aes-xts-plain64`); a [`SectorCipher`] is that with a key, and encrypts or
-//! decrypts whole sectors in place. Keyslot areas are read and written through it, and so is data where there is no
+//! decrypts whole sectors in place. A [`CipherName`] is any text that stands where a specification belongs. Keyslot areas are read and written through it, and so is data where there is no
 //! device-mapper. Ciphers that only the kernel knows are errors here, by name: their data can still be mapped.
 
 mod adiantum;
 mod block;
 mod elephant;
+mod hctr2;
 mod iv;
 mod modes;
+mod name;
 mod sector;
 mod spec;
 #[cfg(test)]
@@ -16,6 +18,7 @@ mod tests;
 mod tweak;
 mod twofish;
 
+pub use name::{CipherName, CipherTextError};
 pub use sector::SectorCipher;
 pub use spec::CipherSpec;
 

@@ -4,6 +4,7 @@ use zeroize::Zeroize;
 
 use super::adiantum::{self, Adiantum};
 use super::block::BlockCipher;
+use super::hctr2::{self, Hctr2};
 use super::sector::{Direction, MAX_BLOCK, MAX_SECTOR, Room, SectorCipher};
 use super::tweak::{LrwTweaks, mask_xts, xor, xor_to};
 
@@ -18,6 +19,7 @@ pub(super) enum Chain {
     Xts(Box<dyn BlockCipher>),
     Lrw(LrwTweaks),
     Adiantum(Box<Adiantum>),
+    Hctr2(Box<Hctr2>),
 }
 
 /// What makes the next mask.
@@ -82,6 +84,12 @@ impl SectorCipher {
                 let tweak = iv.first_chunk().unwrap_or(&[0; adiantum::TWEAK_LEN]);
                 adiantum.crypt(tweak, sector, direction, self.cipher.as_ref());
             }),
+            Chain::Hctr2(hctr2) => {
+                for (sector, iv) in data.chunks_exact_mut(size).zip(ivs.chunks_exact(iv_len)) {
+                    let tweak = iv.first_chunk().unwrap_or(&[0; hctr2::TWEAK_LEN]);
+                    hctr2.crypt(tweak, sector, direction, self.cipher.as_ref(), &mut room.0);
+                }
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use super::CipherError;
 use super::adiantum::{self, Adiantum};
 use super::block::BlockCipher;
 use super::elephant::Elephant;
+use super::hctr2::Hctr2;
 use super::iv::IvGenerator;
 use super::modes::Chain;
 use super::spec::{CipherSpec, Mode};
@@ -84,6 +85,10 @@ impl SectorCipher {
             Mode::Adiantum => {
                 let (adiantum, cipher) = Adiantum::new(spec.algorithm, cipher_key).ok_or_else(bad_key)?;
                 (Chain::Adiantum(adiantum), cipher)
+            }
+            Mode::Hctr2 => {
+                let cipher = keyed(cipher_key)?;
+                (Chain::Hctr2(Hctr2::new(cipher.as_ref())), cipher)
             }
         };
         let diffuser = spec.has_diffuser().then(|| Elephant::new(for_iv).ok_or_else(bad_key));
@@ -193,7 +198,7 @@ impl SectorCipher {
             return copy(data, source);
         }
         let iv_len = match self.chain {
-            Chain::Adiantum(_) => adiantum::TWEAK_LEN,
+            Chain::Adiantum(_) | Chain::Hctr2(_) => MAX_IV,
             _ => self.spec.algorithm.block_len(),
         };
         let mut ivs = [0; RUN / 512 * MAX_IV];

@@ -19,10 +19,11 @@ pub(super) enum Mode {
     Cfb,
     Ofb,
     Adiantum,
+    Hctr2,
 }
 
 impl Mode {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Xts,
         Self::Cbc,
         Self::Ecb,
@@ -32,6 +33,7 @@ impl Mode {
         Self::Cfb,
         Self::Ofb,
         Self::Adiantum,
+        Self::Hctr2,
     ];
 
     fn from_name(name: &str) -> Option<Self> {
@@ -49,6 +51,7 @@ impl Mode {
             Self::Cfb => "cfb",
             Self::Ofb => "ofb",
             Self::Adiantum => "adiantum",
+            Self::Hctr2 => "hctr2",
         }
     }
 
@@ -98,9 +101,19 @@ impl CipherSpec {
         self.algorithm == Algorithm::Null
     }
 
-    /// Whether this makes one block of a whole sector (`adiantum`), so that no bit of it changes alone.
+    /// Whether this makes one block of a whole sector (`adiantum`, `hctr2`), so that no bit of it changes alone.
     pub fn is_wide(&self) -> bool {
-        self.mode == Mode::Adiantum
+        matches!(self.mode, Mode::Adiantum | Mode::Hctr2)
+    }
+
+    /// The cipher and the mode alone, as `aes-xts`.
+    pub(super) fn short(&self) -> String {
+        format!("{}-{}", self.algorithm.name(), self.mode.name())
+    }
+
+    /// Whether what follows the colon after the IV generator counts. Of those here, that is so for ESSIV alone.
+    pub(super) fn has_iv_option(&self) -> bool {
+        matches!(self.iv, IvKind::Essiv(_))
     }
 
     /// Whether a key of `len` bytes fits: with both halves for `xts`, with the tweak key for `lrw`, and with that of the
@@ -152,16 +165,16 @@ impl CipherSpec {
         if self.is_null() && self.mode != Mode::Ecb {
             return incompatible("cipher_null has no other mode than ecb");
         }
-        if matches!(self.mode, Mode::Xts | Mode::Lrw) && !wide {
-            return incompatible("xts and lrw take ciphers with blocks of 16 bytes");
+        if matches!(self.mode, Mode::Xts | Mode::Lrw | Mode::Hctr2) && !wide {
+            return incompatible("xts, lrw and hctr2 take ciphers with blocks of 16 bytes");
         }
         if self.algorithm.is_pair() != (self.mode == Mode::Adiantum) {
             return incompatible("adiantum takes xchacha12,aes or xchacha20,aes, and these take no other mode");
         }
         if let IvKind::Essiv(_) | IvKind::Eboiv | IvKind::Elephant = self.iv
-            && self.mode == Mode::Adiantum
+            && self.is_wide()
         {
-            return incompatible("adiantum takes no IV that is encrypted");
+            return incompatible("adiantum and hctr2 take no IV that is encrypted");
         }
         if let IvKind::Eboiv | IvKind::Elephant = self.iv
             && self.mode.is_stream()
@@ -186,14 +199,14 @@ impl FromStr for CipherSpec {
 
     fn from_str(text: &str) -> Result<Self, CipherError> {
         if let Some(template) = text.strip_prefix("capi:") {
-            return from_template(template)
-                .ok_or_else(|| CipherError::UnknownCipher(text.to_owned()))?
-                .parse();
+            return Self::from_template(text, template);
         }
-        // The reference writes names as they were typed, and knows them in capitals too.
+        // cryptsetup writes names as they were typed, and knows them in capitals too.
         let text = &text.to_ascii_lowercase();
         let mut parts = text.splitn(3, '-');
         let name = parts.next().unwrap_or_default();
+        // A number of keys may follow. One is what goes without saying, and with more each sector has one of its own.
+        let name = name.strip_suffix(":1").unwrap_or(name);
         let algorithm = Algorithm::from_name(name).ok_or_else(|| CipherError::UnknownCipher(name.to_owned()))?;
         let (mode, iv) = match (parts.next(), parts.next()) {
             // What dm-crypt takes for granted since its first version.
@@ -202,6 +215,12 @@ impl FromStr for CipherSpec {
             (Some(mode), iv) => (mode, iv),
         };
         let mode = Mode::from_name(mode).ok_or_else(|| CipherError::UnknownMode(mode.to_owned()))?;
+        Self::with_iv(text, algorithm, mode, iv)
+    }
+}
+
+impl CipherSpec {
+    fn with_iv(text: &str, algorithm: Algorithm, mode: Mode, iv: Option<&str>) -> Result<Self, CipherError> {
         let iv = match iv {
             None if mode == Mode::Ecb => IvKind::None,
             None => return Err(CipherError::MissingIv(text.to_owned())),
@@ -209,23 +228,37 @@ impl FromStr for CipherSpec {
         };
         Self { algorithm, mode, iv }.check(text)
     }
-}
 
-/// `xts(aes)-plain64`, as the kernel's crypto interface has it, in the words of a [`CipherSpec`].
-fn from_template(text: &str) -> Option<String> {
-    let (mode, rest) = text.split_once('(')?;
-    let (cipher, iv) = rest.split_once(')')?;
-    // ESSIV is a template of its own; with others around, or with drivers' names, it is the kernel's to understand.
-    let iv = iv.strip_prefix('-')?;
-    // Here every letter counts, as to the kernel.
-    let plain = |text: &str| {
-        let strange = |c: char| matches!(c, '(' | ')' | '-') || c.is_ascii_uppercase();
-        !text.is_empty() && !text.contains(strange)
-    };
-    (plain(mode) && plain(cipher)).then(|| match mode {
-        "ecb" => format!("{cipher}-{mode}"),
-        _ => format!("{cipher}-{mode}-{iv}"),
-    })
+    /// Of `capi:xts(aes)-plain64`, in the terms of the kernel's crypto interface.
+    fn from_template(whole: &str, text: &str) -> Result<Self, CipherError> {
+        let unknown = || CipherError::UnknownCipher(whole.to_owned());
+        let (mode, rest) = text.split_once('(').ok_or_else(unknown)?;
+        // ESSIV is a template of its own; with others around, or with drivers' names, it is the kernel's to understand.
+        let (cipher, iv) = rest.split_once(')').ok_or_else(unknown)?;
+        // Here every letter counts, as to the kernel.
+        let plain = |text: &str| !text.contains(|c: char| matches!(c, '(' | ')' | '-') || c.is_ascii_uppercase());
+        let mode = Some(mode).filter(|mode| plain(mode)).and_then(Mode::from_name);
+        let cipher = match mode {
+            // The template's default, which may be named.
+            Some(Mode::Adiantum) => cipher.strip_suffix(",nhpoly1305").unwrap_or(cipher),
+            _ => cipher,
+        };
+        let algorithm = Some(cipher).filter(|cipher| plain(cipher) && *cipher != "null");
+        let algorithm = algorithm.and_then(Algorithm::from_name);
+        let (Some(mode), Some(algorithm)) = (mode, algorithm) else {
+            return Err(unknown());
+        };
+        let iv = match iv.strip_prefix('-') {
+            None if iv.is_empty() => None,
+            iv => Some(iv.ok_or_else(unknown)?),
+        };
+        // A mode without an IV takes no notice of the generator.
+        match (mode, iv) {
+            (Mode::Ecb, _) => Self::with_iv(whole, algorithm, mode, None),
+            (_, None) => Err(CipherError::MissingIv(whole.to_owned())),
+            (_, iv) => Self::with_iv(whole, algorithm, mode, iv),
+        }
+    }
 }
 
 impl fmt::Display for CipherSpec {

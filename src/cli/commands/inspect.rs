@@ -131,7 +131,7 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
     let unlocked = volume.unlock(cx, &passphrase, Candidates::All)?;
     let key = &unlocked.volume_key;
     let data = volume.header.data().ok_or(CliError::NoCryptSegment)?;
-    let cipher = clean(&data.cipher);
+    let cipher = clean(data.cipher.as_str());
     let (cipher, mode) = cipher.split_once('-').unwrap_or((&cipher, ""));
     let mut text = format!(
         "LUKS header information for {}\nCipher name:   \t{cipher}\nCipher mode:   \t{mode}\nPayload offset:\t{}\n\
@@ -142,7 +142,7 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
         key.len() * 8
     );
     let facts = json!({
-        "cipher": data.cipher,
+        "cipher": data.cipher.as_str(),
         "data_offset_sectors": data.offset.get(),
         "uuid": volume.header.uuid(),
         "key_bits": key.len() * 8,

@@ -139,7 +139,7 @@ impl Volume {
         let header_device = cx.header_device(device);
         let (header, opened) = header_device.read(wanted)?;
         cx.check_policy(&header)?;
-        if header.data().is_some_and(|data| data.cipher.starts_with("cipher_null")) {
+        if header.data().is_some_and(|data| data.cipher.is_null()) {
             cx.console.complain(format_args!(
                 "WARNING: The data on {} is not encrypted: its cipher is none.",
                 device.display()

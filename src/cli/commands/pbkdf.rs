@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use keyslots::cipher::CipherSpec;
+use keyslots::cipher::{CipherName, CipherSpec};
 use keyslots::hash::Hash;
 use keyslots::header::{Header, Version};
 use keyslots::kdf::calibrate::{self, Target, TargetKdf};
@@ -143,7 +143,7 @@ impl Context<'_> {
     }
 
     /// A new LUKS2 keyslot for the data of a volume with this cipher and this length of the volume key.
-    pub(super) fn new_keyslot(&self, data_cipher: &str, key_len: usize) -> Result<NewKeyslot, CliError> {
+    pub(super) fn new_keyslot(&self, data_cipher: &CipherName, key_len: usize) -> Result<NewKeyslot, CliError> {
         let (encryption, area_key_size) = self.keyslot_cipher(data_cipher, key_len)?;
         Ok(NewKeyslot {
             kdf: self.kdf(Version::Luks2, area_key_size as usize)?,
@@ -160,13 +160,12 @@ impl Context<'_> {
         let key_len = header.key_size().and_then(Bytes::to_usize).unwrap_or(key_len);
         let cipher = header
             .data()
-            .map(|data| data.cipher)
-            .unwrap_or_else(|| FALLBACK_CIPHER.to_owned());
+            .map_or_else(|| CipherName::new(FALLBACK_CIPHER), |data| data.cipher);
         self.new_keyslot(&cipher, key_len)
     }
 
     /// The keyslot's cipher: as asked, else the data's where it can protect a keyslot.
-    fn keyslot_cipher(&self, data_cipher: &str, key_len: usize) -> Result<(CipherSpec, u32), CliError> {
+    fn keyslot_cipher(&self, data_cipher: &CipherName, key_len: usize) -> Result<(CipherSpec, u32), CliError> {
         let asked_size = self.options.keyslot_key_size.map(|size| size.bits() / 8);
         if let Some(cipher) = &self.options.keyslot_cipher {
             let spec: CipherSpec = cipher.parse()?;
@@ -175,7 +174,7 @@ impl Context<'_> {
             return Ok((spec, size));
         }
         let fallback = || Ok((FALLBACK_CIPHER.parse()?, FALLBACK_KEY_SIZE));
-        let Ok(spec) = data_cipher.parse::<CipherSpec>() else {
+        let Ok(spec) = data_cipher.spec() else {
             return fallback();
         };
         // Not every kernel has a wide mode, and a keyslot wants to be opened anywhere.
@@ -183,7 +182,7 @@ impl Context<'_> {
             return fallback();
         }
         let size = u32::try_from(key_len).unwrap_or(FALLBACK_KEY_SIZE);
-        Ok((spec, size))
+        Ok((*spec, size))
     }
 
     pub(super) fn lanes(&self) -> u32 {

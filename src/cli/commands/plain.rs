@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use keyslots::cipher::CipherName;
 use keyslots::header::DataLayout;
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use keyslots::units::{Bytes, Sectors};
@@ -26,7 +27,7 @@ const DEFAULT_HASH: &str = "sha256";
 
 /// How the options say that a volume is encrypted.
 pub(super) struct Encryption {
-    cipher: String,
+    cipher: CipherName,
     sector_size: u32,
     key_len: usize,
     hash: PlainHash,
@@ -78,8 +79,8 @@ pub(super) fn refresh(cx: &Context<'_>, dm: &Dm, name: &DeviceName, active: &Act
     let path = path.ok_or_else(|| CliError::NotActive(name.to_string()))?;
     // Without --sector-size, which refresh takes no notice of, it is what it is.
     let sector_size = options_sector_size(cx).unwrap_or_else(|| active.sector_size());
-    let cipher = (encryption.cipher.as_str(), sector_size);
-    if active.cipher != encryption.cipher || active.sector_size() != sector_size {
+    let cipher = (&encryption.cipher, sector_size);
+    if !encryption.cipher.is_same(&CipherName::new(&active.cipher)) || active.sector_size() != sector_size {
         return Err(CliError::Mismatch(name.to_string()));
     }
     let key = encryption.key(cx, &path)?;
@@ -102,7 +103,7 @@ impl Encryption {
         // A key file is not hashed, whatever is said.
         let hash = options.hash.as_deref().filter(|_| !reads_key_file(cx));
         Ok(Self {
-            cipher: volume::full_cipher_text(cipher).map_err(volume::VolumeError::from)?,
+            cipher: CipherName::parse(cipher).map_err(volume::VolumeError::from)?,
             sector_size: options_sector_size(cx).unwrap_or(512),
             key_len,
             hash: hash.unwrap_or(DEFAULT_HASH).parse()?,
@@ -150,6 +151,11 @@ impl Encryption {
         }
     }
 
+    /// Bytes of the key.
+    pub(super) fn key_len(&self) -> usize {
+        self.key_len
+    }
+
     /// Where the data are, which start at sector `offset`.
     pub(super) fn layout(&self, cx: &Context<'_>, offset: Option<Sectors>) -> DataLayout {
         let options = cx.options;
@@ -167,7 +173,7 @@ impl Encryption {
     /// The key: from a key file or the keyring as it is, else hashed from a passphrase.
     pub(super) fn key(&self, cx: &Context<'_>, device: &Path) -> Result<VolumeKey, CliError> {
         let key = self.whole_key(cx, device)?;
-        if self.cipher.starts_with("cipher_null") {
+        if self.cipher.is_null() {
             // The kernel takes none for it.
             return Ok(VolumeKey::new(Secret::zeroed(0).map_err(CliError::memory)?));
         }

@@ -53,9 +53,11 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
     let link = Link::from_options(cx)?;
     let mut volume = Volume::read(cx, device, wanted)?;
     let layout = volume.layout(device)?;
+    layout.cipher.spec()?;
     let (mut data, access) = open_data(cx, device)?;
     check_whole(device, &mut data, &layout)?;
     let key = volume.data_key(cx, device)?;
+    layout.cipher.spec()?.check_key_len(key.len())?;
     let description = Description {
         device: fs::canonicalize(device).map_err(CliError::io("find the device"))?,
         kind: match volume.header.version() {
@@ -63,7 +65,7 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
             Version::Luks2 => "LUKS2".into(),
         },
         uuid: Some(volume.header.uuid().to_owned()),
-        cipher: layout.cipher,
+        cipher: layout.cipher.to_string(),
         key_len: key.len(),
         sector_size: layout.sector_size,
         iv_large_sectors: false,
@@ -90,6 +92,7 @@ pub(super) fn open_plain(cx: &Context<'_>, device: &Path, name: &str, why: Why) 
     let encryption = Encryption::from_options(cx)?;
     encryption.warn(cx);
     let layout = encryption.layout(cx, cx.options.offset);
+    layout.cipher.spec()?.check_key_len(encryption.key_len())?;
     let (mut data, access) = open_data(cx, device)?;
     check_whole(device, &mut data, &layout)?;
     plain::warn_of_signatures(cx, device)?;
@@ -98,7 +101,7 @@ pub(super) fn open_plain(cx: &Context<'_>, device: &Path, name: &str, why: Why) 
         device: fs::canonicalize(device).map_err(CliError::io("find the device"))?,
         kind: "PLAIN".into(),
         uuid: None,
-        cipher: layout.cipher,
+        cipher: layout.cipher.to_string(),
         key_len: key.len(),
         sector_size: layout.sector_size,
         iv_large_sectors: cx.options.iv_large_sectors,

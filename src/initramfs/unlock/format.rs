@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use keyslots::cipher::CipherName;
 use keyslots::header::{DataLayout, Header};
 use keyslots::units::Sectors;
 
@@ -11,7 +12,7 @@ use crate::initramfs::devices::Devices;
 use crate::initramfs::mount::Mounted;
 use crate::initramfs::options::VolumeOptions;
 use crate::initramfs::source::{DeviceSpec, Place};
-use crate::volume::{self, PlainHash, VolumeError};
+use crate::volume::{PlainHash, VolumeError};
 
 /// What plain volumes have where nothing is said: the defaults of cryptsetup 2.7 and later.
 const PLAIN_CIPHER: &str = "aes-xts-plain64";
@@ -43,7 +44,7 @@ impl Format {
         let hash = options.hash.as_deref().unwrap_or(PLAIN_HASH);
         Ok(Self::Plain {
             layout: DataLayout {
-                cipher: volume::full_cipher_text(cipher).map_err(VolumeError::from)?,
+                cipher: CipherName::parse(cipher).map_err(VolumeError::from)?,
                 sector_size: options.sector_size.unwrap_or(512),
                 offset: options.offset.unwrap_or_default(),
                 size: None,

@@ -5,6 +5,7 @@ mod placement;
 
 use std::path::Path;
 
+use keyslots::cipher::CipherName;
 use keyslots::header::{Header, Version};
 use keyslots::kdf::{CostLimits, Kdf};
 use keyslots::luks1;
@@ -43,7 +44,7 @@ struct Plan<'a> {
     topology: Topology,
     place: Place,
     sector_size: u32,
-    cipher: String,
+    cipher: CipherName,
     key: VolumeKey,
     slot: Option<u32>,
     target: Target,
@@ -182,10 +183,10 @@ impl Plan<'_> {
         device: &HeaderDevice,
         hash: keyslots::hash::Hash,
     ) -> Result<u32, CliError> {
-        let spec = self.cipher.parse()?;
+        let spec = self.cipher.spec()?;
         let limits = CostLimits::default();
         let params = luks1::CreateParams {
-            cipher: &spec,
+            cipher: spec,
             hash,
             volume_key: &self.key,
             uuid: cx.options.uuid.as_deref(),
@@ -224,7 +225,7 @@ impl Plan<'_> {
         let options = cx.options;
         let limits = CostLimits::default();
         let params = CreateParams {
-            encryption: self.cipher.clone(),
+            encryption: self.cipher.to_string(),
             sector_size: self.sector_size,
             uuid: options.uuid.clone(),
             label: options.label.clone().unwrap_or_default(),
@@ -344,30 +345,26 @@ impl Plan<'_> {
     }
 }
 
-/// A mode of whole sectors that the kernel alone computes.
-const KERNEL_MODE: &str = "hctr2";
-
 /// Asks the kernel whether it can map the cipher. Where nobody can ask it, a cipher that we know of will do.
-fn check_cipher(cipher: &str, key_size: usize, sector_size: u32) -> Result<(), CliError> {
-    let known = || {
-        let mode = cipher.split('-').nth(1).unwrap_or_default();
-        cipher.parse::<keyslots::cipher::CipherSpec>().is_ok() || mode == KERNEL_MODE
+fn check_cipher(cipher: &CipherName, key_size: usize, sector_size: u32) -> Result<(), CliError> {
+    cipher.check().map_err(VolumeError::from)?;
+    let known = cipher.spec().is_ok();
+    let dm = match Dm::open() {
+        Err(_) if known => return Ok(()),
+        dm => dm?,
     };
-    match Dm::open() {
-        Ok(dm) => volume::check_cipher(&dm, cipher, key_size, sector_size).map_err(|error| match error {
-            VolumeError::CipherRefused {
-                cipher,
-                key_bits,
-                source,
-            } => CliError::CipherRefused {
-                cipher,
-                key_bits,
-                source,
-            },
-            error => error.into(),
+    match volume::check_cipher(&dm, cipher, key_size, sector_size) {
+        Err(VolumeError::NoDmCrypt(_)) if known => Ok(()),
+        Err(VolumeError::CipherRefused {
+            cipher,
+            key_bits,
+            source,
+        }) => Err(CliError::CipherRefused {
+            cipher,
+            key_bits,
+            source,
         }),
-        Err(_) if known() => Ok(()),
-        Err(error) => Err(error.into()),
+        checked => Ok(checked?),
     }
 }
 
@@ -399,14 +396,16 @@ fn check_luks1(cx: &Context<'_>) -> Result<(), CliError> {
 }
 
 /// The cipher, and the length of its key in bytes.
-fn cipher_and_key_size(cx: &Context<'_>) -> Result<(String, usize), CliError> {
-    let cipher = cx.options.cipher.clone().unwrap_or_else(|| DEFAULT_CIPHER.to_owned());
-    let cipher = crate::volume::full_cipher_text(&cipher).map_err(crate::volume::VolumeError::from)?;
-    let spec = cipher.parse::<keyslots::cipher::CipherSpec>();
-    let xts = cipher.split('-').nth(1) == Some("xts");
-    let default = if xts { DEFAULT_KEY_SIZE * 2 } else { DEFAULT_KEY_SIZE };
+fn cipher_and_key_size(cx: &Context<'_>) -> Result<(CipherName, usize), CliError> {
+    let cipher = cx.options.cipher.as_deref().unwrap_or(DEFAULT_CIPHER);
+    let cipher = CipherName::parse(cipher).map_err(VolumeError::from)?;
+    let default = if cipher.is_xts() {
+        DEFAULT_KEY_SIZE * 2
+    } else {
+        DEFAULT_KEY_SIZE
+    };
     let key_size = cx.options.key_size.map_or(default, |size| size.bytes());
-    if let Ok(spec) = spec {
+    if let Ok(spec) = cipher.spec() {
         spec.check_key_len(key_size)?;
     }
     Ok((cipher, key_size))

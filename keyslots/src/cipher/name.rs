@@ -1,0 +1,376 @@
+//! Cipher specifications as a header, a crypt table or a person writes them.
+//!
+//! A [`CipherName`] is any such text, taken apart once as dm-crypt takes it apart, whether or not this crate can compute it.
+//! Whether data is encrypted at all, whether a text chooses a kernel driver, and what a table has to say is asked of it: nobody
+//! else compares names of ciphers. Which ciphers there are is the kernel's to say.
+
+use std::fmt;
+
+use super::{CipherError, CipherSpec};
+
+/// A cipher specification.
+///
+/// ```
+/// use keyslots::cipher::CipherName;
+///
+/// assert_eq!(CipherName::new("aes").to_string(), "aes-cbc-plain");
+/// assert!(CipherName::new("capi:ecb(cipher_null)-plain").is_null());
+/// assert!(!CipherName::new("aes-cbc-null").is_null());
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CipherName {
+    text: String,
+    defect: Option<&'static str>,
+    null: bool,
+    driver: bool,
+    spec: Result<CipherSpec, CipherError>,
+}
+
+/// Why a text is no cipher specification.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the cipher {text:?} {defect}")]
+pub struct CipherTextError {
+    /// The text.
+    pub text: String,
+    /// What is wrong with it.
+    pub defect: &'static str,
+    /// Whether that is the name of a kernel driver.
+    pub driver: bool,
+}
+
+impl CipherName {
+    /// Takes any text: what is wrong with it is for [`CipherName::check`] to say.
+    pub fn new(text: &str) -> Self {
+        let parts = Parts::of(text);
+        let spec = text.parse::<CipherSpec>();
+        Self {
+            text: match &spec {
+                // dm-crypt knows names in small letters only, and takes for granted what a short form leaves out.
+                Ok(spec) if !parts.capi => match text.split_once(':') {
+                    Some((name, ignored)) if name.matches('-').count() == 2 && !spec.has_iv_option() => {
+                        format!("{spec}:{ignored}")
+                    }
+                    _ => spec.to_string(),
+                },
+                _ => text.to_owned(),
+            },
+            defect: defect(text, &parts, spec.is_ok()),
+            null: parts.is_null(),
+            driver: spec.is_err() && parts.is_driver(),
+            spec,
+        }
+    }
+
+    /// As [`CipherName::new`], for a text that is going to be used: nothing that the kernel could never take, and no name of a
+    /// kernel driver, since what stands in a header must not choose the kernel's modules.
+    ///
+    /// # Errors
+    /// [`CipherTextError`].
+    pub fn parse(text: &str) -> Result<Self, CipherTextError> {
+        let name = Self::new(text);
+        name.check()?;
+        Ok(name)
+    }
+
+    /// Checks that this can stand in a crypt table.
+    ///
+    /// # Errors
+    /// [`CipherTextError`].
+    pub fn check(&self) -> Result<(), CipherTextError> {
+        let driver = self.defect.is_none() && self.driver;
+        match self
+            .defect
+            .or(driver.then_some("names a driver of the kernel, not an algorithm"))
+        {
+            None => Ok(()),
+            Some(defect) => Err(CipherTextError {
+                text: self.text.clone(),
+                defect,
+                driver,
+            }),
+        }
+    }
+
+    /// The text for a crypt table. In full: `aes` is `aes-cbc-plain`.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// What this crate computes.
+    ///
+    /// # Errors
+    /// [`CipherError`] where it cannot compute this cipher.
+    pub fn spec(&self) -> Result<&CipherSpec, CipherError> {
+        self.spec.as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether this encrypts nothing (`cipher_null` in any mode or template), so that the kernel takes no key for it.
+    pub fn is_null(&self) -> bool {
+        self.null
+    }
+
+    /// Whether data under this cipher is encrypted, as far as its text tells: not under the null cipher, nor under what is no
+    /// specification.
+    pub fn encrypts(&self) -> bool {
+        !self.null && self.defect.is_none()
+    }
+
+    /// Whether this is the same cipher as another, in whatever form each is written.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (&self.spec, &other.spec) {
+            (Ok(spec), Ok(other)) => spec == other,
+            _ => self.text == other.text,
+        }
+    }
+
+    /// Whether the mode is XTS, whose key is two.
+    pub fn is_xts(&self) -> bool {
+        Parts::of(&self.text)
+            .mode()
+            .is_some_and(|mode| mode.eq_ignore_ascii_case("xts"))
+    }
+
+    /// The cipher and the mode alone, as `aes-xts`.
+    pub fn short(&self) -> String {
+        match &self.spec {
+            Ok(spec) => spec.short(),
+            Err(_) => self.text.clone(),
+        }
+    }
+}
+
+impl From<CipherSpec> for CipherName {
+    fn from(spec: CipherSpec) -> Self {
+        Self::new(&spec.to_string())
+    }
+}
+
+impl fmt::Display for CipherName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// A text as dm-crypt takes it apart.
+struct Parts<'a> {
+    capi: bool,
+    /// The cipher, in the old form with its number of keys; the template with `capi:`.
+    cipher: &'a str,
+    /// The mode in the old form.
+    mode: Option<&'a str>,
+    /// The IV generator with its option.
+    iv: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Self {
+        if let Some(text) = text.strip_prefix("capi:") {
+            // Names of drivers have dashes too: the last one behind all brackets counts, but an option may have some.
+            let end = text.rfind(')').map_or(0, |at| at + 1);
+            let option = text[end..].find(':').map_or(text.len(), |at| end + at);
+            let dash = text[end..option].rfind('-').map(|at| end + at);
+            return Self {
+                capi: true,
+                cipher: &text[..dash.unwrap_or(text.len())],
+                mode: None,
+                iv: dash.map(|at| &text[at + 1..]),
+            };
+        }
+        let mut parts = text.splitn(3, '-');
+        Self {
+            capi: false,
+            cipher: parts.next().unwrap_or_default(),
+            mode: parts.next(),
+            iv: parts.next(),
+        }
+    }
+
+    /// The mode: with `capi:` the outermost template.
+    fn mode(&self) -> Option<&'a str> {
+        match self.capi {
+            true => self.cipher.split_once('(').map(|(mode, _)| mode),
+            false => self.mode,
+        }
+    }
+
+    /// The null cipher undoes each mode and template that is around it.
+    fn is_null(&self) -> bool {
+        let mut words = self.cipher.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.any(|word| {
+            ["null", "cipher_null"]
+                .iter()
+                .any(|null| word.eq_ignore_ascii_case(null))
+        })
+    }
+
+    /// Algorithms are written as templates, drivers have names with dashes.
+    fn is_driver(&self) -> bool {
+        let hash = self.iv.and_then(|iv| iv.strip_prefix("essiv:"));
+        let strange = |hash: &str| hash.contains('-') && crate::hash::Hash::from_name(hash).is_none();
+        self.capi && (self.cipher.contains('-') || !self.cipher.contains('(')) || hash.is_some_and(strange)
+    }
+}
+
+fn defect(text: &str, parts: &Parts<'_>, computable: bool) -> Option<&'static str> {
+    if text.is_empty() {
+        return Some("is empty");
+    }
+    if text.bytes().any(|byte| !byte.is_ascii_graphic()) {
+        return Some("has a space, a control character or a letter outside ASCII in it");
+    }
+    // The kernel takes it for the sign that the next letter counts as it is.
+    if text.contains('\\') {
+        return Some("has a backslash in it");
+    }
+    if !parts.capi {
+        return None;
+    }
+    let mut depth = 0_u32;
+    for byte in parts.cipher.bytes() {
+        match byte {
+            b'(' => depth += 1,
+            b')' if depth == 0 => return Some("closes a bracket that it does not open"),
+            b')' => depth -= 1,
+            _ => {}
+        }
+    }
+    if depth > 0 {
+        return Some("does not close all of its brackets");
+    }
+    if parts.iv.is_none_or(str::is_empty) && !computable {
+        return Some("has no IV generator: it is written capi:<template>-<generator>, as in capi:xts(aes)-plain64");
+    }
+    if parts.cipher.is_empty() || parts.cipher.starts_with('(') || parts.cipher.contains("()") {
+        return Some("names no template of the kernel");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_for_granted_is_spelled_out() {
+        for (text, full) in [
+            ("aes", "aes-cbc-plain"),
+            ("aes-plain", "aes-cbc-plain"),
+            ("aes-xts-plain64", "aes-xts-plain64"),
+            ("AES-XTS-plain64", "aes-xts-plain64"),
+            // dm-crypt takes no notice of what follows the colon.
+            ("aes-xts-plain64:sha256", "aes-xts-plain64:sha256"),
+            ("aes-xts-plain64:a:b-c", "aes-xts-plain64:a:b-c"),
+            ("aes-cbc-essiv:SHA256", "aes-cbc-essiv:sha256"),
+            ("aes:1-xts-plain64", "aes-xts-plain64"),
+            ("null", "cipher_null-ecb"),
+            ("null-ecb", "cipher_null-ecb"),
+            ("cipher_null", "cipher_null-ecb"),
+            ("xchacha12,aes-adiantum-plain64", "xchacha12,aes-adiantum-plain64"),
+            ("nosuch", "nosuch"),
+            ("capi:xts(aes)-plain64", "capi:xts(aes)-plain64"),
+            ("capi:xts(aes)-plain64:sha256", "capi:xts(aes)-plain64:sha256"),
+            ("capi:cbc(aes)-essiv:sha256", "capi:cbc(aes)-essiv:sha256"),
+            ("capi:cbc(aes)-essiv:sha3-256", "capi:cbc(aes)-essiv:sha3-256"),
+            ("capi:ecb(aes)", "capi:ecb(aes)"),
+            (
+                "capi:authenc(hmac(sha256),xts(aes))-random",
+                "capi:authenc(hmac(sha256),xts(aes))-random",
+            ),
+        ] {
+            assert_eq!(CipherName::parse(text).as_ref().map(CipherName::as_str), Ok(full));
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_cipher_is_refused() {
+        for (text, defect) in [
+            ("", "empty"),
+            ("aes xts", "space"),
+            ("aes-xts-plain64\n", "space"),
+            ("aes-\\xts-plain64", "backslash"),
+            ("capi:", "no IV generator"),
+            ("capi:-plain64", "names no template"),
+            ("capi:xts(aes)", "no IV generator"),
+            ("capi:xts(aes)-", "no IV generator"),
+            ("capi:xts(aes-plain64", "does not close"),
+            ("capi:xts)aes(-plain64", "does not open"),
+            ("capi:(aes)-plain64", "names no template"),
+            ("capi:xts()-plain64", "names no template"),
+        ] {
+            let error = CipherName::parse(text).expect_err(text);
+            assert!(error.defect.contains(defect) && !error.driver, "{text}: {error}");
+            assert!(!CipherName::new(text).encrypts(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_driver_is_not_chosen_by_a_text() {
+        for text in [
+            "capi:xts(ecb(aes-generic))-plain64",
+            "capi:xts(aes-generic)-plain64",
+            "capi:xts-aes-aesni-plain64",
+            "capi:qat_aes_xts-plain64",
+            "capi:authenc(hmac(sha256-generic),xts(aes))-random",
+            "capi:cbc(aes)-essiv:sha256-generic",
+            "aes-cbc-essiv:sha256-generic",
+        ] {
+            let error = CipherName::parse(text).expect_err(text);
+            assert!(error.driver && error.to_string().contains(text), "{text}: {error}");
+        }
+        for text in [
+            "aes-cbc-essiv:sha3-256",
+            "capi:cbc(aes)-essiv:blake2b-512",
+            "nosuch-xts-plain64",
+        ] {
+            assert!(CipherName::parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_encrypts_nothing_is_known_in_every_form() {
+        for text in [
+            "null",
+            "NULL-ecb",
+            "null-ecb",
+            "cipher_null",
+            "CIPHER_NULL-ecb",
+            "Cipher_NULL-ecb",
+            "cipher_null-cbc-plain",
+            "cipher_null:1-ecb",
+            "capi:ecb(cipher_null)-plain",
+            "capi:ecb(cipher_null)",
+            "capi:cbc(cipher_null)-plain64",
+            "capi:ecb-cipher_null-plain",
+            "capi:cryptd(ecb(cipher_null-generic))-null",
+            "capi:authenc(hmac(sha256),ecb(cipher_null))-random",
+        ] {
+            let name = CipherName::new(text);
+            assert!(name.is_null() && !name.encrypts(), "{text}");
+        }
+        // A constant IV is weak; it encrypts.
+        for text in [
+            "aes-cbc-null",
+            "aes-xts-plain64",
+            "capi:ecb(aes)-null",
+            "nosuch-xts-plain64",
+            "aes-xts-plain64:null",
+        ] {
+            let name = CipherName::new(text);
+            assert!(!name.is_null() && name.encrypts(), "{text}");
+        }
+    }
+
+    #[test]
+    fn xts_is_known_in_both_forms() {
+        for (text, xts) in [
+            ("aes-xts-plain64", true),
+            ("nosuch-XTS-plain64", true),
+            ("capi:xts(aes)-plain64", true),
+            ("capi:cbc(aes)-plain64", false),
+            ("aes-cbc-plain", false),
+            ("aes", false),
+        ] {
+            assert_eq!(CipherName::new(text).is_xts(), xts, "{text}");
+        }
+    }
+}

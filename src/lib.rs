@@ -3,6 +3,7 @@
 pub mod block_device;
 pub mod cli;
 pub mod data_device;
+mod descriptors;
 pub mod dm;
 pub mod dmsetup;
 pub mod header_backup;
@@ -10,6 +11,7 @@ pub mod header_device;
 pub mod initramfs;
 pub mod keyring;
 pub mod locks;
+pub mod log;
 pub mod mapping;
 pub mod passphrase;
 pub mod policy;

@@ -1,6 +1,7 @@
 //! The `luksmith` program: argv to command to exit code, and nothing else.
 
 mod allocator;
+mod stdio;
 
 use std::process::ExitCode;
 

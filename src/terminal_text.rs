@@ -16,10 +16,17 @@ static PLAIN: [bool; 256] = {
     plain
 };
 
-/// A text of somebody else's (a header's, a file name) as a part of a line: no control character of it reaches a
-/// terminal, and none makes another line of it, which a program would take for ours.
+/// Whether a terminal would act on the character: control characters, and those that turn the direction of the text around
+/// them (Unicode's `Bidi_Control`) or end a line, with which a label can look like another one.
+pub(crate) fn acts(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A text of somebody else's (a header's, a file name) as a part of a line: no character of it that a terminal acts on
+/// reaches one, and none makes another line of it, which a program would take for ours.
 pub(crate) fn clean(text: &str) -> String {
-    let replace = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    let replace = |c: char| if acts(c) { '\u{fffd}' } else { c };
     text.chars().map(replace).collect()
 }
 
@@ -34,6 +41,26 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| PLAIN[usize::from(byte)]) {
         return text.into();
     }
-    let acts = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let acts = |c: char| acts(c) && !matches!(c, '\n' | '\t');
     text.chars().map(|c| if acts(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Whether the terminal can wipe a line and write it anew. One that says nothing of itself is taken for one that cannot.
+pub(crate) fn can_wipe_line() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_text_turns_or_ends_a_line() {
+        for c in "\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202e}\u{2066}\u{2069}\u{7f}\u{9b}\u{1b}".chars() {
+            let text = format!("a{c}ü");
+            assert_eq!(clean(&text), "a\u{fffd}ü", "{c:?}");
+            assert_eq!(harmless(&text), "a\u{fffd}ü", "{c:?}");
+        }
+        assert_eq!(harmless("a\n\tb – \u{5d0}"), "a\n\tb – \u{5d0}");
+    }
 }

@@ -187,6 +187,13 @@ fn signals_find_the_terminal_put_right() {
         (Signal::SIGTERM, Some(1)),
         (Signal::SIGHUP, None),
         (Signal::SIGQUIT, None),
+        (Signal::SIGALRM, None),
+        (Signal::SIGUSR1, None),
+        (Signal::SIGUSR2, None),
+        (Signal::SIGABRT, None),
+        (Signal::SIGXCPU, None),
+        (Signal::SIGVTALRM, None),
+        (Signal::SIGPWR, None),
     ] {
         let mut conversation = Conversation::start(volume.folder.path(), &volume.ours(), TEST);
         conversation.expect(ENTER, false);
@@ -204,6 +211,65 @@ fn signals_find_the_terminal_put_right() {
             ),
         }
     }
+}
+
+/// What is typed before the prompt was meant for something else, and what follows the passphrase is not kept either; the answer
+/// to a question that is not for a passphrase may be typed ahead.
+#[test]
+fn what_is_typed_ahead_is_no_passphrase() {
+    let volume = Volume::with_passphrase("abc");
+    let talk_ahead = |program: &Path, words: &str, ahead: &str, turns: &[(&str, &str)]| {
+        let script = format!("read start; \"$0\" {words}; code=$?; read -t 0.3 rest; echo \"code $code, rest $rest\"");
+        let words = ["-c", &script, program.to_str().expect("UTF-8")];
+        let mut conversation = Conversation::start(volume.folder.path(), Path::new("bash"), &words);
+        conversation.type_in(&format!("start\n{ahead}"));
+        for (question, answer) in turns {
+            conversation.expect(question, false);
+            conversation.type_in(answer);
+        }
+        // The shell reads nothing of what was left.
+        let (heard, _, echoes) = conversation.end();
+        assert!(echoes, "{heard:?}");
+        heard
+    };
+    let format = "luksFormat --pbkdf pbkdf2 --pbkdf-force-iterations 1000 v";
+    for (words, ahead, turns, end) in [
+        (
+            "open --test-passphrase -T1 v",
+            "abd\n",
+            vec![(ENTER, "abc\nmore\n")],
+            "code 0, rest \n",
+        ),
+        (
+            format,
+            "YES\n",
+            vec![(ENTER, "abc\n"), (VERIFY, "abc\n")],
+            "code 0, rest \n",
+        ),
+    ] {
+        let theirs = talk_ahead(Path::new(REFERENCE), words, ahead, &turns);
+        let ours = talk_ahead(&volume.ours(), words, ahead, &turns);
+        assert!(ours.ends_with(end), "{ours:?}");
+        assert_eq!(ours, theirs);
+    }
+}
+
+#[test]
+fn a_terminal_gets_nothing_that_it_cannot_show() {
+    let volume = Volume::with_passphrase("abc");
+    let program = volume.ours();
+    let derives = |term: &str| {
+        let program = program.to_str().expect("UTF-8");
+        let words = [&["LC_ALL=C", term, program], TEST].concat();
+        let mut conversation = Conversation::start(volume.folder.path(), Path::new("env"), &words);
+        conversation.expect(ENTER, false);
+        conversation.type_in("abc\n");
+        conversation.end().0
+    };
+    assert_eq!(derives("TERM=dumb"), format!("{ENTER}\nDeriving the key...\n"));
+    assert_eq!(derives("TERM="), format!("{ENTER}\nDeriving the key...\n"));
+    // It is wiped, which the conversation leaves out.
+    assert_eq!(derives("TERM=vt100"), format!("{ENTER}\n"));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::args::Options;
+use crate::terminal_text::can_wipe_line;
 
 /// How often the bar moves.
 const BAR_INTERVAL: Duration = Duration::from_millis(200);
@@ -37,7 +38,7 @@ impl Progress {
     pub fn new(options: &Options, device: String, total: Option<u64>) -> Self {
         let shown = if options.progress_json {
             Shown::Json
-        } else if io::stderr().is_terminal() && !options.json && !options.batch_mode {
+        } else if io::stderr().is_terminal() && can_wipe_line() && !options.json && !options.batch_mode {
             Shown::Bar
         } else {
             Shown::Nothing

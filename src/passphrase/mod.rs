@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use keyslots::secret::{Passphrase, Secret};
 
+use crate::log;
+
 pub(crate) use keyfile::from_slow_stream;
 pub use keyfile::{KeyFileRange, MAX_KEY_FILE};
 pub use quality::{Weakness, weakness};
@@ -95,6 +97,7 @@ pub fn ask(question: &Question<'_>) -> Result<Passphrase, PassphraseError> {
     if !is_interactive() {
         return read_line(question.range);
     }
+    log::debug(format_args!("Asking for a passphrase on the terminal."));
     let first = terminal::ask(question.prompt, question.timeout)?;
     if question.verify && !first.ct_eq(&terminal::ask("Verify passphrase: ", question.timeout)?) {
         return Err(PassphraseError::Mismatch);
@@ -107,6 +110,7 @@ pub fn ask(question: &Question<'_>) -> Result<Passphrase, PassphraseError> {
 /// # Errors
 /// See [`PassphraseError`].
 pub fn read_line(range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
+    log::debug(format_args!("Reading a passphrase from standard input."));
     keyfile::read_line(range)
 }
 
@@ -115,6 +119,7 @@ pub fn read_line(range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
 /// # Errors
 /// See [`PassphraseError`].
 pub fn from_key_file(path: &Path, question: &Question<'_>) -> Result<Passphrase, PassphraseError> {
+    log::debug(format_args!("Reading the key file {}.", path.display()));
     if path != Path::new("-") {
         keyfile::read_file(path, question.range)
     } else if is_interactive() {

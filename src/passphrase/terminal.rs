@@ -56,7 +56,12 @@ fn converse(prompt: &str, timeout: Option<Duration>, echo: Echo) -> Result<Passp
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let signals = Signals::intercept()?;
-        let quiet = Quiet::start(tty, echo, SetArg::TCSADRAIN)?;
+        // What was typed before a passphrase was asked for was meant for something else, and is not taken for one.
+        let when = match echo {
+            Echo::Off => SetArg::TCSAFLUSH,
+            Echo::On => SetArg::TCSADRAIN,
+        };
+        let quiet = Quiet::start(tty, echo, when)?;
         say(tty, prompt);
         let outcome = line(tty, &signals, deadline);
         drop(quiet);
@@ -269,17 +274,24 @@ pub(crate) fn heeded_signals() -> SigSet {
     let ignored = mask
         .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
         .unwrap_or(0);
-    let signals = [
-        Signal::SIGINT,
-        Signal::SIGTERM,
-        Signal::SIGHUP,
-        Signal::SIGQUIT,
-        Signal::SIGTSTP,
-    ];
-    let heeded = signals
-        .into_iter()
+    let heeded = Signal::iterator()
+        .filter(|&signal| ends_or_stops(signal))
         .filter(|&signal| ignored & (1 << (signal as u32 - 1)) == 0);
     heeded.collect()
+}
+
+/// Whether the signal ends or stops a program that takes no care of it: signal(7). Not those that nobody can block, those
+/// that a fault of the program itself raises, and those that stop a job in the background, which has no terminal to put right.
+fn ends_or_stops(signal: Signal) -> bool {
+    use Signal as S;
+    let passed_over = matches!(signal, S::SIGCHLD | S::SIGCONT | S::SIGURG | S::SIGWINCH);
+    let unblockable = matches!(signal, S::SIGKILL | S::SIGSTOP);
+    let fault = matches!(
+        signal,
+        S::SIGILL | S::SIGTRAP | S::SIGBUS | S::SIGFPE | S::SIGSEGV | S::SIGSYS
+    );
+    let background = matches!(signal, S::SIGTTIN | S::SIGTTOU);
+    !(passed_over || unblockable || fault || background)
 }
 
 fn terminal_error(errno: Errno) -> PassphraseError {

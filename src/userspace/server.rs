@@ -29,6 +29,7 @@ use super::description::Description;
 use super::fuse::VolumeFile;
 use super::served::{Registry, check_name};
 use super::{Access, ServeError, Volume, VolumeOptions};
+use crate::descriptors::close_inherited;
 
 /// The word on the command line that makes this program a server. It is of no use to a person: the volume comes from the
 /// process that starts it.
@@ -88,6 +89,7 @@ pub fn start(name: &str, description: &Description, device: File, key: &VolumeKe
 
 /// The whole life of a server, from the process that started it to the end of the mount. Whether it went well.
 pub fn serve(name: &str) -> bool {
+    close_inherited();
     let (Ok(device), Ok(parent)) = (
         io::stdin().as_fd().try_clone_to_owned(),
         io::stdout().as_fd().try_clone_to_owned(),

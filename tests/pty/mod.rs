@@ -39,6 +39,7 @@ impl Conversation {
             .args(["--ctty", "--wait", "env", "--default-signal"])
             .arg(program)
             .args(words)
+            .env("TERM", "xterm")
             .current_dir(folder)
             .stdin(side())
             .stdout(side())
@@ -81,7 +82,7 @@ impl Conversation {
         self.heard
             .push_str(&String::from_utf8_lossy(&buffer[..read]).replace('\r', ""));
         // The line that says what takes so long is ours alone, and erased.
-        self.heard = self.heard.replace("Deriving the key…\x1b[K", "");
+        self.heard = self.heard.replace("Deriving the key...\x1b[K", "");
         true
     }
 

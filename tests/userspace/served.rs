@@ -153,6 +153,28 @@ fn a_volume_is_served_to_an_ordinary_user() {
     lab.ok(&["close", "x"]);
 }
 
+/// A descriptor of the caller's in the server kept its lock, and kept whoever reads the other end of it from its end.
+#[test]
+#[ignore = "run by the_served_file as an ordinary user"]
+fn a_server_holds_nothing_of_who_started_it() {
+    let lab = Lab::new(&[]);
+    let open = "./luksmith open --backend userspace --key-file key volume x";
+    let script = format!("exec 3>three 200>last; flock 3; flock 200; {open} >said 2>&1");
+    let status = std::process::Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(lab.sandbox.path("."))
+        .env("XDG_RUNTIME_DIR", lab.sandbox.path("run"))
+        .status();
+    assert!(status.expect("bash").success());
+    let is_free = |name: &str| {
+        let file = File::open(lab.sandbox.path(name)).expect("a file");
+        nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusiveNonblock).is_ok()
+    };
+    let free = ["three", "last"].map(is_free);
+    lab.ok(&["close", "x"]);
+    assert_eq!(free, [true, true], "the server holds the lock");
+}
+
 /// Seconds here, and as many as `LUKSMITH_FSX_SECONDS` says by hand.
 #[test]
 #[ignore = "run by the_served_file as an ordinary user"]

@@ -53,7 +53,7 @@ impl Engine<'_> {
                 .filter(|volume| matches!(volume.outcome, Some(Outcome::Opened)))
                 .count();
             let seconds = since.elapsed().as_secs();
-            let text = format!("Deriving the key… {seconds} s, {open} of {} open", self.volumes.len());
+            let text = format!("Deriving the key... {seconds} s, {open} of {} open", self.volumes.len());
             self.quiet_since = Instant::now();
             self.prompts.progress(Some(&text));
             return;
@@ -65,7 +65,7 @@ impl Engine<'_> {
         if !self.prompts.is_asking() && !waits.is_empty() && self.quiet_since.elapsed() >= SILENCE {
             let seconds = self.quiet_since.elapsed().as_secs();
             self.prompts
-                .progress(Some(&format!("Waiting for {}… {seconds} s", waits.join(", "))));
+                .progress(Some(&format!("Waiting for {}... {seconds} s", waits.join(", "))));
         }
     }
 }

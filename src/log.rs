@@ -1,0 +1,44 @@
+//! What a program does, step by step, for `--debug`; and what went otherwise than it should without being a failure.
+//!
+//! Every room may write here; whoever owns the terminal says where it goes, and until then it goes nowhere. Never a secret,
+//! and never a table or a message for a target, which may have a key in it.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+/// How much a line matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// A step.
+    Debug,
+    /// Something that a person should know.
+    Warning,
+}
+
+type Sink = fn(Level, &str);
+
+static SINK: OnceLock<(Level, Sink)> = OnceLock::new();
+
+/// Sends lines of this level and of those above it to `sink`, for the rest of the program's life.
+pub fn send(least: Level, sink: Sink) {
+    // Who came first stays.
+    let _ = SINK.set((least, sink));
+}
+
+fn line(level: Level, text: fmt::Arguments<'_>) {
+    if let Some((least, sink)) = SINK.get()
+        && level >= *least
+    {
+        sink(level, &text.to_string());
+    }
+}
+
+/// A step.
+pub(crate) fn debug(text: fmt::Arguments<'_>) {
+    line(Level::Debug, text);
+}
+
+/// Something that a person should know.
+pub(crate) fn warn(text: fmt::Arguments<'_>) {
+    line(Level::Warning, text);
+}

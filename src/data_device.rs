@@ -11,6 +11,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use crate::block_device::{self, DevNo, Holder, LoopDevice};
+use crate::log;
 
 /// Why a device cannot hold data.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +81,8 @@ impl DataDevice {
             path: path.to_owned(),
             source,
         };
+        let how = if exclusive { " for itself alone" } else { "" };
+        log::debug(format_args!("Opening {} for data{how}.", path.display()));
         let kind = std::fs::metadata(path).map_err(failed)?.file_type();
         if kind.is_file() {
             let attached = LoopDevice::attach(path, read_only, sector_size);
@@ -116,6 +119,12 @@ impl DataDevice {
         let size = file.size().map_err(failed)?.sectors();
         let number = DevNo::of_file(&file).map_err(failed)?;
         let number = number.ok_or_else(|| DataDeviceError::WrongKind(path.to_owned()))?;
+        let access = if read_only { ", read-only" } else { "" };
+        log::debug(format_args!(
+            "{} is {number}, with {} sectors{access}.",
+            path.display(),
+            size.get()
+        ));
         Ok(Self {
             number,
             size,

@@ -20,6 +20,7 @@ use nix::libc;
 use crate::block_device::signatures::{self, Signature};
 use crate::block_device::{self, DevNo};
 use crate::locks::{Lock, LockError, LockMode};
+use crate::log;
 
 /// Which versions a caller takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +173,8 @@ impl HeaderDevice {
             path: self.path.clone(),
             source,
         };
+        let access = if write { "reading and writing" } else { "reading" };
+        log::debug(format_args!("Opening {} for {access}.", self.path.display()));
         // A FIFO would block.
         let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
         let file = OpenOptions::new()
@@ -301,7 +304,17 @@ impl HeaderDevice {
             path: self.path.clone(),
             wanted,
         };
-        match Header::read(storage) {
+        let read = Header::read(storage);
+        let path = self.path.display();
+        match &read {
+            Ok(header) => log::debug(format_args!(
+                "{path} has a {:?} header with the UUID {}.",
+                header.version(),
+                header.uuid()
+            )),
+            Err(error) => log::debug(format_args!("{path} has no usable header: {error}.")),
+        }
+        match read {
             Ok(header) if wanted.takes(header.version()) => {
                 self.check_alone(&header, storage)?;
                 Ok(header)

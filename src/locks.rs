@@ -15,6 +15,8 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
 use nix::sys::stat::{major, minor};
 
+use crate::log;
+
 /// Where the lock files of block devices are.
 pub const LOCK_DIR: &str = "/run/cryptsetup";
 
@@ -73,6 +75,7 @@ impl Lock {
             let resource = Path::new(LOCK_DIR).join(format!("L_{}:{}", major(number), minor(number)));
             lock_resource(&resource, mode, HEADER_PATIENCE).map_err(at(&resource))
         } else {
+            log::debug(format_args!("Locking {} ({mode:?}).", path.display()));
             let file = header
                 .try_clone()
                 .and_then(|file| flock(file, mode, Instant::now() + HEADER_PATIENCE))
@@ -95,6 +98,7 @@ pub fn serialize_derivations() -> Result<Lock, LockError> {
 
 impl Drop for Lock {
     fn drop(&mut self) {
+        log::debug(format_args!("Releasing the lock."));
         // Only the last user gets the exclusive lock at once; the lock itself goes with the file.
         if let Some(resource) = &self.resource
             && self.file.relock(FlockArg::LockExclusiveNonblock).is_ok()
@@ -113,6 +117,7 @@ fn lock_resource(resource: &Path, mode: LockMode, patience: Duration) -> io::Res
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
+    log::debug(format_args!("Locking {} ({mode:?}).", resource.display()));
     for _ in 0..RETRIES {
         let file = OpenOptions::new()
             .read(true)

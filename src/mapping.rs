@@ -9,6 +9,8 @@ mod tree;
 use std::fs;
 use std::path::Path;
 
+use keyslots::units::Sectors;
+
 use crate::block_device::{DevNo, Holder, holders};
 use crate::dm::{
     DeviceId, DeviceInfo, DeviceName, DeviceUuid, Dm, DmError, DmErrorKind, Mangling, NameError, Table, TableError,
@@ -183,6 +185,32 @@ pub struct Details {
     pub info: DeviceInfo,
     /// Its table; it may hold a key.
     pub table: Table,
+}
+
+/// The types of the targets in a device's live table, each once; none for a device that is gone.
+///
+/// # Errors
+/// The device-mapper's.
+pub fn targets(dm: &Dm, number: DevNo) -> Result<Vec<String>, DmError> {
+    let table = match dm.table(&DeviceId::Number(number), Which::Live) {
+        Ok((_, table)) => table,
+        Err(error) if error.is_not_found() => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut types: Vec<String> = Vec::new();
+    for line in table.lines() {
+        let kind = line.kind.to_string();
+        if !types.contains(&kind) {
+            types.push(kind);
+        }
+    }
+    Ok(types)
+}
+
+/// The size of a device as sysfs has it.
+pub fn size(number: DevNo) -> Option<Sectors> {
+    let text = fs::read_to_string(number.sysfs().join("size")).ok()?;
+    text.trim().parse().ok().map(Sectors::new)
 }
 
 /// What may go wrong while a table is asked for and understood.

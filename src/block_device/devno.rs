@@ -7,6 +7,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::sysfs::dm_name_and_uuid;
+
 /// The major and minor number of a block device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DevNo {
@@ -77,16 +79,17 @@ impl DevNo {
         Some(target.file_name()?.to_str()?.replace('!', "/"))
     }
 
-    /// A path in `/dev` that opens this very device: by the kernel's name where that node is right, otherwise by a
-    /// search of `/dev`. `None` where there is no such node.
+    /// A path in `/dev` that opens this very device: in `/dev/mapper` for a device of the device-mapper, whose number says
+    /// nothing and changes with each boot; else by the kernel's name where that node is right, otherwise by a search of
+    /// `/dev`. `None` where there is no such node.
     pub fn path(self) -> Option<PathBuf> {
-        if let Some(name) = self.kernel_name() {
-            let path = Path::new("/dev").join(name);
-            if matches!(Self::of_path(&path), Ok(Some(found)) if found == self) {
-                return Some(path);
-            }
-        }
-        search(Path::new("/dev"), self, 4)
+        let mapped = dm_name_and_uuid(self).map(|(name, _)| Path::new("/dev/mapper").join(name));
+        let named = || Some(Path::new("/dev").join(self.kernel_name()?));
+        let leads_here = |path: &PathBuf| matches!(Self::of_path(path), Ok(Some(found)) if found == self);
+        mapped
+            .filter(leads_here)
+            .or_else(|| named().filter(leads_here))
+            .or_else(|| search(Path::new("/dev"), self, 4))
     }
 }
 

@@ -10,6 +10,7 @@ use nix::errno::Errno;
 use nix::libc;
 
 use super::{DevNo, ioctl, lock_file};
+use crate::log;
 
 /// How often another process may take the free loop device before us.
 const RETRIES: usize = 64;
@@ -53,6 +54,7 @@ impl LoopDevice {
                 .open(&path)?;
             match ioctl::attach_loop(&device, &file, name.as_os_str().as_bytes(), read_only, block_size) {
                 Ok(()) => {
+                    log::debug(format_args!("Attached {} to {}.", path.display(), name.display()));
                     return Ok(Self {
                         device,
                         path,

@@ -80,22 +80,23 @@ pub(crate) fn target(line: &Line<'_>) -> Value {
     })
 }
 
-/// What made a device, by its UUID: a kind of volume, or the program that names its devices so.
-pub(crate) fn kind(uuid: Option<&DeviceUuid>) -> Cow<'_, str> {
-    let Some(uuid) = uuid else { return "n/a".into() };
-    match VolumeKind::of_dm_uuid(uuid) {
+/// What made a device, by its UUID: a kind of volume, or the program that names its devices so. `None` where the UUID does
+/// not tell.
+pub(crate) fn kind(uuid: Option<&DeviceUuid>) -> Option<Cow<'_, str>> {
+    let uuid = uuid?;
+    Some(match VolumeKind::of_dm_uuid(uuid) {
         Some((VolumeKind::Luks1, _)) => "LUKS1".into(),
         Some((VolumeKind::Luks2, _)) => "LUKS2".into(),
         Some((VolumeKind::Plain, _)) => "PLAIN".into(),
-        Some((VolumeKind::Other, _)) => "n/a".into(),
+        Some((VolumeKind::Other, _)) => return None,
         None => match uuid.subsystem().unwrap_or_default() {
-            b"" => "n/a".into(),
+            b"" => return None,
             subsystem => match (is_plain(subsystem), std::str::from_utf8(subsystem)) {
                 (true, Ok(subsystem)) => subsystem.into(),
                 _ => clean(&String::from_utf8_lossy(subsystem)).into(),
             },
         },
-    }
+    })
 }
 
 /// What a layer is called, and what it is.
@@ -103,11 +104,12 @@ pub(crate) fn named(layer: &Layer) -> (String, String) {
     let kernel_name = || layer.number.and_then(DevNo::kernel_name).unwrap_or_default();
     let (name, kind) = match &layer.kind {
         LayerKind::Mapped(mapping) => {
-            let mut kind = kind(mapping.uuid.as_ref());
-            if let Some((group, volume)) = lvm_parts(mapping) {
-                kind = format!("{kind} {group}/{volume}").into();
-            }
-            (mapping.name.to_string(), kind.replace("n/a", "mapped"))
+            let kind = match (kind(mapping.uuid.as_ref()), lvm_parts(mapping)) {
+                (Some(kind), Some((group, volume))) => format!("{kind} {group}/{volume}"),
+                (Some(kind), None) => kind.into_owned(),
+                (None, _) => layer.targets.join(","),
+            };
+            (mapping.name.to_string(), kind)
         }
         LayerKind::FileSystem { kind, points } => {
             let points: Vec<_> = points.iter().map(|point| point.display().to_string()).collect();
@@ -130,6 +132,10 @@ pub(crate) fn layers(stack: &Stack) -> Value {
 
 fn layer(layer: &Layer) -> Value {
     let (name, kind) = named(layer);
+    let is_named = match &layer.kind {
+        LayerKind::Mapped(mapping) => self::kind(mapping.uuid.as_ref()).is_some(),
+        _ => true,
+    };
     json!({
         "layer": match &layer.kind {
             LayerKind::Mapped(_) => "mapping",
@@ -142,12 +148,13 @@ fn layer(layer: &Layer) -> Value {
             LayerKind::Disk => "disk",
         },
         "name": name,
-        "type": kind,
+        "type": is_named.then_some(kind),
         "device_number": layer.number.map(|number| number.to_string()),
         "uuid": match &layer.kind {
             LayerKind::Mapped(mapping) => mapping.uuid.as_ref().map(uuid),
             _ => None,
         },
         "uses": layer.uses,
+        "targets": (!is_named).then_some(&layer.targets),
     })
 }

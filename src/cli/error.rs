@@ -118,6 +118,9 @@ pub enum CliError {
     /// There is no such mapping.
     #[error("Device {0} is not active.")]
     NotActive(String),
+    /// The device-mapper has no such device, whatever its kind. As dmsetup's, its exit code is 1.
+    #[error("Device {0} does not exist.")]
+    NoSuchMapping(String),
     /// The mapping is open somewhere.
     #[error("Device {name} is still in use.")]
     InUse {
@@ -339,10 +342,10 @@ pub enum CliError {
     #[error("This version of Luksmith does not carry out {0}.")]
     Unavailable(&'static str),
     /// The volume cannot be used without the kernel.
-    #[error("{0}.")]
+    #[error("{}.", capital(.0))]
     Userspace(#[source] UserspaceError),
     /// The volume cannot be served from userspace.
-    #[error("{0}.")]
+    #[error("{}.", capital(.0))]
     Serve(#[source] ServeError),
     /// Somebody has the file of a served volume open.
     #[error("Device {name} is still in use.")]
@@ -515,7 +518,7 @@ pub enum CliError {
     #[error("{0}.")]
     Header(#[source] keyslots::Error),
     /// The mapping failed.
-    #[error("{0}.")]
+    #[error("{}.", capital(.0))]
     Volume(#[source] VolumeError),
     /// The device-mapper failed.
     #[error("device-mapper: {0}")]
@@ -598,6 +601,9 @@ pub enum CliError {
     /// Failed without a word, since the answer is the exit code or was printed.
     #[error("")]
     Silent(ExitCode),
+    /// The same with the words that JSON has for it.
+    #[error("")]
+    Quiet(ExitCode, String),
 }
 
 fn list(violations: &[Violation]) -> String {

@@ -112,6 +112,7 @@ impl CliError {
             | Self::NotSuspended(_)
             | Self::OnlyLuks
             | Self::NotActiveLuks { .. }
+            | Self::NoSuchMapping(_)
             | Self::NotManaged(_)
             | Self::Mismatch(_)
             | Self::ResizeNeedsKeyring
@@ -203,7 +204,7 @@ impl CliError {
             | Self::TargetExists(_)
             | Self::StillInUse(_)
             | Self::ServedInUse { .. } => ExitCode::Busy,
-            Self::Silent(code) => *code,
+            Self::Silent(code) | Self::Quiet(code, _) => *code,
         }
     }
 }

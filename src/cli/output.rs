@@ -20,7 +20,8 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Write as _};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
@@ -30,17 +31,38 @@ use super::args::Options;
 use super::error::CliError;
 use super::exit_code::ExitCode;
 use super::persona::Persona;
-use crate::terminal_text::harmless;
+use crate::log::{self, Level};
+use crate::terminal_text::{acts, can_wipe_line, clean, harmless};
 
 /// Grows when a member of the JSON output changes its meaning or goes.
 pub const SCHEMA_VERSION: u32 = 1;
+
+/// Where the lines of `--debug` go: standard output as the reference has it, standard error where they would spoil the answer.
+static DEBUG_TO_ERRORS: AtomicBool = AtomicBool::new(false);
+
+fn show_log(level: Level, text: &str) {
+    let line = match level {
+        Level::Debug => format!("# {}\n", clean(text)),
+        Level::Warning => format!("{}\n", clean(text)),
+    };
+    // Where nobody listens, nothing is to be done.
+    let _ = match level {
+        Level::Debug if !DEBUG_TO_ERRORS.load(Ordering::Relaxed) => {
+            write_unbuffered(io::stdout().as_fd(), line.as_bytes())
+        }
+        _ => write_unbuffered(io::stderr().as_fd(), line.as_bytes()),
+    };
+}
+
+fn write_unbuffered(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
+    File::from(fd.try_clone_to_owned()?).write_all(bytes)
+}
 
 /// Where a command speaks, and how much.
 #[derive(Debug)]
 pub struct Console {
     persona: Persona,
     verbose: bool,
-    debug: bool,
     json: bool,
     batch: bool,
     /// Whether standard output is for data.
@@ -57,10 +79,12 @@ impl Console {
     /// As the options ask for it.
     pub fn new(persona: Persona, options: &Options) -> Self {
         let debug = options.debug || options.debug_json;
+        let to_errors = options.json || persona != Persona::Cryptsetup;
+        DEBUG_TO_ERRORS.store(to_errors, Ordering::Relaxed);
+        log::send(if debug { Level::Debug } else { Level::Warning }, show_log);
         Self {
             persona,
             verbose: options.verbose > 0 || debug,
-            debug,
             json: options.json,
             batch: options.batch_mode,
             data: Cell::new(false),
@@ -88,6 +112,7 @@ impl Console {
     /// From here on standard output is for data alone: what would be said there is said on standard error.
     pub fn keep_stdout_for_data(&self) {
         self.data.set(true);
+        DEBUG_TO_ERRORS.store(true, Ordering::Relaxed);
     }
 
     /// Shows what was asked for: as JSON, or as text. Only one of the two is made.
@@ -112,11 +137,7 @@ impl Console {
     /// Writes to standard output as it is, with or without `--json`: for an answer that holds a secret, or that has a
     /// form of its own.
     pub fn write(&self, bytes: &[u8]) {
-        let written = io::stdout()
-            .as_fd()
-            .try_clone_to_owned()
-            .and_then(|fd| File::from(fd).write_all(bytes));
-        if let Err(error) = written {
+        if let Err(error) = write_unbuffered(io::stdout().as_fd(), bytes) {
             self.broken.borrow_mut().get_or_insert(error);
         }
     }
@@ -137,15 +158,9 @@ impl Console {
         }
     }
 
-    /// A line that `--debug` shows: on standard output as the reference has it, on standard error where that would
-    /// spoil the answer. Never a secret.
+    /// A line that `--debug` shows. Never a secret.
     pub fn debug(&self, text: impl fmt::Display) {
-        if self.debug {
-            match (self.json, self.persona) {
-                (false, Persona::Cryptsetup) => self.say(format_args!("# {text}")),
-                _ => self.complain(format_args!("# {text}")),
-            }
-        }
+        log::debug(format_args!("{text}"));
     }
 
     /// A line on standard error.
@@ -158,10 +173,12 @@ impl Console {
     /// too: a person who sees nothing after Enter types again, and what waits for a prompt does not wait for this.
     pub fn deriving(&self) -> Deriving {
         let shown = !self.json && io::stderr().is_terminal() && crate::passphrase::is_interactive();
+        let wiped = can_wipe_line();
         if shown {
-            let _ = write!(io::stderr(), "Deriving the key…");
+            let end = if wiped { "" } else { "\n" };
+            let _ = write!(io::stderr(), "Deriving the key...{end}");
         }
-        Deriving { shown }
+        Deriving { shown: shown && wiped }
     }
 
     /// Ends a command: says how it went, and returns its exit code.
@@ -225,10 +242,15 @@ impl Console {
             Ok(()) => envelope["result"] = self.result.take(),
             Err(error) => {
                 let code = error.exit_code();
+                let message = match error {
+                    CliError::Quiet(_, text) => text.clone(),
+                    CliError::Silent(code) => format!("The command failed: {}.", code.text()),
+                    error => error.to_string(),
+                };
                 envelope["error"] = json!({
                     "code": code as u8,
                     "reason": code.text(),
-                    "message": error.to_string().trim_end(),
+                    "message": message.trim_end(),
                 });
                 // What was found out all the same, where the answer is that something is wrong.
                 let found = self.result.take();
@@ -247,11 +269,12 @@ impl Console {
     }
 }
 
-/// JSON text with those control characters escaped too that JSON itself lets through. They stand in strings alone.
+/// JSON text with those characters escaped too that JSON itself lets through and a terminal acts on. They stand in strings
+/// alone, and none needs two units of UTF-16.
 pub fn json_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_control() && !c.is_ascii_whitespace() {
+        if acts(c) && !c.is_ascii_whitespace() {
             out.push_str(&format!("\\u{:04x}", u32::from(c)));
         } else {
             out.push(c);
@@ -260,7 +283,7 @@ pub fn json_text(text: &str) -> String {
     out
 }
 
-/// The line about a key that is being derived; wiped on drop.
+/// The line about a key that is being derived; wiped on drop where the terminal can do that.
 #[derive(Debug)]
 pub struct Deriving {
     shown: bool,

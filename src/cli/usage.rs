@@ -106,6 +106,9 @@ impl fmt::Display for UsageError {
             Self::ActionMissing => f.write_str("Argument <action> missing."),
             Self::UnknownAction => f.write_str("Unknown action."),
             Self::Arguments(verb) => write!(f, "{}: requires {} as arguments", verb.name(), verb.info().arguments),
+            Self::TooManyArguments(verb) if verb.info().arguments.is_empty() => {
+                write!(f, "{}: takes no arguments", verb.name())
+            }
             Self::TooManyArguments(verb) => {
                 write!(f, "{}: takes only {} as arguments", verb.name(), verb.info().arguments)
             }

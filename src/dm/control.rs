@@ -10,6 +10,7 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 
 use super::error::DmError;
 use super::nodes;
+use crate::log;
 
 /// The number that the kernel reserves for the control node, so that opening the node loads the module.
 const RESERVED_MINOR: u32 = 236;
@@ -19,6 +20,7 @@ const MISC_MAJOR: u32 = 10;
 /// Opens the node for reading and writing.
 pub(super) fn open_node() -> Result<File, DmError> {
     let path = nodes::mapper_dir().join("control");
+    log::debug(format_args!("Opening {}.", path.display()));
     match open(&path) {
         Ok(file) => Ok(file),
         Err(source) if matches!(source.raw_os_error(), Some(libc::ENOENT | libc::ENODEV | libc::ENXIO)) => {

@@ -18,7 +18,8 @@ use nix::libc;
 use zeroize::Zeroize;
 
 use super::control;
-use super::error::DmError;
+use super::error::{DmError, system_text};
+use crate::log;
 
 /// `_IOWR(0xfd, …)`, the group that the kernel gave the device-mapper.
 const GROUP: u8 = 0xfd;
@@ -94,6 +95,24 @@ pub(super) mod flags {
     pub(crate) const INTERNAL_SUSPEND: u32 = 1 << 18;
     /// In: what the integrity measurement would see.
     pub(crate) const IMA_MEASUREMENT: u32 = 1 << 19;
+
+    /// Those of a request, in words.
+    pub(super) fn names(flags: u32) -> String {
+        const NAMES: [(u32, &str); 10] = [
+            (READONLY, "readonly"),
+            (SUSPEND, "suspend"),
+            (PERSISTENT_DEV, "minor"),
+            (STATUS_TABLE, "table"),
+            (SKIP_LOCKFS, "skiplockfs"),
+            (NOFLUSH, "noflush"),
+            (QUERY_INACTIVE_TABLE, "inactive"),
+            (UUID, "uuid"),
+            (SECURE_DATA, "securedata"),
+            (DEFERRED_REMOVE, "deferred"),
+        ];
+        let given = NAMES.iter().filter(|(flag, _)| flags & flag != 0);
+        given.map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// The version of the kernel's interface, or of a target.
@@ -345,7 +364,15 @@ impl Control {
         read: impl Fn(&Reply<'_>) -> Result<T, &'static str>,
     ) -> Result<Option<T>, DmError> {
         encode(request, buffer).map_err(|defect| DmError::BadRequest { command, defect })?;
-        self.ioctl(command, buffer).map_err(|errno| DmError::Ioctl {
+        let answer = self.ioctl(command, buffer);
+        let outcome = answer.map_or_else(system_text, |()| "ok");
+        // Nothing of the payload: it may have a key in it.
+        log::debug(format_args!(
+            "dm {} {device} [{}]: {outcome}",
+            command.name(),
+            flags::names(request.flags)
+        ));
+        answer.map_err(|errno| DmError::Ioctl {
             command,
             device: device.to_string(),
             errno,

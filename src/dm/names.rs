@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use smallvec::SmallVec;
 
+use crate::terminal_text::acts;
+
 /// Longest name, in bytes: the kernel's field less its closing NUL.
 pub const MAX_NAME: usize = 127;
 /// Longest UUID, in bytes: the kernel's field less its closing NUL.
@@ -316,7 +318,7 @@ fn safe_text(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     }
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if c.is_control() {
+            if acts(c) {
                 let mut utf8 = [0; 4];
                 for byte in c.encode_utf8(&mut utf8).bytes() {
                     write!(f, "\\x{byte:02x}")?;
@@ -430,6 +432,8 @@ mod tests {
     fn a_hostile_name_is_printed_without_harm() {
         let name = DeviceName::new(b"a\x1b[31m\xff\xc2\x9bz").expect("the kernel takes it");
         assert_eq!(name.to_string(), "a\\x1b[31m\\xff\\xc2\\x9bz");
+        let name = DeviceName::new("a\u{202e}b").expect("the kernel takes it");
+        assert_eq!(name.to_string(), "a\\xe2\\x80\\xaeb");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::sys::stat::{Mode, SFlag, mknod};
@@ -14,6 +14,7 @@ use nix::unistd::{Gid, Group, Uid, chown};
 use super::error::DmError;
 use super::names::DeviceName;
 use crate::block_device::DevNo;
+use crate::log;
 
 /// Who owns a node that is made by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,44 @@ pub fn ensure(name: &DeviceName, number: DevNo, owner: NodeOwner) -> Result<(), 
     make(&path, number, owner).map_err(|source| DmError::Node { path, source })
 }
 
+/// As [`ensure`], where udev is at work and late: what is missing is made as udev makes it, a link to the kernel's own node. A
+/// node in its place would keep udev from making the link.
+pub fn ensure_as_udev(name: &DeviceName, number: DevNo, owner: NodeOwner) -> Result<(), DmError> {
+    let path = node_path(name);
+    let leads_there = |path: &Path| matches!(DevNo::of_path(path), Ok(Some(found)) if found == number);
+    let target = number
+        .kernel_name()
+        .map(|kernel_name| Path::new("..").join(kernel_name));
+    let target = target.filter(|target| leads_there(&mapper_dir().join(target)));
+    if leads_there(&path) || fs::symlink_metadata(&path).is_ok_and(|metadata| !metadata.is_symlink()) {
+        return ensure(name, number, owner);
+    }
+    let linked = target.is_some_and(|target| link(&path, &target, number).is_ok());
+    if linked { Ok(()) } else { ensure(name, number, owner) }
+}
+
+fn link(path: &Path, target: &Path, number: DevNo) -> io::Result<()> {
+    log::debug(format_args!(
+        "Making the link {} to {}.",
+        path.display(),
+        target.display()
+    ));
+    let staged = staged(path, number)?;
+    symlink(target, &staged)?;
+    fs::rename(&staged, path).inspect_err(|_| {
+        let _ = fs::remove_file(&staged);
+    })
+}
+
+/// Where something is made before it is moved into place. Of this process and this device alone: another thread may be at
+/// another one.
+fn staged(path: &Path, number: DevNo) -> io::Result<PathBuf> {
+    let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let staged = dir.join(format!("{STAGED}{}-{number}", std::process::id()));
+    let _ = fs::remove_file(&staged);
+    Ok(staged)
+}
+
 /// Removes the node where it is still there. A link that leads to another living device is somebody else's, and stays.
 pub fn remove(name: &DeviceName, number: DevNo) -> Result<(), DmError> {
     let path = node_path(name);
@@ -87,6 +126,7 @@ pub fn remove(name: &DeviceName, number: DevNo) -> Result<(), DmError> {
     if foreign {
         return Ok(());
     }
+    log::debug(format_args!("Removing the node {}.", path.display()));
     match fs::remove_file(&path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(DmError::Node { path, source }),
         _ => Ok(()),
@@ -136,15 +176,14 @@ pub fn remove_stale(name: &OsStr) -> Result<(), DmError> {
 
 /// Makes the node under a name of its own and moves it into place, so that no one ever finds it missing or half made.
 fn make(path: &Path, number: DevNo, owner: NodeOwner) -> io::Result<()> {
+    log::debug(format_args!("Making the node {} for {number}.", path.display()));
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     fs::DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
     if fs::symlink_metadata(path).is_ok_and(|m| !m.file_type().is_block_device() && !m.file_type().is_symlink()) {
         // Not ours to replace.
         return Err(io::ErrorKind::AlreadyExists.into());
     }
-    // Of this process and this device alone: another thread may be at another one.
-    let staged = dir.join(format!("{STAGED}{}-{number}", std::process::id()));
-    let _ = fs::remove_file(&staged);
+    let staged = staged(path, number)?;
     mknod(
         &staged,
         SFlag::S_IFBLK,

@@ -8,6 +8,20 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::libc;
 
+/// `struct __kernel_timespec`: 64 bits each on every machine, whatever the C library's `timespec` is.
+#[repr(C)]
+struct Limit {
+    seconds: i64,
+    nanoseconds: i64,
+}
+
+/// The system call that takes such a limit. On 32-bit machines the old one takes another, and this one (Linux 5.1, the same
+/// number everywhere) came with it.
+#[cfg(target_pointer_width = "64")]
+const SEMTIMEDOP: libc::c_long = libc::SYS_semtimedop;
+#[cfg(not(target_pointer_width = "64"))]
+const SEMTIMEDOP: libc::c_long = 420;
+
 /// A set of one semaphore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Semaphore {
@@ -46,9 +60,21 @@ impl Semaphore {
         Errno::result(result).map(|value| value as u16)
     }
 
+    /// How many processes wait for the value to be zero.
+    pub(super) fn waiters(self) -> Result<u32, Errno> {
+        // SAFETY: GETZCNT takes no fourth argument and touches no memory of ours.
+        let result = unsafe { libc::semctl(self.id, 0, libc::GETZCNT) };
+        Errno::result(result).map(|count| count as u32)
+    }
+
     /// Adds to the value, or takes from it: `EAGAIN` where that is below zero.
     pub(super) fn add(self, difference: i16) -> Result<(), Errno> {
-        self.operate(difference, libc::IPC_NOWAIT as libc::c_short, None)
+        self.operate(difference, libc::IPC_NOWAIT, None)
+    }
+
+    /// The same until this process ends: the kernel takes it back then, however that comes.
+    pub(super) fn add_for_now(self, difference: i16) -> Result<(), Errno> {
+        self.operate(difference, libc::IPC_NOWAIT | libc::SEM_UNDO, None)
     }
 
     /// Returns when the value is zero: `EAGAIN` where it is not so in time, `EIDRM` where somebody removes it first.
@@ -56,20 +82,20 @@ impl Semaphore {
         self.operate(0, 0, Some(limit))
     }
 
-    fn operate(self, op: i16, flags: libc::c_short, limit: Option<Duration>) -> Result<(), Errno> {
+    fn operate(self, op: i16, flags: libc::c_int, limit: Option<Duration>) -> Result<(), Errno> {
         let mut operation = libc::sembuf {
             sem_num: 0,
             sem_op: op,
-            sem_flg: flags,
+            sem_flg: flags as libc::c_short,
         };
-        let limit = limit.map(|limit| libc::timespec {
-            tv_sec: limit.as_secs().try_into().unwrap_or(i32::MAX.into()),
-            tv_nsec: limit.subsec_nanos().into(),
+        let limit = limit.map(|limit| Limit {
+            seconds: limit.as_secs().try_into().unwrap_or(i64::MAX),
+            nanoseconds: limit.subsec_nanos().into(),
         });
         let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SAFETY: the array is one live `sembuf` and its count is 1; the time limit is null or a live `timespec`. The
-        // kernel only reads both, during the call.
-        let result = unsafe { libc::syscall(libc::SYS_semtimedop, self.id, &raw mut operation, 1_usize, limit) };
+        // SAFETY: the array is one live `sembuf` and its count is 1; the time limit is null or a live structure of the
+        // layout that this system call has. The kernel only reads both, during the call.
+        let result = unsafe { libc::syscall(SEMTIMEDOP, self.id, &raw mut operation, 1_usize, limit) };
         Errno::result(result).map(drop)
     }
 
@@ -108,6 +134,9 @@ mod tests {
         semaphore.add(-2).expect("take");
         assert_eq!(semaphore.add(-1), Err(Errno::EAGAIN));
         semaphore.wait_for_zero(Duration::from_millis(10)).expect("zero");
+        semaphore.add_for_now(2).expect("add");
+        assert_eq!(semaphore.value(), Ok(2));
+        assert_eq!(semaphore.waiters(), Ok(0));
         semaphore.remove().expect("remove");
         assert_eq!(Semaphore::open(key), Err(Errno::ENOENT));
         assert_eq!(semaphore.value(), Err(Errno::EINVAL));

@@ -16,12 +16,20 @@ use std::time::{Duration, SystemTime};
 
 use nix::errno::Errno;
 
+use super::error::DmError;
+use super::names::DeviceName;
+use super::nodes::{self, NodeOwner};
 use super::semaphore::{self, Semaphore};
+use crate::block_device::DevNo;
+use crate::log;
 
 /// The upper half of every cookie's key.
 pub const MAGIC: u16 = 0x0d4d;
 /// How long udev may take, unless a [`UdevPolicy`] says otherwise.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a cookie is at 0 without anybody who waits before it is taken for one that a killed process has left.
+const ABANDONED: Duration = Duration::from_secs(60);
 
 /// What udev's rules are to do with the events of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -105,7 +113,8 @@ pub struct UdevPolicy {
     pub limit: Duration,
 }
 
-/// What came of waiting for udev. Whatever it is, the node in `/dev/mapper` has been looked after since.
+/// What came of waiting for udev. Whatever it is, the node in `/dev/mapper` has been looked after since. That udev was not
+/// done in time is told by [`crate::log`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UdevOutcome {
     /// udev has done its part.
@@ -125,9 +134,22 @@ impl UdevPolicy {
             Some(reason) => UdevMode::Off(reason),
             None => cookie_of_environment().map_or(UdevMode::Sync, UdevMode::Shared),
         };
+        log::debug(format_args!(
+            "udev: {}",
+            match mode {
+                UdevMode::Sync => "it is waited for.",
+                UdevMode::Shared(_) => "it answers to the cookie in DM_UDEV_COOKIE.",
+                UdevMode::Off(NoUdev::NotRunning) => "it does not run.",
+                UdevMode::Off(NoUdev::Disabled) => "DM_DISABLE_UDEV is set.",
+                UdevMode::Off(NoUdev::OtherNamespace) => "it runs in another IPC namespace.",
+                UdevMode::Off(NoUdev::NoSemaphores) => "the kernel has no semaphores.",
+                UdevMode::Off(NoUdev::NotWanted) => "it is not waited for.",
+            }
+        ));
         Self {
             mode,
-            flags: UdevFlags::default(),
+            // Nodes are looked at when udev is done in any case; its records are to say what libdevmapper's do.
+            flags: UdevFlags::DISABLE_LIBRARY_FALLBACK,
             limit: DEFAULT_LIMIT,
         }
     }
@@ -146,6 +168,19 @@ impl UdevPolicy {
     pub(super) fn leaves_nodes_to_udev(&self) -> bool {
         matches!(self.mode, UdevMode::Shared(_) | UdevMode::Off(NoUdev::NotWanted))
             && !self.flags.contains(UdevFlags::DISABLE_DM_RULES)
+    }
+}
+
+impl UdevPolicy {
+    /// Sees to it that a node is there, unless that is left to udev.
+    pub(super) fn look_after_node(&self, name: &DeviceName, number: DevNo, owner: NodeOwner) -> Result<(), DmError> {
+        if self.leaves_nodes_to_udev() {
+            Ok(())
+        } else if self.mode == UdevMode::Sync && !self.flags.contains(UdevFlags::DISABLE_DM_RULES) {
+            nodes::ensure_as_udev(name, number, owner)
+        } else {
+            nodes::ensure(name, number, owner)
+        }
     }
 }
 
@@ -312,8 +347,12 @@ impl Cookie {
                     policy,
                     ours: true,
                 };
-                semaphore.set(1)?;
-                semaphore.add(1)?;
+                // Ours and the request's. If this process is killed, the value is 0 again, which tells `sweep` so.
+                semaphore.add_for_now(2)?;
+                log::debug(format_args!(
+                    "Made the udev cookie {:#x}.",
+                    u32::from(MAGIC) << 16 | u32::from(low)
+                ));
                 Ok(cookie)
             }
         }
@@ -359,13 +398,24 @@ impl Cookie {
         let waited = semaphore
             .add(-1)
             .and_then(|()| semaphore.wait_for_zero(self.policy.limit));
-        match waited {
+        let outcome = match waited {
             Ok(()) => UdevOutcome::Done,
             Err(Errno::EAGAIN) => UdevOutcome::TimedOut(self.policy.limit),
             // `dmsetup udevcomplete_all` removed it: nobody is to wait any more.
             Err(Errno::EIDRM | Errno::EINVAL) => UdevOutcome::Done,
             Err(errno) => UdevOutcome::Failed(errno),
+        };
+        log::debug(format_args!(
+            "The udev cookie {:#x}: {outcome:?}.",
+            u32::from(MAGIC) << 16 | u32::from(self.low)
+        ));
+        if let UdevOutcome::TimedOut(limit) = outcome {
+            log::warn(format_args!(
+                "udev did not finish within {} seconds; links in /dev/disk may be missing until it does.",
+                limit.as_secs()
+            ));
         }
+        outcome
     }
 }
 
@@ -381,8 +431,32 @@ impl Drop for Cookie {
     }
 }
 
+/// Removes the cookies of processes that were killed before udev was done, as long as such a one is at least `age` old. One
+/// that somebody still needs is not at 0, or somebody waits for that.
+fn sweep(age: Duration) {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |t| t.as_secs());
+    for cookie in cookies().unwrap_or_default() {
+        let since = cookie.last_operation.max(cookie.last_change);
+        if cookie.value == 0
+            && since + age.as_secs() <= now
+            && let Ok(semaphore) = Semaphore::open(cookie.key)
+            && semaphore.waiters() == Ok(0)
+        {
+            log::debug(format_args!(
+                "Removing the udev cookie {:#x} of a process that is gone.",
+                cookie.key
+            ));
+            // Another one may have done it.
+            let _ = semaphore.remove();
+        }
+    }
+}
+
 /// A new semaphore under a key that nobody has.
 fn create() -> Result<(Semaphore, u16), Errno> {
+    sweep(ABANDONED);
     // The keys need to differ, not to be secret.
     let clock = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -450,6 +524,38 @@ mod tests {
         let event_nr = cookie.event_nr();
         drop(cookie);
         assert!(is_gone(event_nr));
+    }
+
+    /// The other half of the test below, in a process of its own.
+    #[test]
+    #[ignore = "ends the process"]
+    fn a_process_that_is_killed_with_a_cookie() {
+        let cookie = Cookie::begin(policy(UdevMode::Sync)).expect("a semaphore");
+        println!("cookie={}", cookie.event_nr() & 0xffff);
+        process::abort();
+    }
+
+    #[test]
+    fn the_cookie_of_a_killed_process_is_swept() {
+        let child = process::Command::new(env::current_exe().expect("this program"))
+            .args(["--exact", "--ignored", "--nocapture"])
+            .arg("dm::udev::tests::a_process_that_is_killed_with_a_cookie")
+            .output()
+            .expect("started");
+        let text = String::from_utf8_lossy(&child.stdout).into_owned();
+        let low = text.split("cookie=").nth(1).and_then(|rest| rest.lines().next());
+        let low: u32 = low.and_then(|low| low.parse().ok()).expect("its cookie");
+        let key = u32::from(MAGIC) << 16 | low;
+        let semaphore = Semaphore::open(key).expect("it stays");
+        assert_eq!(semaphore.value(), Ok(0));
+        sweep(ABANDONED);
+        assert!(exists(key), "it may be somebody's who has just made it");
+        // One that is waited for is not at 0, and stays.
+        let other = create_shared().expect("a semaphore");
+        sweep(Duration::ZERO);
+        assert!(!exists(key));
+        assert!(exists(other));
+        destroy(other).expect("it is there");
     }
 
     #[test]

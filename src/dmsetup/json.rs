@@ -13,6 +13,7 @@ use crate::cli::describe;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::output::{SCHEMA_VERSION, json_text};
 use crate::dm::{DeviceInfo, TableText};
+use crate::terminal_text::acts;
 
 /// The largest number that every reader of JSON takes for what it is.
 const LARGEST: u64 = 1 << 53;
@@ -166,7 +167,7 @@ fn write_string(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
         for c in chunk.valid().chars() {
             match c {
                 '"' | '\\' => write!(out, "\\{c}")?,
-                c if c.is_control() => write!(out, "\\u{:04x}", u32::from(c))?,
+                c if acts(c) => write!(out, "\\u{:04x}", u32::from(c))?,
                 c => out.write_all(c.encode_utf8(&mut [0; 4]).as_bytes())?,
             }
         }
@@ -193,7 +194,7 @@ mod tests {
             let mut out = Vec::new();
             write_string(&mut out, bytes).expect("memory");
             let text = String::from_utf8(out).expect("text");
-            assert!(!text.chars().any(char::is_control), "{text:?}");
+            assert!(!text.chars().any(acts), "{text:?}");
             let read: String = serde_json::from_str(&text).expect("a string");
             assert_eq!(read, String::from_utf8_lossy(bytes));
         }

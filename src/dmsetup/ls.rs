@@ -19,6 +19,22 @@ use crate::mapping::Mapping;
 
 pub(super) const NO_DEVICES: &str = "No devices found\n";
 
+/// Checks what `-o` asks for, before anything else is looked at: but for reports and the tree, whose words are others, it is
+/// how numbers are shown, and no verb takes any other word.
+pub(super) fn check_form(session: &Session, words: &[OsString]) -> Result<(), Failure> {
+    let options = &session.options;
+    let verb = words.first().map_or("".as_ref(), OsString::as_os_str);
+    let has_other_words = options.has(Opt::Columns)
+        || options.has(Opt::Tree)
+        || session.as_dmstats
+        || verb == "stats"
+        || verb == "splitname";
+    if has_other_words {
+        return Ok(());
+    }
+    NumberForm::of(session).map(drop)
+}
+
 /// How a device's number is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NumberForm {

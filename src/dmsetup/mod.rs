@@ -41,7 +41,9 @@ use std::path::Path;
 use crate::block_device::DevNo;
 use crate::cli::exit_code::ExitCode;
 use crate::dm::DeviceId;
+use crate::log::{self, Level};
 use crate::mapping;
+use crate::terminal_text::clean;
 use error::Failure;
 pub(crate) use error::unreachable_text;
 use options::{Opt, Options};
@@ -77,6 +79,10 @@ pub(crate) fn lvm_parts(mapping: &mapping::Mapping) -> Option<(String, String)> 
 
 /// Runs a command line, from the words behind the program's name to the exit code.
 pub fn run(argv0: &str, words: &[OsString]) -> ExitCode {
+    log::send(Level::Warning, |_, text| {
+        // Where standard error is closed, nobody can be told.
+        let _ = writeln!(io::stderr(), "{}", clean(text));
+    });
     match run_words(argv0, words) {
         Ok(()) => ExitCode::Success,
         Err(failure) => {
@@ -130,6 +136,7 @@ fn devmap_name(session: &Session, words: &[OsString]) -> Result<(), Failure> {
 
 fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Failure> {
     session.name_command(|| "dm".to_owned());
+    ls::check_form(session, words)?;
     if session.options.has(Opt::Version) {
         session.name_command(|| "dm version".to_owned());
         return targets::version(session, &[]);

@@ -102,8 +102,8 @@ impl Session {
             policy.mode = UdevMode::Off(NoUdev::NotWanted);
         }
         // What udev's records show; the node is looked at in any case.
-        if !self.options.has(Opt::VerifyUdev) {
-            policy = policy.with_flags(UdevFlags::DISABLE_LIBRARY_FALLBACK);
+        if self.options.has(Opt::VerifyUdev) {
+            policy.flags = UdevFlags::default();
         }
         if self.options.has(Opt::NoUdevRules) {
             policy = policy.with_flags(UdevFlags::DISABLE_DM_RULES);

@@ -9,6 +9,7 @@ use keyslots::secret::Secret;
 use nix::errno::Errno;
 
 use self::syscalls::Serial;
+use crate::log;
 
 /// The keyring of this thread, which ends with it.
 const THREAD: Serial = Serial(-1);
@@ -81,6 +82,7 @@ pub struct ThreadKey(Serial);
 
 impl Drop for ThreadKey {
     fn drop(&mut self) {
+        log::debug(format_args!("Removing key {} from the thread keyring.", self.0.0));
         // Gone is gone, whoever took it out.
         let _ = syscalls::unlink(self.0, THREAD);
     }
@@ -146,6 +148,7 @@ pub fn read_key(identifier: &str) -> Result<Secret, KeyringError> {
 }
 
 fn request(kind: &CStr, description: &str) -> Result<Serial, KeyringError> {
+    log::debug(format_args!("Looking for the key {description} in the keyrings."));
     syscalls::request_key(kind, &c_string(description)?).map_err(|errno| match errno {
         Errno::ENOKEY | Errno::EKEYREVOKED | Errno::EKEYEXPIRED => KeyringError::NotFound(description.to_owned()),
         other => refused("find", description)(other),
@@ -208,6 +211,10 @@ fn find_keyring(name: &str) -> Result<Serial, KeyringError> {
 }
 
 fn add(kind: KeyType, description: &str, payload: &[u8], keyring: Serial) -> Result<Serial, KeyringError> {
+    log::debug(format_args!(
+        "Adding the {kind:?} key {description} to keyring {}.",
+        keyring.0
+    ));
     syscalls::add_key(kind.name(), &c_string(description)?, payload, keyring).map_err(refused("add", description))
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{Mapping, Mappings, Tree};
 use crate::block_device::{self, DevNo, Mounts};
-use crate::dm::{Dm, DmError};
+use crate::dm::{DeviceUuid, Dm, DmError};
 
 /// All mappings with what stands on them and what they stand on.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Layer {
     pub uses: Vec<usize>,
     /// Whether anything stands on it.
     pub used: bool,
+    /// The types of its targets, for a mapping whose UUID does not tell what made it.
+    pub targets: Vec<String>,
 }
 
 /// What a layer is.
@@ -52,6 +54,11 @@ pub enum LayerKind {
     Disk,
 }
 
+/// Whether the UUID says which program made the device.
+fn names_maker(uuid: &DeviceUuid) -> bool {
+    uuid.subsystem().is_some_and(|subsystem| !subsystem.is_empty())
+}
+
 impl Stack {
     /// Asks every mapping what it uses, and the system for the rest.
     ///
@@ -64,10 +71,18 @@ impl Stack {
             number: Some(node.number),
             uses: node.uses.clone(),
             used: !node.used_by.is_empty(),
+            targets: Vec::new(),
         });
         let mut stack = Self {
             layers: layers.collect(),
         };
+        for layer in &mut stack.layers {
+            if let LayerKind::Mapped(mapping) = &layer.kind
+                && mapping.uuid.as_ref().is_none_or(|uuid| !names_maker(uuid))
+            {
+                layer.targets = super::targets(dm, mapping.number)?;
+            }
+        }
         stack.dig();
         stack.top();
         Ok(stack)
@@ -168,6 +183,7 @@ impl Layer {
             number,
             uses: Vec::new(),
             used: false,
+            targets: Vec::new(),
         }
     }
 }

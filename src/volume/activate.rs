@@ -15,6 +15,7 @@ use crate::dm::DmErrorKind;
 use crate::dm::table::{CryptKey, CryptTarget, DeviceRef, KeyKind, Table, TableText, Target};
 use crate::dm::{DeviceId, Dm, NewDevice, SuspendOptions};
 use crate::keyring;
+use crate::log;
 
 /// Where the kernel gets the volume key from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +90,24 @@ impl Activate<'_> {
             options: self.flags.to_options(self.layout.sector_size, self.iv_large_sectors),
         };
         Ok(Table::single(self.size()?, Target::Crypt(target)).to_text()?)
+    }
+
+    fn tell(&self, what: &str) {
+        let key = match &self.key_place {
+            KeyPlace::Table => "the table",
+            KeyPlace::Keyring(_) => "the keyring",
+        };
+        let layout = self.layout;
+        log::debug(format_args!(
+            "{what} {} on {} ({}): cipher {}, offset {}, sectors of {} bytes, {:?}, key in {key}.",
+            self.name,
+            self.path.display(),
+            self.device,
+            layout.cipher,
+            layout.offset.get(),
+            layout.sector_size,
+            self.flags,
+        ));
     }
 
     /// Loads the table by `load`, with the key in the keyring while that lasts.
@@ -186,6 +205,7 @@ pub fn check_free(dm: &Dm, name: &DeviceName) -> Result<(), VolumeError> {
 /// [`VolumeError`]; nothing is left of the mapping then.
 pub fn activate(dm: &Dm, volume: &Activate<'_>, key: &VolumeKey) -> Result<(), VolumeError> {
     let uuid = volume.identity.dm_uuid(volume.name)?;
+    volume.tell("Mapping");
     volume.with_key(dm, key, |table| {
         let new = NewDevice {
             read_only: volume.flags.read_only,
@@ -205,6 +225,7 @@ pub fn activate(dm: &Dm, volume: &Activate<'_>, key: &VolumeKey) -> Result<(), V
 /// [`VolumeError`]; the mapping is as before then.
 pub fn reload(dm: &Dm, volume: &Activate<'_>, key: &VolumeKey) -> Result<(), VolumeError> {
     let id = DeviceId::Name(volume.name.clone());
+    volume.tell("Loading another table for");
     volume.with_key(dm, key, |table| {
         dm.replace(&id, table, volume.flags.read_only, SuspendOptions::default())?;
         Ok(())

@@ -3,6 +3,7 @@
 use super::VolumeError;
 use crate::dm::DeviceName;
 use crate::dm::{DeviceId, Dm, Removal, RemoveOptions};
+use crate::log;
 use crate::mapping;
 
 /// What became of a mapping.
@@ -24,6 +25,10 @@ pub fn deactivate(dm: &Dm, name: &DeviceName, deferred: bool) -> Result<Deactiva
         deferred,
         retry: !deferred,
     };
+    log::debug(format_args!(
+        "Removing {name}{}.",
+        if deferred { " when nobody uses it" } else { "" }
+    ));
     match dm.remove(&id, options) {
         Ok(Removal::Removed(_)) => Ok(Deactivated::Gone),
         Ok(Removal::Deferred) => Ok(Deactivated::Deferred),

@@ -113,6 +113,14 @@ pub enum VolumeError {
     /// The name cannot be one of a device.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// No mapping can have the name.
+    #[error("the name {name} cannot be given to a device: {why}")]
+    NameUnfit {
+        /// The name.
+        name: String,
+        /// Why not.
+        why: &'static str,
+    },
     /// The table cannot be put together or understood.
     #[error(transparent)]
     Table(#[from] TableError),

@@ -24,7 +24,7 @@ pub use deactivate::{Deactivated, cancel_deferred, deactivate};
 pub use error::VolumeError;
 pub use flags::Flags;
 pub use luks::{check_behind_header, identity, key_place, mappable};
-pub use naming::{Identity, VolumeKind};
+pub use naming::{Identity, VolumeKind, new_name};
 pub use plain::{MAX_KEY_LEN, PlainHash, PlainKeyError};
 pub use resize::{refresh_plain, resize};
 pub use state::{Active, KeyLocation, state};

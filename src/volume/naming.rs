@@ -1,8 +1,24 @@
 //! The UUIDs that device-mapper devices of volumes have: other programs recognise a volume by them.
 
-use crate::dm::{DeviceName, DeviceUuid, MAX_UUID};
+use crate::dm::{DeviceName, DeviceUuid, MAX_UUID, Mangling};
+use crate::terminal_text::clean;
 
 use super::VolumeError;
+
+/// The name of a mapping that is about to be made, from what a person calls it: one that every command finds again.
+///
+/// # Errors
+/// [`VolumeError::NameUnfit`]: a slash would be mangled here, and be the end of a folder's name for whoever is given the
+/// mapping's path. [`VolumeError::Name`] where the kernel cannot hold it.
+pub fn new_name(name: &str) -> Result<DeviceName, VolumeError> {
+    let unfit = |why| VolumeError::NameUnfit { name: clean(name), why };
+    match name {
+        _ if name.contains('/') => Err(unfit("there is a slash (/) in it")),
+        "." | ".." => Err(unfit("a folder has it")),
+        "control" => Err(unfit("/dev/mapper has it already")),
+        _ => Ok(DeviceName::mangled(name, Mangling::default())?),
+    }
+}
 
 /// What a mapped volume is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +103,19 @@ mod tests {
         assert_eq!(VolumeKind::of_dm_uuid(&plain), Some((VolumeKind::Plain, None)));
         let lvm = DeviceUuid::new("LVM-abc").expect("a UUID");
         assert_eq!(VolumeKind::of_dm_uuid(&lvm), None);
+    }
+
+    #[test]
+    fn a_mapping_gets_a_name_that_is_found_again() {
+        assert_eq!(new_name("a b").expect("mangled").as_bytes(), b"a\\x20b");
+        for name in ["a/b", "/", "/dev/sda", ".", "..", "control"] {
+            let error = new_name(name).expect_err(name).to_string();
+            assert!(error.contains(&format!("name {name} ")), "{error}");
+        }
+        assert!(new_name("a/b").is_err_and(|error| error.to_string().contains("slash (/)")));
+        assert!(new_name(&"n".repeat(127)).is_ok());
+        assert!(new_name(&"n".repeat(128)).is_err_and(|error| error.to_string().contains("128 bytes long")));
+        assert!(new_name("").is_err());
     }
 
     #[test]

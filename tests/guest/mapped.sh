@@ -33,6 +33,7 @@ echo -n secret | luksmith open "$P" vault
 ours dmsetup create vg-home -u LVM-0000000000000000000000000000000000000000000000000000000000000000 --table "0 40960 linear /dev/mapper/vault 0"
 ours dmsetup create 'odd name' --table "0 8 linear $Q 0"$'\n'"8 8 zero"
 ours dmsetup create bare -u CRYPT-PLAIN-bare --table "0 4096 crypt aes-xts-plain64 $key 0 $Q 2048"
+ours dmsetup create over --table "0 20480 linear $Q 30000"
 mkfs.ext4 -q /dev/mapper/vg-home 2>/dev/null
 mount /dev/mapper/vg-home /mnt/home && mount --bind /mnt/home /mnt/other
 settle
@@ -43,7 +44,9 @@ for verb in info deps table; do
   same "$verb of a path and a name" "$(peer dmsetup $verb vault "odd name")" "$(luksmith $verb /dev/mapper/vault "odd name")"
   luksmith $verb nosuch >/dev/null 2>&1
   same "$verb of nothing: exit" 1 $?
-  has "$verb --json of nothing" "$(json $verb nosuch 2>/dev/null)" '"code":4'
+  has "$verb --json of nothing" "$(json $verb nosuch 2>/dev/null)" '"code":1,.*"message":"Device nosuch does not exist."'
+  same "$verb of nothing: text" "Device nosuch does not exist." "$(luksmith $verb nosuch 2>&1)"
+  has "$verb --json of one and nothing" "$(json $verb vault nosuch 2>/dev/null)" '"error":.*"result":{"devices":\[{"name":"vault"'
   has "$verb --json of all" "$(json $verb)" '"name":"vg-home"'
   check "$verb --json is JSON" sh -c "/luksmith/luksmith $verb --json | grep -q '^{.*}$'"
 done
@@ -51,6 +54,8 @@ hasnt "no key is shown" "$(luksmith table; json table; json info; json list; jso
 same "status as dmsetup has it" "$(peer dmsetup status vg-home)" "$(luksmith status vg-home)"
 has "status of a volume" "$(luksmith status vault)" '^  type:    LUKS2'
 has "status under cryptsetup's name" "$(ours cryptsetup status vg-home)" '^  type:    n/a'
+has "status --json of nothing" "$(json status nosuch 2>/dev/null)" '"code":4,.*"message":"/dev/mapper/nosuch is inactive."'
+same "info of what is no name under dmsetup" "$(peer dmsetup info nosuch 2>&1)" "$(ours dmsetup info nosuch 2>&1)"
 has "status --json" "$(json status vg-home)" '"targets":\[{"start_sectors":0,"length_sectors":40960,"type":"linear","status":""}\]'
 has "info --json: the volume" "$(json info vault)" '"type":"LUKS2"'
 has "info --json" "$(json info vault)" '"uses":\[{"device_number":"[0-9:]*","kernel_name":"loop0p1","name":null}\]'
@@ -62,13 +67,42 @@ list=$(luksmith list)
 has "list has volumes" "$list" '^vault	LUKS2	kernel	/dev/loop0p1	/dev/mapper/vault$'
 has "list has others" "$list" '^vg-home	LVM	kernel	n/a	/dev/mapper/vg-home$'
 has "list has those of nobody" "$list" '^odd.x20name	n/a	kernel	n/a	'
-has "list --json" "$(json list)" '"name":"vg-home"'
+has "list --json" "$(json list)" '"name":"vg-home","type":"LVM","backend":"kernel","device":null,"path":"/dev/mapper/vg-home","size_sectors":40960,"targets":\["linear"\]'
+has "list --json of a volume" "$(json list)" '"name":"vault","type":"LUKS2","backend":"kernel","device":"/dev/loop0p1".*"targets":\["crypt"\]'
+has "list --json of those of nobody" "$(json list)" '"name":"odd.*name","type":null,.*"targets":\["linear","zero"\]'
+person=$(script -qc '/luksmith/luksmith list' /dev/null </dev/null | tr -d '\r')
+has "list on a terminal: its heading" "$person" '^NAME  *TYPE  *SIZE  TARGET  *BACKEND  DEVICE  *PATH$'
+has "list on a terminal" "$person" '^vg-home  *LVM  *20.0 MiB  linear  *kernel  *n/a  */dev/mapper/vg-home$'
+# A volume on a device of the device-mapper names that by its name.
+echo -n secret | luksmith luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --luks2-keyslots-size 512k --luks2-metadata-size 16k /dev/mapper/over -
+echo -n secret | luksmith open /dev/mapper/over inner
+device() { grep '^  device:'; }
+same "status of a volume on a mapping" "$(peer cryptsetup status inner | device)" "$(ours cryptsetup status inner | device)"
+has "its device" "$(luksmith status inner)" '^  device:  /dev/mapper/over$'
+has "its device in JSON" "$(json status inner)" '"device":"/dev/mapper/over"'
+has "its device in the list" "$(luksmith list)" '^inner	LUKS2	kernel	/dev/mapper/over	/dev/mapper/inner$'
+# What a name is to be found by.
+for name in a/b . .. $(printf 'n%.0s' {1..128}); do
+  echo -n secret | luksmith open /dev/mapper/over "$name" >/dev/null 2>&1
+  same "open as ${name:0:9}" 1 $?
+done
+same "status by its path" "$(luksmith status inner)" "$(luksmith status /dev/mapper/inner)"
+close=$(ours cryptsetup close --debug inner)
+has "close --debug: the ioctls" "$close" '^# dm remove inner \[\]: ok$'
+has "close --debug: what is decided" "$close" '^# udev: '
+hasnt "close --debug: no key" "$close" $key
+open=$(echo -n secret | ours cryptsetup open --debug /dev/mapper/over inner)
+has "open --debug: the table is loaded, and not shown" "$open" '^# dm reload .*securedata\]: ok$'
+has "open --debug: what is mapped" "$open" '^# Mapping inner on /dev/mapper/over .*: cipher aes-xts-plain64, '
+hasnt "open --debug: no table" "$open" '0 [0-9]* crypt'
+luksmith close /dev/mapper/inner
+ours dmsetup remove over
 
 number() { ours dmsetup info -c --noheadings -o devno "$1"; }
 wanted="bare ($(number bare)) PLAIN
  \`-loop0p2 (259:1) partition
     \`-loop0 (7:0) disk
-odd\\x20name ($(number 'odd name')) mapped
+odd\\x20name ($(number 'odd name')) linear,zero
  \`-loop0p2 (259:1) partition
     \`-loop0 (7:0) disk
 /mnt/home, /mnt/other ext4
@@ -94,6 +128,7 @@ mkswap /dev/mapper/vg-home >/dev/null 2>&1 && swapon /dev/mapper/vg-home && {
   has "swap" "$(LC_ALL=C luksmith tree)" '^swap$'
   swapoff /dev/mapper/vg-home
 }
+has "tree --json of those of nobody" "$(json tree)" '"type":null,.*"targets":\["linear","zero"\]'
 ours dmsetup remove bare 'odd name' vg-home
 luksmith close vault
 same "all is gone" "" "$(luksmith list)"

@@ -48,7 +48,11 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
     if findings.is_empty() {
         Ok(())
     } else {
-        Err(CliError::Silent(ExitCode::Failure))
+        let text = match findings.len() {
+            1 => "There is a finding.".to_owned(),
+            count => format!("There are {count} findings."),
+        };
+        Err(CliError::Quiet(ExitCode::Failure, text))
     }
 }
 

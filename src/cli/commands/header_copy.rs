@@ -57,7 +57,7 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
         cx.console.complain(notes.trim_start());
     }
     if !confirm(cx.console, &(warning(&backup, &header_device, &plan) + &notes)) {
-        return Err(CliError::Silent(ExitCode::Failure));
+        return Err(CliError::Quiet(ExitCode::Failure, "Operation aborted.".into()));
     }
     header_device.exclusive_raw(|target| -> Result<(), CliError> {
         let there = read_header(target)?;

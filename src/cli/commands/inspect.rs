@@ -27,8 +27,16 @@ use crate::terminal_text::{clean, shown};
 
 /// `isLuks`: the answer is the exit code.
 pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) -> Result<(), CliError> {
+    // The exit code is the answer.
+    let not_luks = || {
+        let kind = wanted(device_type).name();
+        CliError::Quiet(
+            ExitCode::Failure,
+            format!("Device {} is not a valid {kind} device.", device.display()),
+        )
+    };
     if !device_type.is_luks() {
-        return Err(CliError::Silent(ExitCode::Failure));
+        return Err(not_luks());
     }
     match cx.header_device(device).read(wanted(device_type)) {
         Ok((header, _)) => {
@@ -37,7 +45,7 @@ pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) 
                 .answer(|| json!({ "luks": true, "version": version }), String::new);
             Ok(())
         }
-        Err(HeaderError::NotLuks { .. } | HeaderError::Luks(_)) => Err(CliError::Silent(ExitCode::Failure)),
+        Err(HeaderError::NotLuks { .. } | HeaderError::Luks(_)) => Err(not_luks()),
         Err(error @ HeaderError::Ambiguous { .. }) => Err(error.into()),
         Err(error) => Err(error.into()),
     }
@@ -66,7 +74,7 @@ pub(super) fn uuid(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let warning = "Do you really want to change UUID of device?";
     if !confirm(cx.console, warning) {
         cx.console.complain("Operation aborted.\n");
-        return Err(CliError::Silent(ExitCode::Permission));
+        return Err(CliError::Quiet(ExitCode::Permission, "Operation aborted.".into()));
     }
     cx.change(&header_device, Wanted::Only(header.version()), |header, storage| {
         Ok(header.set_uuid(storage, new)?)
@@ -123,7 +131,7 @@ const KEY_WARNING: &str = "The header dump with volume key is sensitive informat
 
 fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), CliError> {
     if !confirm(cx.console, KEY_WARNING) {
-        return Err(CliError::Silent(ExitCode::Permission));
+        return Err(CliError::Quiet(ExitCode::Permission, "Operation aborted.".into()));
     }
     let prompt = format!("Enter passphrase for {}: ", shown(device));
     let passphrase = cx.passphrase(&Source::of(cx.key_file()), &prompt)?;
@@ -163,7 +171,7 @@ fn dump_unbound(cx: &Context<'_>, volume: &mut Volume) -> Result<(), CliError> {
         return Err(CliError::NotUnbound(slot));
     }
     if !confirm(cx.console, KEY_WARNING) {
-        return Err(CliError::Silent(ExitCode::Permission));
+        return Err(CliError::Quiet(ExitCode::Permission, "Operation aborted.".into()));
     }
     let prompt = format!("Enter passphrase for keyslot {slot}: ");
     let passphrase = cx.passphrase(&Source::of(cx.key_file()), &prompt)?;

@@ -14,6 +14,7 @@ use crate::dm::{DeviceId, Dm, Mangling, StatusOptions, TableText, Which};
 use crate::dmsetup::branches::{ASCII, Look, UTF, draw};
 use crate::dmsetup::{self, tree::speaks_utf8};
 use crate::mapping::{self, Layer, LayerKind, LookupError, Mappings, Stack};
+use crate::terminal_text::clean;
 use crate::volume::VolumeError;
 
 /// What is asked of each device.
@@ -36,41 +37,56 @@ impl Question {
     }
 }
 
-/// Answers for the devices that were named, and for all where none was.
+/// Answers for the devices that were named, and for all where none was. One that is not there is told after the answers for
+/// the others.
 pub(super) fn answer(cx: &Context<'_>, question: Question, devices: &[String]) -> Result<(), CliError> {
-    if !cx.console.json() {
-        let words = [question.verb(), "--"]
-            .into_iter()
-            .chain(devices.iter().map(String::as_str));
-        let words: Vec<OsString> = words.map(OsString::from).collect();
-        return match dmsetup::run(dmsetup::OWN_NAME, &words) {
-            ExitCode::Success => Ok(()),
-            code => Err(CliError::Silent(code)),
-        };
-    }
     let dm = Dm::open().map_err(CliError::Unreachable)?;
+    let mut missing = None;
     let mut found = Vec::new();
     for device in devices {
-        let not_active = || VolumeError::NotActive(device.clone());
-        let id = mapping::resolve(device, Mangling::Auto).map_err(|error| match error {
-            LookupError::Name(error) => VolumeError::from(error),
-            LookupError::NotMapped { .. } => not_active(),
-        })?;
-        match to_json(&dm, question, &id) {
-            Err(CliError::Dm(error)) if error.is_not_found() => return Err(not_active().into()),
-            value => found.push(value?),
+        let id = match mapping::resolve(device, Mangling::Auto) {
+            Ok(id) => mapping::find(&dm, &id)?.map(|_| id),
+            Err(LookupError::NotMapped { .. }) => None,
+            Err(LookupError::Name(error)) => return Err(VolumeError::from(error).into()),
+        };
+        match id {
+            Some(id) => found.push((device, id)),
+            None => missing = missing.or(Some(device)),
         }
     }
-    if devices.is_empty() {
-        for mapping in &Mappings::enumerate(&dm)? {
-            match to_json(&dm, question, &DeviceId::Number(mapping.number)) {
-                // It went since it was listed.
-                Err(CliError::Dm(error)) if error.is_not_found() => {}
-                value => found.push(value?),
-            }
+    if !found.is_empty() || devices.is_empty() {
+        match cx.console.json() {
+            true => answer_json(cx, &dm, question, found.into_iter().map(|(_, id)| id).collect())?,
+            false => answer_text(question, found.into_iter().map(|(name, _)| name))?,
         }
     }
-    cx.console.answer(|| json!({ "devices": found }), String::new);
+    missing.map_or(Ok(()), |name| Err(CliError::NoSuchMapping(clean(name))))
+}
+
+/// As dmsetup says it.
+fn answer_text<'a>(question: Question, devices: impl Iterator<Item = &'a String>) -> Result<(), CliError> {
+    let words = [question.verb(), "--"].into_iter().chain(devices.map(String::as_str));
+    let words: Vec<OsString> = words.map(OsString::from).collect();
+    match dmsetup::run(dmsetup::OWN_NAME, &words) {
+        ExitCode::Success => Ok(()),
+        code => Err(CliError::Silent(code)),
+    }
+}
+
+fn answer_json(cx: &Context<'_>, dm: &Dm, question: Question, mut ids: Vec<DeviceId>) -> Result<(), CliError> {
+    if ids.is_empty() {
+        let all = Mappings::enumerate(dm)?;
+        ids.extend(all.iter().map(|mapping| DeviceId::Number(mapping.number)));
+    }
+    let mut answers = Vec::with_capacity(ids.len());
+    for id in &ids {
+        match to_json(dm, question, id) {
+            // It went since it was looked up.
+            Err(CliError::Dm(error)) if error.is_not_found() => {}
+            value => answers.push(value?),
+        }
+    }
+    cx.console.answer(|| json!({ "devices": answers }), String::new);
     Ok(())
 }
 

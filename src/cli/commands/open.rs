@@ -80,8 +80,9 @@ pub(super) fn open(
 }
 
 /// The device-mapper, and a name that nothing in it has.
-fn free_mapping(name: &str) -> Result<(Dm, DeviceName), CliError> {
-    let (dm, name) = (Dm::open()?, device_name(name)?);
+pub(super) fn free_mapping(name: &str) -> Result<(Dm, DeviceName), CliError> {
+    let name = volume::new_name(name.strip_prefix("/dev/mapper/").unwrap_or(name))?;
+    let dm = Dm::open()?;
     volume::check_free(&dm, &name)?;
     Ok((dm, name))
 }

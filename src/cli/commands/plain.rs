@@ -8,7 +8,7 @@ use keyslots::header::DataLayout;
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use keyslots::units::{Bytes, Sectors};
 
-use super::open::{device_name, flags};
+use super::open::{flags, free_mapping};
 use super::{Context, serve};
 use crate::block_device::{Topology, signatures};
 use crate::cli::confirm::confirm;
@@ -39,10 +39,9 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str) -> Result<(), Cl
         return serve::open_plain(cx, device, name, why);
     }
     serve::check_not_served(name)?;
-    let (dm, name) = (Dm::open()?, device_name(name)?);
+    let (dm, name) = free_mapping(name)?;
     let encryption = Encryption::from_options(cx)?;
     encryption.warn(cx);
-    volume::check_free(&dm, &name)?;
     let options = cx.options;
     let layout = encryption.layout(cx, options.offset);
     if !options.shared {

@@ -146,10 +146,12 @@ fn say_where(cx: &Context<'_>, name: &str, path: &Path, why: Why) {
 
 /// Checks that nothing has the name, neither here nor in the kernel.
 fn check_free(name: &str) -> Result<(), CliError> {
+    // What the kernel would not take is no name here either.
+    let mapping = volume::new_name(name)?;
     check_name(name)?;
     check_not_served(name)?;
     match Dm::open() {
-        Ok(dm) => Ok(volume::check_free(&dm, &super::open::device_name(name)?)?),
+        Ok(dm) => Ok(volume::check_free(&dm, &mapping)?),
         Err(_) => Ok(()),
     }
 }
@@ -195,11 +197,12 @@ pub(super) fn close(served: &Served) -> Result<(), CliError> {
 /// `status` of a served volume.
 pub(super) fn status(cx: &Context<'_>, served: &Served) -> Result<(), CliError> {
     if !served.alive {
-        cx.console.say(format_args!(
+        let text = format!(
             "{} is inactive: its server ended without being closed.",
             served.path.display()
-        ));
-        return Err(CliError::Silent(ExitCode::WrongDevice));
+        );
+        cx.console.say(&text);
+        return Err(CliError::Quiet(ExitCode::WrongDevice, text));
     }
     // A server that is stopped would not answer.
     let stopped = served.is_stopped();

@@ -14,14 +14,16 @@ use crate::cli::persona::Persona;
 use crate::dm::{DeviceId, DeviceName, DeviceUuid, Dm};
 use crate::volume::{self, Active, KeyLocation, VolumeError, VolumeKind};
 
+/// The type of what no UUID tells the type of; JSON has null.
+const NONE: &str = "n/a";
+
 pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     if let Some(served) = serve::find(name) {
         return serve::status(cx, &served);
     }
     let (dm, name) = match active::find(name) {
         Err(CliError::NotActive(path)) => {
-            cx.console.say(format_args!("{path} is inactive."));
-            return Err(CliError::Silent(ExitCode::WrongDevice));
+            return Err(inactive(cx, &path));
         }
         // Nothing can be told of it, not even that it is not there.
         Err(CliError::NothingMapped) => return Err(CliError::NoDeviceMapper),
@@ -30,8 +32,7 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     let active = match volume::state(&dm, &name) {
         Ok(active) => active,
         Err(VolumeError::NotActive(_)) => {
-            cx.console.say(format_args!("/dev/mapper/{name} is inactive."));
-            return Err(CliError::Silent(ExitCode::WrongDevice));
+            return Err(inactive(cx, &format!("/dev/mapper/{name}")));
         }
         Err(VolumeError::NotCrypt(_) | VolumeError::NoTable(_)) if cx.console.persona() == Persona::Luksmith => {
             return mapped::answer(cx, Question::Status, &[name.to_string()]);
@@ -43,6 +44,13 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     };
     cx.console.answer(|| to_json(&name, &active), || text(&name, &active));
     Ok(())
+}
+
+/// There is no such mapping: the answer, and a failure.
+fn inactive(cx: &Context<'_>, path: &str) -> CliError {
+    let text = format!("{path} is inactive.");
+    cx.console.say(&text);
+    CliError::Quiet(ExitCode::WrongDevice, text)
 }
 
 /// A mapping that is none of an encrypted volume.
@@ -59,7 +67,7 @@ fn other_mapping(cx: &Context<'_>, dm: &Dm, name: DeviceName) -> Result<(), CliE
                 "in_use": info.open_count > 0,
                 "open_count": info.open_count,
                 "device_number": info.number.to_string(),
-                "type": kind,
+                "type": Some(kind).filter(|kind| *kind != NONE),
                 "read_only": info.read_only,
                 "suspended": info.suspended,
             })
@@ -72,14 +80,14 @@ fn other_mapping(cx: &Context<'_>, dm: &Dm, name: DeviceName) -> Result<(), CliE
 /// What the UUID says that is mapped, where the table is of another kind: `wipe_table` leaves such devices, and
 /// veritysetup makes them.
 fn kind_without_crypt(uuid: Option<&DeviceUuid>) -> &'static str {
-    let Some(uuid) = uuid else { return "n/a" };
+    let Some(uuid) = uuid else { return NONE };
     match VolumeKind::of_dm_uuid(uuid) {
         Some((VolumeKind::Luks1, _)) => "LUKS1",
         Some((VolumeKind::Luks2, _)) => "LUKS2",
         Some((VolumeKind::Plain, _)) => "PLAIN",
         Some((VolumeKind::Other, _)) if uuid.as_bytes().starts_with(b"CRYPT-VERITY-") => "VERITY",
         Some((VolumeKind::Other, _)) if uuid.as_bytes().starts_with(b"CRYPT-INTEGRITY-") => "INTEGRITY",
-        Some((VolumeKind::Other, _)) | None => "n/a",
+        Some((VolumeKind::Other, _)) | None => NONE,
     }
 }
 
@@ -92,7 +100,7 @@ fn type_name(active: &Active) -> &'static str {
         Some(VolumeKind::Luks1) => "LUKS1",
         Some(VolumeKind::Luks2) => "LUKS2",
         Some(VolumeKind::Plain) => "PLAIN",
-        Some(VolumeKind::Other) | None => "n/a",
+        Some(VolumeKind::Other) | None => NONE,
     }
 }
 
@@ -186,7 +194,7 @@ fn to_json(name: &DeviceName, active: &Active) -> Value {
         "in_use": active.info.open_count > 0,
         "open_count": active.info.open_count,
         "device_number": active.info.number.to_string(),
-        "type": type_name(active),
+        "type": Some(type_name(active)).filter(|kind| *kind != NONE),
         "uuid": active.uuid,
         "cipher": active.cipher,
         "key_bits": active.key_len * 8,

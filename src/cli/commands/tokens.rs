@@ -30,7 +30,7 @@ const MAX_TOKEN_LEN: u64 = 4 * 1024 * 1024;
 pub(super) fn unlock(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -> Result<Option<Unlocked>, CliError> {
     match try_all(cx, volume, slot)? {
         Ok(unlocked) => Ok(Some(unlocked)),
-        Err(code) if cx.options.token_only => Err(CliError::Silent(code)),
+        Err(code) if cx.options.token_only => Err(CliError::Quiet(code, CliError::NoUsableToken.to_string())),
         Err(_) => Ok(None),
     }
 }

@@ -33,9 +33,7 @@ impl Dm {
         if !matches!(policy.mode, UdevMode::Shared(_)) {
             nodes::remove(&before.name, before.number)?;
         }
-        if !policy.leaves_nodes_to_udev() {
-            nodes::ensure(&info.name, info.number, NodeOwner::default())?;
-        }
+        policy.look_after_node(&info.name, info.number, NodeOwner::default())?;
         Ok(Activation { info, udev })
     }
 

@@ -158,9 +158,7 @@ impl Dm {
         };
         let (info, event) = self.on(Command::Resume, id, options.flags(), request, with_event)?;
         let udev = cookie.finish(event);
-        if !policy.leaves_nodes_to_udev() {
-            nodes::ensure(&info.name, info.number, owner)?;
-        }
+        policy.look_after_node(&info.name, info.number, owner)?;
         Ok(Activation { info, udev })
     }
 }

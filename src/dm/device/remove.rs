@@ -8,6 +8,7 @@ use crate::dm::error::DmError;
 use crate::dm::ioctl::{Command, Request, flags};
 use crate::dm::nodes;
 use crate::dm::udev::UdevMode;
+use crate::log;
 
 /// How long a removal is tried again while somebody, most often a udev rule, has the device open.
 const REMOVE_RETRY_LIMIT: Duration = Duration::from_secs(5);
@@ -48,6 +49,7 @@ impl Dm {
                         && (attempts < REMOVE_ATTEMPTS || started.elapsed() < REMOVE_RETRY_LIMIT) =>
                 {
                     drop(cookie);
+                    log::debug(format_args!("{} is in use: trying again.", before.name));
                     thread::sleep(REMOVE_RETRY_PAUSE);
                 }
                 Err(error) => return Err(error),

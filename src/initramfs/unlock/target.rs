@@ -14,7 +14,7 @@ use super::format::{Format, header_path, says_plain};
 use super::gate::Gate;
 use crate::block_device;
 use crate::data_device::DataDevice;
-use crate::dm::{DeviceName, Dm, Mangling};
+use crate::dm::{DeviceName, Dm};
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
 use crate::initramfs::budget::{Budget, Cost};
 use crate::initramfs::crypttab::Entry;
@@ -120,7 +120,7 @@ impl Target {
         Ok(Some(Self {
             description: Description::of(&source),
             cost,
-            name: DeviceName::mangled(&name, Mangling::default()).map_err(VolumeError::from)?,
+            name: volume::new_name(&name)?,
             options: options.clone(),
             limits: budget.limits(),
             may_use_keyring: permissions.keyring,

@@ -3,21 +3,22 @@
 //! No lock is held while a person is asked for something. What reads keeps the header that it has validated; what
 //! writes takes the exclusive lock, reads again, and works on that.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use keyslots::header::{Header, Version};
-use keyslots::luks2::Defect;
 use keyslots::luks2::copies::Loser;
 use keyslots::luks2::format::Which;
+use keyslots::luks2::{self, Defect};
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
 use keyslots::wipe::Medium;
 use nix::libc;
 
-use crate::block_device::signatures::{self, Signature};
+use crate::block_device::signatures::{self, Signature, SignatureKind};
 use crate::block_device::{self, DevNo};
 use crate::locks::{Lock, LockError, LockMode};
 use crate::log;
@@ -43,6 +44,14 @@ pub enum HeaderError {
         /// The system's error.
         source: io::Error,
     },
+    /// The device can be read, and not written.
+    #[error("cannot write to {}: {source}", path.display())]
+    NotWritable {
+        /// The device.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// It is neither a block device nor a file.
     #[error("{} is neither a block device nor a file", .0.display())]
     WrongKind(PathBuf),
@@ -62,6 +71,16 @@ pub enum HeaderError {
         /// What stands there.
         found: Signature,
     },
+    /// There is a header, and it is not valid.
+    #[error("the header on {} is damaged: {source}", path.display())]
+    Damaged {
+        /// The device.
+        path: PathBuf,
+        /// The wanted version.
+        wanted: Wanted,
+        /// What is wrong with it.
+        source: keyslots::Error,
+    },
     /// The device ends inside the header.
     #[error("{} is too small for its header, which needs {needed}", path.display())]
     TooSmall {
@@ -70,9 +89,16 @@ pub enum HeaderError {
         /// Size of the header.
         needed: Bytes,
     },
-    /// The lock cannot be had.
-    #[error(transparent)]
-    Lock(#[from] LockError),
+    /// The lock cannot be taken.
+    #[error("{source}")]
+    Lock {
+        /// The device.
+        path: PathBuf,
+        /// What the lock was for.
+        mode: LockMode,
+        /// Why.
+        source: LockError,
+    },
     /// The header is unusable, or what was to be done with it failed.
     #[error(transparent)]
     Luks(#[from] keyslots::Error),
@@ -108,8 +134,35 @@ pub struct Opened {
     pub file: File,
     /// Its number, where it is a block device.
     pub number: Option<DevNo>,
-    /// Why a damaged copy of the header could not be written anew, where that was tried.
-    pub unrepaired: Option<Box<HeaderError>>,
+    /// What stands over the primary copy, where the header was read without locks.
+    pub foreign: Option<Signature>,
+    /// What became of a copy of the header that was damaged or out of date.
+    pub repair: Option<Repair>,
+}
+
+/// A copy of the header that lost was written anew, or should have been.
+#[derive(Debug)]
+pub struct Repair {
+    /// The copy.
+    pub which: Which,
+    /// Why it could not be written.
+    pub failure: Option<Box<HeaderError>>,
+}
+
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let which = match self.which {
+            Which::Primary => "primary",
+            Which::Secondary => "secondary",
+        };
+        match &self.failure {
+            None => write!(
+                f,
+                "The {which} copy of the header was damaged or out of date, and has been written anew"
+            ),
+            Some(error) => write!(f, "A damaged copy of the header could not be written anew: {error}"),
+        }
+    }
 }
 
 impl Opened {
@@ -117,7 +170,8 @@ impl Opened {
         Self {
             file,
             number,
-            unrepaired: None,
+            foreign: None,
+            repair: None,
         }
     }
 }
@@ -167,7 +221,7 @@ impl HeaderDevice {
     /// Opens the device.
     ///
     /// # Errors
-    /// [`HeaderError::Open`], [`HeaderError::WrongKind`].
+    /// [`HeaderError::Open`], [`HeaderError::NotWritable`], [`HeaderError::WrongKind`].
     pub fn open(&self, write: bool) -> Result<Opened, HeaderError> {
         let failed = |source| HeaderError::Open {
             path: self.path.clone(),
@@ -175,16 +229,18 @@ impl HeaderDevice {
         };
         let access = if write { "reading and writing" } else { "reading" };
         log::debug(format_args!("Opening {} for {access}.", self.path.display()));
-        // A FIFO would block.
-        let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
-        let file = OpenOptions::new()
-            .read(true)
-            .write(write)
-            .custom_flags(flags)
-            .open(&self.path)
-            .map_err(failed)?;
+        let file = self.open_flags().write(write).open(&self.path).map_err(|source| {
+            match self.open_flags().open(&self.path) {
+                Ok(_) if write && is_denial(&source) => self.not_writable(source),
+                _ => failed(source),
+            }
+        })?;
         let kind = file.metadata().map_err(failed)?;
         if kind.file_type().is_block_device() {
+            // A read-only device opens for writing too, and fails at the first write.
+            if write && block_device::is_read_only(&file).map_err(failed)? {
+                return Err(self.not_writable(io::ErrorKind::ReadOnlyFilesystem.into()));
+            }
             let number = DevNo::of_file(&file).map_err(failed)?;
             Ok(Opened::new(file, number))
         } else if kind.is_file() {
@@ -194,22 +250,45 @@ impl HeaderDevice {
         }
     }
 
-    /// Reads and validates the header under the shared lock. The file stays open, the lock does not stay. A damaged or
-    /// outdated copy is written anew, unless locks are off; what is returned is the header as it was read.
+    fn open_flags(&self) -> OpenOptions {
+        let mut options = OpenOptions::new();
+        // A FIFO would block.
+        options.read(true).custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK);
+        options
+    }
+
+    fn not_writable(&self, source: io::Error) -> HeaderError {
+        HeaderError::NotWritable {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    /// Reads and validates the header under the shared lock, and writes nothing. The file stays open, the lock does not
+    /// stay. For whoever asks a person before anything is changed.
+    ///
+    /// # Errors
+    /// [`HeaderError`].
+    pub fn peek(&self, wanted: Wanted) -> Result<(Header, Opened), HeaderError> {
+        let mut opened = self.open(false)?;
+        let _lock = self.lock(&opened, LockMode::Shared)?;
+        let (header, foreign) = self.read_header(&mut opened.file, wanted)?;
+        opened.foreign = foreign;
+        Ok((header, opened))
+    }
+
+    /// As [`HeaderDevice::peek`], and writes a damaged or outdated copy anew, unless locks are off; what is returned is the
+    /// header as it was read.
     ///
     /// # Errors
     /// [`HeaderError`].
     pub fn read(&self, wanted: Wanted) -> Result<(Header, Opened), HeaderError> {
-        let mut opened = self.open(false)?;
-        let header = {
-            let _lock = self.lock(&opened, LockMode::Shared)?;
-            self.read_header(&mut opened.file, wanted)?
-        };
-        let damaged = header
-            .luks2()
-            .is_some_and(|header| header.loser().needs_recovery().is_some());
-        if damaged && self.locks {
-            opened.unrepaired = self.recover().err().map(Box::new);
+        let (header, mut opened) = self.peek(wanted)?;
+        if let Some(which) = header.luks2().and_then(|header| header.loser().needs_recovery())
+            && self.locks
+        {
+            let failure = self.recover().err().map(Box::new);
+            opened.repair = Some(Repair { which, failure });
         }
         Ok((header, opened))
     }
@@ -252,7 +331,7 @@ impl HeaderDevice {
         action: impl FnOnce(&mut Header, &mut dyn Storage) -> Result<T, E>,
     ) -> Result<T, E> {
         self.exclusive_raw(|file| {
-            let mut header = self.read_header(file, wanted)?;
+            let (mut header, _) = self.read_header(file, wanted)?;
             action(&mut header, file)
         })
     }
@@ -296,10 +375,20 @@ impl HeaderDevice {
         if !self.locks {
             return Ok(None);
         }
-        Ok(Some(Lock::take(&opened.file, &self.path, mode)?))
+        let lock = Lock::take(&opened.file, &self.path, mode);
+        lock.map(Some).map_err(|source| HeaderError::Lock {
+            path: self.path.clone(),
+            mode,
+            source,
+        })
     }
 
-    fn read_header(&self, storage: &mut dyn Storage, wanted: Wanted) -> Result<Header, HeaderError> {
+    /// The header, and what stands over its primary copy.
+    fn read_header(
+        &self,
+        storage: &mut dyn Storage,
+        wanted: Wanted,
+    ) -> Result<(Header, Option<Signature>), HeaderError> {
         let not_luks = || HeaderError::NotLuks {
             path: self.path.clone(),
             wanted,
@@ -316,37 +405,62 @@ impl HeaderDevice {
         }
         match read {
             Ok(header) if wanted.takes(header.version()) => {
-                self.check_alone(&header, storage)?;
-                Ok(header)
+                let foreign = match header.luks2() {
+                    Some(header) => self.foreign_over(header, storage)?,
+                    None => None,
+                };
+                match foreign {
+                    Some(found) if self.locks => Err(HeaderError::Ambiguous {
+                        path: self.path.clone(),
+                        found,
+                    }),
+                    foreign => Ok((header, foreign)),
+                }
             }
             Ok(_) | Err(keyslots::Error::NotLuks) => Err(not_luks()),
             Err(keyslots::Error::Luks2(Defect::DeviceTooSmall { needed, .. })) => Err(HeaderError::TooSmall {
                 path: self.path.clone(),
                 needed: Bytes::new(needed),
             }),
+            Err(source @ (keyslots::Error::Luks1(_) | keyslots::Error::Luks2(_))) => Err(HeaderError::Damaged {
+                path: self.path.clone(),
+                wanted,
+                source,
+            }),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// A file system over the primary copy is somebody's data: no repair may overwrite it, so that nothing goes on. Without
-    /// locks nothing is repaired, and the other copy will do.
-    fn check_alone(&self, header: &Header, storage: &mut dyn Storage) -> Result<(), HeaderError> {
-        let over_primary = header
-            .luks2()
-            .is_some_and(|header| matches!(header.loser(), Loser::Damaged(Which::Primary, _)));
-        if !over_primary || !self.locks {
-            return Ok(());
-        }
+    /// What stands over a damaged primary copy. It is somebody's data: no repair may overwrite it, so that nothing goes on.
+    /// Without locks nothing is repaired, and the other copy will do.
+    ///
+    /// # Errors
+    /// [`HeaderError::Open`], where the device cannot be read.
+    pub fn foreign_over(
+        &self,
+        header: &luks2::Header,
+        storage: &mut dyn Storage,
+    ) -> Result<Option<Signature>, HeaderError> {
+        let Some(header) = Some(header).filter(|header| matches!(header.loser(), Loser::Damaged(Which::Primary, _)))
+        else {
+            return Ok(None);
+        };
         let found = signatures::probe_storage(storage).map_err(|source| HeaderError::Open {
             path: self.path.clone(),
             source,
         })?;
-        match found.into_iter().find(|signature| signature.name != "crypto_LUKS") {
-            Some(found) => Err(HeaderError::Ambiguous {
-                path: self.path.clone(),
-                found,
-            }),
-            None => Ok(()),
-        }
+        // A partition table's copy at the end says nothing of the first sectors; the member of an array, there, does.
+        let start = header.binary().hdr_size;
+        Ok(found.into_iter().find(|found| {
+            found.name != "crypto_LUKS" && (found.kind == SignatureKind::Superblock || found.offset < start)
+        }))
     }
+}
+
+/// Whether the system refuses to let something be written.
+fn is_denial(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    )
 }

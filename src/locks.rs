@@ -118,6 +118,10 @@ fn lock_resource(resource: &Path, mode: LockMode, patience: Duration) -> io::Res
         _ => {}
     }
     log::debug(format_args!("Locking {} ({mode:?}).", resource.display()));
+    // A link would lead the locks to where other programs do not look for them.
+    if !fs::symlink_metadata(dir)?.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
     for _ in 0..RETRIES {
         let file = OpenOptions::new()
             .read(true)
@@ -214,6 +218,17 @@ mod tests {
         let refused = lock_resource(&link, LockMode::Shared, HEADER_PATIENCE).expect_err("a link");
         assert_eq!(refused.raw_os_error(), Some(libc::ELOOP));
         assert_eq!(fs::read(&path).expect("a file"), b"LUKS");
+    }
+
+    #[test]
+    fn a_folder_that_is_a_link_is_refused() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (elsewhere, link) = (dir.path().join("elsewhere"), dir.path().join("cryptsetup"));
+        fs::create_dir(&elsewhere).expect("a folder");
+        std::os::unix::fs::symlink(&elsewhere, &link).expect("a link");
+        let refused = lock_resource(&link.join("L_7:0"), LockMode::Shared, HEADER_PATIENCE).expect_err("a link");
+        assert_eq!(refused.kind(), io::ErrorKind::NotADirectory);
+        assert_eq!(fs::read_dir(&elsewhere).expect("a folder").count(), 0);
     }
 
     #[test]

@@ -4,7 +4,6 @@ mod devno;
 mod extents;
 mod file_lock;
 mod holders;
-mod identity;
 mod ioctl;
 mod loop_device;
 mod partition;
@@ -17,11 +16,10 @@ pub use devno::{DevNo, DevNoError, is_same};
 pub use extents::{Extent, extents, is_only_holder};
 pub use file_lock::lock_file;
 pub use holders::{Holder, Mounts, holders};
-pub use identity::{Identity, identify};
 pub use loop_device::{LoopDevice, loop_backing_file, loops_on, update_loop_size};
 pub use partition::{PartitionNames, partition_names};
 pub use probe::Probe;
-pub use signatures::{Signature, SignatureKind};
+pub use signatures::{Identity, Signature, SignatureKind, identify};
 pub use sysfs::{
     all, disk_of_partition, disk_sequence, dm_name_and_uuid, drive, held_by, is_held, made_of, read_ahead,
     set_read_ahead,

@@ -7,7 +7,7 @@ use std::io;
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
 
-use super::identity::uuid_text;
+use super::signatures::uuid_text;
 use super::{DevNo, Probe};
 
 /// The names of a partition.

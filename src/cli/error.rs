@@ -18,7 +18,7 @@ use crate::header_backup::BackupError;
 use crate::initramfs::prompt::answerer::AnswerError;
 use crate::initramfs::unlock::UnlockError;
 use crate::keyring::KeyringError;
-use crate::locks::LockError;
+use crate::locks::{LOCK_DIR, LockError, LockMode};
 use crate::passphrase::{PassphraseError, Weakness};
 use crate::policy::Violation;
 use crate::slot_names::SlotNameError;
@@ -55,6 +55,26 @@ pub enum CliError {
     /// The device cannot be opened.
     #[error("Device {} does not exist or access denied.", .0.display())]
     DeviceMissing(PathBuf),
+    /// The device can be read, and not written.
+    #[error("Cannot write to device {}, permission denied.", device.display())]
+    NotWritable {
+        /// The device.
+        device: PathBuf,
+        /// The system's error.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The lock on a header cannot be taken.
+    #[error("{}Failed to acquire {} lock on device {}.", unusable_folder(source), lock_word(*mode), device.display())]
+    HeaderLock {
+        /// The device.
+        device: PathBuf,
+        /// What the lock was for.
+        mode: LockMode,
+        /// Why.
+        #[source]
+        source: LockError,
+    },
     /// The file to be formatted is shorter than a sector.
     #[error("Device {} is too small.", .0.display())]
     DeviceTiny(PathBuf),
@@ -99,6 +119,17 @@ pub enum CliError {
         device: PathBuf,
         /// What it should have been.
         kind: &'static str,
+    },
+    /// There is a header, and it is not valid; `kind` as in `NotLuks`.
+    #[error("{source}.\nDevice {} is not a valid {kind} device.", .device.display())]
+    DamagedHeader {
+        /// The device.
+        device: PathBuf,
+        /// What it should have been.
+        kind: &'static str,
+        /// What is wrong with the header.
+        #[source]
+        source: keyslots::Error,
     },
     /// Something else stands over the primary copy of a LUKS2 header.
     #[error(
@@ -632,5 +663,22 @@ fn capital(text: &dyn std::fmt::Display) -> String {
 impl From<UsageError> for CliError {
     fn from(error: UsageError) -> Self {
         Self::Usage(error)
+    }
+}
+
+fn lock_word(mode: LockMode) -> &'static str {
+    match mode {
+        LockMode::Shared => "read",
+        LockMode::Exclusive => "write",
+    }
+}
+
+/// What cryptsetup says of a lock folder that is a link or a file.
+fn unusable_folder(error: &LockError) -> String {
+    match error.source.kind() {
+        std::io::ErrorKind::NotADirectory => {
+            format!("Locking aborted. The locking path {LOCK_DIR} is unusable (cryptsetup is not a directory).\n")
+        }
+        _ => String::new(),
     }
 }

@@ -48,7 +48,9 @@ impl CliError {
             | Self::NoUsableKeyslot
             | Self::NotLuks { .. }
             | Self::DeviceTiny(_)
+            | Self::NotWritable { .. }
             | Self::Ambiguous { .. }
+            | Self::DamagedHeader { .. }
             | Self::VolumeKeyFileShort { .. }
             | Self::VolumeKeyFileMissing { .. }
             | Self::CipherUnavailable { .. }
@@ -197,7 +199,8 @@ impl CliError {
             Self::NotUnlocked(volumes) => volumes
                 .first()
                 .map_or(ExitCode::Failure, |(_, error)| error.exit_code()),
-            Self::AlreadyMapped(_)
+            Self::HeaderLock { .. }
+            | Self::AlreadyMapped(_)
             | Self::InUse { .. }
             | Self::DeviceInUse { .. }
             | Self::ConvertInUse(_)

@@ -70,17 +70,27 @@ impl From<HeaderError> for CliError {
     fn from(error: HeaderError) -> Self {
         match error {
             HeaderError::Open { path, .. } => Self::DeviceMissing(path),
+            HeaderError::NotWritable { path, source } => Self::NotWritable { device: path, source },
             HeaderError::WrongKind(path) => Self::WrongKind(path),
             HeaderError::NotLuks { path, wanted } => Self::NotLuks {
                 device: path,
                 kind: wanted.name(),
+            },
+            HeaderError::Damaged { path, wanted, source } => Self::DamagedHeader {
+                device: path,
+                kind: wanted.name(),
+                source,
             },
             HeaderError::TooSmall { path, needed } => Self::DeviceTooSmall { device: path, needed },
             HeaderError::Ambiguous { path, found } => Self::Ambiguous {
                 device: path,
                 found: found.to_string(),
             },
-            HeaderError::Lock(error) => error.into(),
+            HeaderError::Lock { path, mode, source } => Self::HeaderLock {
+                device: path,
+                mode,
+                source,
+            },
             HeaderError::Luks(error) => error.into(),
         }
     }

@@ -34,12 +34,23 @@ impl CliError {
             Self::NotRoot => "Run as root, or with the capability CAP_SYS_ADMIN.".into(),
             Self::NoUsableKeyslot => "luksmith luksDump shows which keyslots there are.".into(),
             Self::DeviceMissing(_) => "Check the path, and whether you are root.".into(),
+            Self::NotWritable { source, .. } => format!("{source}."),
+            Self::HeaderLock { source, .. } => format!(
+                "{source}. If nothing else uses the device now, --disable-locks goes on without a lock."
+            ),
             Self::NoTable(name) => format!("Nothing is mapped. To remove the device: luksmith close {name}."),
             Self::NotLuks { .. } => "If the header is kept apart, say where with --header.".into(),
             Self::Ambiguous { found, .. } => format!(
                 "There is a {found} over the first copy of the header. If that may go, luksmith repair writes the copy anew; to read \
                  the other one alone, say --disable-locks."
             ),
+            Self::DamagedHeader { device, .. } => {
+                let device = device.display();
+                format!(
+                    "luksmith repair {device} may mend the header; a backup can replace it (luksmith luksHeaderRestore {device} \
+                     --header-backup-file <file>)."
+                )
+            }
             Self::DeviceTiny(file) => format!(
                 "If it is meant to hold a volume, make room first: truncate -s 64M {}.",
                 file.display()

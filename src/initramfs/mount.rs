@@ -139,9 +139,9 @@ fn mount_one_of(kinds: &[String], device: &Path, point: &Path, guarded: bool) ->
 /// The kinds of file system to try: the one that the device shows, or else all that the kernel has.
 fn kinds(device: &Path) -> io::Result<Vec<String>> {
     let known: &[&str] = match identify(&mut File::open(device)?)?.map(|found| found.kind) {
-        Some("ext") => &["ext4", "ext3", "ext2"],
+        Some("ext2" | "ext3" | "ext4" | "ext4dev") => &["ext4", "ext3", "ext2"],
         Some("ntfs") => &["ntfs3", "ntfs"],
-        Some("crypto_LUKS" | "swap" | "LVM2_member") => return Err(io::ErrorKind::InvalidInput.into()),
+        Some("crypto_LUKS" | "jbd" | "swap" | "LVM2_member") => return Err(io::ErrorKind::InvalidInput.into()),
         Some(kind) => &[kind],
         None => {
             let text = fs::read_to_string("/proc/filesystems").unwrap_or_default();

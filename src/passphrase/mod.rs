@@ -151,6 +151,25 @@ pub fn without_final_newline(passphrase: &Passphrase) -> io::Result<Option<Passp
     Secret::copy_from(trimmed).map(|secret| Some(Passphrase::new(secret)))
 }
 
+/// The passphrase with a new line behind it. `None` where it has one, or is not a line of text: a key of random bytes was
+/// not cut off by anybody.
+///
+/// # Errors
+/// The system's, where it has no memory.
+pub fn with_final_newline(passphrase: &Passphrase) -> io::Result<Option<Passphrase>> {
+    const LONGEST_LINE: usize = 512;
+    let bytes = passphrase.expose();
+    let is_line =
+        bytes.len() <= LONGEST_LINE && !bytes.iter().any(u8::is_ascii_control) && str::from_utf8(bytes).is_ok();
+    if !is_line {
+        return Ok(None);
+    }
+    let mut ended = Secret::zeroed(bytes.len() + 1)?;
+    ended.expose_mut()[..bytes.len()].copy_from_slice(bytes);
+    ended.expose_mut()[bytes.len()] = b'\n';
+    Ok(Some(Passphrase::new(ended)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

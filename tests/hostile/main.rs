@@ -5,6 +5,7 @@
 
 mod attacks;
 mod faults;
+mod foreign;
 mod lab;
 mod leaks;
 mod records;

@@ -4,6 +4,8 @@
 //! This is for warnings, not for mounting: it looks at magic numbers, and at more only where those alone would often be
 //! wrong.
 
+mod identity;
+mod judge;
 mod table;
 
 use std::fmt;
@@ -14,6 +16,8 @@ use std::path::Path;
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
 
+pub(super) use identity::uuid_text;
+pub use identity::{Identity, identify};
 use table::{MAGICS, Place};
 
 /// One thing that was found.
@@ -65,16 +69,16 @@ pub fn probe_storage(storage: &mut dyn Storage) -> io::Result<Vec<Signature>> {
     let mut found = Vec::new();
     for magic in MAGICS {
         for offset in magic.place.offsets(image.size) {
-            if image.at(offset, magic.bytes.len())?.as_deref() != Some(magic.bytes) {
-                continue;
-            }
-            if let Some(name) = (magic.judge)(&mut image, offset, magic.name)? {
+            if let Some(name) = magic.found_at(&mut image, offset)? {
                 found.push(signature(name, magic.kind, offset, magic.bytes.len()));
             }
         }
     }
     found.extend(zfs(&mut image)?);
     found.extend(dos(&mut image, &found)?);
+    if found.is_empty() {
+        found.extend(judge::atari(&mut image)?);
+    }
     Ok(found)
 }
 
@@ -123,6 +127,12 @@ impl<'a> Image<'a> {
         Ok(Self { storage, size, head })
     }
 
+    /// One of which each part is read when it is looked at.
+    fn unread(storage: &'a mut dyn Storage) -> io::Result<Self> {
+        let (size, head) = (storage.size()?.get(), Vec::new());
+        Ok(Self { storage, size, head })
+    }
+
     /// So many bytes at an offset; `None` past the end.
     fn at(&mut self, offset: u64, len: usize) -> io::Result<Option<Vec<u8>>> {
         let Some(end) = offset.checked_add(len as u64).filter(|end| *end <= self.size) else {
@@ -146,7 +156,15 @@ impl Place {
     fn offsets(&self, size: u64) -> Vec<u64> {
         match *self {
             Self::Start(offsets) => offsets.to_vec(),
-            Self::FromEnd(back) => size.checked_sub(back).into_iter().collect(),
+            Self::FromEnd(all) => {
+                let end = size / 512 * 512;
+                all.iter().filter_map(|back| end.checked_sub(*back)).collect()
+            }
+            Self::LastPage(offset) => (size / 4096 * 4096)
+                .checked_sub(4096)
+                .map(|page| page + offset)
+                .into_iter()
+                .collect(),
             Self::Raid09 => (size & !0xffff).checked_sub(0x1_0000).into_iter().collect(),
             Self::Raid10 => (size / 512)
                 .checked_sub(16)
@@ -157,20 +175,31 @@ impl Place {
     }
 }
 
-/// A ZFS label has its magic number in a ring of uberblocks, in either byte order; a few of them make it one.
+/// A ZFS label has its magic number in a ring of uberblocks, in either byte order; a few of them make it one. Two labels
+/// are at the start, two at the end.
 fn zfs(image: &mut Image<'_>) -> io::Result<Option<Signature>> {
     const ENOUGH: usize = 4;
-    const RING: u64 = 128 * 1024;
+    const LABEL: u64 = 256 * 1024;
+    const RING: u64 = LABEL / 2;
     const LITTLE: [u8; 8] = 0x00ba_b10c_u64.to_le_bytes();
     const BIG: [u8; 8] = 0x00ba_b10c_u64.to_be_bytes();
-    let mut places = Vec::new();
-    for offset in (RING..2 * RING).step_by(1024) {
-        let Some(bytes) = image.at(offset, 8)? else { break };
-        if bytes == LITTLE || bytes == BIG {
-            places.push(offset);
+    let end = image.size / LABEL * LABEL;
+    for label in [0, LABEL, end.saturating_sub(2 * LABEL), end.saturating_sub(LABEL)] {
+        let Some(ring) = image.at(label + RING, RING as usize)? else {
+            continue;
+        };
+        let mut uberblocks = ring.chunks_exact(1024).enumerate().filter(|(_, block)| {
+            let magic = &block[..8];
+            magic == LITTLE || magic == BIG
+        });
+        if let Some((first, _)) = uberblocks.next()
+            && uberblocks.count() + 1 >= ENOUGH
+        {
+            let offset = label + RING + 1024 * first as u64;
+            return Ok(Some(signature("zfs_member", SignatureKind::Superblock, offset, 8)));
         }
     }
-    Ok((places.len() >= ENOUGH).then(|| signature("zfs_member", SignatureKind::Superblock, places[0], 8)))
+    Ok(None)
 }
 
 /// A DOS partition table has only `55 AA`, which boot sectors of file systems have too.

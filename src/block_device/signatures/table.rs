@@ -1,15 +1,20 @@
-//! The magic numbers, from the formats' own documents and kernel headers, and the further looks that some need.
+//! The one table of formats: their magic numbers, from the formats' own documents and kernel headers, and what reads the
+//! names of those that have names. It has every type that `wipefs` and `blkid` know.
 
 use std::io;
 
+use super::identity::{self, ReadNames};
+use super::judge::*;
 use super::{Image, SignatureKind};
 
 /// Where a magic number may be.
 pub(super) enum Place {
     /// At one of these offsets.
     Start(&'static [u64]),
-    /// So many bytes before the end.
-    FromEnd(u64),
+    /// So many bytes before the end of the last sector.
+    FromEnd(&'static [u64]),
+    /// At this offset in the last whole 4 KiB.
+    LastPage(u64),
     /// In the last whole 64 KiB of an MD 0.90 member.
     Raid09,
     /// 8 KiB before the end of an MD 1.0 member, rounded down to 4 KiB.
@@ -26,6 +31,7 @@ pub(super) struct Magic {
     pub(super) place: Place,
     pub(super) bytes: &'static [u8],
     pub(super) judge: Judge,
+    pub(super) names: Option<ReadNames>,
 }
 
 const fn superblock(name: &'static str, offsets: &'static [u64], bytes: &'static [u8]) -> Magic {
@@ -35,6 +41,7 @@ const fn superblock(name: &'static str, offsets: &'static [u64], bytes: &'static
         place: Place::Start(offsets),
         bytes,
         judge: as_named,
+        names: None,
     }
 }
 
@@ -45,6 +52,7 @@ const fn partitions(name: &'static str, offsets: &'static [u64], bytes: &'static
         place: Place::Start(offsets),
         bytes,
         judge: as_named,
+        names: None,
     }
 }
 
@@ -56,6 +64,21 @@ impl Magic {
     const fn if_so(self, judge: Judge) -> Self {
         Self { judge, ..self }
     }
+
+    const fn names(self, names: ReadNames) -> Self {
+        Self {
+            names: Some(names),
+            ..self
+        }
+    }
+
+    /// The name, where the magic number stands at `offset` and is what it seems.
+    pub(super) fn found_at(&self, image: &mut Image<'_>, offset: u64) -> io::Result<Option<&'static str>> {
+        if image.at(offset, self.bytes.len())?.as_deref() != Some(self.bytes) {
+            return Ok(None);
+        }
+        (self.judge)(image, offset, self.name)
+    }
 }
 
 /// Ends of the first page, where swap areas say what they are: pages of 4 to 64 KiB.
@@ -64,43 +87,68 @@ const PAGE_ENDS: &[u64] = &[4086, 8182, 16374, 32758, 65526];
 const SECOND_LUKS2: &[u64] = &[
     0x4000, 0x8000, 0x1_0000, 0x2_0000, 0x4_0000, 0x8_0000, 0x10_0000, 0x20_0000, 0x40_0000,
 ];
+/// Superblocks of UFS are at 0, 8, 64 or 256 KiB, and the magic number is this far in.
+const UFS: &[u64] = &[0x55c, 0x255c, 0x1_055c, 0x4_055c];
+/// Superblocks of System V are in the second sector of one of these KiB: 0, 9, 15, 18.
+const SYSV: &[u64] = &[0x3f8, 0x27f8, 0x3ff8, 0x4bf8];
+/// Where Promise's controllers may keep theirs, by the size of the disk.
+const PROMISE: &[u64] = &[
+    63 * 512,
+    255 * 512,
+    256 * 512,
+    16 * 512,
+    399 * 512,
+    591 * 512,
+    675 * 512,
+    735 * 512,
+    911 * 512,
+    951 * 512,
+    974 * 512,
+    991 * 512,
+    3087 * 512,
+];
 const MD: &[u8] = b"\xfc\x4e\x2b\xa9";
 
+#[rustfmt::skip]
 pub(super) const MAGICS: &[Magic] = &[
-    superblock("crypto_LUKS", &[0], b"LUKS\xba\xbe"),
+    superblock("crypto_LUKS", &[0], b"LUKS\xba\xbe").names(identity::luks),
     superblock("crypto_LUKS", SECOND_LUKS2, b"SKUL\xba\xbe"),
-    superblock("ext4", &[1080], b"\x53\xef").if_so(ext),
-    superblock("xfs", &[0], b"XFSB"),
-    superblock("btrfs", &[0x1_0040], b"_BHRfS_M"),
-    superblock("vfat", &[82], b"FAT32   ").if_so(fat),
-    superblock("vfat", &[54], b"FAT16   ").if_so(fat),
-    superblock("vfat", &[54], b"FAT12   ").if_so(fat),
-    superblock("ntfs", &[3], b"NTFS    "),
-    superblock("exfat", &[3], b"EXFAT   "),
+    superblock("ext4", &[1080], b"\x53\xef").if_so(ext).names(identity::ext),
+    superblock("xfs", &[0], b"XFSB").names(identity::xfs),
+    superblock("btrfs", &[0x1_0040], b"_BHRfS_M").names(identity::btrfs),
+    superblock("vfat", &[82], b"FAT32   ").if_so(fat).names(identity::fat32),
+    superblock("vfat", &[54], b"FAT16   ").if_so(fat).names(identity::fat16),
+    superblock("vfat", &[54], b"FAT12   ").if_so(fat).names(identity::fat16),
+    superblock("vfat", &[54], b"FAT     ").if_so(fat),
+    superblock("vfat", &[54], b"MSDOS").if_so(fat),
+    superblock("vfat", &[510], b"\x55\xaa").if_so(fat_unnamed),
+    superblock("ntfs", &[3], b"NTFS    ").names(identity::ntfs),
+    superblock("exfat", &[3], b"EXFAT   ").names(identity::exfat),
     superblock("BitLocker", &[3], b"-FVE-FS-"),
     superblock("BitLocker", &[3], b"MSWIN4.1").if_so(bitlocker_to_go),
-    superblock("swap", PAGE_ENDS, b"SWAPSPACE2"),
+    superblock("swap", PAGE_ENDS, b"SWAPSPACE2").names(identity::swap),
     superblock("swap", PAGE_ENDS, b"SWAP-SPACE"),
     superblock("swsuspend", PAGE_ENDS, b"S1SUSPEND"),
     superblock("swsuspend", PAGE_ENDS, b"S2SUSPEND"),
     superblock("swsuspend", PAGE_ENDS, b"ULSUSPEND"),
     superblock("swsuspend", PAGE_ENDS, b"LINHIB0001"),
-    superblock("LVM2_member", &[0, 512, 1024, 1536], b"LABELONE").if_so(lvm2),
+    superblock("swsuspend", PAGE_ENDS, b"linhib0001"),
+    superblock("LVM2_member", &[0, 512, 1024, 1536], b"LABELONE").if_so(lvm2).names(identity::lvm2),
     superblock("linux_raid_member", &[0, 4096], MD).if_so(md_1),
     superblock("linux_raid_member", &[], MD).at(Place::Raid10).if_so(md_1),
     superblock("linux_raid_member", &[], MD).at(Place::Raid09).if_so(md_0),
     superblock("linux_raid_member", &[], b"\xa9\x2b\x4e\xfc").at(Place::Raid09),
-    superblock("isw_raid_member", &[], b"Intel Raid ISM Cfg Sig. ").at(Place::FromEnd(1024)),
-    superblock("ddf_raid_member", &[], b"\xde\x11\xde\x11").at(Place::FromEnd(512)),
-    superblock("drbd", &[], b"\x83\x74\x02\x6b").at(Place::FromEnd(4036)),
-    superblock("drbd", &[], b"\x83\x74\x02\x6c").at(Place::FromEnd(4036)),
-    superblock("drbd", &[], b"\x83\x74\x02\x6d").at(Place::FromEnd(4036)),
-    superblock("iso9660", &[0x8001], b"CD001"),
-    superblock("udf", &[0x8001, 0x8801, 0x9001], b"NSR02"),
-    superblock("udf", &[0x8001, 0x8801, 0x9001], b"NSR03"),
-    superblock("f2fs", &[1024], b"\x10\x20\xf5\xf2"),
-    superblock("squashfs", &[0], b"hsqs"),
-    superblock("squashfs", &[0], b"sqsh"),
+    superblock("isw_raid_member", &[], b"Intel Raid ISM Cfg Sig. ").at(Place::FromEnd(&[1024])),
+    superblock("ddf_raid_member", &[], b"\xde\x11\xde\x11").at(Place::FromEnd(&[512, 257 * 512])),
+    superblock("drbd", &[], b"\x83\x74\x02\x6b").at(Place::FromEnd(&[4036])),
+    superblock("drbd", &[], b"\x83\x74\x02\x6c").at(Place::FromEnd(&[4036])),
+    superblock("drbd", &[], b"\x83\x74\x02\x6d").at(Place::FromEnd(&[4036])),
+    superblock("iso9660", &[0x8001], b"CD001").names(identity::iso9660),
+    superblock("udf", &[0x8001, 0x8801, 0x9001, 0xa001], b"NSR02"),
+    superblock("udf", &[0x8001, 0x8801, 0x9001, 0xa001], b"NSR03"),
+    superblock("f2fs", &[1024], b"\x10\x20\xf5\xf2").names(identity::f2fs),
+    superblock("squashfs", &[0], b"hsqs").if_so(squashfs),
+    superblock("squashfs", &[0], b"sqsh").if_so(squashfs),
     superblock("erofs", &[1024], b"\xe2\xe1\xf5\xe0"),
     superblock("cramfs", &[0], b"\x45\x3d\xcd\x28"),
     superblock("romfs", &[0], b"-rom1fs-"),
@@ -121,7 +169,7 @@ pub(super) const MAGICS: &[Magic] = &[
     superblock("jfs", &[0x8000], b"JFS1"),
     superblock("nilfs2", &[1030], b"\x34\x34").if_so(nilfs2),
     superblock("ocfs2", &[1024, 2048, 4096, 8192], b"OCFSV2"),
-    superblock("gfs2", &[0x1_0000], b"\x01\x16\x19\x70\0\0\0\x01"),
+    superblock("gfs2", &[0x1_0000], b"\x01\x16\x19\x70\0\0\0\x01").if_so(gfs2),
     superblock("hfsplus", &[1024], b"H+\0\x04"),
     superblock("hfsplus", &[1024], b"HX\0\x05"),
     superblock("apfs", &[32], b"NXSB"),
@@ -132,98 +180,78 @@ pub(super) const MAGICS: &[Magic] = &[
     superblock("DM_integrity", &[0], b"integrt\0"),
     superblock("DM_snapshot_cow", &[0], b"SnAp"),
     superblock("vdo", &[0], b"dmvdo001"),
+    superblock("nilfs2", &[], b"\x34\x34").at(Place::LastPage(6)).if_so(nilfs2),
+    superblock("LVM1_member", &[0], b"HM").if_so(lvm1),
+    superblock("lsi_mega_raid_member", &[], b"$XIDE$").at(Place::FromEnd(&[512])),
+    superblock("via_raid_member", &[], b"\x55\xaa").at(Place::FromEnd(&[512])).if_so(via),
+    superblock("silicon_medley_raid_member", &[], b"\0\0\0\x2f").at(Place::FromEnd(&[512 - 0x60])),
+    superblock("nvidia_raid_member", &[], b"NVIDIA").at(Place::FromEnd(&[1024])),
+    superblock("promise_fasttrack_raid_member", &[], b"Promise Technology, Inc.").at(Place::FromEnd(PROMISE)),
+    superblock("hpt45x_raid_member", &[], b"\xf3\x16\x78\x5a").at(Place::FromEnd(&[11 * 512])),
+    superblock("hpt45x_raid_member", &[], b"\xfd\x16\x78\x5a").at(Place::FromEnd(&[11 * 512])),
+    superblock("hpt37x_raid_member", &[0x1220], b"\xf0\x16\x78\x5a"),
+    superblock("hpt37x_raid_member", &[0x1220], b"\xfd\x16\x78\x5a"),
+    superblock("adaptec_raid_member", &[], b"\x37\xfc\x4d\x1e").at(Place::FromEnd(&[512])).if_so(adaptec),
+    superblock("jmicron_raid_member", &[], b"JM").at(Place::FromEnd(&[512])),
+    superblock("drbdmanage_control_volume", &[0], b"$DRBDmgr=q"),
+    superblock("drbdproxy_datalog", &[0], b"DRBDdlh*"),
+    superblock("ubi", &[0], b"UBI#"),
+    superblock("ubifs", &[0], b"\x31\x18\x10\x06"),
+    superblock("cs_fvault2", &[88], b"CS").if_so(core_storage),
+    superblock("xfs_external_log", &[0], b"\xfe\xed\xba\xbe").if_so(xfs_log),
+    superblock("exfs", &[0], b"EXFS"),
+    superblock("reiser4", &[0x1_0000], b"ReIsEr4"),
+    superblock("iso9660", &[0x8009], b"CDROM"),
+    superblock("udf", &[0x8001], b"BEA01"),
+    superblock("hfs", &[1024], b"BD").if_so(hfs),
+    superblock("ufs", UFS, &0x0001_1954_u32.to_le_bytes()),
+    superblock("ufs", UFS, &0x0001_1954_u32.to_be_bytes()),
+    superblock("ufs", UFS, &0x1954_0119_u32.to_le_bytes()),
+    superblock("ufs", UFS, &0x1954_0119_u32.to_be_bytes()),
+    superblock("ufs", UFS, &0x0019_5612_u32.to_le_bytes()),
+    superblock("ufs", UFS, &0x0019_5612_u32.to_be_bytes()),
+    superblock("ufs", UFS, &0x0009_5014_u32.to_le_bytes()),
+    superblock("ufs", UFS, &0x0009_5014_u32.to_be_bytes()),
+    superblock("ufs", UFS, &0x0061_2195_u32.to_le_bytes()),
+    superblock("ufs", UFS, &0x0061_2195_u32.to_be_bytes()),
+    superblock("ufs", UFS, &0x0523_1994_u32.to_le_bytes()),
+    superblock("ufs", UFS, &0x0523_1994_u32.to_be_bytes()),
+    superblock("hpfs", &[0x2000], b"\x49\xe8\x95\xf9").if_so(hpfs),
+    superblock("sysv", SYSV, b"\x20\x7e\x18\xfd"),
+    superblock("sysv", SYSV, b"\xfd\x18\x7e\x20"),
+    superblock("xenix", &[0x7f8], b"\x44\x55\x2b\0"),
+    superblock("xenix", &[0x7f8], b"\0\x2b\x55\x44"),
+    superblock("ReFS", &[0], b"\0\0\0ReFS\0"),
+    superblock("cramfs", &[0], b"\x28\xcd\x3d\x45"),
+    superblock("scoutfs_data", &[0x1_0004], b"\x8b\x42\x3c\x10").if_so(scoutfs),
+    superblock("minix", &[0x410], b"\x7f\x13").if_so(minix),
+    superblock("minix", &[0x410], b"\x13\x7f").if_so(minix),
+    superblock("minix", &[0x410], b"\x8f\x13").if_so(minix),
+    superblock("minix", &[0x410], b"\x13\x8f").if_so(minix),
+    superblock("minix", &[0x410], b"\x68\x24").if_so(minix),
+    superblock("minix", &[0x410], b"\x24\x68").if_so(minix),
+    superblock("minix", &[0x410], b"\x78\x24").if_so(minix),
+    superblock("minix", &[0x410], b"\x24\x78").if_so(minix),
+    superblock("minix", &[0x418], b"\x5a\x4d").if_so(minix),
+    superblock("minix", &[0x418], b"\x4d\x5a").if_so(minix),
+    superblock("ocfs", &[8], b"OracleCFS"),
+    superblock("oracleasm", &[32], b"ORCLDISK"),
+    superblock("vxfs", &[1024], b"\xf5\xfc\x01\xa5"),
+    superblock("vxfs", &[8192], b"\xa5\x01\xfc\xf5"),
+    superblock("nss", &[4096], b"SPB5"),
+    superblock("bfs", &[0], b"\xce\xfa\xad\x1b"),
+    superblock("VMFS", &[0x20_0000], b"\x5e\xf1\xab\x2f"),
+    superblock("befs", &[32, 544], b"BFS1"),
+    superblock("befs", &[32, 544], b"1SFB"),
+    superblock("mpool", &[0], b"mpoolDev"),
+    superblock("zonefs", &[0], b"SFOZ"),
     partitions("gpt", &[512, 4096], b"EFI PART"),
-    partitions("gpt", &[], b"EFI PART").at(Place::FromEnd(512)),
-    partitions("gpt", &[], b"EFI PART").at(Place::FromEnd(4096)),
+    partitions("gpt", &[], b"EFI PART").at(Place::FromEnd(&[512])),
+    partitions("gpt", &[], b"EFI PART").at(Place::FromEnd(&[4096])),
     partitions("mac", &[0], b"ER").if_so(mac),
     partitions("sgi", &[0], b"\x0b\xe5\xa9\x41"),
     partitions("sun", &[508], b"\xda\xbe").if_so(sun),
-    partitions("bsd", &[512], b"\x57\x45\x56\x82").if_so(bsd),
+    partitions("bsd", &[64, 512], b"\x57\x45\x56\x82").if_so(bsd),
+    partitions("aix", &[0], b"\xc9\xc2\xd4\xc1"),
+    partitions("ultrix", &[0x3fb8], b"\x57\x29\x03\0\x01\0\0\0"),
 ];
-
-fn as_named(_: &mut Image<'_>, _: u64, name: &'static str) -> io::Result<Option<&'static str>> {
-    Ok(Some(name))
-}
-
-/// Which of the family it is shows in the features (`s_feature_compat`, `_incompat`, `_ro_compat` behind byte 92 of the
-/// superblock).
-fn ext(image: &mut Image<'_>, magic: u64, _: &'static str) -> io::Result<Option<&'static str>> {
-    const HAS_JOURNAL: u32 = 0x4;
-    const IS_JOURNAL: u32 = 0x8;
-    // File types, meta block groups; for ext3 also a journal to be replayed.
-    const EXT2_INCOMPAT: u32 = 0x12;
-    const EXT3_INCOMPAT: u32 = EXT2_INCOMPAT | 0x4;
-    // Sparse superblocks, large files, directory trees.
-    const EXT3_RO_COMPAT: u32 = 0x7;
-    let start = magic - 56;
-    let mut feature = |offset| image.le32(start + offset);
-    let (Some(compat), Some(incompat), Some(ro_compat)) = (feature(92)?, feature(96)?, feature(100)?) else {
-        return Ok(None);
-    };
-    let old = ro_compat & !EXT3_RO_COMPAT == 0;
-    Ok(Some(match compat & HAS_JOURNAL != 0 {
-        _ if incompat & IS_JOURNAL != 0 => "jbd",
-        true if old && incompat & !EXT3_INCOMPAT == 0 => "ext3",
-        false if old && incompat & !EXT2_INCOMPAT == 0 => "ext2",
-        _ => "ext4",
-    }))
-}
-
-/// A boot sector that means it: its end mark, and a sector and a cluster size that are powers of two.
-fn fat(image: &mut Image<'_>, _: u64, name: &'static str) -> io::Result<Option<&'static str>> {
-    let Some(sector) = image.at(0, 512)? else {
-        return Ok(None);
-    };
-    let bytes = u16::from_le_bytes([sector[11], sector[12]]);
-    let sound = sector[510..] == [0x55, 0xaa]
-        && bytes.is_power_of_two()
-        && (512..=4096).contains(&bytes)
-        && sector[13].is_power_of_two();
-    Ok(sound.then_some(name))
-}
-
-/// BitLocker To Go hides in a FAT32 boot sector, with its GUID behind the boot code.
-fn bitlocker_to_go(image: &mut Image<'_>, _: u64, name: &'static str) -> io::Result<Option<&'static str>> {
-    const GUID: &[u8] = b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01";
-    Ok((image.at(424, GUID.len())?.as_deref() == Some(GUID)).then_some(name))
-}
-
-fn lvm2(image: &mut Image<'_>, label: u64, name: &'static str) -> io::Result<Option<&'static str>> {
-    Ok((image.at(label + 24, 8)?.as_deref() == Some(b"LVM2 001")).then_some(name))
-}
-
-fn md_1(image: &mut Image<'_>, magic: u64, name: &'static str) -> io::Result<Option<&'static str>> {
-    Ok((image.le32(magic + 4)? == Some(1)).then_some(name))
-}
-
-/// Version 0.90, or 0.91 in the middle of a reshape.
-fn md_0(image: &mut Image<'_>, magic: u64, name: &'static str) -> io::Result<Option<&'static str>> {
-    let sound = image.le32(magic + 4)? == Some(0) && matches!(image.le32(magic + 8)?, Some(90 | 91));
-    Ok(sound.then_some(name))
-}
-
-/// Two bytes are little: the revision (2) in front of them must be right too.
-fn nilfs2(image: &mut Image<'_>, magic: u64, name: &'static str) -> io::Result<Option<&'static str>> {
-    Ok((image.le32(magic - 6)? == Some(2)).then_some(name))
-}
-
-/// An Apple driver descriptor is followed by a partition map.
-fn mac(image: &mut Image<'_>, _: u64, name: &'static str) -> io::Result<Option<&'static str>> {
-    Ok((image.at(512, 2)?.as_deref() == Some(b"PM")).then_some(name))
-}
-
-/// A Sun label's 16-bit words come to zero under exclusive or.
-fn sun(image: &mut Image<'_>, _: u64, name: &'static str) -> io::Result<Option<&'static str>> {
-    let Some(sector) = image.at(0, 512)? else {
-        return Ok(None);
-    };
-    let sum = sector
-        .chunks_exact(2)
-        .fold([0, 0], |sum, word| [sum[0] ^ word[0], sum[1] ^ word[1]]);
-    Ok((sum == [0, 0]).then_some(name))
-}
-
-/// A BSD label has its magic number twice.
-fn bsd(image: &mut Image<'_>, magic: u64, name: &'static str) -> io::Result<Option<&'static str>> {
-    Ok((image.at(magic + 132, 4)?.as_deref() == Some(b"\x57\x45\x56\x82")).then_some(name))
-}

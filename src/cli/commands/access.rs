@@ -9,8 +9,9 @@ use super::Context;
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
-use crate::header_device::{HeaderDevice, Wanted};
+use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
 use crate::policy::Policy;
+use crate::terminal_text::shown;
 
 impl Context<'_> {
     /// Which headers `--type` lets an action take; no other kind of device has one.
@@ -29,6 +30,16 @@ impl Context<'_> {
     pub(super) fn header_device(&self, device: &Path) -> HeaderDevice {
         let path = self.options.header.as_deref().unwrap_or(device);
         HeaderDevice::new(path, !self.options.disable_locks)
+    }
+
+    /// Reads the header, and says on standard error where a copy of it was written anew, or could not be.
+    pub(super) fn read_header(&self, device: &HeaderDevice, wanted: Wanted) -> Result<(Header, Opened), HeaderError> {
+        let (header, opened) = device.read(wanted)?;
+        if let Some(repair) = &opened.repair {
+            self.console
+                .complain(format_args!("{}: {repair}.", shown(device.path())));
+        }
+        Ok((header, opened))
     }
 
     /// The number of a keyslot, which may be given by name.

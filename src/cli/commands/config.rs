@@ -82,7 +82,7 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     if found.is_empty() {
         // The reference asks before it looks, though only in LUKS1.
         let asks = cx.console.persona() == Persona::Cryptsetup
-            && matches!(header_device.read(Wanted::Any), Ok((Header::Luks1(_), _)));
+            && matches!(header_device.peek(Wanted::Any), Ok((Header::Luks1(_), _)));
         if asks && !confirm(cx.console, REPAIR_WARNING) {
             return Err(CliError::Aborted);
         }
@@ -138,6 +138,9 @@ fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice, wanted: Wanted) ->
                 Loser::Stale(which) => found.push(format!("The {} header is out of date.", copy_name(*which))),
                 Loser::Damaged(which, defect) => {
                     found.push(format!("The {} header is damaged: {defect}.", copy_name(*which)));
+                    found.extend(device.foreign_over(&header, storage)?.map(|foreign| {
+                        format!("WARNING: There is a {foreign} in its place, which the repair would overwrite.")
+                    }));
                 }
             }
             if header.has_leftovers(storage)? {
@@ -184,7 +187,7 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result
         _ => (Version::Luks2, "LUKS2"),
     };
     let header_device = cx.header_device(device);
-    let (header, opened) = header_device.read(Wanted::Any)?;
+    let (header, opened) = header_device.peek(Wanted::Any)?;
     if header.version() == to {
         return Err(CliError::AlreadyOfType(name));
     }

@@ -21,7 +21,7 @@ use crate::terminal_text::shown;
 
 /// `luksKillSlot`: with `--batch-mode` no other passphrase is asked for.
 pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Result<(), CliError> {
-    let mut volume = Volume::read(cx, device, cx.wanted(device)?)?;
+    let mut volume = Volume::peek(cx, device, cx.wanted(device)?)?;
     let number = cx.slot_number(&volume.header, slot)?;
     match volume.header.slot_state(number) {
         SlotState::OutOfRange => return Err(CliError::Silent(ExitCode::Failure)),
@@ -90,7 +90,7 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     if cx.options.hw_opal_factory_reset {
         return Err(CliError::NeedsOpal);
     }
-    let volume = Volume::read(cx, device, cx.wanted(device)?)?;
+    let volume = Volume::peek(cx, device, cx.wanted(device)?)?;
     let warning = format!(
         "This operation will erase all keyslots on device {}.\nDevice will become unusable after this operation.",
         shown(device)
@@ -159,6 +159,9 @@ fn prove_another(cx: &Context<'_>, volume: &mut Volume, slot: u32) -> Result<(),
                 Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
                 Err(error) => failure = failure.or(Some(error)),
             }
+        }
+        if failure.is_none() {
+            volume.diagnose_newline(cx, &source, passphrase, &candidates)?;
         }
         Err(failure.unwrap_or(CliError::WrongPassphrase))
     })

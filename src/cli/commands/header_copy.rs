@@ -21,7 +21,7 @@ use crate::terminal_text::shown;
 /// `luksHeaderBackup`: the file is new, read-only, and was read back.
 pub(super) fn backup(cx: &Context<'_>, device: &Path, file: &Path) -> Result<(), CliError> {
     let header_device = cx.header_device(device);
-    let (_, mut opened) = header_device.read(Wanted::Any)?;
+    let (_, mut opened) = cx.read_header(&header_device, Wanted::Any)?;
     header_device.shared(&mut opened, |storage| -> Result<(), CliError> {
         // Under one lock with the copying.
         let header = Header::read(storage)?;

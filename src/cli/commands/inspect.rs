@@ -22,7 +22,7 @@ use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::persona::Persona;
-use crate::header_device::{HeaderError, Wanted};
+use crate::header_device::{HeaderError, Opened, Wanted};
 use crate::terminal_text::{clean, shown};
 
 /// `isLuks`: the answer is the exit code.
@@ -38,14 +38,25 @@ pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) 
     if !device_type.is_luks() {
         return Err(not_luks());
     }
-    match cx.header_device(device).read(wanted(device_type)) {
+    let header_device = cx.header_device(device);
+    match cx.read_header(&header_device, wanted(device_type)) {
+        // Without locks too, what stands over the first copy is what the device holds.
+        Ok((
+            _,
+            Opened {
+                foreign: Some(found), ..
+            },
+        )) => Err(CliError::Ambiguous {
+            device: header_device.path().to_owned(),
+            found: found.to_string(),
+        }),
         Ok((header, _)) => {
             let version = if header.version() == Version::Luks1 { 1 } else { 2 };
             cx.console
                 .answer(|| json!({ "luks": true, "version": version }), String::new);
             Ok(())
         }
-        Err(HeaderError::NotLuks { .. } | HeaderError::Luks(_)) => Err(not_luks()),
+        Err(HeaderError::NotLuks { .. } | HeaderError::Damaged { .. } | HeaderError::Luks(_)) => Err(not_luks()),
         Err(error @ HeaderError::Ambiguous { .. }) => Err(error.into()),
         Err(error) => Err(error.into()),
     }
@@ -54,7 +65,13 @@ pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) 
 /// `luksUUID`: shows the UUID, or sets it.
 pub(super) fn uuid(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let header_device = cx.header_device(device);
-    let (header, _) = match header_device.read(cx.wanted(device)?) {
+    let wanted = cx.wanted(device)?;
+    // Before a person has agreed to the change, nothing is written.
+    let read = match cx.options.uuid {
+        Some(_) => header_device.peek(wanted),
+        None => cx.read_header(&header_device, wanted),
+    };
+    let (header, _) = match read {
         // Under the reference's name the answer is the exit code alone.
         Err(HeaderError::NotLuks { .. }) if cx.console.persona() == Persona::Cryptsetup => {
             return Err(CliError::Silent(ExitCode::Failure));
@@ -134,9 +151,10 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
         return Err(CliError::Quiet(ExitCode::Permission, "Operation aborted.".into()));
     }
     let prompt = format!("Enter passphrase for {}: ", shown(device));
-    let passphrase = cx.passphrase(&Source::of(cx.key_file()), &prompt)?;
+    let source = Source::of(cx.key_file());
+    let passphrase = cx.passphrase(&source, &prompt)?;
     // `--key-slot` is for `--unbound`, as the reference has it: the key in that slot may be another than the volume's.
-    let unlocked = volume.unlock(cx, &passphrase, Candidates::All)?;
+    let unlocked = volume.unlock_from(cx, &source, &passphrase, Candidates::All)?;
     let key = &unlocked.volume_key;
     let data = volume.header.data().ok_or(CliError::NoCryptSegment)?;
     let cipher = clean(data.cipher.as_str());
@@ -174,8 +192,9 @@ fn dump_unbound(cx: &Context<'_>, volume: &mut Volume) -> Result<(), CliError> {
         return Err(CliError::Quiet(ExitCode::Permission, "Operation aborted.".into()));
     }
     let prompt = format!("Enter passphrase for keyslot {slot}: ");
-    let passphrase = cx.passphrase(&Source::of(cx.key_file()), &prompt)?;
-    let unlocked = volume.unlock(cx, &passphrase, Candidates::Keyslot(slot))?;
+    let source = Source::of(cx.key_file());
+    let passphrase = cx.passphrase(&source, &prompt)?;
+    let unlocked = volume.unlock_from(cx, &source, &passphrase, Candidates::Keyslot(slot))?;
     let key = &unlocked.volume_key;
     let facts = json!({ "uuid": volume.header.uuid(), "keyslot": slot, "key_bits": key.len() * 8 });
     let head = format!(

@@ -75,7 +75,7 @@ pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -
     let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
     let prompt = "Enter passphrase to be deleted: ";
     let unlocked = cx.try_for_keyslots(&source, prompt, |passphrase| {
-        volume.unlock(cx, passphrase, Candidates::All)
+        volume.unlock_from(cx, &source, passphrase, Candidates::All)
     })?;
     erase::announce(cx, unlocked.keyslot);
     erase::confirm_last(cx, &volume, unlocked.keyslot)?;
@@ -98,7 +98,7 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
     let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
     let source = cx.source();
     let unlocked = cx.try_for_keyslots(&source, "Enter passphrase to be changed: ", |passphrase| {
-        volume.unlock(cx, passphrase, candidates)
+        volume.unlock_from(cx, &source, passphrase, candidates)
     })?;
     let passphrase = cx.new_passphrase(new_key_file, cx.new_key_file_range(), "Enter new passphrase: ", true)?;
     let changed = rewrite(cx, &volume, unlocked.keyslot, &unlocked.volume_key, &passphrase)?;
@@ -121,7 +121,7 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
             &source,
             "Enter passphrase for keyslot to be converted: ",
             |passphrase| {
-                let unlocked = volume.unlock(cx, passphrase, candidates)?;
+                let unlocked = volume.unlock_from(cx, &source, passphrase, candidates)?;
                 right = Some(copy(passphrase)?);
                 Ok(unlocked)
             },
@@ -208,7 +208,7 @@ fn existing_key(cx: &Context<'_>, volume: &mut Volume) -> Result<VolumeKey, CliE
     let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
     let source = cx.source();
     let unlocked = cx.try_for_keyslots(&source, "Enter any existing passphrase: ", |passphrase| {
-        volume.unlock(cx, passphrase, candidates)
+        volume.unlock_from(cx, &source, passphrase, candidates)
     })?;
     Ok(unlocked.volume_key)
 }

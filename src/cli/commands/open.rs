@@ -17,9 +17,9 @@ use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::data_device::DataDevice;
 use crate::dm::{DeviceName, Dm};
-use crate::header_device::{HeaderDevice, Opened, Wanted};
+use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
 use crate::locks;
-use crate::passphrase::without_final_newline;
+use crate::passphrase::{is_interactive, with_final_newline, without_final_newline};
 use crate::terminal_text::shown;
 use crate::volume::{self, Activate, Active, Flags, KeyPlace, VolumeError, VolumeKind};
 
@@ -137,8 +137,21 @@ enum MapAs<'a> {
 impl Volume {
     /// Reads the header of `device`, which may be elsewhere.
     pub(super) fn read(cx: &Context<'_>, device: &Path, wanted: Wanted) -> Result<Self, CliError> {
+        Self::checked(cx, device, |header_device| cx.read_header(header_device, wanted))
+    }
+
+    /// As [`Volume::read`], and writes nothing: a person is asked first.
+    pub(super) fn peek(cx: &Context<'_>, device: &Path, wanted: Wanted) -> Result<Self, CliError> {
+        Self::checked(cx, device, |header_device| header_device.peek(wanted))
+    }
+
+    fn checked(
+        cx: &Context<'_>,
+        device: &Path,
+        read: impl FnOnce(&HeaderDevice) -> Result<(Header, Opened), HeaderError>,
+    ) -> Result<Self, CliError> {
         let header_device = cx.header_device(device);
-        let (header, opened) = header_device.read(wanted)?;
+        let (header, opened) = read(&header_device)?;
         cx.check_policy(&header)?;
         if header.data().is_some_and(|data| data.cipher.is_null()) {
             cx.console.complain(format_args!(
@@ -151,11 +164,6 @@ impl Volume {
         {
             cx.console
                 .debug(format_args!("The {which:?} copy of the header was damaged: {defect}"));
-        }
-        if let Some(error) = &opened.unrepaired {
-            cx.console.complain(format_args!(
-                "A damaged copy of the header could not be written anew: {error}."
-            ));
         }
         Ok(Self {
             device: header_device,
@@ -183,11 +191,7 @@ impl Volume {
             cx.warn_unverified();
         }
         let unlocked = cx.try_passphrases(&source, &prompt, |passphrase| {
-            let unlocked = self.unlock(cx, passphrase, candidates);
-            if let (Err(CliError::WrongPassphrase), Source::KeyFile(_)) = (&unlocked, &source) {
-                self.diagnose_newline(cx, passphrase, candidates)?;
-            }
-            unlocked
+            self.unlock_from(cx, &source, passphrase, candidates)
         })?;
         Ok(unlocked.volume_key)
     }
@@ -229,24 +233,58 @@ impl Volume {
         Ok(unlocked)
     }
 
-    /// A key file that an editor has ended with a new line: says which keyslot it would open without. It opens nothing.
-    fn diagnose_newline(
+    /// As [`Volume::unlock`], with a passphrase from `source`: one that differs by a new line at its end is told.
+    pub(super) fn unlock_from(
         &mut self,
         cx: &Context<'_>,
+        source: &Source<'_>,
         passphrase: &Passphrase,
         candidates: Candidates,
+    ) -> Result<Unlocked, CliError> {
+        let unlocked = self.unlock(cx, passphrase, candidates);
+        if let Err(CliError::WrongPassphrase) = &unlocked {
+            self.diagnose_newline(cx, source, passphrase, &[candidates])?;
+        }
+        unlocked
+    }
+
+    /// A key file that an editor has ended with a new line, or a keyslot that was made from such a file: says which keyslot
+    /// the other form would open. It opens nothing.
+    pub(super) fn diagnose_newline(
+        &mut self,
+        cx: &Context<'_>,
+        source: &Source<'_>,
+        passphrase: &Passphrase,
+        candidates: &[Candidates],
     ) -> Result<(), CliError> {
-        let Some(trimmed) = without_final_newline(passphrase).map_err(CliError::memory)? else {
-            return Ok(());
+        // Who types cannot have typed a new line, and would wait twice after each slip.
+        let (trimmed, ended) = match source {
+            Source::KeyFile(_) => (without_final_newline(passphrase), with_final_newline(passphrase)),
+            Source::Ask if !is_interactive() => (Ok(None), with_final_newline(passphrase)),
+            _ => return Ok(()),
         };
-        let header = &self.header;
-        let mut reader = self.device.reader(&mut self.opened);
-        let unlocked = header.unlock(&mut reader, &trimmed, candidates, &CostLimits::default());
-        if let Ok(unlocked) = unlocked {
-            cx.console.complain(format_args!(
-                "The key file ends in a new line; without it, it would open key slot {}.",
-                unlocked.keyslot
-            ));
+        let other = match trimmed.map_err(CliError::memory)? {
+            Some(trimmed) => Some((
+                trimmed,
+                "The key file ends in a new line; without it, it would open key slot",
+            )),
+            None => ended.map_err(CliError::memory)?.map(|ended| {
+                (
+                    ended,
+                    "The key does not end in a new line; with one, it would open key slot",
+                )
+            }),
+        };
+        let Some((other, text)) = other else { return Ok(()) };
+        for &candidate in candidates {
+            let mut reader = self.device.reader(&mut self.opened);
+            if let Ok(unlocked) = self
+                .header
+                .unlock(&mut reader, &other, candidate, &CostLimits::default())
+            {
+                cx.console.complain(format_args!("{text} {}.", unlocked.keyslot));
+                break;
+            }
         }
         Ok(())
     }

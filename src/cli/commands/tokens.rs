@@ -159,7 +159,7 @@ impl Chosen {
 /// `token`.
 pub(super) fn token(cx: &Context<'_>, device: &Path, action: &TokenAction) -> Result<(), CliError> {
     let header_device = cx.header_device(device);
-    let (header, _) = header_device.read(Wanted::Only(Version::Luks2))?;
+    let (header, _) = cx.read_header(&header_device, Wanted::Only(Version::Luks2))?;
     let options = cx.options;
     match action {
         TokenAction::Add { key_description } => {

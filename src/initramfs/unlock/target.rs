@@ -20,6 +20,7 @@ use crate::initramfs::budget::{Budget, Cost};
 use crate::initramfs::crypttab::Entry;
 use crate::initramfs::devices::{Description, Devices, Seen};
 use crate::initramfs::options::{Kind, VolumeOptions};
+use crate::log;
 use crate::volume::{self, Activate, Flags, Identity, KeyPlace, PlainHash, VolumeError};
 
 /// A volume that can be tried.
@@ -82,7 +83,10 @@ impl Target {
                 seen.push(look_at(&path)?);
                 let device = HeaderDevice::new(path, true);
                 match device.read(Wanted::Any) {
-                    Ok((header, _)) => {
+                    Ok((header, opened)) => {
+                        if let Some(repair) = &opened.repair {
+                            log::warn(format_args!("{}: {repair}.", device.path().display()));
+                        }
                         let layout = volume::mappable(&header)?;
                         if block_device::is_same(device.path(), &source) {
                             volume::check_behind_header(&header, &layout)?;

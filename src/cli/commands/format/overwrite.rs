@@ -44,10 +44,20 @@ pub(super) fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<Option<Mad
     if cx.options.header.is_some() && !path.exists() {
         return create_header_file(cx, path).map(Some);
     }
-    if !cx.options.disable_blkid && !cx.console.batch() {
+    let batch = cx.console.batch();
+    if !cx.options.disable_blkid && (!batch || cx.options.debug || cx.options.debug_json) {
         let found = signatures::probe(path).map_err(CliError::io("look for signatures"))?;
-        warn_of(cx, path, &found);
-        warn_of_protected(cx, device);
+        if batch {
+            // What is written over without a question, installers log.
+            for_each_kind(&found, |signature| {
+                let device = shown(path);
+                cx.console
+                    .debug(format_args!("Device {device} already contains a {signature}."));
+            });
+        } else {
+            warn_of(cx, path, &found);
+            warn_of_protected(cx, device);
+        }
     }
     let question = format!("This will overwrite data on {} irrevocably.", shown(path));
     match confirm(cx.console, &question) {
@@ -58,7 +68,7 @@ pub(super) fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<Option<Mad
 
 /// Says which keyslots somebody has protected from being removed: they go all the same, with the rest.
 fn warn_of_protected(cx: &Context<'_>, device: &HeaderDevice) {
-    let Ok((header, _)) = device.read(Wanted::Any) else {
+    let Ok((header, _)) = device.peek(Wanted::Any) else {
         return;
     };
     for name in slot_names::list(&header).iter().filter(|name| name.protected) {
@@ -73,13 +83,19 @@ fn warn_of_protected(cx: &Context<'_>, device: &HeaderDevice) {
 
 /// Says what signatures a device has.
 pub(in super::super) fn warn_of(cx: &Context<'_>, path: &Path, found: &[Signature]) {
+    for_each_kind(found, |signature| {
+        cx.console.say(format_args!(
+            "WARNING: Device {} already contains a {signature}.",
+            shown(path)
+        ));
+    });
+}
+
+/// Of a thing with copies, a person is told once.
+fn for_each_kind(found: &[Signature], mut tell: impl FnMut(&Signature)) {
     for (n, signature) in found.iter().enumerate() {
-        // Of a thing with copies, a person is told once.
         if found[..n].iter().all(|earlier| earlier.name != signature.name) {
-            cx.console.say(format_args!(
-                "WARNING: Device {} already contains a {signature}.",
-                shown(path)
-            ));
+            tell(signature);
         }
     }
 }

@@ -1,12 +1,14 @@
 //! What a device calls itself: the UUID and the label of what is on it, as `blkid` prints them, read without udev.
 //!
-//! Only formats by which a person names a volume, a key device or a root are known here; what else is on a device is
-//! for [`super::signatures`].
+//! Only formats by which a person names a volume, a key device or a root have names here; the table of formats is
+//! [`super::table`]'s.
 
 use std::io;
 
 use keyslots::storage::Storage;
-use keyslots::units::Bytes;
+
+use super::Image;
+use super::table::MAGICS;
 
 /// The names of what is on a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,71 +22,88 @@ pub struct Identity {
 }
 
 /// UUID and label.
-type Names = (Option<String>, Option<String>);
+pub(super) type Names = (Option<String>, Option<String>);
 
-/// A format: its name, where which magic number is, and how to read the names once that is there.
-struct Format {
-    kind: &'static str,
-    magic_at: u64,
-    magic: &'static [u8],
-    read: fn(&mut Reader<'_>) -> io::Result<Names>,
-}
-
-#[rustfmt::skip]
-const FORMATS: &[Format] = &[
-    Format { kind: "crypto_LUKS", magic_at: 0, magic: b"LUKS\xba\xbe\x00\x01", read: |r| Ok((r.text(168, 40)?, None)) },
-    Format { kind: "crypto_LUKS", magic_at: 0, magic: b"LUKS\xba\xbe\x00\x02", read: |r| Ok((r.text(168, 40)?, r.text(24, 48)?)) },
-    Format { kind: "ext", magic_at: 1080, magic: b"\x53\xef", read: |r| Ok((r.uuid(1128)?, r.text(1144, 16)?)) },
-    Format { kind: "xfs", magic_at: 0, magic: b"XFSB", read: |r| Ok((r.uuid(32)?, r.text(108, 12)?)) },
-    Format { kind: "btrfs", magic_at: 0x1_0040, magic: b"_BHRfS_M", read: |r| Ok((r.uuid(0x1_0020)?, r.text(0x1_012b, 256)?)) },
-    Format { kind: "vfat", magic_at: 82, magic: b"FAT32   ", read: |r| Ok((r.fat(67)?, r.fat_label(71)?)) },
-    Format { kind: "vfat", magic_at: 54, magic: b"FAT16   ", read: |r| Ok((r.fat(39)?, r.fat_label(43)?)) },
-    Format { kind: "vfat", magic_at: 54, magic: b"FAT12   ", read: |r| Ok((r.fat(39)?, r.fat_label(43)?)) },
-    Format { kind: "exfat", magic_at: 3, magic: b"EXFAT   ", read: |r| Ok((r.fat(100)?, None)) },
-    Format { kind: "ntfs", magic_at: 3, magic: b"NTFS    ", read: |r| Ok((r.ntfs(72)?, None)) },
-    Format { kind: "swap", magic_at: 4086, magic: b"SWAPSPACE2", read: |r| Ok((r.uuid(1036)?, r.text(1052, 16)?)) },
-    Format { kind: "iso9660", magic_at: 0x8001, magic: b"CD001", read: |r| Ok((None, r.text(0x8028, 32)?)) },
-    Format { kind: "LVM2_member", magic_at: 512, magic: b"LABELONE", read: |r| Ok((r.lvm(512)?, None)) },
-    Format { kind: "f2fs", magic_at: 1024, magic: b"\x10\x20\xf5\xf2", read: |r| Ok((r.uuid(1132)?, None)) },
-];
+/// Reads the names that a format keeps; `None` where it is not that format after all.
+pub(super) type ReadNames = fn(&mut Image<'_>) -> io::Result<Option<Names>>;
 
 /// Reads the names of what is on a storage; `None` where it is nothing that is known here.
 ///
 /// # Errors
 /// The system's, where it cannot be read.
 pub fn identify(storage: &mut dyn Storage) -> io::Result<Option<Identity>> {
-    let size = storage.size()?.get();
-    let mut reader = Reader { storage, size };
-    for format in FORMATS {
-        if reader.at(format.magic_at, format.magic.len())?.as_deref() != Some(format.magic) {
-            continue;
+    let mut image = Image::unread(storage)?;
+    for magic in MAGICS {
+        let Some(names) = magic.names else { continue };
+        for offset in magic.place.offsets(image.size) {
+            let Some(kind) = magic.found_at(&mut image, offset)? else {
+                continue;
+            };
+            if let Some((uuid, label)) = names(&mut image)? {
+                return Ok(Some(Identity {
+                    kind,
+                    uuid: uuid.map(|uuid| uuid.to_ascii_lowercase()),
+                    label,
+                }));
+            }
         }
-        let (uuid, label) = (format.read)(&mut reader)?;
-        return Ok(Some(Identity {
-            kind: format.kind,
-            uuid: uuid.map(|uuid| uuid.to_ascii_lowercase()),
-            label,
-        }));
     }
     Ok(None)
 }
 
-struct Reader<'a> {
-    storage: &'a mut dyn Storage,
-    size: u64,
+pub(super) fn luks(image: &mut Image<'_>) -> io::Result<Option<Names>> {
+    Ok(match image.at(6, 2)?.as_deref() {
+        Some([0, 1]) => Some((image.text(168, 40)?, None)),
+        Some([0, 2]) => Some((image.text(168, 40)?, image.text(24, 48)?)),
+        _ => None,
+    })
 }
 
-impl Reader<'_> {
-    /// So many bytes at an offset; `None` past the end.
-    fn at(&mut self, offset: u64, len: usize) -> io::Result<Option<Vec<u8>>> {
-        if offset.checked_add(len as u64).is_none_or(|end| end > self.size) {
-            return Ok(None);
-        }
-        let mut bytes = vec![0; len];
-        self.storage.read_at(Bytes::new(offset), &mut bytes)?;
-        Ok(Some(bytes))
-    }
+pub(super) fn ext(image: &mut Image<'_>) -> io::Result<Option<Names>> {
+    Ok(Some((image.uuid(1128)?, image.text(1144, 16)?)))
+}
 
+pub(super) fn xfs(image: &mut Image<'_>) -> io::Result<Option<Names>> {
+    Ok(Some((image.uuid(32)?, image.text(108, 12)?)))
+}
+
+pub(super) fn btrfs(image: &mut Image<'_>) -> io::Result<Option<Names>> {
+    Ok(Some((image.uuid(0x1_0020)?, image.text(0x1_012b, 256)?)))
+}
+
+pub(super) fn fat32(image: &mut Image<'_>) -> io::Result<Option<Names>> {
+    Ok(Some((image.fat_serial(67)?, image.fat_label(71)?)))
+}
+
+pub(super) fn fat16(image: &mut Image<'_>) -> io::Result<Option<Names>> {
+    Ok(Some((image.fat_serial(39)?, image.fat_label(43)?)))
+}
+
+pub(super) fn exfat(image: &mut Image<'_>) -> io::Result<Option<Names>> {
+    Ok(Some((image.fat_serial(100)?, None)))
+}
+
+pub(super) fn ntfs(image: &mut Image<'_>) -> io::Result<Option<Names>> {
+    Ok(Some((image.ntfs_serial(72)?, None)))
+}
+
+pub(super) fn swap(image: &mut Image<'_>) -> io::Result<Option<Names>> {
+    Ok(Some((image.uuid(1036)?, image.text(1052, 16)?)))
+}
+
+pub(super) fn iso9660(image: &mut Image<'_>) -> io::Result<Option<Names>> {
+    Ok(Some((None, image.text(0x8028, 32)?)))
+}
+
+pub(super) fn lvm2(image: &mut Image<'_>) -> io::Result<Option<Names>> {
+    Ok(Some((image.lvm(512)?, None)))
+}
+
+pub(super) fn f2fs(image: &mut Image<'_>) -> io::Result<Option<Names>> {
+    Ok(Some((image.uuid(1132)?, None)))
+}
+
+impl Image<'_> {
     /// A text up to its NUL or the blanks at its end; `None` where it is empty.
     fn text(&mut self, offset: u64, len: usize) -> io::Result<Option<String>> {
         let bytes = self.at(offset, len)?.unwrap_or_default();
@@ -99,7 +118,7 @@ impl Reader<'_> {
     }
 
     /// The serial number of a FAT volume: four bytes, little-endian.
-    fn fat(&mut self, offset: u64) -> io::Result<Option<String>> {
+    fn fat_serial(&mut self, offset: u64) -> io::Result<Option<String>> {
         let bytes = self.at(offset, 4)?.and_then(|bytes| <[u8; 4]>::try_from(bytes).ok());
         let number = bytes.map(u32::from_le_bytes).filter(|number| *number != 0);
         Ok(number.map(|number| format!("{:04x}-{:04x}", number >> 16, number & 0xffff)))
@@ -110,7 +129,7 @@ impl Reader<'_> {
     }
 
     /// The serial number of an NTFS volume: eight bytes, little-endian.
-    fn ntfs(&mut self, offset: u64) -> io::Result<Option<String>> {
+    fn ntfs_serial(&mut self, offset: u64) -> io::Result<Option<String>> {
         let bytes = self.at(offset, 8)?.and_then(|bytes| <[u8; 8]>::try_from(bytes).ok());
         let number = bytes.map(u64::from_le_bytes).filter(|number| *number != 0);
         Ok(number.map(|number| format!("{number:016x}")))
@@ -130,7 +149,7 @@ impl Reader<'_> {
 }
 
 /// A UUID of sixteen bytes in their order, as text.
-pub(super) fn uuid_text(bytes: &[u8; 16]) -> String {
+pub(in super::super) fn uuid_text(bytes: &[u8; 16]) -> String {
     let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
@@ -173,7 +192,7 @@ mod tests {
                 Some("root"),
             ),
             (
-                "ext",
+                "ext2",
                 &[(1080, b"\x53\xef"), (1128, &BYTES), (1144, b"data disk")],
                 Some(UUID),
                 Some("data disk"),
@@ -187,20 +206,34 @@ mod tests {
             ("btrfs", &[(0x10040, b"_BHRfS_M"), (0x10020, &BYTES)], Some(UUID), None),
             (
                 "vfat",
-                &[(82, b"FAT32   "), (67, &[0x78, 0x56, 0x34, 0xa2]), (71, b"STICK      ")],
+                &[
+                    (11, &[0, 2, 1]),
+                    (82, b"FAT32   "),
+                    (67, &[0x78, 0x56, 0x34, 0xa2]),
+                    (71, b"STICK      "),
+                ],
                 Some("a234-5678"),
                 Some("STICK"),
             ),
             (
                 "vfat",
-                &[(54, b"FAT16   "), (39, &[1, 0, 0, 0]), (43, b"NO NAME    ")],
+                &[
+                    (11, &[0, 2, 1]),
+                    (54, b"FAT16   "),
+                    (39, &[1, 0, 0, 0]),
+                    (43, b"NO NAME    "),
+                ],
                 Some("0000-0001"),
                 None,
             ),
             ("swap", &[(4086, b"SWAPSPACE2"), (1036, &BYTES)], Some(UUID), None),
             (
                 "LVM2_member",
-                &[(512, b"LABELONE"), (544, b"abcdefGHIJklmnOPQRstuvWXYZ123456")],
+                &[
+                    (512, b"LABELONE"),
+                    (536, b"LVM2 001"),
+                    (544, b"abcdefGHIJklmnOPQRstuvWXYZ123456"),
+                ],
                 Some("abcdef-ghij-klmn-opqr-stuv-wxyz-123456"),
                 None,
             ),

@@ -2,7 +2,9 @@
 //!
 //! What only one version has is behind [`Header::luks1`] and [`Header::luks2`].
 
+use crate::af::STRIPES;
 use crate::cipher::CipherName;
+use crate::entropy::{self, Suspect};
 use crate::kdf::{CostLimits, Kdf};
 use crate::luks1;
 use crate::luks2::{self, Candidates, Defect, Keyslot};
@@ -282,6 +284,42 @@ impl Header {
             _ => false,
         };
         if same { Ok(()) } else { Err(Error::ChangedMeanwhile) }
+    }
+
+    /// The keyslots whose key material is no noise any more, so that no passphrase can open them.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn suspect_keyslots(&self, storage: &mut dyn Storage) -> Result<Vec<Suspect>> {
+        let areas: Vec<(u32, u64, u32)> = match self {
+            Self::Luks1(header) => {
+                let key_size = header.raw().key_bytes;
+                let start = |id: u32| Some(header.keyslot(id)?.material_offset.bytes()?.get());
+                header
+                    .active_keyslots()
+                    .filter_map(|id| Some((id, start(id)?, key_size)))
+                    .collect()
+            }
+            Self::Luks2(header) => {
+                let keyslots = header.metadata().keyslots.iter();
+                keyslots
+                    .filter_map(|(id, keyslot)| {
+                        keyslot.luks2()?;
+                        Some((*id, keyslot.area.offset.get(), keyslot.key_size))
+                    })
+                    .collect()
+            }
+        };
+        let mut found = Vec::new();
+        for (slot, start, key_size) in areas {
+            let material = u64::from(key_size) * u64::from(STRIPES);
+            let end = start.checked_add(material).ok_or(Error::KeyslotOutOfRange(slot))?;
+            let offsets = entropy::uneven_blocks(storage, start..end)?;
+            if !offsets.is_empty() {
+                found.push(Suspect { slot, offsets });
+            }
+        }
+        Ok(found)
     }
 
     /// Destroys keyslot `slot`. Whether others are left is not asked.

@@ -4,6 +4,7 @@ pub mod af;
 pub mod backup;
 pub mod cipher;
 pub mod convert;
+pub mod entropy;
 pub mod error;
 pub mod hash;
 pub mod header;

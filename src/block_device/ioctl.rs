@@ -9,6 +9,9 @@ use nix::errno::Errno;
 use nix::libc::{self, c_int, c_ulong};
 
 const BLKROGET: c_ulong = 0x125e;
+const BLKIOMIN: c_ulong = 0x1278;
+const BLKIOOPT: c_ulong = 0x1279;
+const BLKALIGNOFF: c_ulong = 0x127a;
 const BLKPBSZGET: c_ulong = 0x127b;
 const BLKSSZGET: c_ulong = 0x1268;
 const LOOP_SET_FD: c_ulong = 0x4c00;
@@ -90,6 +93,21 @@ pub(super) fn is_read_only(device: &File) -> Result<bool, Errno> {
 /// BLKPBSZGET: the physical block size in bytes.
 pub(super) fn physical_block_size(device: &File) -> Result<u32, Errno> {
     get_int(device, BLKPBSZGET)
+}
+
+/// BLKIOMIN: the smallest unit of I/O in bytes that costs nothing extra.
+pub(super) fn minimum_io_size(device: &File) -> Result<u32, Errno> {
+    get_int(device, BLKIOMIN)
+}
+
+/// BLKIOOPT: the best unit of I/O in bytes, zero where there is none.
+pub(super) fn optimal_io_size(device: &File) -> Result<u32, Errno> {
+    get_int(device, BLKIOOPT)
+}
+
+/// BLKALIGNOFF: where the first physical block starts. It is -1, and an error here, where there is none that does.
+pub(super) fn alignment_offset(device: &File) -> Result<u32, Errno> {
+    get_int(device, BLKALIGNOFF)
 }
 
 /// BLKSSZGET: the logical block size in bytes.

@@ -18,6 +18,8 @@ pub struct Topology {
     pub physical_block_size: u32,
     /// The smallest unit that can be addressed.
     pub logical_block_size: u32,
+    /// The smallest unit that is written without loss.
+    pub minimum_io_size: Bytes,
     /// The unit that the device likes best, zero where it does not say.
     pub optimal_io_size: Bytes,
     /// Where the first such unit starts.
@@ -39,35 +41,30 @@ impl Topology {
                 size,
                 physical_block_size: block_size,
                 logical_block_size: 512,
+                minimum_io_size: Bytes::ZERO,
                 optimal_io_size: Bytes::ZERO,
                 alignment_offset: Bytes::ZERO,
             });
         }
-        let number = DevNo::of_path(path)?;
-        let queue = |name: &str| {
-            number
-                .and_then(|number| queue_value(number, name))
-                .map_or(Bytes::ZERO, Bytes::new)
-        };
         Ok(Self {
             size,
             physical_block_size: ioctl::physical_block_size(&file)?,
             logical_block_size: ioctl::logical_block_size(&file)?,
-            optimal_io_size: queue("queue/optimal_io_size"),
-            alignment_offset: queue("alignment_offset"),
+            minimum_io_size: bytes(ioctl::minimum_io_size(&file)),
+            optimal_io_size: bytes(ioctl::optimal_io_size(&file)),
+            // Below zero where it starts nowhere.
+            alignment_offset: bytes(ioctl::alignment_offset(&file)),
         })
     }
 
-    /// A multiple of this is a good place for data: 1 MiB, or what the device likes best where that is more.
+    /// A multiple of this is a good place for data: 1 MiB, or what the device likes best where 1 MiB is no multiple of that.
     pub fn alignment(&self) -> Bytes {
         const DEFAULT: Bytes = Bytes::mib(1);
-        // Some USB bridges report sizes that are none.
-        let sane = self.optimal_io_size.is_multiple_of(Bytes::kib(4)) && self.optimal_io_size <= Bytes::mib(64);
-        if sane && self.optimal_io_size > DEFAULT {
-            self.optimal_io_size
-        } else {
-            DEFAULT
-        }
+        // Some USB bridges report nonsense.
+        let sane = |size: &Bytes| *size > Bytes::ZERO && size.is_multiple_of(Bytes::kib(4)) && *size <= Bytes::mib(64);
+        let sizes = [self.minimum_io_size, self.optimal_io_size];
+        let best = sizes.into_iter().filter(sane).max().unwrap_or(DEFAULT);
+        if DEFAULT.is_multiple_of(best) { DEFAULT } else { best }
     }
 
     /// 4096 where the device writes so much at once and its size is a multiple of that, else 512: the reference chooses
@@ -83,18 +80,26 @@ impl Topology {
     }
 }
 
+fn bytes(answer: Result<u32, nix::errno::Errno>) -> Bytes {
+    answer.map_or(Bytes::ZERO, |bytes| Bytes::new(bytes.into()))
+}
+
+/// Whether the device is a zoned disk that is written in order only, so that nothing on it can be rewritten in its place.
+pub fn is_host_managed(number: DevNo) -> bool {
+    queue_text(number, "queue/zoned").is_some_and(|text| text.trim() == "host-managed")
+}
+
 /// Whether the device is a rotating disk.
 pub fn is_rotational(number: DevNo) -> bool {
-    queue_value(number, "queue/rotational") == Some(1)
+    queue_text(number, "queue/rotational").is_some_and(|text| text.trim() == "1")
 }
 
 /// A partition has no queue of its own: its disk has.
-fn queue_value(number: DevNo, name: &str) -> Option<u64> {
+fn queue_text(number: DevNo, name: &str) -> Option<String> {
     let sysfs = number.sysfs();
-    let text = fs::read_to_string(sysfs.join(name))
+    fs::read_to_string(sysfs.join(name))
         .or_else(|_| fs::read_to_string(sysfs.join("..").join(name)))
-        .ok()?;
-    text.trim().parse().ok()
+        .ok()
 }
 
 /// Whether a block device is read-only.
@@ -114,6 +119,7 @@ mod tests {
             size: Bytes::new(size),
             physical_block_size: physical,
             logical_block_size: 512,
+            minimum_io_size: Bytes::ZERO,
             optimal_io_size: Bytes::ZERO,
             alignment_offset: Bytes::ZERO,
         }
@@ -141,5 +147,6 @@ mod tests {
         assert_eq!(with(65536), Bytes::mib(1));
         assert_eq!(with(4 << 20), Bytes::mib(4));
         assert_eq!(with(33_553_920), Bytes::mib(1));
+        assert_eq!(with(768 << 10), Bytes::kib(768));
     }
 }

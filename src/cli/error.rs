@@ -64,6 +64,9 @@ pub enum CliError {
         #[source]
         source: std::io::Error,
     },
+    /// The header would stand on a disk where nothing can be rewritten in its place.
+    #[error("Zoned device {} cannot be used for LUKS header.", .0.display())]
+    ZonedHeader(PathBuf),
     /// The lock on a header cannot be taken.
     #[error("{}Failed to acquire {} lock on device {}.", unusable_folder(source), lock_word(*mode), device.display())]
     HeaderLock {

@@ -49,6 +49,7 @@ impl CliError {
             | Self::NotLuks { .. }
             | Self::DeviceTiny(_)
             | Self::NotWritable { .. }
+            | Self::ZonedHeader(_)
             | Self::Ambiguous { .. }
             | Self::DamagedHeader { .. }
             | Self::VolumeKeyFileShort { .. }

@@ -35,6 +35,7 @@ impl CliError {
             Self::NoUsableKeyslot => "luksmith luksDump shows which keyslots there are.".into(),
             Self::DeviceMissing(_) => "Check the path, and whether you are root.".into(),
             Self::NotWritable { source, .. } => format!("{source}."),
+            Self::ZonedHeader(_) => "Keep the header on another disk or in a file: --header <file>.".into(),
             Self::HeaderLock { source, .. } => format!(
                 "{source}. If nothing else uses the device now, --disable-locks goes on without a lock."
             ),

@@ -279,6 +279,8 @@ fn a_repair_is_told_and_a_question_comes_before_it() {
         let output = command.output().expect("script, of Debian's bsdutils, starts");
         assert!(lab.image() == damaged, "{words}: {output:?}");
     }
+    lab.must(&["open", "--test-passphrase", "--readonly", "-d", "a", "v"]);
+    assert!(lab.image() == damaged);
     let output = lab.must(&["isLuks", "v"]);
     let told = "The primary copy of the header was damaged or out of date, and has been written anew.";
     assert!(stderr(&output).contains(told), "{output:?}");
@@ -392,4 +394,29 @@ fn a_new_line_too_many_or_too_few_is_told_by_each_command() {
         stderr(&output).contains("with one, it would open key slot 0."),
         "{output:?}"
     );
+}
+
+#[test]
+fn repair_looks_at_the_keyslots_areas() {
+    for (kind, area) in [("luks1", 0x1000), ("luks2", 0x8000)] {
+        let lab = Lab::new(kind);
+        let quiet = lab.must(&["repair", "-q", "v"]);
+        assert!(quiet.stdout.is_empty() && quiet.stderr.is_empty(), "{quiet:?}");
+        // Behind the 256000 bytes of key material an area may hold anything.
+        lab.poke(area + 256_000, &[0; 512]);
+        assert!(lab.must(&["repair", "-q", "v"]).stdout.is_empty());
+        let intact = lab.image();
+        lab.poke(area + 0x100, &[0; 64]);
+        let hint = "You can use hexdump -v -C -n 128 -s <offset_0xXXXX> \"v\" to inspect the data.\n";
+        let told = |offsets: &str| format!("Keyslot 0 binary data could be corrupted.\n{offsets}{hint}");
+        let offset = |behind: usize| format!("  Suspected offset: {:#x}\n", area + behind);
+        let output = lab.must(&["repair", "-q", "v"]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), told(&offset(0x100)));
+        lab.poke(area + 0x100, &[0; 4096]);
+        let output = lab.must(&["repair", "-q", "v"]);
+        let many = [0x100, 0x180, 0x200].map(offset).concat() + "  Subsequent suspected offsets are suppressed.\n";
+        assert_eq!(String::from_utf8_lossy(&output.stdout), told(&many));
+        lab.poke(area, &intact[area..area + 256_000]);
+        assert!(lab.must(&["repair", "-q", "v"]).stdout.is_empty());
+    }
 }

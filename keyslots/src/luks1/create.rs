@@ -42,6 +42,13 @@ pub struct CreateParams<'a> {
 pub enum DataPlacement {
     /// At the first multiple of this behind the key material (`--align-payload`).
     Aligned(Sectors),
+    /// So far behind the first such multiple, where a device says that its physical sectors start there.
+    Shifted {
+        /// As for [`DataPlacement::Aligned`].
+        alignment: Sectors,
+        /// How far behind it.
+        by: Sectors,
+    },
     /// Here (`--offset`), a multiple of 4096 bytes that is not below the end of the key material.
     At(Sectors),
     /// On another device (`--header`), from its start.
@@ -145,6 +152,11 @@ fn payload_offset(data: DataPlacement, end: Sectors) -> Result<u32> {
     let offset = match data {
         DataPlacement::Detached => Some(Sectors::ZERO),
         DataPlacement::Aligned(alignment) => end.get().checked_next_multiple_of(alignment.get()).map(Sectors::new),
+        DataPlacement::Shifted { alignment, by } => end
+            .get()
+            .checked_next_multiple_of(alignment.get())
+            .and_then(|offset| offset.checked_add(by.get()))
+            .map(Sectors::new),
         DataPlacement::At(offset) if !offset.get().is_multiple_of(AREA_ALIGNMENT.sectors().get()) => {
             return Err(bad("payload offset", offset, "it has to be a multiple of 4096 bytes"));
         }

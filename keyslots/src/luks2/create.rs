@@ -54,6 +54,13 @@ pub struct CreateParams {
 pub enum DataPlace {
     /// Behind the header, at a multiple of the alignment.
     Aligned(Bytes),
+    /// So far behind such a multiple, where a device says that its physical sectors start there.
+    Shifted {
+        /// As for [`DataPlace::Aligned`].
+        alignment: Bytes,
+        /// How far behind it.
+        by: Bytes,
+    },
     /// Behind the header, at this very offset.
     Offset(Bytes),
     /// At the start of a device of their own.
@@ -190,7 +197,9 @@ impl Layout {
             }
             (Some(size), _) => size,
             (None, DataPlace::Offset(offset)) => Self::all_before(offset, copies),
-            (None, DataPlace::Aligned(_) | DataPlace::Detached) => Self::all_before(DEFAULT_DATA_OFFSET, copies),
+            (None, DataPlace::Aligned(_) | DataPlace::Shifted { .. } | DataPlace::Detached) => {
+                Self::all_before(DEFAULT_DATA_OFFSET, copies)
+            }
         };
         if keyslots_size > MAX_KEYSLOTS_SIZE || !keyslots_size.is_multiple_of(AREA_ALIGNMENT) {
             return Err(too_large(keyslots_size));
@@ -205,6 +214,11 @@ impl Layout {
             DataPlace::Aligned(alignment) => area
                 .end
                 .round_up(alignment)
+                .ok_or_else(|| bad("data alignment", alignment, "is too large"))?,
+            DataPlace::Shifted { alignment, by } => area
+                .end
+                .round_up(alignment)
+                .and_then(|offset| offset.checked_add(by))
                 .ok_or_else(|| bad("data alignment", alignment, "is too large"))?,
         };
         if !data_offset.is_multiple_of(Bytes::new(SECTOR_SIZE)) {

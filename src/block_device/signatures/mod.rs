@@ -76,7 +76,7 @@ pub fn probe_storage(storage: &mut dyn Storage) -> io::Result<Vec<Signature>> {
     }
     found.extend(zfs(&mut image)?);
     found.extend(dos(&mut image, &found)?);
-    if found.is_empty() {
+    if found.iter().all(|found| found.offset >= Bytes::new(512)) {
         found.extend(judge::atari(&mut image)?);
     }
     Ok(found)

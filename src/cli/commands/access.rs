@@ -34,7 +34,11 @@ impl Context<'_> {
 
     /// Reads the header, and says on standard error where a copy of it was written anew, or could not be.
     pub(super) fn read_header(&self, device: &HeaderDevice, wanted: Wanted) -> Result<(Header, Opened), HeaderError> {
-        let (header, opened) = device.read(wanted)?;
+        // Who asks for a volume that is not written to gets one of which nothing is.
+        let (header, opened) = match self.options.readonly {
+            true => device.peek(wanted)?,
+            false => device.read(wanted)?,
+        };
         if let Some(repair) = &opened.repair {
             self.console
                 .complain(format_args!("{}: {repair}.", shown(device.path())));

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use keyslots::entropy::{self, Suspect};
 use keyslots::header::{Header, Version};
 use keyslots::luks1::{Fix, Repair};
 use keyslots::luks2::copies::Loser;
@@ -79,6 +80,11 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let wanted = cx.wanted(device)?;
     let mut opened = header_device.open(false)?;
     let found = header_device.shared(&mut opened, |storage| diagnose(storage, &header_device, wanted))?;
+    let suspects = header_device.shared(&mut opened, |storage| suspects(storage))?;
+    for suspect in &suspects {
+        cx.console.say(suspect_text(suspect, device));
+    }
+    let answer = || json!({ "repaired": found, "suspect_keyslots": suspects.iter().map(|suspect| suspect.slot).collect::<Vec<_>>() });
     if found.is_empty() {
         // The reference asks before it looks, though only in LUKS1.
         let asks = cx.console.persona() == Persona::Cryptsetup
@@ -87,7 +93,7 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
             return Err(CliError::Aborted);
         }
         cx.console.verbose("No known problems detected for LUKS header.");
-        cx.console.answer(|| json!({ "repaired": found }), String::new);
+        cx.console.answer(answer, String::new);
         return Ok(());
     }
     for problem in &found {
@@ -124,8 +130,33 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         }
         Ok(())
     })?;
-    cx.console.answer(|| json!({ "repaired": found }), String::new);
+    cx.console.answer(answer, String::new);
     Ok(())
+}
+
+/// The keyslots whose areas have been overwritten; of a header that cannot be read nothing is known.
+fn suspects(storage: &mut dyn Storage) -> Result<Vec<Suspect>, CliError> {
+    match Header::read(storage) {
+        Ok(header) => Ok(header.suspect_keyslots(storage)?),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+/// In cryptsetup's words.
+fn suspect_text(suspect: &Suspect, device: &Path) -> String {
+    const SHOWN: usize = 3;
+    let mut text = format!("Keyslot {} binary data could be corrupted.\n", suspect.slot);
+    for offset in suspect.offsets.iter().take(SHOWN) {
+        text.push_str(&format!("  Suspected offset: {:#x}\n", offset.get()));
+    }
+    if suspect.offsets.len() > SHOWN {
+        text.push_str("  Subsequent suspected offsets are suppressed.\n");
+    }
+    text + &format!(
+        "You can use hexdump -v -C -n {} -s <offset_0xXXXX> \"{}\" to inspect the data.",
+        entropy::BLOCK,
+        shown(device)
+    )
 }
 
 /// What would be mended, a line for each.

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use super::Context;
 use super::access::last_slot;
-use crate::block_device::Topology;
+use crate::block_device::{self, DevNo, Topology};
 use crate::cli::actions::DeviceType;
 use crate::cli::args::Options;
 use crate::cli::error::CliError;
@@ -131,6 +131,11 @@ pub(super) fn make(
     data_device::check_destroyable(device).map_err(in_use)?;
     if header_device.path().exists() {
         data_device::check_destroyable(header_device.path()).map_err(in_use)?;
+    }
+    if let Ok(Some(number)) = DevNo::of_path(header_device.path())
+        && block_device::is_host_managed(number)
+    {
+        return Err(CliError::ZonedHeader(header_device.path().to_owned()));
     }
     if cx.options.header.is_some() || target == Target::Device {
         check_not_tiny(header_device.path())?;

@@ -17,6 +17,13 @@ pub(super) enum Place {
     At(Sectors),
     /// At the first multiple of this behind the header.
     Aligned(Sectors),
+    /// So far behind such a multiple, as the device's physical sectors are.
+    Shifted {
+        /// The multiple.
+        alignment: Sectors,
+        /// How far behind it.
+        by: Sectors,
+    },
     /// On a device of their own, from its start.
     Detached,
 }
@@ -33,7 +40,10 @@ impl Place {
             (None, Some(alignment)) if detached => Self::At(alignment),
             (None, Some(alignment)) => Self::Aligned(alignment),
             (None, None) if detached => Self::Detached,
-            (None, None) => Self::Aligned(topology.alignment().sectors()),
+            (None, None) => Self::Shifted {
+                alignment: topology.alignment().sectors(),
+                by: topology.alignment_offset.sectors(),
+            },
         })
     }
 
@@ -42,6 +52,7 @@ impl Place {
     pub(super) fn luks1(self) -> DataPlacement {
         match self {
             Self::At(sectors) | Self::Aligned(sectors) => DataPlacement::Aligned(sectors),
+            Self::Shifted { alignment, by } => DataPlacement::Shifted { alignment, by },
             Self::Detached => DataPlacement::Detached,
         }
     }
@@ -52,6 +63,10 @@ impl Place {
         Ok(match self {
             Self::At(offset) => DataPlace::Offset(bytes(offset)?),
             Self::Aligned(alignment) => DataPlace::Aligned(bytes(alignment)?),
+            Self::Shifted { alignment, by } => DataPlace::Shifted {
+                alignment: bytes(alignment)?,
+                by: bytes(by)?,
+            },
             Self::Detached => DataPlace::Detached,
         })
     }
@@ -60,6 +75,7 @@ impl Place {
     fn suits_large_sectors(self) -> bool {
         match self {
             Self::At(sectors) | Self::Aligned(sectors) => is_aligned(sectors),
+            Self::Shifted { alignment, by } => is_aligned(alignment) && is_aligned(by),
             Self::Detached => true,
         }
     }

@@ -75,6 +75,12 @@ fn transcript_of_the_newest_cryptsetup() {
     guest(Udev::Absent, 600, "transcript.sh", &[]);
 }
 
+/// Disks whose sectors lie otherwise, zoned ones, and devices that take no lock or no write.
+#[test]
+fn devices_that_are_special() {
+    guest(Udev::Running, 600, "alignment.sh", &[]);
+}
+
 /// What `open` asks of the kernel: reads, writes, waits.
 #[test]
 fn system_calls_of_open() {

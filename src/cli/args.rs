@@ -53,7 +53,8 @@ pub struct Options {
     /// Take back a deferred removal.
     #[arg(long)]
     pub cancel_deferred: bool,
-    /// Cipher of the data, such as `aes-xts-plain64`.
+    /// Cipher of the data, such as `aes-xts-plain64`. For plain devices always name cipher, key size and hash: cryptsetup has had two
+    /// sets of defaults, aes-xts-plain64 with 256 bits and sha256 since 2.7, aes-cbc-essiv:sha256 with 256 bits and ripemd160 before.
     #[arg(short = 'c', long, value_name = "STRING", allow_hyphen_values = true)]
     pub cipher: Option<String>,
     /// Say what is being done, in lines that start with `#`.
@@ -304,7 +305,7 @@ pub struct Options {
     /// Start counting initialisation vectors at this 512-byte sector.
     #[arg(short = 'p', long, value_name = "SECTORS", allow_hyphen_values = true, value_parser = values::sectors)]
     pub skip: Option<Sectors>,
-    /// Subsystem label of the LUKS2 volume.
+    /// Subsystem label of the LUKS2 volume. Alone it leaves the label as it is, which cryptsetup empties then.
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
     pub subsystem: Option<String>,
     /// Only check the command line.

@@ -10,6 +10,7 @@ use super::actions::{ALIASES, OUR_VERBS, VERBS, Verb};
 use super::args::{OURS, Options};
 use super::persona::Persona;
 use super::usage::UsageError;
+use crate::defaults;
 
 /// Version of cryptsetup whose command line is served. Programs take it apart.
 pub const CRYPTSETUP_VERSION: &str = "2.8.0";
@@ -116,6 +117,17 @@ pub fn help() -> String {
         let _ = writeln!(text, "\t{}: {}", verb.name(), names.join(", "));
     }
     text.push_str(DEFAULTS);
+    let _ = write!(
+        text,
+        "\tplain: {}, Key: {} bits, Password hashing: {}\n\tLUKS: {}, Key: {} bits, LUKS header hashing: {}, RNG: /dev/urandom\n",
+        defaults::PLAIN_CIPHER,
+        defaults::PLAIN_KEY_BITS,
+        defaults::PLAIN_HASH,
+        defaults::LUKS_CIPHER,
+        defaults::LUKS_KEY_BITS,
+        defaults::LUKS_HASH
+    );
+    text.push_str("\tLUKS: Default keysize with XTS mode (two internal keys) will be doubled.\n");
     text
 }
 
@@ -135,9 +147,6 @@ Default PBKDF for LUKS2: argon2id
 \tIteration time: 2000, Memory required: 1048576kB, Parallel threads: 4
 
 Default compiled-in device cipher parameters:
-\tplain: aes-xts-plain64, Key: 256 bits, Password hashing: sha256
-\tLUKS: aes-xts-plain64, Key: 256 bits, LUKS header hashing: sha256, RNG: /dev/urandom
-\tLUKS: Default keysize with XTS mode (two internal keys) will be doubled.
 ";
 
 fn is_ours(arg: &Arg) -> bool {

@@ -96,6 +96,16 @@ has "open --debug: the table is loaded, and not shown" "$open" '^# dm reload .*s
 has "open --debug: what is mapped" "$open" '^# Mapping inner on /dev/mapper/over .*: cipher aes-xts-plain64, '
 hasnt "open --debug: no table" "$open" '0 [0-9]* crypt'
 luksmith close /dev/mapper/inner
+# A header that is elsewhere tells the type where it is named.
+echo -n secret | ours cryptsetup luksFormat -q --pbkdf pbkdf2 --pbkdf-force-iterations 1000 --header hdr.img /dev/mapper/over -
+echo -n secret | ours cryptsetup open --header hdr.img /dev/mapper/over inner
+dd if=/dev/zero of=/dev/mapper/over bs=64k count=2 conv=fsync status=none
+kind() { grep '^  type:'; }
+for option in "" "--header hdr.img"; do
+  same "status of a detached volume $option" "$(peer cryptsetup status $option inner | kind)" "$(ours cryptsetup status $option inner | kind)"
+done
+has "our own says what the mapping is" "$(luksmith status inner)" '^  type:    LUKS2$'
+luksmith close inner
 ours dmsetup remove over
 
 number() { ours dmsetup info -c --noheadings -o devno "$1"; }

@@ -13,6 +13,7 @@ use keyslots::units::Bytes;
 use super::Context;
 use crate::cli::error::CliError;
 use crate::cli::values::PbkdfKind;
+use crate::defaults;
 
 /// Cipher of keyslots where that of the data cannot protect one.
 const FALLBACK_CIPHER: &str = "aes-xts-plain64";
@@ -25,9 +26,9 @@ const MAX_MEMORY_KIB: u32 = 4 * 1024 * 1024;
 const DIGEST_TIME_MS: u32 = 125;
 
 impl Context<'_> {
-    /// `--hash`, or SHA-256.
+    /// `--hash`, or the default.
     pub(super) fn hash(&self) -> Result<Hash, CliError> {
-        let name = self.options.hash.as_deref().unwrap_or("sha256");
+        let name = self.options.hash.as_deref().unwrap_or(defaults::LUKS_HASH);
         Hash::from_name(name).ok_or_else(|| CliError::UnknownHash(name.to_owned()))
     }
 

@@ -14,16 +14,12 @@ use crate::block_device::{Topology, signatures};
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::data_device::{self, DataDevice};
+use crate::defaults;
 use crate::dm::{DeviceName, Dm};
 use crate::keyring;
 use crate::passphrase::KeyFileRange;
 use crate::terminal_text::shown;
 use crate::volume::{self, Activate, Active, Identity, KeyPlace, MAX_KEY_LEN, PlainHash};
-
-/// What applies where nothing is said: the defaults of cryptsetup 2.7 and later.
-const DEFAULT_CIPHER: &str = "aes-xts-plain64";
-const DEFAULT_KEY_SIZE: usize = 32;
-const DEFAULT_HASH: &str = "sha256";
 
 /// How the options say that a volume is encrypted.
 pub(super) struct Encryption {
@@ -93,9 +89,9 @@ fn options_sector_size(cx: &Context<'_>) -> Option<u32> {
 impl Encryption {
     pub(super) fn from_options(cx: &Context<'_>) -> Result<Self, CliError> {
         let options = cx.options;
-        let cipher = options.cipher.as_deref().unwrap_or(DEFAULT_CIPHER);
+        let cipher = options.cipher.as_deref().unwrap_or(defaults::PLAIN_CIPHER);
         let asked = options.key_size.map(|size| size.bytes()).filter(|&len| len > 0);
-        let key_len = asked.unwrap_or(DEFAULT_KEY_SIZE);
+        let key_len = asked.unwrap_or(defaults::PLAIN_KEY_BITS as usize / 8);
         if key_len > MAX_KEY_LEN {
             return Err(volume::PlainKeyError::KeyTooLong { len: key_len }.into());
         }
@@ -105,7 +101,7 @@ impl Encryption {
             cipher: CipherName::parse(cipher).map_err(volume::VolumeError::from)?,
             sector_size: options_sector_size(cx).unwrap_or(512),
             key_len,
-            hash: hash.unwrap_or(DEFAULT_HASH).parse()?,
+            hash: hash.unwrap_or(defaults::PLAIN_HASH).parse()?,
         })
     }
 

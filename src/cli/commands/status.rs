@@ -12,6 +12,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::persona::Persona;
 use crate::dm::{DeviceId, DeviceName, DeviceUuid, Dm};
+use crate::header_device::{HeaderDevice, Wanted};
 use crate::volume::{self, Active, KeyLocation, VolumeError, VolumeKind};
 
 /// The type of what no UUID tells the type of; JSON has null.
@@ -42,7 +43,9 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
         Err(VolumeError::NotCrypt(_)) => return other_mapping(cx, &dm, name),
         Err(error) => return Err(error.into()),
     };
-    cx.console.answer(|| to_json(&name, &active), || text(&name, &active));
+    let shown_type = shown_type(cx, &active);
+    cx.console
+        .answer(|| to_json(&name, &active), || text(&name, &active, shown_type));
     Ok(())
 }
 
@@ -104,6 +107,21 @@ fn type_name(active: &Active) -> &'static str {
     }
 }
 
+/// The type as the reference shows it: of a LUKS volume whose header is not where it looks, none, since it reads that first.
+fn shown_type(cx: &Context<'_>, active: &Active) -> &'static str {
+    let is_luks = matches!(active.kind, Some(VolumeKind::Luks1 | VolumeKind::Luks2));
+    if cx.console.persona() != Persona::Cryptsetup || !is_luks {
+        return type_name(active);
+    }
+    let device = cx.options.header.clone().or_else(|| active.device.path());
+    // Without locks nothing is repaired.
+    let read = device.map(|device| HeaderDevice::new(device, false).read(Wanted::Any));
+    match read {
+        Some(Ok(_)) => type_name(active),
+        _ => NONE,
+    }
+}
+
 fn key_location(active: &Active) -> &'static str {
     match active.key_location {
         KeyLocation::DmCrypt => "dm-crypt",
@@ -111,11 +129,11 @@ fn key_location(active: &Active) -> &'static str {
     }
 }
 
-fn text(name: &DeviceName, active: &Active) -> String {
+fn text(name: &DeviceName, active: &Active, shown_type: &str) -> String {
     let used = in_use(active.info.open_count);
     let mut out = format!("/dev/mapper/{name} is active{used}.\n");
     let mut line = |text: std::fmt::Arguments<'_>| writeln!(out, "  {text}").expect("a String takes all");
-    line(format_args!("type:    {}", type_name(active)));
+    line(format_args!("type:    {shown_type}"));
     line(format_args!("cipher:  {}", active.cipher));
     line(format_args!("keysize: {} [bits]", active.key_len * 8));
     line(format_args!("key location: {}", key_location(active)));

@@ -7,17 +7,13 @@ use keyslots::header::{DataLayout, Header};
 use keyslots::units::Sectors;
 
 use super::UnlockError;
+use crate::defaults::{PLAIN_CIPHER, PLAIN_HASH, PLAIN_KEY_BITS};
 use crate::header_device::HeaderDevice;
 use crate::initramfs::devices::Devices;
 use crate::initramfs::mount::Mounted;
 use crate::initramfs::options::VolumeOptions;
 use crate::initramfs::source::{DeviceSpec, Place};
 use crate::volume::{PlainHash, VolumeError};
-
-/// What plain volumes have where nothing is said: the defaults of cryptsetup 2.7 and later.
-const PLAIN_CIPHER: &str = "aes-xts-plain64";
-const PLAIN_HASH: &str = "sha256";
-const PLAIN_KEY_BITS: u32 = 256;
 
 /// What is on it.
 #[derive(Debug)]

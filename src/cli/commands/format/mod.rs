@@ -23,6 +23,7 @@ use crate::cli::args::Options;
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
 use crate::data_device::{self, DataDeviceError};
+use crate::defaults;
 use crate::dm::Dm;
 use crate::header_device::HeaderDevice;
 use crate::slot_names;
@@ -32,10 +33,8 @@ use overwrite::check_not_tiny;
 pub(super) use overwrite::warn_of;
 use placement::Place;
 
-/// The cipher where none is asked for.
-const DEFAULT_CIPHER: &str = "aes-xts-plain64";
-/// Bytes of its key; XTS takes two.
-const DEFAULT_KEY_SIZE: usize = 32;
+/// Bytes of the key where its size is not asked for; XTS takes two.
+const DEFAULT_KEY_SIZE: usize = defaults::LUKS_KEY_BITS as usize / 8;
 
 /// What is to be made, as far as both versions have it.
 struct Plan<'a> {
@@ -402,7 +401,7 @@ fn check_luks1(cx: &Context<'_>) -> Result<(), CliError> {
 
 /// The cipher, and the length of its key in bytes.
 fn cipher_and_key_size(cx: &Context<'_>) -> Result<(CipherName, usize), CliError> {
-    let cipher = cx.options.cipher.as_deref().unwrap_or(DEFAULT_CIPHER);
+    let cipher = cx.options.cipher.as_deref().unwrap_or(defaults::LUKS_CIPHER);
     let cipher = CipherName::parse(cipher).map_err(VolumeError::from)?;
     let default = if cipher.is_xts() {
         DEFAULT_KEY_SIZE * 2

@@ -69,6 +69,12 @@ fn machine_and_peers_work_with_udev() {
     guest(Udev::Running, 600, "smoke.sh", &[]);
 }
 
+/// The null cipher, integrity, texts with more than a cipher's name, and a kernel without dm-crypt.
+#[test]
+fn ciphers_are_the_kernels_however_they_are_written() {
+    guest(Udev::Absent, 600, "cipher-names.sh", &[]);
+}
+
 /// The transcript of the newest cryptsetup, line by line.
 #[test]
 fn transcript_of_the_newest_cryptsetup() {

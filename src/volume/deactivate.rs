@@ -1,8 +1,9 @@
 //! Removing a mapping.
 
 use super::VolumeError;
+use super::integrity::Inner;
 use crate::dm::DeviceName;
-use crate::dm::{DeviceId, Dm, Removal, RemoveOptions};
+use crate::dm::{DeviceId, Dm, Removal, RemoveOptions, Which};
 use crate::log;
 use crate::mapping;
 
@@ -29,9 +30,21 @@ pub fn deactivate(dm: &Dm, name: &DeviceName, deferred: bool) -> Result<Deactiva
         "Removing {name}{}.",
         if deferred { " when nobody uses it" } else { "" }
     ));
+    let below = dm.deps(&id, Which::Live).unwrap_or_default();
+    let inner = Inner::of(dm, name, &below);
+    let remove_inner = || match &inner {
+        None => Ok(()),
+        Some(inner) => dm.remove(&inner.id, options).map(|_| ()),
+    };
     match dm.remove(&id, options) {
-        Ok(Removal::Removed(_)) => Ok(Deactivated::Gone),
-        Ok(Removal::Deferred) => Ok(Deactivated::Deferred),
+        Ok(Removal::Removed(_)) => {
+            remove_inner()?;
+            Ok(Deactivated::Gone)
+        }
+        Ok(Removal::Deferred) => {
+            remove_inner()?;
+            Ok(Deactivated::Deferred)
+        }
         Err(error) if error.is_not_found() => Err(VolumeError::NotActive(name.to_string())),
         Err(error) if error.is_busy() => Err(VolumeError::Busy {
             name: name.to_string(),

@@ -10,6 +10,7 @@ mod close_all;
 mod deactivate;
 mod error;
 mod flags;
+mod integrity;
 mod luks;
 mod naming;
 mod plain;

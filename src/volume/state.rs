@@ -2,6 +2,7 @@
 
 use keyslots::units::Sectors;
 
+use super::integrity::Inner;
 use super::{Flags, VolumeError, VolumeKind};
 use crate::dm::DeviceName;
 use crate::dm::table::{CryptKey, CryptOptions, DeviceRef, Table};
@@ -71,6 +72,12 @@ pub fn state(dm: &Dm, name: &DeviceName) -> Result<Active, VolumeError> {
     let Some((line, crypt)) = table.as_crypt() else {
         return Err(VolumeError::NotCrypt(name.to_string()));
     };
+    // What the volume is on is below the device that keeps its tags.
+    let inner = crypt.options.integrity.as_ref().and_then(|_| {
+        let below = crypt.device.number()?;
+        Inner::of(dm, name, &[below])
+    });
+    let device = inner.map_or_else(|| crypt.device.clone(), |inner| inner.device);
     let (kind, uuid) = info.uuid.as_ref().and_then(VolumeKind::of_dm_uuid).unzip();
     let (key_location, key_description) = match &crypt.key {
         CryptKey::Raw(_) => (KeyLocation::DmCrypt, None),
@@ -83,7 +90,7 @@ pub fn state(dm: &Dm, name: &DeviceName) -> Result<Active, VolumeError> {
         key_len: crypt.key.len(),
         key_location,
         key_description,
-        device: crypt.device.clone(),
+        device,
         offset: crypt.offset,
         size: line.length,
         iv_offset: crypt.iv_offset,

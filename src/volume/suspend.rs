@@ -11,10 +11,14 @@ use crate::keyring;
 /// Suspends the mapping and wipes its key from the kernel: nothing can be read until [`resume`].
 ///
 /// # Errors
-/// [`VolumeError::Suspended`], or the device-mapper's. Where the key cannot be wiped, the mapping runs again.
+/// [`VolumeError::Suspended`], [`VolumeError::NeedsIntegrity`], or the device-mapper's. Where the key cannot be wiped, the mapping runs again.
 pub fn suspend(dm: &Dm, name: &DeviceName, active: &Active) -> Result<(), VolumeError> {
     if active.info.suspended {
         return Err(VolumeError::Suspended(name.to_string()));
+    }
+    // Nothing is frozen that cannot be let run again: resume gives no key to what keeps tags.
+    if active.options.integrity.is_some() {
+        return Err(VolumeError::NeedsIntegrity);
     }
     let id = DeviceId::Name(name.clone());
     dm.suspend(&id, SuspendOptions::default())?;
@@ -43,7 +47,7 @@ pub fn resume(
         return Err(VolumeError::NotSuspended(name.to_string()));
     }
     let id = DeviceId::Name(name.clone());
-    let message = key_set_message(key, place).map_err(VolumeError::Memory)?;
+    let message = key_set_message(key, place, active.key_len == 0).map_err(VolumeError::Memory)?;
     let _in_keyring = match place {
         KeyPlace::Table => None,
         KeyPlace::Keyring(description) => Some(keyring::add_logon_key(description, key.expose())?),
@@ -53,8 +57,12 @@ pub fn resume(
     Ok(())
 }
 
-fn key_set_message(key: &VolumeKey, place: &KeyPlace) -> std::io::Result<Secret> {
+/// The null cipher has no key in the kernel, whatever the header keeps for it.
+fn key_set_message(key: &VolumeKey, place: &KeyPlace, keyless: bool) -> std::io::Result<Secret> {
     const COMMAND: &[u8] = b"key set ";
+    if keyless {
+        return Secret::copy_from(b"key set -");
+    }
     if let KeyPlace::Keyring(description) = place {
         return Secret::copy_from(format!("key set :{}:logon:{description}", key.len()).as_bytes());
     }

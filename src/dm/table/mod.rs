@@ -250,7 +250,7 @@ impl fmt::Debug for OtherTarget {
 }
 
 impl DeviceRef {
-    fn parse(word: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(word: &[u8]) -> Option<Self> {
         if let Some(number) = std::str::from_utf8(word).ok().and_then(|text| text.parse().ok()) {
             return Some(Self::Number(number));
         }

@@ -384,3 +384,59 @@ fn what_the_reference_gambles_with_is_refused_with_a_way_out() {
     done(path, OURS, "erase -q v2");
     assert_eq!(state(path, "v2").0, "");
 }
+
+/// What is asked for stands in the header or is refused, and whoever gets less is told both numbers.
+#[test]
+fn costs_are_what_was_asked_for() {
+    let folder = TempDir::new().expect("a temporary folder");
+    let path = folder.path();
+    fs::write(path.join("a"), "passphrase a").expect("a key file");
+    symlink(OURS, path.join("cryptsetup")).expect("a link");
+    let cryptsetup = path.join("cryptsetup");
+    let cryptsetup = cryptsetup.to_str().expect("UTF-8");
+    let file = fs::File::create(path.join("v")).expect("a file");
+    file.set_len(20 << 20).expect("its size");
+    let format = |options: &str| run(path, OURS, &format!("luksFormat -q --type luks2 {options} v a"));
+
+    for options in ["", "--pbkdf-force-iterations 4 --pbkdf-memory 64"] {
+        let (code, _, text) = format(&format!("--pbkdf argon2id --pbkdf-parallel 5 {options}"));
+        assert_eq!(code, Some(1));
+        assert!(text.contains("parallel cost is too high (maximum is 4)"), "{text}");
+    }
+    // More lanes than this machine may have processors for, and little memory: forced is forced.
+    let (code, _, text) = format("--pbkdf argon2id --pbkdf-force-iterations 4 --pbkdf-memory 77 --pbkdf-parallel 4");
+    assert_eq!((code, text.as_str()), (Some(0), ""));
+    let dump = done(path, cryptsetup, "luksDump v");
+    for line in ["Time cost:  4\n", "Memory:     77\n", "Threads:    4\n"] {
+        assert!(dump.contains(line), "{dump}");
+    }
+    // What is there already and cheap is named, but not where the dump is cryptsetup's.
+    assert_eq!(run(path, cryptsetup, "luksDump v").2, "");
+    let text = run(path, OURS, "luksDump v").2;
+    assert!(
+        text.contains("Keyslot 0 is cheap to attack: Argon2 uses 77 KiB of memory, less than 65536 KiB"),
+        "{text}"
+    );
+    let json: Value = serde_json::from_str(&done(path, OURS, "luksDump --json v")).expect("JSON");
+    assert!(json.to_string().contains("Argon2 uses 77 KiB"), "{json}");
+
+    // The time that was asked for leaves no room for the memory.
+    let (code, _, text) = format("--pbkdf argon2id --iter-time 1 --pbkdf-memory 70000 --pbkdf-parallel 1");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("uses 65536 KiB of memory, not the 70000 KiB of --pbkdf-memory"),
+        "{text}"
+    );
+    assert!(!run(path, OURS, "luksDump v").2.contains("cheap"));
+
+    // Nothing is written that would not open again, and what a hash is worth bounds its iterations.
+    let before = fs::read(path.join("v")).expect("the volume");
+    let slow = "--pbkdf pbkdf2 --hash streebog512 --pbkdf-force-iterations 10000001";
+    let (code, _, text) = format(slow);
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains("10000001") && text.contains("10000000") && text.contains("--no-pbkdf-limits"),
+        "{text}"
+    );
+    assert!(fs::read(path.join("v")).expect("the volume") == before);
+}

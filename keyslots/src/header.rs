@@ -5,7 +5,7 @@
 use crate::af::STRIPES;
 use crate::cipher::CipherName;
 use crate::entropy::{self, Suspect};
-use crate::kdf::{CostLimits, Kdf};
+use crate::kdf::{CostLimits, Kdf, Weakness};
 use crate::luks1;
 use crate::luks2::{self, Candidates, Defect, Keyslot};
 use crate::secret::{Passphrase, VolumeKey};
@@ -147,6 +147,12 @@ impl Header {
                 Some(Bytes::new(header.metadata().keyslots.get(slot)?.key_size.into()))
             }
         }
+    }
+
+    /// The keyslots whose costs are too low to protect the key of the data.
+    pub fn weak_keyslots(&self) -> Vec<(u32, Weakness)> {
+        let all = self.derivations(None).into_iter();
+        all.filter_map(|(slot, kdf)| Some((slot, kdf.weakness()?))).collect()
     }
 
     /// How much of the device the header takes, key material included.

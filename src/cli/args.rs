@@ -404,6 +404,10 @@ pub struct Options {
     /// First write a backup of the header into this folder. With `doctor`: where the backups are.
     #[arg(long, value_name = "DIR", allow_hyphen_values = true, help_heading = OURS, value_parser = values::path())]
     pub backup: Option<PathBuf>,
+    /// Derive a key whatever the keyslot says it costs, for hours if need be: otherwise PBKDF2 makes up to 10^9 iterations of SHA-256 or
+    /// what takes as long with another hash, and Argon2 fills up to 4 GiB, 512 GiB in all passes.
+    #[arg(long, help_heading = OURS)]
+    pub no_pbkdf_limits: bool,
     /// Refuse a header that does not meet the policy in this file.
     #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = OURS)]
     pub policy: Option<PathBuf>,

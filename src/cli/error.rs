@@ -469,6 +469,9 @@ pub enum CliError {
         "Requested maximum PBKDF memory cost is too high (maximum is {0} kilobytes).\nFailed to set pbkdf parameters."
     )]
     PbkdfMemoryTooHigh(u32),
+    /// More threads than any keyslot may take.
+    #[error("Requested maximum PBKDF parallel cost is too high (maximum is {0}).\nFailed to set pbkdf parameters.")]
+    PbkdfParallelTooHigh(u32),
     /// LUKS1 has no JSON.
     #[error("Dump operation is not supported for this device type.")]
     DumpUnsupported,

@@ -98,6 +98,7 @@ impl CliError {
             | Self::PbkdfTooCheap { .. }
             | Self::PbkdfMemoryTooLow { .. }
             | Self::PbkdfMemoryTooHigh(_)
+            | Self::PbkdfParallelTooHigh(_)
             | Self::MetadataSizes(_)
             | Self::DumpUnsupported
             | Self::KeyFileWrite { .. }

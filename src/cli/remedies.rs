@@ -1,6 +1,7 @@
 //! What a person can do about a failure, and what else is known of it.
 
 use keyslots::convert::ConvertRefused;
+use keyslots::kdf::KdfError;
 
 use super::error::CliError;
 use crate::block_device::Holder;
@@ -76,6 +77,9 @@ impl CliError {
                  kernel's log says what is wrong with the disk; once that is mended, luksmith repair makes both copies of the header \
                  the same."
                     .into()
+            }
+            Self::Header(keyslots::Error::Kdf(KdfError::CostTooHigh { .. })) => {
+                "It would take minutes to days. If you trust the header, --no-pbkdf-limits derives the key all the same.".into()
             }
             Self::NotUnbound(_) => "luksmith luksDump shows which keyslots are unbound.".into(),
             Self::AlreadyMapped(name) => format!("luksmith status {name} shows what it is."),

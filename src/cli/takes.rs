@@ -290,6 +290,7 @@ pub const TABLE: &[Takes] = &[
         &[Format, Image, AddKey, ChangeKey, Config, KillSlot, RemoveKey, Erase],
     ),
     only("policy", &[Open, Resume, Cat, Write]),
+    only("no-pbkdf-limits", ASKING),
     only("protect", &[Format, Image, AddKey, Config]),
     only("map", &[Dump]),
     only("length", &[Cat, Write]),

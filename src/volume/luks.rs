@@ -68,11 +68,16 @@ pub fn identity(header: &Header) -> Identity {
 ///
 /// # Errors
 /// That of the digest, where the key is not the volume's.
-pub fn key_place(header: &Header, key: &VolumeKey, may_use_keyring: bool) -> Result<KeyPlace, VolumeError> {
+pub fn key_place(
+    header: &Header,
+    key: &VolumeKey,
+    may_use_keyring: bool,
+    limits: &CostLimits,
+) -> Result<KeyPlace, VolumeError> {
     let Header::Luks2(luks2) = header else {
         return Ok(KeyPlace::Table);
     };
-    let digest = luks2.verify_volume_key(key, true, &CostLimits::default())?;
+    let digest = luks2.verify_volume_key(key, true, limits)?;
     // The null cipher has no key in the kernel.
     let keyless = key.is_empty() || header.data().is_some_and(|data| data.cipher.is_null());
     if may_use_keyring && !keyless && crate::keyring::is_available() {
@@ -161,8 +166,8 @@ mod tests {
         let (header, key) = header(|_| ());
         let other = VolumeKey::random(64).expect("random bytes");
         for may_use_keyring in [true, false] {
-            assert!(key_place(&header, &key, may_use_keyring).is_ok());
-            let refused = key_place(&header, &other, may_use_keyring);
+            assert!(key_place(&header, &key, may_use_keyring, &CostLimits::default()).is_ok());
+            let refused = key_place(&header, &other, may_use_keyring, &CostLimits::default());
             assert!(
                 matches!(refused, Err(VolumeError::Luks(keyslots::Error::WrongVolumeKey))),
                 "{refused:?}"

@@ -48,7 +48,7 @@ pub enum TargetKdf {
     Argon2 {
         /// Which of the two.
         variant: Argon2Variant,
-        /// The most memory to use, in KiB. Half of what the machine has is the other bound.
+        /// The most memory to use, in KiB: as asked for, or [`default_memory_kib`]. Where it is not there, nothing is derived.
         max_memory_kib: u32,
         /// The most lanes to use. The number of CPUs is the other bound.
         max_lanes: u32,
@@ -75,11 +75,10 @@ pub fn calibrate(target: Target, clock: &mut dyn FnMut() -> Duration) -> Result<
                 .min(MAX_LANES)
                 .min(u32::try_from(parallel::cpus()).unwrap_or(MAX_LANES))
                 .max(1);
-            let memory = memory_within_reach(max_memory_kib);
             let shape = |work| {
                 Argon2Shape {
                     work,
-                    max_memory_kib: memory.max(8 * lanes),
+                    max_memory_kib: max_memory_kib.max(8 * lanes),
                 }
                 .kdf(variant, lanes)
             };
@@ -113,7 +112,7 @@ pub fn pbkdf2_iterations(
     let iterations = |work| {
         u32::try_from(work)
             .unwrap_or(u32::MAX)
-            .clamp(MIN_ITERATIONS, CostLimits::ITERATIONS)
+            .clamp(MIN_ITERATIONS, CostLimits::default().max_iterations(hash))
     };
     let shape = |work| Kdf::Pbkdf2 {
         hash,
@@ -122,16 +121,18 @@ pub fn pbkdf2_iterations(
     find_work(MIN_ITERATIONS.into(), target, clock, &shape).map(iterations)
 }
 
-/// The most memory that a new keyslot may take on this machine, in KiB: `asked` for, half of it, what is free.
-pub fn memory_within_reach(asked: u32) -> u32 {
-    memory_bound(asked, available::physical(), available::free())
+/// The memory of a new keyslot where nobody asks for an amount, in KiB: [`DEFAULT_MEMORY_KIB`], or where that is more, half of
+/// this machine's and what is free of it. Never less than [`MIN_CALIBRATED_MEMORY_KIB`], whatever there is: where that is not
+/// there, no key is derived, rather than one that is cheap to find.
+pub fn default_memory_kib() -> u32 {
+    default_within(available::physical(), available::free())
 }
 
-fn memory_bound(max_memory_kib: u32, physical: Option<Bytes>, available: Option<Bytes>) -> u32 {
+fn default_within(physical: Option<Bytes>, available: Option<Bytes>) -> u32 {
     let half = physical.map_or(u64::MAX, |bytes| bytes.get() / 2);
     let free = available.map_or(u64::MAX, Bytes::get);
     let kib = u32::try_from(half.min(free) / 1024).unwrap_or(u32::MAX);
-    max_memory_kib.min(kib).max(MIN_MEMORY_KIB)
+    kib.clamp(MIN_CALIBRATED_MEMORY_KIB, DEFAULT_MEMORY_KIB)
 }
 
 /// An amount of Argon2 work as costs.
@@ -284,10 +285,12 @@ mod tests {
     #[test]
     fn memory_is_bounded_by_the_machine() {
         let gib = |n: u64| Some(Bytes::mib(n * 1024));
-        assert_eq!(memory_bound(1 << 20, gib(8), gib(6)), 1 << 20);
-        assert_eq!(memory_bound(1 << 20, gib(1), gib(1)), 1 << 19);
-        assert_eq!(memory_bound(1 << 20, gib(8), Some(Bytes::mib(100))), 100 << 10);
-        assert_eq!(memory_bound(1 << 20, None, None), 1 << 20);
-        assert_eq!(memory_bound(0, gib(8), gib(8)), MIN_MEMORY_KIB);
+        assert_eq!(default_within(gib(8), gib(6)), 1 << 20);
+        assert_eq!(default_within(gib(1), gib(1)), 1 << 19);
+        assert_eq!(default_within(gib(8), Some(Bytes::mib(100))), 100 << 10);
+        assert_eq!(default_within(None, None), 1 << 20);
+        // Down to what protects a key, and no further.
+        assert_eq!(default_within(gib(8), Some(Bytes::mib(40))), 64 << 10);
+        assert_eq!(default_within(Some(Bytes::mib(32)), Some(Bytes::ZERO)), 64 << 10);
     }
 }

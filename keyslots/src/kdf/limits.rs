@@ -1,6 +1,7 @@
 //! What a key derivation may cost: the bounds that a header's numbers are held against.
 
 use super::{Kdf, KdfError};
+use crate::hash::Hash;
 use crate::units::Bytes;
 
 /// Upper bounds on the costs in a header.
@@ -12,24 +13,51 @@ pub struct CostLimits {
     memory: Bytes,
     lanes: u32,
     work: Bytes,
-    iterations: u32,
+    /// `None` for so many as the hash is worth.
+    iterations: Option<u32>,
 }
 
 impl Default for CostLimits {
-    /// 4 GiB of memory (the most that cryptsetup writes), 64 lanes, 512 GiB written in all passes, 10^9 iterations.
+    /// 4 GiB of memory (the most that cryptsetup writes), 64 lanes, 512 GiB written in all passes, and
+    /// [`CostLimits::max_iterations`].
     fn default() -> Self {
         Self {
             memory: Bytes::mib(4096),
             lanes: 64,
             work: Self::WORK,
-            iterations: Self::ITERATIONS,
+            iterations: None,
         }
     }
 }
 
 impl CostLimits {
     pub(super) const WORK: Bytes = Bytes::mib(512 * 1024);
-    pub(super) const ITERATIONS: u32 = 1_000_000_000;
+
+    /// The most PBKDF2 iterations with `hash`: 10^9 of SHA-256, and of others as many as take about the same time. The costs are
+    /// fixed, so that a header opens on each machine or on none.
+    pub fn max_iterations(&self, hash: Hash) -> u32 {
+        self.iterations.unwrap_or(1_000_000_000 / relative_cost(hash))
+    }
+
+    /// Bounds nothing but the number of lanes: only for a header whose owner asks for it. What memory there is counts still.
+    pub fn unlimited() -> Self {
+        Self {
+            memory: Bytes::new(u64::MAX),
+            lanes: 64,
+            work: Bytes::new(u64::MAX),
+            iterations: Some(u32::MAX),
+        }
+    }
+
+    /// Whether no keyslot could cost more than `kdf` within these bounds.
+    pub fn are_reached_by(&self, kdf: &Kdf) -> bool {
+        match *kdf {
+            Kdf::Pbkdf2 { hash, iterations } => iterations >= self.max_iterations(hash),
+            Kdf::Argon2 { time, memory_kib, .. } => {
+                u64::from(memory_kib).saturating_mul(u64::from(time) + 1) > self.work.get() / 1024
+            }
+        }
+    }
 
     /// Allows Argon2 this much memory.
     #[must_use]
@@ -49,10 +77,13 @@ impl CostLimits {
         Self { work, ..self }
     }
 
-    /// Allows PBKDF2 this many iterations.
+    /// Allows PBKDF2 this many iterations with any hash.
     #[must_use]
     pub fn allow_iterations(self, iterations: u32) -> Self {
-        Self { iterations, ..self }
+        Self {
+            iterations: Some(iterations),
+            ..self
+        }
     }
 
     /// Checks the costs, the lower bounds of the functions included.
@@ -61,7 +92,9 @@ impl CostLimits {
     /// [`KdfError::CostTooLow`] and [`KdfError::CostTooHigh`].
     pub fn check(&self, kdf: &Kdf) -> Result<(), KdfError> {
         match *kdf {
-            Kdf::Pbkdf2 { iterations, .. } => within("iterations", iterations.into(), 1, self.iterations.into()),
+            Kdf::Pbkdf2 { hash, iterations } => {
+                within("iterations", iterations.into(), 1, self.max_iterations(hash).into())
+            }
             Kdf::Argon2 {
                 time,
                 memory_kib,
@@ -81,6 +114,20 @@ impl CostLimits {
                 )
             }
         }
+    }
+}
+
+/// How long an iteration of PBKDF2 takes, in those of SHA-256 on a processor with instructions for it.
+pub(super) fn relative_cost(hash: Hash) -> u32 {
+    match hash {
+        Hash::Md5 | Hash::Sha1 | Hash::Sha224 | Hash::Sha256 => 1,
+        Hash::Sha384 | Hash::Sha512 | Hash::Sha512_224 | Hash::Sha512_256 => 4,
+        Hash::Blake2s128 | Hash::Blake2s160 | Hash::Blake2s224 | Hash::Blake2s256 => 4,
+        Hash::Ripemd160 | Hash::Sm3 => 6,
+        Hash::Blake2b160 | Hash::Blake2b256 | Hash::Blake2b384 | Hash::Blake2b512 => 8,
+        Hash::Sha3_224 | Hash::Sha3_256 | Hash::Sha3_384 | Hash::Sha3_512 => 10,
+        Hash::Whirlpool => 20,
+        Hash::Streebog256 | Hash::Streebog512 => 100,
     }
 }
 
@@ -159,6 +206,28 @@ mod tests {
             iterations: u32::MAX,
         };
         assert_eq!(limits.allow_iterations(u32::MAX).check(&slow), Ok(()));
+    }
+
+    #[test]
+    fn slow_hashes_are_allowed_fewer_iterations() {
+        let check = |limits: CostLimits, hash, iterations| limits.check(&Kdf::Pbkdf2 { hash, iterations });
+        let limits = CostLimits::default();
+        for (hash, most) in [
+            (Hash::Sha1, 1_000_000_000),
+            (Hash::Sha256, 1_000_000_000),
+            (Hash::Sha512, 250_000_000),
+            (Hash::Whirlpool, 50_000_000),
+            (Hash::Streebog512, 10_000_000),
+        ] {
+            assert_eq!(limits.max_iterations(hash), most);
+            assert_eq!(check(limits, hash, most), Ok(()), "{hash:?}");
+            let refused = check(limits, hash, most + 1).expect_err("a refusal").to_string();
+            assert!(refused.contains(&most.to_string()), "{refused}");
+            assert_eq!(check(CostLimits::unlimited(), hash, u32::MAX), Ok(()));
+        }
+        // cryptsetup's own, in ten seconds on a fast machine.
+        assert_eq!(check(limits, Hash::Streebog512, 1_000_000), Ok(()));
+        assert_eq!(CostLimits::unlimited().check(&argon2(u32::MAX, 8 << 20, 4)), Ok(()));
     }
 
     #[test]

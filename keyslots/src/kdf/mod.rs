@@ -10,11 +10,13 @@ pub mod calibrate;
 mod limits;
 mod memory;
 mod parallel;
+mod weakness;
 
 pub use available::available as available_memory;
 pub use calibrate::{Target, TargetKdf, calibrate, pbkdf2_iterations};
 pub use limits::CostLimits;
 pub use memory::KeptMemory;
+pub use weakness::Weakness;
 
 use crate::hash::Hash;
 use crate::units::Bytes;

@@ -139,6 +139,14 @@ pub(super) fn dump(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     }
     cx.console
         .answer(|| dump::to_json(header), || dump::text(header, volume.device.path()));
+    // Under the name of cryptsetup the dump is what its callers expect, and no more.
+    if cx.console.persona() == Persona::Luksmith {
+        for (slot, weakness) in header.weak_keyslots() {
+            cx.console.complain(format_args!(
+                "WARNING: Keyslot {slot} is cheap to attack: {weakness}. luksConvertKey gives it other costs."
+            ));
+        }
+    }
     Ok(())
 }
 

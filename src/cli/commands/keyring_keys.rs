@@ -1,6 +1,5 @@
 //! Volume keys and passphrases in the kernel's keyrings: `--volume-key-keyring`, `--link-vk-to-keyring`.
 
-use keyslots::kdf::CostLimits;
 use keyslots::secret::VolumeKey;
 
 use super::Context;
@@ -68,8 +67,8 @@ pub(super) fn linked<T>(
 }
 
 /// The volume key that `--volume-key-keyring` names, checked against the header.
-pub(super) fn volume_key(volume: &Volume, description: &str) -> Result<VolumeKey, CliError> {
+pub(super) fn volume_key(cx: &Context<'_>, volume: &Volume, description: &str) -> Result<VolumeKey, CliError> {
     let key = VolumeKey::new(keyring::read_key(description)?);
-    volume.header.verify_volume_key(&key, &CostLimits::default())?;
+    volume.header.verify_volume_key(&key, &cx.cost_limits())?;
     Ok(key)
 }

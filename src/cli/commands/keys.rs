@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use keyslots::header::{Header, SlotState, Version};
-use keyslots::kdf::{CostLimits, Kdf};
+use keyslots::kdf::Kdf;
 use keyslots::luks1;
 use keyslots::luks2::{Candidates, KeyFor, Sealed};
 use keyslots::secret::{Passphrase, VolumeKey};
@@ -188,11 +188,11 @@ fn existing_key(cx: &Context<'_>, volume: &mut Volume) -> Result<VolumeKey, CliE
             .or(cx.options.key_size.map(|size| size.bytes()))
             .ok_or(CliError::KeySizeUnknown)?;
         let key = cx.volume_key_file(file, len)?;
-        volume.header.verify_volume_key(&key, &CostLimits::default())?;
+        volume.header.verify_volume_key(&key, &cx.cost_limits())?;
         return Ok(key);
     }
     if let Some(description) = &cx.options.volume_key_keyring {
-        return keyring_keys::volume_key(volume, description);
+        return keyring_keys::volume_key(cx, volume, description);
     }
     // As the reference has it: a key file goes before tokens, and who names tokens is asked for nothing.
     let options = cx.options;
@@ -223,7 +223,7 @@ fn make(
     key_for: KeyFor,
     token: Option<u32>,
 ) -> Result<u32, CliError> {
-    let limits = CostLimits::default();
+    let limits = cx.cost_limits();
     let ready = ready(cx, volume, key, passphrase, false)?;
     cx.change(
         &volume.device,
@@ -254,7 +254,7 @@ fn rewrite(
     key: &VolumeKey,
     passphrase: &Passphrase,
 ) -> Result<u32, CliError> {
-    let limits = CostLimits::default();
+    let limits = cx.cost_limits();
     let medium = volume.device.medium();
     // In LUKS1 a changed key goes to another keyslot, unless its place was named.
     let ready = ready(cx, volume, key, passphrase, cx.options.key_slot.is_some())?;
@@ -297,7 +297,7 @@ fn ready(
     passphrase: &Passphrase,
     and_back: bool,
 ) -> Result<Ready, CliError> {
-    let limits = CostLimits::default();
+    let limits = cx.cost_limits();
     match &volume.header {
         Header::Luks2(header) => {
             header.check_changeable()?;

@@ -4,7 +4,6 @@ use std::path::Path;
 
 use keyslots::Unlocked;
 use keyslots::header::{DataLayout, Header, Version};
-use keyslots::kdf::CostLimits;
 use keyslots::luks2::{self, Candidates};
 use keyslots::secret::{Passphrase, VolumeKey};
 
@@ -178,7 +177,7 @@ impl Volume {
             return self.key_from_file(cx, file);
         }
         if let Some(description) = &cx.options.volume_key_keyring {
-            return keyring_keys::volume_key(self, description);
+            return keyring_keys::volume_key(cx, self, description);
         }
         let slot = cx.key_slot(&self.header)?;
         if let Some(unlocked) = tokens::unlock(cx, self, slot)? {
@@ -200,7 +199,7 @@ impl Volume {
     /// another key, under which all data would be garbage, and everything written lost.
     pub(super) fn data_key(&mut self, cx: &Context<'_>, device: &Path) -> Result<VolumeKey, CliError> {
         let key = self.key(cx, device)?;
-        self.header.verify_volume_key(&key, &CostLimits::default())?;
+        self.header.verify_volume_key(&key, &cx.cost_limits())?;
         Ok(key)
     }
 
@@ -219,7 +218,7 @@ impl Volume {
         let deriving = cx.console.deriving();
         let header = &self.header;
         let mut reader = self.device.reader(&mut self.opened);
-        let unlocked = header.unlock(&mut reader, passphrase, candidates, &CostLimits::default());
+        let unlocked = header.unlock(&mut reader, passphrase, candidates, &cx.cost_limits());
         let unlocked = match unlocked.map_err(CliError::from) {
             // The reference knows no difference between a keyslot that is named and not there, and none at all.
             Err(CliError::KeyslotInactive(_) | CliError::Header(keyslots::Error::KeyslotOutOfRange(_))) => {
@@ -278,10 +277,7 @@ impl Volume {
         let Some((other, text)) = other else { return Ok(()) };
         for &candidate in candidates {
             let mut reader = self.device.reader(&mut self.opened);
-            if let Ok(unlocked) = self
-                .header
-                .unlock(&mut reader, &other, candidate, &CostLimits::default())
-            {
+            if let Ok(unlocked) = self.header.unlock(&mut reader, &other, candidate, &cx.cost_limits()) {
                 cx.console.complain(format_args!("{text} {}.", unlocked.keyslot));
                 break;
             }
@@ -294,7 +290,7 @@ impl Volume {
         let known = self.header.key_size().and_then(keyslots::units::Bytes::to_usize);
         let len = known.or(asked).ok_or(CliError::KeySizeUnknown)?;
         let key = cx.volume_key_file(file, len)?;
-        self.header.verify_volume_key(&key, &CostLimits::default())?;
+        self.header.verify_volume_key(&key, &cx.cost_limits())?;
         Ok(key)
     }
 
@@ -411,5 +407,10 @@ pub(super) fn flags(cx: &Context<'_>) -> Flags {
 
 /// Where the kernel is to get the key from, as far as the options let it.
 pub(super) fn key_place(cx: &Context<'_>, header: &Header, key: &VolumeKey) -> Result<KeyPlace, CliError> {
-    Ok(volume::key_place(header, key, !cx.options.disable_keyring)?)
+    Ok(volume::key_place(
+        header,
+        key,
+        !cx.options.disable_keyring,
+        &cx.cost_limits(),
+    )?)
 }

@@ -1,12 +1,14 @@
 //! The key derivation function of a new keyslot: as the options force it, or calibrated to take as long as is asked.
 
+use std::fmt;
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use keyslots::cipher::{CipherName, CipherSpec};
 use keyslots::hash::Hash;
 use keyslots::header::{Header, Version};
 use keyslots::kdf::calibrate::{self, Target, TargetKdf};
-use keyslots::kdf::{Argon2Variant, Kdf};
+use keyslots::kdf::{Argon2Variant, CostLimits, Kdf};
 use keyslots::luks2::NewKeyslot;
 use keyslots::units::Bytes;
 
@@ -48,6 +50,9 @@ impl Context<'_> {
         }
         if memory_hard && memory_kib.is_some_and(|kib| kib > MAX_MEMORY_KIB) {
             return Err(CliError::PbkdfMemoryTooHigh(MAX_MEMORY_KIB));
+        }
+        if memory_hard && options.pbkdf_parallel.is_some_and(|lanes| lanes > calibrate::MAX_LANES) {
+            return Err(CliError::PbkdfParallelTooHigh(calibrate::MAX_LANES));
         }
         if options.pbkdf_force_iterations.is_none() {
             return Ok(());
@@ -91,43 +96,84 @@ impl Context<'_> {
         let kind = self.pbkdf_kind(version);
         let hash = self.hash()?;
         let lanes = self.lanes();
-        let memory_kib = self.memory_kib();
+        let memory_kib = match kind {
+            PbkdfKind::Pbkdf2 => 0,
+            PbkdfKind::Argon2i | PbkdfKind::Argon2id => self.memory_kib(),
+        };
         let variant = match kind {
             PbkdfKind::Argon2i => Argon2Variant::I,
             PbkdfKind::Pbkdf2 | PbkdfKind::Argon2id => Argon2Variant::Id,
         };
-        if let Some(iterations) = options.pbkdf_force_iterations {
-            return Ok(match kind {
-                PbkdfKind::Pbkdf2 => Kdf::Pbkdf2 { hash, iterations },
-                // As the reference: forced or not, never more than half of this machine.
-                PbkdfKind::Argon2i | PbkdfKind::Argon2id => Kdf::Argon2 {
-                    variant,
-                    time: iterations,
-                    memory_kib: calibrate::memory_within_reach(memory_kib),
-                    lanes,
-                },
-            });
-        }
-        let kdf = match kind {
-            PbkdfKind::Pbkdf2 => TargetKdf::Pbkdf2 { hash },
-            PbkdfKind::Argon2i | PbkdfKind::Argon2id => TargetKdf::Argon2 {
+        let kdf = match (options.pbkdf_force_iterations, kind) {
+            (Some(iterations), PbkdfKind::Pbkdf2) => Kdf::Pbkdf2 { hash, iterations },
+            (Some(time), PbkdfKind::Argon2i | PbkdfKind::Argon2id) => Kdf::Argon2 {
                 variant,
-                max_memory_kib: memory_kib,
-                max_lanes: lanes,
+                time,
+                memory_kib,
+                lanes,
             },
+            (None, _) => {
+                let kdf = match kind {
+                    PbkdfKind::Pbkdf2 => TargetKdf::Pbkdf2 { hash },
+                    PbkdfKind::Argon2i | PbkdfKind::Argon2id => TargetKdf::Argon2 {
+                        variant,
+                        max_memory_kib: memory_kib,
+                        max_lanes: lanes,
+                    },
+                };
+                let iter_time_ms = self.iter_time_ms();
+                self.console
+                    .debug(format_args!("Calibrating {} to {iter_time_ms} ms.", kind.name()));
+                let target = Target {
+                    iter_time_ms,
+                    kdf,
+                    key_len,
+                };
+                calibrate::calibrate(target, &mut clock())?
+            }
         };
-        let iter_time_ms = self.iter_time_ms();
-        self.console
-            .debug(format_args!("Calibrating {} to {iter_time_ms} ms.", kind.name()));
-        let kdf = calibrate::calibrate(
-            Target {
-                iter_time_ms,
-                kdf,
-                key_len,
-            },
-            &mut clock(),
-        )?;
+        // What cannot be derived is refused before a person is asked for anything.
+        kdf.check(&self.cost_limits())?;
+        self.warn_of_less(&kdf, memory_kib);
         Ok(kdf)
+    }
+
+    /// Nobody gets a cheaper keyslot than was asked for, or than the defaults make, without being told.
+    fn warn_of_less(&self, kdf: &Kdf, bound_kib: u32) {
+        let warn = |text: fmt::Arguments<'_>| self.console.complain(format_args!("WARNING: The new keyslot {text}."));
+        let iter_time_ms = self.iter_time_ms();
+        if let Kdf::Argon2 { memory_kib, lanes, .. } = *kdf {
+            match self.options.pbkdf_memory.filter(|&kib| kib > 0) {
+                Some(asked) if memory_kib < asked => warn(format_args!(
+                    "uses {memory_kib} KiB of memory, not the {asked} KiB of --pbkdf-memory: with more it would take longer than \
+                     {iter_time_ms} ms"
+                )),
+                None if memory_kib == bound_kib && memory_kib < calibrate::DEFAULT_MEMORY_KIB => warn(format_args!(
+                    "uses {memory_kib} KiB of memory, not the default of {} KiB: this machine has no more to spare",
+                    calibrate::DEFAULT_MEMORY_KIB
+                )),
+                _ => {}
+            }
+            match self.options.pbkdf_parallel {
+                Some(asked) if lanes < asked => warn(format_args!(
+                    "uses {lanes} threads, not the {asked} of --pbkdf-parallel: this machine has no more processors"
+                )),
+                _ => {}
+            }
+        }
+        if self.options.pbkdf_force_iterations.is_none() && CostLimits::default().are_reached_by(kdf) {
+            warn(format_args!(
+                "takes less time than {iter_time_ms} ms: its cost is the highest that is opened without --no-pbkdf-limits"
+            ));
+        }
+    }
+
+    /// What a keyslot may cost to open.
+    pub(super) fn cost_limits(&self) -> CostLimits {
+        match self.options.no_pbkdf_limits {
+            true => CostLimits::unlimited(),
+            false => CostLimits::default(),
+        }
     }
 
     /// Iterations of the digest of a volume key.
@@ -186,22 +232,25 @@ impl Context<'_> {
         Ok((*spec, size))
     }
 
+    /// `--pbkdf-parallel`, or four. Beside forced iterations what is given is kept; else it is no more than there are processors,
+    /// since they are what the time is measured with.
     pub(super) fn lanes(&self) -> u32 {
-        let online = std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
-        self.options
-            .pbkdf_parallel
-            .filter(|&lanes| lanes > 0)
-            .unwrap_or(calibrate::MAX_LANES)
-            .min(online)
-            .clamp(1, calibrate::MAX_LANES)
+        let given = self.options.pbkdf_parallel.filter(|&lanes| lanes > 0);
+        match (given, self.options.pbkdf_force_iterations) {
+            (Some(given), Some(_)) => given,
+            _ => {
+                let online = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+                let online = u32::try_from(online).unwrap_or(calibrate::MAX_LANES);
+                given.unwrap_or(calibrate::MAX_LANES).min(online)
+            }
+        }
+        .clamp(1, calibrate::MAX_LANES)
     }
 
-    /// `--pbkdf-memory`, where 0 leaves it to us.
+    /// `--pbkdf-memory` as it is, or where nothing or 0 is given, what this machine can spare of the default.
     pub(super) fn memory_kib(&self) -> u32 {
-        self.options
-            .pbkdf_memory
-            .filter(|&kib| kib > 0)
-            .unwrap_or(calibrate::DEFAULT_MEMORY_KIB)
+        let given = self.options.pbkdf_memory.filter(|&kib| kib > 0);
+        given.unwrap_or_else(calibrate::default_memory_kib)
     }
 
     pub(super) fn iter_time_ms(&self) -> u32 {

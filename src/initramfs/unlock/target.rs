@@ -251,7 +251,7 @@ impl Target {
                 if let Header::Luks2(header) = header.as_ref() {
                     flags.add_persistent(&header.metadata().config.flags);
                 }
-                volume::key_place(header, key, self.may_use_keyring)?
+                volume::key_place(header, key, self.may_use_keyring, &self.limits)?
             }
             Format::Plain { .. } => KeyPlace::Table,
         };

@@ -1,6 +1,7 @@
 //! A header as JSON: LUKS2 metadata as they stand, and one form of our own for both versions.
 
 use keyslots::header::Header;
+use keyslots::kdf::Kdf;
 use keyslots::luks1::{self, KeyslotState};
 use keyslots::luks2::keyslot::{KeyslotKind, SlotKdf};
 use keyslots::luks2::{self, Priority};
@@ -56,13 +57,21 @@ fn of_luks1(header: &luks1::Header) -> Value {
             KeyslotState::Inactive => "inactive",
             KeyslotState::Invalid(_) => "invalid",
         };
-        json!({
+        let mut value = json!({
             "id": id,
             "state": state,
             "kdf": { "type": "pbkdf2", "hash": header.hash_name(), "iterations": slot.iterations },
             "salt": hex(&slot.salt),
             "area": { "offset": slot.material_offset.get() * 512, "size": header.area_size().get() },
-        })
+        });
+        let kdf = Kdf::Pbkdf2 {
+            hash: header.hash(),
+            iterations: slot.iterations,
+        };
+        if let Some(weakness) = kdf.weakness().filter(|_| slot.state == KeyslotState::Active) {
+            value["weakness"] = weakness.to_string().into();
+        }
+        value
     });
     json!({
         "version": 1,
@@ -103,6 +112,9 @@ fn of_luks2(header: &luks2::Header) -> Value {
         });
         if let KeyslotKind::Luks2(luks2) = &slot.kind {
             let kdf = luks2.kdf.type_name();
+            if let Some(weakness) = luks2.kdf.known().and_then(|kdf| kdf.weakness()) {
+                value["weakness"] = weakness.to_string().into();
+            }
             value["kdf"] = match &luks2.kdf {
                 SlotKdf::Pbkdf2 { hash, iterations } => {
                     json!({ "type": kdf, "hash": hash.as_str(), "iterations": iterations })

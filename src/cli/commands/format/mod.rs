@@ -7,7 +7,7 @@ use std::path::Path;
 
 use keyslots::cipher::CipherName;
 use keyslots::header::{Header, Version};
-use keyslots::kdf::{CostLimits, Kdf};
+use keyslots::kdf::Kdf;
 use keyslots::luks1;
 use keyslots::luks2::{self, CreateParams, KeyFor};
 use keyslots::secret::{Passphrase, VolumeKey};
@@ -188,7 +188,7 @@ impl Plan<'_> {
         hash: keyslots::hash::Hash,
     ) -> Result<u32, CliError> {
         let spec = self.cipher.spec()?;
-        let limits = CostLimits::default();
+        let limits = cx.cost_limits();
         let params = luks1::CreateParams {
             cipher: spec,
             hash,
@@ -227,7 +227,7 @@ impl Plan<'_> {
         hash: keyslots::hash::Hash,
     ) -> Result<u32, CliError> {
         let options = cx.options;
-        let limits = CostLimits::default();
+        let limits = cx.cost_limits();
         let params = CreateParams {
             encryption: self.cipher.to_string(),
             sector_size: self.sector_size,

@@ -494,3 +494,41 @@ fn keyslots_are_changed_at_the_first_try_or_not_at_all() {
     assert_eq!(both(&volume, &["repair", "v"], &[(sure, "YES\n")]).1, Some(0));
     assert_eq!(both(&volume, &["repair", "v"], &[(sure, "no\n")]).1, Some(1));
 }
+
+/// Only what starts at the front of a device may be in the way of what is there; Debian's `cryptdisks_start` has nobody to answer.
+#[test]
+fn plain_volumes_with_an_offset_are_not_asked_about_signatures() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let disk = File::create(folder.path().join("d")).expect("a disk");
+    disk.set_len(8 << 20).expect("its size");
+    let made = Command::new("mkfs.ext4")
+        .args(["-q", "d"])
+        .current_dir(&folder)
+        .status();
+    assert!(made.expect("mkfs.ext4 of e2fsprogs").success());
+    std::os::unix::fs::symlink(OURS, folder.path().join("cryptsetup")).expect("a link");
+    let plain = "--type plain --cipher aes-xts-plain64 --key-size 256 --hash sha256";
+    for (offset, asked) in [("", true), ("--offset 0", true), ("--offset 2048 --skip 256", false)] {
+        for program in [Path::new(REFERENCE), &folder.path().join("cryptsetup")] {
+            // Ours needs no device-mapper so.
+            let backend = if program == Path::new(REFERENCE) {
+                ""
+            } else {
+                "--backend userspace"
+            };
+            let line = format!("open {plain} {offset} {backend} d plain-{}", std::process::id());
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            let mut person = Conversation::start(folder.path(), program, &words);
+            let question = if asked {
+                "in capital letters): "
+            } else {
+                "Enter passphrase for d: "
+            };
+            person.expect(question, asked);
+            person.type_in(CTRL_C);
+            let (heard, status, _) = person.end();
+            assert!(!status.success(), "{offset}: {heard}");
+            assert_eq!(heard.contains("already contains a 'ext4'"), asked, "{offset}: {heard}");
+        }
+    }
+}

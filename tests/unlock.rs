@@ -106,7 +106,7 @@ fn each_end_has_its_exit_code() {
             "",
             &[],
             1,
-            "There is nobody to ask for a passphrase.",
+            "There is no way to ask for a passphrase.",
         ),
         (
             "a @/a none luks",
@@ -226,4 +226,123 @@ fn no_plain_volume_opens_with_a_key_that_is_too_short() {
         assert_eq!(code == Some(0), opens, "{line}: {said}");
         assert_eq!(said.contains("p can be opened."), opens, "{line}: {said}");
     }
+}
+
+fn script(machine: &Machine, name: &str, text: &str) {
+    let text = text.replace('@', &machine.0.path().display().to_string());
+    fs::write(machine.path(name), format!("#!/bin/sh\n{text}\n")).expect("a script");
+    fs::set_permissions(machine.path(name), fs::Permissions::from_mode(0o755)).expect("its mode");
+}
+
+/// What is typed would be a key that its line does not name, and a swap area over whatever is there.
+#[test]
+fn nobody_is_asked_for_the_key_of_a_plain_volume_that_has_one() {
+    let machine = Machine::with(&[]);
+    let disk = fs::File::create(machine.path("p")).expect("a disk");
+    disk.set_len(4 << 20).expect("its size");
+    script(&machine, "fails", "exit 1");
+    let plain = "plain,cipher=aes-xts-plain64,size=256,hash=sha256";
+    for line in [
+        format!("p @/p x {plain},swap,keyscript=@/fails"),
+        format!("p @/p @/gone {plain},swap"),
+        format!("p @/p /key:LABEL=no-such-label {plain},keyfile-timeout=1"),
+    ] {
+        let (code, said) = machine.unlock(&line, "abc\n", &[]);
+        assert_eq!(code, Some(2), "{line}: {said}");
+        assert!(!said.contains("a passphrase will do"), "{line}: {said}");
+    }
+}
+
+#[test]
+fn a_key_script_comes_after_what_stands_before_it_and_alone() {
+    let machine = Machine::with(&[("a", "one"), ("b", "two"), ("c", "two")]);
+    script(
+        &machine,
+        "slow",
+        "echo start >>@/log; sleep 0.3; echo end >>@/log; printf two",
+    );
+    let slow = "luks,keyscript=@/slow";
+    let crypttab = format!("a @/a none luks\nb @/b x {slow}\nc @/c x {slow}\n");
+    let (code, said) = machine.unlock(&crypttab, "one\n", &[]);
+    assert_eq!(code, Some(0), "{said}");
+    let opened: Vec<_> = said
+        .lines()
+        .filter_map(|line| line.strip_suffix(" can be opened."))
+        .collect();
+    assert_eq!(opened, ["a", "b", "c"], "{said}");
+    let log = fs::read_to_string(machine.path("log")).expect("they ran");
+    assert_eq!(log, "start\nend\nstart\nend\n");
+}
+
+#[test]
+fn entries_that_need_each_other_are_told_and_hold_up_nobody_else() {
+    let machine = Machine::with(&[("a", "one"), ("c", "one")]);
+    let crypttab = "a @/a /k:/dev/mapper/b luks\nb /dev/mapper/a none luks\nc @/c none luks\n";
+    let (code, said) = machine.unlock(crypttab, "one\n", &[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("a needs b, b needs a") && said.contains("c can be opened."),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_needs_a_volume_that_failed_is_not_waited_for() {
+    let machine = Machine::with(&[("a", "one"), ("b", "two")]);
+    let crypttab = "in /dev/mapper/b none luks\na @/a /k:/dev/mapper/b luks\nb @/b none luks,tries=1\n";
+    let (code, said) = machine.unlock(crypttab, "typo\none\n", &[]);
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("It needs b, which is not open"), "{said}");
+    assert!(
+        said.contains("is on b, which is not open; a passphrase will do."),
+        "{said}"
+    );
+    assert!(said.contains("a can be opened."), "{said}");
+}
+
+#[test]
+fn a_plain_volume_that_lacks_options_is_told() {
+    let machine = Machine::with(&[]);
+    let disk = fs::File::create(machine.path("p")).expect("a disk");
+    disk.set_len(4 << 20).expect("its size");
+    fs::write(machine.path("k"), [7; 32]).expect("a key");
+    for (line, assumed) in [
+        (
+            "p @/p none plain",
+            "cipher=aes-xts-plain64,size=256,hash=sha256 is assumed",
+        ),
+        (
+            "p @/p none plain,size=256",
+            " cipher=aes-xts-plain64,hash=sha256 is assumed",
+        ),
+        ("p @/p @/k plain,cipher=aes-xts-plain64", " size=256 is assumed"),
+        ("p @/p @/k plain,cipher=aes-xts-plain64,size=256", ""),
+        ("p @/p none plain,cipher=aes-xts-plain64,size=256,hash=sha256", ""),
+    ] {
+        let (code, said) = machine.unlock(line, "abc\n", &[]);
+        assert_eq!(code, Some(0), "{line}: {said}");
+        assert_eq!(said.contains("is assumed"), !assumed.is_empty(), "{line}: {said}");
+        assert!(said.contains(assumed), "{line}: {said}");
+    }
+}
+
+/// In folders that nobody else sees.
+#[test]
+fn a_key_file_of_the_volumes_name_is_found() {
+    let machine = Machine::with(&[("a", "one")]);
+    fs::write(
+        machine.path("crypttab"),
+        format!("a {} none luks,headless\n", machine.text("a")),
+    )
+    .expect("written");
+    let unlock = "unlock --test-passphrase --kernel-arguments /dev/null --crypttab";
+    let commands = format!(
+        "mount -t tmpfs run /run && mkdir /run/cryptsetup-keys.d && printf one >/run/cryptsetup-keys.d/a.key &&
+         exec {} {unlock} {}",
+        env!("CARGO_BIN_EXE_luksmith"),
+        machine.text("crypttab")
+    );
+    let status = Command::new("unshare").args(["-rm", "sh", "-c", &commands]).status();
+    // It is headless: a passphrase would not do.
+    assert!(status.expect("it starts").success());
 }

@@ -1,6 +1,7 @@
 //! `luksmith unlock` and `luksmith answer` with a person at a terminal: what is shown and what is not, and how they end.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -148,4 +149,55 @@ fn a_remote_shell_keeps_its_question_whatever_else_it_is_told() {
         heard.contains("a can be opened.") && heard.contains("b can be opened."),
         "{heard}"
     );
+}
+
+/// Longer than a key device is waited for that nothing holds up.
+#[test]
+fn nobody_is_asked_for_a_volume_whose_key_is_on_another_one_that_waits() {
+    let folder = machine(
+        "a @/a /k:/dev/mapper/b luks,keyfile-timeout=1\nb @/b none luks\n",
+        CHEAP,
+    );
+    let mut person = unlock(folder.path());
+    person.expect("Please unlock disk b (3 tries left): ", false);
+    thread::sleep(Duration::from_secs(3));
+    while person.hear(20) {}
+    assert!(!person.heard.contains("disk a"), "{}", person.heard);
+    person.type_in("abc\n");
+    // Nothing is mapped here, so that the key is not there even then.
+    wait_for(&mut person, "/k on /dev/mapper/b is not there; a passphrase will do.");
+    let (heard, status, _) = person.end();
+    assert!(status.success() && heard.contains("a can be opened."), "{heard}");
+}
+
+#[test]
+fn a_key_that_comes_while_a_person_is_asked_answers() {
+    let folder = machine("a @/a @/late luks\n", CHEAP);
+    let mut person = unlock(folder.path());
+    person.expect("Please unlock disk a (3 tries left): ", false);
+    fs::rename(folder.path().join("k"), folder.path().join("late")).expect("renamed");
+    let (heard, status, echoes) = person.end();
+    assert!(
+        status.success() && echoes && heard.contains("a can be opened."),
+        "{heard}"
+    );
+}
+
+/// The script of another volume may ask somebody on the same console.
+#[test]
+fn no_key_script_starts_while_a_person_is_asked() {
+    let folder = machine("b @/late x luks,keyscript=@/script\na @/a none luks\n", CHEAP);
+    let at = |name: &str| folder.path().join(name);
+    let text = format!("#!/bin/sh\n: >{}\nprintf abc\n", at("started").display());
+    fs::write(at("script"), text).expect("written");
+    fs::set_permissions(at("script"), fs::Permissions::from_mode(0o755)).expect("its mode");
+    let mut person = unlock(folder.path());
+    person.expect("Please unlock disk a (3 tries left): ", false);
+    fs::rename(at("b"), at("late")).expect("renamed");
+    thread::sleep(Duration::from_secs(2));
+    assert!(!at("started").exists());
+    person.type_in("abc\n");
+    let (heard, status, echoes) = person.end();
+    assert!(status.success() && echoes && at("started").exists(), "{heard}");
+    assert!(heard.contains("b can be opened."), "{heard}");
 }

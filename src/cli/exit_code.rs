@@ -192,8 +192,11 @@ impl CliError {
                 | UnlockError::Replaced(_)
                 | UnlockError::HeaderMissing { .. }
                 | UnlockError::HeaderMount { .. }
+                | UnlockError::NeedsOther(_)
                 | UnlockError::Unknown(_) => ExitCode::WrongDevice,
-                UnlockError::CheckFailed { .. } | UnlockError::NoKey(_) => ExitCode::Permission,
+                UnlockError::CheckFailed { .. } | UnlockError::NoKey(_) | UnlockError::NothingInside(_) => {
+                    ExitCode::Permission
+                }
                 UnlockError::NameTaken => ExitCode::Busy,
                 _ => ExitCode::Failure,
             },

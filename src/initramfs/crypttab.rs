@@ -1,5 +1,8 @@
 //! crypttab(5), as Debian and systemd document it: a text becomes entries and warnings, never an error.
 
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Path, PathBuf};
+
 use super::options::VolumeOptions;
 use super::source::{DeviceSpec, Place};
 
@@ -12,6 +15,8 @@ pub enum KeySource {
     File(Place),
     /// From a device itself, as mkinitcpio's `cryptkey=` has it: where it starts and how long it is are in the options.
     Raw(DeviceSpec),
+    /// From a file here or, where there is none, on whichever device has it, as dracut's `rd.luks.key=` has it.
+    Search(PathBuf),
     /// From what a program prints: its path or name, and its argument.
     Script {
         /// The program.
@@ -34,6 +39,8 @@ pub struct Entry {
     pub key: KeySource,
     /// The options.
     pub options: VolumeOptions,
+    /// Where it stands among the entries: a key script comes after what stands before it.
+    pub position: usize,
     /// The fields as they stand in the file, for a key script.
     pub fields: [String; 4],
 }
@@ -100,13 +107,13 @@ impl Entry {
     /// Makes an entry of the four fields, in which `\040` and the like stand for a character.
     pub fn new(name: &str, source: &str, key: &str, list: &str, warnings: &mut Vec<String>) -> Option<Self> {
         let fields = [name, source, key, list].map(str::to_owned);
-        let [name, source, key, list] = [name, source, key, list].map(unescape);
+        let [name, source, key] = [name, source, key].map(unescape);
         if name.is_empty() || name.contains('/') || name == "." || name == ".." {
             warnings.push(format!("'{name}' cannot be the name of a mapping, so it is ignored"));
             return None;
         }
         let mut problems = Vec::new();
-        let options = VolumeOptions::parse(&list, &mut problems);
+        let options = VolumeOptions::parse(list, &mut problems);
         warnings.extend(problems.into_iter().map(|problem| format!("{name}: {problem}")));
         Some(Self {
             key: KeySource::of(&key, &options),
@@ -114,12 +121,21 @@ impl Entry {
             named_by_uuid: false,
             name,
             options,
+            position: 0,
             fields,
         })
     }
 }
 
 impl KeySource {
+    /// Whether it is a device that gives other bytes each time.
+    pub fn is_random(&self) -> bool {
+        let Self::File(place) = self else { return false };
+        let is_there = || std::fs::metadata(&place.path).is_ok_and(|metadata| metadata.file_type().is_char_device());
+        let named = ["/dev/urandom", "/dev/random", "/dev/hwrng", "/dev/hw_random"];
+        place.device.is_none() && (named.iter().any(|name| place.path == Path::new(name)) || is_there())
+    }
+
     /// From the third field.
     pub fn of(key: &str, options: &VolumeOptions) -> Self {
         let asked = matches!(key, "" | "none" | "-");
@@ -232,6 +248,15 @@ mod tests {
                 argument: "arg".into()
             }
         );
+    }
+
+    #[test]
+    fn an_escaped_comma_separates_no_options() {
+        let entry = Crypttab::parse("x /dev/x none luks,keyscript=/a\\054b\\040c\n")
+            .entries
+            .remove(0);
+        assert_eq!(entry.options.keyscript.as_deref(), Some("/a,b c"));
+        assert_eq!(entry.fields[3], "luks,keyscript=/a\\054b\\040c");
     }
 
     #[test]

@@ -4,15 +4,30 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, getsockopt, socket, sockopt};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, socket, sockopt};
 
 /// Connects, or says at once that it cannot: `EAGAIN` where others wait there already. What is returned does not block.
 ///
 /// # Errors
 /// The system's.
 pub(super) fn connect_at_once(address: &UnixAddr) -> Result<OwnedFd, Errno> {
+    connect_from(None, address)
+}
+
+/// [`connect_at_once`], from a socket that has a name of its own.
+///
+/// # Errors
+/// The system's.
+pub(super) fn connect_as(own: &UnixAddr, address: &UnixAddr) -> Result<OwnedFd, Errno> {
+    connect_from(Some(own), address)
+}
+
+fn connect_from(own: Option<&UnixAddr>, address: &UnixAddr) -> Result<OwnedFd, Errno> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let stream = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    if let Some(own) = own {
+        bind(stream.as_raw_fd(), own)?;
+    }
     connect(stream.as_raw_fd(), address)?;
     Ok(stream)
 }

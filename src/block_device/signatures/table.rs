@@ -133,6 +133,8 @@ pub(super) const MAGICS: &[Magic] = &[
     superblock("swsuspend", PAGE_ENDS, b"ULSUSPEND"),
     superblock("swsuspend", PAGE_ENDS, b"LINHIB0001"),
     superblock("swsuspend", PAGE_ENDS, b"linhib0001"),
+    // TuxOnIce.
+    superblock("swsuspend", PAGE_ENDS, b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c"),
     superblock("LVM2_member", &[0, 512, 1024, 1536], b"LABELONE").if_so(lvm2).names(identity::lvm2),
     superblock("linux_raid_member", &[0, 4096], MD).if_so(md_1),
     superblock("linux_raid_member", &[], MD).at(Place::Raid10).if_so(md_1),

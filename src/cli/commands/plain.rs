@@ -46,7 +46,7 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str) -> Result<(), Cl
     let topology = Topology::of(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
     let size = topology.size.sectors();
     volume::size_of_data(device, size, layout.offset, layout.size, layout.sector_size)?;
-    warn_of_signatures(cx, device)?;
+    warn_before_open(cx, device, layout.offset)?;
 
     let key = encryption.key(cx, device)?;
     let mut flags = flags(cx);
@@ -223,6 +223,15 @@ fn reads_key_file(cx: &Context<'_>) -> bool {
 /// Whether no passphrase is hashed.
 fn key_is_given(cx: &Context<'_>) -> bool {
     reads_key_file(cx) || cx.options.volume_key_file.is_some() || cx.options.volume_key_keyring.is_some()
+}
+
+/// [`warn_of_signatures`] for a mapping, as cryptsetup does it: what starts further in leaves alone what is in front, where the
+/// signatures are. Debian's `cryptdisks_start` relies on it, and has nobody to answer.
+pub(super) fn warn_before_open(cx: &Context<'_>, device: &Path, offset: Sectors) -> Result<(), CliError> {
+    if offset > Sectors::ZERO {
+        return Ok(());
+    }
+    warn_of_signatures(cx, device)
 }
 
 /// A plain volume shows no sign of itself, so whatever shows one is about to be taken for noise.

@@ -95,7 +95,7 @@ pub(super) fn open_plain(cx: &Context<'_>, device: &Path, name: &str, why: Why) 
     layout.cipher.spec()?.check_key_len(encryption.key_len())?;
     let (mut data, access) = open_data(cx, device)?;
     check_whole(device, &mut data, &layout)?;
-    plain::warn_of_signatures(cx, device)?;
+    plain::warn_before_open(cx, device, layout.offset)?;
     let key = encryption.key(cx, device)?;
     let description = Description {
         device: fs::canonicalize(device).map_err(CliError::io("find the device"))?,

@@ -45,6 +45,9 @@ impl ByUuid {
         let key = self.key.as_deref().or(said.key.as_deref()).unwrap_or("none");
         let options = self.options.as_deref().or(said.options.as_deref()).unwrap_or("luks");
         let mut entry = Entry::new(&name, "", key, options, warnings)?;
+        if self.key.is_none() {
+            said.search_for_key(&mut entry);
+        }
         entry.source = match &self.data {
             Some(data) => DeviceSpec::parse(data),
             None if self.uuid.len() == 36 => DeviceSpec::Uuid(self.uuid.clone()),

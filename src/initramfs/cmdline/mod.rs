@@ -11,6 +11,7 @@ use std::path::Path;
 use self::by_uuid::begins;
 use self::said::Said;
 use super::crypttab::{Crypttab, Entry};
+use super::dependencies::Dependencies;
 use super::source::DeviceSpec;
 
 /// What is to be unlocked: the crypttab as the kernel's command line changes it. A device to resume from comes first,
@@ -69,6 +70,9 @@ pub fn plan(crypttab: Crypttab, command_line: &str) -> Crypttab {
         entry.options.discard |= said.discard || said.discard_of.iter().any(|start| begins(&entry.source, start));
         entry.options.timeout = entry.options.timeout.or(said.timeout);
     }
+    for (position, entry) in entries.iter_mut().enumerate() {
+        entry.position = position;
+    }
     let rank = |entry: &Entry| match () {
         () if said
             .resume
@@ -84,7 +88,21 @@ pub fn plan(crypttab: Crypttab, command_line: &str) -> Crypttab {
     warnings.extend(said.warnings);
     let mut planned = Crypttab { entries, warnings };
     planned.keep_first_of_each_name();
+    unlock_what_is_needed(&mut planned.entries);
     planned
+}
+
+/// What an entry that is unlocked needs is unlocked too, whatever it says of `noauto`.
+fn unlock_what_is_needed(entries: &mut [Entry]) {
+    let dependencies = Dependencies::of(entries);
+    let mut wanted: Vec<usize> = (0..entries.len()).filter(|at| !entries[*at].options.noauto).collect();
+    while let Some(at) = wanted.pop() {
+        for &needed in dependencies.needs(at) {
+            if std::mem::take(&mut entries[needed].options.noauto) {
+                wanted.push(needed);
+            }
+        }
+    }
 }
 
 fn is_for_initramfs(entry: &Entry) -> bool {

@@ -239,6 +239,18 @@ impl Said {
             &mut Vec::new(),
         )?;
         entry.source = source.clone();
+        self.search_for_key(&mut entry);
         Some(entry)
+    }
+
+    /// A key of which only the path is known may be on any device, as dracut has it.
+    pub(super) fn search_for_key(&self, entry: &mut Entry) {
+        if let KeySource::File(place) = &entry.key
+            && place.device.is_none()
+            && !place.path.starts_with("/dev")
+            && self.key.is_some()
+        {
+            entry.key = KeySource::Search(place.path.clone());
+        }
     }
 }

@@ -201,3 +201,30 @@ fn noauto_is_for_what_the_machine_can_start_without() {
         ["x: noauto keeps it from being unlocked in the initramfs"]
     );
 }
+
+#[test]
+fn a_key_without_a_device_is_searched_for() {
+    let key = |line: &str| planned("", line).remove(0).key;
+    let search = KeySource::Search("/key".into());
+    assert_eq!(key(&format!("rd.luks.uuid={UUID} rd.luks.key=/key")), search);
+    assert_eq!(key("rd.luks.partuuid=ab rd.luks.key=/key"), search);
+    // One that is named for a volume is here, as systemd has it.
+    assert_eq!(
+        key(&format!("rd.luks.name={UUID}=root rd.luks.key={UUID}=/key")),
+        KeySource::File(Place::parse("/key"))
+    );
+    assert_eq!(
+        key(&format!("rd.luks.uuid={UUID} rd.luks.key=/key:LABEL=keys")),
+        KeySource::File(Place::parse("/key:LABEL=keys"))
+    );
+}
+
+#[test]
+fn what_is_needed_is_unlocked_whatever_it_says_of_noauto() {
+    let entries = planned(
+        "root UUID=ab /k:/dev/mapper/keys luks\nkeys /dev/x none luks,noauto\nother /dev/y none luks,noauto\n",
+        "",
+    );
+    let noauto: Vec<bool> = entries.iter().map(|entry| entry.options.noauto).collect();
+    assert_eq!(noauto, [false, false, true]);
+}

@@ -119,6 +119,17 @@ impl Devices {
             .collect()
     }
 
+    /// All that may hold a file: what is on them is known, and is no container of something else.
+    pub fn with_file_systems(&self) -> Vec<PathBuf> {
+        let holds_files = |device: &&Device| {
+            let kind = device.identity().map(|identity| identity.kind);
+            kind.is_some_and(|kind| !matches!(kind, "crypto_LUKS" | "swap" | "LVM2_member"))
+                && parts::whole_of(device.number).is_none_or(|part| self.unclaimed && !part.is_certain)
+        };
+        let all = self.all.iter().filter(holds_files);
+        all.filter_map(|device| device.number.path()).collect()
+    }
+
     /// Whether some device has yet to say what is on it: what was not found may be there all the same.
     pub fn owe_answers(&self) -> bool {
         IDENTITIES.is_owed(None) || PARTITIONS.is_owed(None) || parts::owe_answers()

@@ -28,7 +28,7 @@ pub(in crate::initramfs) fn erase(entry: &Entry) -> Option<io::Result<()>> {
         KeySource::File(Place { device: Some(_), .. }) => {
             return Some(Err(io::Error::other("it is on a device that is only read")));
         }
-        KeySource::File(Place { path, device: None }) => path,
+        KeySource::File(Place { path, device: None }) | KeySource::Search(path) => path,
     };
     match fs::metadata(path) {
         // Somebody else has erased it.

@@ -21,10 +21,14 @@ use super::devices::Devices;
 use super::in_flight::InFlight;
 use super::mount::Mounted;
 use super::source::Place;
+use crate::block_device::{DevNo, disk_sequence};
 use crate::passphrase::{self, KeyFileRange, PassphraseError, Question};
 
 pub(super) use self::erase::erase;
 pub(super) use self::stream::Limits;
+
+/// Where systemd's crypttab(5) looks for the key of a volume whose line names none: `NAME.key`.
+const KEY_FOLDERS: [&str; 2] = ["/etc/cryptsetup-keys.d", "/run/cryptsetup-keys.d"];
 
 /// Why there is no key.
 #[derive(Debug)]
@@ -48,6 +52,8 @@ pub(super) enum Located {
     Here(PathBuf),
     /// A file on another device's file system.
     On(PathBuf, Place),
+    /// A file on one of these devices' file systems.
+    OnAny(Vec<PathBuf>, PathBuf),
     /// What a program prints: its name, and its argument.
     Script(String, String),
 }
@@ -57,10 +63,15 @@ pub(super) enum Located {
 ///
 /// # Errors
 /// [`NoKey`].
-pub(super) fn locate(entry: &Entry, devices: &Devices) -> Result<Option<Located>, NoKey> {
+pub(super) fn locate(entry: &Entry, devices: &Devices, searched: &mut Searched) -> Result<Option<Located>, NoKey> {
     let devices = devices.giving_way();
     let located = match &entry.key {
-        KeySource::Ask => return Ok(None),
+        KeySource::Ask => return Ok(default_key(entry, &KEY_FOLDERS).map(Located::Here)),
+        KeySource::Search(path) if path.exists() => Located::Here(path.clone()),
+        KeySource::Search(path) => match searched.new_ones(devices.with_file_systems()) {
+            all if all.is_empty() => return Err(NoKey::NotYet),
+            all => Located::OnAny(all, path.clone()),
+        },
         KeySource::File(place) => match &place.device {
             Some(device) => Located::On(devices.find(device).ok_or(NoKey::NotYet)?, place.clone()),
             None => match fs::metadata(&place.path) {
@@ -75,6 +86,33 @@ pub(super) fn locate(entry: &Entry, devices: &Devices) -> Result<Option<Located>
     Ok(Some(located))
 }
 
+/// The key file that has the name of the volume. Not for a key script whose work is done here: its argument is no file.
+pub(super) fn default_key(entry: &Entry, folders: &[&str]) -> Option<PathBuf> {
+    let name = format!("{}.key", entry.name);
+    let mut paths = folders.iter().map(|folder| Path::new(folder).join(&name));
+    paths.find(|path| entry.options.keyscript.is_none() && path.exists())
+}
+
+/// The devices on which a key was looked for: each once, and a disk that has come in the place of another one too.
+#[derive(Debug, Default)]
+pub(super) struct Searched(Vec<(PathBuf, Option<u64>)>);
+
+impl Searched {
+    fn new_ones(&mut self, devices: Vec<PathBuf>) -> Vec<PathBuf> {
+        let which = |path: PathBuf| {
+            let number = DevNo::of_path(&path).ok().flatten();
+            (path, number.and_then(disk_sequence))
+        };
+        let new: Vec<_> = devices
+            .into_iter()
+            .map(which)
+            .filter(|one| !self.0.contains(one))
+            .collect();
+        self.0.extend(new.iter().cloned());
+        new.into_iter().map(|(path, _)| path).collect()
+    }
+}
+
 impl Located {
     /// Reads it. `tried` is how often it was tried before.
     ///
@@ -83,23 +121,37 @@ impl Located {
     pub(super) fn read(&self, entry: &Entry, source: &Path, tried: u32, limits: &Limits) -> Result<Passphrase, NoKey> {
         let range = KeyFileRange::new(entry.options.keyfile_offset, entry.options.keyfile_size);
         match self {
-            Self::Here(path) => from_path(path, range, limits),
+            Self::Here(path) => from_path(path, &entry.name, range, limits),
             Self::On(device, place) => {
                 let failed = |error: io::Error| NoKey::because(place, &error);
                 let mounted = Mounted::new(device).map_err(failed)?;
-                from_path(&mounted.file(&place.path).map_err(failed)?, range, limits)
+                from_path(&mounted.file(&place.path).map_err(failed)?, &entry.name, range, limits)
+            }
+            Self::OnAny(devices, path) => {
+                for device in devices {
+                    limits
+                        .check()
+                        .map_err(|error| NoKey::because(&path.display(), &error))?;
+                    // What cannot be mounted has no file.
+                    if let Ok(mounted) = Mounted::new(device)
+                        && let Ok(file) = mounted.file(path)
+                    {
+                        return from_path(&file, &entry.name, range, limits);
+                    }
+                }
+                Err(NoKey::NotYet)
             }
             Self::Script(program, argument) => script::run(program, argument, entry, source, tried, limits),
         }
     }
 }
 
-fn from_path(path: &Path, range: KeyFileRange, limits: &Limits) -> Result<Passphrase, NoKey> {
+fn from_path(path: &Path, volume: &str, range: KeyFileRange, limits: &Limits) -> Result<Passphrase, NoKey> {
     let failed = |error: io::Error| NoKey::because(&path.display(), &error);
     let kind = fs::metadata(path).map_err(failed)?.file_type();
     if kind.is_socket() {
         // As systemd has it: who serves the socket sends the key and closes.
-        let stream = stream::connect(path, limits).map_err(failed)?;
+        let stream = stream::connect(path, volume, limits).map_err(failed)?;
         return stream::read(stream, KeyFileRange::ALL, limits).map_err(failed);
     }
     if kind.is_fifo() || kind.is_char_device() {
@@ -136,7 +188,7 @@ mod tests {
     fn key_of(line: &str) -> Result<Option<Vec<u8>>, NoKey> {
         let entry = Crypttab::parse(line).entries.remove(0);
         let limits = Limits::new(Some(Duration::from_secs(3)));
-        let Some(located) = locate(&entry, &Devices::now())? else {
+        let Some(located) = locate(&entry, &Devices::now(), &mut Searched::default())? else {
             return Ok(None);
         };
         let key = located.read(&entry, Path::new("/dev/source"), 2, &limits)?;
@@ -182,17 +234,39 @@ mod tests {
     }
 
     #[test]
+    fn a_volume_without_a_key_in_its_line_has_the_file_of_its_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::write(folder.path().join("x.key"), "abc").expect("a key");
+        let found = |line: &str| {
+            let entry = Crypttab::parse(line).entries.remove(0);
+            default_key(&entry, &["/nonexistent", &folder.path().display().to_string()])
+        };
+        assert_eq!(found("x /dev/x none luks"), Some(folder.path().join("x.key")));
+        assert_eq!(found("y /dev/x none luks"), None);
+        assert_eq!(found("x /dev/x shared luks,keyscript=decrypt_keyctl"), None);
+    }
+
+    #[test]
     fn a_socket_sends_the_key() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
         let listener = UnixListener::bind(&path).expect("a socket");
         let server = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("a client");
+            let (mut stream, client) = listener.accept().expect("a client");
             stream.write_all(&[7; 10_000]).expect("written");
+            let name = std::os::linux::net::SocketAddrExt::as_abstract_name(&client);
+            String::from_utf8_lossy(name.expect("it has an abstract name")).into_owned()
         });
         let key = key_of(&format!("x /dev/x {} luks", path.display())).expect("a key");
-        server.join().expect("the server ends");
+        let client = server.join().expect("the server ends");
         assert_eq!(key, Some(vec![7; 10_000]));
+        // Whoever serves several volumes knows by it which one is meant.
+        let (random, rest) = client.split_once('/').expect("a random word first");
+        assert!(
+            random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "{client}"
+        );
+        assert_eq!(rest, "cryptsetup/x");
     }
 
     #[test]

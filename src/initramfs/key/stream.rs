@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::UnixAddr;
 
-use crate::initramfs::sockets::connect_at_once;
+use crate::initramfs::sockets::connect_as;
 use crate::passphrase::{self, KeyFileRange, PassphraseError};
 
 /// How often it is looked whether the patience is over.
@@ -42,7 +42,7 @@ impl Limits {
 
     /// # Errors
     /// `TimedOut`, or `Interrupted` where it was stopped.
-    pub(super) fn check(&self) -> io::Result<()> {
+    pub(in crate::initramfs) fn check(&self) -> io::Result<()> {
         if self.stopped.load(Ordering::Relaxed) {
             return Err(io::Error::other("stopped"));
         }
@@ -72,11 +72,21 @@ impl Limits {
     }
 }
 
+/// The name of this end, by which a server of several keys knows which volume is meant, as systemd's crypttab(5) has it: a
+/// random word, so that it is nobody else's, and the volume.
+fn own_address(volume: &str) -> io::Result<UnixAddr> {
+    let random = keyslots::secret::Secret::random(8)?;
+    let random: String = random.expose().iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(UnixAddr::new_abstract(
+        format!("{random}/cryptsetup/{volume}").as_bytes(),
+    )?)
+}
+
 /// Connects to a socket whose server may have no time.
-pub(super) fn connect(path: &Path, limits: &Limits) -> io::Result<OwnedFd> {
+pub(super) fn connect(path: &Path, volume: &str, limits: &Limits) -> io::Result<OwnedFd> {
     let address = UnixAddr::new(path)?;
     loop {
-        match connect_at_once(&address) {
+        match connect_as(&own_address(volume)?, &address) {
             Ok(stream) => return Ok(stream),
             Err(Errno::EAGAIN) => limits.pause()?,
             Err(errno) => return Err(errno.into()),

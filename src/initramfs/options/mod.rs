@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keyslots::units::{Bytes, Sectors};
 
+use super::crypttab::unescape;
 use super::source::Place;
 
 /// What is on a device.
@@ -135,7 +136,8 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 impl VolumeOptions {
-    /// Reads a list separated by commas, and adds a warning for whatever in it means nothing.
+    /// Reads a list separated by commas, and adds a warning for whatever in it means nothing. `\\054` and the like are decoded
+    /// in each option, as Debian has it: a comma that is written so separates nothing.
     pub fn parse(list: &str, warnings: &mut Vec<String>) -> Self {
         let mut options = Self::default();
         for word in list.split(',').filter(|word| !word.is_empty()) {
@@ -143,9 +145,10 @@ impl VolumeOptions {
                 continue;
             }
             let (name, value) = match word.split_once('=') {
-                Some((name, value)) => (name, Some(value)),
-                None => (word, None),
+                Some((name, value)) => (unescape(name), Some(unescape(value))),
+                None => (unescape(word), None),
             };
+            let (name, value) = (name.as_str(), value.as_deref());
             match options.set(name, value) {
                 Ok(()) => {
                     let first = ALIASES.iter().find(|(alias, _)| *alias == name);

@@ -9,6 +9,33 @@ fn parsed(list: &str) -> (VolumeOptions, Vec<String>) {
     (options, warnings)
 }
 
+/// Debian decodes after it has split the list.
+#[test]
+fn escapes_are_decoded_in_each_option() {
+    let (options, warnings) =
+        parsed("keyscript=/a\\054b,luks\\054discard,header=/a\\040b,check\\075args=x,tries=\\062");
+    assert_eq!(options.keyscript.as_deref(), Some("/a,b"));
+    assert_eq!(
+        options.header,
+        Some(Place {
+            path: "/a b".into(),
+            device: None
+        })
+    );
+    assert_eq!(options.tries, Some(2));
+    assert!(!options.discard && options.kind.is_none());
+    let unknown = ["luks,discard", "check=args"].map(|name| format!("unknown option '{name}' is ignored"));
+    assert_eq!(warnings, unknown);
+    let given = |name: &str| {
+        options
+            .given
+            .iter()
+            .find(|(given, _)| given == name)
+            .map(|(_, value)| value.as_str())
+    };
+    assert_eq!(given("keyscript"), Some("/a,b"));
+}
+
 #[test]
 fn each_option_is_read() {
     let (options, warnings) = parsed(

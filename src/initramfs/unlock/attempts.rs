@@ -32,7 +32,8 @@ pub(super) enum Origin {
 pub(super) struct Tried {
     pub(super) volume: usize,
     pub(super) origin: Origin,
-    pub(super) result: Result<(), UnlockError>,
+    /// What is to be told of it, once it is open.
+    pub(super) result: Result<Option<String>, UnlockError>,
     cost: Cost,
 }
 
@@ -119,8 +120,7 @@ impl Attempts {
         let (attempt, results, bell) = (Arc::new(attempt), self.results.0.clone(), self.bell());
         let gate = self.gate.clone();
         let work = move |attempt: &Attempt| {
-            let from_file = matches!(attempt.origin, Origin::Own { from_file: true });
-            let result = attempt.target.open(&attempt.passphrase, from_file, &gate);
+            let result = attempt.target.open(&attempt.passphrase, attempt.origin, &gate);
             // Where nobody listens any more, nobody wants to know.
             let _ = results.send(Tried {
                 volume: attempt.volume,

@@ -80,21 +80,40 @@ fn run_check(
     })
 }
 
+/// Whether a volume's key outlives the machine's run, and whether it is known to be the right one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyLasts {
+    /// It is random: nothing that was written with another one can be read any more.
+    No,
+    /// It lasts, and nothing tells whether it is the right one.
+    Yes,
+    /// So does a passphrase that somebody has typed.
+    Typed,
+    /// It lasts, and a header has told that it is right.
+    Proven,
+}
+
 /// The volume that a swap area or a file system is made on.
 pub(super) struct Place<'a> {
     /// The device below.
     pub(super) source: &'a Path,
     /// The decrypted volume.
     pub(super) mapping: &'a Path,
-    /// Whether its key outlives the machine's run, as that of a LUKS volume does: what is in it was meant to stay.
-    pub(super) lasts: bool,
+    /// Whether its key outlives the machine's run: what is in it was meant to stay then.
+    pub(super) key: KeyLasts,
     /// Where its data start on the device below.
     pub(super) offset: Sectors,
 }
 
 /// Makes the swap area or the file system, unless that would destroy something that was there before. A swap area that is
-/// there is left as it is: it may hold the image of a machine that sleeps.
-pub(super) fn make(place: &Place<'_>, options: &VolumeOptions, may_destroy: bool) -> Result<(), UnlockError> {
+/// there is left as it is: it may hold the image of a machine that sleeps. So may what a wrong key makes noise of: without
+/// `may_destroy` only a random key makes anything, and a passphrase never does that was typed and that nothing has proven. Returns
+/// what is to be told.
+pub(super) fn make(
+    place: &Place<'_>,
+    options: &VolumeOptions,
+    may_destroy: bool,
+) -> Result<Option<String>, UnlockError> {
     let Place { source, mapping, .. } = *place;
     let tool = options
         .tmp
@@ -108,40 +127,75 @@ pub(super) fn make(place: &Place<'_>, options: &VolumeOptions, may_destroy: bool
     };
     let inside = probe(mapping)?;
     if options.swap && inside.iter().any(is_swap) {
-        return Ok(());
+        return Ok(None);
+    }
+    let outside = probe(source)?;
+    let would_destroy = |device: &Path, found: &[Signature]| UnlockError::WouldDestroy {
+        device: device.to_owned(),
+        found: listed(found),
+        tool: tool.clone(),
+    };
+    // A machine sleeps in it: nobody's to overwrite.
+    for (device, found) in [(mapping, &inside), (source, &outside)] {
+        if found.iter().any(is_suspended) {
+            return Err(would_destroy(device, found));
+        }
+    }
+    match place.key {
+        KeyLasts::Typed if inside.is_empty() => return Err(UnlockError::NothingInside(wanted(options))),
+        KeyLasts::Typed => return Err(would_destroy(mapping, &inside)),
+        KeyLasts::Yes if inside.is_empty() && !may_destroy => {
+            return Ok(Some(format!(
+                "there is no {} behind it, and none is made, since its key is not random: if this is its first use, run \
+                 {tool} {}",
+                wanted(options),
+                mapping.display()
+            )));
+        }
+        KeyLasts::No | KeyLasts::Yes | KeyLasts::Proven => {}
     }
     if !may_destroy {
-        let would_destroy = |device: &Path, found: &[Signature]| UnlockError::WouldDestroy {
-            device: device.to_owned(),
-            found: listed(found),
-            tool: tool.clone(),
-        };
         // Data need not look like anything that is known.
-        if place.lasts || !inside.is_empty() {
+        if place.key != KeyLasts::No || !inside.is_empty() {
             return Err(would_destroy(mapping, &inside));
         }
         // What ends in front of the volume is kept, and is often there on purpose, to find it by.
         let kept = ext_end(source).is_some_and(|end| place.offset.bytes().is_some_and(|start| end <= start));
-        let mut outside = probe(source)?;
         let harmless = |found: &Signature| is_swap(found) || kept && found.name.starts_with("ext");
-        outside.retain(|found| !harmless(found));
+        let outside: Vec<_> = outside.into_iter().filter(|found| !harmless(found)).collect();
         if !outside.is_empty() {
             return Err(would_destroy(source, &outside));
         }
     }
+    let failed = |reason| UnlockError::Program {
+        program: tool.clone(),
+        reason,
+    };
     if options.tmp.is_some() {
         let mut command = Command::new(&tool);
         command.arg("-q").arg(mapping);
-        return run(command, &tool).map_err(|reason| UnlockError::Program { program: tool, reason });
+        run(command, &tool).map_err(failed)?;
+    } else {
+        make_swap(mapping).map_err(|error| failed(error.to_string()))?;
     }
-    make_swap(mapping).map_err(|error| UnlockError::Program {
-        program: tool,
-        reason: error.to_string(),
-    })
+    Ok(None)
+}
+
+/// What the options want to be there.
+fn wanted(options: &VolumeOptions) -> &'static str {
+    if options.tmp.is_some() {
+        "file system"
+    } else {
+        "swap area"
+    }
+}
+
+fn is_suspended(found: &Signature) -> bool {
+    found.name == "swsuspend"
 }
 
 fn is_swap(found: &Signature) -> bool {
-    matches!(found.name, "swap" | "swsuspend")
+    found.name == "swap" || is_suspended(found)
 }
 
 /// Where an ext2, ext3 or ext4 file system ends, if there is one: `struct ext2_super_block` of the kernel's documentation
@@ -247,11 +301,11 @@ mod tests {
         fs::write(source.path(), &header).expect("written");
         let mapping = tempfile::NamedTempFile::new().expect("a file");
         mapping.as_file().set_len(1 << 20).expect("its size");
-        let made = |lasts, offset, may_destroy| {
+        let made = |key, offset, may_destroy| {
             let place = Place {
                 source: source.path(),
                 mapping: mapping.path(),
-                lasts,
+                key,
                 offset: Sectors::new(offset),
             };
             mapping.as_file().set_len(0).expect("emptied");
@@ -259,18 +313,91 @@ mod tests {
             make(&place, &options("swap"), may_destroy)
         };
         let refused = |made| matches!(made, Err(UnlockError::WouldDestroy { .. }));
-        assert!(refused(made(false, 0, false)) && refused(made(false, 2048, false)));
-        assert!(made(false, 0, true).is_ok());
+        let random = KeyLasts::No;
+        assert!(refused(made(random, 0, false)) && refused(made(random, 2048, false)));
+        assert!(made(random, 0, true).is_ok());
         // A small file system in front of the volume, by which it is found, is no reason.
         let mut ext = vec![0; 2048];
         ext[1024 + 4..1024 + 8].copy_from_slice(&512_u32.to_le_bytes());
         ext[1024 + 56..1024 + 58].copy_from_slice(&0xef53_u16.to_le_bytes());
         ext[1024 + 76] = 1;
         fs::write(source.path(), &ext).expect("written");
-        assert!(made(false, 1024, false).is_ok() && refused(made(false, 1023, false)));
+        assert!(made(random, 1024, false).is_ok() && refused(made(random, 1023, false)));
         // Nor is nothing; but a volume whose key lasts is nobody's to overwrite.
         fs::write(source.path(), vec![0; 2048]).expect("written");
-        assert!(made(false, 0, false).is_ok() && refused(made(true, 4096, false)));
+        assert!(made(random, 0, false).is_ok() && refused(made(KeyLasts::Proven, 4096, false)));
+    }
+
+    /// What a wrong key makes noise of may be the image of a machine that sleeps.
+    #[test]
+    fn only_a_random_key_makes_anything() {
+        let source = tempfile::NamedTempFile::new().expect("a file");
+        source.as_file().set_len(1 << 20).expect("its size");
+        let mapping = tempfile::NamedTempFile::new().expect("a file");
+        for list in ["swap", "tmp=ext4"] {
+            for (key, may_destroy, makes) in [
+                (KeyLasts::Typed, false, false),
+                (KeyLasts::Typed, true, false),
+                (KeyLasts::Yes, false, false),
+                (KeyLasts::Yes, true, true),
+                (KeyLasts::Proven, true, true),
+                (KeyLasts::No, false, true),
+            ] {
+                fs::write(mapping.path(), vec![0x5a; 1 << 20]).expect("noise");
+                let place = Place {
+                    source: source.path(),
+                    mapping: mapping.path(),
+                    key,
+                    offset: Sectors::ZERO,
+                };
+                let made = make(&place, &options(list), may_destroy);
+                let changed = fs::read(mapping.path()).expect("read") != vec![0x5a; 1 << 20];
+                assert_eq!(changed, makes, "{list} {key:?} {may_destroy}: {made:?}");
+                match key {
+                    // It is asked for once more.
+                    KeyLasts::Typed => assert!(made.is_err_and(|error| error.is_wrong_passphrase())),
+                    KeyLasts::Yes if !may_destroy => assert!(made.is_ok_and(|note| note.is_some())),
+                    _ => assert!(made.is_ok_and(|note| note.is_none())),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_image_of_a_machine_that_sleeps_is_overwritten() {
+        const KINDS: [&[u8]; 5] = [
+            b"S1SUSPEND\0",
+            b"S2SUSPEND\0",
+            b"ULSUSPEND\0",
+            b"LINHIB0001",
+            b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c",
+        ];
+        let outside = tempfile::NamedTempFile::new().expect("a file");
+        let inside = tempfile::NamedTempFile::new().expect("a file");
+        for magic in KINDS {
+            for in_front in [false, true] {
+                let mut image = vec![0; 1 << 20];
+                image[4086..4086 + magic.len()].copy_from_slice(magic);
+                let blank = vec![0; 1 << 20];
+                let (front, behind) = if in_front { (&image, &blank) } else { (&blank, &image) };
+                fs::write(outside.path(), front).expect("written");
+                fs::write(inside.path(), behind).expect("written");
+                for key in [KeyLasts::No, KeyLasts::Yes, KeyLasts::Typed, KeyLasts::Proven] {
+                    let place = Place {
+                        source: outside.path(),
+                        mapping: inside.path(),
+                        key,
+                        offset: Sectors::ZERO,
+                    };
+                    for list in ["swap", "tmp=ext4"] {
+                        let made = make(&place, &options(list), true);
+                        let kept = list == "swap" && !in_front;
+                        assert_eq!(made.is_ok(), kept, "{list} {key:?} {magic:?}: {made:?}");
+                        assert!(fs::read(inside.path()).expect("read") == *behind);
+                    }
+                }
+            }
+        }
     }
 
     #[test]
@@ -280,11 +407,11 @@ mod tests {
         mapping.as_file().set_len(1 << 20).expect("its size");
         make_swap(mapping.path()).expect("made");
         let before = fs::read(mapping.path()).expect("read");
-        for (lasts, may_destroy) in [(true, false), (false, false), (true, true)] {
+        for (key, may_destroy) in [(KeyLasts::Proven, false), (KeyLasts::No, false), (KeyLasts::Yes, true)] {
             let place = Place {
                 source: source.path(),
                 mapping: mapping.path(),
-                lasts,
+                key,
                 offset: Sectors::ZERO,
             };
             make(&place, &options("swap"), may_destroy).expect("it is there");

@@ -24,7 +24,7 @@ pub enum UnlockError {
         waited: Duration,
     },
     /// Only parts of the device appeared.
-    #[error("{device} did not appear within {} s, but for parts of it, which are left alone: {parts}", waited.as_secs())]
+    #[error("{device} did not appear within {} s; only some members were found: {parts}", waited.as_secs())]
     OnlyParts {
         /// Which one.
         device: DeviceSpec,
@@ -34,7 +34,7 @@ pub enum UnlockError {
         waited: Duration,
     },
     /// Another device has come in the place of the one that was looked at, or none.
-    #[error("{} is not the device any more that it was", .0.display())]
+    #[error("{} is no longer the same device", .0.display())]
     Replaced(PathBuf),
     /// Its name is that of another mapping.
     #[error("a mapping of that name is there already, and is not this volume")]
@@ -56,13 +56,13 @@ pub enum UnlockError {
         source: io::Error,
     },
     /// The type is one that Luksmith does not open.
-    #[error("volumes of type {0} cannot be opened")]
+    #[error("Luksmith cannot open volumes of type {0}")]
     Unsupported(&'static str),
     /// Neither is there a LUKS header, nor do the options say that there should be none.
     #[error("{} has no LUKS header, and no option says how it is encrypted", .0.display())]
     Unknown(PathBuf),
     /// No keyslot fits into the memory.
-    #[error("its keyslots need {needed} of memory, {available} are there")]
+    #[error("its keyslots need {needed} of memory; {available} is available")]
     OutOfMemory {
         /// What the least of them needs.
         needed: Bytes,
@@ -83,12 +83,21 @@ pub enum UnlockError {
     /// Nobody answered in time.
     #[error("nobody has given a passphrase within {} s", .0.as_secs())]
     TimedOut(Duration),
-    /// There is nobody to ask.
-    #[error("there is nobody to ask for a passphrase")]
+    /// No console, no standard input and no program can give a passphrase.
+    #[error("there is no way to ask for a passphrase")]
     NobodyToAsk,
     /// Somebody ended the program.
     #[error("interrupted")]
     Stopped,
+    /// Its entry is in a circle of entries that need each other.
+    #[error("it can never be opened: {0}")]
+    Circle(String),
+    /// It needs the mapping of another entry, which is not open.
+    #[error("it needs {0}, which is not open")]
+    NeedsOther(String),
+    /// A typed passphrase of a plain volume does not show what should be there.
+    #[error("with this passphrase there is no {0} behind it")]
+    NothingInside(&'static str),
     /// Its key cannot be had, and nobody may be asked.
     #[error("there is no key: {0}")]
     NoKey(String),
@@ -137,7 +146,7 @@ impl UnlockError {
     pub fn is_wrong_passphrase(&self) -> bool {
         matches!(
             self,
-            Self::WrongPassphrase | Self::CheckFailed { .. } | Self::ShortKey { .. }
+            Self::WrongPassphrase | Self::CheckFailed { .. } | Self::ShortKey { .. } | Self::NothingInside(_)
         )
     }
 }

@@ -9,6 +9,7 @@ use keyslots::units::Sectors;
 use super::UnlockError;
 use crate::defaults::{PLAIN_CIPHER, PLAIN_HASH, PLAIN_KEY_BITS};
 use crate::header_device::HeaderDevice;
+use crate::initramfs::crypttab::{Entry, KeySource};
 use crate::initramfs::devices::Devices;
 use crate::initramfs::mount::Mounted;
 use crate::initramfs::options::VolumeOptions;
@@ -50,6 +51,21 @@ impl Format {
             key_len: bits.div_ceil(8) as usize,
         })
     }
+}
+
+/// The options of a plain volume that its line lacks, with their values. What opens it elsewhere may take others; without a
+/// passphrase nothing is hashed.
+pub(in crate::initramfs) fn assumed(entry: &Entry) -> Option<String> {
+    let options = &entry.options;
+    let hashes = !matches!(entry.key, KeySource::File(_) | KeySource::Raw(_) | KeySource::Search(_));
+    let lacking = [
+        (options.cipher.is_none(), format!("cipher={PLAIN_CIPHER}")),
+        (options.size.is_none(), format!("size={PLAIN_KEY_BITS}")),
+        (options.hash.is_none() && hashes, format!("hash={PLAIN_HASH}")),
+    ];
+    let lacking: Vec<_> = lacking.into_iter().filter(|(lacks, _)| *lacks).collect();
+    let words: Vec<_> = lacking.into_iter().map(|(_, word)| word).collect();
+    (!words.is_empty()).then(|| words.join(","))
 }
 
 /// Where the header is: the device itself, a file or device of its own, or a file on another device.

@@ -15,6 +15,7 @@ mod gate;
 mod say;
 mod target;
 mod volume;
+mod waits;
 
 use std::io;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use self::target::Permissions;
 use self::volume::Volume;
 use super::budget::Budget;
 use super::crypttab::Entry;
+use super::dependencies::Dependencies;
 use super::devices::Devices;
 use super::in_flight;
 use super::key;
@@ -82,6 +84,7 @@ pub fn unlock(entries: Vec<Entry>, settings: &Settings, prompts: &mut Prompts) -
     if !settings.only_try {
         engine.mark_open(&Dm::open()?)?;
     }
+    engine.fail_circles();
     engine.run()?;
     let finished = engine.volumes.into_iter().map(|volume| Finished {
         name: volume.entry.name.clone(),
@@ -114,6 +117,7 @@ pub enum EngineError {
 
 struct Engine<'a> {
     volumes: Vec<Volume>,
+    dependencies: Dependencies,
     attempts: Attempts,
     prompts: &'a mut Prompts,
     permissions: Permissions,
@@ -133,6 +137,7 @@ struct Engine<'a> {
 impl<'a> Engine<'a> {
     fn new(entries: Vec<Entry>, settings: &Settings, prompts: &'a mut Prompts) -> io::Result<Self> {
         Ok(Self {
+            dependencies: Dependencies::of(&entries),
             volumes: entries.into_iter().map(Volume::new).collect(),
             attempts: Attempts::new(Budget::new(settings.memory))?,
             prompts,
@@ -206,7 +211,9 @@ impl<'a> Engine<'a> {
             .all(|volume| volume.is_done() || volume.is_optional());
         let mut notes = Vec::new();
         for at in 0..self.volumes.len() {
+            let waits = self.waits(at);
             let volume = &mut self.volumes[at];
+            volume.waits = waits;
             let budget = self.attempts.budget();
             let patience = self.device_timeout;
             volume.look(&devices, budget, self.permissions, patience, others_done, &mut notes);
@@ -250,7 +257,7 @@ impl<'a> Engine<'a> {
         let opened = tried.result.is_ok();
         let name = volume.entry.name.clone();
         match (tried.result, tried.origin) {
-            (Ok(()), _) => {
+            (Ok(note), _) => {
                 volume.outcome = Some(Outcome::Opened);
                 let done = if self.permissions.only_try {
                     "can be opened"
@@ -259,6 +266,9 @@ impl<'a> Engine<'a> {
                 };
                 if !volume.entry.options.quiet {
                     self.prompts.say(&format!("{name} {done}."));
+                }
+                if let Some(note) = note {
+                    self.prompts.say(&format!("{name}: {note}."));
                 }
             }
             (Err(error), Origin::Person) if error.is_wrong_passphrase() => {

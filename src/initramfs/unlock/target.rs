@@ -9,8 +9,9 @@ use keyslots::secret::{Passphrase, VolumeKey};
 use keyslots::units::Bytes;
 
 use super::UnlockError;
-use super::content;
-use super::format::{Format, header_path, says_plain};
+use super::attempts::Origin;
+use super::content::{self, KeyLasts};
+use super::format::{Format, assumed, header_path, says_plain};
 use super::gate::Gate;
 use crate::block_device;
 use crate::data_device::DataDevice;
@@ -39,6 +40,10 @@ pub(super) struct Target {
     may_destroy: bool,
     only_try: bool,
     format: Format,
+    /// Whether each boot has another key: its line names a source of random bytes.
+    random_key: bool,
+    /// What its line does not say of a plain volume, and is assumed.
+    assumed: Option<String>,
     /// What was looked at: first the device, then that with the header. Nothing else is opened in their place.
     seen: Vec<Seen>,
 }
@@ -130,6 +135,11 @@ impl Target {
             may_use_keyring: permissions.keyring,
             may_destroy: permissions.destroy,
             only_try: permissions.only_try,
+            random_key: entry.key.is_random(),
+            assumed: match &format {
+                Format::Plain { .. } => assumed(entry),
+                Format::Luks { .. } => None,
+            },
             format,
             source,
             seen,
@@ -156,6 +166,11 @@ impl Target {
         matches!(self.format, Format::Plain { .. })
     }
 
+    /// What its line does not say of a plain volume, and is assumed.
+    pub(super) fn assumed(&self) -> Option<&str> {
+        self.assumed.as_deref()
+    }
+
     /// Which bytes of a key file are the key, where the volume itself says so.
     pub(super) fn key_len(&self) -> Option<Bytes> {
         match &self.format {
@@ -164,10 +179,15 @@ impl Target {
         }
     }
 
-    /// Tries a passphrase, and maps the volume. `from_file` says that it is a key file's, which plain volumes do not
-    /// hash.
-    pub(super) fn open(&self, passphrase: &Passphrase, from_file: bool, gate: &Gate) -> Result<(), UnlockError> {
+    /// Tries a passphrase, and maps the volume. Of a key file, plain volumes do not hash it. Returns what is to be told.
+    pub(super) fn open(
+        &self,
+        passphrase: &Passphrase,
+        origin: Origin,
+        gate: &Gate,
+    ) -> Result<Option<String>, UnlockError> {
         self.check_is_there()?;
+        let from_file = matches!(origin, Origin::Own { from_file: true });
         let (key, layout, identity) = match &self.format {
             Format::Luks {
                 device, header, layout, ..
@@ -188,7 +208,7 @@ impl Target {
             }
         };
         if self.only_try {
-            return Ok(());
+            return Ok(None);
         }
         let _inside = gate.enter().ok_or(UnlockError::Stopped)?;
         // A derivation may have taken a while.
@@ -199,12 +219,18 @@ impl Target {
             let place = content::Place {
                 source: &self.source,
                 mapping: &self.mapping(),
-                lasts: matches!(self.format, Format::Luks { .. }),
+                key: match self.format {
+                    Format::Luks { .. } => KeyLasts::Proven,
+                    Format::Plain { .. } if self.random_key && from_file => KeyLasts::No,
+                    Format::Plain { .. } if origin == Origin::Person => KeyLasts::Typed,
+                    Format::Plain { .. } => KeyLasts::Yes,
+                },
                 offset: layout.offset,
             };
-            content::make(&place, &self.options, self.may_destroy).or_else(|error| self.close_after(error))?;
+            let made = content::make(&place, &self.options, self.may_destroy);
+            return made.or_else(|error| self.close_after(error).map(|()| None));
         }
-        Ok(())
+        Ok(None)
     }
 
     fn check_is_there(&self) -> Result<(), UnlockError> {

@@ -2,6 +2,7 @@
 
 mod own_key;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,11 @@ use super::UnlockError;
 use super::fetching::Fetching;
 use super::format::{header_device, header_place};
 use super::target::{Permissions, Target};
+use super::waits::Waits;
 use crate::initramfs::budget::Budget;
 use crate::initramfs::crypttab::{Entry, KeySource};
 use crate::initramfs::devices::{self, Devices};
+use crate::initramfs::key::Searched;
 use crate::initramfs::source::DeviceSpec;
 
 /// How often a person may try where nothing is said, as both crypttabs have it.
@@ -45,7 +48,11 @@ pub(super) struct Volume {
     pub(super) wrong: u32,
     /// Since when a person is asked for it.
     pub(super) asked_since: Option<Instant>,
+    /// What other entries make it wait for.
+    pub(super) waits: Waits,
     started: Instant,
+    /// Since when its device may be there.
+    device_since: Instant,
     /// Since when its device is there, on a disk that an array was to hold.
     array_since: Option<Instant>,
     /// Since when its own key is looked for.
@@ -56,13 +63,16 @@ pub(super) struct Volume {
     fetching: Option<Fetching>,
     /// Its key was read from its file at some time, whatever became of the device since.
     key_was_read: bool,
+    /// Devices on which its key was looked for.
+    key_searched: Searched,
+    /// A person is asked only because its key is not there; it may still come.
+    key_may_come: bool,
 }
 
 impl Volume {
     pub(super) fn new(entry: Entry) -> Self {
         let key_state = match (&entry.key, entry.options.try_empty_password) {
             (_, true) => KeyState::Empty,
-            (KeySource::Ask, false) => KeyState::Person,
             _ => KeyState::Own,
         };
         Self {
@@ -73,13 +83,17 @@ impl Volume {
             tried_known: 0,
             wrong: 0,
             asked_since: None,
+            waits: Waits::default(),
             started: Instant::now(),
+            device_since: Instant::now(),
             array_since: None,
             key_since: None,
             key_tried: 0,
             key_state,
             fetching: None,
             key_was_read: false,
+            key_searched: Searched::default(),
+            key_may_come: false,
         }
     }
 
@@ -118,7 +132,11 @@ impl Volume {
         }
         let own = self.entry.options.device_timeout;
         let patience = own.or(patience).filter(|patience| !patience.is_zero());
-        let waited = self.started.elapsed();
+        // It may be on what another entry opens.
+        if self.waits.needs.is_some() || self.waits.others_go_on && own.is_none() {
+            self.device_since = Instant::now();
+        }
+        let waited = self.device_since.elapsed();
         let is_over = patience.is_some_and(|patience| waited >= patience);
         let mut found = Target::find(&self.entry, devices, budget, permissions);
         if let Ok(None) = found
@@ -128,7 +146,7 @@ impl Volume {
             notes.extend(matches!(found, Ok(Some(_))).then_some(note));
         }
         // Now that they have been asked. A disk wakes up in that time.
-        let hasty = waited < devices::PATIENCE && devices.owe_answers();
+        let hasty = self.started.elapsed() < devices::PATIENCE && devices.owe_answers();
         match found {
             // What it is a snapshot of may have yet to answer.
             Ok(Some(target)) if hasty && devices.is_snapshot(&target.source) => {}
@@ -143,16 +161,42 @@ impl Volume {
                         all.join(", ")
                     ));
                 }
+                if let Some(assumed) = target.assumed() {
+                    notes.push(format!(
+                        "{}: crypttab does not say how it is encrypted, and {assumed} is assumed. Name it in the entry: \
+                         other versions and programs assume something else.",
+                        self.entry.name
+                    ));
+                }
                 self.target = Some(Arc::new(target));
             }
             Ok(None) => {
-                let given_up = self.is_optional() && own.is_none() && others_done && !hasty;
+                if let Some(lost) = self.lost_device() {
+                    self.fail(UnlockError::NeedsOther(lost));
+                    return;
+                }
+                let given_up =
+                    self.is_optional() && own.is_none() && others_done && !hasty && self.waits.needs.is_none();
                 if given_up || is_over {
                     self.fail(self.missing(devices, waited));
                 }
             }
             Err(error) => self.fail(error),
         }
+    }
+
+    /// The entry that was to make the mapping that its data are on, or its header, and that has failed.
+    fn lost_device(&self) -> Option<String> {
+        let lost = self.waits.lost.as_ref()?;
+        let mapping = DeviceSpec::Path(Path::new("/dev/mapper").join(lost));
+        let is_lost = self.entry.source == mapping || header_device(&self.entry.options) == Some(mapping);
+        is_lost.then(|| lost.clone())
+    }
+
+    /// Whether something happens to it that may end without what it waits for: its device is there, and its key is being
+    /// read or tried, or somebody is asked for it.
+    pub(super) fn goes_on(&self) -> bool {
+        !self.is_done() && self.target.is_some() && (self.pending > 0 || self.fetching.is_some() || self.wants_person())
     }
 
     /// Where its device is there, on a disk that was to be in an array, and the array has had its time, or there is no more
@@ -168,7 +212,7 @@ impl Volume {
         let since = *self.array_since.get_or_insert_with(Instant::now);
         let note = || {
             format!(
-                "{}: no array has come to hold {}; it is taken for what it seems to be.",
+                "{}: {} is not part of an assembled array; using it directly.",
                 self.entry.name,
                 unclaimed.join(", ")
             )
@@ -273,6 +317,9 @@ impl Volume {
     pub(super) fn waits_for(&self) -> Option<String> {
         if self.is_done() {
             return None;
+        }
+        if let Some(needed) = &self.waits.needs {
+            return Some(format!("{needed}, which {} needs", self.entry.name));
         }
         match (&self.target, &self.entry.key) {
             (None, _) => Some(format!("{} ({})", self.entry.name, self.source())),

@@ -45,29 +45,25 @@ impl Volume {
         bell: impl FnOnce() -> Arc<PipeWriter>,
     ) -> Option<FoundKey> {
         let target = self.target.as_ref()?;
-        if self.is_done() || self.pending > 0 {
+        if self.is_done() || self.pending > 0 || self.waits.needs.is_some() {
             return None;
         }
         let is_script = matches!(self.entry.key, KeySource::Script { .. });
         // An empty passphrase would seem to open it, and data would be written under a key that others know.
         if self.key_state == KeyState::Empty && target.takes_anything() {
-            self.key_state = self.state_after_empty();
+            self.key_state = KeyState::Own;
         }
         match self.key_state {
-            KeyState::Person if self.entry.options.headless => {
-                self.fail(UnlockError::NoKey("it is headless, and no key is named".into()));
-                return None;
-            }
-            KeyState::Person => return None,
+            KeyState::Person if !self.key_may_come => return None,
             KeyState::Empty => {
-                self.key_state = self.state_after_empty();
+                self.key_state = KeyState::Own;
                 let passphrase = keyslots::secret::Secret::zeroed(0).map(Passphrase::new).ok()?;
                 return Some(FoundKey {
                     passphrase,
                     from_file: false,
                 });
             }
-            KeyState::Own => {}
+            KeyState::Own | KeyState::Person => {}
         }
         if let Some(fetching) = &self.fetching {
             let Some(result) = fetching.result() else {
@@ -98,7 +94,9 @@ impl Volume {
             self.ask_instead("its key does not open it".into(), notes);
             return None;
         }
-        match key::locate(&self.entry, devices) {
+        match key::locate(&self.entry, devices, &mut self.key_searched) {
+            // One question at a time, and everybody in turn.
+            Ok(Some(_)) if is_script && self.waits.turn => {}
             Ok(Some(located)) => {
                 let mut entry = self.entry.clone();
                 if let Some(len) = target.key_len() {
@@ -112,26 +110,34 @@ impl Volume {
                 let source = target.source.clone();
                 self.fetching = Some(Fetching::start(located, entry, source, self.key_tried, left, bell()));
             }
+            Ok(None) if self.entry.options.headless => {
+                self.fail(UnlockError::NoKey("it is headless, and no key is named".into()));
+            }
             Ok(None) => self.key_state = KeyState::Person,
             Err(error) => self.lack_key(error, notes),
         }
         None
     }
 
-    fn state_after_empty(&self) -> KeyState {
-        match self.entry.key {
-            KeySource::Ask => KeyState::Person,
-            _ => KeyState::Own,
-        }
-    }
-
     fn lack_key(&mut self, error: NoKey, notes: &mut Vec<String>) {
         match error {
+            // A person is asked already.
+            NoKey::NotYet if self.key_state == KeyState::Person => {}
             NoKey::NotYet => {
+                let said = self.entry.options.keyfile_timeout;
+                if let Some(lost) = &self.waits.lost {
+                    self.ask_instead(format!("{} is on {lost}, which is not open", self.key_place()), notes);
+                    return;
+                }
+                // It may be on what another entry opens.
+                if said.is_none() && self.waits.others_go_on && !self.key_patience().is_zero() {
+                    self.key_since = Some(Instant::now());
+                }
                 let waited = self.key_since.map(|since| since.elapsed()).unwrap_or_default();
-                let patience = self.entry.options.keyfile_timeout.unwrap_or(self.key_patience());
-                if waited >= patience && self.entry.options.keyfile_timeout != Some(Duration::ZERO) {
+                let patience = said.unwrap_or(self.key_patience());
+                if waited >= patience && said != Some(Duration::ZERO) {
                     self.ask_instead(format!("{} is not there", self.key_place()), notes);
+                    self.key_may_come = self.key_state == KeyState::Person;
                 }
             }
             NoKey::Failed(reason) => self.ask_instead(reason, notes),
@@ -150,16 +156,20 @@ impl Volume {
         match &self.entry.key {
             KeySource::File(place) => place.to_string(),
             KeySource::Raw(device) => device.to_string(),
+            KeySource::Search(path) => path.display().to_string(),
             KeySource::Script { program, .. } => program.clone(),
-            KeySource::Ask => "the key".into(),
+            KeySource::Ask => format!("{}.key", self.entry.name),
         }
     }
 
     fn ask_instead(&mut self, reason: String, notes: &mut Vec<String>) {
-        self.key_state = KeyState::Person;
-        if self.entry.options.headless {
+        self.key_may_come = false;
+        // Whatever is typed would seem to open a plain volume, with a key that is not the one its line names.
+        let takes_any = self.target.as_ref().is_some_and(|target| target.takes_anything());
+        if self.entry.options.headless || takes_any {
             self.fail(UnlockError::NoKey(reason));
         } else {
+            self.key_state = KeyState::Person;
             // Some reasons are whole sentences.
             let reason = reason.trim_end_matches('.');
             notes.push(format!("{}: {reason}; a passphrase will do.", self.entry.name));

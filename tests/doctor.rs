@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 /// A healthy system: a volume that is asked for, one with a key file, an initramfs as a folder, and backups.
 struct System {
@@ -13,9 +14,11 @@ struct System {
     passphrase: &'static str,
 }
 
-impl System {
-    fn healthy() -> Self {
-        let system = Self {
+/// The volumes of every healthy system and the backups of their headers, made once.
+fn disks() -> &'static Path {
+    static DISKS: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let folder = DISKS.get_or_init(|| {
+        let system = System {
             folder: tempfile::tempdir().expect("a folder"),
             budget: "1G",
             passphrase: "open sesame",
@@ -24,7 +27,7 @@ impl System {
         for disk in ["root.img", "data.img"] {
             fs::File::create(system.path(disk))
                 .expect("a disk")
-                .set_len(20 << 20)
+                .set_len(8 << 20)
                 .expect("its size");
             let (path, backup) = (system.text(disk), system.text(&format!("backups/{disk}")));
             let cheap = [
@@ -48,11 +51,28 @@ impl System {
             system.run(&[&format[..], &cheap[..]].concat());
             system.run(&["luksHeaderBackup", &path, "--header-backup-file", &backup]);
         }
+        system.folder
+    });
+    folder.path()
+}
+
+impl System {
+    fn healthy() -> Self {
+        let system = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            budget: "1G",
+            passphrase: "open sesame",
+        };
+        fs::create_dir(system.path("backups")).expect("a folder");
+        for disk in ["root.img", "data.img"] {
+            for name in [disk.to_owned(), format!("backups/{disk}")] {
+                fs::copy(disks().join(&name), system.path(&name)).expect("copied");
+            }
+        }
         system.write("key", "key");
         fs::set_permissions(system.path("key"), fs::Permissions::from_mode(0o400)).expect("its mode");
         for file in [
             "bin/luksmith",
-            "etc/crypttab",
             "etc/us.kmap",
             "lib/modules/0/kernel/drivers/md/dm-crypt.ko.xz",
         ] {
@@ -70,7 +90,11 @@ impl System {
             "crypttab",
             &format!("root {root} none luks,x-initrd.attach\ndata {data} {key} luks\n"),
         );
-        system.write("arguments", "quiet\n");
+        system.write(
+            "initramfs/etc/crypttab",
+            &format!("root {root} none luks,x-initrd.attach\n"),
+        );
+        system.write("arguments", "quiet root=/dev/mapper/root\n");
         system
     }
 
@@ -165,10 +189,12 @@ fn finds(text: &str, plant: impl FnOnce(&mut System)) {
         _ => panic!("no findings in {said}"),
     };
     assert_eq!((code, findings.len()), (Some(1), 1), "{said}");
-    assert!(
-        findings[0]["message"].as_str().expect("a text").contains(text) && findings[0]["remedy"] != "",
-        "{said}"
-    );
+    let volume = findings[0]["volume"]
+        .as_str()
+        .map(|name| format!("{name}: "))
+        .unwrap_or_default();
+    let message = volume + findings[0]["message"].as_str().expect("a text");
+    assert!(message.contains(text) && findings[0]["remedy"] != "", "{said}");
 }
 
 #[test]
@@ -185,6 +211,84 @@ fn each_planted_fault_is_found_and_nothing_else() {
         let line = fs::read_to_string(s.path("crypttab")).expect("read");
         s.write("crypttab", &line.replace("x-initrd.attach", "luck"));
     });
+    finds("the crypttab in the initramfs is empty", |s| {
+        s.write("initramfs/etc/crypttab", "# none\n")
+    });
+    finds("no entry of crypttab and no kernel argument", |s| {
+        s.write("crypttab", "")
+    });
+    for argument in ["rd.luks.enabled=0", "rd.luks=0", "luks=no"] {
+        finds("kernel argument luks keeps all volumes from being unlocked", |s| {
+            s.write("arguments", &format!("{argument} root=/dev/mapper/root\n"));
+        });
+    }
+    finds(
+        "root=/dev/mapper/nosuch needs /dev/mapper/nosuch, and no entry makes it",
+        |s| {
+            s.write("arguments", "root=/dev/mapper/nosuch\n");
+        },
+    );
+    finds("resume=/dev/mapper/nosuch needs", |s| {
+        s.write("arguments", "root=/dev/mapper/root resume=/dev/mapper/nosuch\n");
+    });
+    finds("data: it is needed before the root is there", |s| {
+        s.write("arguments", "root=/dev/mapper/root resume=/dev/mapper/data\n");
+    });
+    finds("data: it is needed before the root is there", |s| {
+        let line = fs::read_to_string(s.path("crypttab")).expect("read");
+        s.write("crypttab", &line.replace("key luks", "key luks,initramfs"));
+    });
+    // What the root needs, it needs as early.
+    finds("data: it is needed before the root is there", |s| {
+        let early = format!("root {} /k:/dev/mapper/data luks,x-initrd.attach\n", s.text("root.img"));
+        s.write("initramfs/etc/crypttab", &early);
+    });
+    finds("root needs /dev/mapper/nosuch, and no entry makes it", |s| {
+        let early = format!("root {} none luks,header=/h:/dev/mapper/nosuch\n", s.text("root.img"));
+        s.write("initramfs/etc/crypttab", &early);
+    });
+    for (fields, file) in [
+        ("/keys/root luks", "/keys/root"),
+        ("none luks,header=/headers/root", "/headers/root"),
+        ("x luks,keyscript=my-script", "/lib/cryptsetup/scripts/my-script"),
+        ("x luks,keyscript=/opt/my-script", "/opt/my-script"),
+    ] {
+        let early = |s: &System| format!("root {} {fields}\n", s.text("root.img"));
+        finds(&format!("root: the initramfs does not hold {file}"), |s| {
+            s.write("initramfs/etc/crypttab", &early(s));
+        });
+        let system = System::healthy();
+        system.write("initramfs/etc/crypttab", &early(&system));
+        system.write(&format!("initramfs/usr{file}"), "");
+        assert_eq!(system.doctor(&[]).0, Some(0), "{fields}");
+    }
+    let entry_of_data = |s: &System, fields: &str| {
+        let line = format!(
+            "root {} none luks,x-initrd.attach\ndata {} {fields}\n",
+            s.text("root.img"),
+            s.text("data.img")
+        );
+        s.write("crypttab", &line);
+    };
+    finds("data: Luksmith cannot open volumes of type tcrypt", |s| {
+        entry_of_data(s, "none tcrypt")
+    });
+    finds("data: /dev/urandom gives other bytes each time", |s| {
+        entry_of_data(s, "/dev/urandom luks")
+    });
+    finds("data: there is no device LABEL=no-such-label with its key", |s| {
+        entry_of_data(s, "/k:LABEL=no-such-label luks,headless");
+    });
+    finds("data: it is headless, and no key is named", |s| {
+        entry_of_data(s, "none luks,headless")
+    });
+    finds(
+        "data: it does not say how it is encrypted: size=256,hash=sha256 is assumed",
+        |s| {
+            entry_of_data(s, "none plain,cipher=aes-xts-plain64");
+        },
+    );
+    finds("data needs data", |s| entry_of_data(s, "/k:/dev/mapper/data luks"));
     finds("there is no device UUID=00000000-dead", |s| {
         let line = fs::read_to_string(s.path("crypttab")).expect("read");
         s.write("crypttab", &(line + "gone UUID=00000000-dead none luks\n"));
@@ -229,4 +333,257 @@ fn keyslots_that_do_not_fit_the_memory_are_told_one_by_one() {
         2,
         "{said}"
     );
+}
+
+/// An archive of cpio(5), format newc.
+fn archive(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, content) in files.iter().chain([&("TRAILER!!!", "")]) {
+        let sizes = (content.len(), name.len() + 1);
+        let zeros = "00000000";
+        let header = format!(
+            "070701{zeros}000081a4{}{:08x}{}{:08x}{zeros}",
+            zeros.repeat(4),
+            sizes.0,
+            zeros.repeat(4),
+            sizes.1
+        );
+        bytes.extend(header.bytes().chain(name.bytes()).chain([0]));
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes.extend(content.bytes());
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+    }
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    bytes
+}
+
+/// An initramfs with this crypttab, not packed.
+fn image(crypttab: &str) -> Vec<u8> {
+    archive(&[
+        ("usr/sbin/luksmith", ""),
+        ("etc/us.kmap", ""),
+        ("usr/lib/modules/0/kernel/drivers/md/dm-crypt.ko", ""),
+        ("usr/lib/modules/0/kernel/crypto/aes_generic.ko", ""),
+        ("usr/lib/modules/0/kernel/crypto/xts.ko", ""),
+        ("etc/crypttab", crypttab),
+    ])
+}
+
+fn packed(program: &[&str], bytes: &[u8]) -> Vec<u8> {
+    let (input, output) = (
+        tempfile::tempfile().expect("a file"),
+        tempfile::tempfile().expect("a file"),
+    );
+    std::os::unix::fs::FileExt::write_all_at(&input, bytes, 0).expect("written");
+    let status = Command::new(program[0])
+        .args(&program[1..])
+        .stdin(Stdio::from(input))
+        .stdout(output.try_clone().expect("a descriptor"))
+        .status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "{program:?}: run scripts/setup-tests"
+    );
+    let mut packed = vec![0; output.metadata().expect("its size").len() as usize];
+    std::os::unix::fs::FileExt::read_exact_at(&output, &mut packed, 0).expect("read");
+    packed
+}
+
+/// A unified kernel image: a PE file with these sections.
+fn unified(sections: &[(&[u8], &[u8])]) -> Vec<u8> {
+    let mut bytes = b"MZ".to_vec();
+    bytes.resize(0x3c, 0);
+    bytes.extend(0x80_u32.to_le_bytes());
+    bytes.resize(0x80, 0);
+    bytes.extend(b"PE\0\0\x64\x86");
+    bytes.extend((sections.len() as u16).to_le_bytes());
+    bytes.resize(0x80 + 24, 0);
+    let mut at = 0x1000;
+    for (name, content) in sections {
+        let mut header = name.to_vec();
+        header.resize(8, 0);
+        let padded = content.len().next_multiple_of(512) as u32;
+        for field in [content.len() as u32, 0, padded, at] {
+            header.extend(field.to_le_bytes());
+        }
+        header.resize(40, 0);
+        bytes.extend(header);
+        at += padded;
+    }
+    bytes.resize(0x1000, 0);
+    for (_, content) in sections {
+        bytes.extend(*content);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    bytes
+}
+
+#[test]
+fn images_are_read_however_they_are_packed() {
+    let system = System::healthy();
+    let early = archive(&[("kernel/x86/microcode/GenuineIntel.bin", "microcode")]);
+    let good = format!("root {} none luks\n", system.text("root.img"));
+    let programs: [&[&str]; 8] = [
+        &["cat"],
+        &["gzip", "-c"],
+        &["xz", "--check=crc32", "-c"],
+        &["zstd", "-qc"],
+        &["lz4", "-lc"],
+        &["lz4", "-c"],
+        &["bzip2", "-c"],
+        &["xz", "--format=lzma", "-c"],
+    ];
+    let look = |bytes: &[u8]| {
+        fs::remove_dir_all(system.path("initramfs"))
+            .or_else(|_| fs::remove_file(system.path("initramfs")))
+            .expect("removed");
+        fs::write(system.path("initramfs"), bytes).expect("written");
+        system.doctor(&[])
+    };
+    for program in programs {
+        for (crypttab, text) in [
+            (good.as_str(), "Nothing stands in the way"),
+            ("", "the crypttab in the initramfs is empty"),
+        ] {
+            let main = packed(program, &image(crypttab));
+            let (_, said) = look(&[early.clone(), main.clone()].concat());
+            assert!(said.contains(text), "{program:?}: {said}");
+            let inside = [early.clone(), main].concat();
+            let (_, said) = look(&unified(&[
+                (b".linux", b"kernel"),
+                (b".initrd", &inside),
+                (b".sbat", b"x"),
+            ]));
+            assert!(said.contains(text), "{program:?}, unified: {said}");
+        }
+    }
+    for bytes in [
+        &b"\x28\xb5\x2f\xfd not really"[..],
+        b"nothing",
+        b"",
+        &image(&good)[..300],
+    ] {
+        let (code, said) = look(bytes);
+        assert!(
+            code == Some(1) && said.contains("cannot tell what the initramfs holds"),
+            "{said}"
+        );
+    }
+}
+
+/// The image that boots has an empty crypttab, and the others do not.
+#[test]
+fn the_image_that_boots_is_the_one_that_is_read() {
+    let entry = |title: &str, image: &str| {
+        format!(
+            "menuentry '{title}' --id {title} {{\n  linux /boot/vmlinuz root=/dev/mapper/root\n  initrd {image}\n}}\n"
+        )
+    };
+    let grub = |default: &str| {
+        format!(
+            "set default=\"{default}\"\n{}{}",
+            entry("one", "/boot/initrd.img-6.9"),
+            entry("two", "/boot/initrd.img-6.10")
+        )
+    };
+    let loader = |image: &str| format!("title x\nlinux /vmlinuz\ninitrd /{image}\noptions root=/dev/mapper/root\n");
+    let cases: &[(&str, &[(&str, String)], &str, &str)] = &[
+        ("GRUB's first", &[("boot/grub/grub.cfg", grub("0"))], "6.9", "GRUB, the default \"one\""),
+        ("GRUB's by ID", &[("boot/grub/grub.cfg", grub("two"))], "6.10", "GRUB, the default \"two\""),
+        (
+            "GRUB's saved",
+            &[("boot/grub/grub.cfg", grub("${saved_entry}")), ("boot/grub/grubenv", "saved_entry=two\n".into())],
+            "6.10",
+            "GRUB, the default \"two\"",
+        ),
+        (
+            "GRUB with entries of the Boot Loader Specification",
+            &[
+                ("boot/grub2/grub.cfg", "insmod blscfg\nblscfg\n".into()),
+                ("boot/loader/entries/x-6.9.conf", loader("initrd.img-6.9")),
+                ("boot/loader/entries/x-6.10.conf", loader("initrd.img-6.10")),
+            ],
+            "6.10",
+            "the entry x-6.10",
+        ),
+        (
+            "systemd-boot",
+            &[
+                ("boot/loader/loader.conf", "timeout 3\ndefault x-6.9*\n".into()),
+                ("boot/loader/entries/x-6.9.conf", loader("initrd.img-6.9")),
+                ("boot/loader/entries/x-6.10.conf", loader("initrd.img-6.10")),
+            ],
+            "6.9",
+            "systemd-boot, the entry x-6.9",
+        ),
+        (
+            "extlinux",
+            &[(
+                "boot/extlinux/extlinux.conf",
+                "DEFAULT b\nLABEL a\n  APPEND initrd=../initrd.img-6.10 x\nLABEL b\n  INITRD ../initrd.img-6.9\n  APPEND root=/dev/mapper/root\n".into(),
+            )],
+            "6.9",
+            "extlinux, the label b",
+        ),
+        ("the newest kernel", &[], "6.10", "the newest kernel 6.10"),
+    ];
+    let system = System::healthy();
+    let root_entry = format!("root {} none luks,x-initrd.attach\n", system.text("root.img"));
+    let (good, bad) = (
+        packed(&["gzip", "-1c"], &image(&root_entry)),
+        packed(&["gzip", "-1c"], &image("")),
+    );
+    let look = |name: &str, system: &System| {
+        let root = system.text(name);
+        system.write(&format!("{name}/etc/crypttab"), &root_entry);
+        system.write(&format!("{name}/proc/cmdline"), "root=/dev/mapper/root\n");
+        let backups = system.text("backups");
+        system.try_run(&["doctor", "--root", &root, "--backup", &backups, "--memory-budget", "1G"])
+    };
+    for (number, (case, files, boots, from)) in cases.iter().enumerate() {
+        let folder = format!("system{number}");
+        for (name, text) in *files {
+            system.write(&format!("{folder}/{name}"), text);
+        }
+        for version in ["6.9", "6.10"] {
+            let name = format!("{folder}/boot/initrd.img-{version}");
+            system.write(&name, "");
+            fs::write(system.path(&name), if version == *boots { &bad } else { &good }).expect("written");
+        }
+        let (code, said) = look(&folder, &system);
+        assert_eq!(code, Some(1), "{case}: {said}");
+        assert!(
+            said.contains("the crypttab in the initramfs is empty"),
+            "{case}: {said}"
+        );
+        assert!(
+            said.contains(&format!("initrd.img-{boots} (")) && said.contains(from),
+            "{case}: {said}"
+        );
+        assert_eq!(
+            said.lines().filter(|line| line.starts_with("Checked ")).count(),
+            1,
+            "{case}: {said}"
+        );
+    }
+    // A unified kernel image has its own arguments, and nobody says which of two starts.
+    let with = |line: &[u8]| unified(&[(b".cmdline", line), (b".initrd", &good)]);
+    system.write("uki/efi/EFI/Linux/a.efi", "");
+    fs::write(system.path("uki/efi/EFI/Linux/a.efi"), with(b"root=/dev/mapper/root\0")).expect("written");
+    let (code, said) = look("uki", &system);
+    assert!(
+        code == Some(0) && said.contains("the unified kernel image a.efi"),
+        "{said}"
+    );
+    fs::write(
+        system.path("uki/efi/EFI/Linux/b.efi"),
+        with(b"root=/dev/mapper/nosuch\0"),
+    )
+    .expect("written");
+    let (code, said) = look("uki", &system);
+    assert!(
+        code == Some(1) && said.contains("root=/dev/mapper/nosuch needs /dev/mapper/nosuch"),
+        "{said}"
+    );
+    assert!(said.contains("a.efi") && said.contains("b.efi"), "{said}");
 }

@@ -150,7 +150,7 @@ pub const VERBS: &[VerbInfo] = &[
     verb!(Token "token" "<add|remove|import|export> <device>" 2..=2 Tokens "work on LUKS2 tokens"),
     verb!(Unlock "unlock" "[<name>...]" 0..=999 Boot "unlock the volumes of crypttab and of the kernel command line"),
     verb!(Answer "answer" "" 0..=0 Boot "give the passphrase that unlock waits for, from another shell"),
-    verb!(Doctor "doctor" "" 0..=0 Boot "say what keeps the next boot from unlocking this machine"),
+    verb!(Doctor "doctor" "" 0..=0 Boot "check whether this machine would unlock at its next boot"),
 ];
 
 /// Actions that cryptsetup does not have.

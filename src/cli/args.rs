@@ -442,7 +442,10 @@ pub struct Options {
     /// File to read instead of `/proc/cmdline`.
     #[arg(long, value_name = "FILE", allow_hyphen_values = true, help_heading = OURS, value_parser = values::path())]
     pub kernel_arguments: Option<PathBuf>,
-    /// The initramfs to look at: the file, or a folder with what is in it. Default: that of the running kernel in /boot.
+    /// With `doctor`: where the root of the system is mounted that is looked at. Default: `/`.
+    #[arg(long, value_name = "DIR", allow_hyphen_values = true, help_heading = OURS, value_parser = values::path())]
+    pub root: Option<PathBuf>,
+    /// The initramfs to look at: the file, a unified kernel image, or a folder with what is in it. Default: the one that the boot loader starts by itself.
     #[arg(long, value_name = "PATH", allow_hyphen_values = true, help_heading = OURS, value_parser = values::path())]
     pub initramfs: Option<PathBuf>,
     /// The most memory for key derivations. Default: all but a little of what is available.

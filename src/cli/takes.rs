@@ -298,6 +298,7 @@ pub const TABLE: &[Takes] = &[
     only("backend", &[Open]),
     only("resume", &[Image]),
     only("all", &[Close]),
+    only("root", &[Doctor]),
     only("initramfs", &[Doctor]),
     only("crypttab", &[Unlock, Doctor]),
     only("kernel-arguments", &[Unlock, Doctor]),

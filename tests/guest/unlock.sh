@@ -199,4 +199,81 @@ same "and two that are the same are one" "$key" "$(printf abc | sha256sum | cut 
 ours cryptsetup close root
 unlock "root /dev/ram1 none plain,headless=true" <<<abc
 is "headless asks nobody" 2 "it is headless, and no key is named"
+
+# --- a swap area whose key is derived from the root, with the image of a machine that sleeps: the root first, and no other key
+plain="plain,cipher=aes-xts-plain64,size=256,hash=sha256"
+dd if=luks.img of=/dev/ram0 bs=1M conv=fsync status=none
+printf 'derived' | ours cryptsetup open -q --type plain -c aes-xts-plain64 -s 256 -h sha256 /dev/ram1 swap -
+mkswap /dev/mapper/swap >/dev/null
+printf 'S1SUSPEND\0' | dd of=/dev/mapper/swap bs=1 seek=4086 conv=notrunc,fsync status=none
+ours cryptsetup close swap
+image=$(sha256sum </dev/ram1)
+printf '#!/bin/sh\n: >/tmp/ran\ndmsetup info "$1" >/dev/null 2>&1 && printf derived\n' >decrypt_derived
+chmod 755 decrypt_derived
+planned() { # CRYPTTAB ARGUMENTS [OPTION...]: unlock, with kernel arguments
+  printf '%s\n' "$1" >crypttab
+  echo "$2" >arguments
+  shift 2
+  said=$(timeout $hang /luksmith/luksmith unlock --crypttab crypttab --kernel-arguments arguments "$@" 2>&1)
+  rc=$?
+}
+derived="swap /dev/ram1 root $plain,swap,keyscript=/tmp/decrypt_derived"
+planned "$derived
+$entry" "resume=/dev/mapper/swap root=/dev/mapper/root" <<<abc
+is "a key script waits for the volume that it needs" 0 "swap is open."
+same "the image of a machine that sleeps is there" "$(blkid -p -o value -s TYPE /dev/mapper/swap) $(sha256sum </dev/ram1)" "swsuspend $image"
+ours cryptsetup close swap
+ours cryptsetup close root
+planned "$entry,tries=1
+$derived" "resume=/dev/mapper/swap" < <(printf 'wrong\nabc\nabc\nabc\n')
+is "nobody is asked for a key that nobody has" 2 "$(printf 'swap is not open: There is no key')"
+same "and nothing was changed" "$(sha256sum </dev/ram1)" "$image"
+planned "swap /dev/ram1 none $plain,swap,tries=2" "" -q < <(printf 'wrong\nwrong\n')
+is "no swap area is made of a typed passphrase" 2 "there is no swap area behind it"
+same "and nothing was changed" "$(sha256sum </dev/ram1) $(dmsetup ls --target crypt)" "$image "
+printf 'S1SUSPEND\0' | dd of=/dev/ram2 bs=1 seek=4086 conv=notrunc,fsync status=none
+image=$(sha256sum </dev/ram2)
+planned "swap /dev/ram2 /dev/urandom $plain,swap" "" -q <empty
+is "no random key is put over a machine that sleeps" 1 "swsuspend"
+same "and nothing was changed" "$(sha256sum </dev/ram2)" "$image"
+dd if=/dev/zero of=/dev/ram2 bs=1M count=1 conv=fsync status=none
+planned "swap /dev/ram2 /dev/urandom $plain,swap" "" <empty
+same "a random key makes a swap area" "$rc $(blkid -p -o value -s TYPE /dev/mapper/swap)" "0 swap"
+ours cryptsetup close swap
+
+# --- a key on a volume that somebody is asked for, who takes longer than a key device may
+dd if=other.img of=/dev/ram2 bs=1M conv=fsync status=none
+printf 'other' | ours cryptsetup open /dev/ram2 keydisk -
+mkfs.ext4 -q /dev/mapper/keydisk && mount /dev/mapper/keydisk /mnt && cp k /mnt/rootfs.key && umount /mnt
+ours cryptsetup close keydisk
+planned "root UUID=$uuid /rootfs.key:/dev/mapper/keydisk luks,keyfile-timeout=2
+keydisk UUID=$uuid2 none luks" "" < <(sleep 6; printf 'other\n')
+is "a key on another volume is waited for as long as that is" 0 "root is open."
+[[ $said != *"a passphrase will do"* ]] && pass "and nobody is asked for it" || fail "and nobody is asked for it: $said"
+ours cryptsetup close root
+ours cryptsetup close keydisk
+dd if=/dev/zero of=/dev/ram2 bs=1M count=1 conv=fsync status=none
+
+# --- a key of which only the path is known, on whichever device has it
+planned "" "rd.luks.uuid=$uuid rd.luks.key=/key" <empty
+is "a key is searched for on all devices" 0 "luks-$uuid is open."
+ours cryptsetup close "luks-$uuid"
+
+# --- Debian's cryptdisks_start with our program in cryptsetup's place: a plain volume behind something that is there
+dd if=/dev/zero of=/dev/ram2 bs=1M count=8 conv=fsync status=none
+mkfs.ext4 -q -F /dev/ram2 1024k
+head -c 32 /dev/urandom >key32 && chmod 400 key32
+echo "behind /dev/ram2 /tmp/key32 $plain,offset=2048,skip=256" >/etc/crypttab
+mkdir -p /etc/default && : >/etc/default/cryptdisks
+mv /usr/sbin/cryptsetup /usr/sbin/cryptsetup.debian
+start() { # PROGRAM: what is mapped then, and the device's checksum; at a terminal, where a question would wait for ever
+  ln -sf "$1" /usr/sbin/cryptsetup
+  timeout 60 script -qec 'cryptdisks_start behind' /dev/null >said 2>&1 </dev/null
+  echo "$? $(dmsetup table --showkeys behind) $(sha256sum </dev/ram2)"
+  "$1" close behind
+}
+theirs=$(start /usr/sbin/cryptsetup.debian)
+same "cryptdisks_start maps it with our program as with Debian's" "$(start /luksmith/cryptsetup)" "$theirs"
+[[ $theirs == "0 0 "*" aes-xts-plain64 "*" 256 "*" 2048"* ]] && pass "and it does" || fail "and it does: $theirs: $(cat said)"
+rm -f /usr/sbin/cryptsetup && mv /usr/sbin/cryptsetup.debian /usr/sbin/cryptsetup
 finish

@@ -1,48 +1,96 @@
 //! `doctor`: whether the next boot will unlock this machine.
 
 use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use nix::sys::utsname::uname;
 use serde_json::{Value, json};
 
 use super::Context;
 use super::secrets::Source;
-use super::unlock::{CRYPTTAB, planned};
+use super::unlock::{CRYPTTAB, read};
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::initramfs::budget::Budget;
-use crate::initramfs::doctor::{self, Contents, Finding, Machine};
+use crate::initramfs::cmdline;
+use crate::initramfs::crypttab::Crypttab;
+use crate::initramfs::doctor::{self, BootEntry, Contents, Finding, Hook, Machine};
+use crate::initramfs::unlock::UnlockError;
 
-/// What lists the files in an initramfs: Debian's, dracut's and mkinitcpio's.
-const LISTERS: [&str; 3] = ["lsinitramfs", "lsinitrd", "lsinitcpio"];
 /// Where the system's keyboard is set: Debian's file, and systemd's.
-const KEYBOARD: [&str; 2] = ["/etc/default/keyboard", "/etc/vconsole.conf"];
+const KEYBOARD: [&str; 2] = ["etc/default/keyboard", "etc/vconsole.conf"];
+
+/// What is wrong, and with which volume.
+type Found = (Option<String>, Finding);
 
 pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
-    let crypttab = planned(cx)?;
-    let passphrase = match cx.options.test_passphrase {
+    let options = cx.options;
+    let root = options.root.as_deref().unwrap_or(Path::new("/"));
+    let usual = root.join(CRYPTTAB.trim_start_matches('/'));
+    let path = options.crypttab.as_deref().unwrap_or(&usual);
+    let text = read(path, options.crypttab.is_none())?;
+    let given = options
+        .kernel_arguments
+        .as_deref()
+        .map(|path| read(path, false))
+        .transpose()?;
+    let passphrase = match options.test_passphrase {
         true => Some(cx.passphrase(&Source::Ask, "Enter passphrase: ")?),
         false => None,
     };
-    let keyboard = KEYBOARD.iter().filter_map(|path| fs::read_to_string(path).ok());
-    let machine = Machine {
-        initramfs: contents(cx.options.initramfs.as_deref()),
-        budget: Budget::new(cx.options.memory_budget),
-        backups: cx.options.backup.as_deref(),
-        keyboard: &keyboard.collect::<String>(),
-        passphrase: passphrase.as_ref(),
-        has_crypttab: cx.options.crypttab.as_deref().unwrap_or(Path::new(CRYPTTAB)).exists(),
+    let keyboard = KEYBOARD
+        .iter()
+        .filter_map(|path| fs::read_to_string(root.join(path)).ok());
+    let keyboard: String = keyboard.collect();
+    let (mut findings, mut looked_at, mut names) = (Vec::<Found>::new(), Vec::new(), Vec::<String>::new());
+    for entry in boots(options.initramfs.as_deref(), root) {
+        let arguments = given.clone().or_else(|| entry.arguments.clone());
+        let arguments = arguments.map_or_else(|| read(&root.join("proc/cmdline"), true), Ok)?;
+        let crypttab = cmdline::plan(Crypttab::parse(&text), &arguments);
+        let machine = Machine {
+            initramfs: contents(&entry, root),
+            budget: Budget::new(options.memory_budget),
+            backups: options.backup.as_deref(),
+            keyboard: &keyboard,
+            passphrase: passphrase.as_ref(),
+            root,
+            arguments: &arguments,
+            has_crypttab: path.exists(),
+        };
+        for found in doctor::examine(&crypttab, &machine) {
+            if !findings.iter().any(|known| as_text(known) == as_text(&found)) {
+                findings.push(found);
+            }
+        }
+        names.extend(
+            crypttab
+                .entries
+                .into_iter()
+                .map(|entry| entry.name)
+                .filter(|name| !names.contains(name))
+                .collect::<Vec<_>>(),
+        );
+        looked_at.push((entry, machine.initramfs.ok().and_then(|contents| contents.hook())));
+    }
+    // Whoever has named one knows it.
+    let told = if options.initramfs.is_some() {
+        &[]
+    } else {
+        looked_at.as_slice()
     };
-    let findings = doctor::examine(&crypttab, &machine);
-    let names: Vec<_> = crypttab.entries.iter().map(|entry| entry.name.as_str()).collect();
     cx.console.answer(
-        || json!({ "volumes": names, "findings": findings.iter().map(as_json).collect::<Vec<Value>>() }),
-        || match findings.len() {
-            0 => format!("Nothing stands in the way of unlocking {}.\n", names.join(", ")),
-            _ => findings.iter().map(as_text).collect(),
+        || {
+            let boots: Vec<Value> = looked_at.iter().map(boot_as_json).collect();
+            let findings: Vec<Value> = findings.iter().map(as_json).collect();
+            json!({ "volumes": names, "boots": boots, "findings": findings })
+        },
+        || {
+            let mut text: String = told.iter().map(boot_as_text).collect();
+            match findings.len() {
+                0 => text += &format!("Nothing stands in the way of unlocking {}.\n", names.join(", ")),
+                _ => text.extend(findings.iter().map(as_text)),
+            }
+            text
         },
     );
     if findings.is_empty() {
@@ -56,6 +104,49 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
     }
 }
 
+/// The initramfs that is named, or those by which the machine may start.
+fn boots(named: Option<&Path>, root: &Path) -> Vec<BootEntry> {
+    let entries = match named {
+        Some(path) => vec![BootEntry {
+            from: "--initramfs".into(),
+            images: vec![path.to_owned()],
+            arguments: None,
+        }],
+        None => doctor::boot_entries(root),
+    };
+    if entries.is_empty() {
+        vec![BootEntry::default()]
+    } else {
+        entries
+    }
+}
+
+fn contents(entry: &BootEntry, root: &Path) -> Result<Contents, String> {
+    if entry.images.is_empty() {
+        return Err("no boot loader names one, and there is none in /boot".into());
+    }
+    let release = uname().map(|names| names.release().to_string_lossy().into_owned());
+    Contents::read(&entry.images, root, &release.unwrap_or_default())
+}
+
+fn images(entry: &BootEntry) -> Vec<String> {
+    entry.images.iter().map(|path| path.display().to_string()).collect()
+}
+
+fn boot_as_text((entry, hook): &(BootEntry, Option<Hook>)) -> String {
+    let hook = hook
+        .map(|hook| format!(", unlocking by {}", hook.name()))
+        .unwrap_or_default();
+    match images(entry).as_slice() {
+        [] => String::new(),
+        images => format!("Checked {} ({}){hook}.\n", images.join(", "), entry.from),
+    }
+}
+
+fn boot_as_json((entry, hook): &(BootEntry, Option<Hook>)) -> Value {
+    json!({ "from": entry.from, "images": images(entry), "hook": hook.map(Hook::name) })
+}
+
 fn as_text((volume, finding): &(Option<String>, Finding)) -> String {
     let of = volume.as_ref().map(|name| format!("{name}: ")).unwrap_or_default();
     format!("{of}{finding}.\n    {}\n", remedy(finding))
@@ -67,78 +158,47 @@ fn as_json((volume, finding): &(Option<String>, Finding)) -> Value {
 
 fn remedy(finding: &Finding) -> &'static str {
     match finding {
-        Finding::NoInitramfs(_) => "Say which one with --initramfs: the file, or a folder with what is in it.",
+        Finding::NoInitramfs(_) => "Name it with --initramfs: the file, or a folder with what is in it.",
         Finding::NoProgram | Finding::NoCrypttab => {
-            "Install a hook of contrib/, give the entry the option x-initrd.attach, and make the initramfs anew."
+            "Install a hook of contrib/, give the entry the option x-initrd.attach, and rebuild the initramfs."
         }
+        Finding::EmptyCrypttab | Finding::NotInInitramfs(_) => {
+            "Give its entry in /etc/crypttab the option x-initrd.attach (Debian: initramfs), and rebuild the initramfs."
+        }
+        Finding::NoEntry => "Write an entry into /etc/crypttab for each volume, or name it with rd.luks.name=.",
+        Finding::NoEntryMakes(..) => {
+            "Correct the name, or add an entry of that name to /etc/crypttab, and rebuild the initramfs."
+        }
+        Finding::NotInside(_) => {
+            "Have it copied there (KEYFILE_PATTERN, install_items, FILES), name a device that it is on, or rebuild the \
+             initramfs."
+        }
+        Finding::RandomKey(_) => "Name a key file or none; /dev/urandom is for plain volumes with swap or tmp.",
+        Finding::NoKeyDevice(_) => "Plug it in, correct its name, or remove the option headless.",
+        Finding::Headless => "Name a key file, or remove the option headless.",
+        Finding::Assumed(_) => "Name cipher=, size= and hash= in the entry: other versions and programs assume others.",
         Finding::NoModule(_) => {
             "Add it to the modules of the initramfs (initramfs-tools/modules, add_drivers, MODULES)."
         }
-        Finding::NoKeymap(_) => "Put the keymap into the initramfs (KEYMAP=y, i18n, keymap), and make it anew.",
+        Finding::NoKeymap(_) => "Put the keymap into the initramfs (KEYMAP=y, i18n, keymap), and rebuild it.",
         Finding::Untypable => "Add a passphrase of plain letters, digits and signs with luksAddKey.",
-        Finding::Config(_) => "Mend the line in crypttab, or the kernel argument.",
-        Finding::NoDevice(_) | Finding::NoHeader(_) => "Plug it in, or mend its name: blkid shows the names there are.",
-        Finding::StaleArray(_) => {
-            "Assemble the array; or, if the disk is in none any more, take its signature away: wipefs --backup."
+        Finding::Config(_) => "Correct the line in crypttab, or the kernel argument.",
+        Finding::NoDevice(_) | Finding::NoHeader(_) => {
+            "Plug it in, or correct its name: blkid shows the names of all devices."
         }
+        Finding::StaleArray(_) => {
+            "Assemble the array; or, if the disk is no longer part of one, remove its signature: wipefs --backup."
+        }
+        Finding::Unusable(UnlockError::Unsupported(_)) => "Unlock it with cryptsetup, or remove its entry.",
+        Finding::Unusable(UnlockError::Circle(_)) => "Put the key, the header or the device of one of them elsewhere.",
         Finding::Unusable(_) => "luksmith luksDump shows what it is.",
         Finding::NoKeyslot => "Add a passphrase with luksAddKey.",
         Finding::TooLarge { .. } => "Give it a smaller cost: luksConvertKey --pbkdf-memory.",
-        Finding::Copies(_) => "luksmith repair writes it anew from the other copy.",
-        Finding::NoKeyFile(_) => "Mend its path in crypttab, or put it there.",
-        Finding::OpenKeyFile(_) => "chmod 0400 it.",
+        Finding::Copies(_) => "luksmith repair restores it from the other copy.",
+        Finding::NoKeyFile(_) => "Correct its path in crypttab, or put it there.",
+        Finding::OpenKeyFile(_) => "Run chmod 0400 on it.",
         Finding::NoBackup => {
             "Make one with luksHeaderBackup, keep it on another disk, and name its folder with --backup."
         }
     }
-}
-
-/// What the initramfs holds: that of a folder, or of a file that a program of the generators can list.
-fn contents(named: Option<&Path>) -> Result<Contents, String> {
-    let release = uname().map(|names| names.release().to_string_lossy().into_owned());
-    let release = release.unwrap_or_default();
-    let usual = [
-        "/boot/initrd.img-{}",
-        "/boot/initramfs-{}.img",
-        "/boot/initramfs-linux.img",
-    ];
-    let usual = usual.iter().map(|path| PathBuf::from(path.replace("{}", &release)));
-    let path = match named {
-        Some(path) => path.to_owned(),
-        None => usual
-            .into_iter()
-            .find(|path| path.exists())
-            .ok_or("there is none in /boot")?,
-    };
-    let mut names = Vec::new();
-    if path.is_dir() {
-        walk(&path, &mut names).map_err(|error| format!("{}: {error}", path.display()))?;
-    } else {
-        let listed = LISTERS
-            .iter()
-            .find_map(|lister| Command::new(lister).arg(&path).output().ok());
-        let listed = listed.filter(|output| output.status.success());
-        let listed = listed.ok_or_else(|| format!("{} cannot be listed", path.display()))?;
-        // Some print a whole line of `ls -l`.
-        let words = listed.stdout.split(u8::is_ascii_whitespace);
-        names.extend(words.map(|word| String::from_utf8_lossy(word).into_owned()));
-    }
-    let version = names
-        .iter()
-        .find_map(|name| name.split_once("lib/modules/")?.1.split('/').next());
-    let version = version.filter(|version| !version.is_empty()).unwrap_or(&release);
-    let builtin = Path::new("/lib/modules").join(version).join("modules.builtin");
-    let builtin = fs::read_to_string(builtin).unwrap_or_default();
-    Ok(Contents { names, builtin })
-}
-
-fn walk(folder: &Path, names: &mut Vec<String>) -> io::Result<()> {
-    for file in fs::read_dir(folder)? {
-        let file = file?;
-        names.push(file.path().to_string_lossy().into_owned());
-        if file.file_type()?.is_dir() {
-            walk(&file.path(), names)?;
-        }
-    }
-    Ok(())
 }

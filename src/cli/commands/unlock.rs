@@ -69,7 +69,7 @@ pub(super) fn unlock(cx: &Context<'_>, names: &[String]) -> Result<(), CliError>
 
 /// The entries that there are, with what the kernel's command line makes of them. Without a crypttab there are only
 /// those of the command line.
-pub(super) fn planned(cx: &Context<'_>) -> Result<Crypttab, CliError> {
+fn planned(cx: &Context<'_>) -> Result<Crypttab, CliError> {
     let named = cx.options.crypttab.as_deref();
     let text = read(named.unwrap_or(Path::new(CRYPTTAB)), named.is_none())?;
     let named = cx.options.kernel_arguments.as_deref();
@@ -77,7 +77,7 @@ pub(super) fn planned(cx: &Context<'_>) -> Result<Crypttab, CliError> {
     Ok(cmdline::plan(Crypttab::parse(&text), &arguments))
 }
 
-fn read(path: &Path, may_lack: bool) -> Result<String, CliError> {
+pub(super) fn read(path: &Path, may_lack: bool) -> Result<String, CliError> {
     match fs::read(path) {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound && may_lack => Ok(String::new()),

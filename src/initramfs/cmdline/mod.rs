@@ -20,6 +20,8 @@ pub fn plan(crypttab: Crypttab, command_line: &str) -> Crypttab {
     let said = Said::read(command_line);
     let mut warnings = crypttab.warnings;
     if said.disabled || said.only_empty_cryptopts == Some(true) {
+        let by = if said.disabled { "luks" } else { "cryptopts" };
+        warnings.push(format!("kernel argument {by} keeps all volumes from being unlocked"));
         warnings.extend(said.warnings);
         return Crypttab {
             entries: Vec::new(),
@@ -105,9 +107,16 @@ fn unlock_what_is_needed(entries: &mut [Entry]) {
     }
 }
 
-fn is_for_initramfs(entry: &Entry) -> bool {
+/// Whether an entry says that it is unlocked before the root is there.
+pub(super) fn is_for_initramfs(entry: &Entry) -> bool {
     let mut given = entry.options.given.iter();
     given.any(|(name, _)| matches!(name.as_str(), "initramfs" | "x-initrd.attach"))
+}
+
+/// What a command line names as root, and as what to resume from.
+pub(super) fn root_and_resume(command_line: &str) -> (Option<DeviceSpec>, Option<DeviceSpec>) {
+    let said = Said::read(command_line);
+    (said.root, said.resume)
 }
 
 fn is_mapping(device: &DeviceSpec, name: &str) -> bool {

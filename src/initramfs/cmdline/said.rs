@@ -54,7 +54,7 @@ impl Said {
         let text = value.unwrap_or_default();
         let off = matches!(text, "0" | "no" | "n" | "false" | "f" | "off");
         match name {
-            "luks" => self.disabled = off,
+            "luks" | "luks.enabled" => self.disabled = off,
             "luks.crypttab" => self.without_crypttab = off,
             "luks.uuid" => {
                 let uuid = text.strip_prefix("keysource:").unwrap_or(text);

@@ -87,10 +87,16 @@ pub(super) fn locate(entry: &Entry, devices: &Devices, searched: &mut Searched) 
 }
 
 /// The key file that has the name of the volume. Not for a key script whose work is done here: its argument is no file.
-pub(super) fn default_key(entry: &Entry, folders: &[&str]) -> Option<PathBuf> {
+fn default_key(entry: &Entry, folders: &[&str]) -> Option<PathBuf> {
     let name = format!("{}.key", entry.name);
     let mut paths = folders.iter().map(|folder| Path::new(folder).join(&name));
     paths.find(|path| entry.options.keyscript.is_none() && path.exists())
+}
+
+/// Whether there is such a file in the system below a folder.
+pub(super) fn has_default_key(entry: &Entry, root: &Path) -> bool {
+    let folder = root.join(KEY_FOLDERS[0].trim_start_matches('/'));
+    default_key(entry, &[&folder.to_string_lossy()]).is_some()
 }
 
 /// The devices on which a key was looked for: each once, and a disk that has come in the place of another one too.

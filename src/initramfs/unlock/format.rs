@@ -108,7 +108,7 @@ pub(super) fn header_place(options: &VolumeOptions) -> Option<&Place> {
 }
 
 /// Whether the options are those of a plain volume.
-pub(super) fn says_plain(options: &VolumeOptions) -> bool {
+pub(in crate::initramfs) fn says_plain(options: &VolumeOptions) -> bool {
     options.cipher.is_some()
         || options.hash.is_some()
         || options.size.is_some()

@@ -39,7 +39,7 @@ use super::prompt::{Event, Prompts};
 use crate::dm::{Dm, DmError};
 
 pub use self::error::UnlockError;
-pub(in crate::initramfs) use self::format::header_path;
+pub(in crate::initramfs) use self::format::{assumed, header_path, says_plain};
 pub use self::volume::Outcome;
 
 /// How long to wait for what may happen without a sign.

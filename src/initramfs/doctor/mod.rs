@@ -1,5 +1,12 @@
-//! Will the next boot unlock this machine? What crypttab names is looked at, and what the initramfs holds, without a
-//! change to either: the facts. Remedies are the command line's.
+//! Will the next boot unlock this machine? What crypttab names is looked at, and the initramfs that will boot, without a change
+//! to either: the facts. Remedies are the command line's.
+
+mod archive;
+mod boot_entry;
+mod contents;
+mod early;
+mod grub;
+mod unified;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,19 +19,24 @@ use keyslots::units::Bytes;
 
 use super::budget::Budget;
 use super::crypttab::{Crypttab, Entry, KeySource};
+use super::dependencies::Dependencies;
 use super::devices::Devices;
+use super::key::has_default_key;
 use super::options::Kind;
-use super::source::DeviceSpec;
-use super::unlock::{UnlockError, header_path};
-use crate::header_device::{HeaderDevice, Wanted};
+use super::source::{DeviceSpec, Place};
+use super::unlock::{UnlockError, assumed, header_path, says_plain};
+use crate::header_device::{HeaderDevice, HeaderError, Wanted};
 use crate::volume;
+
+pub use self::boot_entry::{BootEntry, boot_entries};
+pub use self::contents::{Contents, Hook};
 
 /// Something that keeps, or may keep, a volume from being unlocked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Finding {
     /// No initramfs was found, or it cannot be listed.
-    #[error("what the initramfs holds cannot be told: {0}")]
+    #[error("cannot tell what the initramfs holds: {0}")]
     NoInitramfs(String),
     /// The initramfs lacks an unlocker.
     #[error("the initramfs holds neither luksmith nor cryptsetup")]
@@ -32,13 +44,38 @@ pub enum Finding {
     /// The initramfs lacks the list of volumes.
     #[error("the initramfs holds no crypttab")]
     NoCrypttab,
+    /// The list of volumes in the initramfs names none.
+    #[error("the crypttab in the initramfs is empty: nothing is unlocked before the root is needed")]
+    EmptyCrypttab,
+    /// Nothing names a volume.
+    #[error("no entry of crypttab and no kernel argument names a volume")]
+    NoEntry,
+    /// An entry is needed before the root is there, and is not in the initramfs.
+    #[error("it is needed before the root is there, and the crypttab in the initramfs does not have it")]
+    NotInInitramfs(String),
+    /// The machine starts from a mapping, or an entry needs one, that nothing makes.
+    #[error("{0} needs /dev/mapper/{1}, and no entry makes it")]
+    NoEntryMakes(String, String),
+    /// A file that an entry names is not in the initramfs.
+    #[error("the initramfs does not hold {}", .0.display())]
+    NotInside(PathBuf),
+    /// The key of a LUKS volume is another one each time.
+    #[error("{0} gives other bytes each time, and cannot be the key of a LUKS volume")]
+    RandomKey(String),
+    /// The device with its key is not there, and nobody is asked instead.
+    #[error("there is no device {0} with its key, and nobody may be asked for a passphrase")]
+    NoKeyDevice(DeviceSpec),
+    /// It has no key, and nobody is asked for one.
+    #[error("it is headless, and no key is named")]
+    Headless,
+    /// Options of a plain volume are not named.
+    #[error("it does not say how it is encrypted: {0} is assumed")]
+    Assumed(String),
     /// The initramfs and the kernel lack a module.
-    #[error("the initramfs holds no module {0}, and the kernel has it not built in")]
+    #[error("the initramfs holds no module {0}, and the kernel does not have it built in")]
     NoModule(String),
     /// The system's keyboard is not what the initramfs will take it for.
-    #[error(
-        "the keyboard has the layout {0}, and the initramfs holds no keymap: what is typed there is taken for a US keyboard's"
-    )]
+    #[error("the keyboard has the layout {0}, and the initramfs holds no keymap: it will be read as a US keyboard")]
     NoKeymap(String),
     /// The passphrase has letters that a keyboard may not give so early.
     #[error("the passphrase has characters that are not on every keyboard, or that depend on the encoding")]
@@ -50,7 +87,7 @@ pub enum Finding {
     #[error("there is no device {0}")]
     NoDevice(DeviceSpec),
     /// The disk has the signature of an array that does not hold it.
-    #[error("{0}, and no array holds it: each start waits for one")]
+    #[error("{0}, and it is not part of an assembled array: each boot waits for one")]
     StaleArray(String),
     /// The header is not there.
     #[error("its header {0} is not there")]
@@ -62,7 +99,7 @@ pub enum Finding {
     #[error("it has no keyslot that a passphrase could open")]
     NoKeyslot,
     /// A keyslot takes too much memory.
-    #[error("keyslot {slot} needs {needed} of memory, {available} are there")]
+    #[error("keyslot {slot} needs {needed} of memory; {available} is available")]
     TooLarge {
         /// The keyslot.
         slot: u32,
@@ -85,15 +122,6 @@ pub enum Finding {
     NoBackup,
 }
 
-/// What the initramfs holds.
-#[derive(Debug)]
-pub struct Contents {
-    /// The paths in it.
-    pub names: Vec<String>,
-    /// The list of what its kernel has built in.
-    pub builtin: String,
-}
-
 /// What is looked at beside crypttab.
 #[derive(Debug)]
 pub struct Machine<'a> {
@@ -107,6 +135,10 @@ pub struct Machine<'a> {
     pub keyboard: &'a str,
     /// The passphrase, where it is to be looked at.
     pub passphrase: Option<&'a Passphrase>,
+    /// The system's root: `/`, or where it is mounted.
+    pub root: &'a Path,
+    /// The command line of the kernel that will boot.
+    pub arguments: &'a str,
     /// Whether the volumes are named by a crypttab, and not by kernel arguments alone.
     pub has_crypttab: bool,
 }
@@ -118,40 +150,54 @@ pub fn examine(crypttab: &Crypttab, machine: &Machine<'_>) -> Vec<(Option<String
     findings.extend(warnings.map(|warning| (None, Finding::Config(warning))));
     match &machine.initramfs {
         Err(reason) => findings.push((None, Finding::NoInitramfs(reason.clone()))),
-        Ok(contents) => findings.extend(contents.examine(machine).into_iter().map(|finding| (None, finding))),
+        Ok(contents) => {
+            let own = examine_contents(contents, machine);
+            findings.extend(own.into_iter().map(|finding| (None, finding)));
+        }
     }
     let typable = |passphrase: &Passphrase| passphrase.expose().iter().all(|byte| (b' '..=b'~').contains(byte));
     if machine.passphrase.is_some_and(|passphrase| !typable(passphrase)) {
         findings.push((None, Finding::Untypable));
     }
+    if crypttab.entries.is_empty() && crypttab.warnings.is_empty() {
+        findings.push((None, Finding::NoEntry));
+    }
     let devices = Devices::now().giving_way();
-    for entry in crypttab.entries.iter().filter(|entry| !entry.options.noauto) {
-        let mut own = Vec::new();
-        examine_volume(entry, &devices, machine, &mut own);
+    findings.extend(early::examine(crypttab, machine, &devices));
+    let dependencies = Dependencies::of(&crypttab.entries);
+    let entries = crypttab.entries.iter().enumerate();
+    for (at, entry) in entries.filter(|(_, entry)| !entry.options.noauto) {
+        let circle = dependencies.circle(at).map(UnlockError::Circle);
+        let mut own: Vec<Finding> = circle.map(Finding::Unusable).into_iter().collect();
+        examine_volume(entry, crypttab, &devices, machine, &mut own);
         findings.extend(own.into_iter().map(|finding| (Some(entry.name.clone()), finding)));
     }
     findings
 }
 
-fn examine_volume(entry: &Entry, devices: &Devices, machine: &Machine<'_>, findings: &mut Vec<Finding>) {
-    if let KeySource::File(place) = &entry.key
-        && place.device.is_none()
-        && !place.path.starts_with("/dev")
-    {
-        match fs::metadata(&place.path) {
-            Err(_) => findings.push(Finding::NoKeyFile(place.path.clone())),
-            Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
-                findings.push(Finding::OpenKeyFile(place.path.clone()));
-            }
-            Ok(_) => {}
-        }
-    }
+fn examine_volume(
+    entry: &Entry,
+    crypttab: &Crypttab,
+    devices: &Devices,
+    machine: &Machine<'_>,
+    findings: &mut Vec<Finding>,
+) {
+    examine_key(entry, devices, machine, findings);
     findings.extend(devices.unclaimed_of(&entry.source).map(Finding::StaleArray));
+    if let Some(Kind::Foreign(kind)) = entry.options.kind {
+        findings.push(Finding::Unusable(UnlockError::Unsupported(kind)));
+        return;
+    }
     let Some(source) = devices.find(&entry.source) else {
-        findings.push(Finding::NoDevice(entry.source.clone()));
+        // What another entry makes comes with that.
+        let is_made = |other: &Entry| entry.source == DeviceSpec::Path(Path::new("/dev/mapper").join(&other.name));
+        if !crypttab.entries.iter().any(is_made) {
+            findings.push(Finding::NoDevice(entry.source.clone()));
+        }
         return;
     };
     if entry.options.kind == Some(Kind::Plain) {
+        findings.extend(assumed(entry).map(Finding::Assumed));
         return;
     }
     let (path, _mounted) = match header_path(&entry.options, devices, &source) {
@@ -168,8 +214,45 @@ fn examine_volume(entry: &Entry, devices: &Devices, machine: &Machine<'_>, findi
     };
     // Without locks, since whoever reads with them mends a damaged copy: here nothing is changed.
     match HeaderDevice::new(path, false).read(Wanted::Any) {
-        Ok((header, _)) => examine_header(&header, entry, machine, findings),
+        Ok((header, _)) => {
+            if entry.key.is_random() {
+                findings.push(Finding::RandomKey(entry.fields[2].clone()));
+            }
+            examine_header(&header, entry, machine, findings);
+        }
+        Err(HeaderError::NotLuks { .. }) if entry.options.kind.is_none() && says_plain(&entry.options) => {
+            findings.extend(assumed(entry).map(Finding::Assumed));
+        }
         Err(error) => findings.push(Finding::Unusable(error.into())),
+    }
+}
+
+fn examine_key(entry: &Entry, devices: &Devices, machine: &Machine<'_>, findings: &mut Vec<Finding>) {
+    let is_plain = entry.options.kind == Some(Kind::Plain) || says_plain(&entry.options);
+    match &entry.key {
+        KeySource::File(Place { path, device: None }) if !path.starts_with("/dev") => {
+            // Below the root, wherever that is mounted.
+            match fs::metadata(machine.root.join(path.strip_prefix("/").unwrap_or(path))) {
+                Err(_) => findings.push(Finding::NoKeyFile(path.clone())),
+                Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
+                    findings.push(Finding::OpenKeyFile(path.clone()));
+                }
+                Ok(_) => {}
+            }
+        }
+        // Who has it in a drawer is asked for a passphrase, unless nobody may be.
+        KeySource::File(Place {
+            device: Some(device), ..
+        })
+        | KeySource::Raw(device)
+            if (entry.options.headless || is_plain) && devices.find(device).is_none() =>
+        {
+            findings.push(Finding::NoKeyDevice(device.clone()));
+        }
+        KeySource::Ask if entry.options.headless && !has_default_key(entry, machine.root) => {
+            findings.push(Finding::Headless);
+        }
+        _ => {}
     }
 }
 
@@ -219,38 +302,24 @@ fn examine_header(header: &Header, entry: &Entry, machine: &Machine<'_>, finding
     }
 }
 
-impl Contents {
-    fn examine(&self, machine: &Machine<'_>) -> Vec<Finding> {
-        let mut findings = Vec::new();
-        let ends = |ends: &[&str]| self.names.iter().any(|name| ends.iter().any(|end| name.ends_with(end)));
-        if !ends(&["bin/luksmith", "bin/cryptsetup", "/systemd-cryptsetup"]) {
-            findings.push(Finding::NoProgram);
-        }
-        if machine.has_crypttab && !ends(&["etc/crypttab", "cryptroot/crypttab"]) {
-            findings.push(Finding::NoCrypttab);
-        }
-        if !self.has_module("dm_crypt") {
-            findings.push(Finding::NoModule("dm_crypt".into()));
-        }
-        if let Some(layout) = layout(machine.keyboard)
-            && !self
-                .names
-                .iter()
-                .any(|name| name.contains("keymap") || name.contains(".kmap") || name.ends_with("vconsole.conf"))
-        {
-            findings.push(Finding::NoKeymap(layout));
-        }
-        findings
+/// What the initramfs as a whole lacks.
+fn examine_contents(contents: &Contents, machine: &Machine<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if contents.hook().is_none() {
+        findings.push(Finding::NoProgram);
     }
-
-    /// Whether a module of that name, or one that is named after it (`aesni-intel`), is there or built in.
-    fn has_module(&self, name: &str) -> bool {
-        let named = |path: &str| {
-            let file = path.rsplit('/').next().unwrap_or(path).replace('-', "_");
-            file.starts_with(name) && file.contains(".ko")
-        };
-        self.names.iter().any(|path| named(path)) || self.builtin.lines().any(named)
+    if machine.has_crypttab && contents.crypttab().is_none() && contents.hook() != Some(Hook::Encrypt) {
+        findings.push(Finding::NoCrypttab);
     }
+    if !contents.has_module("dm_crypt") {
+        findings.push(Finding::NoModule("dm_crypt".into()));
+    }
+    if let Some(layout) = layout(machine.keyboard)
+        && !contents.has_keymap()
+    {
+        findings.push(Finding::NoKeymap(layout));
+    }
+    findings
 }
 
 /// The layout that keyboard(5) or vconsole.conf(5) names, unless it is the one that the kernel has by itself.
@@ -272,18 +341,5 @@ mod tests {
         assert_eq!(layout("KEYMAP=fr-latin1").as_deref(), Some("fr-latin1"));
         assert_eq!(layout("XKBLAYOUT=\"us\""), None);
         assert_eq!(layout("XKBMODEL=pc105"), None);
-    }
-
-    #[test]
-    fn modules_are_found_by_their_names_packed_or_built_in() {
-        let contents = Contents {
-            names: vec![
-                "lib/modules/6/kernel/arch/x86/crypto/aesni-intel.ko.xz".into(),
-                "bin/xts".into(),
-            ],
-            builtin: "kernel/crypto/cbc.ko\n".into(),
-        };
-        assert!(contents.has_module("aes") && contents.has_module("cbc"));
-        assert!(!contents.has_module("xts") && !contents.has_module("dm_crypt"));
     }
 }

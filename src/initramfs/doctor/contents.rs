@@ -1,0 +1,211 @@
+//! What an initramfs holds: the names of its files, and the few of them that say what it will do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use super::archive::{self, Visitor};
+use super::unified;
+
+/// Its lists of volumes: Debian's hook writes the first, all others the second.
+const CRYPTTABS: [&str; 2] = ["cryptroot/crypttab", "etc/crypttab"];
+
+/// What an initramfs holds.
+#[derive(Debug, Default)]
+pub struct Contents {
+    /// The paths in it, without `/` or `usr/` in front.
+    names: BTreeSet<String>,
+    texts: BTreeMap<&'static str, String>,
+    /// The list of what its kernel has built in.
+    builtin: String,
+}
+
+/// What made the initramfs fit to unlock volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// One of ours, in contrib/.
+    Luksmith,
+    /// Debian's package cryptsetup-initramfs.
+    Debian,
+    /// systemd's own program, in dracut's module crypt or mkinitcpio's sd-encrypt.
+    Systemd,
+    /// dracut's module crypt without systemd.
+    Dracut,
+    /// mkinitcpio's hook encrypt.
+    Encrypt,
+}
+
+impl Hook {
+    /// What a person calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Luksmith => "luksmith unlock (contrib/)",
+            Self::Debian => "cryptsetup-initramfs",
+            Self::Systemd => "systemd-cryptsetup",
+            Self::Dracut => "dracut's module crypt",
+            Self::Encrypt => "mkinitcpio's hook encrypt",
+        }
+    }
+}
+
+impl Contents {
+    /// Of the images that are loaded together, or of folders with what is in them. `root` is the system's.
+    ///
+    /// # Errors
+    /// Why one of them cannot be read, in words.
+    pub fn read(images: &[impl AsRef<Path>], root: &Path, release: &str) -> Result<Self, String> {
+        let mut contents = Self::default();
+        for image in images {
+            let image = image.as_ref();
+            contents
+                .add(image)
+                .map_err(|reason| format!("{}: {reason}", image.display()))?;
+        }
+        let version = contents.names.iter().find_map(|name| {
+            let version = name.split_once("lib/modules/")?.1.split('/').next()?;
+            (!version.is_empty()).then(|| version.to_owned())
+        });
+        let version = version.as_deref().unwrap_or(release);
+        let builtin = root.join("lib/modules").join(version).join("modules.builtin");
+        contents.builtin = fs::read_to_string(builtin).unwrap_or_default();
+        Ok(contents)
+    }
+
+    fn add(&mut self, image: &Path) -> Result<(), String> {
+        if image.is_dir() {
+            return self.walk(image, image).map_err(|error| error.to_string());
+        }
+        let file = File::open(image).map_err(|error| error.to_string())?;
+        let len = file.metadata().map_err(|error| error.to_string())?.len();
+        let part = unified::section(&file, b".initrd").unwrap_or(0..len);
+        archive::read(&file, part, self).map_err(|error| error.to_string())
+    }
+
+    fn walk(&mut self, top: &Path, folder: &Path) -> io::Result<()> {
+        for file in fs::read_dir(folder)? {
+            let path = file?.path();
+            let name = path.strip_prefix(top).unwrap_or(&path).to_string_lossy().into_owned();
+            if self.wants(&name) {
+                let content = fs::read(&path).unwrap_or_default();
+                self.content(&name, content);
+            }
+            if fs::symlink_metadata(&path)?.is_dir() {
+                self.walk(top, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Its list of volumes.
+    pub fn crypttab(&self) -> Option<&str> {
+        CRYPTTABS
+            .iter()
+            .find_map(|path| self.texts.get(path))
+            .map(String::as_str)
+    }
+
+    /// Whether a file is in it, of which the path is that in the running initramfs.
+    pub fn has(&self, path: &Path) -> bool {
+        self.names.contains(plain(&path.to_string_lossy()))
+    }
+
+    /// Whether it has a file in one of the usual folders of programs.
+    pub fn has_program(&self, name: &str) -> bool {
+        ["bin/", "sbin/"]
+            .iter()
+            .any(|folder| self.names.contains(&format!("{folder}{name}")))
+    }
+
+    /// What unlocks volumes there; `None` where nothing does.
+    pub fn hook(&self) -> Option<Hook> {
+        let has = |path: &str| self.names.contains(path);
+        let runs = |name: &str| self.has_program(name);
+        let ends = |end: &str| self.names.iter().any(|name| name.ends_with(end));
+        match () {
+            () if has("scripts/local-top/cryptroot") || has("cryptroot/crypttab") => Some(Hook::Debian),
+            () if has("lib/systemd/systemd-cryptsetup") || runs("systemd-cryptsetup") => Some(Hook::Systemd),
+            () if has("hooks/encrypt") => Some(Hook::Encrypt),
+            () if runs("cryptroot-ask") => Some(Hook::Dracut),
+            () if runs("luksmith") => Some(Hook::Luksmith),
+            () if ends("bin/cryptsetup") => Some(Hook::Debian),
+            () => None,
+        }
+    }
+
+    pub(super) fn has_keymap(&self) -> bool {
+        let is_keymap =
+            |name: &String| name.contains("keymap") || name.contains(".kmap") || name.ends_with("vconsole.conf");
+        self.names.iter().any(is_keymap)
+    }
+
+    /// Whether a module of that name, or one that is named after it (`aesni-intel`), is there or built in.
+    pub(super) fn has_module(&self, name: &str) -> bool {
+        let named = |path: &str| {
+            let file = path.rsplit('/').next().unwrap_or(path).replace('-', "_");
+            file.starts_with(name) && file.contains(".ko")
+        };
+        self.names.iter().any(|path| named(path)) || self.builtin.lines().any(named)
+    }
+}
+
+impl Visitor for Contents {
+    fn wants(&mut self, path: &str) -> bool {
+        self.names.insert(plain(path).to_owned());
+        CRYPTTABS.contains(&plain(path))
+    }
+
+    fn content(&mut self, path: &str, content: Vec<u8>) {
+        if let Some(path) = CRYPTTABS.iter().find(|known| **known == plain(path)) {
+            self.texts.insert(path, String::from_utf8_lossy(&content).into_owned());
+        }
+    }
+}
+
+/// Without what leads to the same file with and without it.
+fn plain(path: &str) -> &str {
+    let path = path.trim_start_matches("./").trim_start_matches('/');
+    path.strip_prefix("usr/").unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contents(names: &[&str], builtin: &str) -> Contents {
+        let mut contents = Contents {
+            builtin: builtin.into(),
+            ..Contents::default()
+        };
+        for name in names {
+            contents.wants(name);
+        }
+        contents
+    }
+
+    #[test]
+    fn modules_are_found_by_their_names_packed_or_built_in() {
+        let names = ["lib/modules/6/kernel/arch/x86/crypto/aesni-intel.ko.xz", "bin/xts"];
+        let contents = contents(&names, "kernel/crypto/cbc.ko\n");
+        assert!(contents.has_module("aes") && contents.has_module("cbc"));
+        assert!(!contents.has_module("xts") && !contents.has_module("dm_crypt"));
+    }
+
+    #[test]
+    fn hooks_are_known_by_what_they_leave() {
+        for (names, hook) in [
+            (&["usr/sbin/luksmith"][..], Some(Hook::Luksmith)),
+            (&["sbin/cryptsetup", "scripts/local-top/cryptroot"], Some(Hook::Debian)),
+            (
+                &["usr/lib/systemd/systemd-cryptsetup", "usr/sbin/cryptsetup"],
+                Some(Hook::Systemd),
+            ),
+            (&["usr/bin/cryptsetup", "hooks/encrypt"], Some(Hook::Encrypt)),
+            (&["sbin/cryptroot-ask", "sbin/cryptsetup"], Some(Hook::Dracut)),
+            (&["bin/sh"], None),
+        ] {
+            assert_eq!(contents(names, "").hook(), hook, "{names:?}");
+        }
+        assert!(contents(&["usr/lib/cryptsetup/scripts/x"], "").has(Path::new("/lib/cryptsetup/scripts/x")));
+    }
+}

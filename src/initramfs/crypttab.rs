@@ -165,20 +165,39 @@ impl KeySource {
     }
 }
 
-/// Undoes `\040`: a backslash and three octal digits.
+/// Undoes `\040` and `\0101`, as Debian has them: a backslash, a zero, and up to three octal digits of one byte; and three
+/// digits, of which the first is no zero, as fstab(5) has them.
 pub(super) fn unescape(field: &str) -> String {
-    let bytes = field.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let octal = match bytes.get(at..at + 4) {
-            Some([b'\\', a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7']) => {
-                Some((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'))
-            }
-            _ => None,
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        let digits = behind
+            .iter()
+            .take(4)
+            .take_while(|byte| (b'0'..=b'7').contains(*byte))
+            .count();
+        let value = |len: usize| {
+            let digits = behind[..len].iter();
+            digits.fold(0_u32, |value, digit| value * 8 + u32::from(digit - b'0'))
         };
-        plain.push(octal.unwrap_or(bytes[at]));
-        at += if octal.is_some() { 4 } else { 1 };
+        let most = if behind.first() == Some(&b'0') {
+            digits
+        } else {
+            digits.min(3)
+        };
+        let byte = (3..=most)
+            .rev()
+            .find_map(|len| Some((u8::try_from(value(len)).ok()?, len)));
+        match byte.filter(|_| first == b'\\') {
+            Some((byte, len)) => {
+                plain.push(byte);
+                rest = &behind[len..];
+            }
+            None => {
+                plain.push(first);
+                rest = behind;
+            }
+        }
     }
     String::from_utf8(plain).unwrap_or_else(|_| field.to_owned())
 }
@@ -266,5 +285,20 @@ mod tests {
         }
         assert_eq!(unescape("\\377"), "\\377");
         assert_eq!(unescape("\\04"), "\\04");
+        assert_eq!(unescape("\\777"), "\\777");
+    }
+
+    #[test]
+    fn escapes_are_debians() {
+        for (field, plain) in [
+            ("a\\040b", "a b"),
+            ("\\0101\\0102", "AB"),
+            ("\\0401", " 1"),
+            ("\\101x\\134", "Ax\\"),
+            ("\\\\040", "\\ "),
+            ("\\048", "\\048"),
+        ] {
+            assert_eq!(unescape(field), plain, "{field}");
+        }
     }
 }

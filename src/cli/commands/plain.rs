@@ -141,7 +141,7 @@ impl Encryption {
         }
         if cipher || hash {
             cx.console.complain(
-                "For plain mode, always use options --cipher, --key-size and if no keyfile is used, then also --hash.",
+                "For plain mode, always use options --cipher, --key-size and if no keyfile or keyring is used, then also --hash.",
             );
         }
     }

@@ -18,6 +18,18 @@ fn planned(crypttab: &str, line: &str) -> Vec<Entry> {
     planned.entries
 }
 
+/// And it is said why.
+#[track_caller]
+fn none_is_unlocked(crypttab: &str, line: &str, argument: &str) {
+    let planned = plan(Crypttab::parse(crypttab), line);
+    let warning = format!("kernel argument {argument} keeps all volumes from being unlocked");
+    assert_eq!(
+        (planned.entries, planned.warnings),
+        (Vec::new(), vec![warning]),
+        "{line}"
+    );
+}
+
 fn names(entries: &[Entry]) -> Vec<&str> {
     entries.iter().map(|entry| entry.name.as_str()).collect()
 }
@@ -60,7 +72,8 @@ fn uuids_select_from_the_crypttab_and_data_and_header_may_be_apart() {
     assert!(entries[0].options.discard);
     assert_eq!(names(&planned(&table, "quiet")), ["root", "home", "swap"]);
     assert_eq!(names(&planned(&table, "rd.luks.crypttab=0")), Vec::<&str>::new());
-    assert_eq!(names(&planned(&table, "rd.luks=0")), Vec::<&str>::new());
+    none_is_unlocked(&table, "rd.luks=0", "luks");
+    none_is_unlocked(&table, "rd.luks.enabled=0", "luks");
     let entries = planned(
         "",
         &format!("rd.luks.uuid={UUID} rd.luks.options={UUID}=header=/h:LABEL=hdr rd.luks.data={UUID}=/dev/sdx"),
@@ -138,7 +151,7 @@ fn debian_puts_a_whole_line_into_one_argument() {
         (&entries[0].source, entries[0].options.tries),
         (&DeviceSpec::Path("/dev/b".into()), Some(9))
     );
-    assert_eq!(names(&planned("root /dev/a\n", "cryptopts=")), Vec::<&str>::new());
+    none_is_unlocked("root /dev/a\n", "cryptopts=", "cryptopts");
 }
 
 #[test]

@@ -471,6 +471,9 @@ fn images_are_read_however_they_are_packed() {
     }
 }
 
+/// A case, the files of its boot loader, the version that boots, and who is said to start it.
+type Boots<'a> = (&'a str, &'a [(&'a str, String)], &'a str, &'a str);
+
 /// The image that boots has an empty crypttab, and the others do not.
 #[test]
 fn the_image_that_boots_is_the_one_that_is_read() {
@@ -487,7 +490,7 @@ fn the_image_that_boots_is_the_one_that_is_read() {
         )
     };
     let loader = |image: &str| format!("title x\nlinux /vmlinuz\ninitrd /{image}\noptions root=/dev/mapper/root\n");
-    let cases: &[(&str, &[(&str, String)], &str, &str)] = &[
+    let cases: &[Boots] = &[
         ("GRUB's first", &[("boot/grub/grub.cfg", grub("0"))], "6.9", "GRUB, the default \"one\""),
         ("GRUB's by ID", &[("boot/grub/grub.cfg", grub("two"))], "6.10", "GRUB, the default \"two\""),
         (

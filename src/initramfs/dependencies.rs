@@ -80,10 +80,10 @@ impl Dependencies {
         let mut waits = vec![false; self.needs.len()];
         let mut found = vec![at];
         while let Some(needed) = found.pop() {
-            for other in 0..self.needs.len() {
+            for (other, waits) in waits.iter_mut().enumerate() {
                 let depends = self.needs[other].contains(&needed) || self.turns[other].contains(&needed);
-                if depends && !waits[other] {
-                    waits[other] = true;
+                if depends && !*waits {
+                    *waits = true;
                     found.push(other);
                 }
             }

@@ -70,8 +70,8 @@ pub(super) fn read(folder: &Path) -> Option<Starts> {
 /// What `set default=` says, but for what it says of the next start alone.
 fn default(text: &str) -> Option<String> {
     let lines = text.lines().filter_map(|line| line.trim().strip_prefix("set default="));
-    let values = lines.map(|value| value.trim_matches(['"', '\'']).to_owned());
-    values.filter(|value| !value.contains("next_entry")).last()
+    let mut values = lines.map(|value| value.trim_matches(['"', '\'']).to_owned());
+    values.rfind(|value| !value.contains("next_entry"))
 }
 
 fn parse(text: &str) -> Vec<Item> {

@@ -532,3 +532,40 @@ fn plain_volumes_with_an_offset_are_not_asked_about_signatures() {
         }
     }
 }
+
+/// As a person, and a script that answers prompts, knows it: expect scripts wait for the file's name.
+#[test]
+fn a_loop_device_is_named_by_its_file() {
+    let volume = Volume::with_passphrase("abc");
+    let losetup = Command::new("losetup")
+        .args(["-f", "--show", "v"])
+        .current_dir(&volume.folder)
+        .output()
+        .expect("losetup starts");
+    assert!(losetup.status.success(), "{losetup:?}");
+    let device = String::from_utf8_lossy(&losetup.stdout).trim().to_owned();
+    let file = volume.folder.path().canonicalize().expect("a folder").join("v");
+    let enter = format!("Enter passphrase for {}: ", file.display());
+    let asked = std::panic::catch_unwind(|| {
+        let cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+        let dump = ["luksDump", "-q", "--dump-volume-key", &device, "--volume-key-file"];
+        let format = [["luksFormat", "-q", &device].as_slice(), &cheap].concat();
+        both(&volume, &["open", "--test-passphrase", &device], &[(&enter, "abc\n")]);
+        for (program, key) in [(Path::new(REFERENCE), "mk1"), (volume.ours().as_path(), "mk2")] {
+            let words = [dump.as_slice(), &[key]].concat();
+            assert_eq!(
+                talk(&volume, program, &words, &[(&enter, "abc\n")]).1,
+                Some(0),
+                "{program:?}"
+            );
+            assert_eq!(
+                talk(&volume, program, &format, &[(&enter, "abc\n")]).1,
+                Some(0),
+                "{program:?}"
+            );
+        }
+    });
+    let detached = Command::new("losetup").args(["-d", &device]).status();
+    assert!(detached.is_ok_and(|status| status.success()));
+    asked.expect("all prompts");
+}

@@ -126,6 +126,13 @@ fn a_protected_keyslot_goes_only_by_its_name() {
     // Changing its passphrase removes nothing.
     done(path, "luksChangeKey -q v2 c -S 1 -d b PBKDF");
     refused(path, "luksKillSlot -q v2 1", "is protected");
+    // Not even as the reference, to which an empty input is as good as a passphrase; to ours it is none.
+    let cryptsetup = path.join("cryptsetup");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_luksmith"), &cryptsetup).expect("a link");
+    let (wiped, text) = run(path, &cryptsetup.to_string_lossy(), "luksKillSlot v2 1");
+    assert!(!wiped && text.contains("is protected"), "{text}");
+    refused(path, "luksKillSlot v2 0", "Nothing to read on input.");
+    refused(path, "luksKillSlot -q v2 0 --key-file -", "Nothing to read on input.");
     done(path, "config v2 -S office --slot-name office");
     done(path, "luksKillSlot -q v2 1");
     done(path, "luksAddKey v2 b -d a --slot-name office --protect PBKDF");

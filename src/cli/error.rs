@@ -175,6 +175,9 @@ pub enum CliError {
     /// Only LUKS volumes are suspended.
     #[error("This operation is supported only for LUKS device.")]
     OnlyLuks,
+    /// LUKS1 has no flags that stay.
+    #[error("This operation is supported only for LUKS2 device.")]
+    OnlyLuks2,
     /// There is no header to resume the mapping with; `kind` as in `NotLuks`.
     #[error("{name} is not active {kind} device name{}.", if *kind == "LUKS" { " or header is missing" } else { "" })]
     NotActiveLuks {
@@ -494,7 +497,7 @@ pub enum CliError {
     #[error("The volume has integrity protection (dm-integrity), which this program does not set up.")]
     NeedsIntegrity,
     /// The volume would be encrypted by the drive, or the drive is to be reset.
-    #[error("The encryption of OPAL drives is nothing that this program sets up or resets.")]
+    #[error("Luksmith cannot set up or reset the encryption of OPAL drives.")]
     NeedsOpal,
     /// A restore was begun, and has not come to its end.
     #[error("{}.", capital(.0))]
@@ -586,6 +589,12 @@ pub enum CliError {
     /// The kernel has no device-mapper, and so not the mapping that an action is for.
     #[error("Cannot initialize device-mapper. Is dm_mod kernel module loaded?")]
     NothingMapped,
+    /// The passphrase that `--key-description` or `--new-key-description` names cannot be read.
+    #[error("Failed to read passphrase from keyring.")]
+    PassphraseKeyring(#[source] KeyringError),
+    /// The folder of token handlers is not an absolute path.
+    #[error("Failed to set external tokens path {}.", .0.display())]
+    ExternalTokensPath(PathBuf),
     /// The kernel's keyring failed.
     #[error("Kernel keyring: {0}.")]
     Keyring(#[from] KeyringError),

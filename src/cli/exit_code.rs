@@ -115,6 +115,7 @@ impl CliError {
             | Self::Suspended(_)
             | Self::NotSuspended(_)
             | Self::OnlyLuks
+            | Self::OnlyLuks2
             | Self::NotActiveLuks { .. }
             | Self::NoSuchMapping(_)
             | Self::NotManaged(_)
@@ -146,6 +147,8 @@ impl CliError {
             | Self::PolicyUnusable { .. }
             | Self::PolicyViolated { .. }
             | Self::Keyring(_)
+            | Self::PassphraseKeyring(_)
+            | Self::ExternalTokensPath(_)
             | Self::SlotName(_)
             | Self::Backup(_)
             | Self::NoSuchEntry(_)

@@ -86,6 +86,7 @@ impl CliError {
             Self::InUse { .. } => "Free it first, or say --deferred to have it removed once it is free.".into(),
             Self::Frozen(name) => format!("It is suspended: luksmith luksResume {name} lets it run again."),
             Self::NotActiveLuks { .. } => "If the header is kept apart, say where with --header.".into(),
+            Self::PassphraseKeyring(error) => format!("Kernel keyring: {error}."),
             Self::ResizeNeedsKeyring => "Leave --disable-keyring out, or open the volume with it.".into(),
             Self::OffsetBeyondDevice { offset, size, .. } => {
                 format!(

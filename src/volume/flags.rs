@@ -41,6 +41,16 @@ impl Flags {
         }
     }
 
+    /// The flags of an activation for which these were given: with those that the header stores, unless these replace them
+    /// (`--persistent`).
+    #[must_use]
+    pub fn with_stored(mut self, stored: &[String], replaced: bool) -> Self {
+        if !replaced {
+            self.add_persistent(stored);
+        }
+        self
+    }
+
     /// The persistent flags for a header: these, and those of `stored` that have another meaning than these have.
     pub fn to_persistent(mut self, stored: &[String]) -> Vec<String> {
         let unknown = stored
@@ -104,5 +114,21 @@ mod tests {
                 ..Flags::default()
             }
         );
+    }
+
+    #[test]
+    fn given_flags_join_the_stored_ones_or_replace_them() {
+        let stored = ["allow-discards".to_owned()];
+        let given = Flags {
+            same_cpu_crypt: true,
+            ..Flags::default()
+        };
+        let both = Flags {
+            allow_discards: true,
+            ..given
+        };
+        assert_eq!(given.with_stored(&stored, false), both);
+        assert_eq!(given.with_stored(&stored, true), given);
+        assert_eq!(Flags::default().with_stored(&stored, true), Flags::default());
     }
 }

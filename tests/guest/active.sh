@@ -342,10 +342,35 @@ refresh() {
     before() { ours cryptsetup open -d k $loop x; dmsetup suspend x; }
     both "refresh: $t suspended" refresh x -d k
   done
-  before() { ours cryptsetup open -d k $loop x; }
-  both "refresh: persistent" refresh x -d k --persistent --allow-discards
-  both "refresh: persistent stays" refresh x -d k
-  both "refresh: persistent no more" refresh x -d k --persistent
+  # Stored flags: joined by those given, or replaced with --persistent, in the table and in the header. A flag that only the
+  # active mapping has does not stay.
+  local a=--allow-discards b=--perf-no_read_workqueue c=--perf-same_cpu_crypt verb given
+  format --type luks2 $loop k
+  peer cryptsetup open --persistent $a $b -d k $loop x
+  peer cryptsetup close x
+  dd if=$loop of=flags bs=32K count=1 2>/dev/null
+  while IFS='|' read -r verb given; do
+    for side in $sides; do
+      dd if=flags of=$loop bs=32K conv=fsync 2>/dev/null
+      case $verb in refresh*) peer cryptsetup open -d k --perf-submit_from_crypt_cpus $loop x ;; esac
+      # shellcheck disable=SC2086
+      act $side $verb $given -d k
+      eval "seen_$side=\$answer\$(echo; table; peer cryptsetup luksDump $loop | grep ^Flags:)"
+      close_x
+    done
+    alike "stored flags: $verb $given"
+  done <<END
+open $loop x|$c
+open $loop x --persistent|
+open $loop x --persistent|$a $c
+refresh x|$c
+refresh x --persistent|
+refresh x --persistent|$a $c
+END
+  before() { :; }
+  format --type luks1 $loop k 2>/dev/null
+  both "stored flags: none in LUKS1" open --persistent $a -d k $loop x
+  format --type luks2 $loop k
   same "refresh: no flags are left" "(no flags)" "$(peer cryptsetup luksDump $loop | sed -n 's/^Flags:[ \t]*//p')"
   before() { :; }
   for side in $sides; do act $side refresh x -d k; eval "seen_$side=\${answer% \\[*}"; done

@@ -13,6 +13,7 @@ use super::secrets::Source;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
+use crate::cli::persona::Persona;
 use crate::cli::values::SlotRef;
 use crate::header_device::Wanted;
 use crate::passphrase::{PassphraseError, is_interactive};
@@ -30,11 +31,15 @@ pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Resu
     }
     announce(cx, number);
     confirm_last(cx, &volume, number)?;
-    // With --batch-mode nobody is asked; a passphrase that is there all the same has to be right.
+    // With --batch-mode nobody is asked; a passphrase that is given nevertheless must be right.
     let asks = !cx.console.batch() || cx.key_file().is_some();
     if asks || !is_interactive() {
         match prove_another(cx, &mut volume, number) {
-            Err(CliError::Passphrase(PassphraseError::NothingToRead)) if !asks => {}
+            Err(error @ CliError::Passphrase(PassphraseError::NothingToRead)) if empty_input_will_do(cx, asks) => {
+                if cx.console.persona() == Persona::Cryptsetup {
+                    cx.console.complain(error);
+                }
+            }
             outcome => outcome?,
         }
     }
@@ -43,6 +48,14 @@ pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Resu
         SlotRef::Number(_) => cx.options.slot_name.as_deref(),
     };
     remove_slot(cx, &volume, number, name)
+}
+
+/// Whether a keyslot goes without a passphrase because standard input is empty. The reference says that there is nothing to
+/// read and wipes the keyslot, asked or not, and scripts call it so; we do without a question only if none was due.
+fn empty_input_will_do(cx: &Context<'_>, asks: bool) -> bool {
+    let stdin = cx.key_file().is_none_or(|file| file == Path::new("-"));
+    let as_reference = cx.console.persona() == Persona::Cryptsetup && stdin && !is_interactive();
+    !asks || as_reference
 }
 
 /// Says which keyslot will go.

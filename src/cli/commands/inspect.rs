@@ -15,7 +15,7 @@ use super::Context;
 use super::access::wanted;
 use super::dump;
 use super::open::Volume;
-use super::secrets::Source;
+use super::secrets::passphrase_prompt;
 use crate::block_device::{self, Topology};
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
@@ -23,7 +23,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
 use crate::cli::persona::Persona;
 use crate::header_device::{HeaderError, Opened, Wanted};
-use crate::terminal_text::{clean, shown};
+use crate::terminal_text::clean;
 
 /// `isLuks`: the answer is the exit code.
 pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) -> Result<(), CliError> {
@@ -158,8 +158,8 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
     if !confirm(cx.console, KEY_WARNING) {
         return Err(CliError::Quiet(ExitCode::Permission, "Operation aborted.".into()));
     }
-    let prompt = format!("Enter passphrase for {}: ", shown(device));
-    let source = Source::of(cx.key_file());
+    let prompt = passphrase_prompt(device);
+    let source = cx.source();
     let passphrase = cx.passphrase(&source, &prompt)?;
     // `--key-slot` is for `--unbound`, as the reference has it: the key in that slot may be another than the volume's.
     let unlocked = volume.unlock_from(cx, &source, &passphrase, Candidates::All)?;
@@ -200,7 +200,7 @@ fn dump_unbound(cx: &Context<'_>, volume: &mut Volume) -> Result<(), CliError> {
         return Err(CliError::Quiet(ExitCode::Permission, "Operation aborted.".into()));
     }
     let prompt = format!("Enter passphrase for keyslot {slot}: ");
-    let source = Source::of(cx.key_file());
+    let source = cx.source();
     let passphrase = cx.passphrase(&source, &prompt)?;
     let unlocked = volume.unlock_from(cx, &source, &passphrase, Candidates::Keyslot(slot))?;
     let key = &unlocked.volume_key;

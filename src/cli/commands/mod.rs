@@ -70,6 +70,15 @@ fn carry_out(invocation: &Invocation, console: &Console) -> Result<(), CliError>
         console,
     };
     let cx = &context;
+    // No handler is called, but what the reference refuses is refused.
+    if let Some(folder) = invocation
+        .options
+        .external_tokens_path
+        .as_ref()
+        .filter(|folder| folder.is_relative())
+    {
+        return Err(CliError::ExternalTokensPath(folder.clone()));
+    }
     match &invocation.action {
         Action::Open {
             device,

@@ -9,17 +9,17 @@ use keyslots::secret::{Passphrase, VolumeKey};
 
 use super::access::wanted;
 use super::keyring_keys::{self, Link, linked};
-use super::secrets::Source;
+use super::secrets::{Source, passphrase_prompt};
 use super::{Context, serve, tokens};
 use crate::block_device;
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
+use crate::cli::persona::Persona;
 use crate::data_device::DataDevice;
 use crate::dm::{DeviceName, Dm};
 use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
 use crate::locks;
 use crate::passphrase::{is_interactive, with_final_newline, without_final_newline};
-use crate::terminal_text::shown;
 use crate::volume::{self, Activate, Active, Flags, KeyPlace, VolumeError, VolumeKind};
 
 /// A header that was read once, and the device that it came from.
@@ -66,6 +66,7 @@ pub(super) fn open(
     let mapping = mapping.transpose()?;
     if mapping.is_some() {
         volume.layout(device)?;
+        volume.check_stores_flags(cx)?;
     }
     let key = volume.key(cx, device)?;
     linked(link.as_ref(), &key, || match &mapping {
@@ -73,7 +74,7 @@ pub(super) fn open(
         None => Ok(()),
     })?;
     if mapping.is_some() && cx.options.persistent {
-        volume.remember_flags(cx)?;
+        volume.remember_flags_of_active(cx)?;
     }
     Ok(())
 }
@@ -116,12 +117,13 @@ pub(super) fn refresh(
     let link = Link::from_options(cx)?;
     let mut volume = Volume::read(cx, &path, device_type.map_or(Wanted::Any, wanted))?;
     volume.check_identity(&name, &active)?;
+    volume.check_stores_flags(cx)?;
     let key = volume.key(cx, &path)?;
     linked(link.as_ref(), &key, || {
         volume.map(cx, &dm, &name, &path, &key, MapAs::Refreshed(&active))
     })?;
     if cx.options.persistent {
-        volume.remember_flags(cx)?;
+        volume.remember_flags_of_active(cx)?;
     }
     Ok(())
 }
@@ -184,7 +186,7 @@ impl Volume {
             return Ok(unlocked.volume_key);
         }
         let candidates = candidates(cx, slot);
-        let prompt = format!("Enter passphrase for {}: ", shown(device));
+        let prompt = passphrase_prompt(device);
         let source = cx.source();
         if let Source::KeyFile(_) = source {
             cx.warn_unverified();
@@ -304,10 +306,7 @@ impl Volume {
         map_as: MapAs<'_>,
     ) -> Result<(), CliError> {
         let layout = volume::mappable(&self.header)?;
-        let mut flags = flags(cx);
-        if let Header::Luks2(header) = &self.header {
-            flags.add_persistent(&header.metadata().config.flags);
-        }
+        let mut flags = self.flags(cx);
         if let MapAs::Refreshed(active) = map_as {
             // Whether it can be written to is not for a refresh to change.
             flags.read_only = active.flags.read_only;
@@ -343,6 +342,42 @@ impl Volume {
             MapAs::Refreshed(_) => volume::reload(dm, &mapping, key)?,
         }
         Ok(())
+    }
+
+    /// The flags of an activation: with `--persistent` those given alone, as they will be stored; else with the stored ones.
+    pub(super) fn flags(&self, cx: &Context<'_>) -> Flags {
+        let given = flags(cx);
+        match &self.header {
+            Header::Luks1(_) => given,
+            Header::Luks2(header) => given.with_stored(&header.metadata().config.flags, cx.options.persistent),
+        }
+    }
+
+    /// `--persistent` of LUKS1, which stores no flags, is refused before anything is mapped; the reference maps first.
+    fn check_stores_flags(&self, cx: &Context<'_>) -> Result<(), CliError> {
+        match self.header.version() {
+            Version::Luks1 if cx.options.persistent && cx.console.persona() == Persona::Luksmith => {
+                Err(CliError::OnlyLuks2)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Volume::remember_flags`], of a mapping that is there: to the reference that it is not stored is no failure.
+    fn remember_flags_of_active(&self, cx: &Context<'_>) -> Result<(), CliError> {
+        let stored = match self.header.version() {
+            Version::Luks1 => Err(CliError::OnlyLuks2),
+            Version::Luks2 => self.remember_flags(cx),
+        };
+        match stored {
+            Err(error) if cx.console.persona() == Persona::Cryptsetup => {
+                cx.console.complain(error);
+                cx.console
+                    .complain("Device activated but cannot make flags persistent.");
+                Ok(())
+            }
+            stored => stored,
+        }
     }
 
     /// `--persistent`: the flags of this activation become those of every later one.

@@ -9,6 +9,7 @@ use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use keyslots::units::{Bytes, Sectors};
 
 use super::open::{flags, free_mapping};
+use super::secrets::passphrase_prompt;
 use super::{Context, serve};
 use crate::block_device::{Topology, signatures};
 use crate::cli::confirm::confirm;
@@ -191,7 +192,7 @@ impl Encryption {
                 })
             };
         }
-        let prompt = format!("Enter passphrase for {}: ", shown(device));
+        let prompt = passphrase_prompt(device);
         let source = cx.source();
         let passphrase = if reads_key_file(cx) || self.takes_raw_input(cx) {
             let exactly = KeyFileRange::new(options.keyfile_offset, Some(Bytes::new(self.key_len as u64)));

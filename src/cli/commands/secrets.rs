@@ -6,10 +6,12 @@ use std::time::Duration;
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 
 use super::Context;
+use crate::block_device::{DevNo, loop_backing_file};
 use crate::cli::error::CliError;
 use crate::cli::persona::Persona;
 use crate::keyring;
 use crate::passphrase::{self, KeyFileRange, PassphraseError, Question};
+use crate::terminal_text::shown;
 
 /// How often a passphrase may be typed where nothing else is said.
 const DEFAULT_TRIES: u32 = 3;
@@ -39,6 +41,19 @@ impl<'a> Source<'a> {
             Self::Ask => passphrase::is_interactive(),
         }
     }
+}
+
+/// What a person is asked for the passphrase of a volume. A loop device is named by the file behind it, as a person (and
+/// a script that answers prompts) knows it.
+pub(super) fn passphrase_prompt(device: &Path) -> String {
+    let file = DevNo::of_path(device).ok().flatten().and_then(loop_backing_file);
+    format!("Enter passphrase for {}: ", shown(file.as_deref().unwrap_or(device)))
+}
+
+/// The passphrase in the key of this description in the kernel's keyring.
+fn keyring_passphrase(description: &str) -> Result<Passphrase, CliError> {
+    let key = keyring::read_user_key(description).map_err(CliError::PassphraseKeyring)?;
+    Ok(Passphrase::new(key))
 }
 
 impl Context<'_> {
@@ -90,7 +105,7 @@ impl Context<'_> {
         };
         Ok(match source {
             Source::KeyFile(path) => passphrase::from_key_file(path, &question)?,
-            Source::Keyring(description) => Passphrase::new(crate::keyring::read_key(description)?),
+            Source::Keyring(description) => keyring_passphrase(description)?,
             Source::Ask => self.ask(&question)?,
         })
     }
@@ -156,7 +171,7 @@ impl Context<'_> {
         always_verify: bool,
     ) -> Result<Passphrase, CliError> {
         if let Some(description) = &self.options.new_key_description {
-            return Ok(Passphrase::new(keyring::read_user_key(description)?));
+            return keyring_passphrase(description);
         }
         let verify = self.options.verify_passphrase || (always_verify && !self.options.batch_mode);
         let question = Question {
@@ -178,6 +193,9 @@ impl Context<'_> {
 
     /// The new passphrase as `luksFormat` takes it: with the options of an existing one.
     pub(super) fn first_passphrase(&self, key_file: Option<&Path>, prompt: &str) -> Result<Passphrase, CliError> {
+        if let Source::Keyring(description) = self.source() {
+            return keyring_passphrase(description);
+        }
         let key_file = key_file.or_else(|| self.key_file());
         if key_file.is_some() {
             self.warn_unverified();

@@ -73,7 +73,7 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
         fixed_size: layout.size,
         iv_offset: layout.iv_offset,
         read_only: access == Access::Read,
-        allow_discards: cx.options.allow_discards,
+        allow_discards: volume.flags(cx).allow_discards,
     };
     let path = linked(link.as_ref(), &key, || {
         Ok(userspace::start(name, &description, data, &key)?)

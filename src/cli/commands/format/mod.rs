@@ -17,6 +17,7 @@ use serde_json::json;
 
 use super::Context;
 use super::access::last_slot;
+use super::secrets::passphrase_prompt;
 use crate::block_device::{self, DevNo, Topology};
 use crate::cli::actions::DeviceType;
 use crate::cli::args::Options;
@@ -27,7 +28,6 @@ use crate::defaults;
 use crate::dm::Dm;
 use crate::header_device::HeaderDevice;
 use crate::slot_names;
-use crate::terminal_text::shown;
 use crate::volume::{self, VolumeError};
 use overwrite::check_not_tiny;
 pub(super) use overwrite::warn_of;
@@ -171,7 +171,7 @@ pub(super) fn make(
 
 /// Refuses what would make another kind of volume than this program makes, rather than make one without it.
 fn check_done_here(options: &Options) -> Result<(), CliError> {
-    if options.integrity.is_some() || options.integrity_inline || options.integrity_key_size.is_some() {
+    if options.integrity.is_some() {
         return Err(CliError::NeedsIntegrity);
     }
     if options.hw_opal || options.hw_opal_only {
@@ -283,7 +283,7 @@ impl Plan<'_> {
     }
 
     fn passphrase(&self, cx: &Context<'_>, device: &HeaderDevice) -> Result<Passphrase, CliError> {
-        let prompt = format!("Enter passphrase for {}: ", shown(device.path()));
+        let prompt = passphrase_prompt(device.path());
         cx.first_passphrase(self.key_file, &prompt)
     }
 

@@ -74,10 +74,12 @@ fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split(' ').filter(|word| !word.is_empty())
 }
 
-/// Options that the installed reference is too old for.
+/// Options that the installed reference is too old for, or that it passes over where the newest refuses them: `takes`
+/// compares all of them with the newest.
 const NEWER: &str = "disable-blkid disable-sum external-tokens-path force-no-keyslots hw-opal hw-opal-factory-reset \
-    hw-opal-only integrity-inline integrity-key-size link-vk-to-keyring new-key-description new-key-size \
-    new-volume-key-file new-volume-key-keyring perf-high_priority volume-key-keyring";
+    hw-opal-only integrity integrity-inline integrity-key-size integrity-no-wipe key-description link-vk-to-keyring \
+    new-key-description new-key-size new-volume-key-file new-volume-key-keyring perf-high_priority \
+    veracrypt-query-pim volume-key-keyring";
 
 /// Names of actions that the reference does not have, or no longer.
 const NOT_THEIRS: &[&str] = &[
@@ -453,6 +455,88 @@ fn under_our_own_name_a_refusal_says_what_would_be_right() {
     }
 }
 
+/// Each line is taken by the reference, which passes over the option or part of it.
+#[test]
+fn under_our_own_name_no_option_is_without_effect() {
+    for (line, says) in [
+        ("luksOpen d n --cipher aes-xts-plain64", "plain volumes: --type plain"),
+        ("open d n --hash sha512", "plain volumes: --type plain"),
+        ("open d n --key-size 256", "plain volumes: --type plain"),
+        ("open d n --type plain --key-slot 1", "A plain volume has no header"),
+        ("open d n --type plain --token-only", "A plain volume has no header"),
+        ("open d n --type plain --persistent", "A plain volume has no header"),
+        ("luksFormat d --type luks1 --label x", "LUKS1 has no label"),
+        (
+            "luksFormat d --type luks1 --pbkdf-memory 1000",
+            "PBKDF2 has no memory cost",
+        ),
+        (
+            "luksFormat d --pbkdf pbkdf2 --pbkdf-parallel 2",
+            "PBKDF2 has no memory cost",
+        ),
+        ("luksFormat d --integrity-key-size 256", "needs --integrity"),
+        ("luksFormat d --integrity-legacy-padding", "has no effect in Luksmith"),
+        (
+            "luksFormat d --progress-json",
+            "--progress-json is for: reencrypt, image",
+        ),
+        ("luksFormat d --new-keyfile-size 8", "is for: luksAddKey, luksChangeKey"),
+        ("open d n --external-tokens-path /x", "has no effect in Luksmith"),
+        ("luksConvertKey d --force-password", "--force-password is for"),
+        ("config d --label x --key-file k", "--key-file is for"),
+        ("token import d --tries 2", "--tries is for"),
+    ] {
+        let words: Vec<_> = std::iter::once("--test-args").chain(line.split(' ')).collect();
+        assert_eq!(drop_in(&words).0, Some(0), "{line}: {:?}", drop_in(&words));
+        let (code, _, refusal) = own(&words);
+        assert!(code == Some(1) && refusal.contains(says), "{line}: {code:?} {refusal}");
+    }
+    for line in [
+        "luksRemoveKey d --key-description x",
+        "luksChangeKey d --new-key-description x",
+    ] {
+        let words: Vec<_> = std::iter::once("--test-args").chain(line.split(' ')).collect();
+        assert_eq!((drop_in(&words).0, own(&words).0), (Some(1), Some(0)), "{line}");
+    }
+}
+
+/// What the installed reference is too old to refuse; the texts are those of 2.8.8.
+#[test]
+fn what_the_newest_reference_refuses_is_refused() {
+    let keyring_off = "cryptsetup: Cannot use keyring key description when keyring is disabled.";
+    let keyring_key = "cryptsetup: Option --volume-key-keyring cannot be combined with --hash or --volume-key-file.";
+    for (line, says) in [
+        ("open d n --key-description x --disable-keyring", keyring_off),
+        ("token add d --key-description x --disable-keyring", keyring_off),
+        ("luksAddKey d --new-key-description x --disable-keyring", keyring_off),
+        (
+            "luksResume n --link-vk-to-keyring @u::x --disable-keyring",
+            "cryptsetup: Cannot link volume key to a keyring when keyring is disabled.",
+        ),
+        ("open d n --type plain --volume-key-keyring x --hash y", keyring_key),
+        ("refresh n --volume-key-keyring x --volume-key-file y", keyring_key),
+        (
+            "luksFormat d --integrity-inline",
+            "cryptsetup: Inline integrity must be used together with --integrity option.",
+        ),
+        (
+            "open d n --allow-discards --tcrypt-hidden",
+            "cryptsetup: Option --tcrypt-hidden cannot be combined with --allow-discards.",
+        ),
+        (
+            "luksKillSlot d 1 --key-description x",
+            "cryptsetup: Option --key-description is not allowed with luksKillSlot action.",
+        ),
+        (
+            "luksChangeKey d --new-key-description x",
+            "cryptsetup: Option --new-key-description is not allowed with luksChangeKey action.",
+        ),
+    ] {
+        let words: Vec<_> = std::iter::once("--test-args").chain(line.split(' ')).collect();
+        assert_eq!(drop_in(&words), (Some(1), String::new(), says.to_owned()), "{line}");
+    }
+}
+
 #[test]
 fn the_new_options_belong_to_their_actions() {
     for (line, allowed) in [
@@ -474,6 +558,35 @@ fn the_new_options_belong_to_their_actions() {
         let words: Vec<_> = std::iter::once("--test-args").chain(line.split(' ')).collect();
         assert_eq!(drop_in(&words).0 == Some(0), allowed, "{line}");
         assert_eq!(own(&words).0 == Some(0), allowed, "{line}");
+    }
+}
+
+/// docs/compatibility.md has a verdict for each option of each manual page, and for each option that either version lists.
+#[test]
+fn the_table_of_options_is_whole() {
+    let table = include_str!("../docs/compatibility.md");
+    let common = table.split("\n## ").nth(1).expect("what holds for every action");
+    let names = |text: &str, option: &str| text.contains(&format!("`--{option}`"));
+    let manual = include_str!("golden/cryptsetup-manual.txt");
+    for line in manual.lines().filter(|line| !line.starts_with('#')) {
+        let (action, options) = line.split_once(": ").expect("an action and its options");
+        let start = table
+            .find(&format!("\n## {action}\n"))
+            .unwrap_or_else(|| panic!("no section for {action}"));
+        let section = &table[start + 1..];
+        let section = &section[..section.find("\n## ").unwrap_or(section.len())];
+        for option in words(options) {
+            assert!(names(section, option) || names(common, option), "{action}: --{option}");
+        }
+    }
+    let help = answer(REFERENCE, "cryptsetup", &["--help"]).1;
+    let listed = help.split_whitespace().filter_map(|word| word.strip_prefix("--"));
+    let listed = listed.map(|word| word.split(['=', '.', ',']).next().unwrap_or(word));
+    let newest = lines(include_str!("golden/cryptsetup-options.txt")).filter(|line| !line.starts_with('#'));
+    let newest = newest.map(|line| line.split(':').next().unwrap_or(line));
+    // Debian's help calls the alias of --volume-key-file one of an option that it does not have.
+    for option in listed.chain(newest).filter(|option| *option != "dump-volume-key-file") {
+        assert!(names(table, option), "--{option} is not in docs/compatibility.md");
     }
 }
 

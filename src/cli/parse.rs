@@ -86,7 +86,7 @@ impl Checked {
             Some(device_type) => device_type,
             None => self.without_type(persona)?,
         };
-        let action = action(self.spoken, &self.options, device_type)?;
+        let action = action(persona, self.spoken, &self.options, device_type)?;
         Ok(Invocation {
             verb,
             action,
@@ -182,6 +182,10 @@ fn request(persona: Persona, matches: Option<ArgMatches>, mut options: Options) 
     if let Some(matches) = &matches {
         check_options(persona, matches, spoken.verb)?;
     }
+    if spoken.verb == Verb::Format {
+        // An empty type is no type to the reference here.
+        options.device_type = options.device_type.take().filter(|name| !name.is_empty());
+    }
     let named = options.device_type.as_deref();
     let device_type = match (spoken.device_type, named.map(DeviceType::from_name)) {
         // `luksOpen --type luks2` narrows down; otherwise the older name has the last word.
@@ -190,7 +194,7 @@ fn request(persona: Persona, matches: Option<ArgMatches>, mut options: Options) 
         (None, Some(named)) => named,
         (None, None) => Some(DeviceType::Luks),
     };
-    rules::check(&spoken, &options, device_type)?;
+    rules::check(persona, &spoken, &options, device_type)?;
     if persona == Persona::Luksmith && spoken.arguments.len() > spoken.verb.info().most {
         return Err(UsageError::TooManyArguments(spoken.verb));
     }
@@ -221,7 +225,10 @@ fn settle(persona: Persona, options: &mut Options) -> Result<(), UsageError> {
 fn check_options(persona: Persona, matches: &ArgMatches, verb: Verb) -> Result<(), UsageError> {
     let given =
         |row: &&takes::Takes| matches.value_source(&row.option.replace('-', "_")) == Some(ValueSource::CommandLine);
-    let refused = |row: &&takes::Takes| !row.with(verb) && (row.refused_elsewhere || persona == Persona::Luksmith);
+    let refused = |row: &&takes::Takes| match persona {
+        Persona::Cryptsetup => row.refused_by_reference(verb),
+        Persona::Luksmith => !row.with(verb),
+    };
     match takes::TABLE.iter().filter(given).find(refused) {
         Some(row) => Err(UsageError::NotAllowed {
             option: row.option,
@@ -283,7 +290,7 @@ fn as_typed(invalid: &str, words: &[OsString]) -> String {
         .map_or_else(|| invalid.to_owned(), |word| word.into_owned())
 }
 
-fn action(spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<Action, CliError> {
+fn action(persona: Persona, spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<Action, CliError> {
     let mut arguments = spoken.arguments.into_iter();
     let mut next = || arguments.next();
     // The number of arguments was checked against the action's row.
@@ -381,7 +388,8 @@ fn action(spoken: Spoken, options: &Options, device_type: DeviceType) -> Result<
         },
         Verb::ConvertKey => Action::ConvertKey {
             device,
-            key_file: key_file(options, next()),
+            // The reference passes over a second argument.
+            key_file: key_file(options, next().filter(|_| persona == Persona::Luksmith)),
         },
         Verb::KillSlot => {
             let slot = text(&next().unwrap_or_default())?;

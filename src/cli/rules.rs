@@ -5,8 +5,9 @@
 
 use super::actions::{DeviceType, Spoken, Verb};
 use super::args::Options;
+use super::persona::Persona;
 use super::usage::UsageError;
-use super::values::SectorSize;
+use super::values::{PbkdfKind, SectorSize};
 
 /// What a rule looks at.
 struct Case<'a> {
@@ -24,13 +25,29 @@ impl Case<'_> {
         self.verb == Verb::Open && !self.device_type.is_some_and(|device_type| types.contains(&device_type))
     }
 
+    /// Whether the volume is a plain one.
+    fn is_plain(&self) -> bool {
+        self.verb == Verb::Open && self.device_type == Some(DeviceType::Plain)
+            || matches!(self.verb, Verb::Cat | Verb::Write)
+                && self.options.device_type.as_deref().and_then(DeviceType::from_name) == Some(DeviceType::Plain)
+    }
+
+    fn makes_luks1(&self) -> bool {
+        self.verb == Verb::Format && self.device_type == Some(DeviceType::Luks1)
+    }
+
     fn token(&self, action: &str) -> bool {
         self.verb == Verb::Token && self.first == action
     }
 }
 
 /// Checks all rules; the first that is broken is the error.
-pub(super) fn check(spoken: &Spoken, options: &Options, device_type: Option<DeviceType>) -> Result<(), UsageError> {
+pub(super) fn check(
+    persona: Persona,
+    spoken: &Spoken,
+    options: &Options,
+    device_type: Option<DeviceType>,
+) -> Result<(), UsageError> {
     let refresh = spoken.refresh || options.refresh;
     let first = spoken
         .arguments
@@ -44,8 +61,10 @@ pub(super) fn check(spoken: &Spoken, options: &Options, device_type: Option<Devi
         options,
         first,
     };
+    let own = OWN_RULES.iter().filter(|_| persona == Persona::Luksmith);
     RULES
         .iter()
+        .chain(own)
         .find(|(broken, _)| broken(&case))
         .map_or(Ok(()), |(_, text)| Err(UsageError::Rule(text)))
 }
@@ -92,11 +111,11 @@ const RULES: &[Rule] = &[
          && c.options.sector_size.map_or(512, SectorSize::get) <= 512,
      "Large IV sectors option is supported only for opening plain type device with sector size larger than 512 bytes."),
     // TrueCrypt
+    (|c| c.options.tcrypt_hidden && c.options.allow_discards,
+     "Option --tcrypt-hidden cannot be combined with --allow-discards."),
     (|c| (c.options.tcrypt_hidden || c.options.tcrypt_system || c.options.tcrypt_backup)
          && c.opens_other_than(&[DeviceType::Tcrypt]),
      "Option --tcrypt-hidden, --tcrypt-system or --tcrypt-backup is supported only for TCRYPT device."),
-    (|c| c.options.tcrypt_hidden && c.options.allow_discards,
-     "Option --tcrypt-hidden cannot be combined with --allow-discards."),
     (|c| (c.options.veracrypt || c.options.disable_veracrypt) && c.opens_other_than(&[DeviceType::Tcrypt]),
      "Option --veracrypt or --disable-veracrypt is supported only for TCRYPT device type."),
     (|c| c.options.veracrypt_pim.is_some() && c.options.disable_veracrypt,
@@ -114,7 +133,19 @@ const RULES: &[Rule] = &[
      "Option --all stands for every name."),
     (|c| c.options.size.is_some() && c.options.device_size.is_some(),
      "Options --device-size and --size cannot be combined."),
+    // the kernel's keyring
+    (|c| c.options.disable_keyring && (c.options.key_description.is_some() || c.options.new_key_description.is_some()),
+     "Cannot use keyring key description when keyring is disabled."),
+    (|c| c.options.disable_keyring && c.options.link_vk_to_keyring.is_some(),
+     "Cannot link volume key to a keyring when keyring is disabled."),
+    (|c| c.options.volume_key_keyring.is_some() && (c.refresh || c.is_plain())
+         && (c.options.hash.is_some() || c.options.volume_key_file.is_some()),
+     "Option --volume-key-keyring cannot be combined with --hash or --volume-key-file."),
+    (|c| c.options.policy.is_some() && c.is_plain(),
+     "Option --policy is for volumes with a header, which a plain volume does not have."),
     // luksFormat and keyslots
+    (|c| c.options.integrity_inline && c.options.integrity.is_none(),
+     "Inline integrity must be used together with --integrity option."),
     (|c| c.options.align_payload.is_some() && c.options.offset.is_some(),
      "Options --align-payload and --offset cannot be combined."),
     (|c| c.options.use_random && c.options.use_urandom,
@@ -149,6 +180,27 @@ const RULES: &[Rule] = &[
      "Action requires specific keyslot. Use --key-slot parameter."),
     (|c| (c.token("remove") || c.token("export") || c.token("unassign")) && c.options.token_id.is_none(),
      "Action requires specific token. Use --token-id parameter."),
+];
+
+/// What the reference passes over without a word, and we refuse under our own name: an option that would do nothing.
+#[rustfmt::skip]
+const OWN_RULES: &[Rule] = &[
+    (|c| c.verb == Verb::Open && !c.refresh && c.device_type.is_some_and(DeviceType::is_luks)
+         && (c.options.cipher.is_some() || c.options.hash.is_some()
+             || c.options.key_size.is_some() && c.options.volume_key_file.is_none()),
+     "Options that say how a volume is encrypted are for plain volumes: --type plain."),
+    (|c| c.is_plain()
+         && (c.options.key_slot.is_some() || c.options.token_id.is_some() || c.options.token_only
+             || c.options.token_type.is_some() || c.options.header.is_some() || c.options.persistent
+             || c.options.serialize_memory_hard_pbkdf),
+     "A plain volume has no header, and so no keyslots, tokens or stored flags: leave their options out."),
+    (|c| c.makes_luks1() && (c.options.label.is_some() || c.options.subsystem.is_some()),
+     "LUKS1 has no label and no subsystem: leave the option out, or use --type luks2."),
+    (|c| (c.makes_luks1() || c.options.pbkdf == Some(PbkdfKind::Pbkdf2))
+         && (c.options.pbkdf_memory.is_some() || c.options.pbkdf_parallel.is_some()),
+     "PBKDF2 has no memory cost and no threads: leave --pbkdf-memory and --pbkdf-parallel out."),
+    (|c| c.options.integrity_key_size.is_some() && c.options.integrity.is_none(),
+     "Option --integrity-key-size needs --integrity."),
 ];
 
 const SLOT_NEEDED: &str = "Keyslot specification is required.";

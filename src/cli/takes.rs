@@ -1,8 +1,8 @@
 //! Which action takes which option: the one table behind the refusals, the help, the manual pages and the completions.
 //!
-//! Found by asking the reference about each pair (`--test-args`). It refuses some options where they mean nothing, and
-//! passes over others; a row says which. Under our own name all of them are refused, since an option without effect is
-//! a misunderstanding.
+//! Found by asking the reference about each pair (`--test-args` of 2.8.8; `tests/golden/cryptsetup-options.txt` is its
+//! answer). It refuses some options where they mean nothing, and passes over others; a row says which. Under our own name
+//! all of them are refused, since an option without effect is a misunderstanding.
 
 use super::actions::Verb;
 use super::actions::Verb::{
@@ -18,6 +18,10 @@ pub struct Takes {
     pub option: &'static str,
     /// The actions; `None` for all of them.
     pub actions: Option<&'static [Verb]>,
+    /// Further actions, for which only we have a use: the reference refuses the option there.
+    own: &'static [Verb],
+    /// Actions with which the reference takes the option, and which have no use for it here.
+    idle: &'static [Verb],
     /// Whether the reference refuses the option with any other action; it passes over it otherwise.
     pub refused_elsewhere: bool,
 }
@@ -25,7 +29,27 @@ pub struct Takes {
 impl Takes {
     /// Whether `verb` makes use of the option.
     pub fn with(&self, verb: Verb) -> bool {
-        self.actions.is_none_or(|actions| actions.contains(&verb))
+        self.actions.is_none_or(|actions| actions.contains(&verb)) || self.own.contains(&verb)
+    }
+
+    /// Whether the reference refuses the option with `verb`.
+    pub fn refused_by_reference(&self, verb: Verb) -> bool {
+        let known = self.actions.is_none_or(|actions| actions.contains(&verb)) || self.idle.contains(&verb);
+        self.refused_elsewhere && !known
+    }
+
+    /// Every action that makes use of the option; `None` for all of them.
+    pub fn users(&self) -> Option<impl Iterator<Item = Verb>> {
+        let actions = self.actions?.iter().chain(self.own);
+        Some(actions.copied())
+    }
+
+    const fn own(self, own: &'static [Verb]) -> Self {
+        Self { own, ..self }
+    }
+
+    const fn idle(self, idle: &'static [Verb]) -> Self {
+        Self { idle, ..self }
     }
 }
 
@@ -34,6 +58,8 @@ pub fn of(option: &str) -> Takes {
     TABLE.iter().find(|row| row.option == option).copied().unwrap_or(Takes {
         option: "",
         actions: None,
+        own: &[],
+        idle: &[],
         refused_elsewhere: false,
     })
 }
@@ -75,10 +101,9 @@ const ASKING: &[Verb] = &[
     TcryptDump,
     BitlkDump,
     Fvault2Dump,
-    Config,
-    Token,
-    Repair,
 ];
+/// The actions that unlock by a token.
+const BY_TOKEN: &[Verb] = &[Open, Cat, Write, Image, Resize, Resume, AddKey, Reencrypt];
 /// The actions that create a keyslot.
 const CREATING: &[Verb] = &[Reencrypt, Format, Image, AddKey, ChangeKey, ConvertKey];
 /// The actions that read a header.
@@ -122,6 +147,8 @@ const fn only(option: &'static str, actions: &'static [Verb]) -> Takes {
     Takes {
         option,
         actions: Some(actions),
+        own: &[],
+        idle: &[],
         refused_elsewhere: true,
     }
 }
@@ -130,6 +157,8 @@ const fn lax(option: &'static str, actions: &'static [Verb]) -> Takes {
     Takes {
         option,
         actions: Some(actions),
+        own: &[],
+        idle: &[],
         refused_elsewhere: false,
     }
 }
@@ -144,19 +173,19 @@ pub const TABLE: &[Takes] = &[
     lax("decrypt", &[Reencrypt, Image]),
     only("deferred", &[Close]),
     only("device-size", &[Open, Resize, Reencrypt]),
-    lax("disable-blkid", FORMATTING),
+    only("disable-blkid", FORMATTING),
     lax("disable-external-tokens", ASKING),
-    lax("disable-keyring", &[Open, Resize, Resume, Reencrypt, Format, Unlock]),
+    lax("disable-keyring", &[Open, Resize, Resume, Reencrypt, Unlock]),
     lax("disable-locks", READING),
-    lax("disable-sum", &[Format, Reencrypt, Image]),
+    lax("disable-sum", &[]),
     only("disable-veracrypt", TCRYPT),
     lax("dump-json-metadata", &[Dump]),
     lax("dump-volume-key", &[Dump, TcryptDump, BitlkDump, Fvault2Dump]),
     lax("encrypt", &[Reencrypt, Image]),
-    lax("external-tokens-path", ASKING),
-    lax("force-password", CREATING),
+    only("external-tokens-path", &[]).idle(&[Open, Resize, AddKey, Dump, Resume, Token]),
+    lax("force-password", &[Reencrypt, Format, Image, AddKey, ChangeKey]),
     only("force-offline-reencrypt", &[Reencrypt]),
-    lax("force-no-keyslots", &[Reencrypt]),
+    only("force-no-keyslots", &[Reencrypt]),
     lax(
         "hash",
         &[
@@ -170,12 +199,12 @@ pub const TABLE: &[Takes] = &[
     only("hw-opal-factory-reset", &[Erase]),
     only("hw-opal-only", &[Format]),
     lax("init-only", &[Reencrypt]),
-    only("integrity", FORMATTING),
-    lax("integrity-inline", FORMATTING),
+    only("integrity", &[Format, Image]),
+    only("integrity-inline", &[Format, Image]),
     lax("integrity-key-size", FORMATTING),
-    lax("integrity-legacy-padding", FORMATTING),
-    lax("integrity-no-journal", &[Open, Format, Reencrypt]),
-    only("integrity-no-wipe", FORMATTING),
+    lax("integrity-legacy-padding", &[]),
+    lax("integrity-no-journal", &[]),
+    only("integrity-no-wipe", &[Format, Image]),
     only(
         "iter-time",
         &[Benchmark, Reencrypt, Format, Image, AddKey, ChangeKey, ConvertKey],
@@ -183,12 +212,11 @@ pub const TABLE: &[Takes] = &[
     only("iv-large-sectors", &[Open, Cat, Write]),
     lax("json-file", &[Token]),
     only("keep-key", &[Reencrypt]),
-    lax(
+    only(
         "key-description",
-        &[
-            Token, Open, Resume, Resize, AddKey, RemoveKey, ChangeKey, ConvertKey, Reencrypt,
-        ],
-    ),
+        &[Token, Open, Resume, Resize, Format, AddKey, Dump, Reencrypt],
+    )
+    .own(&[Cat, Write, Image, RemoveKey, ChangeKey, ConvertKey]),
     lax("key-file", ASKING),
     only(
         "key-size",
@@ -209,14 +237,14 @@ pub const TABLE: &[Takes] = &[
     only("luks2-keyslots-size", FORMATTING),
     only("luks2-metadata-size", FORMATTING),
     only("new-keyfile", &[AddKey]),
-    lax("new-keyfile-offset", &[AddKey, ChangeKey, Format]),
-    lax("new-keyfile-size", &[AddKey, ChangeKey, Format]),
-    lax("new-key-description", &[AddKey, ChangeKey, Format]),
-    lax("new-key-size", &[Reencrypt]),
+    lax("new-keyfile-offset", &[AddKey, ChangeKey]),
+    lax("new-keyfile-size", &[AddKey, ChangeKey]),
+    only("new-key-description", &[AddKey]).own(&[ChangeKey]),
+    only("new-key-size", &[Reencrypt]),
     only("new-key-slot", &[AddKey]),
     only("new-token-id", &[AddKey]),
-    lax("new-volume-key-file", &[Reencrypt]),
-    lax("new-volume-key-keyring", &[Reencrypt]),
+    only("new-volume-key-file", &[Reencrypt]),
+    only("new-volume-key-keyring", &[Reencrypt]),
     only("offset", &[Open, Cat, Write, Reencrypt, Format, Image]),
     only(
         "pbkdf",
@@ -238,8 +266,8 @@ pub const TABLE: &[Takes] = &[
     lax("perf-submit_from_crypt_cpus", &[Open]),
     only("persistent", &[Open]),
     only("priority", &[Config]),
-    only("progress-json", FORMATTING),
-    lax("progress-frequency", FORMATTING),
+    only("progress-json", &[Reencrypt, Image]).idle(&[Format]),
+    lax("progress-frequency", &[Reencrypt, Image]),
     lax("readonly", &[Open]),
     lax("reduce-device-size", &[Reencrypt]),
     only("refresh", &[Open]),
@@ -254,10 +282,13 @@ pub const TABLE: &[Takes] = &[
     only("subsystem", &[Reencrypt, Config, Format, Image]),
     only("test-passphrase", &[Open, Unlock, Doctor]),
     lax("timeout", ASKING),
-    lax("token-id", ASKING),
-    lax("token-only", ASKING),
+    lax(
+        "token-id",
+        &[Token, Open, Cat, Write, Image, Resize, Resume, AddKey, Reencrypt],
+    ),
+    lax("token-only", BY_TOKEN),
     only("token-replace", &[Token]),
-    lax("token-type", ASKING),
+    lax("token-type", BY_TOKEN),
     only("tcrypt-backup", TCRYPT),
     only("tcrypt-hidden", TCRYPT),
     only("tcrypt-system", TCRYPT),
@@ -269,7 +300,7 @@ pub const TABLE: &[Takes] = &[
     only("uuid", &[Reencrypt, Format, Image, Uuid]),
     lax("veracrypt", TCRYPT),
     only("veracrypt-pim", TCRYPT),
-    lax("veracrypt-query-pim", TCRYPT),
+    only("veracrypt-query-pim", TCRYPT),
     lax("verify-passphrase", ASKING),
     lax(
         "volume-key-file",
@@ -311,7 +342,29 @@ mod tests {
     use clap::CommandFactory as _;
 
     use super::*;
+    use crate::cli::actions::{OUR_VERBS, VERBS};
     use crate::cli::args::Options;
+
+    #[test]
+    fn the_reference_takes_and_refuses_what_it_has_answered() {
+        let answers = include_str!("../../tests/golden/cryptsetup-options.txt");
+        let mut compared = 0;
+        for line in answers.lines().filter(|line| !line.starts_with('#')) {
+            let (option, actions) = line.split_once(':').expect("an option and its actions");
+            let taking: Vec<&str> = actions.split_whitespace().collect();
+            for info in VERBS.iter().filter(|info| !OUR_VERBS.contains(&info.verb)) {
+                let refused = taking != ["*"] && !taking.contains(&info.name);
+                assert_eq!(
+                    of(option).refused_by_reference(info.verb),
+                    refused,
+                    "--{option} with {}",
+                    info.name
+                );
+                compared += 1;
+            }
+        }
+        assert!(compared > 2900, "{compared}");
+    }
 
     #[test]
     fn every_row_is_an_option_and_stands_once() {

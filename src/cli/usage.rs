@@ -79,9 +79,11 @@ impl UsageError {
             )),
             Self::Value { option, value, .. } => Some(format!("The value of --{option} was {value:?}.")),
             Self::NotAllowed { option, .. } => {
-                let actions = takes::of(option).actions?;
-                let names: Vec<_> = actions.iter().map(|verb| verb.name()).collect();
-                Some(format!("--{option} is for: {}.", names.join(", ")))
+                let names: Vec<_> = takes::of(option).users()?.map(Verb::name).collect();
+                Some(match names.is_empty() {
+                    true => format!("--{option} has no effect in Luksmith."),
+                    false => format!("--{option} is for: {}.", names.join(", ")),
+                })
             }
             Self::ActionMissing | Self::UnknownAction => Some("See `luksmith --help` for the actions.".into()),
             Self::Arguments(verb) | Self::TooManyArguments(verb) => {

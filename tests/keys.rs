@@ -106,6 +106,79 @@ impl Drop for Kept {
     }
 }
 
+/// What scripts rely on: an input that is empty, and no other, takes a keyslot away.
+#[test]
+fn an_empty_input_removes_a_keyslot_and_a_wrong_one_does_not() {
+    let folder = volumes();
+    let path = folder.path();
+    for words in [
+        "luksKillSlot V 1",
+        "luksKillSlot -q V 1",
+        "luksKillSlot -q V 1 --key-file -",
+    ] {
+        for volume in ["v1", "v2"] {
+            let (code, opens, _) = both(path, volume, words);
+            assert_eq!((code, opens.contains('b')), (Some(0), false), "{volume}: {words}");
+        }
+    }
+    fs::write(path.join("nothing"), "").expect("a key file");
+    for key in ["nothing", "e"] {
+        let (code, opens, _) = both(path, "v2", &format!("luksKillSlot -q V 1 --key-file {key}"));
+        assert_eq!((code, opens.contains('b')), (Some(2), true), "{key}");
+    }
+    // Under our own name an empty input proves nothing, and a protected keyslot wants its name.
+    assert_eq!(run(path, OURS, "luksKillSlot v2 1").0, Some(1));
+    done(path, OURS, "luksAddKey v2 d -d a --slot-name mine --protect PBKDF");
+    let ours = path.join("cryptsetup");
+    let (code, _, complaint) = run(path, ours.to_str().expect("UTF-8"), "luksKillSlot v2 2");
+    assert_ne!(code, Some(0), "{complaint}");
+    done(path, THEIRS, "open --test-passphrase v2 -d d");
+}
+
+/// PBKDF2 takes a key and the same key without its zeros at the end for one; cryptsetup 2.8 answers as ours.
+#[test]
+fn a_volume_key_without_its_zero_end_is_another_key() {
+    let folder = volumes();
+    let path = folder.path();
+    let mut key = [7; 33];
+    key[31..].fill(0);
+    fs::write(path.join("zero"), key).expect("a key file");
+    for kind in ["luks1", "luks2"] {
+        let file = fs::File::create(path.join("z")).expect("a file");
+        file.set_len(20 << 20).expect("room");
+        let format = format!("luksFormat -q --type {kind} -c aes-xts-plain64 -s 256 z a --volume-key-file zero PBKDF");
+        done(path, THEIRS, &format);
+        for (size, code) in [("-s 248", 2), ("-s 264", 2), ("-s 256", 0), ("", 0), ("-s 272", 1)] {
+            let words = format!("open --test-passphrase z --volume-key-file zero {size}");
+            let (found, _, complaint) = run(path, OURS, &words);
+            assert_eq!(found, Some(code), "{kind} {size}: {complaint}");
+        }
+    }
+    // Without keyslots, the cipher tells which lengths there are.
+    done(path, THEIRS, "luksErase -q z");
+    for (size, code) in [(248, 2), (256, 0)] {
+        for action in ["open --test-passphrase z", "luksAddKey -q PBKDF z b"] {
+            let (found, _, complaint) = run(path, OURS, &format!("{action} --volume-key-file zero -s {size}"));
+            assert_eq!(found, Some(code), "{action} -s {size}: {complaint}");
+        }
+    }
+}
+
+/// What cryptsetup mends by going on with it, we do not call sound.
+#[test]
+fn repair_says_that_a_volume_is_in_reencryption() {
+    let folder = volumes();
+    let path = folder.path();
+    done(path, THEIRS, "luksKillSlot -q v2 1");
+    done(path, THEIRS, "luksKillSlot -q v2 20");
+    done(path, THEIRS, "reencrypt --init-only -q v2 -d a PBKDF");
+    let before = fs::read(path.join("v2")).expect("a volume");
+    let (code, _, complaint) = run(path, OURS, "repair -q v2");
+    assert_eq!(code, Some(1));
+    assert!(complaint.contains("in reencryption"), "{complaint}");
+    assert!(fs::read(path.join("v2")).expect("a volume") == before);
+}
+
 #[test]
 fn a_key_of_its_own_does_not_prove_a_right_to_the_data() {
     let folder = volumes();

@@ -131,6 +131,9 @@ pub enum Error {
     /// Someone else wrote the header since it was read.
     #[error("the header was changed by another process")]
     ChangedMeanwhile,
+    /// Another process wrote the keyslot, or its place in the header, right after this one: it may not be there.
+    #[error("another process wrote the header at the same time; keyslot {0} may be lost")]
+    Overwritten(u32),
     /// The other version has no counterpart of this header; nothing was written.
     #[error("cannot convert the header: {0}")]
     CannotConvert(#[from] ConvertRefused),

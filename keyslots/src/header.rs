@@ -63,6 +63,15 @@ pub enum SlotState {
     Other,
 }
 
+/// What ends an interrupted change of a keyslot: its new content.
+#[derive(Debug)]
+pub enum Unfinished {
+    /// In LUKS1.
+    Luks1(luks1::Sealed),
+    /// In LUKS2.
+    Luks2(luks2::Sealed),
+}
+
 impl Header {
     /// Reads the header of whichever version is there: each copy once.
     ///
@@ -326,6 +335,24 @@ impl Header {
             }
         }
         Ok(found)
+    }
+
+    /// Ends the interrupted change of keyslot `slot`. Where another process has ended it, nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`], or the storage's.
+    pub fn finish_change(
+        &mut self,
+        storage: &mut dyn Storage,
+        slot: u32,
+        unfinished: &Unfinished,
+        medium: Medium,
+    ) -> Result<()> {
+        match (self, unfinished) {
+            (Self::Luks1(header), Unfinished::Luks1(sealed)) => header.finish_change(storage, slot, sealed, medium),
+            (Self::Luks2(header), Unfinished::Luks2(sealed)) => header.finish_change(storage, slot, sealed, medium),
+            _ => Err(Error::ChangedMeanwhile),
+        }
     }
 
     /// Destroys keyslot `slot`. Whether others are left is not asked.

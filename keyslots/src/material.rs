@@ -11,6 +11,15 @@ use crate::secret::{Secret, VolumeKey};
 /// Key material is encrypted in sectors of this size, whatever the data has.
 const SECTOR: usize = 512;
 
+/// Unit of the key material that waits for its keyslot.
+pub(crate) const SPARE_SECTOR: usize = SECTOR;
+
+/// Stripes of a key that waits for its keyslot: as many as the last of its sectors holds.
+pub(crate) fn spare_stripes(key_len: usize) -> u32 {
+    let sectors = key_len.max(1).next_multiple_of(SECTOR);
+    u32::try_from(sectors / key_len.max(1)).unwrap_or(1)
+}
+
 /// Splits the volume key, pads it with zeros to whole sectors and encrypts them from IV sector 0: what goes to disk.
 ///
 /// # Errors

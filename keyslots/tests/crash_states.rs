@@ -14,11 +14,11 @@ use keyslots::kdf::{CostLimits, Kdf};
 use keyslots::luks1::{self, ChangeTo, DataPlacement};
 use keyslots::luks2::{self, Candidates, DataPlace, KeyFor, NewKeyslot, Priority, Token};
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
-use keyslots::storage::fault::Recorder;
+use keyslots::storage::fault::{Cause, Event, Recorder};
 use keyslots::storage::{Memory, Storage};
 use keyslots::units::{Bytes, Sectors};
 use keyslots::wipe::Medium;
-use keyslots::{Result, backup::Backup, convert};
+use keyslots::{Result, Unlocked, backup::Backup, convert};
 
 const KEY: &[u8; 16] = b"0123456789abcdef";
 /// As few as may be written.
@@ -123,6 +123,10 @@ fn disk1() -> Vec<u8> {
 
 /// A LUKS2 volume with room for four keyslots that "old" and "other" open.
 fn disk2() -> Vec<u8> {
+    new_disk2(256)
+}
+
+fn new_disk2(areas_kib: u64) -> Vec<u8> {
     let params = luks2::CreateParams {
         encryption: "aes-cbc-essiv:sha256".into(),
         sector_size: 512,
@@ -130,7 +134,7 @@ fn disk2() -> Vec<u8> {
         label: String::new(),
         subsystem: String::new(),
         metadata_size: None,
-        keyslots_size: Some(Bytes::kib(256)),
+        keyslots_size: Some(Bytes::kib(areas_kib)),
         data: DataPlace::Detached,
         digest_hash: Hash::Sha256,
         digest_iterations: ITERATIONS,
@@ -141,6 +145,67 @@ fn disk2() -> Vec<u8> {
     add2(&mut header, &mut disk, "old").expect("room");
     add2(&mut header, &mut disk, "other").expect("room");
     disk.0
+}
+
+/// A LUKS1 volume of which all eight keyslots are in use; "old" is in slot 6, "third" in all the others.
+fn full1() -> Vec<u8> {
+    thread_local!(static MADE: Vec<u8> = {
+        let mut disk = Memory(disk1());
+        luks1(&mut disk, |header, disk| {
+            (1..8).filter(|slot| *slot != 6).try_for_each(|slot| add1(header, disk, slot, "third"))
+        })
+        .expect("free slots");
+        disk.0
+    });
+    MADE.with(Clone::clone)
+}
+
+/// A LUKS2 volume of which the keyslots area is full with "old" and "other".
+fn full2() -> Vec<u8> {
+    new_disk2(128)
+}
+
+/// A change that was killed when the keyslot was overwritten in part.
+fn half_changed(disk: Vec<u8>, change: fn(&mut dyn Storage) -> Result<()>, area: u64) -> Vec<u8> {
+    let mut recorder = Recorder::new(disk);
+    change(&mut recorder).expect("memory");
+    let mut half = None;
+    recorder.for_each_crash(|crash| {
+        let torn = matches!(crash.cause, Cause::TornHead(count) if count > 1);
+        let next = recorder.events().get(crash.after);
+        if torn && matches!(next, Some(Event::Write { offset, .. }) if offset.get() == area) {
+            half = Some(crash.image.to_vec());
+        }
+    });
+    half.expect("the area is written")
+}
+
+fn half_changed1() -> Vec<u8> {
+    half_changed(full1(), full_change1, SLOT_6)
+}
+
+fn half_changed2() -> Vec<u8> {
+    half_changed(full2(), |disk| change2(disk, Medium::Other), 32768)
+}
+
+/// Where the key material of slot 6 starts.
+const SLOT_6: u64 = 776 * 512;
+
+fn full_change1(disk: &mut dyn Storage) -> Result<()> {
+    change1(disk, 6, ChangeTo::FirstFree, Medium::Other)
+}
+
+/// Ends an interrupted change with the new passphrase, where there is one.
+fn finish(disk: &mut dyn Storage) -> Result<()> {
+    let mut header = Header::read(disk)?;
+    match header.unlock(disk, &passphrase("new"), Candidates::All, &limits()) {
+        Ok(Unlocked {
+            keyslot,
+            unfinished: Some(change),
+            ..
+        }) => header.finish_change(disk, keyslot, &change, Medium::Other),
+        _ => Ok(()),
+    }
 }
 
 /// One with both copies good but of different ages, as a stop between their writes leaves it.
@@ -229,6 +294,24 @@ const ACTIONS: &[Action] = &[
         keys: &["old", "new"],
     },
     Action {
+        name: "LUKS1: change, all slots in use",
+        disk: full1,
+        run: full_change1,
+        keys: &["old", "new"],
+    },
+    Action {
+        name: "LUKS1: change, all slots in use, rotating disk",
+        disk: full1,
+        run: |disk| change1(disk, 6, ChangeTo::SameSlot, Medium::Rotational),
+        keys: &["old", "new"],
+    },
+    Action {
+        name: "LUKS1: end an interrupted change",
+        disk: half_changed1,
+        run: finish,
+        keys: &["new"],
+    },
+    Action {
         name: "LUKS1: remove",
         disk: disk1,
         run: |disk| luks1(disk, |header, disk| header.remove_keyslot(disk, 6, Medium::Other)),
@@ -286,6 +369,24 @@ const ACTIONS: &[Action] = &[
         keys: &["old", "new"],
     },
     Action {
+        name: "LUKS2: change, area full",
+        disk: full2,
+        run: |disk| change2(disk, Medium::Other),
+        keys: &["old", "new"],
+    },
+    Action {
+        name: "LUKS2: change, area full, rotating disk",
+        disk: full2,
+        run: |disk| change2(disk, Medium::Rotational),
+        keys: &["old", "new"],
+    },
+    Action {
+        name: "LUKS2: end an interrupted change",
+        disk: half_changed2,
+        run: finish,
+        keys: &["new"],
+    },
+    Action {
         name: "LUKS2: remove",
         disk: disk2,
         run: |disk| luks2(disk, |header, disk| header.remove_keyslot(disk, 0, Medium::Other)),
@@ -341,6 +442,7 @@ const ACTIONS: &[Action] = &[
 struct Verdicts {
     of_keyslot: HashMap<[u8; 32], [bool; TEXTS.len()]>,
     mended: HashSet<[u8; 32]>,
+    ended: HashSet<[u8; 32]>,
 }
 
 impl Verdicts {
@@ -349,12 +451,14 @@ impl Verdicts {
         let Ok(header) = Header::read(&mut disk) else {
             return false;
         };
-        header.used_keyslots().into_iter().any(|slot| {
+        header.used_keyslots().into_iter().rev().any(|slot| {
             let Some((facts, area)) = facts(&header, slot, image) else {
                 return false;
             };
             let mut id = [0; 32];
-            Hash::Sha256.digest(&[facts.as_bytes(), area], &mut id);
+            // What an interrupted change has left behind a LUKS1 header counts too.
+            let behind: &[u8] = header.luks1().and_then(|_| image.get(1024..4096)).unwrap_or_default();
+            Hash::Sha256.digest(&[facts.as_bytes(), behind, area], &mut id);
             let opened = self.of_keyslot.entry(id).or_insert_with(|| {
                 TEXTS.map(|text| {
                     header
@@ -373,6 +477,16 @@ impl Verdicts {
         Hash::Sha256.digest(&[&image[..32768]], &mut id);
         self.mended.insert(id)
     }
+
+    /// Whether a change that these metadata show was not ended before.
+    fn is_not_ended(&mut self, image: &[u8]) -> bool {
+        let mut id = [0; 32];
+        match Header::read(&mut Memory(image.to_vec())) {
+            Ok(Header::Luks2(header)) => Hash::Sha256.digest(&[format!("{:?}", header.metadata()).as_bytes()], &mut id),
+            _ => Hash::Sha256.digest(&[&image[..4096]], &mut id),
+        }
+        self.ended.insert(id)
+    }
 }
 
 /// All that decides whether a keyslot opens, and its key material.
@@ -387,7 +501,8 @@ fn facts<'a>(header: &Header, slot: u32, image: &'a [u8]) -> Option<(String, &'a
         Header::Luks2(header) => {
             let keyslot = header.metadata().keyslots.get(&slot)?;
             let digests: BTreeMap<_, _> = header.metadata().digests.iter().collect();
-            let facts = format!("{slot} {keyslot:?} {digests:?} {:?}", header.metadata().segments);
+            let (segments, tokens) = (&header.metadata().segments, &header.metadata().tokens);
+            let facts = format!("{slot} {keyslot:?} {digests:?} {segments:?} {tokens:?}");
             (facts, keyslot.area.offset, keyslot.area.size)
         }
     };
@@ -410,18 +525,23 @@ fn sweep(action: &Action, choices: usize) -> usize {
         if !verdicts.borrow_mut().comes_first(crash.image) {
             return;
         }
+        let mut again = |disk: &Recorder, what: &str| {
+            nested += disk.for_each_state(2, |again| {
+                check(again.image, &(crash.after, crash.cause, what, again.after, again.cause));
+            });
+        };
         let mut mended = Recorder::new(crash.image.to_vec());
         // A LUKS1 header counts where there is one, and has no copy to mend.
-        let Ok(Header::Luks2(mut header)) = Header::read(&mut mended) else {
-            return;
-        };
-        header.recover(&mut mended).expect("no fault");
-        nested += mended.for_each_state(2, |again| {
-            check(
-                again.image,
-                &(crash.after, crash.cause, "mending", again.after, again.cause),
-            );
-        });
+        if let Ok(Header::Luks2(mut header)) = Header::read(&mut mended) {
+            header.recover(&mut mended).expect("no fault");
+            again(&mended, "mending");
+        }
+        // Whoever comes next with the new passphrase ends what was interrupted.
+        if action.keys.contains(&"new") && verdicts.borrow_mut().is_not_ended(mended.image()) {
+            let mut ended = Recorder::new(mended.image().to_vec());
+            finish(&mut ended).expect("no fault");
+            again(&ended, "ending the change");
+        }
     });
     println!(
         "{:<48} {states:>7} states, {nested:>7} more of mending them",

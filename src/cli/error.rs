@@ -493,6 +493,9 @@ pub enum CliError {
     /// The header of a volume in the middle of a reencryption is not to be changed.
     #[error("Operation incompatible with device marked for LUKS2 reencryption. Aborting.")]
     ReencryptionMark,
+    /// The header is sound, but what was interrupted is a reencryption.
+    #[error("The device is in reencryption, which repair cannot finish.")]
+    RepairReencryption,
     /// The volume has integrity protection.
     #[error("The volume has integrity protection (dm-integrity), which this program does not set up.")]
     NeedsIntegrity,

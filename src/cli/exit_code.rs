@@ -104,6 +104,7 @@ impl CliError {
             | Self::KeyFileWrite { .. }
             | Self::InReencryption(_)
             | Self::ReencryptionMark
+            | Self::RepairReencryption
             | Self::NeedsIntegrity
             | Self::NeedsOpal
             | Self::RestoreUnfinished(_)

@@ -112,11 +112,12 @@ impl CliError {
                 "Refresh changes flags only; the options must be those that it was opened with.".into()
             }
             Self::KeyslotFull(_) => "Leave --key-slot out to take the first free one.".into(),
-            Self::AllKeyslotsFull => {
-                "Remove a keyslot first (luksKillSlot, luksRemoveKey). Changing a key of LUKS1 takes a free one too: the \
-                 old key is there until the new one is."
+            Self::RepairReencryption => {
+                "cryptsetup repair recovers it, and cryptsetup reencrypt --resume-only ends it. Back up the header first \
+                 (luksHeaderBackup)."
                     .into()
             }
+            Self::AllKeyslotsFull => "Remove a keyslot first (luksKillSlot, luksRemoveKey).".into(),
             Self::BackupExists(_) => "A backup never overwrites a file; choose another name.".into(),
             Self::Backup(BackupError::Luks(_)) => {
                 "Copy the start of the device by hand, as far as the data (dd), and leave --backup out.".into()

@@ -28,6 +28,11 @@ pub enum ConvertRefused {
     /// The key material of a keyslot is in the way, and cannot be moved without risk.
     #[error("there is no free place to which the key material of keyslot {0} could be moved")]
     NoRoomToMove(u32),
+    /// The passphrase of a keyslot was being changed, and only what stands behind the header opens with the new one.
+    #[error(
+        "the passphrase change of keyslot {0} was interrupted; open the volume with the new passphrase to finish it"
+    )]
+    UnfinishedChange(u32),
     /// The state of a keyslot is none that there is.
     #[error("keyslot {0} is damaged")]
     DamagedKeyslot(u32),

@@ -41,6 +41,9 @@ const CHUNK: usize = 1024 * 1024;
 /// # Errors
 /// [`Error::CannotConvert`], and nothing was written then; [`Error::ChangedMeanwhile`], [`Error::Io`].
 pub fn to_luks2(header: &luks1::Header, storage: &mut dyn Storage, medium: Medium) -> Result<luks2::Header> {
+    if let Some(slot) = header.unfinished_change(storage)? {
+        return Err(ConvertRefused::UnfinishedChange(slot).into());
+    }
     let size = storage.size().map_err(Error::io("get the size of the header device"))?;
     let end = areas_end(header, storage, size)?;
     let moves = plan(header.raw(), header.area_size().get(), end)?;

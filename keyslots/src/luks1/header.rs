@@ -202,7 +202,18 @@ impl Header {
         self.expect_unchanged(storage)?;
         write_raw(storage, &raw)?;
         *self = next;
-        Ok(())
+        self.expect_written(storage)
+    }
+
+    /// Programs that take no lock may have written at the same time, and what this header says is gone.
+    fn expect_written(&self, storage: &mut dyn Storage) -> Result<()> {
+        let there = read_raw(storage)?;
+        let differs = |slot: &usize| there.keyslots[*slot] != self.raw.keyslots[*slot];
+        match (0..KEYSLOTS).find(differs) {
+            Some(slot) => Err(Error::Overwritten(slot as u32)),
+            None if there != self.raw => Err(Error::ChangedMeanwhile),
+            None => Ok(()),
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use super::backup::same_volume_key;
 use super::format::{DIGEST_LEN, KEYSLOTS, RawHeader, RawKeyslot, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE, STRIPES};
 use super::header::{Header, KeyslotState};
 use super::layout::Range;
+use super::staged::{self, Record};
+use crate::header::Unfinished;
 use crate::kdf::{CostLimits, Kdf};
 use crate::material;
 use crate::secret::{Passphrase, Secret, VolumeKey};
@@ -31,8 +33,10 @@ pub enum ChangeTo {
 #[derive(Debug)]
 pub struct Sealed {
     material: Secret,
-    salt: [u8; SALT_LEN],
-    iterations: u32,
+    /// The same in few stripes, for a place that is smaller than a keyslot area.
+    pub(super) spare: Secret,
+    pub(super) salt: [u8; SALT_LEN],
+    pub(super) iterations: u32,
     /// The header whose volume key it is.
     made_for: Box<RawHeader>,
 }
@@ -56,7 +60,10 @@ impl Header {
             if keyslot.state == KeyslotState::Inactive {
                 return Err(Error::KeyslotInactive(slot));
             }
-            return self.open_keyslot(storage, passphrase, slot, limits);
+            return match self.open_keyslot(storage, passphrase, slot, limits) {
+                Err(error) => self.open_staged(storage, passphrase, Some(slot), limits, error),
+                opened => opened,
+            };
         }
         let mut failure = None;
         for slot in self.active_keyslots() {
@@ -71,7 +78,48 @@ impl Header {
                 }
             }
         }
-        Err(failure.unwrap_or(Error::NoUsableKeyslot))
+        let failure = failure.unwrap_or(Error::NoUsableKeyslot);
+        self.open_staged(storage, passphrase, None, limits, failure)
+    }
+
+    /// Tries the keys that an interrupted change has left, where no keyslot opened and `failure` says why.
+    fn open_staged(
+        &self,
+        storage: &mut dyn Storage,
+        passphrase: &Passphrase,
+        slot: Option<u32>,
+        limits: &CostLimits,
+        failure: Error,
+    ) -> Result<Unlocked> {
+        let waiting = staged::waiting(storage, &self.raw).unwrap_or_default();
+        for record in waiting
+            .into_iter()
+            .filter(|record| slot.is_none_or(|slot| record.slot == slot))
+        {
+            if let Ok(unlocked) = self.open_record(passphrase, record, limits) {
+                return Ok(unlocked);
+            }
+        }
+        Err(failure)
+    }
+
+    fn open_record(&self, passphrase: &Passphrase, record: Record, limits: &CostLimits) -> Result<Unlocked> {
+        let spec = self.cipher_spec()?;
+        if spec.is_null() {
+            return Err(Error::WrongPassphrase);
+        }
+        let key_len = self.raw.key_bytes as usize;
+        let area_key = self.area_key(passphrase, &record.salt, record.iterations, limits)?;
+        let sealed = Secret::copy_from(&record.material).map_err(Error::io("get memory for key material"))?;
+        let stripes = material::spare_stripes(key_len);
+        let volume_key = material::unseal(sealed, area_key.expose(), &spec, self.hash, stripes, key_len)?;
+        self.verify_volume_key(&volume_key, limits)?;
+        let sealed = self.seal_with(&volume_key, &area_key, record.salt, record.iterations)?;
+        Ok(Unlocked {
+            keyslot: record.slot,
+            volume_key,
+            unfinished: Some(Box::new(Unfinished::Luks1(sealed))),
+        })
     }
 
     /// Checks `key` against the volume key digest, in constant time.
@@ -128,21 +176,39 @@ impl Header {
         }
         self.expect_unchanged(storage)?;
         self.write_area(storage, slot, &sealed.material)?;
+        self.activate(storage, slot, sealed)?;
+        Ok(slot)
+    }
+
+    fn activate(&mut self, storage: &mut dyn Storage, slot: u32, sealed: &Sealed) -> Result<()> {
         self.replace_keyslot(storage, slot, |keyslot| {
             keyslot.state = STATE_ACTIVE;
             keyslot.iterations = sealed.iterations;
             keyslot.salt = sealed.salt;
         })?;
-        Ok(slot)
+        self.expect_material(storage, slot, &sealed.material)
+    }
+
+    /// Other programs take no lock: one that wrote at the same time may have chosen the same keyslot.
+    fn expect_material(&self, storage: &mut dyn Storage, slot: u32, material: &Secret) -> Result<()> {
+        let mut there = Secret::zeroed(material.len()).map_err(Error::io("get memory for key material"))?;
+        storage
+            .read_at(Range::of_slot(&self.raw, slot as usize).start, there.expose_mut())
+            .map_err(Error::io("read the keyslot area back"))?;
+        match there.ct_eq(material.expose()) {
+            true => Ok(()),
+            false => Err(Error::Overwritten(slot)),
+        }
     }
 
     /// Replaces what keyslot `slot` opens with: `volume_key` is under `passphrase` then. Returns the new keyslot.
     ///
-    /// The new keyslot is complete before the old one is touched. This takes a free keyslot; with none, the only way
-    /// would be to overwrite the key material in place, where a stop leaves neither passphrase: it is refused.
+    /// The new keyslot is complete before the old one is touched. Where none is free, the new key is put behind the
+    /// header before the keyslot is overwritten in place: see the module `staged`.
     ///
     /// # Errors
-    /// [`Error::KeyslotInactive`], [`Error::AllKeyslotsFull`], and those of [`Header::add_keyslot`].
+    /// [`Error::KeyslotInactive`]; [`Error::AllKeyslotsFull`] where the sectors behind the header are in use too; and
+    /// those of [`Header::add_keyslot`].
     #[expect(
         clippy::too_many_arguments,
         reason = "each is a choice of the caller's, and none belongs to another"
@@ -159,7 +225,6 @@ impl Header {
         medium: Medium,
     ) -> Result<u32> {
         self.used_keyslot(slot)?;
-        self.free_keyslot(None)?;
         let seal = || self.seal(volume_key, passphrase, iterations, limits);
         let new = seal()?;
         let back = (to == ChangeTo::SameSlot).then(seal).transpose()?;
@@ -180,12 +245,63 @@ impl Header {
         medium: Medium,
     ) -> Result<u32> {
         self.used_keyslot(slot)?;
+        if self.free_keyslot(None).is_err() {
+            self.change_in_place(storage, slot, new, medium)?;
+            return Ok(slot);
+        }
         let made = self.add_sealed(storage, new, None)?;
         self.remove_keyslot(storage, slot, medium)?;
         let Some(back) = back else { return Ok(made) };
         self.add_sealed(storage, back, Some(slot))?;
         self.remove_keyslot(storage, made, medium)?;
         Ok(slot)
+    }
+
+    /// The first keyslot whose change was interrupted, and is not finished.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn unfinished_change(&self, storage: &mut dyn Storage) -> Result<Option<u32>> {
+        Ok(staged::waiting(storage, &self.raw)?.first().map(|record| record.slot))
+    }
+
+    /// Ends the change of keyslot `slot` that [`Unlocked::unfinished`] is about. Where another process has ended it,
+    /// nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`], [`Error::Io`].
+    pub fn finish_change(
+        &mut self,
+        storage: &mut dyn Storage,
+        slot: u32,
+        sealed: &Sealed,
+        medium: Medium,
+    ) -> Result<()> {
+        let waiting = staged::waiting(storage, &self.raw)?;
+        match waiting.iter().any(|it| (it.slot, it.salt) == (slot, sealed.salt)) {
+            true => self.change_in_place(storage, slot, sealed, medium),
+            false => Ok(()),
+        }
+    }
+
+    /// Overwrites keyslot `slot` when its new key is safe elsewhere.
+    fn change_in_place(&mut self, storage: &mut dyn Storage, slot: u32, new: &Sealed, medium: Medium) -> Result<()> {
+        self.used_keyslot(slot)?;
+        if !same_volume_key(&self.raw, &new.made_for) {
+            return Err(Error::ChangedMeanwhile);
+        }
+        self.expect_unchanged(storage)?;
+        staged::tidy(storage, &self.raw, medium)?;
+        staged::put(storage, &self.raw, slot, new)?;
+        let overwritten = (|| {
+            if medium == Medium::Rotational {
+                self.wipe_area(storage, slot, medium)?;
+            }
+            self.write_area(storage, slot, &new.material)?;
+            self.activate(storage, slot, new)?;
+            staged::wipe(storage, &self.raw, medium, |record| record.slot == slot)
+        })();
+        overwritten.map_err(|error| Error::HalfWritten(error.into()))
     }
 
     /// Destroys keyslot `slot`: wipes its area, syncs, and marks it inactive. Whether others are left is not asked.
@@ -196,6 +312,7 @@ impl Header {
         self.used_keyslot(slot)?;
         self.expect_unchanged(storage)?;
         self.wipe_area(storage, slot, medium)?;
+        staged::wipe(storage, &self.raw, medium, |record| record.slot == slot)?;
         self.replace_keyslot(storage, slot, deactivate)
     }
 
@@ -215,6 +332,7 @@ impl Header {
             self.wipe_area(storage, slot, medium)?;
             deactivate(&mut raw.keyslots[slot as usize]);
         }
+        staged::wipe(storage, &self.raw, medium, |_| true)?;
         self.replace(storage, raw)?;
         Ok(used)
     }
@@ -271,6 +389,7 @@ impl Header {
             Ok(()) => Ok(Unlocked {
                 keyslot: slot,
                 volume_key,
+                unfinished: None,
             }),
             Err(Error::WrongVolumeKey) => Err(Error::WrongPassphrase),
             Err(error) => Err(error),
@@ -304,8 +423,23 @@ impl Header {
             .map_err(std::io::Error::from)
             .map_err(Error::io("get random bytes for a salt"))?;
         let area_key = self.area_key(passphrase, &salt, iterations, limits)?;
+        self.seal_with(volume_key, &area_key, salt, iterations)
+    }
+
+    fn seal_with(
+        &self,
+        volume_key: &VolumeKey,
+        area_key: &Secret,
+        salt: [u8; SALT_LEN],
+        iterations: u32,
+    ) -> Result<Sealed> {
+        let spec = self.cipher_spec()?;
+        let (key, spare) = (volume_key.expose(), material::spare_stripes(volume_key.len()));
+        // Under the same key, but what is encrypted is random in both.
+        let seal = |stripes| material::seal(key, area_key.expose(), &spec, self.hash, stripes);
         Ok(Sealed {
-            material: material::seal(volume_key.expose(), area_key.expose(), &spec, self.hash, STRIPES)?,
+            material: seal(STRIPES)?,
+            spare: seal(spare)?,
             salt,
             iterations,
             made_for: Box::new(self.raw.clone()),

@@ -24,6 +24,7 @@ mod header;
 mod keyslots;
 mod layout;
 mod repair;
+mod staged;
 mod validate;
 
 #[cfg(test)]

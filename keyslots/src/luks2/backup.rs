@@ -173,8 +173,13 @@ impl Backup {
         }
         restore_range(file, device, at, self.header.size())?;
         device.sync().map_err(Error::io("sync the keyslots area"))?;
-        copies::recover(device, &self.header.copy, Which::Primary)?;
-        copies::recover(device, &self.header.copy, Which::Secondary)?;
+        for which in [Which::Primary, Which::Secondary] {
+            // A copy that is damaged in the backup is no better on the device.
+            match self.header.loser.needs_recovery() == Some(which) {
+                true => copies::recover(device, &self.header.copy, which)?,
+                false => copies::restore(file, device, self.header.binary(), which)?,
+            }
+        }
         // What was staged goes too.
         for &(start, end) in &staged {
             restore_range(file, device, start, end)?;
@@ -195,7 +200,11 @@ impl Backup {
         if !same {
             return Err(Error::NotRestored);
         }
-        copy_range(file, self.areas_start()?, self.header.size(), |at, chunk| {
+        let start = match self.header.loser.needs_recovery() {
+            None => Bytes::ZERO,
+            Some(_) => self.areas_start()?,
+        };
+        copy_range(file, start, self.header.size(), |at, chunk| {
             let mut there = vec![0; chunk.len()];
             device
                 .read_at(at, &mut there)

@@ -259,6 +259,34 @@ pub fn recover(storage: &mut dyn Storage, winner: &Copy, which: Which) -> Result
     write_copy(storage, &winner.binary, &encoded.json_area, which)
 }
 
+/// Writes one copy as the backup in `file` has it, byte for byte: `copy` was read there, and is valid.
+///
+/// # Errors
+/// [`Error::ChangedMeanwhile`] where it is not there any more, else the storage's.
+pub(super) fn restore(
+    file: &mut dyn Storage,
+    storage: &mut dyn Storage,
+    copy: &BinaryHeader,
+    which: Which,
+) -> Result<()> {
+    let offset = match which {
+        Which::Primary => Bytes::ZERO,
+        Which::Secondary => copy.hdr_size,
+    };
+    let json_offset = offset.checked_add(format::BINARY_HEADER_SIZE).ok_or(Error::NotLuks)?;
+    let mut bytes = [0; BINARY_HEADER_LEN];
+    let mut json_area = vec![0; copy.json_area_len()];
+    let unreadable = "read the header backup";
+    file.read_at(offset, &mut bytes).map_err(Error::io(unreadable))?;
+    file.read_at(json_offset, &mut json_area)
+        .map_err(Error::io(unreadable))?;
+    format::verify_checksum(&bytes, &json_area, copy.checksum_hash).map_err(|_| Error::ChangedMeanwhile)?;
+    let mut blank = bytes;
+    format::blank_checksum(&mut blank);
+    put_unchecked(storage, offset, &blank, &json_area)?;
+    Unchecked { offset, bytes }.complete(storage)
+}
+
 /// Wipes what is left of secondary copies from `end` on, where the header ends that is now on the device: they would
 /// stand in for it if it were damaged, with the keyslots that an older volume had.
 ///
@@ -369,15 +397,21 @@ fn write_unchecked(
     };
     getrandom::fill(&mut binary.salt).map_err(|error| Error::io("get random bytes")(error.into()))?;
     let mut bytes = binary.to_bytes(which);
-    let json_offset = offset.checked_add(format::BINARY_HEADER_SIZE).ok_or(Error::NotLuks)?;
-
-    // Without its checksum the copy is not valid until all of it is there.
-    storage
-        .write_at(offset, &bytes)
-        .map_err(Error::io("write the header"))?;
-    storage
-        .write_at(json_offset, json_area)
-        .map_err(Error::io("write the header"))?;
+    put_unchecked(storage, offset, &bytes, json_area)?;
     format::put_checksum(&mut bytes, json_area, binary.checksum_hash);
     Ok(Unchecked { offset, bytes })
+}
+
+/// Without its checksum the copy is not valid until all of it is there.
+fn put_unchecked(
+    storage: &mut dyn Storage,
+    offset: Bytes,
+    blank: &[u8; BINARY_HEADER_LEN],
+    json_area: &[u8],
+) -> Result<()> {
+    let json_offset = offset.checked_add(format::BINARY_HEADER_SIZE).ok_or(Error::NotLuks)?;
+    storage.write_at(offset, blank).map_err(Error::io("write the header"))?;
+    storage
+        .write_at(json_offset, json_area)
+        .map_err(Error::io("write the header"))
 }

@@ -179,6 +179,11 @@ pub fn put_checksum(header: &mut [u8; BINARY_HEADER_LEN], json_area: &[u8], hash
     header[CHECKSUM_FIELD].copy_from_slice(&checksum);
 }
 
+/// Blanks the checksum field of `header`: it is not valid without.
+pub(super) fn blank_checksum(header: &mut [u8; BINARY_HEADER_LEN]) {
+    header[CHECKSUM_FIELD].fill(0);
+}
+
 /// Whether the checksum field of `header` is right for `header` and `json_area`.
 ///
 /// # Errors

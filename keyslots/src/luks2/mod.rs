@@ -17,6 +17,7 @@ pub mod json;
 pub mod keyslot;
 pub mod metadata;
 pub mod segment;
+mod staged;
 #[cfg(test)]
 mod tests;
 pub mod tokens;
@@ -29,6 +30,7 @@ pub use defect::Defect;
 pub use edit::Edit;
 pub use keyslot::{Keyslot, Priority};
 pub use metadata::Metadata;
+pub use staged::CHANGE_TOKEN;
 pub use tokens::Token;
 pub use unlock::{Candidates, NewKeyslot, Sealed};
 pub use update::KeyFor;
@@ -224,6 +226,7 @@ impl Header {
             rule: "cannot be counted further",
         })?;
         next.metadata.digests.retain(|_, digest| !digest.is_unused());
+        staged::tidy(&mut next.metadata);
         let encoded = copies::Encoded::new(&next)?;
         if self.on_device.is_some() {
             self.settle(storage)?;

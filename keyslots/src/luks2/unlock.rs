@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use super::areas::area_size;
 use super::keyslot::{Keyslot, Luks2Keyslot, Priority, SlotKdf};
 use super::metadata::{Digest, DigestKind, Metadata};
+use super::staged;
 use crate::cipher::CipherSpec;
 use crate::hash::{Hash, HashName};
+use crate::header::Unfinished;
 use crate::kdf::{CostLimits, Kdf};
 use crate::secret::{Passphrase, Secret, VolumeKey};
 use crate::storage::Storage;
@@ -45,10 +47,16 @@ pub fn unlock(
                 return Ok(Unlocked {
                     keyslot: id,
                     volume_key,
+                    unfinished: None,
                 });
             }
             Err(Error::WrongPassphrase) => {}
             Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    for &id in &ids {
+        if let Ok(unlocked) = open_staged(metadata, passphrase, id, limits) {
+            return Ok(unlocked);
         }
     }
     Err(failure.unwrap_or(if ids.is_empty() {
@@ -109,6 +117,32 @@ fn open_keyslot(
     } else {
         Err(Error::WrongPassphrase)
     }
+}
+
+/// Tries the key that an interrupted change of the keyslot has left.
+fn open_staged(metadata: &Metadata, passphrase: &Passphrase, id: u32, limits: &CostLimits) -> Result<Unlocked> {
+    let waiting = staged::waiting(metadata, id).ok_or(Error::WrongPassphrase)?;
+    let slot = metadata.keyslots.get(&id).ok_or(Error::KeyslotInactive(id))?;
+    let key_len = slot.key_size as usize;
+    let spec: CipherSpec = waiting.keyslot.encryption.parse()?;
+    if spec.is_null() {
+        return Err(Error::WrongPassphrase);
+    }
+    let area_key = derive_area_key(&waiting.keyslot, passphrase, limits)?;
+    let af_hash = known(&waiting.keyslot.af_hash)?;
+    let ciphertext = Secret::copy_from(&waiting.material).map_err(Error::io("allocate memory for key material"))?;
+    let stripes = material::spare_stripes(key_len);
+    let volume_key = material::unseal(ciphertext, area_key.expose(), &spec, af_hash, stripes, key_len)?;
+    let (_, digest) = metadata.digest_of_keyslot(id).ok_or(Error::NoUsableKeyslot)?;
+    if !digest_matches(digest, &volume_key, limits)? {
+        return Err(Error::WrongPassphrase);
+    }
+    let sealed = Sealed::of(waiting.keyslot, &volume_key, &area_key, &spec, af_hash, slot.priority)?;
+    Ok(Unlocked {
+        keyslot: id,
+        volume_key,
+        unfinished: Some(Box::new(Unfinished::Luks2(sealed))),
+    })
 }
 
 fn derive_area_key(slot: &Luks2Keyslot, passphrase: &Passphrase, limits: &CostLimits) -> Result<Secret> {
@@ -184,7 +218,10 @@ pub fn matching_digest(metadata: &Metadata, key: &VolumeKey, data_only: bool, li
             .iter()
             .filter_map(|id| Some(metadata.keyslots.get(id)?.key_size as usize))
             .collect();
-        let right_length = lengths.is_empty() || lengths.contains(&key.len());
+        let right_length = match lengths.is_empty() {
+            true => fits_segments(metadata, digest, key),
+            false => lengths.contains(&key.len()),
+        };
         if !right_length {
             continue;
         }
@@ -196,6 +233,18 @@ pub fn matching_digest(metadata: &Metadata, key: &VolumeKey, data_only: bool, li
         }
     }
     Err(unknown.unwrap_or(Error::WrongVolumeKey))
+}
+
+/// Whether the ciphers of the segments take a key as long as this: without keyslots, nothing else tells the length.
+fn fits_segments(metadata: &Metadata, digest: &Digest, key: &VolumeKey) -> bool {
+    let segments = digest
+        .segments
+        .iter()
+        .filter_map(|id| metadata.segments.get(id)?.crypt());
+    // With integrity protection the key holds another one.
+    let segments = segments.filter(|crypt| crypt.integrity.is_none());
+    let mut ciphers = segments.filter_map(|crypt| crypt.encryption.parse::<CipherSpec>().ok());
+    ciphers.all(|cipher| cipher.check_key_len(key.len()).is_ok())
 }
 
 fn known(hash: &HashName) -> Result<Hash> {
@@ -223,8 +272,37 @@ pub struct NewKeyslot {
 pub struct Sealed {
     pub(super) slot: Luks2Keyslot,
     pub(super) material: Secret,
+    /// The same in few stripes, for a place that is smaller than a keyslot area.
+    pub(super) spare: Secret,
     pub(super) key_size: u32,
     pub(super) priority: Option<Priority>,
+}
+
+impl Sealed {
+    fn of(
+        slot: Luks2Keyslot,
+        key: &VolumeKey,
+        area_key: &Secret,
+        spec: &CipherSpec,
+        af_hash: Hash,
+        priority: Option<Priority>,
+    ) -> Result<Self> {
+        let key_size = u32::try_from(key.len()).ok().filter(|&len| area_size(len).is_some());
+        let key_size = key_size.ok_or_else(|| Error::BadParameter {
+            field: "key size",
+            value: key.len().to_string(),
+            rule: "must fit a keyslot area",
+        })?;
+        // Under the same key, but what is encrypted is random in both.
+        let seal = |stripes| material::seal(key.expose(), area_key.expose(), spec, af_hash, stripes);
+        Ok(Self {
+            slot,
+            material: seal(super::keyslot::STRIPES)?,
+            spare: seal(material::spare_stripes(key.len()))?,
+            key_size,
+            priority,
+        })
+    }
 }
 
 impl NewKeyslot {
@@ -242,12 +320,6 @@ impl NewKeyslot {
                 rule: "a keyslot must be encrypted",
             });
         }
-        let key_size = u32::try_from(key.len()).ok().filter(|&len| area_size(len).is_some());
-        let key_size = key_size.ok_or_else(|| Error::BadParameter {
-            field: "key size",
-            value: key.len().to_string(),
-            rule: "must fit a keyslot area",
-        })?;
         let mut salt = vec![0; 32];
         getrandom::fill(&mut salt).map_err(|error| Error::io("get random bytes")(error.into()))?;
         let slot = Luks2Keyslot {
@@ -258,18 +330,6 @@ impl NewKeyslot {
             area_key_size: self.area_key_size,
         };
         let area_key = derive_area_key(&slot, passphrase, limits)?;
-        let material = material::seal(
-            key.expose(),
-            area_key.expose(),
-            &self.encryption,
-            self.af_hash,
-            super::keyslot::STRIPES,
-        )?;
-        Ok(Sealed {
-            slot,
-            material,
-            key_size,
-            priority: self.priority,
-        })
+        Sealed::of(slot, key, &area_key, &self.encryption, self.af_hash, self.priority)
     }
 }

@@ -3,11 +3,12 @@
 //! The order is always the same: what is new is on the device before the header says so, and what is old is destroyed
 //! only when no header names it any more, save for a removal, where the key goes first.
 
+use super::copies::Encoded;
 use super::create::new_digest;
 use super::edit::Edit;
 use super::keyslot::{Area, Keyslot, KeyslotKind};
 use super::unlock::{NewKeyslot, Sealed, digest_matches};
-use super::{Header, MAX_DIGESTS, MAX_KEYSLOTS, areas};
+use super::{Header, MAX_DIGESTS, MAX_KEYSLOTS, areas, staged};
 use crate::hash::Hash;
 use crate::kdf::CostLimits;
 use crate::secret::{Passphrase, VolumeKey};
@@ -160,11 +161,11 @@ impl Header {
 
     /// Puts a keyslot that was made of `key` in the place of keyslot `slot`, which holds the same key.
     ///
-    /// The new area is written beside the old one, which is destroyed last: at every moment the old or the new
-    /// passphrase opens.
+    /// The new area is written beside the old one, which is destroyed last; where it does not fit there, the new key waits
+    /// in a token while the area is overwritten: at every moment the old or the new passphrase opens.
     ///
     /// # Errors
-    /// [`Error::NoRoomForKeyslot`] where the new area does not fit beside the old one: nothing is gambled with.
+    /// [`Error::MetadataTooLarge`] or [`Error::AllTokensInUse`] where the token does not fit either.
     /// [`Error::WrongVolumeKey`] where the keyslot holds another key; [`Error::KeyslotInactive`],
     /// [`Error::ChangedMeanwhile`], or the storage's. [`Error::HalfWritten`] where the new passphrase may be in force,
     /// and the key material of the old one still there.
@@ -209,17 +210,105 @@ impl Header {
         if !holds_key {
             return Err(Error::WrongVolumeKey.into());
         }
+        let placed = match self.place(sealed) {
+            Err(Error::NoRoomForKeyslot { .. }) => None,
+            placed => Some(placed?.area),
+        };
+        let in_place = placed.is_none();
         let keyslot = Keyslot {
+            kind: KeyslotKind::Luks2(sealed.slot.clone()),
+            key_size: sealed.key_size,
+            area: placed.unwrap_or_else(|| old.area.clone()),
             priority: sealed.priority.or(old.priority),
             extra: old.extra.clone(),
-            ..self.place(sealed)?
         };
+        if in_place {
+            return self.change_in_place(storage, slot, keyslot, sealed, medium, also);
+        }
         self.change_with_area(storage, keyslot, sealed, |header, keyslot| {
             header.copy.metadata.keyslots.insert(slot, keyslot);
+            staged::forget(&mut header.copy.metadata, slot);
             also(&mut Edit::new(&mut header.copy))
         })?;
         let wiped = wipe_random(storage, old.area.offset, old.area.size, medium);
         Ok(wiped.map_err(|error| Error::HalfWritten(error.into()))?)
+    }
+
+    /// Ends the change of keyslot `slot` that [`crate::Unlocked::unfinished`] is about. Where another process has ended it,
+    /// nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`], or the storage's.
+    pub fn finish_change(
+        &mut self,
+        storage: &mut dyn Storage,
+        slot: u32,
+        sealed: &Sealed,
+        medium: Medium,
+    ) -> Result<()> {
+        self.check_changeable()?;
+        let waiting = staged::waiting(&self.copy.metadata, slot);
+        let old = self.copy.metadata.keyslots.get(&slot);
+        let (Some(waiting), Some(old)) = (waiting, old) else {
+            return Ok(());
+        };
+        if waiting.keyslot != sealed.slot || old.key_size != sealed.key_size {
+            return Ok(());
+        }
+        let keyslot = Keyslot {
+            kind: KeyslotKind::Luks2(sealed.slot.clone()),
+            ..old.clone()
+        };
+        self.change_in_place(storage, slot, keyslot, sealed, medium, |_| Ok(()))
+    }
+
+    /// Overwrites the area of `slot` when its new key is safe in a token.
+    fn change_in_place<E: From<Error>>(
+        &mut self,
+        storage: &mut dyn Storage,
+        slot: u32,
+        keyslot: Keyslot,
+        sealed: &Sealed,
+        medium: Medium,
+        also: impl FnOnce(&mut Edit<'_>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let before = self.copy.clone();
+        let area = keyslot.area.clone();
+        let mut last = before.clone();
+        staged::forget(&mut last.metadata, slot);
+        last.metadata.keyslots.insert(slot, keyslot.clone());
+        also(&mut Edit::new(&mut last))?;
+        // What does not fit fails before anything is overwritten.
+        Encoded::new(&last)?;
+        let waits = staged::waiting(&before.metadata, slot).is_some_and(|waiting| waiting.keyslot == sealed.slot);
+        if !waits {
+            staged::put(&mut self.copy.metadata, slot, &keyslot, sealed)
+                .and_then(|()| self.write(storage))
+                .inspect_err(|_| self.restore_unless_written(&before))?;
+        } else {
+            // Both copies have it before the area goes.
+            self.settle(storage)?;
+        }
+        let between = self.copy.clone();
+        last.binary.seqid = between.binary.seqid;
+        let written = (|| {
+            if medium == Medium::Rotational {
+                wipe_random(storage, area.offset, area.size, medium)?;
+            }
+            storage
+                .write_at(area.offset, sealed.material.expose())
+                .map_err(Error::io("write the keyslot area"))?;
+            storage.sync().map_err(Error::io("sync the keyslot area"))?;
+            self.copy = last;
+            self.write(storage)
+        })();
+        written.map_err(|error| {
+            self.restore_unless_written(&between);
+            match error {
+                done @ Error::HalfWritten(_) => done.into(),
+                error => Error::HalfWritten(error.into()).into(),
+            }
+        })
     }
 
     /// Destroys keyslot `slot`: first its key material, then its place in the header. Tokens forget it.
@@ -240,6 +329,7 @@ impl Header {
             return Err(Error::InReencryption);
         }
         metadata.keyslots.remove(&slot);
+        staged::forget(metadata, slot);
         let lists = metadata.tokens.values_mut().map(|token| &mut token.keyslots);
         for keyslots in lists.chain(metadata.digests.values_mut().map(|digest| &mut digest.keyslots)) {
             keyslots.retain(|&id| id != slot);

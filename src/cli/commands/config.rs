@@ -85,6 +85,13 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         cx.console.say(suspect_text(suspect, device));
     }
     let answer = || json!({ "repaired": found, "suspect_keyslots": suspects.iter().map(|suspect| suspect.slot).collect::<Vec<_>>() });
+    let in_reencryption = header_device.shared(&mut opened, |storage| -> Result<bool, CliError> {
+        let header = Header::read(storage).ok();
+        Ok(header.is_some_and(|header| header.luks2().is_some_and(luks2::Header::in_reencryption)))
+    })?;
+    if found.is_empty() && in_reencryption {
+        return Err(CliError::RepairReencryption);
+    }
     if found.is_empty() {
         // The reference asks before it looks, though only in LUKS1.
         let asks = cx.console.persona() == Persona::Cryptsetup
@@ -130,6 +137,9 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         }
         Ok(())
     })?;
+    if in_reencryption {
+        return Err(CliError::RepairReencryption);
+    }
     cx.console.answer(answer, String::new);
     Ok(())
 }

@@ -91,10 +91,6 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
     cx.check_pbkdf(volume.header.version())?;
     let slot = cx.key_slot(&volume.header)?;
     check_active(&volume.header, slot)?;
-    // In LUKS1 the new key needs a keyslot beside the old one. A person is not asked in vain.
-    if volume.header.version() == Version::Luks1 && is_interactive() {
-        cx.check_free_slot(&volume.header, None)?;
-    }
     let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
     let source = cx.source();
     let unlocked = cx.try_for_keyslots(&source, "Enter passphrase to be changed: ", |passphrase| {

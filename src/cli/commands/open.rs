@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use keyslots::Unlocked;
-use keyslots::header::{DataLayout, Header, Version};
+use keyslots::header::{DataLayout, Header, Unfinished, Version};
 use keyslots::luks2::{self, Candidates};
 use keyslots::secret::{Passphrase, VolumeKey};
 
@@ -221,7 +221,7 @@ impl Volume {
         let header = &self.header;
         let mut reader = self.device.reader(&mut self.opened);
         let unlocked = header.unlock(&mut reader, passphrase, candidates, &cx.cost_limits());
-        let unlocked = match unlocked.map_err(CliError::from) {
+        let mut unlocked = match unlocked.map_err(CliError::from) {
             // The reference knows no difference between a keyslot that is named and not there, and none at all.
             Err(CliError::KeyslotInactive(_) | CliError::Header(keyslots::Error::KeyslotOutOfRange(_))) => {
                 return Err(CliError::NoUsableKeyslot);
@@ -229,9 +229,39 @@ impl Volume {
             unlocked => unlocked?,
         };
         drop(deriving);
+        drop(reader);
         cx.console
             .verbose(format_args!("Key slot {} unlocked.", unlocked.keyslot));
+        if let Some(change) = unlocked.unfinished.take() {
+            self.finish_change(cx, unlocked.keyslot, &change);
+        }
         Ok(unlocked)
+    }
+
+    /// A change of the passphrase that was interrupted ends with the first use of the new one. Where the header cannot be
+    /// written, the passphrase opens it as before.
+    fn finish_change(&mut self, cx: &Context<'_>, slot: u32, change: &Unfinished) {
+        if cx.options.disable_locks {
+            return;
+        }
+        let (wanted, medium) = (Wanted::Only(self.header.version()), self.device.medium());
+        let finished = self
+            .device
+            .exclusive(wanted, |header, storage| -> Result<Header, HeaderError> {
+                header.finish_change(storage, slot, change, medium)?;
+                Ok(header.clone())
+            });
+        match finished {
+            Ok(header) => {
+                self.header = header;
+                cx.console.complain(format_args!(
+                    "Finished the interrupted passphrase change of key slot {slot}."
+                ));
+            }
+            Err(error) => cx.console.complain(format_args!(
+                "Cannot finish the interrupted passphrase change of key slot {slot}: {error}."
+            )),
+        }
     }
 
     /// As [`Volume::unlock`], with a passphrase from `source`: one that differs by a new line at its end is told.
@@ -290,7 +320,8 @@ impl Volume {
     fn key_from_file(&self, cx: &Context<'_>, file: &Path) -> Result<VolumeKey, CliError> {
         let asked = cx.options.key_size.map(|size| size.bytes());
         let known = self.header.key_size().and_then(keyslots::units::Bytes::to_usize);
-        let len = known.or(asked).ok_or(CliError::KeySizeUnknown)?;
+        // A size that is not the header's is a key that is not the volume's.
+        let len = asked.or(known).ok_or(CliError::KeySizeUnknown)?;
         let key = cx.volume_key_file(file, len)?;
         self.header.verify_volume_key(&key, &cx.cost_limits())?;
         Ok(key)

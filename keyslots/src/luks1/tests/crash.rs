@@ -69,12 +69,37 @@ const SWEEPS: &[Sweep] = &[
         after: &["new", "b", "c", "d", "e", "f", "g"],
     },
     Sweep {
+        name: "change in slot 0 with all slots in use",
+        before: FULL,
+        action: |header, disk| change(header, disk, 0, ChangeTo::FirstFree),
+        keys: &["a", "new"],
+        after: &["new", "b", "c", "d", "e", "f", "g", "h"],
+    },
+    Sweep {
+        name: "change in slot 6 with all slots in use",
+        before: FULL,
+        action: |header, disk| change(header, disk, 6, ChangeTo::SameSlot),
+        keys: &["g", "new"],
+        after: &["new", "a", "b", "c", "d", "e", "f", "h"],
+    },
+    Sweep {
         name: "another UUID",
         before: &[(0, "old")],
         action: |header, disk| header.set_uuid(disk, "11111111-2222-3333-4444-555555555556"),
         keys: &["old"],
         after: &["old"],
     },
+];
+
+const FULL: &[(u32, &str)] = &[
+    (0, "a"),
+    (1, "b"),
+    (2, "c"),
+    (3, "d"),
+    (4, "e"),
+    (5, "f"),
+    (6, "g"),
+    (7, "h"),
 ];
 
 fn change(header: &mut Header, disk: &mut dyn Storage, slot: u32, to: ChangeTo) -> Result<()> {

@@ -45,14 +45,12 @@ fn eight_keyslots_open_each_with_its_own() {
         add(&mut header, &mut disk, "ninth", Some(8)),
         Err(Error::KeyslotOutOfRange(8))
     ));
-    // In place it could only be gambled with.
-    for to in [ChangeTo::FirstFree, ChangeTo::SameSlot] {
-        assert!(matches!(
-            change(&mut header, &mut disk, 0, "new", to),
-            Err(Error::AllKeyslotsFull)
-        ));
-    }
     assert_eq!(before.0, disk.0);
+    for (slot, to) in [(0, ChangeTo::FirstFree), (7, ChangeTo::SameSlot)] {
+        let text = format!("new{slot}");
+        assert_eq!(change(&mut header, &mut disk, slot, &text, to).expect("in place"), slot);
+        assert_eq!(opens(&disk.0, &text), Some(slot));
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod keyslots;
 mod known_answers;
 mod repair;
 mod rules;
+mod staged;
 
 use std::sync::LazyLock;
 

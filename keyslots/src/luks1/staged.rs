@@ -1,0 +1,189 @@
+//! A passphrase that changes while all eight keyslots are in use: its key waits behind the header until the keyslot holds it.
+//!
+//! Every layout leaves the sectors from 2 to the first key material unused, and every program that writes the header keeps
+//! them. A record there has what a keyslot has, the volume key under the new passphrase alone, in fewer stripes. It is
+//! synced before the keyslot is overwritten and wiped when the header names the new key: at each moment the old passphrase
+//! opens the keyslot, or the new one the keyslot or the record.
+//!
+//! A record counts for the keyslot that it was made for: where another program has freed or refilled that, it opens
+//! nothing. What it opens is checked against the volume key digest as everything else.
+
+use super::format::{RawHeader, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE};
+use super::keyslots::Sealed;
+use super::layout::{AREA_ALIGNMENT, Range};
+use crate::hash::Hash;
+use crate::material::{self, SPARE_SECTOR};
+use crate::storage::Storage;
+use crate::units::{Bytes, SECTOR_SIZE};
+use crate::wipe::{Medium, wipe_random, wipe_zeros};
+use crate::{Error, Result};
+
+const MAGIC: &[u8; 16] = b"LUKSMITH-CHANGE\x01";
+/// Behind the header, whose second sector other programs write whole.
+const START: Bytes = Bytes::kib(1);
+const HEAD: usize = SECTOR_SIZE as usize;
+/// Magic, keyslot, iterations, both salts; the checksum follows.
+const FIELDS: usize = 16 + 4 + 4 + 2 * SALT_LEN;
+const CHECKSUM: usize = 32;
+
+/// A key that waits for its keyslot.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) slot: u32,
+    pub(super) iterations: u32,
+    pub(super) salt: [u8; SALT_LEN],
+    /// The salt of the keyslot that is being changed.
+    replaces: [u8; SALT_LEN],
+    /// [`material::spare_stripes`] of key material.
+    pub(super) material: Vec<u8>,
+    at: Bytes,
+}
+
+impl Record {
+    /// Whether the header names the key by now.
+    fn is_done(&self, raw: &RawHeader) -> bool {
+        let keyslot = &raw.keyslots[self.slot as usize];
+        keyslot.state == STATE_ACTIVE && keyslot.salt == self.salt && keyslot.iterations == self.iterations
+    }
+
+    /// Whether the keyslot is the one that was to be changed, or partly so: the salt of keyslot 6 lies in two sectors.
+    fn is_of(&self, raw: &RawHeader) -> bool {
+        const SPLIT: usize = 8;
+        let keyslot = &raw.keyslots[self.slot as usize];
+        let (head, tail) = keyslot.salt.split_at(SPLIT);
+        keyslot.state != STATE_INACTIVE
+            && [&self.replaces, &self.salt].iter().any(|salt| head == &salt[..SPLIT])
+            && [&self.replaces, &self.salt].iter().any(|salt| tail == &salt[SPLIT..])
+    }
+
+    fn parse(bytes: &[u8], at: Bytes, material_len: usize) -> Option<Self> {
+        let fields = bytes.get(..FIELDS)?;
+        let material = bytes.get(HEAD..HEAD.checked_add(material_len)?)?;
+        if !fields.starts_with(MAGIC) || bytes.get(FIELDS..FIELDS + CHECKSUM)? != checksum(fields, material) {
+            return None;
+        }
+        let number = |at: usize| Some(u32::from_be_bytes(*fields.get(at..)?.first_chunk()?));
+        let salt = |at: usize| fields.get(at..)?.first_chunk().copied();
+        Some(Self {
+            slot: number(16).filter(|slot| (*slot as usize) < super::KEYSLOTS)?,
+            iterations: number(20).filter(|count| *count > 0)?,
+            salt: salt(24)?,
+            replaces: salt(24 + SALT_LEN)?,
+            material: material.to_vec(),
+            at,
+        })
+    }
+}
+
+/// The records that are there, done or not.
+fn read(storage: &mut dyn Storage, raw: &RawHeader) -> Result<Vec<Record>> {
+    let Some((len, bytes)) = places(storage, raw)? else {
+        return Ok(Vec::new());
+    };
+    let records = bytes.chunks_exact(len).enumerate().filter_map(|(index, bytes)| {
+        let at = START.checked_add(Bytes::new((index * len) as u64))?;
+        Record::parse(bytes, at, len - HEAD)
+    });
+    Ok(records.collect())
+}
+
+/// The records with which the volume may be opened.
+pub(super) fn waiting(storage: &mut dyn Storage, raw: &RawHeader) -> Result<Vec<Record>> {
+    let mut records = read(storage, raw)?;
+    records.retain(|record| record.is_of(raw) && !record.is_done(raw));
+    Ok(records)
+}
+
+/// Puts the key of `sealed` where a stop while `slot` is overwritten cannot reach it, unless it is there already.
+///
+/// # Errors
+/// [`Error::AllKeyslotsFull`] where no sectors are unused.
+pub(super) fn put(storage: &mut dyn Storage, raw: &RawHeader, slot: u32, sealed: &Sealed) -> Result<()> {
+    if waiting(storage, raw)?
+        .iter()
+        .any(|record| (record.slot, record.salt) == (slot, sealed.salt))
+    {
+        return Ok(());
+    }
+    let (len, bytes) = places(storage, raw)?.ok_or(Error::AllKeyslotsFull)?;
+    let unused = bytes
+        .chunks_exact(len)
+        .position(|place| place.iter().all(|byte| *byte == 0));
+    let at = unused
+        .and_then(|index| START.checked_add(Bytes::new((index * len) as u64)))
+        .ok_or(Error::AllKeyslotsFull)?;
+    let replaced = raw
+        .keyslots
+        .get(slot as usize)
+        .ok_or(Error::KeyslotOutOfRange(slot))?
+        .salt;
+    let mut record = Vec::with_capacity(len);
+    record.extend_from_slice(MAGIC);
+    record.extend_from_slice(&slot.to_be_bytes());
+    record.extend_from_slice(&sealed.iterations.to_be_bytes());
+    record.extend_from_slice(&sealed.salt);
+    record.extend_from_slice(&replaced);
+    let sum = checksum(&record, sealed.spare.expose());
+    record.extend_from_slice(&sum);
+    record.resize(HEAD, 0);
+    record.extend_from_slice(sealed.spare.expose());
+    debug_assert_eq!(record.len(), len, "a place holds a record");
+    storage
+        .write_at(at, &record)
+        .map_err(Error::io("write the new key beside the keyslots"))?;
+    storage
+        .sync()
+        .map_err(Error::io("sync the new key beside the keyslots"))
+}
+
+/// Wipes the records whose keyslot holds the key by now, or another one.
+pub(super) fn tidy(storage: &mut dyn Storage, raw: &RawHeader, medium: Medium) -> Result<()> {
+    wipe(storage, raw, medium, |record| !record.is_of(raw) || record.is_done(raw))
+}
+
+/// Wipes the records that `which` names. Zeros are what an unused place has.
+pub(super) fn wipe(
+    storage: &mut dyn Storage,
+    raw: &RawHeader,
+    medium: Medium,
+    which: impl Fn(&Record) -> bool,
+) -> Result<()> {
+    let len = Bytes::new(record_len(raw) as u64);
+    for record in read(storage, raw)?.iter().filter(|record| which(record)) {
+        wipe_random(storage, record.at, len, medium)?;
+        wipe_zeros(storage, record.at, len)?;
+    }
+    Ok(())
+}
+
+/// The length of a record, and all bytes of the places where one may be. `None` where there is no place.
+fn places(storage: &mut dyn Storage, raw: &RawHeader) -> Result<Option<(usize, Vec<u8>)>> {
+    let len = record_len(raw);
+    let first = (0..super::KEYSLOTS).map(|slot| Range::of_slot(raw, slot).start).min();
+    let end = first.unwrap_or_default().min(AREA_ALIGNMENT);
+    let Some(room) = end
+        .checked_sub(START)
+        .and_then(Bytes::to_usize)
+        .filter(|room| *room >= len)
+    else {
+        return Ok(None);
+    };
+    let mut bytes = vec![0; room];
+    match storage.read_at(START, &mut bytes) {
+        Ok(()) => Ok(Some((len, bytes))),
+        Err(error) => Err(Error::io("read the sectors behind the header")(error)),
+    }
+}
+
+fn record_len(raw: &RawHeader) -> usize {
+    HEAD + (raw.key_bytes as usize).next_multiple_of(SPARE_SECTOR)
+}
+
+fn checksum(fields: &[u8], material: &[u8]) -> [u8; CHECKSUM] {
+    let mut sum = [0; CHECKSUM];
+    Hash::Sha256.digest(&[fields, material], &mut sum);
+    sum
+}
+
+const _: () = assert!(FIELDS + CHECKSUM <= HEAD, "the fields have a sector");
+const _: () = assert!(material::SPARE_SECTOR == HEAD, "key material is whole sectors");

@@ -1,0 +1,161 @@
+//! What an interrupted change leaves behind the header: who opens it, what ends it, and what wipes it.
+
+use super::*;
+use crate::error::Error;
+use crate::header::{Header as AnyHeader, Unfinished};
+use crate::luks1::ChangeTo;
+use crate::storage::fault::Recorder;
+use crate::wipe::Medium;
+
+const FULL: [(u32, &str); 8] = [
+    (0, "a"),
+    (1, "b"),
+    (2, "c"),
+    (3, "d"),
+    (4, "e"),
+    (5, "f"),
+    (6, "g"),
+    (7, "h"),
+];
+
+/// A change of slot 1 to `text`, killed before the header names the new key, with half of the area written.
+fn half_changed(disk: Memory, text: &str) -> Memory {
+    let mut disk = Recorder::new(disk.0);
+    let mut header = Header::read(&mut disk).expect("a header");
+    change(&mut header, &mut disk, text).expect("memory");
+    let mut half = None;
+    disk.for_each_crash(|crash| {
+        let opened = opens(crash.image, "b").is_some();
+        if !opened && half.is_none() {
+            half = Some(crash.image.to_vec());
+        }
+    });
+    Memory(half.expect("the old passphrase goes"))
+}
+
+fn change(header: &mut Header, disk: &mut dyn Storage, text: &str) -> Result<u32> {
+    let (key, new) = (key(KEY), passphrase(text));
+    header.change_keyslot(
+        disk,
+        &key,
+        1,
+        &new,
+        ChangeTo::FirstFree,
+        ITERATIONS,
+        &limits(),
+        Medium::Other,
+    )
+}
+
+fn is_blank(disk: &Memory) -> bool {
+    disk.0[1024..4096].iter().all(|&byte| byte == 0)
+}
+
+#[test]
+fn a_change_in_a_full_header_leaves_nothing_behind() {
+    let (mut disk, mut header) = volume(&FULL);
+    assert_eq!(change(&mut header, &mut disk, "new").expect("in place"), 1);
+    assert!(is_blank(&disk));
+    assert_eq!((opens(&disk.0, "new"), opens(&disk.0, "b")), (Some(1), None));
+}
+
+#[test]
+fn the_new_passphrase_ends_an_interrupted_change() {
+    let mut disk = half_changed(volume(&FULL).0, "new");
+    assert!(!is_blank(&disk));
+    let mut header = AnyHeader::read(&mut disk).expect("a header");
+    let unlocked = header
+        .luks1()
+        .expect("LUKS1")
+        .unlock(&mut disk, &passphrase("new"), Some(1), &limits());
+    let change = unlocked.expect("it waits").unfinished.expect("it is not finished");
+    let first = disk.clone();
+    header
+        .finish_change(&mut disk, 1, &change, Medium::Other)
+        .expect("memory");
+    assert!(is_blank(&disk));
+    assert_eq!(opens(&disk.0, "new"), Some(1));
+    // Another process that read the header before has nothing left to do.
+    let (mut again, mut late) = (disk.clone(), AnyHeader::read(&mut disk).expect("a header"));
+    late.finish_change(&mut again, 1, &change, Medium::Other)
+        .expect("nothing to do");
+    assert_eq!(again.0, disk.0);
+    assert_ne!(first.0, disk.0);
+    assert!(matches!(*change, Unfinished::Luks1(_)));
+}
+
+#[test]
+fn a_removed_keyslot_takes_the_waiting_key_with_it() {
+    for erase in [false, true] {
+        let mut disk = half_changed(volume(&FULL).0, "new");
+        let mut header = Header::read(&mut disk).expect("a header");
+        match erase {
+            true => drop(header.erase(&mut disk, Medium::Other).expect("memory")),
+            false => header.remove_keyslot(&mut disk, 1, Medium::Other).expect("memory"),
+        }
+        assert!(is_blank(&disk));
+        assert_eq!(opens(&disk.0, "new"), None);
+    }
+}
+
+/// cryptsetup keeps the sectors behind the header, and knows nothing of what is there.
+#[test]
+fn a_keyslot_that_another_program_freed_or_filled_is_not_opened_by_what_waited_for_it() {
+    let disk = half_changed(volume(&FULL).0, "new");
+    let mut freed = disk.clone();
+    let slot_1 = 208 + 48;
+    freed.0[slot_1..slot_1 + 4].copy_from_slice(&0xdead_u32.to_be_bytes());
+    assert_eq!(opens(&freed.0, "new"), None);
+    let mut filled = disk.clone();
+    filled.0[slot_1 + 8..slot_1 + 40].fill(9);
+    assert_eq!(opens(&filled.0, "new"), None);
+    assert_eq!(opens(&disk.0, "new"), Some(1));
+    // The next change wipes it, and does not take its place for its own before.
+    let mut header = Header::read(&mut filled).expect("a header");
+    change(&mut header, &mut filled, "newer").expect("in place");
+    assert!(is_blank(&filled));
+}
+
+#[test]
+fn what_waits_survives_the_change_of_another_keyslot() {
+    let mut disk = half_changed(volume(&FULL).0, "new");
+    let mut header = Header::read(&mut disk).expect("a header");
+    let new = passphrase("other");
+    let to = ChangeTo::FirstFree;
+    header
+        .change_keyslot(&mut disk, &key(KEY), 2, &new, to, ITERATIONS, &limits(), Medium::Other)
+        .expect("there is a second place");
+    assert_eq!((opens(&disk.0, "other"), opens(&disk.0, "new")), (Some(2), Some(1)));
+    assert_eq!(header.unfinished_change(&mut disk).expect("memory"), Some(1));
+    let refused = crate::convert::to_luks2(&header, &mut disk, Medium::Other).expect_err("a key would be lost");
+    assert!(refused.to_string().contains("keyslot 1 was interrupted"), "{refused}");
+}
+
+#[test]
+fn sectors_that_somebody_else_uses_are_left_alone() {
+    let (mut disk, mut header) = volume(&FULL);
+    for at in [1100, 2100, 3100] {
+        disk.0[at] = 7;
+    }
+    let before = disk.clone();
+    let refused = change(&mut header, &mut disk, "new").expect_err("no place");
+    assert!(matches!(refused, Error::AllKeyslotsFull));
+    assert_eq!(disk.0, before.0);
+}
+
+#[test]
+fn a_hostile_record_opens_nothing() {
+    let disk = half_changed(volume(&FULL).0, "new");
+    let header = Header::read(&mut disk.clone()).expect("a header");
+    for at in 1024..2048 {
+        let mut broken = disk.clone();
+        broken.0[at] ^= 0x80;
+        let waiting = crate::luks1::staged::waiting(&mut broken, header.raw()).expect("memory");
+        let padding = (1144..1536).contains(&at);
+        assert_eq!(waiting.len(), usize::from(padding), "{at}");
+    }
+    assert_eq!(
+        header.unfinished_change(&mut Memory(disk.0[..2000].to_vec())).ok(),
+        None
+    );
+}

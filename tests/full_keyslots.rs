@@ -1,0 +1,172 @@
+//! A passphrase that changes where no keyslot is free: beside the installed cryptsetup, before, within and after.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use keyslots::hash::Hash;
+use keyslots::header::Header;
+use keyslots::kdf::{CostLimits, Kdf};
+use keyslots::luks1::ChangeTo;
+use keyslots::luks2::{Candidates, NewKeyslot};
+use keyslots::secret::{Passphrase, Secret};
+use keyslots::storage::Memory;
+use keyslots::storage::fault::Recorder;
+use keyslots::wipe::Medium;
+use tempfile::TempDir;
+
+const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
+const THEIRS: &str = "/usr/sbin/cryptsetup";
+const FAST: &str = "-q --pbkdf pbkdf2 --pbkdf-force-iterations 1000";
+
+fn run(folder: &Path, program: &str, words: &str) -> (Option<i32>, String) {
+    let output = Command::new(program)
+        .args(words.split_whitespace())
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    )
+}
+
+fn done(folder: &Path, program: &str, words: &str) -> String {
+    let (code, complaint) = run(folder, program, words);
+    assert_eq!(code, Some(0), "{program} {words}: {complaint}");
+    complaint
+}
+
+/// A volume of which no keyslot is free, made by cryptsetup: "k0" opens the first, the next ones the others.
+fn full(folder: &Path, kind: &str) -> usize {
+    for n in 0..8 {
+        fs::write(folder.join(format!("k{n}")), format!("key {n}")).expect("a file");
+    }
+    fs::write(folder.join("new"), "the new key").expect("a file");
+    let (options, slots) = match kind {
+        "luks1" => ("--type luks1", 8),
+        _ => ("--type luks2 --luks2-keyslots-size 512k", 2),
+    };
+    fs::File::create(folder.join("v"))
+        .expect("a file")
+        .set_len(8 << 20)
+        .expect("room");
+    done(folder, THEIRS, &format!("luksFormat {options} {FAST} v k0"));
+    for n in 1..slots {
+        done(folder, THEIRS, &format!("luksAddKey {FAST} -d k0 v k{n}"));
+    }
+    slots
+}
+
+fn opens(folder: &Path, program: &str, key: &str) -> bool {
+    run(folder, program, &format!("open --test-passphrase v -d {key}")).0 == Some(0)
+}
+
+#[test]
+fn a_passphrase_changes_where_no_keyslot_is_free() {
+    for kind in ["luks1", "luks2"] {
+        let folder = TempDir::new().expect("a folder");
+        let folder = folder.path();
+        let slots = full(folder, kind);
+        done(folder, OURS, &format!("luksChangeKey {FAST} -d k1 v new"));
+        assert!(opens(folder, THEIRS, "new") && !opens(folder, THEIRS, "k1"), "{kind}");
+        // Its own place is where it is, however it is named.
+        done(folder, OURS, &format!("luksChangeKey {FAST} -S 1 -d new v k1"));
+        if kind == "luks2" {
+            done(
+                folder,
+                OURS,
+                &format!("luksConvertKey {FAST} --pbkdf-force-iterations 1001 -d k1 v"),
+            );
+        }
+        for n in 0..slots {
+            assert!(opens(folder, THEIRS, &format!("k{n}")), "{kind}: {n}");
+        }
+        let bytes = fs::read(folder.join("v")).expect("a volume");
+        let has = |text: &[u8]| bytes.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text));
+        assert!(!has(b"luksmith"), "{kind}: nothing stays behind");
+    }
+}
+
+/// Kills a change of the keyslot of "k1" when its area is overwritten in part.
+fn kill_half_way(folder: &Path) {
+    let text = |name: &str| {
+        let bytes = fs::read(folder.join(name)).expect("a file");
+        Passphrase::new(Secret::copy_from(&bytes).expect("memory"))
+    };
+    let limits = CostLimits::default();
+    let mut disk = Recorder::new(fs::read(folder.join("v")).expect("a volume"));
+    let mut header = Header::read(&mut disk).expect("a header");
+    let opened = header
+        .unlock(&mut disk, &text("k1"), Candidates::All, &limits)
+        .expect("it opens");
+    let (slot, key) = (opened.keyslot, opened.volume_key);
+    match &mut header {
+        Header::Luks1(header) => {
+            let to = ChangeTo::FirstFree;
+            header
+                .change_keyslot(&mut disk, &key, slot, &text("new"), to, 1000, &limits, Medium::Other)
+                .map(drop)
+        }
+        Header::Luks2(header) => {
+            let kdf = Kdf::Pbkdf2 {
+                hash: Hash::Sha256,
+                iterations: 1000,
+            };
+            let new = NewKeyslot {
+                kdf,
+                af_hash: Hash::Sha256,
+                encryption: "aes-xts-plain64".parse().expect("a specification"),
+                area_key_size: 64,
+                priority: None,
+            };
+            header.change_keyslot(&mut disk, slot, &key, &text("new"), &new, Medium::Other, &limits)
+        }
+    }
+    .expect("memory");
+    let mut half = None;
+    disk.for_each_crash(|crash| {
+        let mut image = Memory(crash.image.to_vec());
+        let old = Header::read(&mut image)
+            .and_then(|header| header.unlock(&mut image, &text("k1"), Candidates::Keyslot(slot), &limits));
+        if half.is_none() && old.is_err() {
+            half = Some(image.0);
+        }
+    });
+    fs::write(folder.join("v"), half.expect("the old key goes")).expect("a file");
+}
+
+#[test]
+fn a_killed_change_is_refused_cleanly_by_cryptsetup_and_finished_by_the_new_passphrase() {
+    for kind in ["luks1", "luks2"] {
+        let folder = TempDir::new().expect("a folder");
+        let folder = folder.path();
+        full(folder, kind);
+        kill_half_way(folder);
+        let before = fs::read(folder.join("v")).expect("a volume");
+        done(folder, THEIRS, "luksDump v");
+        assert!(opens(folder, THEIRS, "k0"), "{kind}");
+        for key in ["k1", "new"] {
+            let refused = run(folder, THEIRS, &format!("open --test-passphrase v -d {key}"));
+            assert_eq!(refused.0, Some(2), "{kind}: {key}: {}", refused.1);
+        }
+        assert!(
+            fs::read(folder.join("v")).expect("a volume") == before,
+            "{kind}: it is left alone"
+        );
+        // What cryptsetup writes keeps what waits.
+        match kind {
+            "luks1" => drop(done(folder, THEIRS, &format!("luksChangeKey {FAST} -d k2 v k2"))),
+            _ => drop(done(folder, THEIRS, "config v --label other")),
+        }
+        let words = "open --test-passphrase v -d new";
+        let told = done(folder, OURS, words);
+        assert_eq!(
+            told, "Finished the interrupted passphrase change of key slot 1.\n",
+            "{kind}"
+        );
+        assert_eq!(done(folder, OURS, words), "", "{kind}");
+        assert!(opens(folder, THEIRS, "new") && opens(folder, THEIRS, "k0"), "{kind}");
+    }
+}

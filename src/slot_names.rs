@@ -4,6 +4,8 @@
 //! `keyslots`, and has `names` from keyslot number to name, and `protected`, an array of keyslot numbers. Where another
 //! program has put a second one there, all of them are read, and a name that protects goes before one that does not.
 
+use std::collections::HashSet;
+
 use keyslots::header::Header;
 use keyslots::luks2::{self, Edit, Metadata, Token};
 use keyslots::storage::Storage;
@@ -79,17 +81,17 @@ pub fn list_luks2(header: &luks2::Header) -> Vec<SlotName> {
 fn list_metadata(metadata: &Metadata) -> Vec<SlotName> {
     let mut names: Vec<SlotName> = tokens_of(metadata).flat_map(|(_, token)| names_of(token)).collect();
     names.sort_by_key(|entry| !entry.protected);
-    let mut one_each: Vec<SlotName> = Vec::new();
-    for entry in names {
-        if one_each
-            .iter()
-            .all(|earlier| earlier.slot != entry.slot && (earlier.name != entry.name || entry.protected))
-        {
-            one_each.push(entry);
+    let (mut slots, mut taken) = (HashSet::new(), HashSet::new());
+    names.retain(|entry| {
+        let kept = !slots.contains(&entry.slot) && (entry.protected || !taken.contains(&entry.name));
+        if kept {
+            slots.insert(entry.slot);
+            taken.insert(entry.name.clone());
         }
-    }
-    one_each.sort_by_key(|entry| entry.slot);
-    one_each
+        kept
+    });
+    names.sort_by_key(|entry| entry.slot);
+    names
 }
 
 /// The keyslot of this name.
@@ -252,13 +254,14 @@ fn names_of(token: &Token) -> Vec<SlotName> {
     let Some(Value::Object(names)) = token.extra.get("names") else {
         return Vec::new();
     };
-    let protected: Vec<u64> = match token.extra.get("protected") {
+    let protected: HashSet<u64> = match token.extra.get("protected") {
         Some(Value::Array(slots)) => slots.iter().filter_map(Value::as_u64).collect(),
-        _ => Vec::new(),
+        _ => HashSet::new(),
     };
+    let keyslots: HashSet<u32> = token.keyslots.iter().copied().collect();
     let entries = names.iter().filter_map(|(slot, name)| {
         let (slot, name) = (slot.parse().ok()?, name.as_str()?.to_owned());
-        check(&name).ok().filter(|()| token.keyslots.contains(&slot))?;
+        check(&name).ok().filter(|()| keyslots.contains(&slot))?;
         Some(SlotName {
             slot,
             name,
@@ -294,6 +297,7 @@ fn store(edit: &mut Edit<'_>, names: &[SlotName]) -> Result<(), SlotNameError> {
         kind: TOKEN_TYPE.into(),
         keyslots,
         extra,
+        places: Default::default(),
     };
     edit.put_token(token, ids.first().copied(), true)?;
     Ok(())

@@ -7,7 +7,7 @@ use crate::cipher::CipherName;
 use crate::entropy::{self, Suspect};
 use crate::kdf::{CostLimits, Kdf, Weakness};
 use crate::luks1;
-use crate::luks2::{self, Candidates, Defect, Keyslot};
+use crate::luks2::{self, Candidates, Defect, DigestIndex, Keyslot};
 use crate::secret::{Passphrase, VolumeKey};
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
@@ -231,10 +231,8 @@ impl Header {
             }
             Self::Luks2(header) => {
                 let metadata = header.metadata();
-                let bound = |id: &u32| {
-                    let digest = metadata.digest_of_keyslot(*id);
-                    digest.is_some_and(|(_, digest)| !digest.segments.is_empty())
-                };
+                let digests = DigestIndex::new(metadata);
+                let bound = |id: &u32| digests.is_bound(*id);
                 let ids = match slot {
                     Some(slot) => vec![slot],
                     None => metadata.keyslots_to_try().into_iter().filter(bound).collect(),

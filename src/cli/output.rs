@@ -275,7 +275,7 @@ pub fn json_text(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if acts(c) && !c.is_ascii_whitespace() {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            let _ = fmt::Write::write_fmt(&mut out, format_args!("\\u{:04x}", u32::from(c)));
         } else {
             out.push(c);
         }

@@ -98,14 +98,16 @@ pub fn read_from(
     size: Bytes,
     first: std::result::Result<Vec<u8>, Defect>,
 ) -> Result<Copies> {
-    let primary = first.and_then(|bytes| read_copy(storage, Which::Primary, Bytes::ZERO, size, bytes));
+    let primary = first.and_then(|bytes| read_copy(storage, Which::Primary, Bytes::ZERO, size, bytes, None));
     let secondary = match &primary {
-        Ok(copy) => read_secondary(storage, copy.binary.hdr_size, size),
-        Err(_) => find_secondary(storage, size),
+        Ok(copy) if copy.metadata.is_ok() => read_secondary(storage, copy.binary.hdr_size, size, Some(copy)),
+        other => find_secondary(storage, size, other.as_ref().ok()),
     };
+    let primary = primary.and_then(ReadCopy::usable);
+    let secondary = secondary.and_then(ReadCopy::usable);
     match (primary, secondary) {
         (Ok(primary), Ok(secondary)) if secondary.binary.seqid > primary.binary.seqid => Ok(Copies {
-            winner: secondary,
+            winner: secondary.into_copy(Some(primary)),
             loser: Loser::Stale(Which::Primary),
         }),
         (Ok(primary), Ok(secondary)) => {
@@ -115,14 +117,17 @@ pub fn read_from(
             } else {
                 Loser::Stale(Which::Secondary)
             };
-            Ok(Copies { winner: primary, loser })
+            Ok(Copies {
+                winner: primary.into_copy(None),
+                loser,
+            })
         }
         (Ok(primary), Err(defect)) => Ok(Copies {
-            winner: primary,
+            winner: primary.into_copy(None),
             loser: Loser::Damaged(Which::Secondary, defect),
         }),
         (Err(defect), Ok(secondary)) => Ok(Copies {
-            winner: secondary,
+            winner: secondary.into_copy(None),
             loser: Loser::Damaged(Which::Primary, defect),
         }),
         (Err(Defect::Magic | Defect::Truncated), Err(_)) => Err(Error::NotLuks),
@@ -131,10 +136,14 @@ pub fn read_from(
 }
 
 /// Looks for a secondary copy where the primary does not say how large it is.
-fn find_secondary(storage: &mut dyn Storage, size: Bytes) -> std::result::Result<Copy, Defect> {
+fn find_secondary(
+    storage: &mut dyn Storage,
+    size: Bytes,
+    primary: Option<&ReadCopy>,
+) -> std::result::Result<ReadCopy, Defect> {
     let mut defect = Defect::Magic;
     for offset in HEADER_SIZES {
-        match read_secondary(storage, offset, size) {
+        match read_secondary(storage, offset, size, primary).and_then(ReadCopy::usable) {
             Ok(copy) => return Ok(copy),
             Err(Defect::Magic | Defect::Truncated) => {}
             Err(other) => defect = other,
@@ -143,9 +152,14 @@ fn find_secondary(storage: &mut dyn Storage, size: Bytes) -> std::result::Result
     Err(defect)
 }
 
-fn read_secondary(storage: &mut dyn Storage, offset: Bytes, size: Bytes) -> std::result::Result<Copy, Defect> {
+fn read_secondary(
+    storage: &mut dyn Storage,
+    offset: Bytes,
+    size: Bytes,
+    primary: Option<&ReadCopy>,
+) -> std::result::Result<ReadCopy, Defect> {
     let bytes = read_start(storage, offset, size)?;
-    read_copy(storage, Which::Secondary, offset, size, bytes)
+    read_copy(storage, Which::Secondary, offset, size, bytes, primary)
 }
 
 fn read_start(storage: &mut dyn Storage, offset: Bytes, size: Bytes) -> std::result::Result<Vec<u8>, Defect> {
@@ -155,14 +169,45 @@ fn read_start(storage: &mut dyn Storage, offset: Bytes, size: Bytes) -> std::res
     Ok(bytes)
 }
 
-/// Reads the rest of the copy that starts with `bytes`, and checks all of it.
+/// A copy with the right checksum, and its bytes.
+struct ReadCopy {
+    binary: BinaryHeader,
+    /// `None` where they are those of the primary copy, byte for byte.
+    metadata: std::result::Result<Option<Metadata>, Defect>,
+    bytes: Vec<u8>,
+}
+
+impl ReadCopy {
+    fn json_area(&self) -> &[u8] {
+        &self.bytes[BINARY_HEADER_LEN..][..self.binary.json_area_len()]
+    }
+
+    /// One whose metadata are valid.
+    fn usable(self) -> std::result::Result<Self, Defect> {
+        let metadata = Ok(self.metadata?);
+        Ok(Self { metadata, ..self })
+    }
+
+    fn into_copy(self, primary: Option<Self>) -> Copy {
+        let metadata = self.metadata.ok().flatten();
+        let metadata = metadata.or_else(|| primary?.metadata.ok().flatten());
+        Copy {
+            binary: self.binary,
+            metadata: metadata.expect("only a secondary copy has none, and comes with its primary"),
+        }
+    }
+}
+
+/// Reads the rest of the copy that starts with `bytes`, and checks all of it. Metadata that are those of the `primary`
+/// copy, of the same size and on the same device, have been checked with it.
 fn read_copy(
     storage: &mut dyn Storage,
     which: Which,
     offset: Bytes,
     size: Bytes,
     mut bytes: Vec<u8>,
-) -> std::result::Result<Copy, Defect> {
+    primary: Option<&ReadCopy>,
+) -> std::result::Result<ReadCopy, Defect> {
     let available = size.checked_sub(offset).ok_or(Defect::Truncated)?;
     let header: [u8; BINARY_HEADER_LEN] = *bytes.first_chunk().ok_or(Defect::Truncated)?;
     let binary = BinaryHeader::parse(&header, which)?;
@@ -190,10 +235,22 @@ fn read_copy(
     }
     let json_area = &bytes[BINARY_HEADER_LEN..copy_len];
     format::verify_checksum(&header, json_area, binary.checksum_hash)?;
+    let metadata = match primary.filter(|primary| primary.json_area() == json_area) {
+        Some(same) => same.metadata.as_ref().map(|_| None).map_err(Defect::clone),
+        None => read_metadata(json_area, binary.hdr_size, size).map(Some),
+    };
+    Ok(ReadCopy {
+        binary,
+        metadata,
+        bytes,
+    })
+}
+
+fn read_metadata(json_area: &[u8], hdr_size: Bytes, size: Bytes) -> std::result::Result<Metadata, Defect> {
     let metadata = Metadata::parse(json::parse_area(json_area)?)?;
-    validate::validate(&metadata, binary.hdr_size)?;
-    validate::fits_device(&metadata, binary.hdr_size, size)?;
-    Ok(Copy { binary, metadata })
+    validate::validate(&metadata, hdr_size)?;
+    validate::fits_device(&metadata, hdr_size, size)?;
+    Ok(metadata)
 }
 
 fn unreadable(error: io::Error) -> Defect {
@@ -346,7 +403,7 @@ fn has_more(one: &Value, other: &Value) -> bool {
 }
 
 fn json_area(copy: &Copy) -> Result<Vec<u8>> {
-    let mut text = Value::Object(copy.metadata.to_object()).to_string().into_bytes();
+    let mut text = json::to_bytes(&Value::Object(copy.metadata.to_object()));
     let room = copy.binary.json_area_len();
     // One byte for the NUL.
     if text.len() >= room {

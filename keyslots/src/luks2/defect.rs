@@ -155,7 +155,7 @@ pub enum Defect {
     /// A dynamic segment that is not the last regular one.
     #[error("segment {0} is dynamic, but not the last regular one")]
     DynamicNotLast(u32),
-    /// A segment's end does not fit 64 bits.
+    /// A segment beside others whose end does not fit 64 bits.
     #[error("segment {0} ends past 2^64")]
     SegmentEnd(u32),
     /// A crypt segment has no digest.

@@ -1,6 +1,6 @@
 //! Taking typed members out of a JSON object, with the path of each in its defect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -42,6 +42,11 @@ impl Fields {
 
     pub(super) fn has(&self, member: &str) -> bool {
         self.members.contains_key(member)
+    }
+
+    /// Where a member stands among the others.
+    pub(super) fn position(&self, member: &str) -> Option<usize> {
+        self.members.keys().position(|name| name == member)
     }
 
     pub(super) fn take(&mut self, member: &str) -> Result<Value, Defect> {
@@ -115,14 +120,15 @@ impl Fields {
     /// An array of object names, each a string of digits. One that stands there twice is named once: other programs write
     /// such arrays, and they have but one meaning.
     pub(super) fn ids(&mut self, member: &str) -> Result<Vec<u32>, Defect> {
-        let mut ids = Vec::new();
-        for name in self.strings(member)? {
+        let names = self.strings(member)?;
+        let (mut ids, mut seen) = (Vec::with_capacity(names.len()), HashSet::new());
+        for name in names {
             let id = object_name(&name).ok_or_else(|| Defect::Number {
                 path: self.path(member),
                 value: name,
                 expected: "names of objects",
             })?;
-            if !ids.contains(&id) {
+            if seen.insert(id) {
                 ids.push(id);
             }
         }
@@ -131,16 +137,17 @@ impl Fields {
 
     /// An array of strings.
     pub(super) fn strings(&mut self, member: &str) -> Result<Vec<String>, Defect> {
-        let wrong_type = Defect::WrongType {
+        let taken = self.take(member)?;
+        let wrong_type = || Defect::WrongType {
             path: self.path(member),
             expected: "an array of strings",
         };
-        let Value::Array(values) = self.take(member)? else {
-            return Err(wrong_type);
+        let Value::Array(values) = taken else {
+            return Err(wrong_type());
         };
         let strings = values.into_iter().map(|value| match value {
             Value::String(text) => Ok(text),
-            _ => Err(wrong_type.clone()),
+            _ => Err(wrong_type()),
         });
         strings.collect()
     }
@@ -204,7 +211,7 @@ pub(super) fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
 
 /// The number of an object. "1" and "01" would be one object under two names, so that a name is canonical.
 fn object_name(name: &str) -> Option<u32> {
-    decimal::<u32>(name).filter(|id| id.to_string() == name)
+    decimal::<u32>(name).filter(|_| name == "0" || !name.starts_with('0'))
 }
 
 /// Object names as the JSON has them.

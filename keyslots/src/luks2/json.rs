@@ -1,17 +1,29 @@
-//! Strict JSON: what the parser takes is what a second program would take too.
+//! JSON as a header has it: what the parser takes is what a second program would take too, and every value is kept as it
+//! is spelt.
 //!
-//! No comments, no trailing commas, no single quotes (serde_json), and no member twice in one object (here). Nesting is
-//! bounded by serde_json, at 128 levels. Not for: the meaning of the members, see [`super::metadata`].
+//! No comments, no trailing commas, no single quotes, and no member twice in one object. The tokens of other programs are
+//! the exception: this crate has no need to understand them, and cryptsetup takes them from whatever text a person
+//! imports, so that what it takes is taken there ([`parse_token`] and the members of `tokens`). Not for: the meaning of
+//! the members, see [`super::metadata`].
+//!
+//! A number is kept as its digits. A byte of a foreign token that is not UTF-8 is kept as a character of the last private
+//! plane; [`to_bytes`] makes it that byte again.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Value};
+use serde_json::map::Entry;
+use serde_json::{Map, Number, Value};
 
 use super::Defect;
+use super::tokens::RESERVED_PREFIX;
 
 /// The members of one JSON object, in the order in which they stand.
 pub type Object = Map<String, Value>;
+
+/// Values that may stand in one another; cryptsetup takes no more.
+const MAX_DEPTH: usize = 32;
+/// How deep in a header the members of a token are.
+const TOKEN_DEPTH: usize = 2;
+/// The character that keeps the byte 0x80; those behind it keep the bytes up to 0xff.
+const FIRST_BYTE_CHAR: u32 = 0x0010_ff80;
 
 /// Parses the JSON area of a header: one object, then at least one NUL, then nothing but NULs.
 ///
@@ -31,80 +43,455 @@ pub fn parse_area(area: &[u8]) -> Result<Object, Defect> {
     parse_object(&area[..end])
 }
 
-/// Parses one JSON object, with nothing around it but white space.
+/// Parses the JSON object of a header, with nothing around it but white space.
 ///
 /// # Errors
 /// [`Defect::JsonSyntax`] with the position and the reason.
 pub fn parse_object(text: &[u8]) -> Result<Object, Defect> {
-    match serde_json::from_slice::<Strict>(text) {
-        Ok(Strict(Value::Object(object))) => Ok(object),
-        Ok(_) => Err(Defect::JsonStart),
-        Err(error) => Err(Defect::JsonSyntax(error.to_string())),
+    let mut reader = Reader::new(text);
+    let value = reader.value(1, Place::Root)?;
+    reader.skip_space()?;
+    if reader.at < text.len() {
+        return Err(reader.wrong("something behind the object"));
+    }
+    object(value)
+}
+
+/// Parses the text of a token that is imported, as leniently as cryptsetup: of a member that stands twice the last one
+/// counts, and what stands behind the object is passed over.
+///
+/// # Errors
+/// [`Defect::JsonSyntax`] with the position and the reason.
+pub fn parse_token(text: &[u8]) -> Result<Object, Defect> {
+    let end = text.iter().position(|&byte| byte == 0).unwrap_or(text.len());
+    let mut reader = Reader::new(&text[..end]);
+    reader.lenient = true;
+    object(reader.value(1 + TOKEN_DEPTH, Place::Other)?)
+}
+
+fn object(value: Value) -> Result<Object, Defect> {
+    match value {
+        Value::Object(object) => Ok(object),
+        _ => Err(Defect::JsonStart),
     }
 }
 
-/// A value in which no object has a member twice.
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(StrictVisitor).map(Self)
-    }
+/// The text of a value, with the bytes that other programs gave it.
+pub fn to_bytes(value: &Value) -> Vec<u8> {
+    restore_bytes(value.to_string())
 }
 
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
+/// Bytes of JSON text in which characters stand for bytes that are not UTF-8.
+pub fn restore_bytes(text: String) -> Vec<u8> {
+    let text = text.into_bytes();
+    if !text.contains(&FOUR_BYTES) {
+        return text;
     }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
-        Ok(Value::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
-        Ok(value.into())
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut values = Vec::new();
-        while let Some(Strict(value)) = seq.next_element()? {
-            values.push(value);
+    let text = String::from_utf8(text).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(text.len());
+    for c in text.chars() {
+        match u32::from(c).checked_sub(FIRST_BYTE_CHAR) {
+            Some(byte) => bytes.push(byte as u8 | 0x80),
+            None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
-        Ok(Value::Array(values))
     }
+    bytes
+}
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let mut object = Object::new();
-        while let Some(name) = map.next_key::<String>()? {
-            if object.contains_key(&name) {
-                return Err(A::Error::custom(format_args!(
-                    "member {name:?} stands twice in one object"
-                )));
+/// The value as every JSON parser takes it: what is not a number for one (`NaN`, `Infinity`) is null.
+pub fn strict(value: &Value) -> Value {
+    match value {
+        Value::Array(values) => values.iter().map(strict).collect(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), strict(value)))
+            .collect(),
+        Value::Number(number) if number.as_str().ends_with(|c: char| c.is_ascii_alphabetic()) => Value::Null,
+        other => other.clone(),
+    }
+}
+
+/// First byte, in UTF-8, of the characters that stand for bytes.
+const FOUR_BYTES: u8 = 0xf4;
+
+/// Text of bytes that may be anything; a character that stands for a byte is kept as its own bytes.
+fn lossless(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    let keep = |text: &mut String, bytes: &[u8]| {
+        let chars = bytes.iter().map(|byte| FIRST_BYTE_CHAR - 0x80 + u32::from(*byte));
+        text.extend(chars.filter_map(char::from_u32));
+    };
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if u32::from(c) >= FIRST_BYTE_CHAR {
+                keep(&mut text, c.encode_utf8(&mut [0; 4]).as_bytes());
+            } else {
+                text.push(c);
             }
-            let Strict(value) = map.next_value()?;
-            object.insert(name, value);
         }
-        Ok(Value::Object(object))
+        keep(&mut text, chunk.invalid());
+    }
+    text
+}
+
+/// A number as its text. That is checked here, and serde_json prints it as it is.
+fn number_of(text: String) -> Number {
+    Number::from_string_unchecked(text)
+}
+
+fn not_finite(text: &str) -> Value {
+    Value::Number(number_of(text.to_owned()))
+}
+
+/// Which object is being read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Root,
+    Tokens,
+    Other,
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+    /// Takes what cryptsetup takes.
+    lenient: bool,
+    /// Where something stands that only a lenient reader takes.
+    lax: Option<usize>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(text: &'a [u8]) -> Self {
+        Self {
+            text,
+            at: 0,
+            lenient: false,
+            lax: None,
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.get(self.at).copied()
+    }
+
+    fn wrong(&self, what: &str) -> Defect {
+        Defect::JsonSyntax(format!("{what} at byte {}", self.at))
+    }
+
+    /// Something that is not JSON stands here: an error, but for a lenient reader.
+    fn not_json(&mut self, what: &str) -> Result<(), Defect> {
+        if !self.lenient {
+            return Err(self.wrong(what));
+        }
+        self.lax.get_or_insert(self.at);
+        Ok(())
+    }
+
+    fn skip_space(&mut self) -> Result<(), Defect> {
+        loop {
+            while matches!(self.peek(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
+                self.at += 1;
+            }
+            if self.peek() != Some(b'/') {
+                return Ok(());
+            }
+            self.not_json("a comment")?;
+            let rest = &self.text[self.at..];
+            let (mark, end): (usize, &[u8]) = match rest.get(1) {
+                Some(b'*') => (2, b"*/"),
+                Some(b'/') => (2, b"\n"),
+                _ => return Err(self.wrong("a stray slash")),
+            };
+            let len = rest[mark..].windows(end.len()).position(|window| window == end);
+            self.at += mark + len.ok_or_else(|| self.wrong("a comment without an end"))? + end.len();
+        }
+    }
+
+    fn value(&mut self, depth: usize, place: Place) -> Result<Value, Defect> {
+        self.skip_space()?;
+        if depth > MAX_DEPTH {
+            return Err(self.wrong("a value nested too deep"));
+        }
+        match self.peek() {
+            Some(b'{') => self.members(depth, place).map(Value::Object),
+            Some(b'[') => {
+                let mut values = Vec::new();
+                self.each(b']', |reader| {
+                    values.push(reader.value(depth + 1, Place::Other)?);
+                    Ok(())
+                })?;
+                Ok(Value::Array(values))
+            }
+            Some(b'"' | b'\'') => self.string().map(Value::String),
+            Some(b'-' | b'0'..=b'9') => self.number().map(Value::Number),
+            Some(_) => self.word(),
+            None => Err(self.wrong("no value")),
+        }
+    }
+
+    /// What is between brackets, separated by commas.
+    fn each(&mut self, close: u8, mut one: impl FnMut(&mut Self) -> Result<(), Defect>) -> Result<(), Defect> {
+        self.at += 1;
+        self.skip_space()?;
+        let mut first = true;
+        loop {
+            if self.peek() == Some(close) {
+                if !first {
+                    self.not_json("a comma before the end")?;
+                }
+                self.at += 1;
+                return Ok(());
+            }
+            first = false;
+            one(self)?;
+            self.skip_space()?;
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(byte) if byte == close => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => return Err(self.wrong("no comma and no end")),
+            }
+            self.skip_space()?;
+        }
+    }
+
+    fn members(&mut self, depth: usize, place: Place) -> Result<Object, Defect> {
+        let mut object = Object::new();
+        self.each(b'}', |reader| {
+            let at = reader.at;
+            if !matches!(reader.peek(), Some(b'"' | b'\'')) {
+                return Err(reader.wrong("no name of a member"));
+            }
+            let name = reader.string()?;
+            reader.skip_space()?;
+            if reader.peek() != Some(b':') {
+                return Err(reader.wrong("no colon"));
+            }
+            reader.at += 1;
+            let inside = match place {
+                Place::Root if name == "tokens" => Place::Tokens,
+                _ => Place::Other,
+            };
+            let entry = object.entry(name);
+            if matches!(entry, Entry::Occupied(_)) {
+                let what = format!("{:?}, which stands twice in one object,", entry.key());
+                let behind = std::mem::replace(&mut reader.at, at);
+                reader.not_json(&what)?;
+                reader.at = behind;
+            }
+            let value = match place {
+                Place::Tokens => reader.token(depth + 1)?,
+                Place::Root | Place::Other => reader.value(depth + 1, inside)?,
+            };
+            match entry {
+                Entry::Vacant(entry) => drop(entry.insert(value)),
+                Entry::Occupied(mut entry) => drop(entry.insert(value)),
+            }
+            Ok(())
+        })?;
+        Ok(object)
+    }
+
+    /// A token. One of the format's own types is read as strictly as the rest of the header.
+    fn token(&mut self, depth: usize) -> Result<Value, Defect> {
+        self.lenient = true;
+        let value = self.value(depth, Place::Other)?;
+        self.lenient = false;
+        let kind = value.get("type").and_then(Value::as_str);
+        match self.lax.take() {
+            Some(at) if kind.is_none_or(|kind| kind.starts_with(RESERVED_PREFIX)) => {
+                self.at = at;
+                Err(self.wrong("a token that is not JSON"))
+            }
+            _ => Ok(value),
+        }
+    }
+
+    /// `true`, `false` and `null`; to a lenient reader also what is none of the numbers.
+    fn word(&mut self) -> Result<Value, Defect> {
+        let rest = &self.text[self.at..];
+        let len = rest.iter().position(|byte| !byte.is_ascii_alphabetic());
+        let word = &rest[..len.unwrap_or(rest.len())];
+        let words = [
+            ("true", Value::Bool(true)),
+            ("false", Value::Bool(false)),
+            ("null", Value::Null),
+            ("NaN", not_finite("NaN")),
+            ("Infinity", not_finite("Infinity")),
+        ];
+        let found = words
+            .into_iter()
+            .find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+        let (name, value) = found.ok_or_else(|| self.wrong("no value"))?;
+        if word != name.as_bytes() || value.is_number() {
+            self.not_json("no value")?;
+        }
+        self.at += word.len();
+        Ok(value)
+    }
+
+    /// The digits as they stand; to a lenient reader also those that a number may not have, without them.
+    fn number(&mut self) -> Result<Number, Defect> {
+        const INFINITY: &[u8] = b"-Infinity";
+        let start = self.at;
+        let rest = &self.text[start..];
+        if rest
+            .get(..INFINITY.len())
+            .is_some_and(|text| text.eq_ignore_ascii_case(INFINITY))
+        {
+            self.not_json("no number")?;
+            self.at += INFINITY.len();
+            return Ok(number_of("-Infinity".to_owned()));
+        }
+        let sign = usize::from(rest[0] == b'-');
+        self.at += sign;
+        let digits = self.digits();
+        let zeros = digits
+            .iter()
+            .take(digits.len().saturating_sub(1))
+            .take_while(|digit| **digit == b'0');
+        let zeros = zeros.count();
+        if digits.is_empty() {
+            return Err(self.wrong("no digit"));
+        }
+        if zeros > 0 {
+            self.not_json("a number that starts with 0")?;
+        }
+        let (mut end, mut fraction) = (self.at, "");
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            if self.digits().is_empty() {
+                self.not_json("no digit")?;
+                fraction = "0";
+            }
+            end = self.at;
+        }
+        let mut exponent = end..end;
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            if self.digits().is_empty() {
+                self.not_json("no digit")?;
+            } else {
+                exponent.end = self.at;
+            }
+        }
+        let mut text = String::with_capacity(exponent.end - start);
+        for part in [start..start + sign, start + sign + zeros..end] {
+            text.extend(self.text[part].iter().copied().map(char::from));
+        }
+        text.push_str(fraction);
+        text.extend(self.text[exponent].iter().copied().map(char::from));
+        Ok(number_of(text))
+    }
+
+    fn digits(&mut self) -> &'a [u8] {
+        let rest = &self.text[self.at..];
+        let len = rest
+            .iter()
+            .position(|byte| !byte.is_ascii_digit())
+            .unwrap_or(rest.len());
+        self.at += len;
+        &rest[..len]
+    }
+
+    fn string(&mut self) -> Result<String, Defect> {
+        let quote = self.text[self.at];
+        if quote != b'"' {
+            self.not_json("a single quote")?;
+        }
+        self.at += 1;
+        let mut bytes = Vec::new();
+        loop {
+            let rest = &self.text[self.at..];
+            let acts = |byte: &u8| *byte == quote || *byte == b'\\' || *byte < b' ';
+            let len = rest
+                .iter()
+                .position(acts)
+                .ok_or_else(|| self.wrong("a string without an end"))?;
+            bytes.extend_from_slice(&rest[..len]);
+            self.at += len;
+            match rest[len] {
+                b'\\' => self.escape(&mut bytes)?,
+                byte if byte == quote => break,
+                byte => {
+                    self.not_json("a control character")?;
+                    self.at += 1;
+                    bytes.push(byte);
+                }
+            }
+        }
+        let ours = bytes.contains(&FOUR_BYTES);
+        let text = match String::from_utf8(bytes) {
+            Ok(text) if !ours => text,
+            Ok(text) => lossless(text.as_bytes()),
+            Err(error) => {
+                self.not_json("a string that is not UTF-8")?;
+                lossless(error.as_bytes())
+            }
+        };
+        self.at += 1;
+        Ok(text)
+    }
+
+    fn escape(&mut self, bytes: &mut Vec<u8>) -> Result<(), Defect> {
+        let escaped = self.text.get(self.at + 1).copied();
+        self.at += 2;
+        bytes.push(match escaped {
+            Some(byte @ (b'"' | b'\\' | b'/')) => byte,
+            Some(b'b') => 8,
+            Some(b'f') => 12,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => {
+                let c = self.code_point()?;
+                bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                return Ok(());
+            }
+            _ => {
+                self.at -= 2;
+                return Err(self.wrong("an unknown escape"));
+            }
+        });
+        Ok(())
+    }
+
+    /// The character of `\u`, of two where the first is half of one.
+    fn code_point(&mut self) -> Result<char, Defect> {
+        let first = self
+            .four_digits()
+            .ok_or_else(|| self.wrong("an escape without its digits"))?;
+        if (0xd800..0xdc00).contains(&first) && self.text[self.at..].starts_with(b"\\u") {
+            let behind = self.at;
+            self.at += 2;
+            match self.four_digits() {
+                Some(second) if (0xdc00..0xe000).contains(&second) => {
+                    let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+                    return Ok(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+                }
+                _ => self.at = behind,
+            }
+        }
+        match char::from_u32(first) {
+            Some(c) => Ok(c),
+            None => {
+                self.not_json("half of a character")?;
+                Ok(char::REPLACEMENT_CHARACTER)
+            }
+        }
+    }
+
+    fn four_digits(&mut self) -> Option<u32> {
+        let digits = self.text.get(self.at..self.at + 4)?;
+        self.at += 4;
+        digits
+            .iter()
+            .try_fold(0, |code, digit| Some(code << 4 | char::from(*digit).to_digit(16)?))
     }
 }
 
@@ -125,23 +512,78 @@ mod tests {
         assert!(matches!(parse_area(b"{}\0x"), Err(Defect::JsonTrailingData)));
     }
 
+    /// Each with what is wrong, and whether the token of another program may have it.
+    #[rustfmt::skip]
+    const LAX: [(&[u8], bool); 39] = [
+        (b"{\"a\":1,\"a\":1}", true), (b"{\"b\":{\"a\":1,\"a\":2}}", true), (b"{'a':1}", true), (b"{\"a\":'b'}", true),
+        (b"{\"a\":1,}", true), (b"{\"a\":[1,]}", true), (b"{/**/}", true), (b"{// x\n}", true), (b"{\"a\":01}", true),
+        (b"{\"a\":-007}", true), (b"{\"a\":1.}", true), (b"{\"a\":1e}", true), (b"{\"a\":NaN}", true),
+        (b"{\"a\":-infinity}", true), (b"{\"a\":Infinity}", true), (b"{\"a\":TRUE}", true), (b"{\"a\":\"\\ud800\"}", true),
+        (b"{\"a\":\"\\udc00\\ud800\"}", true), (b"{\"a\":\"\x01\"}", true), (b"{\"a\":\"\xff\"}", true),
+        (b"{a:1}", false), (b"{\"a\":b}", false), (b"{\"a\":.5}", false), (b"{\"a\":+1}", false), (b"{\"a\":0x10}", false),
+        (b"{\"a\":1.2.3}", false), (b"{\"a\":--1}", false), (b"{\"a\":-}", false), (b"{\"a\":-inf}", false),
+        (b"{\"a\":\"\\x\"}", false), (b"{\"a\":\"\\u00g0\"}", false), (b"{\"a\":\"\\u00", false), (b"{\"a\":\"b", false),
+        (b"{\"a\" 1}", false), (b"{\"a\":1 \"b\":2}", false), (b"{,}", false), (b"{\"a\":1", false), (b"{/*", false), (b"{/", false),
+    ];
+
     #[test]
-    fn lax_json_is_refused() {
-        for text in [
-            "{\"a\":1,\"a\":1}",
-            "{\"b\":{\"a\":1,\"a\":2}}",
-            "{'a':1}",
-            "{\"a\":1,}",
-            "{/**/}",
-            "{}{}",
-            "{\"a\":01}",
-        ] {
-            assert!(
-                matches!(parse_object(text.as_bytes()), Err(Defect::JsonSyntax(_))),
-                "{text}"
-            );
+    fn lax_json_is_refused_but_in_foreign_tokens() {
+        for (text, lenient) in LAX {
+            let shown = String::from_utf8_lossy(text);
+            assert!(matches!(parse_object(text), Err(Defect::JsonSyntax(_))), "{shown}");
+            assert_eq!(parse_token(text).is_ok(), lenient, "{shown}");
+            for (kind, taken) in [("clevis", lenient), ("luks2-keyring", false)] {
+                let token = [
+                    format!("{{\"tokens\":{{\"0\":{{\"type\":\"{kind}\",").as_bytes(),
+                    &text[1..],
+                    b"}}",
+                ]
+                .concat();
+                assert_eq!(parse_object(&token).is_ok(), taken, "{shown} {kind}");
+            }
         }
-        let deep = format!("{}{}", "{\"a\":".repeat(100_000), "1");
-        assert!(matches!(parse_object(deep.as_bytes()), Err(Defect::JsonSyntax(_))));
+        for text in [b"{}{}".as_slice(), b"{} x", b"{}\0"] {
+            assert!(matches!(parse_object(text), Err(Defect::JsonSyntax(_))));
+            assert!(parse_token(text).is_ok());
+        }
+        for deep in ["{\"a\":", "["] {
+            let text = deep.repeat(100_000);
+            assert!(matches!(parse_object(text.as_bytes()), Err(Defect::JsonSyntax(_))));
+        }
+    }
+
+    /// As deep as cryptsetup takes it, in a header and in a token that it could not read again in one.
+    #[test]
+    fn nesting_is_bounded() {
+        let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        for (depth, header, token) in [
+            (29, true, true),
+            (30, true, false),
+            (31, true, false),
+            (32, false, false),
+        ] {
+            assert_eq!(parse_object(nested(depth).as_bytes()).is_ok(), header, "{depth}");
+            assert_eq!(parse_token(nested(depth).as_bytes()).is_ok(), token, "{depth}");
+        }
+    }
+
+    #[test]
+    fn values_are_kept_as_they_are_spelt() {
+        let text = r#"{"a":[18446744073709551616,-0,-0.0,1e3,1E+3,1.50,0.1234567890123456789012345,1e400,-1e-400]}"#;
+        for parsed in [parse_object(text.as_bytes()), parse_token(text.as_bytes())] {
+            assert_eq!(Value::Object(parsed.expect("JSON")).to_string(), text);
+        }
+        // What is not JSON is written as JSON, but for what JSON has no word for.
+        let lax = b"{'a':[NAN,-infinity,007,-01,1.,-2.e5,1e,True,'\\ud83d',\"\t\xff\xf4\x8f\xbf\xbf\"],/*x*/'b':1,'a':2,'c':{},} x";
+        let parsed = Value::Object(parse_token(lax).expect("a token"));
+        assert_eq!(to_bytes(&parsed), b"{\"a\":2,\"b\":1,\"c\":{}}");
+        let lax = &lax[..lax.len() - ",'a':2,'c':{},} x".len()];
+        let parsed = Value::Object(parse_token(&[lax, b"}"].concat()).expect("a token"));
+        let written =
+            b"{\"a\":[NaN,-Infinity,7,-1,1.0,-2.0e5,1,true,\"\xef\xbf\xbd\",\"\\t\xff\xf4\x8f\xbf\xbf\"],\"b\":1}";
+        assert_eq!(to_bytes(&parsed), written);
+        assert_eq!(Value::Object(parse_token(written).expect("a token")), parsed);
+        assert_eq!(strict(&parsed)["a"][0], Value::Null);
+        assert_eq!(strict(&parsed)["a"][2], 7);
     }
 }

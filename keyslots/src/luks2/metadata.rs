@@ -3,7 +3,7 @@
 //! Members that are unknown here are kept and written back. Rules that span several objects stand in
 //! [`super::validate`]. LUKS2 On-Disk Format Specification 1.1.x, section 3.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
@@ -133,6 +133,7 @@ impl Metadata {
 
     /// Takes all keyslots but `kept` away, and their numbers from tokens and digests.
     pub(super) fn keep_only_keyslots(&mut self, kept: &[u32]) {
+        let kept: HashSet<u32> = kept.iter().copied().collect();
         self.keyslots.retain(|id, _| kept.contains(id));
         let tokens = self.tokens.values_mut().map(|token| &mut token.keyslots);
         for keyslots in tokens.chain(self.digests.values_mut().map(|digest| &mut digest.keyslots)) {

@@ -10,6 +10,7 @@ pub mod backup;
 pub mod copies;
 pub mod create;
 mod defect;
+mod digest_index;
 mod edit;
 mod fields;
 pub mod format;
@@ -27,6 +28,7 @@ pub mod validate;
 
 pub use create::{CreateParams, DataPlace, create};
 pub use defect::Defect;
+pub use digest_index::DigestIndex;
 pub use edit::Edit;
 pub use keyslot::{Keyslot, Priority};
 pub use metadata::Metadata;

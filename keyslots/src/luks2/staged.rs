@@ -41,6 +41,7 @@ fn token(slot: u32, keyslot: &Keyslot, sealed: &Sealed) -> Token {
             .map(|(name, value)| (name.to_owned(), value))
             .into_iter()
             .collect(),
+        places: Default::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::areas::area_size;
+use super::digest_index::DigestIndex;
 use super::keyslot::{Keyslot, Luks2Keyslot, Priority, SlotKdf};
 use super::metadata::{Digest, DigestKind, Metadata};
 use super::staged;
@@ -67,11 +68,8 @@ pub fn unlock(
 }
 
 fn candidate_ids(metadata: &Metadata, candidates: Candidates) -> Result<Vec<u32>> {
-    let bound = |id: &u32| {
-        metadata
-            .digest_of_keyslot(*id)
-            .is_some_and(|(_, digest)| !digest.segments.is_empty())
-    };
+    let digests = DigestIndex::new(metadata);
+    let bound = |id: &u32| digests.is_bound(*id);
     Ok(match candidates {
         Candidates::All => metadata.keyslots_to_try().into_iter().filter(bound).collect(),
         Candidates::AllUnboundToo => {

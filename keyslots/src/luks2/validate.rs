@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::Defect;
+use super::digest_index::DigestIndex;
 use super::format::BINARY_HEADER_SIZE;
 use super::keyslot::{Keyslot, KeyslotKind};
 use super::metadata::Metadata;
@@ -43,8 +44,9 @@ impl KeyslotsArea {
 pub fn validate(metadata: &Metadata, hdr_size: Bytes) -> Result<(), Defect> {
     let area = config(metadata, hdr_size)?;
     references(metadata)?;
-    segments(metadata, area)?;
-    keyslots(metadata, area)?;
+    let digests = DigestIndex::new(metadata);
+    segments(metadata, &digests, area)?;
+    keyslots(metadata, &digests, area)?;
     reencryption(metadata)
 }
 
@@ -77,23 +79,26 @@ fn config(metadata: &Metadata, hdr_size: Bytes) -> Result<KeyslotsArea, Defect> 
 }
 
 fn references(metadata: &Metadata) -> Result<(), Defect> {
-    let exist = |path: String, ids: &[u32], exists: &dyn Fn(&u32) -> bool| {
+    let exist = |object: &str, of: u32, member: &str, ids: &[u32], exists: &dyn Fn(&u32) -> bool| {
         let dangling = ids.iter().find(|id| !exists(id));
-        dangling.map_or(Ok(()), |&id| Err(Defect::DanglingReference { path, id }))
+        dangling.map_or(Ok(()), |&id| {
+            let path = format!("{object}.{of}.{member}");
+            Err(Defect::DanglingReference { path, id })
+        })
     };
     let keyslot_exists = |id: &u32| metadata.keyslots.contains_key(id);
-    for (id, token) in &metadata.tokens {
-        exist(format!("tokens.{id}.keyslots"), &token.keyslots, &keyslot_exists)?;
+    for (&id, token) in &metadata.tokens {
+        exist("tokens", id, "keyslots", &token.keyslots, &keyslot_exists)?;
     }
-    for (id, digest) in &metadata.digests {
-        exist(format!("digests.{id}.keyslots"), &digest.keyslots, &keyslot_exists)?;
+    for (&id, digest) in &metadata.digests {
+        exist("digests", id, "keyslots", &digest.keyslots, &keyslot_exists)?;
         let segment_exists = |id: &u32| metadata.segments.contains_key(id);
-        exist(format!("digests.{id}.segments"), &digest.segments, &segment_exists)?;
+        exist("digests", id, "segments", &digest.segments, &segment_exists)?;
     }
     Ok(())
 }
 
-fn segments(metadata: &Metadata, area: KeyslotsArea) -> Result<(), Defect> {
+fn segments(metadata: &Metadata, digests: &DigestIndex<'_>, area: KeyslotsArea) -> Result<(), Defect> {
     let segments = &metadata.segments;
     if segments.is_empty() {
         return Err(Defect::NoSegment);
@@ -107,10 +112,7 @@ fn segments(metadata: &Metadata, area: KeyslotsArea) -> Result<(), Defect> {
             return Err(Defect::SegmentOrder(id));
         }
         backup_seen |= segment.is_backup();
-        if segment.size.is_some() && segment.end().is_none() {
-            return Err(Defect::SegmentEnd(id));
-        }
-        let has_digest = metadata.digest_of_segment(id).is_some();
+        let has_digest = digests.of_segment(id).is_some();
         if matches!(segment.kind, SegmentKind::Crypt(_) | SegmentKind::HwOpal { .. }) && !has_digest {
             return Err(Defect::SegmentWithoutDigest(id));
         }
@@ -136,6 +138,14 @@ fn regular_segments(regular: &[(&u32, &Segment)], area: KeyslotsArea) -> Result<
     }
     let mut by_offset = regular.to_vec();
     by_offset.sort_by_key(|(_, segment)| segment.offset);
+    // One alone may end past any device, and past 2^64: mapping it fails as on any device that is too small.
+    if let [_, _, ..] = regular
+        && let Some((id, _)) = regular
+            .iter()
+            .find(|(_, segment)| segment.size.is_some() && segment.end().is_none())
+    {
+        return Err(Defect::SegmentEnd(**id));
+    }
     for pair in by_offset.windows(2) {
         if pair[0].1.end().is_none_or(|end| end > pair[1].1.offset) {
             return Err(Defect::SegmentOverlap(*pair[0].0, *pair[1].0));
@@ -154,10 +164,10 @@ fn regular_segments(regular: &[(&u32, &Segment)], area: KeyslotsArea) -> Result<
     }
 }
 
-fn keyslots(metadata: &Metadata, area: KeyslotsArea) -> Result<(), Defect> {
+fn keyslots(metadata: &Metadata, digests: &DigestIndex<'_>, area: KeyslotsArea) -> Result<(), Defect> {
     let mut by_offset: BTreeMap<Bytes, (u32, Bytes)> = BTreeMap::new();
     for (&id, slot) in &metadata.keyslots {
-        let end = keyslot(metadata, id, slot, area)?;
+        let end = keyslot(digests, id, slot, area)?;
         if let Some((other, _)) = by_offset.insert(slot.area.offset, (id, end)) {
             return Err(Defect::AreaOverlap(other, id));
         }
@@ -173,7 +183,7 @@ fn keyslots(metadata: &Metadata, area: KeyslotsArea) -> Result<(), Defect> {
 }
 
 /// Returns where the area of the keyslot ends.
-fn keyslot(metadata: &Metadata, id: u32, slot: &Keyslot, area: KeyslotsArea) -> Result<Bytes, Defect> {
+fn keyslot(digests: &DigestIndex<'_>, id: u32, slot: &Keyslot, area: KeyslotsArea) -> Result<Bytes, Defect> {
     let (offset, size) = (slot.area.offset, slot.area.size);
     let end = offset
         .checked_add(size)
@@ -189,11 +199,7 @@ fn keyslot(metadata: &Metadata, id: u32, slot: &Keyslot, area: KeyslotsArea) -> 
         });
     };
     if slot.is_luks2() {
-        let count = metadata
-            .digests
-            .values()
-            .filter(|digest| digest.keyslots.contains(&id))
-            .count();
+        let count = digests.count(id);
         if count != 1 {
             return Err(Defect::KeyslotDigests { id, count });
         }

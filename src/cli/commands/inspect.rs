@@ -7,6 +7,7 @@ use std::path::Path;
 
 use keyslots::header::{Header, SlotState, Version};
 use keyslots::luks2::Candidates;
+use keyslots::luks2::json::{restore_bytes, strict};
 use keyslots::storage::Storage as _;
 use keyslots::uuid::is_uuid;
 use serde_json::{Value, json};
@@ -114,9 +115,10 @@ pub(super) fn dump(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         };
         let metadata = Value::Object(header.metadata().to_object());
         if cx.console.json() {
-            cx.console.answer(|| json!({ "metadata": metadata }), String::new);
+            cx.console
+                .answer(|| json!({ "metadata": strict(&metadata) }), String::new);
         } else {
-            cx.console.write(dump::metadata_text(&metadata).as_bytes());
+            cx.console.write(&restore_bytes(dump::metadata_text(&metadata)));
         }
         return Ok(());
     }

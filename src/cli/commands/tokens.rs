@@ -1,14 +1,14 @@
 //! `token`, and what tokens are there for: passphrases from the kernel keyring.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use keyslots::Unlocked;
 use keyslots::header::{Header, Version};
 use keyslots::luks2::tokens::RESERVED_PREFIX;
-use keyslots::luks2::{Candidates, MAX_TOKENS, Metadata, Priority, Token};
+use keyslots::luks2::{Candidates, DigestIndex, MAX_TOKENS, Metadata, Priority, Token, json};
 use keyslots::secret::Passphrase;
 use serde_json::json;
 
@@ -116,6 +116,7 @@ fn usable(cx: &Context<'_>, metadata: &Metadata, slot: Option<u32>) -> Vec<(u32,
         any_key: options.test_passphrase && options.unbound,
         ignored_too: options.token_id.is_some(),
     };
+    let digests = DigestIndex::new(metadata);
     metadata
         .tokens
         .iter()
@@ -127,7 +128,7 @@ fn usable(cx: &Context<'_>, metadata: &Metadata, slot: Option<u32>) -> Vec<(u32,
                 .keyslots
                 .iter()
                 .copied()
-                .filter(|&keyslot| chosen.takes(metadata, keyslot))
+                .filter(|&keyslot| chosen.takes(metadata, &digests, keyslot))
                 .collect();
             (!keyslots.is_empty()).then_some((id, description, keyslots))
         })
@@ -145,12 +146,11 @@ struct Chosen {
 }
 
 impl Chosen {
-    fn takes(&self, metadata: &Metadata, keyslot: u32) -> bool {
+    fn takes(&self, metadata: &Metadata, digests: &DigestIndex<'_>, keyslot: u32) -> bool {
         let Some(found) = metadata.keyslots.get(&keyslot) else {
             return false;
         };
-        let (_, digest) = metadata.digest_of_keyslot(keyslot).unzip();
-        let of_data = digest.is_some_and(|digest| !digest.segments.is_empty());
+        let of_data = digests.is_bound(keyslot);
         let named = self.slot.map_or(of_data || self.any_key, |slot| slot == keyslot);
         named && (self.ignored_too || found.priority() != Priority::Ignore)
     }
@@ -221,8 +221,7 @@ fn read_token(cx: &Context<'_>, header: &Header) -> Result<Token, CliError> {
                 .map_err(failed)?;
         }
     }
-    // A file may end in a new line.
-    let mut token = Token::from_json(text.trim_ascii()).map_err(CliError::TokenDefect)?;
+    let mut token = Token::from_json(&text).map_err(CliError::TokenDefect)?;
     if token.kind.starts_with(RESERVED_PREFIX) && token.key_description().is_none() {
         return Err(CliError::TokenReserved(token.kind));
     }
@@ -241,20 +240,25 @@ fn export(cx: &Context<'_>, header: &Header, id: u32) -> Result<(), CliError> {
         None if id >= MAX_TOKENS => return Err(CliError::TokenInvalid(id)),
         None => return Err(CliError::TokenExport(id)),
     };
-    let text = format!("{}\n", json_text(&token.to_string()));
+    let text = json::to_bytes(&token);
     match cx.options.json_file.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => {
             // It may hold what another program keeps from others.
             let mut options = fs::OpenOptions::new();
             let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
-            file.and_then(|mut file| file.write_all(text.as_bytes()))
+            file.and_then(|mut file| file.write_all(&text))
                 .map_err(CliError::io("write the token"))?;
             cx.console.answer(|| json!({ "token": id, "file": path }), String::new);
         }
         None if cx.console.json() => cx
             .console
-            .answer(|| json!({ "token": id, "content": token }), String::new),
-        None => cx.console.write(text.as_bytes()),
+            .answer(|| json!({ "token": id, "content": json::strict(&token) }), String::new),
+        // What a program reads is the token to the byte.
+        None if std::io::stdout().is_terminal() => {
+            let text = format!("{}\n", json_text(&token.to_string()));
+            cx.console.write(text.as_bytes());
+        }
+        None => cx.console.write(&text),
     }
     Ok(())
 }
@@ -325,13 +329,14 @@ mod tests {
         header
             .set_priority(&mut storage, 2, Priority::Ignore)
             .expect("a keyslot");
+        let digests = DigestIndex::new(header.metadata());
         let taken = |slot, any_key, ignored_too| {
             let chosen = Chosen {
                 slot,
                 any_key,
                 ignored_too,
             };
-            let all = (0..4).filter(|&keyslot| chosen.takes(header.metadata(), keyslot));
+            let all = (0..4).filter(|&keyslot| chosen.takes(header.metadata(), &digests, keyslot));
             all.collect::<Vec<u32>>()
         };
         assert_eq!(taken(None, false, false), [0]);

@@ -191,6 +191,7 @@ fn rules() -> Vec<Rule> {
         ("segments/0/size", plus("1052672"), "segments 0 and 1 overlap"),
         ("segments/2/offset", plus("2097664"), "segments 1 and 2 overlap"),
         ("segments/0/offset", plus("18446744073709547520"), "segment 0 ends past 2^64"),
+        ("segments/2/size", plus("18446744073709551104"), "segment 2 ends past 2^64"),
         ("segments/0/offset", plus("544768"), "segment 0 starts at 544768, inside the header that ends at 552960"),
         ("segments/0/iv_tweak", GONE, "segments.0.iv_tweak is missing"),
         ("segments/0/encryption", json!(""), "segments.0.encryption is empty"),
@@ -386,6 +387,21 @@ fn what_is_unknown_is_kept_and_what_is_left_over_is_not() {
     assert_eq!(verdict(&left), Ok(()));
     let metadata = Metadata::parse(parse_object(left.to_string().as_bytes()).expect("JSON")).expect("metadata");
     assert_eq!(Value::Object(metadata.to_object()), good());
+}
+
+/// Mapping it fails as on any device that is too small.
+#[test]
+fn a_segment_alone_may_end_past_any_device() {
+    let with = |size: &str| {
+        let mut header = good();
+        header["segments"] = json!({ "0": { "type": "linear", "offset": "1048576", "size": size } });
+        header["digests"]["0"]["segments"] = json!(["0"]);
+        verdict(&header)
+    };
+    assert_eq!(with("18446744073709551104"), Ok(()));
+    for size in ["18446744073709551105", "18446744073709551615", "18446744073709551616"] {
+        assert!(with(size).is_err(), "{size}");
+    }
 }
 
 /// A damaged primary copy, where the secondary has no magic.

@@ -3,8 +3,9 @@
 use keyslots::header::Header;
 use keyslots::kdf::Kdf;
 use keyslots::luks1::{self, KeyslotState};
+use keyslots::luks2::json::strict;
 use keyslots::luks2::keyslot::{KeyslotKind, SlotKdf};
-use keyslots::luks2::{self, Priority};
+use keyslots::luks2::{self, DigestIndex, Priority};
 use serde_json::{Value, json};
 
 use crate::cli::output::json_text;
@@ -27,10 +28,11 @@ fn push(out: &mut String, value: &Value, depth: usize) {
         Value::Array(array) => ('[', ']', array.iter().map(|value| (None, value)).collect()),
         scalar => return out.push_str(&scalar.to_string()),
     };
+    let indent = |out: &mut String, depth| out.extend(std::iter::repeat_n("  ", depth));
     out.push(open);
     for (n, (name, value)) in members.iter().enumerate() {
         out.push_str(if n == 0 { "\n" } else { ",\n" });
-        out.push_str(&"  ".repeat(depth + 1));
+        indent(out, depth + 1);
         if let Some(name) = name {
             out.push_str(&Value::from(name.as_str()).to_string());
             out.push(':');
@@ -38,7 +40,7 @@ fn push(out: &mut String, value: &Value, depth: usize) {
         push(out, value, depth + 1);
     }
     out.push('\n');
-    out.push_str(&"  ".repeat(depth));
+    indent(out, depth);
     out.push(close);
 }
 
@@ -95,6 +97,7 @@ fn of_luks1(header: &luks1::Header) -> Value {
 fn of_luks2(header: &luks2::Header) -> Value {
     let (binary, metadata) = (header.binary(), header.metadata());
     let names = crate::slot_names::list_luks2(header);
+    let by_keyslot = DigestIndex::new(metadata);
     let slots = metadata.keyslots.iter().map(|(id, slot)| {
         let mut value = json!({
             "id": id,
@@ -107,8 +110,8 @@ fn of_luks2(header: &luks2::Header) -> Value {
                 Priority::Prefer => "prefer",
             },
             "area": { "offset": slot.area.offset.get(), "size": slot.area.size.get() },
-            "digest": metadata.digest_of_keyslot(*id).map(|(id, _)| id),
-            "unbound": metadata.digest_of_keyslot(*id).is_none_or(|(_, digest)| digest.segments.is_empty()),
+            "digest": by_keyslot.of_keyslot(*id).map(|(id, _)| id),
+            "unbound": !by_keyslot.is_bound(*id),
         });
         if let KeyslotKind::Luks2(luks2) = &slot.kind {
             let kdf = luks2.kdf.type_name();
@@ -134,7 +137,8 @@ fn of_luks2(header: &luks2::Header) -> Value {
             value["cipher_key_bits"] = (u64::from(luks2.area_key_size) * 8).into();
             value["af_hash"] = luks2.af_hash.as_str().into();
         }
-        if let Some(entry) = names.iter().find(|entry| entry.slot == *id) {
+        if let Ok(at) = names.binary_search_by_key(id, |entry| entry.slot) {
+            let entry = &names[at];
             value["name"] = entry.name.clone().into();
             value["protected"] = entry.protected.into();
         }
@@ -152,7 +156,7 @@ fn of_luks2(header: &luks2::Header) -> Value {
         })
     });
     let tokens = metadata.tokens.iter().map(|(id, token)| {
-        let mut value = token.to_value();
+        let mut value = strict(&token.to_value());
         value["id"] = (*id).into();
         value
     });

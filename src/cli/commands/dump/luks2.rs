@@ -1,11 +1,12 @@
 //! `luksDump` of a LUKS2 header, as the reference prints it: programs read these lines.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use keyslots::luks2::keyslot::{Keyslot, KeyslotKind, STRIPES, SlotKdf};
-use keyslots::luks2::metadata::{Digest, DigestKind, Metadata};
+use keyslots::luks2::metadata::{Digest, DigestKind};
 use keyslots::luks2::segment::{Segment, SegmentKind};
-use keyslots::luks2::{Header, Priority};
+use keyslots::luks2::{DigestIndex, Header, Priority};
 
 use super::hex_lines;
 use crate::slot_names;
@@ -65,9 +66,19 @@ pub(super) fn text(header: &Header) -> String {
     }
     out.push_str("Keyslots:\n");
     let names = slot_names::list_luks2(header);
+    let digests = DigestIndex::new(metadata);
+    // A key that only a backup segment has opens nothing now.
+    let regular = metadata.segments.iter().filter(|(_, segment)| !segment.is_backup());
+    let regular: HashSet<u32> = regular.map(|(&id, _)| id).collect();
+    let has_regular = |digest: &Digest| digest.segments.iter().any(|id| regular.contains(id));
+    let current = metadata.digests.iter().filter(|(_, digest)| has_regular(digest));
+    let current: HashSet<u32> = current.map(|(&id, _)| id).collect();
     for (&id, keyslot) in &metadata.keyslots {
-        push_keyslot(&mut out, id, keyslot, metadata);
-        if let Some(entry) = names.iter().find(|entry| entry.slot == id) {
+        let digest = digests.of_keyslot(id);
+        let bound = digest.is_some_and(|(digest, _)| current.contains(&digest));
+        push_keyslot(&mut out, id, keyslot, digest.map(|(digest, _)| digest), bound);
+        if let Ok(at) = names.binary_search_by_key(&id, |entry| entry.slot) {
+            let entry = &names[at];
             let mark = if entry.protected { " (protected)" } else { "" };
             push(&mut out, format_args!("\tName:       {}{mark}", clean(&entry.name)));
         }
@@ -124,11 +135,7 @@ fn push_segment(out: &mut String, id: u32, segment: &Segment) {
     out.push('\n');
 }
 
-fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, metadata: &Metadata) {
-    let digest = metadata.digest_of_keyslot(id);
-    // A key that only a backup segment has opens nothing now.
-    let regular = |id: &u32| metadata.segments.get(id).is_some_and(|segment| !segment.is_backup());
-    let bound = digest.is_some_and(|(_, digest)| digest.segments.iter().any(regular));
+fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<u32>, bound: bool) {
     let unbound = !bound && !matches!(keyslot.kind, KeyslotKind::Unknown(_));
     let mark = if unbound { " (unbound)" } else { "" };
     push(out, format_args!("  {id}: {}{mark}", clean(keyslot.type_name())));
@@ -202,7 +209,7 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, metadata: &Metadat
         push(out, format_args!("\tArea offset:{} [bytes]", keyslot.area.offset.get()));
         push(out, format_args!("\tArea length:{} [bytes]", keyslot.area.size.get()));
     }
-    if let Some((digest, _)) = digest {
+    if let Some(digest) = digest {
         push(out, format_args!("\tDigest ID:  {digest}"));
     }
 }

@@ -256,8 +256,8 @@ fn luks2_parts(header: &luks2::Header, names: &[SlotName]) -> Parts {
         })
         .collect();
     for (&slot, keyslot) in &metadata.keyslots {
-        let name = names.iter().find(|entry| entry.slot == slot);
-        let name = name.map_or(String::new(), |entry| format!(" ({})", clean(&entry.name)));
+        let name = names.binary_search_by_key(&slot, |entry| entry.slot);
+        let name = name.map_or(String::new(), |at| format!(" ({})", clean(&names[at].name)));
         let what = format!("keyslot {slot}{name}, {}", clean(keyslot.type_name()));
         parts.push(Part::new(
             Kind::Keyslot(slot),

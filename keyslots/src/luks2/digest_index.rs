@@ -1,0 +1,62 @@
+//! Which digest each keyslot and each segment has, for who asks about all of them: one look at every digest for each would
+//! take time in the square of a header's size. For a single question there is [`Metadata::digest_of_keyslot`].
+
+use std::collections::HashMap;
+
+use super::metadata::{Digest, Metadata};
+
+/// Digests by what they are for; of several, the first.
+#[derive(Debug)]
+pub struct DigestIndex<'a> {
+    keyslots: HashMap<u32, Named<'a>>,
+    segments: HashMap<u32, Named<'a>>,
+}
+
+#[derive(Debug)]
+struct Named<'a> {
+    id: u32,
+    digest: &'a Digest,
+    /// How many digests name it.
+    count: usize,
+}
+
+impl<'a> DigestIndex<'a> {
+    /// Of all digests of `metadata`.
+    pub fn new(metadata: &'a Metadata) -> Self {
+        let index = |ids: fn(&Digest) -> &[u32]| {
+            let mut named = HashMap::new();
+            for (&id, digest) in &metadata.digests {
+                for &object in ids(digest) {
+                    let first = Named { id, digest, count: 0 };
+                    named.entry(object).or_insert(first).count += 1;
+                }
+            }
+            named
+        };
+        Self {
+            keyslots: index(|digest| &digest.keyslots),
+            segments: index(|digest| &digest.segments),
+        }
+    }
+
+    /// As [`Metadata::digest_of_keyslot`].
+    pub fn of_keyslot(&self, keyslot: u32) -> Option<(u32, &'a Digest)> {
+        self.keyslots.get(&keyslot).map(|named| (named.id, named.digest))
+    }
+
+    /// As [`Metadata::digest_of_segment`].
+    pub fn of_segment(&self, segment: u32) -> Option<(u32, &'a Digest)> {
+        self.segments.get(&segment).map(|named| (named.id, named.digest))
+    }
+
+    /// How many digests name `keyslot`.
+    pub fn count(&self, keyslot: u32) -> usize {
+        self.keyslots.get(&keyslot).map_or(0, |named| named.count)
+    }
+
+    /// Whether `keyslot` holds the key of a segment.
+    pub fn is_bound(&self, keyslot: u32) -> bool {
+        self.of_keyslot(keyslot)
+            .is_some_and(|(_, digest)| !digest.segments.is_empty())
+    }
+}

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use keyslots::header::{Header, Version};
 use keyslots::luks2::copies::Loser;
-use keyslots::luks2::format::Which;
+use keyslots::luks2::format::{BinaryHeader, Which};
 use keyslots::luks2::{self, Defect};
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
@@ -204,6 +204,38 @@ impl Storage for LockedReads<'_> {
     }
 }
 
+/// What a device starts with, read at once under the lock, which is not held while megabytes of metadata are checked.
+/// Each other read takes the lock for itself.
+struct Snapshot<'a> {
+    start: Vec<u8>,
+    reads: LockedReads<'a>,
+}
+
+impl Storage for Snapshot<'_> {
+    fn size(&mut self) -> io::Result<Bytes> {
+        self.reads.size()
+    }
+
+    fn read_at(&mut self, offset: Bytes, buf: &mut [u8]) -> io::Result<()> {
+        let there = offset.to_usize().and_then(|offset| self.start.get(offset..));
+        match there.and_then(|there| there.get(..buf.len())) {
+            Some(there) => {
+                buf.copy_from_slice(there);
+                Ok(())
+            }
+            None => self.reads.read_at(offset, buf),
+        }
+    }
+
+    fn write_at(&mut self, offset: Bytes, bytes: &[u8]) -> io::Result<()> {
+        self.reads.write_at(offset, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.reads.sync()
+    }
+}
+
 impl HeaderDevice {
     /// The header on `path`. Without `locks`, nobody else is kept out.
     pub fn new(path: impl Into<PathBuf>, locks: bool) -> Self {
@@ -264,15 +296,13 @@ impl HeaderDevice {
         }
     }
 
-    /// Reads and validates the header under the shared lock, and writes nothing. The file stays open, the lock does not
-    /// stay. For whoever asks a person before anything is changed.
+    /// Reads the header under the shared lock, validates it without, and writes nothing. The file stays open. For whoever asks a person before anything is changed.
     ///
     /// # Errors
     /// [`HeaderError`].
     pub fn peek(&self, wanted: Wanted) -> Result<(Header, Opened), HeaderError> {
         let mut opened = self.open(false)?;
-        let _lock = self.lock(&opened, LockMode::Shared)?;
-        let (header, foreign) = self.read_header(&mut opened.file, wanted)?;
+        let (header, foreign) = self.read_header(&mut self.snapshot(&mut opened)?, wanted)?;
         opened.foreign = foreign;
         Ok((header, opened))
     }
@@ -291,6 +321,32 @@ impl HeaderDevice {
             opened.repair = Some(Repair { which, failure });
         }
         Ok((header, opened))
+    }
+
+    /// Reads both copies of the metadata. What cannot be read stays for who reads it on its own.
+    fn snapshot<'a>(&'a self, opened: &'a mut Opened) -> Result<Snapshot<'a>, HeaderError> {
+        let lock = self.lock(opened, LockMode::Shared)?;
+        let size = opened.file.size().map_or(0, Bytes::get);
+        let mut start = Vec::new();
+        let mut read_to = |end: u64| {
+            let (from, end) = (start.len(), end.min(size));
+            start.resize(usize::try_from(end).unwrap_or_default().max(from), 0);
+            let read = opened.file.read_at(Bytes::new(from as u64), &mut start[from..]);
+            if read.is_err() {
+                start.truncate(from);
+            }
+            start.first_chunk().copied()
+        };
+        if let Some(first) = read_to(16 * 1024)
+            && let Ok(binary) = BinaryHeader::parse(&first, Which::Primary)
+        {
+            read_to(binary.hdr_size.get().saturating_mul(2));
+        }
+        drop(lock);
+        Ok(Snapshot {
+            start,
+            reads: LockedReads { device: self, opened },
+        })
     }
 
     /// Writes the copy of a LUKS2 header that lost anew, from the one that won.

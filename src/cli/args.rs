@@ -194,7 +194,7 @@ pub struct Options {
     pub label: Option<String>,
     /// Link the volume key into this kernel keyring: `<keyring>::<key description>`.
     #[arg(long, value_name = "STRING", allow_hyphen_values = true)]
-    pub link_vk_to_keyring: Option<String>,
+    pub link_vk_to_keyring: Vec<String>,
     /// Size of the LUKS2 keyslots area: a multiple of 4 KiB, at most 128 MiB.
     #[arg(long, value_name = "bytes", allow_hyphen_values = true, value_parser = values::keyslots_size)]
     pub luks2_keyslots_size: Option<Bytes>,

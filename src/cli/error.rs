@@ -520,6 +520,9 @@ pub enum CliError {
     /// The text does not say which keyring and which key.
     #[error("Keyring link {0:?} is not of the form <keyring>::<key description>.")]
     BadKeyringLink(String),
+    /// Two links of the volume key that are not into one keyring.
+    #[error("Both volume keys have to be linked to the same keyring.")]
+    LinkKeyrings,
     /// The file of a token cannot be opened.
     #[error("Failed to open token file {}.", .0.display())]
     TokenFile(PathBuf),

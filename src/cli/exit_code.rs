@@ -131,6 +131,7 @@ impl CliError {
             | Self::KeyringKeyLength { .. }
             | Self::FormatInUse { .. }
             | Self::BadKeyringLink(_)
+            | Self::LinkKeyrings
             | Self::TokenFile(_)
             | Self::TokenDefect(_)
             | Self::TokenReserved(_)

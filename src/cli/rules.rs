@@ -74,6 +74,7 @@ type Rule = (fn(&Case<'_>) -> bool, &'static str);
 
 #[rustfmt::skip]
 const RULES: &[Rule] = &[
+    (|c| c.options.link_vk_to_keyring.len() > 2, "At most 2 keyring link specifications can be supplied."),
     (|c| c.options.key_file.len() > 1 && c.verb != Verb::TcryptDump
          && (c.verb != Verb::Open || c.opens_other_than(&[DeviceType::Tcrypt])),
      "Only one --key-file argument is allowed."),
@@ -136,7 +137,7 @@ const RULES: &[Rule] = &[
     // the kernel's keyring
     (|c| c.options.disable_keyring && (c.options.key_description.is_some() || c.options.new_key_description.is_some()),
      "Cannot use keyring key description when keyring is disabled."),
-    (|c| c.options.disable_keyring && c.options.link_vk_to_keyring.is_some(),
+    (|c| c.options.disable_keyring && !c.options.link_vk_to_keyring.is_empty(),
      "Cannot link volume key to a keyring when keyring is disabled."),
     (|c| c.options.volume_key_keyring.is_some() && (c.refresh || c.is_plain())
          && (c.options.hash.is_some() || c.options.volume_key_file.is_some()),

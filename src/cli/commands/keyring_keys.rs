@@ -5,6 +5,8 @@ use keyslots::secret::VolumeKey;
 use super::Context;
 use super::open::Volume;
 use crate::cli::error::CliError;
+use crate::cli::persona::Persona;
+use crate::cli::usage::UsageError;
 use crate::keyring::{self, KeyType, LinkedKey};
 
 /// Where `--link-vk-to-keyring` wants the volume key: `<keyring>::<key>`, with `%user:` or `%logon:` before the key
@@ -17,11 +19,28 @@ pub(super) struct Link<'a> {
 
 impl<'a> Link<'a> {
     /// What the option says; the keyring must be there. Before anybody is asked for a passphrase.
+    ///
+    /// A second link is for the second volume key of a reencryption: cryptsetup checks it, and otherwise passes over it.
     pub(super) fn from_options(cx: &Context<'a>) -> Result<Option<Self>, CliError> {
-        let Some(text) = &cx.options.link_vk_to_keyring else {
+        let links = &cx.options.link_vk_to_keyring;
+        let Some(first) = links.first() else {
             return Ok(None);
         };
-        let bad = || CliError::BadKeyringLink(text.clone());
+        let link = Self::parse(first)?;
+        if let Some(second) = links.get(1) {
+            if cx.console.persona() != Persona::Cryptsetup {
+                return Err(UsageError::Rule("Only one --link-vk-to-keyring argument is allowed.").into());
+            }
+            if Self::parse(second)?.keyring != link.keyring {
+                return Err(CliError::LinkKeyrings);
+            }
+        }
+        keyring::check_keyring(link.keyring)?;
+        Ok(Some(link))
+    }
+
+    fn parse(text: &'a str) -> Result<Self, CliError> {
+        let bad = || CliError::BadKeyringLink(text.to_owned());
         let (keyring, description) = text.split_once("::").ok_or_else(bad)?;
         let (kind, description) = match description.strip_prefix('%') {
             None => (KeyType::User, description),
@@ -34,12 +53,11 @@ impl<'a> Link<'a> {
         if description.is_empty() {
             return Err(bad());
         }
-        keyring::check_keyring(keyring)?;
-        Ok(Some(Self {
+        Ok(Self {
             keyring,
             kind,
             description,
-        }))
+        })
     }
 
     fn link(&self, key: &VolumeKey) -> Result<LinkedKey, CliError> {

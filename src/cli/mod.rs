@@ -39,6 +39,7 @@ use parse::{Checked, Request};
 use persona::{Persona, Program};
 use usage::UsageError;
 
+use crate::descriptors::close_inherited;
 use crate::dmsetup;
 use crate::initramfs::in_flight;
 
@@ -136,6 +137,7 @@ fn for_packagers(persona: Persona, words: &[OsString]) -> Option<ExitCode> {
         }),
         // What a device that does not answer is left to; not for people.
         in_flight::WAITS => {
+            close_inherited();
             in_flight::wait_for_answer();
             Some(ExitCode::Success)
         }

@@ -68,6 +68,7 @@ pub(super) fn leave_behind() {
     for file in files.into_values() {
         let mut reader = Command::new("/proc/self/exe");
         reader.arg0("luksmith").args([WAITS, "-"]);
+        reader.env_clear().current_dir("/");
         reader.stdin(file).stdout(Stdio::null()).stderr(Stdio::null());
         // Where it cannot be started, this program waits for the devices.
         let _ = reader.process_group(0).spawn();

@@ -19,6 +19,7 @@ use nix::unistd::{close, dup2_stdin, setsid};
 use super::filemap::{Mapped, Plan, find, remap};
 use super::region;
 use crate::block_device::is_only_holder;
+use crate::descriptors::close_inherited;
 use crate::dm::DeviceId;
 use crate::dmsetup::error::Failure;
 use crate::dmsetup::options::{Opt, digits};
@@ -107,6 +108,10 @@ fn start(file: File, group: u64, path: &Path, follow: Follow) -> Result<(), Fail
 /// What stands behind the name `dmfilemapd`.
 pub(in crate::dmsetup) fn run(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let usage = || Failure::Report(USAGE.to_owned());
+    let is_detached = words.last().is_some_and(|word| word == DETACHED);
+    if is_detached {
+        close_inherited();
+    }
     let [descriptor, group, path, mode, rest @ ..] = words else {
         return Err(usage());
     };
@@ -126,7 +131,7 @@ pub(in crate::dmsetup) fn run(session: &Session, words: &[OsString]) -> Result<(
     if !stays {
         return start(file, group, path, follow);
     }
-    if rest.last().is_some_and(|word| word == DETACHED) {
+    if is_detached {
         // It leads no group of its own yet, so that this cannot fail.
         let _ = setsid();
     }

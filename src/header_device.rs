@@ -262,9 +262,9 @@ impl HeaderDevice {
         let access = if write { "reading and writing" } else { "reading" };
         log::debug(format_args!("Opening {} for {access}.", self.path.display()));
         let file = self.open_flags().write(write).open(&self.path).map_err(|source| {
-            match self.open_flags().open(&self.path) {
-                Ok(_) if write && is_denial(&source) => self.not_writable(source),
-                _ => failed(source),
+            match write && block_device::is_only_readable(&self.path, &source) {
+                true => self.not_writable(source),
+                false => failed(source),
             }
         })?;
         let kind = file.metadata().map_err(failed)?;
@@ -511,12 +511,4 @@ impl HeaderDevice {
             found.name != "crypto_LUKS" && (found.kind == SignatureKind::Superblock || found.offset < start)
         }))
     }
-}
-
-/// Whether the system refuses to let something be written.
-fn is_denial(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
-    )
 }

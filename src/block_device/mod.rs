@@ -24,4 +24,4 @@ pub use sysfs::{
     all, disk_of_partition, disk_sequence, dm_name_and_uuid, drive, held_by, is_held, made_of, read_ahead,
     set_read_ahead,
 };
-pub use topology::{Topology, is_host_managed, is_read_only, is_rotational};
+pub use topology::{Topology, is_host_managed, is_only_readable, is_read_only, is_rotational};

@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use keyslots::units::Bytes;
+use nix::libc;
 
 use super::{DevNo, ioctl};
 
@@ -108,6 +109,17 @@ fn queue_text(number: DevNo, name: &str) -> Option<String> {
 /// The system's.
 pub fn is_read_only(device: &File) -> io::Result<bool> {
     Ok(ioctl::is_read_only(device)?)
+}
+
+/// Whether what could not be opened for writing, with `error`, can be read.
+pub fn is_only_readable(path: &Path, error: &io::Error) -> bool {
+    let is_denial = matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+    );
+    // A FIFO would block.
+    let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
+    is_denial && fs::OpenOptions::new().read(true).custom_flags(flags).open(path).is_ok()
 }
 
 #[cfg(test)]

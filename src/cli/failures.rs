@@ -111,6 +111,7 @@ impl From<UserspaceError> for CliError {
     fn from(error: UserspaceError) -> Self {
         match error {
             UserspaceError::Open { path, .. } => Self::DeviceMissing(path),
+            UserspaceError::NotWritable { path, source } => Self::NotWritable { device: path, source },
             UserspaceError::WrongKind(path) => Self::WrongKind(path),
             UserspaceError::InUse(path) => DataDeviceError::in_use(path).into(),
             UserspaceError::Cipher(error) => error.into(),

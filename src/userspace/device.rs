@@ -5,6 +5,7 @@
 //! a loop device keeps. It is another lock than the one of the header ([`crate::locks`]), so headers stay readable.
 
 use std::fs::{File, OpenOptions};
+use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -35,7 +36,7 @@ pub fn claim_device(path: &Path, access: Access) -> Result<File, UserspaceError>
 /// Opens the device or file at `path` for the data of a volume. What this keeps out is kept out until the file is closed.
 ///
 /// # Errors
-/// [`UserspaceError::Open`], [`UserspaceError::WrongKind`], [`UserspaceError::InUse`].
+/// [`UserspaceError::Open`], [`UserspaceError::NotWritable`], [`UserspaceError::WrongKind`], [`UserspaceError::InUse`].
 pub fn open_device(path: &Path, access: Access) -> Result<File, UserspaceError> {
     open(path, access, access == Access::Write)
 }
@@ -45,6 +46,11 @@ fn open(path: &Path, access: Access, claim: bool) -> Result<File, UserspaceError
         path: path.to_owned(),
         source,
     };
+    let not_writable = |source| UserspaceError::NotWritable {
+        path: path.to_owned(),
+        source,
+    };
+    let write = access == Access::Write;
     let kind = std::fs::metadata(path).map_err(failed)?.file_type();
     if !kind.is_file() && !kind.is_block_device() {
         return Err(UserspaceError::WrongKind(path.to_owned()));
@@ -52,12 +58,13 @@ fn open(path: &Path, access: Access, claim: bool) -> Result<File, UserspaceError
     let exclusive = kind.is_block_device() && claim;
     let file = OpenOptions::new()
         .read(true)
-        .write(access == Access::Write)
+        .write(write)
         // What has come under the path meanwhile may be a FIFO, which would block.
         .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK | if exclusive { libc::O_EXCL } else { 0 })
         .open(path)
         .map_err(|error| match error.raw_os_error().map(Errno::from_raw) {
             Some(Errno::EBUSY) => UserspaceError::InUse(path.to_owned()),
+            _ if write && block_device::is_only_readable(path, &error) => not_writable(error),
             _ => failed(error),
         })?;
     let metadata = file.metadata().map_err(failed)?;
@@ -65,15 +72,17 @@ fn open(path: &Path, access: Access, claim: bool) -> Result<File, UserspaceError
         return Err(UserspaceError::WrongKind(path.to_owned()));
     }
     if kind.is_file() {
-        let alone = access == Access::Write;
-        block_device::lock_file(&file, alone).map_err(|errno| match errno {
+        block_device::lock_file(&file, write).map_err(|errno| match errno {
             Errno::EAGAIN | Errno::EACCES => UserspaceError::InUse(path.to_owned()),
             errno => failed(errno.into()),
         })?;
         // Not every program that sets up a loop device locks the file.
-        if alone && !block_device::loops_on(&metadata).is_empty() {
+        if write && !block_device::loops_on(&metadata).is_empty() {
             return Err(UserspaceError::InUse(path.to_owned()));
         }
+    } else if write && block_device::is_read_only(&file).map_err(failed)? {
+        // It opens for writing too, and fails at the first write.
+        return Err(not_writable(io::ErrorKind::ReadOnlyFilesystem.into()));
     }
     Ok(file)
 }

@@ -27,6 +27,14 @@ pub enum UserspaceError {
         /// The system's error.
         source: io::Error,
     },
+    /// The device can be read, and not written.
+    #[error("cannot write to {}: {source}", path.display())]
+    NotWritable {
+        /// The device.
+        path: PathBuf,
+        /// The system's error.
+        source: io::Error,
+    },
     /// It is neither a block device nor a file.
     #[error("{} is neither a block device nor a file", .0.display())]
     WrongKind(PathBuf),

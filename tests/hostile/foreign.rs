@@ -299,6 +299,8 @@ fn what_is_not_writable_is_called_that() {
         let lab = Lab::new(kind);
         fs::copy(crate::lab::OURS, lab.path("luksmith")).expect("a copy");
         lab.must(&["luksHeaderBackup", "v", "--header-backup-file", "backup"]);
+        fs::copy(lab.path("v"), lab.path("w")).expect("a copy");
+        fs::set_permissions(lab.path("w"), fs::Permissions::from_mode(0o444)).expect("a mode");
         for (path, mode) in [
             (lab.path("v"), 0o444),
             (lab.path("backup"), 0o444),
@@ -307,13 +309,15 @@ fn what_is_not_writable_is_called_that() {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
         }
         let before = lab.image();
-        let words: [&[&str]; 6] = [
+        let words: [&[&str]; 8] = [
             &["luksAddKey", "-q", "-d", "a", "v", "b"],
             &["luksKillSlot", "-q", "-d", "a", "v", "0"],
             &["erase", "-q", "v"],
             &["luksUUID", "-q", "v", "--uuid", "01234567-89ab-cdef-0123-456789abcdef"],
             &["luksHeaderRestore", "-q", "v", "--header-backup-file", "backup"],
             &["luksFormat", "-q", "v", "a"],
+            &["write", "v", "-d", "a"],
+            &["image", "-q", "--decrypt", "w", "v", "-d", "a"],
         ];
         for words in words {
             let cheap = matches!(words[0], "luksAddKey" | "luksFormat")
@@ -332,6 +336,128 @@ fn what_is_not_writable_is_called_that() {
         }
         assert!(lab.image() == before);
     }
+}
+
+/// A folder that is a file system of its own, until the test ends.
+struct Mounted<'a>(&'a Lab);
+
+impl<'a> Mounted<'a> {
+    fn new(lab: &'a Lab) -> Self {
+        File::create(lab.path("disk"))
+            .and_then(|disk| disk.set_len(64 << 20))
+            .expect("room");
+        fs::create_dir(lab.path("m")).expect("a folder");
+        run(lab, "mkfs.ext4", &["-q", "-F", "disk"]);
+        run(lab, "mount", &["-o", "loop", "disk", "m"]);
+        Self(lab)
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        // A file that cannot be removed is in nobody's way: it goes with its disk.
+        let _ = self.0.command("umount", &["m"]).status();
+    }
+}
+
+fn run(lab: &Lab, program: &str, words: &[&str]) {
+    let status = lab.command(program, words).status().expect("a program");
+    assert!(status.success(), "{program} {words:?}");
+}
+
+/// A file system or a file that takes no changes, from root neither. What Debian's cryptsetup says differs from command to
+/// command; the exit code of those that change something is 1.
+#[test]
+fn what_takes_no_changes_is_called_that() {
+    let told = "Cannot write to device m/v, permission denied.";
+    for kind in ["luks1", "luks2"] {
+        let lab = Lab::new(kind);
+        let _mounted = Mounted::new(&lab);
+        fs::write(lab.path("token"), r#"{"type":"x","keyslots":[]}"#).expect("a token");
+        lab.must(&["luksHeaderBackup", "v", "--header-backup-file", "backup"]);
+        fs::copy(lab.path("v"), lab.path("m/v")).expect("a copy");
+        let before = lab.image();
+        let cheap = |words: &[&'static str]| [words, CHEAP.as_slice()].concat();
+        let mut both = vec![
+            cheap(&["luksFormat", "-q", "--type", kind, "m/v", "a"]),
+            cheap(&["luksAddKey", "-q", "-d", "a", "m/v", "b"]),
+            cheap(&["luksChangeKey", "-q", "-d", "a", "m/v", "b"]),
+            vec!["luksErase", "-q", "m/v"],
+            vec!["luksHeaderRestore", "-q", "m/v", "--header-backup-file", "backup"],
+        ];
+        if kind == "luks2" {
+            both.push(vec!["token", "import", "m/v", "--json-file", "token"]);
+            both.push(vec!["config", "m/v", "--label", "x"]);
+        }
+        let ours = [
+            vec!["write", "m/v", "-d", "a"],
+            vec!["image", "-q", "--decrypt", "v", "m/v", "-d", "a"],
+        ];
+        let change = |state: &str, change: &[&str]| {
+            run(&lab, change[0], &change[1..]);
+            for words in both.iter().chain(&ours) {
+                let output = lab.run(words);
+                assert_eq!(output.status.code(), Some(1), "{state}, {words:?}: {output:?}");
+                assert!(stderr(&output).contains(told), "{state}, {words:?}: {output:?}");
+            }
+            for words in [
+                &["repair", "-q", "m/v"][..],
+                &["open", "--test-passphrase", "-d", "a", "m/v"],
+            ] {
+                let output = lab.must(words);
+                assert_eq!(stderr(&output), "", "{state}, {words:?}");
+            }
+        };
+        change("immutable", &["chattr", "+i", "m/v"]);
+        run(&lab, "chattr", &["-i", "m/v"]);
+        change("read-only file system", &["mount", "-o", "remount,ro", "m"]);
+        for words in &both {
+            let output = lab.debians(words);
+            assert_eq!(output.status.code(), Some(1), "{words:?}: {output:?}");
+        }
+        let repaired = lab.debians(&["repair", "-q", "m/v"]);
+        assert!(repaired.status.success(), "{repaired:?}");
+        assert!(fs::read(lab.path("m/v")).expect("a file") == before, "{kind}");
+    }
+}
+
+/// A block device without the right to write opens for writing too, and fails at the first write.
+#[test]
+fn a_read_only_device_is_neither_written_nor_served_for_writing() {
+    let lab = Lab::new("luks2");
+    let attached = lab.command("losetup", &["-f", "-r", "--show", "v"]).output();
+    let attached = attached.expect("losetup starts");
+    let device = String::from_utf8_lossy(&attached.stdout).trim().to_owned();
+    assert!(attached.status.success(), "{attached:?}");
+    let before = lab.image();
+    let outputs = [
+        lab.run(&["write", &device, "-d", "a"]),
+        lab.run(&["image", "-q", "--decrypt", "v", &device, "-d", "a"]),
+        lab.run(&["luksErase", "-q", &device]),
+    ];
+    let opened = lab.run(&[
+        "open",
+        "--backend",
+        "userspace",
+        &device,
+        "foreign-read-only",
+        "-d",
+        "a",
+    ]);
+    let shown = lab.run(&["status", "foreign-read-only"]);
+    let closed = lab.run(&["close", "foreign-read-only"]);
+    run(&lab, "losetup", &["-d", &device]);
+    for output in outputs {
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let told = format!("Cannot write to device {device}, permission denied.");
+        assert!(stderr(&output).contains(&told), "{output:?}");
+    }
+    assert!(
+        opened.status.success() && closed.status.success(),
+        "{opened:?} {closed:?}"
+    );
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("readonly"), "{shown:?}");
+    assert!(lab.image() == before);
 }
 
 #[test]

@@ -19,7 +19,9 @@ use crate::cli::persona::Persona;
 use crate::cli::values::Backend;
 use crate::dm::{Dm, DmErrorKind};
 use crate::header_device::Wanted;
-use crate::userspace::{self, Access, Description, Registry, ServeError, Served, check_name, claim_device};
+use crate::userspace::{
+    self, Access, Description, Registry, ServeError, Served, UserspaceError, check_name, claim_device,
+};
 use crate::volume;
 
 /// Why a volume is served from userspace.
@@ -124,9 +126,7 @@ fn open_data(cx: &Context<'_>, device: &Path) -> Result<(fs::File, Access), CliE
         Access::Write
     };
     match claim_device(device, access) {
-        Err(userspace::UserspaceError::Open { source, .. }) if is_read_only(&source) => {
-            Ok((claim_device(device, Access::Read)?, Access::Read))
-        }
+        Err(UserspaceError::NotWritable { .. }) => Ok((claim_device(device, Access::Read)?, Access::Read)),
         data => Ok((data?, access)),
     }
 }
@@ -162,13 +162,6 @@ pub(super) fn check_not_served(name: &str) -> Result<(), CliError> {
         Some(served) if served.alive => Err(CliError::AlreadyMapped(served.name)),
         _ => Ok(()),
     }
-}
-
-fn is_read_only(error: &std::io::Error) -> bool {
-    matches!(
-        error.kind(),
-        std::io::ErrorKind::ReadOnlyFilesystem | std::io::ErrorKind::PermissionDenied
-    )
 }
 
 /// The served volume of this name, which may be given as a path.

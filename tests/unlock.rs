@@ -5,6 +5,8 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// A crypttab with its disks.
 struct Machine(tempfile::TempDir);
@@ -168,6 +170,70 @@ fn each_end_has_its_exit_code() {
             "{crypttab} {more:?}: {code:?}\n{said}"
         );
     }
+}
+
+/// A key file that an editor has ended with a new line, or a keyslot that was made from such a file, is told from a wrong key.
+#[test]
+fn a_new_line_too_many_or_too_few_is_told() {
+    let machine = Machine::with(&[("a", "one")]);
+    fs::write(machine.path("ended"), "one\n").expect("a key");
+    fs::write(machine.path("bare"), "two").expect("a key");
+    fs::write(machine.path("other"), "other\n").expect("a key");
+    fs::write(machine.path("two"), "two\n").expect("a key");
+    let (disk, key) = (machine.text("a"), machine.text("two"));
+    let add = [
+        "luksAddKey",
+        "-q",
+        "--pbkdf",
+        "pbkdf2",
+        "--pbkdf-force-iterations",
+        "1000",
+        &disk,
+        &key,
+    ];
+    assert_eq!(machine.run(&add, "one").0, Some(0));
+    let too_many = "a: the key file ends in a new line; without it, it would open key slot 0.";
+    let too_few = "a: the key does not end in a new line; with one, it would open key slot 1.";
+    for (key, told) in [("ended", Some(too_many)), ("bare", Some(too_few)), ("other", None)] {
+        let (code, said) = machine.unlock(&format!("a @/a @/{key} luks,headless=true"), "", &[]);
+        assert_eq!(code, Some(2), "{said}");
+        for text in [too_many, too_few] {
+            assert_eq!(said.contains(text), told == Some(text), "{key}: {said}");
+        }
+    }
+}
+
+/// A descriptor of the caller's would keep its lock for as long as a device does not answer.
+#[test]
+fn what_waits_for_a_device_holds_nothing_of_who_started_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = format!(
+        "exec 3>three 200>last; flock 3; flock 200; exec {} wait-for -",
+        env!("CARGO_BIN_EXE_luksmith")
+    );
+    let mut child = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(&folder)
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("bash");
+    let fd = format!("/proc/{}/fd", child.id());
+    let is_held = || {
+        let open = fs::read_dir(&fd).expect("it runs").flatten();
+        open.filter_map(|entry| fs::read_link(entry.path()).ok())
+            .any(|path| path.starts_with(&folder))
+    };
+    let waits = || {
+        let line = fs::read(format!("/proc/{}/cmdline", child.id())).expect("it runs");
+        line.ends_with(b"wait-for\0-\0")
+    };
+    let end = Instant::now() + Duration::from_secs(30);
+    while (!waits() || is_held()) && Instant::now() < end {
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert!(waits() && !is_held());
+    drop(child.stdin.take());
+    assert!(child.wait().expect("it ends").success());
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod keyfile;
 mod quality;
 mod terminal;
 
+use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::path::Path;
 use std::time::Duration;
@@ -138,12 +139,41 @@ pub fn ask_openly(prompt: &str) -> Result<Vec<u8>, PassphraseError> {
     terminal::ask_openly(prompt).map(|answer| answer.expose().to_vec())
 }
 
+/// What makes a key differ from the one that was meant: an editor ends a file with a new line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FinalNewline {
+    /// The key has one.
+    Extra,
+    /// The key lacks one.
+    Missing,
+}
+
+impl FinalNewline {
+    /// The key with the other end, and what is wrong with this one; `None` where it can have no other.
+    ///
+    /// # Errors
+    /// The system's, where it has no memory.
+    pub fn mend(key: &Passphrase) -> io::Result<Option<(Self, Passphrase)>> {
+        Ok(match without_final_newline(key)? {
+            Some(trimmed) => Some((Self::Extra, trimmed)),
+            None => with_final_newline(key)?.map(|ended| (Self::Missing, ended)),
+        })
+    }
+}
+
+/// To be followed by the keyslot's number.
+impl fmt::Display for FinalNewline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Extra => "key file ends in a new line; without it, it would open key slot",
+            Self::Missing => "key does not end in a new line; with one, it would open key slot",
+        })
+    }
+}
+
 /// The same bytes without the new line at their end, where there is one: an editor puts it there, and the keyslot was
 /// perhaps made without it.
-///
-/// # Errors
-/// The system's, where it has no memory.
-pub fn without_final_newline(passphrase: &Passphrase) -> io::Result<Option<Passphrase>> {
+fn without_final_newline(passphrase: &Passphrase) -> io::Result<Option<Passphrase>> {
     let Some(trimmed) = passphrase.expose().strip_suffix(b"\n") else {
         return Ok(None);
     };
@@ -153,10 +183,7 @@ pub fn without_final_newline(passphrase: &Passphrase) -> io::Result<Option<Passp
 
 /// The passphrase with a new line behind it. `None` where it has one, or is not a line of text: a key of random bytes was
 /// not cut off by anybody.
-///
-/// # Errors
-/// The system's, where it has no memory.
-pub fn with_final_newline(passphrase: &Passphrase) -> io::Result<Option<Passphrase>> {
+fn with_final_newline(passphrase: &Passphrase) -> io::Result<Option<Passphrase>> {
     const LONGEST_LINE: usize = 512;
     let bytes = passphrase.expose();
     let is_line =

@@ -19,7 +19,7 @@ use crate::data_device::DataDevice;
 use crate::dm::{DeviceName, Dm};
 use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
 use crate::locks;
-use crate::passphrase::{is_interactive, with_final_newline, without_final_newline};
+use crate::passphrase::{FinalNewline, is_interactive};
 use crate::volume::{self, Activate, Active, Flags, KeyPlace, VolumeError, VolumeKind};
 
 /// A header that was read once, and the device that it came from.
@@ -289,28 +289,19 @@ impl Volume {
         candidates: &[Candidates],
     ) -> Result<(), CliError> {
         // Who types cannot have typed a new line, and would wait twice after each slip.
-        let (trimmed, ended) = match source {
-            Source::KeyFile(_) => (without_final_newline(passphrase), with_final_newline(passphrase)),
-            Source::Ask if !is_interactive() => (Ok(None), with_final_newline(passphrase)),
+        match source {
+            Source::KeyFile(_) => {}
+            Source::Ask if !is_interactive() => {}
             _ => return Ok(()),
+        }
+        // What is read up to a new line has none.
+        let Some((fault, other)) = FinalNewline::mend(passphrase).map_err(CliError::memory)? else {
+            return Ok(());
         };
-        let other = match trimmed.map_err(CliError::memory)? {
-            Some(trimmed) => Some((
-                trimmed,
-                "The key file ends in a new line; without it, it would open key slot",
-            )),
-            None => ended.map_err(CliError::memory)?.map(|ended| {
-                (
-                    ended,
-                    "The key does not end in a new line; with one, it would open key slot",
-                )
-            }),
-        };
-        let Some((other, text)) = other else { return Ok(()) };
         for &candidate in candidates {
             let mut reader = self.device.reader(&mut self.opened);
             if let Ok(unlocked) = self.header.unlock(&mut reader, &other, candidate, &cx.cost_limits()) {
-                cx.console.complain(format_args!("{text} {}.", unlocked.keyslot));
+                cx.console.complain(format_args!("The {fault} {}.", unlocked.keyslot));
                 break;
             }
         }

@@ -9,6 +9,7 @@ use keyslots::units::Bytes;
 use crate::data_device::DataDeviceError;
 use crate::header_device::HeaderError;
 use crate::initramfs::source::{DeviceSpec, Place};
+use crate::passphrase::FinalNewline;
 use crate::volume::{PlainKeyError, VolumeError};
 
 /// An error of one volume.
@@ -72,6 +73,14 @@ pub enum UnlockError {
     /// Every try was wrong.
     #[error("no key available with this passphrase")]
     WrongPassphrase,
+    /// The key opens nothing; with the other end, it would.
+    #[error("the {fault} {keyslot}")]
+    FinalNewline {
+        /// What is wrong with it.
+        fault: FinalNewline,
+        /// The keyslot.
+        keyslot: u32,
+    },
     /// What was decrypted is not what it should be.
     #[error("the check '{check}' failed: {found}")]
     CheckFailed {
@@ -146,7 +155,11 @@ impl UnlockError {
     pub fn is_wrong_passphrase(&self) -> bool {
         matches!(
             self,
-            Self::WrongPassphrase | Self::CheckFailed { .. } | Self::ShortKey { .. } | Self::NothingInside(_)
+            Self::WrongPassphrase
+                | Self::FinalNewline { .. }
+                | Self::CheckFailed { .. }
+                | Self::ShortKey { .. }
+                | Self::NothingInside(_)
         )
     }
 }

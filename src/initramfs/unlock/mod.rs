@@ -278,6 +278,7 @@ impl<'a> Engine<'a> {
             }
             // Unplugged, or plugged in anew.
             (Err(UnlockError::Replaced(_)), _) => volume.begin_anew(),
+            (Err(error @ UnlockError::FinalNewline { .. }), _) => self.prompts.say(&format!("{name}: {error}.")),
             // Another key, or a person, may have the right one.
             (Err(error), _) if error.is_wrong_passphrase() => {}
             (Err(error), _) => {

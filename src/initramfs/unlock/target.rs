@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use keyslots::Unlocked;
 use keyslots::header::{DataLayout, Header};
 use keyslots::kdf::{CostLimits, KdfError};
 use keyslots::luks2::Candidates;
@@ -22,6 +23,7 @@ use crate::initramfs::crypttab::Entry;
 use crate::initramfs::devices::{Description, Devices, Seen};
 use crate::initramfs::options::{Kind, VolumeOptions};
 use crate::log;
+use crate::passphrase::FinalNewline;
 use crate::volume::{self, Activate, Flags, Identity, KeyPlace, PlainHash, VolumeError};
 
 /// A volume that can be tried.
@@ -192,7 +194,12 @@ impl Target {
             Format::Luks {
                 device, header, layout, ..
             } => {
-                let key = self.unlock(device, header, passphrase)?;
+                let key = match self.unlock(device, header, passphrase) {
+                    Err(UnlockError::WrongPassphrase) if from_file => {
+                        return Err(self.diagnose_newline(device, header, passphrase));
+                    }
+                    unlocked => unlocked?.volume_key,
+                };
                 (key, layout, volume::identity(header))
             }
             Format::Plain { key_len, hash, .. } if (from_file || hash.takes_all()) && passphrase.len() < *key_len => {
@@ -241,12 +248,7 @@ impl Target {
         }
     }
 
-    fn unlock(
-        &self,
-        device: &HeaderDevice,
-        header: &Header,
-        passphrase: &Passphrase,
-    ) -> Result<VolumeKey, UnlockError> {
+    fn unlock(&self, device: &HeaderDevice, header: &Header, passphrase: &Passphrase) -> Result<Unlocked, UnlockError> {
         let mut opened = device.open(false)?;
         let candidates = self.options.key_slot.map_or(Candidates::All, Candidates::Keyslot);
         let unlocked = device.shared(&mut opened, |storage| {
@@ -255,7 +257,7 @@ impl Target {
                 .map_err(HeaderError::from)
         });
         match unlocked {
-            Ok(unlocked) => Ok(unlocked.volume_key),
+            Ok(unlocked) => Ok(unlocked),
             // A keyslot that was passed over for its cost does not make the passphrase right.
             Err(HeaderError::Luks(keyslots::Error::WrongPassphrase)) => Err(UnlockError::WrongPassphrase),
             Err(HeaderError::Luks(keyslots::Error::Kdf(KdfError::CostTooHigh { .. })))
@@ -267,6 +269,17 @@ impl Target {
                 Err(UnlockError::OutOfMemory { needed, available })
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Why a key file's key is wrong. The other form opens nothing.
+    fn diagnose_newline(&self, device: &HeaderDevice, header: &Header, key: &Passphrase) -> UnlockError {
+        let Ok(Some((fault, other))) = FinalNewline::mend(key) else {
+            return UnlockError::WrongPassphrase;
+        };
+        match self.unlock(device, header, &other) {
+            Ok(Unlocked { keyslot, .. }) => UnlockError::FinalNewline { fault, keyslot },
+            Err(_) => UnlockError::WrongPassphrase,
         }
     }
 

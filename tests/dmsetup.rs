@@ -95,6 +95,38 @@ fn options_are_refused_as_dmsetup_refuses_them() {
     ]);
 }
 
+/// `-o` takes a report's fields only where there is a report.
+#[test]
+fn words_of_other_forms_are_refused_as_dmsetup_refuses_them() {
+    compare(&[
+        "info -o name",
+        "info -o name x",
+        "-o name info",
+        "info -o name,uuid",
+        "info -o devno,name,uuid",
+        "info -o ,name",
+        "info --options help",
+        "deps -o name",
+        "ls -o devname,x,y",
+        "table -o name x",
+        "help -o name",
+        "help ls -o name",
+        "--help -o name",
+        "info -h -o name",
+        "nosuch -o name",
+        "-o name",
+        "rename a -o name",
+        "targets x -o name",
+        "info --tree -o x",
+        "info --tree -c -o x",
+        "ls --tree -o compact,,x,utf",
+        "splitname -o nosuch vg-lv",
+        "splitname --tree -o x vg-lv",
+        "info -c -o nosuch",
+        "stats list -o nosuch",
+    ]);
+}
+
 #[test]
 fn arguments_are_counted_as_dmsetup_counts_them() {
     let mut lines = Vec::new();

@@ -21,15 +21,12 @@ pub(super) const NO_DEVICES: &str = "No devices found\n";
 
 /// Checks what `-o` asks for, before anything else is looked at: but for reports and the tree, whose words are others, it is
 /// how numbers are shown, and no verb takes any other word.
-pub(super) fn check_form(session: &Session, words: &[OsString]) -> Result<(), Failure> {
-    let options = &session.options;
-    let verb = words.first().map_or("".as_ref(), OsString::as_os_str);
-    let has_other_words = options.has(Opt::Columns)
-        || options.has(Opt::Tree)
-        || session.as_dmstats
-        || verb == "stats"
-        || verb == "splitname";
-    if has_other_words {
+pub(super) fn check_form(session: &Session, verb: &str) -> Result<(), Failure> {
+    if session.options.has(Opt::Tree) {
+        return tree::Form::of(session).map(drop);
+    }
+    let reports = session.options.has(Opt::Columns) || session.as_dmstats || matches!(verb, "stats" | "splitname");
+    if reports {
         return Ok(());
     }
     NumberForm::of(session).map(drop)
@@ -53,13 +50,17 @@ impl NumberForm {
             return Ok(None);
         };
         let mut form = None;
-        for word in text.split(',') {
-            form = Some(match word {
-                "devno" => Self::Number,
-                "blkdevname" => Self::KernelName,
-                "devname" => Self::MappedName,
-                _ => return Err(Failure::CommandLine(format!("Option not recognised: {word}."))),
-            });
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (word, next) = rest.split_once(',').unwrap_or((rest, ""));
+            form = match word {
+                "" => form,
+                "devno" => Some(Self::Number),
+                "blkdevname" => Some(Self::KernelName),
+                "devname" => Some(Self::MappedName),
+                _ => return Err(Failure::CommandLine(format!("Option not recognised: {rest}."))),
+            };
+            rest = next;
         }
         Ok(form)
     }

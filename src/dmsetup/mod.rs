@@ -136,7 +136,6 @@ fn devmap_name(session: &Session, words: &[OsString]) -> Result<(), Failure> {
 
 fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Failure> {
     session.name_command(|| "dm".to_owned());
-    ls::check_form(session, words)?;
     if session.options.has(Opt::Version) {
         session.name_command(|| "dm version".to_owned());
         return targets::version(session, &[]);
@@ -144,6 +143,9 @@ fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Fa
     let is_help = words.first().is_some_and(|word| word == "help");
     if is_help && words.len() > 1 {
         return Err(Failure::Arguments);
+    }
+    if is_help && !session.options.has(Opt::Help) {
+        ls::check_form(session, "help")?;
     }
     if session.as_dmstats && words.is_empty() {
         return Err(Failure::Report(stats::usage(session)));
@@ -167,6 +169,7 @@ fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Fa
     if !verb.takes(words.len()) {
         return Err(Failure::Arguments);
     }
+    ls::check_form(session, verb.name)?;
     (verb.run)(session, words)
 }
 

@@ -351,6 +351,17 @@ begins() { # NAME WORDS...: a daemon for m/grow.
   if a_daemon && sectors_are 128; then pass "$1: it runs"; else fail "$1: $(daemons) daemons, $(sectors) sectors"; fi
 }
 holds() { if "${@:2}"; then pass "$1"; else fail "$1: $(daemons) daemons, $(/usr/sbin/dmsetup message d2 0 @stats_list)"; fi; }
+$ours stats create --filemap --nomonitor "m/sub/a b" >/dev/null
+same "a group is listed by its file's name, blank and all" "a b" "$($ours stats list --noheadings --group -o stats_name d2 | sed 's/ *$//')"
+$ours stats delete --groupid 0 d2 >/dev/null
+# A descriptor of the caller's would keep its lock, and whoever reads the other end of a pipe from its end.
+: >caller
+exec 9>caller
+flock 9
+begins "descriptors" --follow inode
+exec 9>&-
+holds "descriptors: it holds nothing of who started it" within 120 flock -n caller true
+$ours stats delete --groupid 0 d2 >/dev/null
 for mode in inode path; do
   begins "$mode" --follow $mode
   dd if=/dev/urandom of=m/grow bs=64k seek=4 count=2 conv=notrunc status=none && sync

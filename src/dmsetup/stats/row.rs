@@ -79,7 +79,8 @@ impl StatsRow<'_> {
             Id::HistBounds => Cell::text(self.form.look.bounds(&self.region.bounds)),
             Id::HistRanges => Cell::text(self.form.look.ranges(&self.region.bounds)),
             Id::StatsName => match group {
-                Some((_, group)) if !group.alias.is_empty() => shown(&group.alias),
+                // The kernel keeps one word: a blank in a file's name is mangled there.
+                Some((_, group)) if !group.alias.is_empty() => shown(&group.alias.replace(r"\x20", " ")),
                 _ => return self.device.cell(Id::Name).ok(),
             },
             Id::ObjType => Cell::text(match self.object {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use keyslots::secret::{Passphrase, Secret};
@@ -76,7 +77,14 @@ pub(super) fn read_file(path: &Path, range: KeyFileRange) -> Result<Passphrase, 
         }
         return Ok(passphrase);
     }
-    read_stream(&Input::of(file.as_fd()), range)
+    // What stands before the key on a device may be large, or may not be read.
+    let mut rest = range;
+    if metadata.file_type().is_block_device() {
+        file.seek(SeekFrom::Start(range.offset.get()))
+            .map_err(|_| PassphraseError::Offset)?;
+        rest.offset = Bytes::ZERO;
+    }
+    read_stream(&Input::of(file.as_fd()), rest)
 }
 
 /// Whether a file ends where its size says: each of sysfs (`product_uuid` of a machine, for one) has a page, whatever it holds.

@@ -169,7 +169,11 @@ fn payload_offset(data: DataPlacement, end: Sectors) -> Result<u32> {
     fits.ok_or_else(|| {
         bad(
             "payload offset",
-            format!("{data:?}"),
+            match data {
+                DataPlacement::Detached => "0".into(),
+                DataPlacement::Aligned(alignment) => format!("a multiple of {} sectors", alignment.get()),
+                DataPlacement::At(offset) => format!("{} sectors", offset.get()),
+            },
             "LUKS1 has 32 bits of sectors for it",
         )
     })

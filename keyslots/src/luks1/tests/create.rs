@@ -92,7 +92,11 @@ fn what_cannot_be_is_named() {
     ];
     for (cipher, key_len, data, expected) in cases {
         match create(cipher, key_len, data).expect_err("cannot be") {
-            Error::BadParameter { field, .. } => assert_eq!(field, expected, "{cipher} {data:?}"),
+            Error::BadParameter { field, ref value, .. } => {
+                assert_eq!(field, expected, "{cipher} {data:?}");
+                // A person reads it.
+                assert!(!value.contains('('), "{value}");
+            }
             other => panic!("{other}"),
         }
     }

@@ -1,6 +1,6 @@
 //! The device that holds a volume's data: a block device, or a file behind a loop device that goes by itself.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use keyslots::units::Sectors;
 use nix::errno::Errno;
 use nix::libc;
 
-use crate::block_device::{self, DevNo, Holder, LoopDevice};
+use crate::block_device::{self, DevNo, Holder, LoopDevice, Mounts};
 use crate::log;
 
 /// Why a device cannot hold data.
@@ -66,8 +66,8 @@ pub struct DataDevice {
     pub size: Sectors,
     /// Whether it cannot be written to.
     pub read_only: bool,
-    /// Keeps a loop device from going before a mapping holds it.
-    _open: File,
+    /// The device, opened: keeps a loop device from going before a mapping holds it.
+    pub file: File,
 }
 
 impl DataDevice {
@@ -129,7 +129,7 @@ impl DataDevice {
             number,
             size,
             read_only,
-            _open: file,
+            file,
         })
     }
 }
@@ -140,29 +140,72 @@ impl DataDevice {
 /// # Errors
 /// As [`check_unused`].
 pub fn check_destroyable(path: &Path) -> Result<(), DataDeviceError> {
-    check_unused(path)?;
-    let Ok(file) = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK)
-        .open(path)
-    else {
+    let mut options = OpenOptions::new();
+    options.custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK);
+    match options.read(true).write(true).open(path) {
+        Ok(file) => claim(&file, path).map(drop),
         // Whoever goes on to write will be told why that cannot be.
-        return Ok(());
-    };
+        Err(_) => check_unused(path),
+    }
+}
+
+/// What keeps others from mounting and mapping a device, for as long as it is there. A file has a lock instead, which goes
+/// with the descriptor that was claimed.
+#[derive(Debug)]
+pub struct Claim(#[expect(dead_code, reason = "the kernel keeps others out while it is open")] Option<File>);
+
+/// Checks that what is open as `file`, for reading and writing, is in nobody's use, and keeps it so: the file or device
+/// itself, whatever `path` leads to by now.
+///
+/// # Errors
+/// As [`check_unused`].
+pub fn claim(file: &File, path: &Path) -> Result<Claim, DataDeviceError> {
     let failed = |source| DataDeviceError::Open {
         path: path.to_owned(),
         source,
     };
     let metadata = file.metadata().map_err(failed)?;
+    let claim = if metadata.file_type().is_block_device() {
+        // On a block device O_EXCL without O_CREAT asks for just this.
+        match block_device::reopen(file, path, libc::O_EXCL) {
+            Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {
+                return Err(in_use(file, path));
+            }
+            claim => Some(claim.map_err(failed)?),
+        }
+    } else if metadata.is_file() {
+        if block_device::lock_file(file, true).is_err() || Mounts::read().is_swap_file(&metadata) {
+            return Err(in_use(file, path));
+        }
+        None
+    } else {
+        return Err(DataDeviceError::WrongKind(path.to_owned()));
+    };
     // A loop device that nobody uses is no reason: scripts set one up first.
-    let is_used = |name: &String| check_unused(&Path::new("/dev").join(name)).is_err();
-    if metadata.is_file()
-        && (block_device::lock_file(&file, true).is_err() || block_device::loops_on(&metadata).iter().any(is_used))
-    {
-        return Err(DataDeviceError::in_use(path.to_owned()));
+    match used_loop(&metadata, LOOPS_ON_LOOPS) {
+        true => Err(in_use(file, path)),
+        false => Ok(Claim(claim)),
     }
-    Ok(())
+}
+
+/// So many loop devices stand on each other at most.
+const LOOPS_ON_LOOPS: u32 = 8;
+
+/// Whether a loop device on this is in use, or one on that.
+fn used_loop(below: &Metadata, deeper: u32) -> bool {
+    block_device::loops_on(below).iter().any(|name| {
+        let path = Path::new("/dev").join(name);
+        check_unused(&path).is_err()
+            || deeper > 0 && std::fs::metadata(&path).is_ok_and(|device| used_loop(&device, deeper - 1))
+    })
+}
+
+fn in_use(file: &File, path: &Path) -> DataDeviceError {
+    let number = DevNo::of_file(file).ok().flatten();
+    DataDeviceError::InUse {
+        path: path.to_owned(),
+        holders: number.map(block_device::holders).unwrap_or_default(),
+    }
 }
 
 /// Checks that nobody has mounted or mapped the device. A file is never in use in this sense.

@@ -10,6 +10,8 @@ use keyslots::header::Header;
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
 
+use crate::block_device::reserve;
+
 /// Bytes compared at a time.
 const CHUNK: usize = 1024 * 1024;
 
@@ -98,6 +100,15 @@ pub fn into_folder(header: &Header, storage: &mut dyn Storage, folder: &Path) ->
 }
 
 fn fill(header: &Header, storage: &mut dyn Storage, file: &mut File, path: &Path) -> Result<(), BackupError> {
+    // A disk that is full is told before a byte is written.
+    let size = match header {
+        Header::Luks1(header) => header.backup_size(storage)?,
+        Header::Luks2(header) => header.size(),
+    };
+    reserve(file, size).map_err(|source| BackupError::File {
+        path: path.to_owned(),
+        source,
+    })?;
     let size = match header {
         Header::Luks1(header) => header.backup(storage, file)?,
         Header::Luks2(header) => header.backup(storage, file)?,

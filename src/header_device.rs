@@ -413,18 +413,13 @@ impl HeaderDevice {
         }
     }
 
-    /// Makes a header file that is shorter than `size` as long as that; a block device has its size.
+    /// Makes a header file that is shorter than `size` as long as that, with room on its disk for all of it: a disk that is
+    /// full says so before a byte is written. A block device has its size.
     ///
     /// # Errors
     /// [`HeaderError::Luks`].
     pub fn grow_file(&self, file: &File, size: Bytes) -> Result<(), HeaderError> {
-        let grown = file.metadata().and_then(|metadata| {
-            if metadata.is_file() && metadata.len() < size.get() {
-                file.set_len(size.get())?;
-            }
-            Ok(())
-        });
-        Ok(grown.map_err(keyslots::Error::io("make the header file longer"))?)
+        Ok(block_device::reserve(file, size).map_err(keyslots::Error::io("reserve space for the header"))?)
     }
 
     fn lock(&self, opened: &Opened, mode: LockMode) -> Result<Option<Lock>, HeaderError> {

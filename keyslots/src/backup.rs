@@ -60,6 +60,14 @@ impl Backup {
         }
     }
 
+    /// UUID of the volume that it is of.
+    pub fn uuid(&self) -> &str {
+        match self {
+            Self::Luks1(backup) => backup.header().uuid(),
+            Self::Luks2(backup) => &backup.header().binary().uuid,
+        }
+    }
+
     /// How much of the start of the device a restore writes.
     pub fn size(&self) -> Bytes {
         match self {

@@ -62,7 +62,7 @@ impl DevNo {
         Ok(Self::of_metadata(&file.metadata()?))
     }
 
-    fn of_metadata(metadata: &fs::Metadata) -> Option<Self> {
+    pub(super) fn of_metadata(metadata: &fs::Metadata) -> Option<Self> {
         let is_block = metadata.file_type().is_block_device();
         is_block.then(|| Self::from_raw(metadata.rdev()))
     }
@@ -131,6 +131,18 @@ impl FromStr for DevNo {
             minor: number(minor, 1 << 20)?,
         })
     }
+}
+
+/// Whether two open files are one file or block device, be it by several paths.
+///
+/// # Errors
+/// The system's.
+pub fn is_same_file(one: &fs::File, other: &fs::File) -> io::Result<bool> {
+    let (one, other) = (one.metadata()?, other.metadata()?);
+    Ok(match (DevNo::of_metadata(&one), DevNo::of_metadata(&other)) {
+        (None, None) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        (one, other) => one == other,
+    })
 }
 
 /// Whether two paths, links or not, lead to one file or block device.

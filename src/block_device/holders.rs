@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
-use super::{DevNo, sysfs};
+use super::{DevNo, loops_on, sysfs};
 
 /// One who holds a device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,8 +30,22 @@ pub enum Holder {
         /// Where.
         point: PathBuf,
     },
+    /// A file system mounted from it that only others see: in the mount namespace of a container or a service.
+    MountElsewhere {
+        /// Where they see it.
+        point: PathBuf,
+        /// One of them.
+        pid: u32,
+        /// Its name.
+        name: String,
+    },
     /// A swap area that is in use.
     Swap,
+    /// An active volume, whose header it is.
+    Volume {
+        /// Its name.
+        name: String,
+    },
     /// A program that has it open.
     Process {
         /// Its number.
@@ -41,8 +55,8 @@ pub enum Holder {
     },
 }
 
-/// All who hold a device, as far as the caller may see them: mounts of other mount namespaces and other users' programs
-/// stay hidden from who is not root.
+/// All who hold a device, as far as the caller may see them: mounts of other mount namespaces, other users' programs and
+/// what stands behind loop devices stay hidden from who is not root.
 pub fn holders(number: DevNo) -> Vec<Holder> {
     let mut found: Vec<Holder> = sysfs::linked(number, "holders")
         .into_iter()
@@ -56,8 +70,15 @@ pub fn holders(number: DevNo) -> Vec<Holder> {
             found.push(Holder::Partition { kernel_name });
         }
     }
+    let loops = number.path().and_then(|path| fs::metadata(path).ok());
+    let loops = loops.map(|device| loops_on(&device)).unwrap_or_default();
+    found.extend(loops.into_iter().map(|kernel_name| Holder::Device {
+        kernel_name,
+        mapped: None,
+    }));
     let mounts = Mounts::read();
     found.extend(mounts.points(number).into_iter().map(|point| Holder::Mount { point }));
+    found.extend(mounts_elsewhere(number));
     if mounts.is_swap(number) {
         found.push(Holder::Swap);
     }
@@ -94,6 +115,14 @@ impl Mounts {
     pub fn kind(&self, number: DevNo) -> Option<String> {
         let mount = mounts_of(&self.mountinfo, number).next()?;
         Some(String::from_utf8_lossy(mount.kind).into_owned())
+    }
+
+    /// Whether a file is swapped to.
+    pub fn is_swap_file(&self, file: &fs::Metadata) -> bool {
+        let id = |file: &fs::Metadata| (file.dev(), file.ino());
+        self.swaps
+            .iter()
+            .any(|path| fs::metadata(path).is_ok_and(|swap| id(&swap) == id(file)))
     }
 
     /// Whether a device is swapped to.
@@ -166,21 +195,46 @@ fn unescape(field: &[u8]) -> OsString {
 
 fn processes(number: DevNo) -> Vec<Holder> {
     let own = std::process::id();
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    let pids = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| *pid != own && has_open(*pid, number))
-        .map(|pid| {
-            let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
-            Holder::Process {
-                pid,
-                name: String::from_utf8_lossy(name.trim_ascii_end()).into_owned(),
-            }
+    let mut pids = pids();
+    pids.retain(|pid| *pid != own && has_open(*pid, number));
+    pids.into_iter()
+        .map(|pid| Holder::Process {
+            pid,
+            name: process_name(pid),
         })
         .collect()
+}
+
+fn pids() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .collect()
+}
+
+fn process_name(pid: u32) -> String {
+    let name = fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+    String::from_utf8_lossy(name.trim_ascii_end()).into_owned()
+}
+
+/// The mounts of a device in other mount namespaces, each by one process that sees it.
+fn mounts_elsewhere(number: DevNo) -> Vec<Holder> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
+    let mut seen: Vec<_> = namespace("self").into_iter().collect();
+    let mut found = Vec::new();
+    for pid in pids() {
+        let Some(namespace) = namespace(&pid.to_string()).filter(|namespace| !seen.contains(namespace)) else {
+            continue;
+        };
+        let mountinfo = fs::read(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+        found.extend(mounts_of(&mountinfo, number).map(|mount| Holder::MountElsewhere {
+            point: PathBuf::from(unescape(mount.point)),
+            pid,
+            name: process_name(pid),
+        }));
+        seen.push(namespace);
+    }
+    found
 }
 
 fn has_open(pid: u32, number: DevNo) -> bool {
@@ -209,7 +263,13 @@ impl fmt::Display for Holder {
             } => write!(f, "device {kernel_name}"),
             Self::Partition { kernel_name } => write!(f, "partition {kernel_name}"),
             Self::Mount { point } => write!(f, "file system mounted on {}", point.display()),
+            Self::MountElsewhere { point, pid, name } => write!(
+                f,
+                "file system mounted on {} in the mount namespace of process {pid} ({name})",
+                point.display()
+            ),
             Self::Swap => f.write_str("swap area in use"),
+            Self::Volume { name } => write!(f, "volume {name}, whose header it is"),
             Self::Process { pid, name } => write!(f, "process {pid} ({name})"),
         }
     }

@@ -17,6 +17,7 @@ const BLKSSZGET: c_ulong = 0x1268;
 const LOOP_SET_FD: c_ulong = 0x4c00;
 const LOOP_CLR_FD: c_ulong = 0x4c01;
 const LOOP_SET_STATUS64: c_ulong = 0x4c04;
+const LOOP_GET_STATUS64: c_ulong = 0x4c05;
 const LOOP_SET_CAPACITY: c_ulong = 0x4c07;
 const LOOP_CONFIGURE: c_ulong = 0x4c0a;
 const LOOP_CTL_GET_FREE: c_ulong = 0x4c82;
@@ -28,12 +29,12 @@ const LO_NAME_SIZE: usize = 64;
 /// `struct loop_info64`.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct LoopInfo64 {
-    device: u64,
-    inode: u64,
-    rdevice: u64,
-    offset: u64,
-    sizelimit: u64,
+pub(super) struct LoopInfo64 {
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    pub(super) rdevice: u64,
+    pub(super) offset: u64,
+    pub(super) sizelimit: u64,
     number: u32,
     encrypt_type: u32,
     encrypt_key_size: u32,
@@ -42,6 +43,24 @@ struct LoopInfo64 {
     crypt_name: [u8; LO_NAME_SIZE],
     encrypt_key: [u8; 32],
     init: [u64; 2],
+}
+
+impl LoopInfo64 {
+    const EMPTY: Self = Self {
+        device: 0,
+        inode: 0,
+        rdevice: 0,
+        offset: 0,
+        sizelimit: 0,
+        number: 0,
+        encrypt_type: 0,
+        encrypt_key_size: 0,
+        flags: 0,
+        file_name: [0; LO_NAME_SIZE],
+        crypt_name: [0; LO_NAME_SIZE],
+        encrypt_key: [0; 32],
+        init: [0; 2],
+    };
 }
 
 /// `struct loop_config`.
@@ -122,6 +141,14 @@ pub(super) fn update_loop_size(device: &File) -> Result<(), Errno> {
     Errno::result(result).map(drop)
 }
 
+/// LOOP_GET_STATUS64: what stands behind a loop device, whatever has become of its name.
+pub(super) fn loop_status(device: &File) -> Result<LoopInfo64, Errno> {
+    let mut info = LoopInfo64::EMPTY;
+    // SAFETY: the kernel writes a `struct loop_info64`, whose layout and size `LoopInfo64` has.
+    Errno::result(unsafe { libc::ioctl(device.as_raw_fd(), LOOP_GET_STATUS64 as _, &raw mut info) })?;
+    Ok(info)
+}
+
 /// FS_IOC_FIEMAP: the next extents of a file from a byte of it on, none where there are no more. `sync` has what was
 /// written find its place first.
 pub(super) fn extents(file: &File, start: u64, sync: bool) -> Result<Vec<FiemapExtent>, Errno> {
@@ -181,19 +208,8 @@ pub(super) fn attach_loop(
     block_size: u32,
 ) -> Result<(), Errno> {
     let mut info = LoopInfo64 {
-        device: 0,
-        inode: 0,
-        rdevice: 0,
-        offset: 0,
-        sizelimit: 0,
-        number: 0,
-        encrypt_type: 0,
-        encrypt_key_size: 0,
         flags: LO_FLAGS_AUTOCLEAR | if read_only { LO_FLAGS_READ_ONLY } else { 0 },
-        file_name: [0; LO_NAME_SIZE],
-        crypt_name: [0; LO_NAME_SIZE],
-        encrypt_key: [0; 32],
-        init: [0; 2],
+        ..LoopInfo64::EMPTY
     };
     // One byte stays for the NUL.
     let len = file_name.len().min(LO_NAME_SIZE - 1);

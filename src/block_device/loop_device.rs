@@ -99,17 +99,68 @@ pub fn update_loop_size(number: DevNo) -> io::Result<()> {
     Ok(ioctl::update_loop_size(&device)?)
 }
 
-/// The kernel's names of the loop devices on a file.
-pub fn loops_on(file: &fs::Metadata) -> Vec<String> {
+/// The kernel's names of the loop devices on a file or a block device.
+pub fn loops_on(below: &fs::Metadata) -> Vec<String> {
+    let below_device = DevNo::of_metadata(below);
     let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     devices
         .filter_map(|device| {
             let name = device.file_name().into_string().ok()?;
-            let backing = fs::read(device.path().join("loop/backing_file")).ok()?;
-            let backing = fs::metadata(backing_path(&backing)).ok()?;
-            ((backing.dev(), backing.ino()) == (file.dev(), file.ino())).then_some(name)
+            let dir = device.path();
+            dir.join("loop").exists().then_some(())?;
+            let number = fs::read_to_string(dir.join("dev")).ok()?.trim().parse().ok()?;
+            let backing = backing(number, &dir, true)?;
+            let on_it = match below_device {
+                Some(number) => backing.device == Some(number),
+                None => backing.device.is_none() && backing.file == (below.dev(), below.ino()),
+            };
+            on_it.then_some(name)
         })
         .collect()
+}
+
+/// What stands behind a loop device.
+pub(super) struct Backing {
+    /// The block device, where it is one.
+    pub(super) device: Option<DevNo>,
+    /// Else the file: its device and its number there.
+    pub(super) file: (u64, u64),
+    /// Where on it the loop device starts.
+    pub(super) offset: u64,
+    /// Where the loop device ends; 0 with the file.
+    pub(super) size_limit: u64,
+}
+
+/// What stands behind the loop device with this directory in sysfs; `None` for any other device. The device itself knows
+/// best (`ask`): the name in sysfs may be gone, or be another file's in this mount namespace.
+pub(super) fn backing(number: DevNo, dir: &Path, ask: bool) -> Option<Backing> {
+    let name = fs::read(dir.join("loop/backing_file")).ok()?;
+    let open = |path| OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC).open(path);
+    let device = number.path().filter(|_| ask).and_then(|path| open(path).ok());
+    if let Some(info) = device.and_then(|device| ioctl::loop_status(&device).ok()) {
+        // Kernels before 5.8 write the file system's number here for a file on one without a device.
+        let behind = Some(DevNo::from_raw(info.rdevice)).filter(|behind| behind.major != 0);
+        return Some(Backing {
+            device: behind,
+            file: (DevNo::from_raw(info.device).to_raw(), info.inode),
+            offset: info.offset,
+            size_limit: info.sizelimit,
+        });
+    }
+    let file = fs::metadata(backing_path(&name)).ok()?;
+    let read = |what: &str| {
+        fs::read_to_string(dir.join("loop").join(what))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
+    };
+    Some(Backing {
+        device: DevNo::of_metadata(&file),
+        file: (file.dev(), file.ino()),
+        offset: read("offset")?,
+        size_limit: read("sizelimit")?,
+    })
 }
 
 /// The file behind a loop device, `None` for any other device.

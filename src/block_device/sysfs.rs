@@ -23,10 +23,17 @@ pub fn dm_name_and_uuid(number: DevNo) -> Option<(String, String)> {
 
 /// The devices in one of a device's directories of links, `holders` or `slaves`, by the kernel's names.
 pub(super) fn linked(number: DevNo, dir: &str) -> Vec<(String, DevNo)> {
-    let Ok(entries) = fs::read_dir(number.sysfs().join(dir)) else {
-        return Vec::new();
-    };
-    entries.flatten().filter_map(|entry| numbered(&entry.path())).collect()
+    entries_of(&number.sysfs().join(dir)).collect()
+}
+
+/// The devices in a directory of links.
+pub(super) fn links_in(dir: &Path) -> impl Iterator<Item = DevNo> {
+    entries_of(dir).map(|(_, number)| number)
+}
+
+fn entries_of(dir: &Path) -> impl Iterator<Item = (String, DevNo)> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| numbered(&entry.path()))
 }
 
 /// The devices that a device is made of, in the order of their names.

@@ -398,6 +398,14 @@ pub enum CliError {
         /// Bytes that fitted.
         written: u64,
     },
+    /// What is to be read is behind the end of the volume.
+    #[error("The volume ends at byte {size}, before byte {end}.")]
+    VolumeShort {
+        /// How long it is.
+        size: u64,
+        /// How far it should have been read.
+        end: u64,
+    },
     /// An image would overwrite something, and nobody can be asked.
     #[error("{} exists already.", .0.display())]
     TargetExists(PathBuf),
@@ -514,9 +522,15 @@ pub enum CliError {
     /// The kernel is too old for some.
     #[error("Requested dm-crypt performance options are not supported.")]
     OptionsRefused,
-    /// The active mapping is of another volume.
-    #[error("Device {0} is a mapping of another volume.")]
-    NotThatVolume(String),
+    /// The active mapping is of another volume, and how that was told.
+    #[error("Device {name} is a mapping of another volume.")]
+    NotThatVolume {
+        /// The mapping.
+        name: String,
+        /// What differs.
+        #[source]
+        source: VolumeError,
+    },
     /// The text does not say which keyring and which key.
     #[error("Keyring link {0:?} is not of the form <keyring>::<key description>.")]
     BadKeyringLink(String),

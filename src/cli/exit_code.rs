@@ -83,6 +83,7 @@ impl CliError {
             | Self::Userspace(_)
             | Self::Serve(_)
             | Self::VolumeEnds { .. }
+            | Self::VolumeShort { .. }
             | Self::SourceIsTarget(_)
             | Self::AlreadyEncrypted(_)
             | Self::OutputIsTerminal
@@ -111,7 +112,7 @@ impl CliError {
             | Self::NoCryptSegment
             | Self::HeaderOverData
             | Self::OptionsRefused
-            | Self::NotThatVolume(_)
+            | Self::NotThatVolume { .. }
             | Self::Frozen(_)
             | Self::Suspended(_)
             | Self::NotSuspended(_)

@@ -168,6 +168,11 @@ impl From<VolumeError> for CliError {
             VolumeError::Memory(source) => Self::memory(source),
             VolumeError::InReencryption(requirement) => Self::InReencryption(requirement),
             VolumeError::NeedsIntegrity => Self::NeedsIntegrity,
+            VolumeError::OtherVolume { ref name, .. } | VolumeError::OtherDevice(ref name) => Self::NotThatVolume {
+                name: name.clone(),
+                source: error,
+            },
+            VolumeError::Ground(source) => Self::io("find out what a device stands on")(source),
             VolumeError::NoCryptSegment => Self::NoCryptSegment,
             VolumeError::HeaderOverData => Self::HeaderOverData,
             VolumeError::CipherText(error) if error.driver || error.text.is_empty() => Self::CipherPattern(error),

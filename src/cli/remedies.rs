@@ -1,5 +1,7 @@
 //! What a person can do about a failure, and what else is known of it.
 
+use std::fs::File;
+
 use keyslots::convert::ConvertRefused;
 use keyslots::kdf::KdfError;
 
@@ -8,6 +10,7 @@ use crate::block_device::Holder;
 use crate::header_backup::BackupError;
 use crate::passphrase::{MAX_KEY_FILE, PassphraseError};
 use crate::slot_names::SlotNameError;
+use crate::unfinished::is_unfinished;
 use crate::userspace::ServeError;
 
 impl CliError {
@@ -41,6 +44,9 @@ impl CliError {
                 "{source}. If nothing else uses the device now, --disable-locks goes on without a lock."
             ),
             Self::NoTable(name) => format!("Nothing is mapped. To remove the device: luksmith close {name}."),
+            Self::NotLuks { device, .. } if File::open(device).is_ok_and(|file| is_unfinished(&file)) => {
+                "It is an image that was not finished: say luksmith image --resume with the same source, or write it anew.".into()
+            }
             Self::NotLuks { .. } => "If the header is kept apart, say where with --header.".into(),
             Self::Ambiguous { found, .. } => format!(
                 "There is a {found} over the first copy of the header. If that may go, luksmith repair writes the copy anew; to read \
@@ -143,8 +149,15 @@ impl CliError {
             Self::VolumeEnds { written: 0 } => {
                 "Nothing was changed; luksmith luksDump shows how large the volume is.".into()
             }
+            Self::VolumeShort { .. } => {
+                "The device may have been cut off: luksmith luksDump shows what the header says.".into()
+            }
             Self::TargetExists(_) => {
                 "Say --resume to go on with an image that is there in part, or --batch-mode to overwrite it.".into()
+            }
+            Self::NotThatVolume { source, .. } => {
+                let reason = source.to_string();
+                format!("{}{}.", reason[..1].to_uppercase(), &reason[1..])
             }
             Self::SourceIsTarget(_) => {
                 "Name another file as the target, and remove the first one when that is done.".into()

@@ -76,13 +76,13 @@ fn open(path: &Path, access: Access, claim: bool) -> Result<File, UserspaceError
             Errno::EAGAIN | Errno::EACCES => UserspaceError::InUse(path.to_owned()),
             errno => failed(errno.into()),
         })?;
-        // Not every program that sets up a loop device locks the file.
-        if write && !block_device::loops_on(&metadata).is_empty() {
-            return Err(UserspaceError::InUse(path.to_owned()));
-        }
     } else if write && block_device::is_read_only(&file).map_err(failed)? {
         // It opens for writing too, and fails at the first write.
         return Err(not_writable(io::ErrorKind::ReadOnlyFilesystem.into()));
+    }
+    // Not every program that sets up a loop device locks the file, and none claims a device.
+    if write && !block_device::loops_on(&metadata).is_empty() {
+        return Err(UserspaceError::InUse(path.to_owned()));
     }
     Ok(file)
 }

@@ -14,6 +14,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use keyslots::header::Header;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
@@ -24,6 +25,7 @@ use serde_json::Value;
 use super::ServeError;
 use super::description::Description;
 use crate::locks::{LockMode, flock};
+use crate::volume::is_header_of;
 
 /// How long others may open or close.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -180,6 +182,17 @@ impl Registry {
             .collect();
         names.sort();
         names.iter().filter_map(|name| self.find(name)).collect()
+    }
+
+    /// The served volumes whose only header this may be: they have its UUID, and no header of their own where their data are.
+    pub fn users_of_header(&self, header: &Header) -> Vec<String> {
+        let mut served = self.list();
+        served.retain(|served| {
+            let own =
+                || File::open(&served.description.device).is_ok_and(|mut device| is_header_of(&mut device, header));
+            served.alive && served.description.uuid.as_deref() == Some(header.uuid()) && !own()
+        });
+        served.into_iter().map(|served| served.name).collect()
     }
 
     /// Ends the service of `name`: what was written is on the device, the file is gone, and so is the server. Of a server

@@ -61,6 +61,8 @@ pub struct Volume {
     /// Where the data start on the device.
     pub(super) start: u64,
     pub(super) size: AtomicU64,
+    /// The size that it should have.
+    full_size: Bytes,
     /// Whether the data go on to the end of the device.
     pub(super) dynamic: bool,
     iv_offset: u64,
@@ -94,7 +96,8 @@ impl Volume {
         let no_data = || UserspaceError::NoData(layout.offset);
         let start = layout.offset.bytes().ok_or_else(no_data)?;
         let available = device.size()?.checked_sub(start).ok_or_else(no_data)?;
-        let wanted = layout.size.and_then(Sectors::bytes).unwrap_or(available).min(available);
+        let full_size = layout.size.and_then(Sectors::bytes).unwrap_or(available);
+        let wanted = full_size.min(available);
         let parts = Parts::for_cipher(&cipher)?;
         Ok(Self {
             device,
@@ -102,6 +105,7 @@ impl Volume {
             sector_size: layout.sector_size.into(),
             start: start.get(),
             size: AtomicU64::new(whole(wanted.get(), layout.sector_size.into())),
+            full_size,
             dynamic: layout.size.is_none(),
             iv_offset: layout.iv_offset.get(),
             options,
@@ -116,6 +120,11 @@ impl Volume {
     /// Size of the plaintext.
     pub fn size(&self) -> Bytes {
         Bytes::new(self.size.load(Ordering::Acquire))
+    }
+
+    /// The size that the header says, where it says one: more than [`Volume::size`] where the device was cut off.
+    pub fn full_size(&self) -> Bytes {
+        if self.dynamic { self.size() } else { self.full_size }
     }
 
     /// Bytes encrypted as one: requests of whole sectors are the fastest.

@@ -104,6 +104,22 @@ pub enum VolumeError {
     /// The data start before the header ends: what is on this device is the header of a volume whose data is elsewhere.
     #[error("the header is one of data on another device")]
     HeaderOverData,
+    /// The header is that of another volume than the active one, or it cannot be told.
+    #[error("the header has the UUID {header:?}, and mapping {name} the device-mapper UUID {mapped:?}")]
+    OtherVolume {
+        /// The mapping.
+        name: String,
+        /// Its UUID.
+        mapped: String,
+        /// The header's.
+        header: String,
+    },
+    /// The device is another one than the active volume's.
+    #[error("mapping {0} is on another device")]
+    OtherDevice(String),
+    /// It cannot be told what a device stands on.
+    #[error("cannot find out what a device stands on: {0}")]
+    Ground(#[source] std::io::Error),
     /// The first segment is not one of dm-crypt.
     #[error("the volume has no segment for dm-crypt")]
     NoCryptSegment,

@@ -1,11 +1,15 @@
 //! From a validated LUKS header to what is mapped: which layout, under which identity, with the key in which place.
 
+use std::fs::File;
+
 use keyslots::header::{DataLayout, Header};
 use keyslots::kdf::CostLimits;
 use keyslots::luks2::segment::SegmentKind;
 use keyslots::secret::VolumeKey;
+use keyslots::units::{Bytes, Sectors};
 
 use super::{Identity, KeyPlace, VolumeError};
+use crate::same_bytes::ground_of_range;
 
 /// Checks that the data of a volume on one device with its header stand behind it. What was written to a mapping of a
 /// header that is kept apart, taken for a volume, would go over the keyslots.
@@ -16,6 +20,29 @@ pub fn check_behind_header(header: &Header, layout: &DataLayout) -> Result<(), V
     match layout.offset.bytes() {
         Some(offset) if offset < header.size() => Err(VolumeError::HeaderOverData),
         _ => Ok(()),
+    }
+}
+
+/// Checks that no byte of the header is one of the data, whatever paths lead to them: what was written to such a mapping
+/// would go over the keyslots.
+///
+/// # Errors
+/// [`VolumeError::HeaderOverData`], [`VolumeError::Ground`].
+pub fn check_apart(
+    header: &Header,
+    header_file: &File,
+    layout: &DataLayout,
+    data_file: &File,
+) -> Result<(), VolumeError> {
+    let overlap = || {
+        let header = ground_of_range(header_file, Bytes::ZERO, Some(header.size()))?;
+        let start = layout.offset.bytes().unwrap_or(Bytes::new(u64::MAX));
+        let data = ground_of_range(data_file, start, layout.size.and_then(Sectors::bytes))?;
+        Ok(header.overlaps(&data))
+    };
+    match overlap().map_err(VolumeError::Ground)? {
+        true => Err(VolumeError::HeaderOverData),
+        false => Ok(()),
     }
 }
 

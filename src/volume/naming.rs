@@ -50,15 +50,29 @@ impl Identity {
     /// # Errors
     /// [`VolumeError::Name`] where the parts make no UUID.
     pub fn dm_uuid(&self, name: &DeviceName) -> Result<DeviceUuid, VolumeError> {
-        let mut bytes = match self {
-            Self::Luks1(uuid) => format!("CRYPT-LUKS1-{}-", uuid.replace('-', "")).into_bytes(),
-            Self::Luks2(uuid) => format!("CRYPT-LUKS2-{}-", uuid.replace('-', "")).into_bytes(),
-            Self::Plain => b"CRYPT-PLAIN-".to_vec(),
-        };
+        let mut bytes = self.prefix().into_bytes();
         bytes.extend_from_slice(name.as_bytes());
         // One byte of the kernel's field stays for the NUL.
         bytes.truncate(MAX_UUID);
         DeviceUuid::new(bytes).map_err(VolumeError::Name)
+    }
+
+    /// Whether a device-mapper UUID is that of this volume, under whatever name. It is compared as it is made: what a
+    /// header says is text of no certain form. Without a UUID nothing can be compared.
+    pub fn is_of(&self, uuid: &DeviceUuid) -> bool {
+        let has_one = match self {
+            Self::Luks1(uuid) | Self::Luks2(uuid) => !uuid.is_empty(),
+            Self::Plain => false,
+        };
+        has_one && uuid.as_bytes().starts_with(self.prefix().as_bytes())
+    }
+
+    fn prefix(&self) -> String {
+        match self {
+            Self::Luks1(uuid) => format!("CRYPT-LUKS1-{}-", uuid.replace('-', "")),
+            Self::Luks2(uuid) => format!("CRYPT-LUKS2-{}-", uuid.replace('-', "")),
+            Self::Plain => "CRYPT-PLAIN-".into(),
+        }
     }
 }
 
@@ -116,6 +130,36 @@ mod tests {
         assert!(new_name(&"n".repeat(127)).is_ok());
         assert!(new_name(&"n".repeat(128)).is_err_and(|error| error.to_string().contains("128 bytes long")));
         assert!(new_name("").is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_compared_is_different() {
+        let name = DeviceName::new("x").expect("a name");
+        let uuids = [
+            "odd",
+            "other",
+            "ODD",
+            "",
+            "o-dd-",
+            "11111111222233334444555555555555",
+            "x",
+            "odd-x",
+        ];
+        for (n, uuid) in uuids.iter().enumerate() {
+            let dm_uuid = Identity::Luks2((*uuid).into()).dm_uuid(&name).expect("a UUID");
+            for (m, other) in uuids.iter().enumerate() {
+                // Dashes count for nothing, as the kernel never sees them.
+                let same =
+                    !uuid.is_empty() && (n == m || [*uuid, other].iter().all(|uuid| ["odd", "o-dd-"].contains(uuid)));
+                assert_eq!(
+                    Identity::Luks2((*other).into()).is_of(&dm_uuid),
+                    same,
+                    "{uuid:?} {other:?}"
+                );
+            }
+            assert!(!Identity::Luks1((*uuid).into()).is_of(&dm_uuid), "{uuid:?}");
+            assert!(!Identity::Plain.is_of(&dm_uuid), "{uuid:?}");
+        }
     }
 
     #[test]

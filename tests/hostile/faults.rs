@@ -253,7 +253,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 /// Every how manieth of all faults is tried, and from which on: all of them with `LUKSMITH_FAULTS=all`.
-fn share(one_in: usize) -> (usize, usize) {
+pub(crate) fn share(one_in: usize) -> (usize, usize) {
     if std::env::var("LUKSMITH_FAULTS").is_ok_and(|all| all == "all") {
         return (1, 0);
     }

@@ -6,6 +6,8 @@
 mod attacks;
 mod faults;
 mod foreign;
+mod identity;
+mod images;
 mod lab;
 mod leaks;
 mod records;

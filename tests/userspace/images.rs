@@ -141,7 +141,24 @@ fn any_bytes_are_written_and_read() {
         sandbox.ok(b"", &["cat", "--offset", "4095", "--length", "6", "volume"]),
         b"a pipe"
     );
-    assert_eq!(sandbox.ok(b"", &["cat", "--offset", "999999999", "volume"]), b"");
+    // Whoever asks for more than there is gets what there is, and is told.
+    for (words, found) in [
+        (&["cat", "--offset", "999999999", "volume"][..], &b""[..]),
+        (&["cat", "--offset", "6291457", "volume"], b""),
+        (
+            &["cat", "--offset", "6291450", "--length", "7", "volume"],
+            &plain[6_291_450..],
+        ),
+    ] {
+        let short = sandbox.run(b"", words);
+        assert_eq!(short.status.code(), Some(1), "{words:?}");
+        assert!(short.stdout == found, "{words:?}");
+        assert!(
+            String::from_utf8_lossy(&short.stderr).contains("ends at byte 6291456"),
+            "{words:?}"
+        );
+    }
+    assert_eq!(sandbox.ok(b"", &["cat", "--offset", "6291456", "volume"]), b"");
     // The end of the volume.
     let end = plain.len() - 4;
     let at = end.to_string();
@@ -244,7 +261,13 @@ fn a_volume_that_was_cut_off_is_read_and_not_written() {
     let segment = copy.metadata.segments.get_mut(&0).expect("a segment");
     segment.size = Some(keyslots::units::Bytes::kib(8));
     copies::write(file, &copy).expect("a valid header");
-    assert_eq!(sandbox.ok(b"", &["cat", "volume"]), [b'x'; 4096]);
+    let cut = || {
+        let cut = sandbox.run(b"", &["cat", "volume"]);
+        assert_eq!(cut.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&cut.stderr).contains("ends at byte 4096, before byte 8192"));
+        cut.stdout
+    };
+    assert_eq!(cut(), [b'x'; 4096]);
     let open = ["open", "--backend", "userspace", "volume", "luksmith-test-cut"];
     for words in [&["write", "volume"][..], &open] {
         let refused = sandbox.run(b"lost", words);
@@ -255,7 +278,11 @@ fn a_volume_that_was_cut_off_is_read_and_not_written() {
             "{words:?}: {errors}"
         );
     }
-    assert_eq!(sandbox.ok(b"", &["cat", "volume"]), [b'x'; 4096]);
+    assert_eq!(cut(), [b'x'; 4096]);
+    // The device ends with the header.
+    file.set_len(16 << 20).expect("a file");
+    let cut = sandbox.run(b"", &["cat", "volume"]);
+    assert!(cut.status.code() == Some(1) && cut.stdout.is_empty() && !cut.stderr.is_empty());
 }
 
 /// Data written under a key that is not theirs are lost.

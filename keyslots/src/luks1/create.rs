@@ -171,7 +171,9 @@ fn payload_offset(data: DataPlacement, end: Sectors) -> Result<u32> {
             "payload offset",
             match data {
                 DataPlacement::Detached => "0".into(),
-                DataPlacement::Aligned(alignment) => format!("a multiple of {} sectors", alignment.get()),
+                DataPlacement::Aligned(alignment) | DataPlacement::Shifted { alignment, .. } => {
+                    format!("a multiple of {} sectors", alignment.get())
+                }
                 DataPlacement::At(offset) => format!("{} sectors", offset.get()),
             },
             "LUKS1 has 32 bits of sectors for it",

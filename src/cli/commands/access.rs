@@ -1,17 +1,22 @@
 //! From a device on the command line to its header, and from a keyslot's name to its number.
 
+use std::fs::File;
 use std::path::Path;
 
 use keyslots::header::{Header, SlotState, Version};
 use keyslots::storage::Storage;
 
 use super::Context;
+use crate::block_device::Holder;
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
+use crate::dm::Dm;
 use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
 use crate::policy::Policy;
 use crate::terminal_text::shown;
+use crate::userspace::Registry;
+use crate::volume;
 
 impl Context<'_> {
     /// Which headers `--type` lets an action take; no other kind of device has one.
@@ -109,6 +114,26 @@ impl Context<'_> {
         device.exclusive(wanted, |header, storage| {
             self.back_up(header, storage)?;
             action(header, storage)
+        })
+    }
+
+    /// Checks that no active volume needs the header that is open as `file`: with a header apart from its data, the kernel
+    /// keeps nobody from writing to it.
+    pub(super) fn check_header_unused(&self, file: &mut File, path: &Path) -> Result<(), CliError> {
+        let Ok(header) = Header::read(file) else {
+            return Ok(());
+        };
+        let mut users = match Dm::open() {
+            Ok(dm) => volume::users_of_header(&dm, &header)?,
+            Err(_) => Vec::new(),
+        };
+        users.extend(Registry::existing().map_or_else(Vec::new, |registry| registry.users_of_header(&header)));
+        if users.is_empty() {
+            return Ok(());
+        }
+        Err(CliError::FormatInUse {
+            device: path.to_owned(),
+            holders: users.into_iter().map(|name| Holder::Volume { name }).collect(),
         })
     }
 

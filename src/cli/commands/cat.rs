@@ -3,18 +3,31 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use keyslots::units::Bytes;
+
 use super::Context;
-use super::plaintext::copy_failed;
+use super::plaintext::{copy_failed, standard_output};
 use crate::cli::error::CliError;
+use crate::same_bytes;
 use crate::userspace::{Access, PumpError, pump};
 
 /// Unlocks the volume and writes its data from `--offset` on: `--length` bytes, or all of them.
 pub(super) fn cat(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     cx.console.keep_stdout_for_data();
     let volume = cx.plaintext(device, Access::Read)?;
+    // What would be read is what has just been written.
+    let stdout = standard_output()?;
+    if same_bytes::is_same(volume.device(), &stdout).map_err(CliError::io("look at standard output"))? {
+        return Err(CliError::SourceIsTarget(device.to_owned()));
+    }
     let mut at = cx.plaintext_offset().get();
-    let length = cx.options.length.map_or(u64::MAX, keyslots::units::Bytes::get);
-    let end = at.saturating_add(length);
+    let length = cx.options.length.map(Bytes::get);
+    let end = at.saturating_add(length.unwrap_or(u64::MAX));
+    let size = volume.size().get();
+    let short = |end| CliError::VolumeShort { size, end };
+    if at > size || size == 0 {
+        return Err(short(at.saturating_add(length.unwrap_or(1))));
+    }
     // Unbuffered: chunks are large.
     let mut out = io::stdout().lock();
     let copied = pump(
@@ -30,6 +43,10 @@ pub(super) fn cat(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     match copied {
         // A reader that has seen enough is no failure.
         Err(PumpError::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        copied => copied.map_err(|error| copy_failed(error, "read the data", "write the plaintext")),
+        copied => {
+            copied.map_err(|error| copy_failed(error, "read the data", "write the plaintext"))?;
+            let wanted = length.map_or(volume.full_size().get(), |_| end);
+            if at < wanted { Err(short(wanted)) } else { Ok(()) }
+        }
     }
 }

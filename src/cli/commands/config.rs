@@ -228,12 +228,14 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result
         _ => (Version::Luks2, "LUKS2"),
     };
     let header_device = cx.header_device(device);
-    let (header, opened) = header_device.peek(Wanted::Any)?;
+    let (header, mut opened) = header_device.peek(Wanted::Any)?;
     if header.version() == to {
         return Err(CliError::AlreadyOfType(name));
     }
     let holds_data = opened.number.is_some() || cx.options.header.is_none();
-    if holds_data && data_device::check_destroyable(device).is_err() {
+    if holds_data && data_device::check_destroyable(device).is_err()
+        || cx.check_header_unused(&mut opened.file, header_device.path()).is_err()
+    {
         return Err(CliError::ConvertInUse(device.to_owned()));
     }
     let mut warning = format!("This operation will convert {} to {name} format.\n", shown(device));

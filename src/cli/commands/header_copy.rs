@@ -10,13 +10,20 @@ use keyslots::{luks1, luks2};
 use serde_json::json;
 
 use super::Context;
+use super::open::open_to_look;
+use crate::block_device::{self, DevNo, Holder, is_same_file};
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
 use crate::cli::exit_code::ExitCode;
+use crate::cli::persona::Persona;
+use crate::data_device::{self, DataDeviceError};
+use crate::dm::DeviceUuid;
 use crate::header_backup;
 use crate::header_device::{HeaderDevice, Opened, Wanted};
 use crate::passphrase;
+use crate::same_bytes::{is_same, lies_on};
 use crate::terminal_text::shown;
+use crate::volume::Identity;
 
 /// `luksHeaderBackup`: the file is new, read-only, and was read back.
 pub(super) fn backup(cx: &Context<'_>, device: &Path, file: &Path) -> Result<(), CliError> {
@@ -27,6 +34,13 @@ pub(super) fn backup(cx: &Context<'_>, device: &Path, file: &Path) -> Result<(),
         let header = Header::read(storage)?;
         Ok(header_backup::write(&header, storage, file)?)
     })?;
+    let on_itself = || lies_on(&File::open(file).ok()?, &open_to_look(device).ok()?).ok();
+    if cx.console.persona() == Persona::Luksmith && on_itself() == Some(true) {
+        cx.console.complain(format_args!(
+            "WARNING: {} is on the volume that it is to save: keep a copy elsewhere.",
+            shown(file)
+        ));
+    }
     cx.console.answer(|| json!({ "file": file }), String::new);
     Ok(())
 }
@@ -41,7 +55,14 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
         source: error,
     })?;
 
+    let device_path = header_device.path();
+    if is_same(&opened.file, &source).map_err(CliError::io("look at the backup"))? {
+        return Err(CliError::SourceIsTarget(file.to_owned()));
+    }
+
     let there = header_device.shared(&mut opened, read_header)?;
+    let used = data_device::check_destroyable(device_path);
+    check_use(cx, device_path, &mut opened.file, there.as_ref(), &backup, used)?;
     let plan = check(&backup, &header_device, &mut opened, there.as_ref())?;
     let safe = header_device.shared(&mut opened, |storage| -> Result<bool, CliError> {
         Ok(backup.survives_a_stop(&mut source, storage, there.as_ref())?)
@@ -61,8 +82,15 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
     }
     header_device.exclusive_raw(|target| -> Result<(), CliError> {
         let there = read_header(target)?;
-        let mut opened = header_device.open(false)?;
-        // What was asked about is what happens.
+        // What was asked about is what happens, on the very descriptor that is written to.
+        if !is_same_file(&opened.file, target).map_err(CliError::io("look at the device"))? {
+            return Err(keyslots::Error::ChangedMeanwhile.into());
+        }
+        let (_claim, used) = match data_device::claim(target, device_path) {
+            Ok(claim) => (Some(claim), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        check_use(cx, device_path, target, there.as_ref(), &backup, used)?;
         if check(&backup, &header_device, &mut opened, there.as_ref())? != plan
             || safe && !backup.survives_a_stop(&mut source, target, there.as_ref())?
         {
@@ -95,6 +123,45 @@ fn read_header(storage: &mut dyn Storage) -> Result<Option<Header>, CliError> {
         Err(error @ keyslots::Error::Io { .. }) => Err(error.into()),
         Err(_) => Ok(None),
     }
+}
+
+/// A header may be put back under an active volume that it is of, and under no other: what is written over a file system,
+/// or over the only header of another volume, is lost.
+fn check_use(
+    cx: &Context<'_>,
+    device: &Path,
+    file: &mut File,
+    there: Option<&Header>,
+    backup: &Backup,
+    used: Result<(), DataDeviceError>,
+) -> Result<(), CliError> {
+    if there.is_some_and(|there| there.uuid() == backup.uuid()) {
+        return Ok(());
+    }
+    cx.check_header_unused(file, device)?;
+    match used {
+        Err(DataDeviceError::InUse { holders, .. }) if is_of_mapping(&holders, backup) => Ok(()),
+        used => Ok(used?),
+    }
+}
+
+/// Whether all who hold a device are mappings of the volume that the backup is of: its header was damaged, and is put back.
+fn is_of_mapping(holders: &[Holder], backup: &Backup) -> bool {
+    let is_of = |holder: &Holder| match holder {
+        Holder::Device { kernel_name, .. } => {
+            let number = DevNo::of_path(&Path::new("/dev").join(kernel_name)).ok().flatten();
+            let uuid = number.and_then(block_device::dm_name_and_uuid).map(|(_, uuid)| uuid);
+            let identity = match backup.version() {
+                Version::Luks1 => Identity::Luks1(backup.uuid().to_owned()),
+                Version::Luks2 => Identity::Luks2(backup.uuid().to_owned()),
+            };
+            uuid.and_then(|uuid| DeviceUuid::new(uuid).ok())
+                .is_some_and(|uuid| identity.is_of(&uuid))
+        }
+        Holder::Process { .. } => true,
+        _ => false,
+    };
+    !holders.is_empty() && holders.iter().all(is_of)
 }
 
 fn check(

@@ -1,17 +1,20 @@
 //! `open` and `refresh`, and what they do to LUKS volumes; plain ones are [`super::plain`]'s.
 
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use keyslots::Unlocked;
 use keyslots::header::{DataLayout, Header, Unfinished, Version};
 use keyslots::luks2::{self, Candidates};
 use keyslots::secret::{Passphrase, VolumeKey};
+use nix::libc;
 
 use super::access::wanted;
 use super::keyring_keys::{self, Link, linked};
 use super::secrets::{Source, passphrase_prompt};
 use super::{Context, serve, tokens};
-use crate::block_device;
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::cli::persona::Persona;
@@ -20,6 +23,7 @@ use crate::dm::{DeviceName, Dm};
 use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
 use crate::locks;
 use crate::passphrase::{FinalNewline, is_interactive};
+use crate::same_bytes;
 use crate::volume::{self, Activate, Active, Flags, KeyPlace, VolumeError, VolumeKind};
 
 /// A header that was read once, and the device that it came from.
@@ -102,6 +106,10 @@ pub(super) fn refresh(
     if active.info.suspended {
         return Err(CliError::Frozen(name.to_string()));
     }
+    if let Some(device) = device {
+        let device = open_to_look(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
+        volume::check_device(&name, &active, &device)?;
+    }
     match active.kind {
         Some(VolumeKind::Plain) => return super::plain::refresh(cx, &dm, &name, &active),
         Some(VolumeKind::Luks1 | VolumeKind::Luks2) => {}
@@ -116,7 +124,7 @@ pub(super) fn refresh(
     };
     let link = Link::from_options(cx)?;
     let mut volume = Volume::read(cx, &path, device_type.map_or(Wanted::Any, wanted))?;
-    volume.check_identity(&name, &active)?;
+    volume.check_identity(cx, &name, &active)?;
     volume.check_stores_flags(cx)?;
     let key = volume.key(cx, &path)?;
     linked(link.as_ref(), &key, || {
@@ -138,20 +146,36 @@ enum MapAs<'a> {
 impl Volume {
     /// Reads the header of `device`, which may be elsewhere.
     pub(super) fn read(cx: &Context<'_>, device: &Path, wanted: Wanted) -> Result<Self, CliError> {
-        Self::checked(cx, device, |header_device| cx.read_header(header_device, wanted))
+        Self::checked(cx, cx.header_device(device), device, |header_device| {
+            cx.read_header(header_device, wanted)
+        })
     }
 
     /// As [`Volume::read`], and writes nothing: a person is asked first.
     pub(super) fn peek(cx: &Context<'_>, device: &Path, wanted: Wanted) -> Result<Self, CliError> {
-        Self::checked(cx, device, |header_device| header_device.peek(wanted))
+        Self::checked(cx, cx.header_device(device), device, |header_device| {
+            header_device.peek(wanted)
+        })
+    }
+
+    /// Reads the header of `device` from where it is.
+    pub(super) fn read_from(
+        cx: &Context<'_>,
+        header_device: HeaderDevice,
+        device: &Path,
+        wanted: Wanted,
+    ) -> Result<Self, CliError> {
+        Self::checked(cx, header_device, device, |header_device| {
+            cx.read_header(header_device, wanted)
+        })
     }
 
     fn checked(
         cx: &Context<'_>,
+        header_device: HeaderDevice,
         device: &Path,
         read: impl FnOnce(&HeaderDevice) -> Result<(Header, Opened), HeaderError>,
     ) -> Result<Self, CliError> {
-        let header_device = cx.header_device(device);
         let (header, opened) = read(&header_device)?;
         cx.check_policy(&header)?;
         if header.data().is_some_and(|data| data.cipher.is_null()) {
@@ -342,11 +366,7 @@ impl Volume {
                 DataDevice::open(&below, flags.read_only, false, layout.sector_size)?
             }
         };
-        // A person took time for a passphrase, and what stands under the path by now may be another disk.
-        let own_header = cx.options.header.is_none() && matches!(map_as, MapAs::New);
-        if own_header && self.opened.number.is_some_and(|number| number != data.number) {
-            return Err(keyslots::Error::ChangedMeanwhile.into());
-        }
+        self.check_data(cx, &layout, &data.file)?;
         flags.read_only |= data.read_only;
         let mapping = Activate {
             name,
@@ -427,19 +447,42 @@ impl Volume {
     /// How the data on `device` are laid out, which may not be where the header is.
     pub(super) fn layout(&self, device: &Path) -> Result<DataLayout, CliError> {
         let layout = volume::mappable(&self.header)?;
-        if block_device::is_same(self.device.path(), device) {
-            volume::check_behind_header(&self.header, &layout)?;
+        // What cannot be opened is told by whoever needs it.
+        if let Ok(data) = open_to_look(device) {
+            volume::check_apart(&self.header, &self.opened.file, &layout, &data)?;
         }
         Ok(layout)
     }
 
-    /// Checks that an active mapping is one of this volume.
-    pub(super) fn check_identity(&self, name: &DeviceName, active: &Active) -> Result<(), CliError> {
-        match active.uuid.as_deref() {
-            Some(uuid) if uuid != self.header.uuid() => Err(CliError::NotThatVolume(name.to_string())),
-            _ => Ok(()),
+    /// Checks the device with the data, once it is open: with its header on it, it must be the device that the header was
+    /// read from, and with one elsewhere not run into that. A person took time for a passphrase, and what stands under a
+    /// path by now may be another disk.
+    pub(super) fn check_data(&self, cx: &Context<'_>, layout: &DataLayout, data: &File) -> Result<(), CliError> {
+        volume::check_apart(&self.header, &self.opened.file, layout, data)?;
+        let same = || same_bytes::is_same(&self.opened.file, data).map_err(VolumeError::Ground);
+        if cx.options.header.is_none() && !same()? {
+            return Err(keyslots::Error::ChangedMeanwhile.into());
         }
+        Ok(())
     }
+
+    /// Checks that an active mapping is one of this volume.
+    pub(super) fn check_identity(&self, cx: &Context<'_>, name: &DeviceName, active: &Active) -> Result<(), CliError> {
+        volume::check_identity(name, active, &self.header)?;
+        if cx.options.header.is_none() {
+            volume::check_device(name, active, &self.opened.file)?;
+        }
+        Ok(())
+    }
+}
+
+/// Opens a device or a file without waiting for anything and without keeping anybody out.
+pub(super) fn open_to_look(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options
+        .read(true)
+        .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(path)
 }
 
 /// The name of a mapping, which may be given as its path.

@@ -32,6 +32,7 @@ impl Context<'_> {
         let layout = volume.layout(device)?;
         // What would fail in the end fails before anybody is asked for a passphrase.
         let mut data = open_device(device, access)?;
+        volume.check_data(self, &layout, &data)?;
         // What is left of a volume that was cut off may be read, and not more.
         if access == Access::Write {
             check_whole(device, &mut data, &layout)?;
@@ -101,6 +102,12 @@ pub(super) fn check_whole(path: &Path, data: &mut File, layout: &DataLayout) -> 
 pub(super) fn standard_input() -> Result<File, CliError> {
     let stdin = io::stdin().as_fd().try_clone_to_owned();
     Ok(stdin.map_err(CliError::io("use standard input"))?.into())
+}
+
+/// Standard output, to look at.
+pub(super) fn standard_output() -> Result<File, CliError> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    Ok(stdout.map_err(CliError::io("use standard output"))?.into())
 }
 
 /// The failure of a copy, in words.

@@ -72,6 +72,6 @@ fn key(cx: &Context<'_>, name: &DeviceName, active: &Active, path: &Path) -> Res
         },
         error => error,
     })?;
-    volume.check_identity(name, active)?;
+    volume.check_identity(cx, name, active)?;
     volume.data_key(cx, path)
 }

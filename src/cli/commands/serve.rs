@@ -57,6 +57,7 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
     let layout = volume.layout(device)?;
     layout.cipher.spec()?;
     let (mut data, access) = open_data(cx, device)?;
+    volume.check_data(cx, &layout, &data)?;
     check_whole(device, &mut data, &layout)?;
     let key = volume.data_key(cx, device)?;
     layout.cipher.spec()?.check_key_len(key.len())?;

@@ -51,7 +51,7 @@ pub(super) fn resume(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
         CliError::NotLuks { .. } if cx.options.header.is_none() => not_luks(Wanted::Any),
         error => error,
     })?;
-    opened.check_identity(&name, &active)?;
+    opened.check_identity(cx, &name, &active)?;
     let key = opened.key(cx, &device)?;
     let place = key_place(cx, &opened.header, &key)?;
     linked(link.as_ref(), &key, || {

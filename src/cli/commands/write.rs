@@ -10,6 +10,7 @@ use super::Context;
 use super::plaintext::{copy_failed, standard_input};
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
+use crate::same_bytes;
 use crate::terminal_text::shown;
 use crate::userspace::{Access, Stoppable, pump, read_full};
 
@@ -38,8 +39,16 @@ pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Res
             file
         }
     };
+    let ground = same_bytes::ground(&input).map_err(CliError::io(READING))?;
     let (input, stop) = Stoppable::new(input).map_err(CliError::io(READING))?;
     let volume = cx.plaintext(device, Access::Write)?;
+    // What would be read is what has just been written.
+    if same_bytes::ground(volume.device())
+        .map_err(CliError::io("look at the device"))?
+        .overlaps(&ground)
+    {
+        return Err(CliError::SourceIsTarget(device.to_owned()));
+    }
     let offset = cx.plaintext_offset().get();
     let room = volume
         .size()

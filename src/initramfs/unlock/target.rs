@@ -1,5 +1,6 @@
 //! A volume whose device is there: what it is, what trying a passphrase on it costs, and how it is mapped.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use keyslots::Unlocked;
@@ -14,7 +15,6 @@ use super::attempts::Origin;
 use super::content::{self, KeyLasts};
 use super::format::{Format, assumed, header_path, says_plain};
 use super::gate::Gate;
-use crate::block_device;
 use crate::data_device::DataDevice;
 use crate::dm::{DeviceName, Dm};
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
@@ -95,8 +95,8 @@ impl Target {
                             log::warn(format_args!("{}: {repair}.", device.path().display()));
                         }
                         let layout = volume::mappable(&header)?;
-                        if block_device::is_same(device.path(), &source) {
-                            volume::check_behind_header(&header, &layout)?;
+                        if let Ok(data) = File::open(&source) {
+                            volume::check_apart(&header, &opened.file, &layout, &data)?;
                         }
                         Format::Luks {
                             layout,

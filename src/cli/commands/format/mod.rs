@@ -3,6 +3,8 @@
 mod overwrite;
 mod placement;
 
+use std::fs::File;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use keyslots::cipher::CipherName;
@@ -11,23 +13,27 @@ use keyslots::kdf::Kdf;
 use keyslots::luks1;
 use keyslots::luks2::{self, CreateParams, KeyFor};
 use keyslots::secret::{Passphrase, VolumeKey};
+use keyslots::storage::Storage;
 use keyslots::units::Bytes;
 use keyslots::uuid::is_uuid;
 use serde_json::json;
 
 use super::Context;
 use super::access::last_slot;
+use super::open::open_to_look;
 use super::secrets::passphrase_prompt;
 use crate::block_device::{self, DevNo, Topology};
 use crate::cli::actions::DeviceType;
 use crate::cli::args::Options;
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
-use crate::data_device::{self, DataDeviceError};
+use crate::data_device::{self, Claim, DataDeviceError};
 use crate::defaults;
 use crate::dm::Dm;
 use crate::header_device::HeaderDevice;
+use crate::same_bytes;
 use crate::slot_names;
+use crate::unfinished::Unfinished;
 use crate::volume::{self, VolumeError};
 use overwrite::check_not_tiny;
 pub(super) use overwrite::warn_of;
@@ -46,13 +52,18 @@ struct Plan<'a> {
     cipher: CipherName,
     key: VolumeKey,
     slot: Option<u32>,
-    target: Target,
+    target: Target<'a>,
     key_file: Option<&'a Path>,
+    /// What a person was asked about, and is written to.
+    seen: Option<&'a File>,
 }
 
 /// A volume that has been made.
 pub(super) struct Made {
     pub(super) key: VolumeKey,
+    pub(super) header: Header,
+    /// Where the header was written.
+    pub(super) file: File,
     slot: u32,
     version: Version,
 }
@@ -72,17 +83,23 @@ pub(super) fn format(
 }
 
 /// What a volume is made on.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
+#[derive(Clone, Copy)]
+pub(super) enum Target<'a> {
     /// A device of its final size, which may hold something.
     Device,
-    /// What an image goes into, and what gets its size from it.
+    /// What an image goes into. Its header is unfinished ([`Unfinished`]) until the data are there.
     Image {
-        /// Whether it may hold something that nobody has agreed to lose.
-        in_use: bool,
-        /// The size that it is to have.
-        size: Bytes,
+        /// What the data go into, open and claimed, which somebody has agreed to lose; none where that is a pipe.
+        held: Option<&'a File>,
+        /// The size of the data, where that is known.
+        size: Option<Bytes>,
     },
+}
+
+impl Target<'_> {
+    fn is_device(self) -> bool {
+        matches!(self, Self::Device)
+    }
 }
 
 /// Makes a volume as the options say.
@@ -91,7 +108,7 @@ pub(super) fn make(
     device: &Path,
     key_file: Option<&Path>,
     device_type: DeviceType,
-    target: Target,
+    target: Target<'_>,
 ) -> Result<Made, CliError> {
     let version = if device_type == DeviceType::Luks1 {
         Version::Luks1
@@ -109,7 +126,7 @@ pub(super) fn make(
     // All that the options say is checked before anything is asked or written.
     let header_device = cx.header_device(device);
     let mut topology = Topology::of(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
-    if let Target::Image { size, .. } = target {
+    if let Target::Image { size: Some(size), .. } = target {
         topology.size = topology.size.max(size);
     }
     let hash = cx.hash()?;
@@ -123,26 +140,30 @@ pub(super) fn make(
     let place = Place::from_options(options, &topology)?;
     let sector_size = placement::sector_size(options, version, target, &topology, place);
     check_cipher(&cipher, key_size, sector_size)?;
-    let in_use = |error| match error {
-        DataDeviceError::InUse { path, holders } => CliError::FormatInUse { device: path, holders },
-        error => error.into(),
-    };
-    data_device::check_destroyable(device).map_err(in_use)?;
-    if header_device.path().exists() {
-        data_device::check_destroyable(header_device.path()).map_err(in_use)?;
+    let apart = options.header.is_some();
+    if target.is_device() {
+        data_device::check_destroyable(device).map_err(in_use)?;
     }
     if let Ok(Some(number)) = DevNo::of_path(header_device.path())
         && block_device::is_host_managed(number)
     {
         return Err(CliError::ZonedHeader(header_device.path().to_owned()));
     }
-    if cx.options.header.is_some() || target == Target::Device {
+    let mut seen = match target {
+        Target::Image { held, .. } if !apart => held.map(File::try_clone).transpose().map_err(CliError::io(LOOKING))?,
+        _ if header_device.path().exists() => Some(look_at(cx, &header_device)?),
+        _ => None,
+    };
+    if apart || target.is_device() {
         check_not_tiny(header_device.path())?;
     }
-    let _made_file = match target {
-        Target::Image { in_use: false, .. } => None,
+    let made_file = match target {
+        Target::Image { .. } if !apart => None,
         _ => overwrite::warn(cx, &header_device)?,
     };
+    if let Some(made) = &made_file {
+        seen = Some(made.file.try_clone().map_err(CliError::io(LOOKING))?);
+    }
 
     let key = cx.given_volume_key(key_size)?;
     let key = key.map_or_else(|| VolumeKey::random(key_size).map_err(CliError::memory), Ok)?;
@@ -156,17 +177,37 @@ pub(super) fn make(
         slot,
         target,
         key_file,
+        seen: seen.as_ref(),
     };
-    let slot = match version {
+    let (slot, header, file) = match version {
         Version::Luks1 => plan.write_luks1(cx, &header_device, hash)?,
         Version::Luks2 => plan.write_luks2(cx, &header_device, hash)?,
     };
     cx.console.verbose(format_args!("Key slot {slot} created."));
     Ok(Made {
         key: plan.key,
+        header,
+        file,
         slot,
         version,
     })
+}
+
+const LOOKING: &str = "look at the device";
+
+fn in_use(error: DataDeviceError) -> CliError {
+    match error {
+        DataDeviceError::InUse { path, holders } => CliError::FormatInUse { device: path, holders },
+        error => error.into(),
+    }
+}
+
+/// Opens what a header is to be written over, and checks that it is in nobody's use.
+fn look_at(cx: &Context<'_>, device: &HeaderDevice) -> Result<File, CliError> {
+    data_device::check_destroyable(device.path()).map_err(in_use)?;
+    let mut opened = device.open(false)?;
+    cx.check_header_unused(&mut opened.file, device.path())?;
+    Ok(opened.file)
 }
 
 /// Refuses what would make another kind of volume than this program makes, rather than make one without it.
@@ -186,7 +227,7 @@ impl Plan<'_> {
         cx: &Context<'_>,
         device: &HeaderDevice,
         hash: keyslots::hash::Hash,
-    ) -> Result<u32, CliError> {
+    ) -> Result<(u32, Header, File), CliError> {
         let spec = self.cipher.spec()?;
         let limits = cx.cost_limits();
         let params = luks1::CreateParams {
@@ -203,6 +244,7 @@ impl Plan<'_> {
         }
         let data_offset = header.payload_offset().bytes().unwrap_or_default();
         self.warn_without_data(cx, data_offset);
+        self.check_image_fits(data_offset)?;
         let Kdf::Pbkdf2 { iterations, .. } = cx.kdf(Version::Luks1, self.key.len())? else {
             return Err(CliError::Luks1Pbkdf);
         };
@@ -214,10 +256,11 @@ impl Plan<'_> {
         let passphrase = self.passphrase(cx, device)?;
         let _deriving = cx.console.deriving();
         let sealed = header.seal(&self.key, &passphrase, iterations, &limits)?;
-        self.write(cx, device, size, |storage| {
+        let (slot, file) = self.write(cx, device, size, data_offset, |storage| {
             header.write_new(storage, medium)?;
             Ok(header.add_sealed(storage, &sealed, self.slot)?)
-        })
+        })?;
+        Ok((slot, Header::Luks1(header), file))
     }
 
     fn write_luks2(
@@ -225,7 +268,7 @@ impl Plan<'_> {
         cx: &Context<'_>,
         device: &HeaderDevice,
         hash: keyslots::hash::Hash,
-    ) -> Result<u32, CliError> {
+    ) -> Result<(u32, Header, File), CliError> {
         let options = cx.options;
         let limits = cx.cost_limits();
         let params = CreateParams {
@@ -252,7 +295,8 @@ impl Plan<'_> {
             error => error.into(),
         })?;
         let data_offset = header.data_offset().bytes().unwrap_or_default();
-        if self.target == Target::Device {
+        self.check_image_fits(data_offset)?;
+        if self.target.is_device() {
             placement::check_sectors(self.topology.size, data_offset, self.sector_size)?;
         }
         self.warn_about_size(cx, &header, params.keyslots_size);
@@ -264,7 +308,7 @@ impl Plan<'_> {
         drop(deriving);
         header.check_room(&sealed)?;
         let medium = device.medium();
-        self.write(cx, device, header.size(), |storage| {
+        let (slot, file) = self.write(cx, device, header.size(), data_offset, |storage| {
             header.write_new(storage, medium)?;
             let (key, slot) = (&self.key, self.slot);
             header.add_sealed_and(
@@ -279,7 +323,8 @@ impl Plan<'_> {
                     None => Ok(()),
                 },
             )
-        })
+        })?;
+        Ok((slot, Header::Luks2(header), file))
     }
 
     fn passphrase(&self, cx: &Context<'_>, device: &HeaderDevice) -> Result<Passphrase, CliError> {
@@ -287,18 +332,26 @@ impl Plan<'_> {
         cx.first_passphrase(self.key_file, &prompt)
     }
 
-    /// Writes a header into a device or a file that is made long enough.
+    /// Writes a header into a device or a file that is made long enough. All that has been asked about the device is asked
+    /// once more, of the very descriptor that is written to.
     fn write(
         &self,
         cx: &Context<'_>,
         device: &HeaderDevice,
         size: Bytes,
-        write: impl FnOnce(&mut std::fs::File) -> Result<u32, CliError>,
-    ) -> Result<u32, CliError> {
+        data_offset: Bytes,
+        write: impl FnOnce(&mut dyn Storage) -> Result<u32, CliError>,
+    ) -> Result<(u32, File), CliError> {
         device.exclusive_raw(|file| {
-            // A person took time for a passphrase meanwhile, and may have mounted it.
-            data_device::check_destroyable(self.device)?;
-            data_device::check_destroyable(device.path())?;
+            let looking = || CliError::io(LOOKING);
+            // A person took time for a passphrase meanwhile: another device may be under the path, or this one be mounted.
+            if let Some(seen) = self.seen
+                && !block_device::is_same_file(seen, file).map_err(looking())?
+            {
+                return Err(keyslots::Error::ChangedMeanwhile.into());
+            }
+            let _claim = self.claim(cx, device, file)?;
+            self.check_apart(cx, file, size, data_offset)?;
             if cx.options.backup.is_some() {
                 match Header::read(file) {
                     Ok(header) => cx.back_up(&header, file)?,
@@ -307,12 +360,83 @@ impl Plan<'_> {
                     Err(error) => return Err(error.into()),
                 }
             }
-            if let Target::Image { .. } = self.target {
-                empty(self.device).map_err(CliError::io("empty the target"))?;
+            let kept = file.try_clone().map_err(looking())?;
+            let Target::Image { held, .. } = self.target else {
+                device.grow_file(file, size)?;
+                return Ok((write(file)?, kept));
+            };
+            if let Some(target) = held {
+                empty(target).map_err(CliError::io("empty the target"))?;
+                // Holes are wanted where discards are.
+                if !cx.options.allow_discards
+                    && let Some(whole) = self.image_end(data_offset)
+                {
+                    block_device::reserve(target, whole).map_err(CliError::io("reserve space for the image"))?;
+                }
             }
             device.grow_file(file, size)?;
-            write(file)
+            let slot = match held.is_some() || cx.options.header.is_some() {
+                true => write(&mut Unfinished(file))?,
+                // A pipe gets its header when that is whole.
+                false => write(file)?,
+            };
+            Ok((slot, kept))
         })
+    }
+
+    /// Checks that what is about to be written over is in nobody's use, and keeps it so.
+    fn claim(&self, cx: &Context<'_>, device: &HeaderDevice, file: &mut File) -> Result<Option<Claim>, CliError> {
+        let apart = cx.options.header.is_some();
+        if !apart && !self.target.is_device() {
+            // It is held already.
+            return Ok(None);
+        }
+        if self.target.is_device() && apart && !block_device::is_same(self.device, device.path()) {
+            data_device::check_destroyable(self.device).map_err(in_use)?;
+        }
+        let claim = data_device::claim(file, device.path()).map_err(in_use)?;
+        cx.check_header_unused(file, device.path())?;
+        Ok(Some(claim))
+    }
+
+    /// A header apart from its data must not be where the data are, by whatever paths.
+    fn check_apart(&self, cx: &Context<'_>, file: &File, size: Bytes, data_offset: Bytes) -> Result<(), CliError> {
+        if cx.options.header.is_none() {
+            return Ok(());
+        }
+        let overlap = || {
+            let data = match self.target {
+                Target::Device => open_to_look(self.device)?,
+                Target::Image { held: Some(held), .. } => held.try_clone()?,
+                Target::Image { held: None, .. } => return Ok(false),
+            };
+            let header = same_bytes::ground_of_range(file, Bytes::ZERO, Some(size))?;
+            Ok(header.overlaps(&same_bytes::ground_of_range(&data, data_offset, None)?))
+        };
+        match overlap().map_err(CliError::io(LOOKING))? {
+            true => Err(CliError::HeaderOverData),
+            false => Ok(()),
+        }
+    }
+
+    /// Where the data of an image end, in whole sectors, where that is known.
+    fn image_end(&self, data_offset: Bytes) -> Option<Bytes> {
+        let Target::Image { size: Some(size), .. } = self.target else {
+            return None;
+        };
+        let sectors = size.get().checked_next_multiple_of(self.sector_size.into())?;
+        data_offset.checked_add(Bytes::new(sectors))
+    }
+
+    /// An image that a device has no room for is refused before anything is asked or written.
+    fn check_image_fits(&self, data_offset: Bytes) -> Result<(), CliError> {
+        let Target::Image { held: Some(held), .. } = self.target else {
+            return Ok(());
+        };
+        match self.image_end(data_offset) {
+            Some(needed) => check_room(held, self.device, needed),
+            None => Ok(()),
+        }
     }
 
     fn warn_about_size(&self, cx: &Context<'_>, header: &luks2::Header, asked: Option<Bytes>) {
@@ -340,7 +464,7 @@ impl Plan<'_> {
 
     /// A header alone can be wanted, so a device without room for data is no error.
     fn warn_without_data(&self, cx: &Context<'_>, data_offset: Bytes) {
-        if self.target == Target::Device && self.topology.size <= data_offset {
+        if self.target.is_device() && self.topology.size <= data_offset {
             cx.console.say(format_args!(
                 "Device {} is too small for activation, there is no remaining space for data.",
                 self.device.display()
@@ -373,10 +497,25 @@ fn check_cipher(cipher: &CipherName, key_size: usize, sector_size: u32) -> Resul
 }
 
 /// Takes what is in a file away: nobody has another use for it, and all that could be asked has been answered.
-fn empty(path: &Path) -> std::io::Result<()> {
-    let file = std::fs::OpenOptions::new().write(true).open(path)?;
+fn empty(file: &File) -> std::io::Result<()> {
     match file.metadata()?.is_file() {
         true => file.set_len(0),
+        false => Ok(()),
+    }
+}
+
+/// Checks that a block device has so much room; a file grows.
+pub(super) fn check_room(target: &File, path: &Path, needed: Bytes) -> Result<(), CliError> {
+    let metadata = target.metadata().map_err(CliError::io(LOOKING))?;
+    if !metadata.file_type().is_block_device() {
+        return Ok(());
+    }
+    let size = target.try_clone().and_then(|mut target| target.size());
+    match size.map_err(CliError::io("get the size of the device"))? < needed {
+        true => Err(CliError::DeviceTooSmall {
+            device: path.to_owned(),
+            needed,
+        }),
         false => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! What `luksFormat` is about to write over: said, and asked.
 
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use keyslots::units::SECTOR_SIZE;
@@ -16,13 +17,21 @@ use crate::terminal_text::shown;
 /// A header's file that was made for this volume. Where the volume is not made after all, it goes again, unless
 /// something is in it.
 #[derive(Debug)]
-pub(super) struct MadeFile(PathBuf);
+pub(super) struct MadeFile {
+    path: PathBuf,
+    pub(super) file: File,
+}
 
 impl Drop for MadeFile {
     fn drop(&mut self) {
-        if std::fs::metadata(&self.0).is_ok_and(|metadata| metadata.is_file() && metadata.len() == 0) {
+        // Another file may have its name by now.
+        let is_it = |made: Metadata| {
+            std::fs::symlink_metadata(&self.path)
+                .is_ok_and(|named| (named.dev(), named.ino()) == (made.dev(), made.ino()) && made.len() == 0)
+        };
+        if self.file.metadata().is_ok_and(is_it) {
             // What cannot be removed is an empty file, which does no harm.
-            let _ = std::fs::remove_file(&self.0);
+            let _ = std::fs::remove_file(&self.path);
         }
     }
 }
@@ -113,6 +122,9 @@ fn create_header_file(cx: &Context<'_>, path: &Path) -> Result<MadeFile, CliErro
         .create_new(true)
         .mode(0o600)
         .open(path);
-    made.map_err(CliError::io("create the header file"))?;
-    Ok(MadeFile(path.to_owned()))
+    let file = made.map_err(CliError::io("create the header file"))?;
+    Ok(MadeFile {
+        path: path.to_owned(),
+        file,
+    })
 }

@@ -92,7 +92,7 @@ fn is_aligned(sectors: Sectors) -> bool {
 pub(super) fn sector_size(
     options: &Options,
     version: Version,
-    target: Target,
+    target: Target<'_>,
     topology: &Topology,
     place: Place,
 ) -> u32 {

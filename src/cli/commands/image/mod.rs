@@ -18,17 +18,20 @@ use keyslots::units::{Bytes, Sectors};
 use serde_json::json;
 
 use self::run::{Direction, Run};
-use self::sink::Sink;
+use self::sink::{Last, Sink, Start};
 use self::source::{MemoryFile, Source};
 use super::Context;
-use super::format::{Target, make};
-use super::open::Volume;
-use crate::block_device;
+use super::format::{Made, Target, check_room, make};
+use super::open::{Volume, open_to_look};
+use super::plaintext::standard_output;
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
+use crate::header_device::HeaderDevice;
 use crate::passphrase;
+use crate::same_bytes;
 use crate::terminal_text::shown;
+use crate::unfinished::is_unfinished;
 use crate::userspace::{Access, open_device};
 use crate::volume;
 
@@ -44,17 +47,6 @@ pub(super) fn image(cx: &Context<'_>, source: &Path, target: &Path) -> Result<()
         if io::stdout().is_terminal() {
             return Err(CliError::OutputIsTerminal);
         }
-    }
-    // What would be read is what has just been written, without end.
-    if [
-        Some(target),
-        cx.options.header.as_deref().filter(|_| !cx.options.decrypt),
-    ]
-    .into_iter()
-    .flatten()
-    .any(|written| !is_pipe(source) && !is_pipe(written) && block_device::is_same(source, written))
-    {
-        return Err(CliError::SourceIsTarget(source.to_owned()));
     }
     let mut input = Source::open(source)?;
     let (bytes, kept) = if cx.options.decrypt {
@@ -81,30 +73,41 @@ fn is_pipe(path: &Path) -> bool {
 
 /// Plain to LUKS. Returns the bytes of data, and how many were there already.
 fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, u64), CliError> {
+    let apart = cx.options.header.as_deref();
+    if let Some(header) = apart.filter(|header| header.exists()) {
+        let opened = cx.header_device(header).open(false)?;
+        input.check_apart(&opened.file, header)?;
+    }
     let (sink, key, layout) = if is_pipe(target) {
-        // The header is made in memory and goes first.
+        input.check_apart(&standard_output()?, target)?;
+        // The header is made in memory and goes first; one of its own is unfinished until the data are through.
         let memory = MemoryFile::new()?;
-        let (key, layout) = new_header(cx, &memory.path(), input.size)?;
+        let made = new_header(cx, &memory.path(), input.size, None)?;
+        let layout = volume::mappable(&made.header)?;
         let mut header = vec![0; data_offset(&layout)? as usize];
-        let mut sink = Sink::Pipe;
+        let mut sink = Sink::Pipe(apart.map(|_| made.file));
         memory
             .file
             .set_len(header.len() as u64)
             .and_then(|()| memory.file.read_exact_at(&mut header, 0))
             .and_then(|()| sink.put(&header))
             .map_err(CliError::io(WRITING))?;
-        (sink, key, layout)
+        (sink, made.key, layout)
     } else {
-        let (key, layout) = if cx.options.resume {
-            let mut volume = Volume::read(cx, target, cx.wanted_header())?;
-            let layout = volume.layout(target)?;
-            (volume.data_key(cx, target)?, layout)
+        let file = agree(cx, input, target)?;
+        let (key, layout, header) = if cx.options.resume {
+            gone_on_with(cx, target, &file)?
         } else {
-            drop(agree(cx, target)?);
-            new_header(cx, target, input.size)?
+            let made = new_header(cx, target, input.size, Some(&file))?;
+            (made.key, volume::mappable(&made.header)?, made.file)
         };
-        let file = open_device(target, Access::Write)?;
-        (file_sink(cx, file, data_offset(&layout)?)?, key, layout)
+        let offset = data_offset(&layout)?;
+        if let Some(size) = input.size {
+            let data = size.checked_next_multiple_of(layout.sector_size.into());
+            let end = data.and_then(|data| data.checked_add(offset)).unwrap_or(u64::MAX);
+            check_room(&file, target, Bytes::new(end))?;
+        }
+        (file_sink(cx, file, offset, Last::Magic(header))?, key, layout)
     };
     let run = Run {
         layout: &layout,
@@ -114,6 +117,33 @@ fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, 
         device: target,
     };
     run.copy(cx, input, sink)
+}
+
+/// Unlocks a target that is there in part: its key, where its data are, and the file with its header.
+fn gone_on_with(cx: &Context<'_>, target: &Path, file: &File) -> Result<(VolumeKey, DataLayout, File), CliError> {
+    let open = || {
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(cx.header_device(target).path())
+    };
+    let header = match cx.options.header {
+        Some(_) => open(),
+        None => file.try_clone(),
+    };
+    let mut header = header.map_err(CliError::io(WRITING))?;
+    let memory = match is_unfinished(&header) {
+        true => Some(MemoryFile::with_unfinished(&mut header)?),
+        false => None,
+    };
+    let device = match &memory {
+        Some(memory) => HeaderDevice::new(memory.path(), false),
+        None => cx.header_device(target),
+    };
+    let mut volume = Volume::read_from(cx, device, target, cx.wanted_header())?;
+    let layout = volume::mappable(&volume.header)?;
+    volume::check_apart(&volume.header, &header, &layout, file)?;
+    Ok((volume.data_key(cx, target)?, layout, header))
 }
 
 /// LUKS to plain. Returns the bytes of data, and how many were there already.
@@ -128,43 +158,46 @@ fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -
     let path = memory.as_ref().map_or(source.to_owned(), MemoryFile::path);
     let mut volume = Volume::read(cx, &path, cx.wanted_header())?;
     let layout = volume.layout(&path)?;
-    // Others may read the volume, but not write it.
-    let _device = input.size.map(|_| open_device(source, Access::Read)).transpose()?;
+    let offset = data_offset(&layout)?;
+    let there = input.size.map(|size| size.saturating_sub(offset));
+    let most = layout.size.and_then(Sectors::bytes).map(Bytes::get);
+    let total = there.into_iter().chain(most).min();
     let key = volume.data_key(cx, source)?;
     let sink = if is_pipe(target) {
-        Sink::Pipe
+        input.check_apart(&standard_output()?, target)?;
+        Sink::Pipe(None)
     } else {
-        file_sink(cx, target_file(cx, target)?, 0)?
+        let file = agree(cx, input, target)?;
+        if same_bytes::is_same(&volume.opened.file, &file).map_err(CliError::io(READING))? {
+            return Err(CliError::SourceIsTarget(target.to_owned()));
+        }
+        if let Some(total) = total {
+            let sectors = total / u64::from(layout.sector_size);
+            check_room(&file, target, Bytes::new(sectors * u64::from(layout.sector_size)))?;
+        }
+        // A file that is new or overwritten is empty then.
+        if !cx.options.resume && file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+            file.set_len(0).map_err(CliError::io(WRITING))?;
+        }
+        file_sink(cx, file, 0, Last::Start(Start::new()))?
     };
-    let offset = data_offset(&layout)?;
     if !in_pipe {
         let skipped = io::copy(&mut input.input.by_ref().take(offset), &mut io::sink());
         skipped.map_err(CliError::io(READING))?;
     }
-    let there = input.size.map(|size| size.saturating_sub(offset));
-    let most = layout.size.and_then(Sectors::bytes).map(Bytes::get);
     let run = Run {
         layout: &layout,
         key: &key,
         direction: Direction::Decrypt,
-        total: there.into_iter().chain(most).min(),
+        total,
         device: source,
     };
     run.copy(cx, input, sink)
 }
 
-/// Opens the target of a decryption, which may be overwritten, or gone on with. A file that is new or overwritten is empty
-/// then.
-fn target_file(cx: &Context<'_>, path: &Path) -> Result<File, CliError> {
-    let file = agree(cx, path)?;
-    if !cx.options.resume && file.metadata().is_ok_and(|metadata| metadata.is_file()) {
-        file.set_len(0).map_err(CliError::io(WRITING))?;
-    }
-    Ok(file)
-}
-
-/// Asks whether the target may be overwritten, makes it where there is none, and opens it. Nothing in it has changed.
-fn agree(cx: &Context<'_>, path: &Path) -> Result<File, CliError> {
+/// Asks whether the target may be overwritten, makes it where there is none, and opens it for nobody else. Nothing in it
+/// has changed, and nothing of it is read.
+fn agree(cx: &Context<'_>, input: &Source, path: &Path) -> Result<File, CliError> {
     let resume = cx.options.resume;
     match std::fs::metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && !resume => {
@@ -172,40 +205,44 @@ fn agree(cx: &Context<'_>, path: &Path) -> Result<File, CliError> {
             new.write(true).create_new(true).mode(0o600);
             new.open(path).map_err(CliError::io("make the target"))?;
         }
-        Ok(metadata) if !resume && (metadata.len() > 0 || metadata.file_type().is_block_device()) => {
-            if !cx.console.batch() && !passphrase::is_interactive() {
-                return Err(CliError::TargetExists(path.to_owned()));
+        Ok(metadata) => {
+            if let Ok(there) = open_to_look(path) {
+                input.check_apart(&there, path)?;
             }
-            let warning = format!("This will overwrite data on {} irrevocably.", shown(path));
-            if !confirm(cx.console, &warning) {
-                return Err(CliError::Aborted);
+            if !resume && (metadata.len() > 0 || metadata.file_type().is_block_device()) {
+                if !cx.console.batch() && !passphrase::is_interactive() {
+                    return Err(CliError::TargetExists(path.to_owned()));
+                }
+                let warning = format!("This will overwrite data on {} irrevocably.", shown(path));
+                if !confirm(cx.console, &warning) {
+                    return Err(CliError::Aborted);
+                }
             }
         }
-        _ => {}
+        Err(_) => {}
     }
-    Ok(open_device(path, Access::Write)?)
+    let file = open_device(path, Access::Write)?;
+    input.check_apart(&file, path)?;
+    Ok(file)
 }
 
-fn file_sink(cx: &Context<'_>, file: File, at: u64) -> Result<Sink, CliError> {
+fn file_sink(cx: &Context<'_>, file: File, at: u64, last: Last) -> Result<Sink, CliError> {
     // Zeros of plaintext read as zeros from a hole; those of ciphertext are holes that only --allow-discards leaves.
     let sparse = cx.options.decrypt || cx.options.allow_discards;
-    Sink::file(file, at, sparse, cx.options.resume).map_err(CliError::io(WRITING))
+    Sink::file(file, at, sparse, cx.options.resume, last).map_err(CliError::io(WRITING))
 }
 
 /// Formats the target, which has no data yet.
-fn new_header(cx: &Context<'_>, path: &Path, size: Option<u64>) -> Result<(VolumeKey, DataLayout), CliError> {
+fn new_header(cx: &Context<'_>, path: &Path, size: Option<u64>, held: Option<&File>) -> Result<Made, CliError> {
     let device_type = match cx.options.device_type.as_deref().and_then(DeviceType::from_name) {
         Some(DeviceType::Luks1) => DeviceType::Luks1,
         _ => DeviceType::Luks2,
     };
-    // A detached header may be one that holds something.
     let target = Target::Image {
-        in_use: cx.options.header.is_some(),
-        size: Bytes::new(size.unwrap_or_default()),
+        held,
+        size: size.map(Bytes::new),
     };
-    let made = make(cx, path, None, device_type, target)?;
-    let volume = Volume::read(cx, path, cx.wanted_header())?;
-    Ok((made.key, volume::mappable(&volume.header)?))
+    make(cx, path, None, device_type, target)
 }
 
 fn data_offset(layout: &DataLayout) -> Result<u64, CliError> {

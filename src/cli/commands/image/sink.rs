@@ -1,8 +1,10 @@
 //! Where an image goes: a file, a block device, or a pipe.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
+
+use crate::unfinished;
 
 /// What is looked at and left out at a time: holes of file systems are multiples of it.
 const BLOCK: usize = 4096;
@@ -10,13 +12,13 @@ const BLOCK: usize = 4096;
 /// A target that is written from its start to its end.
 #[derive(Debug)]
 pub(super) enum Sink {
-    /// Standard output.
-    Pipe,
+    /// Standard output, and the file with the header, where that is apart.
+    Pipe(Option<File>),
     /// Something that can be written anywhere.
     File(FileSink),
 }
 
-/// A file or a block device.
+/// A file or a block device. What shows what it is comes last, so that a part of it is not taken for the whole.
 #[derive(Debug)]
 pub(super) struct FileSink {
     file: File,
@@ -30,11 +32,43 @@ pub(super) struct FileSink {
     kept: u64,
     /// Whether nothing was compared with what is there so far.
     untouched: bool,
+    /// Whether something was written.
+    begun: bool,
+    last: Last,
 }
+
+/// What comes last.
+#[derive(Debug)]
+pub(super) enum Last {
+    /// The magic numbers of the header in this file.
+    Magic(File),
+    /// The first bytes of the data, where file systems and partition tables have theirs.
+    Start(Start),
+}
+
+/// The first bytes, as far as they have come.
+#[derive(Debug)]
+pub(super) struct Start {
+    bytes: Vec<u8>,
+    /// Whether the target has them.
+    in_place: bool,
+}
+
+impl Start {
+    pub(super) fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            in_place: true,
+        }
+    }
+}
+
+/// How many bytes are held back: the superblock of btrfs at 64 KiB is the farthest of all that are usual.
+const HELD: usize = 1 << 20;
 
 impl Sink {
     /// A file or block device, from byte `at` on. With `resume`, what is there already and right is not written again.
-    pub(super) fn file(file: File, at: u64, sparse: bool, resume: bool) -> io::Result<Self> {
+    pub(super) fn file(file: File, at: u64, sparse: bool, resume: bool, last: Last) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let block = metadata.file_type().is_block_device();
         let existing = match (resume, block) {
@@ -50,26 +84,40 @@ impl Sink {
             existing,
             kept: 0,
             untouched: true,
+            begun: false,
+            last,
         }))
     }
 
     /// Writes the next bytes.
     pub(super) fn put(&mut self, data: &[u8]) -> io::Result<()> {
         match self {
-            Self::Pipe => io::stdout().lock().write_all(data),
-            Self::File(sink) => sink.put(data),
+            Self::Pipe(_) => io::stdout().lock().write_all(data),
+            Self::File(sink) => {
+                let held = match &sink.last {
+                    Last::Start(start) => (HELD - start.bytes.len()).min(data.len()),
+                    Last::Magic(_) => 0,
+                };
+                sink.hold(&data[..held])?;
+                sink.put(&data[held..])
+            }
         }
     }
 
     /// Ends: the target has everything, and keeps it. Returns how many bytes were there already.
     pub(super) fn finish(self) -> io::Result<u64> {
         match self {
-            Self::Pipe => io::stdout().lock().flush().map(|()| 0),
-            Self::File(sink) => {
+            Self::Pipe(header) => {
+                io::stdout().lock().flush()?;
+                header.as_ref().map_or(Ok(()), unfinished::finish)?;
+                Ok(0)
+            }
+            Self::File(mut sink) => {
                 if sink.file.metadata()?.is_file() {
                     sink.file.set_len(sink.at)?;
                 }
                 sink.file.sync_all()?;
+                sink.write_last()?;
                 Ok(sink.kept)
             }
         }
@@ -78,13 +126,7 @@ impl Sink {
 
 impl FileSink {
     fn put(&mut self, data: &[u8]) -> io::Result<()> {
-        let mut there = vec![0; if self.at < self.existing { data.len() } else { 0 }];
-        let known = self.read_existing(&mut there)?;
-        if std::mem::replace(&mut self.untouched, false) && is_something_else(data, &there[..known]) {
-            return Err(io::Error::other(
-                "what is there is no part of this image: nothing was changed",
-            ));
-        }
+        let (there, known) = self.compare(data)?;
         // Runs of blocks that must be written.
         let mut from = 0;
         let mut at = 0;
@@ -94,7 +136,7 @@ impl FileSink {
             let right = end <= known && there[at..end] == *block;
             let hole = self.sparse && at >= known && is_zero(block);
             if right || hole {
-                self.file.write_all_at(&data[from..at], self.at + from as u64)?;
+                self.write(&data[from..at], self.at + from as u64)?;
                 from = end;
                 if right {
                     self.kept += block.len() as u64;
@@ -102,9 +144,89 @@ impl FileSink {
             }
             at = end;
         }
-        self.file.write_all_at(&data[from..], self.at + from as u64)?;
+        self.write(&data[from..], self.at + from as u64)?;
         self.at += data.len() as u64;
         Ok(())
+    }
+
+    /// Takes the next of the first bytes, which are written last.
+    fn hold(&mut self, data: &[u8]) -> io::Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        let (there, known) = self.compare(data)?;
+        let blocks = data.chunks(BLOCK).zip(there[..known].chunks(BLOCK));
+        let right = blocks.filter(|(data, there)| data == there).map(|(data, _)| data.len());
+        self.kept += right.sum::<usize>() as u64;
+        self.at += data.len() as u64;
+        if let Last::Start(start) = &mut self.last {
+            start.in_place &= there[..known] == *data;
+            start.bytes.extend_from_slice(data);
+        }
+        Ok(())
+    }
+
+    /// What is there in the place of the next bytes, and how much of it. What belongs to another image is refused.
+    fn compare(&mut self, data: &[u8]) -> io::Result<(Vec<u8>, usize)> {
+        let mut there = vec![0; if self.at < self.existing { data.len() } else { 0 }];
+        let known = self.read_existing(&mut there)?;
+        // Zeros tell nothing: what was held back is zeros until the end.
+        if self.untouched && !is_zero(&there[..known]) {
+            self.untouched = false;
+            if !self.begun && is_something_else(data, &there[..known]) {
+                return Err(io::Error::other(
+                    "what is there is not part of this image: nothing was changed",
+                ));
+            }
+        }
+        Ok((there, known))
+    }
+
+    fn write(&mut self, data: &[u8], at: u64) -> io::Result<()> {
+        if data.is_empty() {
+            return Ok(());
+        }
+        if !self.begun {
+            self.begin()?;
+        }
+        self.file.write_all_at(data, at)
+    }
+
+    /// Before the first write: what shows what is there goes.
+    fn begin(&mut self) -> io::Result<()> {
+        self.begun = true;
+        if let Last::Magic(header) = &self.last {
+            return unfinished::begin(header);
+        }
+        let is_file = self.file.metadata()?.is_file();
+        let size = (&self.file).seek(SeekFrom::End(0))?;
+        // A new file is empty.
+        let there = if is_file { size.min(self.existing) } else { size };
+        let zeros = vec![0; there.min(HELD as u64) as usize];
+        self.file.write_all_at(&zeros, 0)?;
+        self.file.sync_all()
+    }
+
+    /// All the rest is there, and synced.
+    fn write_last(&mut self) -> io::Result<()> {
+        let start = match &mut self.last {
+            Last::Magic(header) => return unfinished::finish(header),
+            Last::Start(start) if start.in_place && !self.begun && self.existing > 0 => return Ok(()),
+            Last::Start(start) => std::mem::take(&mut start.bytes),
+        };
+        if !self.begun {
+            self.begin()?;
+        }
+        // Backwards: what shows what it is stands before what it is about.
+        for (n, block) in start.chunks(BLOCK).enumerate().rev() {
+            if n == 0 {
+                self.file.sync_all()?;
+            }
+            if !self.sparse || !is_zero(block) {
+                self.file.write_all_at(block, (n * BLOCK) as u64)?;
+            }
+        }
+        self.file.sync_all()
     }
 
     /// How many bytes there were, of those that are about to be written.
@@ -149,7 +271,14 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         let mut data = vec![0; 1_000_000];
         data[500_000] = 1;
-        let mut sink = Sink::file(file.try_clone().expect("a descriptor"), 0, true, false).expect("a sink");
+        let mut sink = Sink::file(
+            file.try_clone().expect("a descriptor"),
+            0,
+            true,
+            false,
+            Last::Start(Start::new()),
+        )
+        .expect("a sink");
         for chunk in data.chunks(123 * BLOCK) {
             sink.put(chunk).expect("space");
         }
@@ -164,7 +293,14 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         file.write_all_at(&data[..10 * BLOCK + 5], 0).expect("space");
         file.write_all_at(&[99; 10], 3 * BLOCK as u64).expect("space");
-        let mut sink = Sink::file(file.try_clone().expect("a descriptor"), 0, true, true).expect("a sink");
+        let mut sink = Sink::file(
+            file.try_clone().expect("a descriptor"),
+            0,
+            true,
+            true,
+            Last::Start(Start::new()),
+        )
+        .expect("a sink");
         for chunk in data.chunks(7 * BLOCK) {
             sink.put(chunk).expect("space");
         }
@@ -177,7 +313,14 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         let other = [7; 5 * BLOCK];
         file.write_all_at(&other, 0).expect("space");
-        let mut sink = Sink::file(file.try_clone().expect("a descriptor"), 0, true, true).expect("a sink");
+        let mut sink = Sink::file(
+            file.try_clone().expect("a descriptor"),
+            0,
+            true,
+            true,
+            Last::Start(Start::new()),
+        )
+        .expect("a sink");
         assert!(sink.put(&[8; 3 * BLOCK]).is_err());
         assert_eq!(content(&file), other);
     }
@@ -187,9 +330,34 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         file.write_all_at(&[7; 3 * BLOCK], 0).expect("space");
         file.write_all_at(&[0; BLOCK], 0).expect("space");
-        let mut sink = Sink::file(file.try_clone().expect("a descriptor"), 0, true, true).expect("a sink");
+        let mut sink = Sink::file(
+            file.try_clone().expect("a descriptor"),
+            0,
+            true,
+            true,
+            Last::Start(Start::new()),
+        )
+        .expect("a sink");
         sink.put(&[0; 2 * BLOCK]).expect("space");
         sink.finish().expect("space");
         assert_eq!(content(&file), [0; 2 * BLOCK]);
+    }
+
+    /// The start of a device's old content is not there any more when the first new bytes are, and the start of the new
+    /// content not before the last ones.
+    #[test]
+    fn the_start_comes_last() {
+        let file = tempfile::tempfile().expect("a file");
+        let data: Vec<u8> = (0..2 * HELD + 77).map(|n| (n / 100 + 1) as u8).collect();
+        file.write_all_at(&data, 0).expect("space");
+        file.write_all_at(&[0; 10], HELD as u64 + 99).expect("space");
+        let last = Last::Start(Start::new());
+        let mut sink = Sink::file(file.try_clone().expect("a descriptor"), 0, true, true, last).expect("a sink");
+        for chunk in data.chunks(3 * BLOCK) {
+            sink.put(chunk).expect("space");
+        }
+        assert!(is_zero(&content(&file)[..HELD]) && content(&file)[HELD..] == data[HELD..]);
+        sink.finish().expect("space");
+        assert_eq!(content(&file), data);
     }
 }

@@ -11,9 +11,12 @@ use keyslots::storage::Storage as _;
 use keyslots::units::Bytes;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::block_device::{self, Ground};
 use crate::cli::commands::plaintext::standard_input;
 use crate::cli::error::CliError;
-use crate::userspace::{Stop, Stoppable, read_full};
+use crate::same_bytes;
+use crate::unfinished::Unfinished;
+use crate::userspace::{Stop, Stoppable, UserspaceError, read_full};
 
 /// As much of a pipe as is kept to find and open the header in it: more than any header has before its data.
 const LONGEST_HEADER: u64 = 512 << 20;
@@ -35,6 +38,8 @@ pub(super) struct Source {
     pub(super) size: Option<u64>,
     /// The file, where it can be read at any place.
     file: Option<File>,
+    /// What it stands on.
+    ground: Ground,
 }
 
 impl Source {
@@ -46,8 +51,14 @@ impl Source {
         } else {
             let mut file = File::open(path).map_err(|_| CliError::DeviceMissing(path.to_owned()))?;
             let size = file.size().ok().map(Bytes::get);
+            // Others may read it, but not write to it. A file system that is mounted is for its owner to judge.
+            let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+            if is_file && block_device::lock_file(&file, false).is_err() {
+                return Err(UserspaceError::InUse(path.to_owned()).into());
+            }
             (file, size)
         };
+        let ground = same_bytes::ground(&file).map_err(failed())?;
         let seekable = size.is_some();
         if seekable {
             io::Seek::rewind(&mut file).map_err(failed())?;
@@ -59,7 +70,17 @@ impl Source {
             stop: Some(stop),
             size,
             file: kept,
+            ground,
         })
+    }
+
+    /// Checks that what is about to be written to is not what is read, by whatever paths.
+    pub(super) fn check_apart(&self, written: &File, path: &Path) -> Result<(), CliError> {
+        let written = same_bytes::ground(written).map_err(CliError::io("look at the target"))?;
+        match self.ground.overlaps(&written) {
+            true => Err(CliError::SourceIsTarget(path.to_owned())),
+            false => Ok(()),
+        }
     }
 
     /// Whether a header stands at its start, as far as that can be looked at.
@@ -97,6 +118,21 @@ impl MemoryFile {
             .file
             .set_len(ENDLESS)
             .map_err(CliError::io("keep the header in memory"))?;
+        Ok(memory)
+    }
+
+    /// Takes the header of an image that is not finished, as if it were.
+    pub(super) fn with_unfinished(file: &mut File) -> Result<Self, CliError> {
+        let mut file = Unfinished(file);
+        let size = Header::read(&mut file)?.size().get();
+        let memory = Self::new()?;
+        let mut copy = || {
+            let mut buffer = vec![0; usize::try_from(size).map_err(|_| io::ErrorKind::InvalidData)?];
+            file.read_at(Bytes::ZERO, &mut buffer)?;
+            memory.file.write_all_at(&buffer, 0)?;
+            memory.file.set_len(ENDLESS)
+        };
+        copy().map_err(CliError::io("read the header"))?;
         Ok(memory)
     }
 

@@ -1,10 +1,10 @@
 # What is done to active mappings, both tools on both sides: plain volumes of every kind, resize, luksSuspend and luksResume,
-# refresh, status, keys in the kernel keyring, and who holds a device that is busy. Arguments: the parts to run, all by default.
+# refresh, status, keys in the kernel keyring, who holds a device that is busy, and what is taken for the same volume. Arguments: the parts to run, all by default.
 . /share/guest/lib.sh
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 # Each keyctl would have a session keyring of its own otherwise, gone with it.
 keyctl new_session >/dev/null
-parts=${*:-plain resize suspend refresh status keyring busy bare}
+parts=${*:-plain resize suspend refresh status keyring busy bare identity}
 sides="peer ours"
 differences=0 cells=0
 tool() { local side=$1; shift; case $side in ours) ours cryptsetup "$@" ;; *) peer cryptsetup "$@" ;; esac; }
@@ -558,6 +558,79 @@ bare() {
   peer dmsetup create x --notable
   holds "bare: our own status" sh -c '/luksmith/luksmith status x && /luksmith/luksmith status x --json | grep -q "\"live_table\":false"'
   holds "bare: our own close" sh -c '/luksmith/luksmith close x && ! dmsetup info x'
+}
+
+# What is no mapping of this volume, and what is the same device by another path.
+identity() {
+  local cheap="--pbkdf pbkdf2 --pbkdf-force-iterations 1000" own opener seen
+  # A UUID is text of no certain form, and compared as it is made.
+  name_it() { printf '%s\0' "$2" | dd of="$1" bs=1 seek=168 conv=notrunc 2>/dev/null; }
+  truncate -s 24M other
+  for pair in "odd other" "ABCDEFAB-1111-2222-3333-444444444444 abcdefab-1111-2222-3333-444444444444" "o o2"; do
+    format --type luks1 $loop k
+    format --type luks1 other k
+    name_it $loop "${pair% *}"
+    name_it other "${pair#* }"
+    for opener in $sides; do
+      tool $opener open -d k $loop x
+      seen=$(table)
+      act ours refresh x -d k --header other
+      same "identity: $pair by $opener, refresh" "Device x is a mapping of another volume. [exit 1]" "$answer"
+      same "identity: $pair by $opener, the key" "$seen" "$(table)"
+      tool $opener luksSuspend x
+      act ours luksResume x -d k --header other
+      same "identity: $pair by $opener, resume" "Device x is a mapping of another volume. [exit 1]" "$answer"
+      act ours luksResume x -d k
+      same "identity: $pair by $opener, its own" " [exit 0]" "$answer"
+      act ours refresh x -d k
+      same "identity: $pair by $opener, refreshed" " [exit 0]" "$answer"
+      close_x
+    done
+  done
+  format --type luks2 $loop k
+  format --type luks2 other k
+  ours cryptsetup open -d k $loop x
+  act ours resize x -d k --header other --size 8
+  same "identity: resize" "Device x is a mapping of another volume. [exit 1]" "$answer"
+  # A copy of a disk is another disk, with one UUID.
+  cp img copy
+  act ours refresh copy x -d k
+  same "identity: a copy" "Device x is a mapping of another volume. [exit 1]" "$answer"
+  act ours refresh img x -d k
+  same "identity: the file behind the loop device" " [exit 0]" "$answer"
+  # Under an active volume its own header comes back, and no other.
+  ours cryptsetup luksHeaderBackup $loop --header-backup-file own
+  dd if=/dev/zero of=$loop bs=32k count=1 conv=notrunc,fsync 2>/dev/null
+  act ours luksHeaderRestore -q $loop --header-backup-file other
+  case $answer in *"is in use"*"[exit 5]") pass "identity: a foreign header over an active volume" ;; *) fail "identity: restore: $answer" ;; esac
+  same "identity: it is untouched" "" "$(cmp -n 32768 $loop /dev/zero)"
+  act ours luksHeaderRestore -q $loop --header-backup-file own
+  same "identity: its own header over an active volume" " [exit 0]" "$answer"
+  close_x
+  # The only header of an active volume.
+  dd if=/dev/zero of=$loop bs=1M count=17 conv=notrunc,fsync 2>/dev/null
+  truncate -s 16M hdr
+  format --type luks2 --header hdr $loop k
+  ours cryptsetup open -d k --header hdr $loop x
+  act ours luksFormat -q $cheap hdr k
+  case $answer in *"in use"*"[exit "[15]"]") pass "identity: luksFormat of an active volume's header" ;; *) fail "identity: luksFormat: $answer" ;; esac
+  act ours luksHeaderRestore -q hdr --header-backup-file other
+  case $answer in *"in use"*"[exit "[15]"]") pass "identity: a foreign header over an active volume's" ;; *) fail "identity: restore: $answer" ;; esac
+  close_x
+  # Mappings that share sectors, and such that do not.
+  peer dmsetup create x --table "0 8192 linear $loop 0"
+  peer dmsetup create y --table "0 40960 linear $loop 8192"
+  peer dmsetup create z --table "0 4096 linear $loop 4096"
+  head -c 4M /dev/urandom | dd of=/dev/mapper/x conv=notrunc,fsync 2>/dev/null
+  own=$(sha256sum </dev/mapper/x)
+  for target in /dev/mapper/z $loop; do
+    answer=$(timeout $hang /luksmith/luksmith image -q -d k $cheap /dev/mapper/x $target 2>&1)
+    case $answer in *"read and overwritten"*) pass "identity: image to $target" ;; *) fail "identity: image to $target: $answer" ;; esac
+  done
+  answer=$(timeout $hang /luksmith/luksmith image -q -d k $cheap /dev/mapper/x /dev/mapper/y 2>&1)
+  same "identity: image beside it" "" "$answer"
+  same "identity: the source" "$own" "$(sha256sum </dev/mapper/x)"
+  for name in z y; do peer dmsetup remove --retry $name; done
 }
 
 modprobe ext4 2>/dev/null

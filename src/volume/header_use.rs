@@ -6,6 +6,7 @@ use std::io;
 use keyslots::header::Header;
 
 use super::{Active, VolumeError, identity, state};
+use crate::block_device;
 use crate::dm::{DeviceName, Dm};
 use crate::mapping::Mappings;
 use crate::same_bytes::is_same;
@@ -68,8 +69,14 @@ pub fn users_of_header(dm: &Dm, header: &Header) -> Result<Vec<String>, VolumeEr
     Ok(users)
 }
 
+/// With integrity protection, another mapping stands between the volume and the device with its header.
 fn has_own_header(active: &Active, header: &Header) -> bool {
-    open_below(active).is_ok_and(|mut device| is_header_of(&mut device, header))
+    let below = active.device.number().map(block_device::made_of).unwrap_or_default();
+    let further = below.into_iter().filter_map(|number| File::open(number.path()?).ok());
+    open_below(active)
+        .into_iter()
+        .chain(further)
+        .any(|mut device| is_header_of(&mut device, header))
 }
 
 /// Whether a device starts with a header of the same volume.

@@ -14,6 +14,8 @@ struct System {
     passphrase: &'static str,
 }
 
+const UUID_OF_DATA: &str = "da7ada7a-da7a-4a7a-8a7a-da7ada7ada7a";
+
 /// The volumes of every healthy system and the backups of their headers, made once.
 fn disks() -> &'static Path {
     static DISKS: OnceLock<tempfile::TempDir> = OnceLock::new();
@@ -24,31 +26,18 @@ fn disks() -> &'static Path {
             passphrase: "open sesame",
         };
         fs::create_dir(system.path("backups")).expect("a folder");
+        let [root, data] = ["root.img", "data.img"].map(|disk| system.text(disk));
+        let file = fs::File::create(&root).expect("a disk");
+        file.set_len(8 << 20).expect("its size");
+        // The least that is not called cheap.
+        system.format(
+            "--pbkdf-memory 65536 --pbkdf-force-iterations 4 --pbkdf-parallel 1",
+            &root,
+        );
+        fs::copy(&root, &data).expect("copied");
+        system.run(&["luksUUID", "-q", "--uuid", UUID_OF_DATA, &data]);
         for disk in ["root.img", "data.img"] {
-            fs::File::create(system.path(disk))
-                .expect("a disk")
-                .set_len(8 << 20)
-                .expect("its size");
             let (path, backup) = (system.text(disk), system.text(&format!("backups/{disk}")));
-            let cheap = [
-                "--pbkdf-memory",
-                "32768",
-                "--pbkdf-force-iterations",
-                "4",
-                "--pbkdf-parallel",
-                "1",
-            ];
-            let format = [
-                "luksFormat",
-                "-q",
-                "--type",
-                "luks2",
-                "--luks2-keyslots-size",
-                "2M",
-                &path,
-                "-",
-            ];
-            system.run(&[&format[..], &cheap[..]].concat());
             system.run(&["luksHeaderBackup", &path, "--header-backup-file", &backup]);
         }
         system.folder
@@ -131,6 +120,12 @@ impl System {
             output.status.code(),
             String::from_utf8_lossy(&output.stdout).into_owned(),
         )
+    }
+
+    fn format(&self, options: &str, disk: &str) {
+        let format = "luksFormat -q --type luks2 --luks2-keyslots-size 2M".split(' ');
+        let arguments: Vec<&str> = format.chain(options.split(' ')).chain([disk, "-"]).collect();
+        self.run(&arguments);
     }
 
     fn run(&self, arguments: &[&str]) {
@@ -329,10 +324,53 @@ fn keyslots_that_do_not_fit_the_memory_are_told_one_by_one() {
     let (code, said) = system.doctor(&[]);
     assert_eq!(code, Some(1));
     assert_eq!(
-        said.matches("keyslot 0 needs 33554432 bytes of memory").count(),
+        said.matches("keyslot 0 needs 67108864 bytes of memory").count(),
         2,
         "{said}"
     );
+}
+
+/// What is cheap to attack opens all the same: it is noted, and changes no exit code.
+#[test]
+fn cheap_keyslots_are_noted() {
+    let system = System::healthy();
+    let data = system.text("data.img");
+    let cheap = format!("--pbkdf pbkdf2 --hash sha256 --pbkdf-force-iterations 1000 --uuid {UUID_OF_DATA}");
+    system.format(&cheap, &data);
+    let healthy = "Nothing stands in the way of unlocking root, data.\n";
+    let note = "data: keyslot 0 is cheap to attack: PBKDF2 makes 1000 iterations, fewer than 100000";
+    let remedy = "Give it higher costs: luksConvertKey.";
+    assert_eq!(
+        system.doctor(&[]),
+        (Some(0), format!("{healthy}Note: {note}.\n    {remedy}\n"))
+    );
+    let (code, said) = system.doctor(&["--json"]);
+    let answer: serde_json::Value = serde_json::from_str(said.trim()).expect("one object");
+    let (_, message) = note.split_once(": ").expect("a volume");
+    let notes = serde_json::json!([{ "volume": "data", "message": message, "remedy": remedy }]);
+    assert_eq!((code, &answer["result"]["notes"]), (Some(0), &notes), "{said}");
+    assert_eq!(answer["result"]["findings"], serde_json::json!([]), "{said}");
+
+    // Beside a fault it is told, and not counted.
+    let backup = system.path("backups/root.img");
+    fs::rename(&backup, system.path("away")).expect("renamed");
+    let (code, said) = system.doctor(&[]);
+    let both = said.starts_with("root: no backup of its header") && said.contains(&format!("\nNote: {note}.\n"));
+    assert!(code == Some(1) && both, "{said}");
+    fs::rename(system.path("away"), backup).expect("renamed");
+
+    // Keys that another program has made are long and random. Keys that the keyring has need not be.
+    for (kind, said) in [
+        (
+            r#""luks2-keyring","key_description":"d""#,
+            format!("Note: {note}.\n    {remedy}\n"),
+        ),
+        (r#""clevis","jwe":{}"#, String::new()),
+    ] {
+        system.write("token", &format!(r#"{{"keyslots":["0"],"type":{kind}}}"#));
+        system.run(&["token", "import", &data, "--json-file", &system.text("token")]);
+        assert_eq!(system.doctor(&[]), (Some(0), format!("{healthy}{said}")), "{kind}");
+    }
 }
 
 /// An archive of cpio(5), format newc.

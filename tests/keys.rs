@@ -493,6 +493,22 @@ fn costs_are_what_was_asked_for() {
     let json: Value = serde_json::from_str(&done(path, OURS, "luksDump --json v")).expect("JSON");
     assert!(json.to_string().contains("Argon2 uses 77 KiB"), "{json}");
 
+    // Whoever has the header tries what is ignored too. Keys that another program has made are long and random.
+    done(path, OURS, "config --key-slot 0 --priority ignore v");
+    assert!(run(path, OURS, "luksDump v").2.contains("Keyslot 0 is cheap to attack"));
+    for (kind, cheap) in [
+        (r#""luks2-keyring","key_description":"d""#, true),
+        (r#""systemd-tpm2""#, false),
+    ] {
+        fs::write(path.join("t"), format!(r#"{{"keyslots":["0"],"type":{kind}}}"#)).expect("a token");
+        done(path, OURS, "token import v --json-file t");
+        assert_eq!(
+            run(path, OURS, "luksDump v").2.contains("cheap to attack"),
+            cheap,
+            "{kind}"
+        );
+    }
+
     // The time that was asked for leaves no room for the memory.
     let (code, _, text) = format("--pbkdf argon2id --iter-time 1 --pbkdf-memory 70000 --pbkdf-parallel 1");
     assert_eq!(code, Some(0), "{text}");

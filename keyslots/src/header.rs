@@ -2,12 +2,14 @@
 //!
 //! What only one version has is behind [`Header::luks1`] and [`Header::luks2`].
 
+use std::collections::BTreeSet;
+
 use crate::af::STRIPES;
 use crate::cipher::CipherName;
 use crate::entropy::{self, Suspect};
 use crate::kdf::{CostLimits, Kdf, Weakness};
 use crate::luks1;
-use crate::luks2::{self, Candidates, Defect, DigestIndex, Keyslot};
+use crate::luks2::{self, Candidates, Defect, DigestIndex, Keyslot, Metadata};
 use crate::secret::{Passphrase, VolumeKey};
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
@@ -158,10 +160,25 @@ impl Header {
         }
     }
 
-    /// The keyslots whose costs are too low to protect the key of the data.
+    /// The keyslots whose costs are too low to protect the key of the data, whether or not they are tried by themselves. Those
+    /// that a token of another program (clevis, systemd-tpm2, …) refers to hold long random keys, which need no costs.
     pub fn weak_keyslots(&self) -> Vec<(u32, Weakness)> {
-        let all = self.derivations(None).into_iter();
-        all.filter_map(|(slot, kdf)| Some((slot, kdf.weakness()?))).collect()
+        let all = match self {
+            Self::Luks1(_) => self.derivations(None),
+            Self::Luks2(header) => {
+                let metadata = header.metadata();
+                let digests = DigestIndex::new(metadata);
+                let tokens = metadata.tokens.values().filter(|token| token.is_foreign());
+                let foreign: BTreeSet<u32> = tokens.flat_map(|token| &token.keyslots).copied().collect();
+                let slots = metadata.keyslots.keys().copied();
+                costs(
+                    metadata,
+                    slots.filter(|slot| digests.is_bound(*slot) && !foreign.contains(slot)),
+                )
+            }
+        };
+        let weak = all.into_iter();
+        weak.filter_map(|(slot, kdf)| Some((slot, kdf.weakness()?))).collect()
     }
 
     /// How much of the device the header takes, key material included.
@@ -237,9 +254,7 @@ impl Header {
                     Some(slot) => vec![slot],
                     None => metadata.keyslots_to_try().into_iter().filter(bound).collect(),
                 };
-                ids.into_iter()
-                    .filter_map(|id| Some((id, metadata.keyslots.get(&id)?.luks2()?.kdf.known()?)))
-                    .collect()
+                costs(metadata, ids.into_iter())
             }
         }
     }
@@ -374,6 +389,13 @@ impl Header {
             Self::Luks2(header) => header.set_uuid(storage, uuid),
         }
     }
+}
+
+/// What deriving a key takes, for those of `slots` of which that is known.
+fn costs(metadata: &Metadata, slots: impl Iterator<Item = u32>) -> Vec<(u32, Kdf)> {
+    slots
+        .filter_map(|id| Some((id, metadata.keyslots.get(&id)?.luks2()?.kdf.known()?)))
+        .collect()
 }
 
 fn is_luks1(bytes: &[u8]) -> bool {

@@ -82,6 +82,11 @@ impl Token {
         })
     }
 
+    /// Whether another program has made it, to open its keyslots with a key of its own.
+    pub fn is_foreign(&self) -> bool {
+        !self.kind.starts_with(RESERVED_PREFIX)
+    }
+
     /// The key description of a `luks2-keyring` token.
     pub fn key_description(&self) -> Option<&str> {
         if self.kind == KEYRING_TOKEN {

@@ -78,11 +78,12 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
     } else {
         looked_at.as_slice()
     };
+    let (notes, findings): (Vec<_>, Vec<_>) = findings.into_iter().partition(|(_, finding)| finding.is_note());
     cx.console.answer(
         || {
             let boots: Vec<Value> = looked_at.iter().map(boot_as_json).collect();
-            let findings: Vec<Value> = findings.iter().map(as_json).collect();
-            json!({ "volumes": names, "boots": boots, "findings": findings })
+            let [findings, notes] = [&findings, &notes].map(|of| of.iter().map(as_json).collect::<Vec<_>>());
+            json!({ "volumes": names, "boots": boots, "findings": findings, "notes": notes })
         },
         || {
             let mut text: String = told.iter().map(boot_as_text).collect();
@@ -90,6 +91,7 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
                 0 => text += &format!("Nothing stands in the way of unlocking {}.\n", names.join(", ")),
                 _ => text.extend(findings.iter().map(as_text)),
             }
+            text.extend(notes.iter().map(|note| format!("Note: {}", as_text(note))));
             text
         },
     );
@@ -170,8 +172,8 @@ fn remedy(finding: &Finding) -> &'static str {
             "Correct the name, or add an entry of that name to /etc/crypttab, and rebuild the initramfs."
         }
         Finding::NotInside(_) => {
-            "Have it copied there (KEYFILE_PATTERN, install_items, FILES), name a device that it is on, or rebuild the \
-             initramfs."
+            "Have it copied there (a hook or KEYFILE_PATTERN, install_items, FILES), name a device that it is on, or \
+             rebuild the initramfs."
         }
         Finding::RandomKey(_) => "Name a key file or none; /dev/urandom is for plain volumes with swap or tmp.",
         Finding::NoKeyDevice(_) => "Plug it in, correct its name, or remove the option headless.",
@@ -197,6 +199,7 @@ fn remedy(finding: &Finding) -> &'static str {
         Finding::Copies(_) => "luksmith repair restores it from the other copy.",
         Finding::NoKeyFile(_) => "Correct its path in crypttab, or put it there.",
         Finding::OpenKeyFile(_) => "Run chmod 0400 on it.",
+        Finding::WeakKeyslot { .. } => "Give it higher costs: luksConvertKey.",
         Finding::NoBackup => {
             "Make one with luksHeaderBackup, keep it on another disk, and name its folder with --backup."
         }

@@ -13,6 +13,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use keyslots::header::Header;
+use keyslots::kdf::Weakness;
 use keyslots::luks2::format::Which;
 use keyslots::secret::Passphrase;
 use keyslots::units::Bytes;
@@ -31,7 +32,7 @@ use crate::volume;
 pub use self::boot_entry::{BootEntry, boot_entries};
 pub use self::contents::{Contents, Hook};
 
-/// Something that keeps, or may keep, a volume from being unlocked.
+/// Something that keeps, or may keep, a volume from being unlocked, or a [note](Self::is_note).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Finding {
@@ -117,9 +118,24 @@ pub enum Finding {
     /// Others can read its key file.
     #[error("others than root can read its key file {}", .0.display())]
     OpenKeyFile(PathBuf),
+    /// A keyslot protects a passphrase too little. It opens all the same.
+    #[error("keyslot {slot} is cheap to attack: {weakness}")]
+    WeakKeyslot {
+        /// The keyslot.
+        slot: u32,
+        /// What is too low.
+        weakness: Weakness,
+    },
     /// There is no backup of its header.
     #[error("no backup of its header is known")]
     NoBackup,
+}
+
+impl Finding {
+    /// Whether it is worth knowing, but keeps nothing from being unlocked.
+    pub fn is_note(&self) -> bool {
+        matches!(self, Self::WeakKeyslot { .. })
+    }
 }
 
 /// What is looked at beside crypttab.
@@ -292,6 +308,8 @@ fn examine_header(header: &Header, entry: &Entry, machine: &Machine<'_>, finding
                 available,
             }),
     );
+    let weak = header.weak_keyslots().into_iter();
+    findings.extend(weak.map(|(slot, weakness)| Finding::WeakKeyslot { slot, weakness }));
     let is_backup = |path: PathBuf| {
         let backup = HeaderDevice::new(path, false).read(Wanted::Any);
         backup.is_ok_and(|(backup, _)| backup.uuid() == header.uuid())

@@ -307,13 +307,13 @@ fn keys_come_from_the_keyring() {
             ),
             ("luksFormat -q V b --volume-key-keyring luksmith-new-short PBKDF", 1),
             ("luksFormat -q V b --volume-key-keyring luksmith-new-nosuch PBKDF", 1),
-            ("luksFormat -q V --new-key-description luksmith-new-nosuch PBKDF", 1),
+            ("luksFormat -q V --key-description luksmith-new-nosuch PBKDF", 1),
         ] {
             assert_eq!(run(path, OURS, &with(words)).0, Some(code), "{words}");
             assert!(fs::read(path.join(volume)).expect("a volume") == before, "{words}");
         }
         let format = "luksFormat -q V --type luksN --volume-key-keyring luksmith-new-other \
-            --new-key-description luksmith-new-d PBKDF";
+            --key-description luksmith-new-d PBKDF";
         done(path, OURS, &with(format).replace('N', &volume[1..]));
         let dump = done(path, THEIRS, &with("luksDump -q --dump-volume-key V -d d"));
         assert!(dump.contains("07 07 07 07"), "{dump}");

@@ -64,7 +64,7 @@ pub enum HeaderError {
         wanted: Wanted,
     },
     /// The primary copy is damaged, and something else stands where it was.
-    #[error("{} has a {found} where the primary LUKS2 header was", path.display())]
+    #[error("the primary LUKS2 header on {} is damaged, and there is a {found} at byte {}", path.display(), found.offset.get())]
     Ambiguous {
         /// The device.
         path: PathBuf,
@@ -486,7 +486,8 @@ impl HeaderDevice {
     /// Without locks nothing is repaired, and the other copy will do.
     ///
     /// # Errors
-    /// [`HeaderError::Open`], where the device cannot be read.
+    /// [`HeaderError::Luks`], where the system does not tell the device's size. Sectors that cannot be read are no reason to keep
+    /// the other copy from whoever needs it.
     pub fn foreign_over(
         &self,
         header: &luks2::Header,
@@ -496,10 +497,7 @@ impl HeaderDevice {
         else {
             return Ok(None);
         };
-        let found = signatures::probe_storage(storage).map_err(|source| HeaderError::Open {
-            path: self.path.clone(),
-            source,
-        })?;
+        let found = signatures::probe_readable(storage).map_err(keyslots::Error::io("look for signatures"))?;
         // A partition table's copy at the end says nothing of the first sectors; the member of an array, there, does.
         let start = header.binary().hdr_size;
         Ok(found.into_iter().find(|found| {

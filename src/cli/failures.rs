@@ -84,7 +84,7 @@ impl From<HeaderError> for CliError {
             HeaderError::TooSmall { path, needed } => Self::DeviceTooSmall { device: path, needed },
             HeaderError::Ambiguous { path, found } => Self::Ambiguous {
                 device: path,
-                found: found.to_string(),
+                found: format!("{found} at byte {}", found.offset.get()),
             },
             HeaderError::Lock { path, mode, source } => Self::HeaderLock {
                 device: path,

@@ -49,7 +49,7 @@ impl CliError {
             }
             Self::NotLuks { .. } => "If the header is kept apart, say where with --header.".into(),
             Self::Ambiguous { found, .. } => format!(
-                "There is a {found} over the first copy of the header. If that may go, luksmith repair writes the copy anew; to read \
+                "The first copy of the header is damaged, and there is a {found}. If what it belongs to may go, luksmith repair writes the copy anew; to read \
                  the other one alone, say --disable-locks."
             ),
             Self::DamagedHeader { device, .. } => {

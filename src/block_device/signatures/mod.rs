@@ -8,6 +8,7 @@ mod identity;
 mod judge;
 mod table;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -65,19 +66,30 @@ pub fn probe(path: &Path) -> io::Result<Vec<Signature>> {
 /// # Errors
 /// The system's, where it cannot be read.
 pub fn probe_storage(storage: &mut dyn Storage) -> io::Result<Vec<Signature>> {
-    let mut image = Image::read(storage)?;
+    probe_image(&mut Image::read(storage)?)
+}
+
+/// As [`probe_storage`], on a disk of which parts cannot be read: whatever would stand there is passed over.
+///
+/// # Errors
+/// The system's, where it does not tell the size.
+pub fn probe_readable(storage: &mut dyn Storage) -> io::Result<Vec<Signature>> {
+    probe_image(&mut Image::readable(storage)?)
+}
+
+fn probe_image(image: &mut Image<'_>) -> io::Result<Vec<Signature>> {
     let mut found = Vec::new();
     for magic in MAGICS {
         for offset in magic.place.offsets(image.size) {
-            if let Some(name) = magic.found_at(&mut image, offset)? {
+            if let Some(name) = magic.found_at(image, offset)? {
                 found.push(signature(name, magic.kind, offset, magic.bytes.len()));
             }
         }
     }
-    found.extend(zfs(&mut image)?);
-    found.extend(dos(&mut image, &found)?);
+    found.extend(zfs(image)?);
+    found.extend(dos(image, &found)?);
     if found.iter().all(|found| found.offset >= Bytes::new(512)) {
-        found.extend(judge::atari(&mut image)?);
+        found.extend(judge::atari(image)?);
     }
     Ok(found)
 }
@@ -114,36 +126,86 @@ struct Image<'a> {
     storage: &'a mut dyn Storage,
     size: u64,
     head: Vec<u8>,
+    /// The blocks that cannot be read, where that is no reason to stop. None of them is tried twice: a failing disk takes its
+    /// time for each.
+    unreadable: Option<BTreeSet<u64>>,
 }
 
 impl<'a> Image<'a> {
     /// Up to here it is read at once: a ZFS label ends here.
     const HEAD: u64 = 256 * 1024;
+    /// So much is lost with a sector that cannot be read.
+    const BLOCK: u64 = 4096;
 
     fn read(storage: &'a mut dyn Storage) -> io::Result<Self> {
         let size = storage.size()?.get();
         let mut head = vec![0; size.min(Self::HEAD) as usize];
         storage.read_at(Bytes::ZERO, &mut head)?;
-        Ok(Self { storage, size, head })
+        Ok(Self {
+            storage,
+            size,
+            head,
+            unreadable: None,
+        })
+    }
+
+    /// The same of a disk of which parts cannot be read.
+    fn readable(storage: &'a mut dyn Storage) -> io::Result<Self> {
+        let size = storage.size()?.get();
+        let mut head = vec![0; size.min(Self::HEAD) as usize];
+        let mut unreadable = BTreeSet::new();
+        if storage.read_at(Bytes::ZERO, &mut head).is_err() {
+            for (block, bytes) in (0..).zip(head.chunks_mut(Self::BLOCK as usize)) {
+                if storage.read_at(Bytes::new(block * Self::BLOCK), bytes).is_err() {
+                    unreadable.insert(block);
+                }
+            }
+        }
+        Ok(Self {
+            storage,
+            size,
+            head,
+            unreadable: Some(unreadable),
+        })
     }
 
     /// One of which each part is read when it is looked at.
     fn unread(storage: &'a mut dyn Storage) -> io::Result<Self> {
-        let (size, head) = (storage.size()?.get(), Vec::new());
-        Ok(Self { storage, size, head })
+        Ok(Self {
+            size: storage.size()?.get(),
+            storage,
+            head: Vec::new(),
+            unreadable: None,
+        })
     }
 
-    /// So many bytes at an offset; `None` past the end.
+    /// So many bytes at an offset; `None` past the end, and where they cannot be read but that is no reason to stop.
     fn at(&mut self, offset: u64, len: usize) -> io::Result<Option<Vec<u8>>> {
         let Some(end) = offset.checked_add(len as u64).filter(|end| *end <= self.size) else {
             return Ok(None);
         };
+        let blocks = offset / Self::BLOCK..=end.saturating_sub(1) / Self::BLOCK;
+        if let Some(unreadable) = &self.unreadable
+            && !blocks.is_empty()
+            && unreadable.range(blocks.clone()).next().is_some()
+        {
+            return Ok(None);
+        }
         if end <= self.head.len() as u64 {
             return Ok(Some(self.head[offset as usize..end as usize].to_vec()));
         }
         let mut bytes = vec![0; len];
-        self.storage.read_at(Bytes::new(offset), &mut bytes)?;
-        Ok(Some(bytes))
+        match (
+            self.storage.read_at(Bytes::new(offset), &mut bytes),
+            &mut self.unreadable,
+        ) {
+            (Ok(()), _) => Ok(Some(bytes)),
+            (Err(_), Some(unreadable)) => {
+                unreadable.extend(blocks);
+                Ok(None)
+            }
+            (Err(error), None) => Err(error),
+        }
     }
 
     fn le32(&mut self, offset: u64) -> io::Result<Option<u32>> {

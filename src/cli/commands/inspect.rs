@@ -49,7 +49,7 @@ pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) 
             },
         )) => Err(CliError::Ambiguous {
             device: header_device.path().to_owned(),
-            found: found.to_string(),
+            found: format!("{found} at byte {}", found.offset.get()),
         }),
         Ok((header, _)) => {
             let version = if header.version() == Version::Luks1 { 1 } else { 2 };

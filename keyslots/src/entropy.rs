@@ -21,6 +21,8 @@ pub struct Suspect {
     pub slot: u32,
     /// Where on the device the blocks start that are no noise.
     pub offsets: Vec<Bytes>,
+    /// The area cannot be read.
+    pub unreadable: bool,
 }
 
 /// The blocks of an area that are no noise.

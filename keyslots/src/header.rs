@@ -314,10 +314,11 @@ impl Header {
         if same { Ok(()) } else { Err(Error::ChangedMeanwhile) }
     }
 
-    /// The keyslots whose key material is no noise any more, so that no passphrase can open them.
+    /// The keyslots whose key material is no noise any more, or cannot be read, so that no passphrase can open them. One that
+    /// cannot be read hides none of the others.
     ///
     /// # Errors
-    /// The storage's.
+    /// [`Error::KeyslotOutOfRange`].
     pub fn suspect_keyslots(&self, storage: &mut dyn Storage) -> Result<Vec<Suspect>> {
         let areas: Vec<(u32, u64, u32)> = match self {
             Self::Luks1(header) => {
@@ -342,9 +343,15 @@ impl Header {
         for (slot, start, key_size) in areas {
             let material = u64::from(key_size) * u64::from(STRIPES);
             let end = start.checked_add(material).ok_or(Error::KeyslotOutOfRange(slot))?;
-            let offsets = entropy::uneven_blocks(storage, start..end)?;
-            if !offsets.is_empty() {
-                found.push(Suspect { slot, offsets });
+            let offsets = entropy::uneven_blocks(storage, start..end);
+            let unreadable = offsets.is_err();
+            let offsets = offsets.unwrap_or_default();
+            if unreadable || !offsets.is_empty() {
+                found.push(Suspect {
+                    slot,
+                    offsets,
+                    unreadable,
+                });
             }
         }
         Ok(found)

@@ -82,7 +82,12 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let found = header_device.shared(&mut opened, |storage| diagnose(storage, &header_device, wanted))?;
     let suspects = header_device.shared(&mut opened, |storage| suspects(storage))?;
     for suspect in &suspects {
-        cx.console.say(suspect_text(suspect, device));
+        match suspect.unreadable {
+            true => cx
+                .console
+                .complain(format_args!("The area of keyslot {} cannot be read.", suspect.slot)),
+            false => cx.console.say(suspect_text(suspect, device)),
+        }
     }
     let answer = || json!({ "repaired": found, "suspect_keyslots": suspects.iter().map(|suspect| suspect.slot).collect::<Vec<_>>() });
     let in_reencryption = header_device.shared(&mut opened, |storage| -> Result<bool, CliError> {
@@ -180,7 +185,10 @@ fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice, wanted: Wanted) ->
                 Loser::Damaged(which, defect) => {
                     found.push(format!("The {} header is damaged: {defect}.", copy_name(*which)));
                     found.extend(device.foreign_over(&header, storage)?.map(|foreign| {
-                        format!("WARNING: There is a {foreign} in its place, which the repair would overwrite.")
+                        format!(
+                            "WARNING: There is a {foreign} at byte {}: the repair may overwrite what it belongs to.",
+                            foreign.offset.get()
+                        )
                     }));
                 }
             }

@@ -3,12 +3,18 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use keyslots::header::Header;
+use keyslots::storage::{Memory, Storage};
+use keyslots::units::Bytes;
 use luksmith::block_device::signatures;
 use luksmith::header_device::{HeaderDevice, HeaderError, Wanted};
+use nix::errno::Errno;
 
 use crate::lab::{CHEAP, Lab};
 
@@ -53,7 +59,7 @@ fn samples() -> Vec<Sample> {
         sample("hpt45x_raid_member", &[(-11 * 512, b"\xf3\x16\x78\x5a")]),
         sample("hpt37x_raid_member", &[(0x1220, b"\xf0\x16\x78\x5a")]),
         sample("adaptec_raid_member", &[(-512, b"\x37\xfc\x4d\x1e"), (-256, b"DPTM")]),
-        sample("jmicron_raid_member", &[(-512, b"JM")]),
+        sample("jmicron_raid_member", &[(-512, b"JM\0\0\xb6\xb2")]),
         ours("bcache", &[(4120, b"\xc6\x85\x73\xf6\x4e\x1a\x45\xca\x82\x65\xf5\x7f\x48\xba\x6d\x81")]),
         ours("bcachefs", &[(4120, b"\xc6\x85\x73\xf6\x66\xce\x90\xa9\xd9\x6a\x60\xcf\x80\x3d\xf7\xef")]),
         sample("ceph_bluestore", &[(0, b"bluestore block device")]),
@@ -545,4 +551,112 @@ fn repair_looks_at_the_keyslots_areas() {
         lab.poke(area, &intact[area..area + 256_000]);
         assert!(lab.must(&["repair", "-q", "v"]).stdout.is_empty());
     }
+}
+
+/// A disk with sectors that cannot be read.
+struct Failing {
+    image: Memory,
+    bad: Range<u64>,
+}
+
+impl Storage for Failing {
+    fn size(&mut self) -> io::Result<Bytes> {
+        self.image.size()
+    }
+
+    fn read_at(&mut self, offset: Bytes, buf: &mut [u8]) -> io::Result<()> {
+        let (start, end) = (offset.get(), offset.get() + buf.len() as u64);
+        match start < self.bad.end && self.bad.start < end {
+            true => Err(Errno::EIO.into()),
+            false => self.image.read_at(offset, buf),
+        }
+    }
+
+    fn write_at(&mut self, offset: Bytes, bytes: &[u8]) -> io::Result<()> {
+        self.image.write_at(offset, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.image.sync()
+    }
+}
+
+#[test]
+fn an_unreadable_sector_keeps_nobody_from_the_other_copy() {
+    let lab = Lab::new("luks2");
+    let device = HeaderDevice::new(lab.path("v"), true);
+    let mut disk = Failing {
+        image: Memory(lab.image()),
+        bad: 0..4096,
+    };
+    let header = Header::read(&mut disk).expect("the other copy is whole");
+    let header = header.luks2().expect("it is LUKS2");
+    let over = |disk: &mut Failing| {
+        device
+            .foreign_over(header, disk)
+            .expect("what can be read is looked at")
+    };
+    assert_eq!(over(&mut disk), None);
+    // The rest is looked at all the same, at the end too.
+    let end = disk.image.0.len();
+    disk.image.0[0x1_0040..0x1_0048].copy_from_slice(b"_BHRfS_M");
+    assert_eq!(over(&mut disk).map(|found| found.name), Some("btrfs"));
+    disk.image.0[0x1_0040..0x1_0048].fill(0);
+    disk.image.0[0..4096].fill(0);
+    disk.bad = end as u64 - 512..end as u64;
+    let header = Header::read(&mut disk).expect("the other copy is whole");
+    assert_eq!(
+        device
+            .foreign_over(header.luks2().expect("it is LUKS2"), &mut disk)
+            .expect("looked at"),
+        None
+    );
+}
+
+#[test]
+fn an_unreadable_keyslot_hides_no_other_and_ends_no_repair() {
+    let lab = Lab::new("luks2");
+    lab.must(&[&["luksAddKey", "-q", "v", "b", "-d", "a"], CHEAP.as_slice()].concat());
+    let mut disk = Failing {
+        image: Memory(lab.image()),
+        bad: 0x8000..0x8200,
+    };
+    let header = Header::read(&mut disk).expect("a header");
+    let second = header.luks2().expect("it is LUKS2").metadata().keyslots[&1]
+        .area
+        .offset
+        .get() as usize;
+    disk.image.0[second..second + 512].fill(0);
+    let found = header.suspect_keyslots(&mut disk).expect("it goes on");
+    let found: Vec<_> = found.iter().map(|suspect| (suspect.slot, suspect.unreadable)).collect();
+    assert_eq!(found, [(0, true), (1, false)]);
+}
+
+/// What two bytes of noise are taken for: no passphrase is right by chance, and no volume is somebody's.
+#[test]
+fn two_bytes_are_no_format() {
+    for (offset, magic) in [
+        (1080, &b"\x53\xef"[..]),
+        (0x410, b"\x7f\x13"),
+        (0x410, b"\x24\x78"),
+        (0x418, b"\x5a\x4d"),
+        (1024, b"BD"),
+        ((1 << 20) - 512, b"JM"),
+    ] {
+        for fill in [0xa7, 0x5a, 0xff, 0x31] {
+            let mut disk = Memory(vec![fill; 1 << 20]);
+            disk.0[offset..offset + 2].copy_from_slice(magic);
+            assert_eq!(
+                signatures::probe_storage(&mut disk).expect("memory"),
+                [],
+                "{magic:?} in {fill:#x}"
+            );
+        }
+    }
+    let mut atari = Memory(vec![0x31; 1 << 20]);
+    atari.0[0x1c2..0x1c6].copy_from_slice(&[0, 0, 8, 0]);
+    for entry in atari.0[0x1c6..0x1f6].chunks_exact_mut(12) {
+        entry[4..].copy_from_slice(&[0, 0, 0, 1, 0, 0, 0, 1]);
+    }
+    assert_eq!(signatures::probe_storage(&mut atari).expect("memory"), []);
 }

@@ -20,7 +20,14 @@ pub(super) fn ext(image: &mut Image<'_>, magic: u64, _: &'static str) -> io::Res
     // Sparse superblocks, large files, directory trees.
     const EXT3_RO_COMPAT: u32 = 0x7;
     const TEST_FILE_SYSTEM: u32 = 0x4;
+    // Two bytes are little: the size of a block (1 KiB times a power of two) and the revision must be right too.
+    const LARGEST_BLOCK: u32 = 6;
+    const NEWEST_REVISION: u32 = 1;
     let start = magic - 56;
+    let is_at_most = |field: Option<u32>, most| field.is_some_and(|value| value <= most);
+    if !is_at_most(image.le32(start + 24)?, LARGEST_BLOCK) || !is_at_most(image.le32(start + 76)?, NEWEST_REVISION) {
+        return Ok(None);
+    }
     let flags = image.le32(start + 0x160)?.unwrap_or(0);
     let mut feature = |offset| image.le32(start + offset);
     let (Some(compat), Some(incompat), Some(ro_compat)) = (feature(92)?, feature(96)?, feature(100)?) else {
@@ -114,17 +121,55 @@ pub(super) fn hfs(image: &mut Image<'_>, magic: u64, name: &'static str) -> io::
     }
     let size = image.at(magic + 20, 4)?.and_then(|bytes| bytes.try_into().ok());
     let size = size.map_or(0, u32::from_be_bytes);
-    Ok((size != 0 && size.is_multiple_of(512)).then_some(name))
+    // 65535 of them for 2 TiB.
+    Ok(((1..=32 << 20).contains(&size) && size.is_multiple_of(512)).then_some(name))
 }
 
-/// Minix: inodes, maps of inodes and of zones, and a first zone of data, in either byte order.
+/// Minix: maps that have a bit for each inode and each zone and little more, and a first zone of data behind them, in the magic
+/// number's byte order. Version 3 has another superblock.
 pub(super) fn minix(image: &mut Image<'_>, magic: u64, name: &'static str) -> io::Result<Option<&'static str>> {
-    let (inodes_len, maps) = if magic == 0x418 { (4, 0x406) } else { (2, 0x404) };
-    let (Some(inodes), Some(maps)) = (image.at(0x400, inodes_len)?, image.at(maps, 6)?) else {
+    const LARGEST_ZONE: u64 = 4;
+    let Some(bytes) = image.at(0x400, 32)? else {
         return Ok(None);
     };
-    let sound = inodes.iter().any(|byte| *byte != 0) && maps.chunks_exact(2).all(|field| field != [0, 0]);
+    let third = magic == 0x418;
+    let at = (magic - 0x400) as usize;
+    let little = matches!(bytes[at], 0x7f | 0x8f | 0x68 | 0x78 | 0x5a);
+    let number = |at: usize, len: usize| {
+        let add = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+        match little {
+            true => bytes[at..at + len].iter().rev().fold(0, add),
+            false => bytes[at..at + len].iter().fold(0, add),
+        }
+    };
+    let second = matches!(
+        &bytes[at..at + 2],
+        b"\x68\x24" | b"\x24\x68" | b"\x78\x24" | b"\x24\x78"
+    );
+    let (inodes, maps) = if third { (number(0, 4), 6) } else { (number(0, 2), 4) };
+    let zones = if third || second { number(20, 4) } else { number(2, 2) };
+    let [inode_maps, zone_maps, first, log_zone] = [0, 2, 4, 6].map(|field| number(maps + field, 2));
+    let block = if third { number(28, 2) } else { 1024 };
+    let bits = 8 * block;
+    // Some programs count a bit more, or all zones.
+    let fits = |maps: u64, least: u64, most: u64| (least.div_ceil(bits)..=most.div_ceil(bits)).contains(&maps);
+    let sound = inodes > 0
+        && log_zone <= LARGEST_ZONE
+        && (block.is_power_of_two() && block >= 1024)
+        && (2 + inode_maps + zone_maps..zones).contains(&first)
+        && fits(inode_maps, inodes + 1, inodes + 2)
+        && fits(zone_maps, zones - first + 1, zones + 2);
     Ok(sound.then_some(name))
+}
+
+/// JMicron: the 16-bit words of the sector come to 0 or 1, and there are modes 0 to 5.
+pub(super) fn jmicron(image: &mut Image<'_>, magic: u64, name: &'static str) -> io::Result<Option<&'static str>> {
+    let Some(bytes) = image.at(magic, 512)? else {
+        return Ok(None);
+    };
+    let words = bytes.chunks_exact(2).map(|word| u16::from_le_bytes([word[0], word[1]]));
+    let sum = words.fold(0u16, u16::wrapping_add);
+    Ok((sum <= 1 && bytes[0x34] <= 5).then_some(name))
 }
 
 /// The major version tells squashfs from what came before it.
@@ -177,6 +222,7 @@ pub(super) fn via(image: &mut Image<'_>, magic: u64, name: &'static str) -> io::
 }
 
 /// An Atari partition table has no magic number: entries whose names are letters or digits, and which lie within the disk.
+/// An entry that is not used is empty, and one that is used may be bootable: noise has that in no more than one of 2^32.
 pub(super) fn atari(image: &mut Image<'_>) -> io::Result<Option<Signature>> {
     const DISK_SIZE: u64 = 0x1c2;
     let be = |bytes: &[u8]| bytes.iter().fold(0u64, |value, byte| value << 8 | u64::from(*byte));
@@ -185,8 +231,10 @@ pub(super) fn atari(image: &mut Image<'_>) -> io::Result<Option<Signature>> {
         return Ok(None);
     };
     let size = be(&table[..4]);
+    let known = |flags: u8| matches!(flags, 0 | 1 | 0x81);
     let mut active = table[4..].chunks_exact(12).filter(|entry| entry[0] & 1 != 0).peekable();
     let sound = (1..=sectors).contains(&size)
+        && table[4..].chunks_exact(12).all(|entry| known(entry[0]))
         && active.peek().is_some()
         && active.all(|entry| {
             let end = be(&entry[4..8]) + be(&entry[8..12]);

@@ -194,7 +194,7 @@ pub(super) const MAGICS: &[Magic] = &[
     superblock("hpt37x_raid_member", &[0x1220], b"\xf0\x16\x78\x5a"),
     superblock("hpt37x_raid_member", &[0x1220], b"\xfd\x16\x78\x5a"),
     superblock("adaptec_raid_member", &[], b"\x37\xfc\x4d\x1e").at(Place::FromEnd(&[512])).if_so(adaptec),
-    superblock("jmicron_raid_member", &[], b"JM").at(Place::FromEnd(&[512])),
+    superblock("jmicron_raid_member", &[], b"JM").at(Place::FromEnd(&[512])).if_so(jmicron),
     superblock("drbdmanage_control_volume", &[0], b"$DRBDmgr=q"),
     superblock("drbdproxy_datalog", &[0], b"DRBDdlh*"),
     superblock("ubi", &[0], b"UBI#"),

@@ -203,12 +203,19 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Algorithms are written as templates, drivers have names with dashes.
+    /// Algorithms are written as templates. Drivers mostly have names with a dash or an underscore, which few algorithms have:
+    /// that is what can be told from a text.
     fn is_driver(&self) -> bool {
         let hash = self.iv.and_then(|iv| iv.strip_prefix("essiv:"));
-        let strange = |hash: &str| hash.contains('-') && crate::hash::Hash::from_name(hash).is_none();
-        self.capi && (self.cipher.contains('-') || !self.cipher.contains('(')) || hash.is_some_and(strange)
+        let mut words = self.cipher.split(['(', ')', ',']);
+        self.capi && (!self.cipher.contains('(') || words.any(is_driver)) || hash.is_some_and(is_driver)
     }
+}
+
+/// Whether a word of a template is a driver's name, as `aes-generic` and `p8_aes` are.
+fn is_driver(word: &str) -> bool {
+    const ALGORITHMS: [&str; 4] = ["cipher_null", "digest_null", "michael_mic", "hctr2_base"];
+    word.contains(['-', '_']) && !ALGORITHMS.contains(&word) && crate::hash::Hash::from_name(word).is_none()
 }
 
 fn defect(text: &str, parts: &Parts<'_>, computable: bool) -> Option<&'static str> {
@@ -224,6 +231,10 @@ fn defect(text: &str, parts: &Parts<'_>, computable: bool) -> Option<&'static st
     }
     if !parts.capi {
         return None;
+    }
+    // dm-crypt takes the last one, this crate the first.
+    if parts.iv.is_some_and(|iv| iv.matches(':').count() > 1) {
+        return Some("has a second colon behind its brackets");
     }
     let mut depth = 0_u32;
     for byte in parts.cipher.bytes() {
@@ -296,6 +307,8 @@ mod tests {
             ("capi:xts)aes(-plain64", "does not open"),
             ("capi:(aes)-plain64", "names no template"),
             ("capi:xts()-plain64", "names no template"),
+            ("capi:cbc(aes)-essiv:sha256:x-plain64", "second colon"),
+            ("capi:cbc(aes)-plain64:a:b", "second colon"),
         ] {
             let error = CipherName::parse(text).expect_err(text);
             assert!(error.defect.contains(defect) && !error.driver, "{text}: {error}");
@@ -313,6 +326,10 @@ mod tests {
             "capi:authenc(hmac(sha256-generic),xts(aes))-random",
             "capi:cbc(aes)-essiv:sha256-generic",
             "aes-cbc-essiv:sha256-generic",
+            "capi:cbc(p8_aes)-plain64",
+            "capi:__xts(aes)-plain64",
+            "capi:essiv(cbc(aes),sha256-generic)-plain64",
+            "capi:cbc(aes)-essiv:p8_ghash",
         ] {
             let error = CipherName::parse(text).expect_err(text);
             assert!(error.driver && error.to_string().contains(text), "{text}: {error}");
@@ -321,6 +338,9 @@ mod tests {
             "aes-cbc-essiv:sha3-256",
             "capi:cbc(aes)-essiv:blake2b-512",
             "nosuch-xts-plain64",
+            "capi:essiv(cbc(aes),sha3-256)-plain64",
+            "capi:authenc(hmac(sha3-512),xts(aes))-random",
+            "capi:ecb(cipher_null)-plain64",
         ] {
             assert!(CipherName::parse(text).is_ok(), "{text}");
         }

@@ -3,17 +3,25 @@
 use std::fs;
 use std::os::fd::RawFd;
 
+use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::close;
+
+/// The kernel's own limit, unless root raises it (`fs.nr_open`).
+const MOST: u64 = 1 << 20;
 
 /// Closes all but the first three. A program that goes on for long holds nothing of whoever started it: a lock on a
 /// descriptor, or the pipe that somebody reads to its end. To be called before anything is opened.
 pub(crate) fn close_inherited() {
     // The folder is closed before its entries are.
-    let open: Vec<RawFd> = fs::read_dir("/proc/self/fd")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .collect();
+    let listed = fs::read_dir("/proc/self/fd").map(|folder| {
+        let numbers = folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+        numbers.collect::<Vec<RawFd>>()
+    });
+    // Without /proc each number is tried that there can be.
+    let open = listed.unwrap_or_else(|_| {
+        let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(MOST, |(soft, _)| soft.min(MOST));
+        (0..limit as RawFd).collect()
+    });
     for fd in open.into_iter().filter(|fd| *fd > 2) {
         // The folder's own is closed already.
         let _ = close(fd);

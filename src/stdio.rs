@@ -2,23 +2,35 @@
 //! aborts where there is none, as in an initramfs whose `/dev` is empty.
 #![allow(unsafe_code)]
 
-use std::os::fd::IntoRawFd as _;
-use std::os::unix::net::UnixStream;
-
 use nix::libc;
 
-/// Puts one end of a stream without another end in the place of each that is closed: what reads it finds the end, and what is
-/// written fails. A file that the program opens later gets none of their numbers.
+/// Opens something in the place of each that is closed: to read it fails, or finds the end, and to write it fails. A file that
+/// the program opens later gets none of their numbers, nor does one that a program which it starts opens: they are passed on.
 extern "C" fn open_closed() {
     for fd in 0..3 {
         // SAFETY: F_GETFD takes two numbers and touches no memory.
-        if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1
-            && let Ok((end, _)) = UnixStream::pair()
-        {
+        if unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1 {
             // The lowest number that is free is this one.
-            let _ = end.into_raw_fd();
+            if fd == libc::STDIN_FILENO || !open_sealed() {
+                // SAFETY: open reads the text up to its zero.
+                unsafe { libc::open(c"/".as_ptr(), libc::O_RDONLY | libc::O_DIRECTORY) };
+            }
         }
     }
+}
+
+/// An empty file that nobody can write to. The standard library takes EBADF, which a folder gives, for written.
+fn open_sealed() -> bool {
+    const SEALS: libc::c_int = libc::F_SEAL_SEAL | libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE;
+    // SAFETY: memfd_create reads the text up to its zero.
+    let fd = unsafe { libc::memfd_create(c"closed".as_ptr(), libc::MFD_ALLOW_SEALING) };
+    // SAFETY: F_ADD_SEALS takes numbers and touches no memory.
+    if fd != -1 && unsafe { libc::fcntl(fd, libc::F_ADD_SEALS, SEALS) } == -1 {
+        // SAFETY: the descriptor is ours, and nobody else has it yet.
+        unsafe { libc::close(fd) };
+        return false;
+    }
+    fd != -1
 }
 
 /// Run by the C library before `main`.

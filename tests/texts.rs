@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use luksmith::cli::actions::VERBS;
 use serde_json::Value;
@@ -184,6 +185,38 @@ fn closed_descriptors_are_no_end() {
             .expect("unshare of util-linux");
         assert_eq!(status.code(), Some(1), "{closed} {status:?}");
     }
+}
+
+/// What stands in for a closed descriptor was closed again in each program that was started, whose first file took its place.
+#[test]
+fn closed_descriptors_are_passed_on_as_such() {
+    let mut child = Command::new("sh")
+        .args(["-c", "exec \"$0\" benchmark <&- >&- 2>&-", OURS])
+        .spawn()
+        .expect("a shell");
+    let start = Instant::now();
+    for fd in 0..3 {
+        let flags = loop {
+            let info = fs::read_to_string(format!("/proc/{}/fdinfo/{fd}", child.id())).unwrap_or_default();
+            let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
+            let target = fs::read_link(format!("/proc/{}/fd/{fd}", child.id())).unwrap_or_default();
+            // Until the shell has become the program, it has descriptors of its own.
+            if let Some(flags) = flags
+                && (target == Path::new("/") || target.starts_with("/memfd:closed (deleted)"))
+            {
+                break u32::from_str_radix(flags.trim(), 8).expect("digits");
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "{fd}: {}", target.display());
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        assert_eq!(flags & 0o2_000_000, 0, "{fd} is closed by exec: {flags:o}");
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    // What nobody gets is no success.
+    let script = "exec \"$0\" --version >&-";
+    let status = Command::new("sh").args(["-c", script, OURS]).status().expect("a shell");
+    assert!(!status.success());
 }
 
 /// Lines that say what is done, and never with what: the passphrase and the key are not in them.

@@ -55,7 +55,16 @@ pub(super) fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<Option<Mad
     }
     let batch = cx.console.batch();
     if !cx.options.disable_blkid && (!batch || cx.options.debug || cx.options.debug_json) {
-        let found = signatures::probe(path).map_err(CliError::io("look for signatures"))?;
+        let found = match signatures::probe(path) {
+            Err(error) if batch => {
+                cx.console.debug(format_args!(
+                    "{} was not looked at for signatures: {error}.",
+                    shown(path)
+                ));
+                Vec::new()
+            }
+            found => found.map_err(CliError::io("look for signatures"))?,
+        };
         if batch {
             // What is written over without a question, installers log.
             for_each_kind(&found, |signature| {

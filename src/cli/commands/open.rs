@@ -236,11 +236,7 @@ impl Volume {
         passphrase: &Passphrase,
         candidates: Candidates,
     ) -> Result<Unlocked, CliError> {
-        let _serialized = cx
-            .options
-            .serialize_memory_hard_pbkdf
-            .then(locks::serialize_derivations)
-            .transpose()?;
+        let _serialized = serialized(cx)?;
         let deriving = cx.console.deriving();
         let header = &self.header;
         let mut reader = self.device.reader(&mut self.opened);
@@ -322,6 +318,7 @@ impl Volume {
         let Some((fault, other)) = FinalNewline::mend(passphrase).map_err(CliError::memory)? else {
             return Ok(());
         };
+        let _serialized = serialized(cx)?;
         for &candidate in candidates {
             let mut reader = self.device.reader(&mut self.opened);
             if let Ok(unlocked) = self.header.unlock(&mut reader, &other, candidate, &cx.cost_limits()) {
@@ -489,6 +486,12 @@ pub(super) fn open_to_look(path: &Path) -> io::Result<File> {
 pub(super) fn device_name(name: &str) -> Result<DeviceName, CliError> {
     let name = name.strip_prefix("/dev/mapper/").unwrap_or(name);
     DeviceName::mangled(name, crate::dm::Mangling::default()).map_err(|error| VolumeError::from(error).into())
+}
+
+/// The lock of `--serialize-memory-hard-pbkdf`: who holds it derives alone.
+fn serialized(cx: &Context<'_>) -> Result<Option<locks::Lock>, CliError> {
+    let asked = cx.options.serialize_memory_hard_pbkdf;
+    Ok(asked.then(locks::serialize_derivations).transpose()?)
 }
 
 /// The flags that the options ask for.

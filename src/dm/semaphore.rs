@@ -39,6 +39,11 @@ impl Semaphore {
         Self::get(key, 0)
     }
 
+    /// The one with this number, which no other gets.
+    pub(super) fn of_id(id: i32) -> Self {
+        Self { id }
+    }
+
     fn get(key: u32, flags: libc::c_int) -> Result<Self, Errno> {
         // SAFETY: semget takes three numbers and touches no memory of ours.
         let id = unsafe { libc::semget(key as libc::key_t, 1, flags) };

@@ -250,7 +250,7 @@ pub fn cookies() -> io::Result<Vec<ExistingCookie>> {
         let (last_operation, last_change) = (field(6)?.unsigned_abs(), field(0)?.unsigned_abs());
         // One that went since the list was read is not listed.
         let value = (key >> 16 == u32::from(MAGIC))
-            .then(|| Semaphore::open(key).and_then(Semaphore::value))?
+            .then(|| Semaphore::of_id(semaphore).value())?
             .ok()?;
         Some(ExistingCookie {
             key,
@@ -437,13 +437,13 @@ fn sweep(age: Duration) {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |t| t.as_secs());
+    // What seems older than the machine's run was stamped before the clock was set: nobody knows its age.
+    let boot = now.saturating_sub(uptime().unwrap_or(0));
     for cookie in cookies().unwrap_or_default() {
         let since = cookie.last_operation.max(cookie.last_change);
-        if cookie.value == 0
-            && since + age.as_secs() <= now
-            && let Ok(semaphore) = Semaphore::open(cookie.key)
-            && semaphore.waiters() == Ok(0)
-        {
+        // By its key it might be another one by now.
+        let semaphore = Semaphore::of_id(cookie.semaphore);
+        if cookie.value == 0 && since + age.as_secs() <= now && since >= boot && semaphore.waiters() == Ok(0) {
             log::debug(format_args!(
                 "Removing the udev cookie {:#x} of a process that is gone.",
                 cookie.key
@@ -452,6 +452,12 @@ fn sweep(age: Duration) {
             let _ = semaphore.remove();
         }
     }
+}
+
+/// For how many seconds, rounded up, the machine runs.
+fn uptime() -> Option<u64> {
+    let text = fs::read_to_string("/proc/uptime").ok()?;
+    text.split('.').next()?.parse().ok().map(|seconds: u64| seconds + 1)
 }
 
 /// A new semaphore under a key that nobody has.

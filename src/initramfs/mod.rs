@@ -15,6 +15,7 @@ pub(crate) mod in_flight;
 mod key;
 mod mount;
 pub mod options;
+mod program;
 pub mod prompt;
 mod sockets;
 pub mod source;

@@ -8,12 +8,13 @@ use std::{fs, thread};
 
 use keyslots::secret::Passphrase;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::stream::{self, Limits};
 use super::{Entry, NoKey};
 use crate::initramfs::crypttab::unescape;
+use crate::initramfs::program::spawn;
 use crate::passphrase::KeyFileRange;
 
 /// Where Debian's crypttab(5) looks for a program that is not named by its path.
@@ -51,14 +52,6 @@ pub(super) fn run(
         end(&mut child);
     }
     read.map_err(failed)
-}
-
-/// A program has the signals that end it, which are blocked in this one.
-fn spawn(command: &mut Command) -> io::Result<Child> {
-    let before = SigSet::empty().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
-    let spawned = command.spawn();
-    before.thread_set_mask()?;
-    spawned
 }
 
 fn path(program: &str) -> PathBuf {

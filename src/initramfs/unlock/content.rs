@@ -12,6 +12,7 @@ use keyslots::units::{Bytes, Sectors};
 use super::UnlockError;
 use crate::block_device::signatures::{self, Signature};
 use crate::initramfs::options::VolumeOptions;
+use crate::initramfs::program::spawn;
 
 /// Where Debian's crypttab(5) looks for a check that is not named by its path.
 const CHECKS: &str = "/lib/cryptsetup/checks";
@@ -211,7 +212,8 @@ fn ext_end(device: &Path) -> Option<Bytes> {
 }
 
 fn run(mut command: Command, name: &str) -> Result<(), String> {
-    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status();
+    let command = command.stdin(Stdio::null()).stdout(Stdio::null());
+    let status = spawn(command).and_then(|mut child| child.wait());
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("{name}: {status}")),

@@ -431,6 +431,7 @@ fn what_takes_no_changes_is_called_that() {
 #[test]
 fn a_read_only_device_is_neither_written_nor_served_for_writing() {
     let lab = Lab::new("luks2");
+    fs::copy(lab.path("v"), lab.path("copy")).expect("a file");
     let attached = lab.command("losetup", &["-f", "-r", "--show", "v"]).output();
     let attached = attached.expect("losetup starts");
     let device = String::from_utf8_lossy(&attached.stdout).trim().to_owned();
@@ -438,7 +439,7 @@ fn a_read_only_device_is_neither_written_nor_served_for_writing() {
     let before = lab.image();
     let outputs = [
         lab.run(&["write", &device, "-d", "a"]),
-        lab.run(&["image", "-q", "--decrypt", "v", &device, "-d", "a"]),
+        lab.run(&["image", "-q", "--decrypt", "copy", &device, "-d", "a"]),
         lab.run(&["luksErase", "-q", &device]),
     ];
     let opened = lab.run(&[

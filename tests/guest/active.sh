@@ -572,6 +572,8 @@ identity() {
     name_it $loop "${pair% *}"
     name_it other "${pair#* }"
     for opener in $sides; do
+      # Debian's opens no volume with a UUID that is none.
+      case $opener:$pair in peer:o*) continue ;; esac
       tool $opener open -d k $loop x
       seen=$(table)
       act ours refresh x -d k --header other
@@ -621,14 +623,17 @@ identity() {
   peer dmsetup create x --table "0 8192 linear $loop 0"
   peer dmsetup create y --table "0 40960 linear $loop 8192"
   peer dmsetup create z --table "0 4096 linear $loop 4096"
-  head -c 4M /dev/urandom | dd of=/dev/mapper/x conv=notrunc,fsync 2>/dev/null
+  [ "$UDEV" = 1 ] || dmsetup mknodes
+  dd if=/dev/urandom of=/dev/mapper/x bs=1M count=4 conv=notrunc,fsync 2>/dev/null
   own=$(sha256sum </dev/mapper/x)
   for target in /dev/mapper/z $loop; do
     answer=$(timeout $hang /luksmith/luksmith image -q -d k $cheap /dev/mapper/x $target 2>&1)
-    case $answer in *"read and overwritten"*) pass "identity: image to $target" ;; *) fail "identity: image to $target: $answer" ;; esac
+    case $answer in *"read and overwritten"*) pass "identity: image to $target" ;; *) fail "identity: image to $target: $answer $(ls -l /dev/mapper)" ;; esac
   done
   answer=$(timeout $hang /luksmith/luksmith image -q -d k $cheap /dev/mapper/x /dev/mapper/y 2>&1)
   same "identity: image beside it" "" "$answer"
+  holds "identity: it is a volume" ours cryptsetup isLuks /dev/mapper/y
+  [ -b /dev/mapper/y ] || fail "identity: y is no device"
   same "identity: the source" "$own" "$(sha256sum </dev/mapper/x)"
   for name in z y; do peer dmsetup remove --retry $name; done
 }

@@ -160,13 +160,33 @@ fn a_killed_change_is_refused_cleanly_by_cryptsetup_and_finished_by_the_new_pass
             "luks1" => drop(done(folder, THEIRS, &format!("luksChangeKey {FAST} -d k2 v k2"))),
             _ => drop(done(folder, THEIRS, "config v --label other")),
         }
-        let words = "open --test-passphrase v -d new";
-        let told = done(folder, OURS, words);
-        assert_eq!(
-            told, "Finished the interrupted passphrase change of key slot 1.\n",
-            "{kind}"
+        // Who only tests or reads writes nothing.
+        let before = fs::read(folder.join("v")).expect("a volume");
+        for words in ["open --test-passphrase v -d new", "luksDump v"] {
+            let told = done(folder, OURS, words);
+            assert!(told.contains("change of key slot 1 was interrupted"), "{kind}: {told}");
+            assert!(
+                fs::read(folder.join("v")).expect("a volume") == before,
+                "{kind}: {words}"
+            );
+        }
+        let mut dump = Command::new(OURS);
+        let dump = dump
+            .args(["luksDump", "--json", "v"])
+            .current_dir(folder)
+            .output()
+            .expect("it runs");
+        let dump: serde_json::Value = serde_json::from_slice(&dump.stdout).expect("JSON");
+        assert!(
+            dump.to_string().contains(r#""unfinished_changes":[1]"#),
+            "{kind}: {dump}"
         );
-        assert_eq!(done(folder, OURS, words), "", "{kind}");
+        let told = done(folder, OURS, "repair v");
+        assert!(told.contains("change of key slot 1 was interrupted"), "{kind}: {told}");
+        let told = done(folder, OURS, "luksDump -q --dump-volume-key v -d new");
+        let finished = "Finished the interrupted passphrase change of key slot 1.\n";
+        assert!(told.contains(finished), "{kind}: {told}");
+        assert_eq!(done(folder, OURS, "open --test-passphrase v -d new"), "", "{kind}");
         assert!(opens(folder, THEIRS, "new") && opens(folder, THEIRS, "k0"), "{kind}");
     }
 }

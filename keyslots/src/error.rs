@@ -90,6 +90,14 @@ pub enum Error {
     /// There is no token of this number.
     #[error("token {0} is out of range")]
     TokenOutOfRange(u32),
+    /// The token has a key that an interrupted change of a keyslot needs: the only copy there is, perhaps.
+    #[error("token {token} holds the key of keyslot {keyslot}, whose change of passphrase was interrupted")]
+    TokenHoldsKey {
+        /// The token.
+        token: u32,
+        /// The keyslot.
+        keyslot: u32,
+    },
     /// All tokens are taken.
     #[error("all tokens are in use")]
     AllTokensInUse,

@@ -70,6 +70,8 @@ pub enum SlotState {
 pub enum Unfinished {
     /// In LUKS1.
     Luks1(luks1::Sealed),
+    /// In LUKS1, where nothing is left to do but to wipe what it has left.
+    Luks1Record,
     /// In LUKS2.
     Luks2(luks2::Sealed),
 }
@@ -259,6 +261,14 @@ impl Header {
         }
     }
 
+    /// As [`Header::derivations`], for the keys that interrupted changes have left. Those of LUKS1 need no memory.
+    pub fn waiting_derivations(&self, slot: Option<u32>) -> Vec<(u32, Kdf)> {
+        match self {
+            Self::Luks1(_) => Vec::new(),
+            Self::Luks2(header) => header.waiting_derivations(slot),
+        }
+    }
+
     /// What is known of keyslot `slot`.
     pub fn slot_state(&self, slot: u32) -> SlotState {
         let (count, data): (u32, Vec<u32>) = match self {
@@ -357,6 +367,17 @@ impl Header {
         Ok(found)
     }
 
+    /// The keyslots whose change of passphrase was interrupted: the new passphrase ends it.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn unfinished_changes(&self, storage: &mut dyn Storage) -> Result<Vec<u32>> {
+        match self {
+            Self::Luks1(header) => header.unfinished_changes(storage),
+            Self::Luks2(header) => Ok(header.unfinished_changes()),
+        }
+    }
+
     /// Ends the interrupted change of keyslot `slot`. Where another process has ended it, nothing is written.
     ///
     /// # Errors
@@ -370,6 +391,7 @@ impl Header {
     ) -> Result<()> {
         match (self, unfinished) {
             (Self::Luks1(header), Unfinished::Luks1(sealed)) => header.finish_change(storage, slot, sealed, medium),
+            (Self::Luks1(header), Unfinished::Luks1Record) => header.tidy(storage, medium),
             (Self::Luks2(header), Unfinished::Luks2(sealed)) => header.finish_change(storage, slot, sealed, medium),
             _ => Err(Error::ChangedMeanwhile),
         }

@@ -84,6 +84,9 @@ impl CliError {
                  the same."
                     .into()
             }
+            Self::Header(keyslots::Error::TokenHoldsKey { .. }) => {
+                "Open the device with the new passphrase once, or change the passphrase again: then the token goes by itself.".into()
+            }
             Self::Header(keyslots::Error::Kdf(KdfError::CostTooHigh { .. })) => {
                 "It would take minutes to days. If you trust the header, --no-pbkdf-limits derives the key all the same.".into()
             }

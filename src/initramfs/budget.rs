@@ -78,7 +78,8 @@ impl Budget {
     /// # Errors
     /// [`TooLarge`] where none of them fits.
     pub fn cost(&self, header: &Header, slot: Option<u32>) -> Result<Cost, TooLarge> {
-        let derivations = header.derivations(slot);
+        let mut derivations = header.derivations(slot);
+        derivations.extend(header.waiting_derivations(slot));
         let fitting = || {
             derivations
                 .iter()

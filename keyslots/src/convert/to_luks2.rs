@@ -41,7 +41,7 @@ const CHUNK: usize = 1024 * 1024;
 /// # Errors
 /// [`Error::CannotConvert`], and nothing was written then; [`Error::ChangedMeanwhile`], [`Error::Io`].
 pub fn to_luks2(header: &luks1::Header, storage: &mut dyn Storage, medium: Medium) -> Result<luks2::Header> {
-    if let Some(slot) = header.unfinished_change(storage)? {
+    if let Some(&slot) = header.unfinished_changes(storage)?.first() {
         return Err(ConvertRefused::UnfinishedChange(slot).into());
     }
     let size = storage.size().map_err(Error::io("get the size of the header device"))?;
@@ -54,6 +54,7 @@ pub fn to_luks2(header: &luks1::Header, storage: &mut dyn Storage, medium: Mediu
     let copy = luks2_copy(header, &planned, end)?;
 
     let mut header = header.clone();
+    header.settle(storage)?;
     for step in &moves {
         step.carry_out(&mut header, storage)?;
     }

@@ -179,7 +179,7 @@ impl Backup {
         self.header.expect_unchanged(file)?;
         let mut staged = None;
         if let Some(device) = device {
-            device.expect_unchanged(storage)?;
+            device.settle(storage)?;
             if let Plan::Stage { source, slot } = self.plan(file, storage, device)? {
                 staged = Some(self.stage(file, storage, device, source, slot)?);
             }

@@ -177,6 +177,7 @@ impl Header {
     pub fn set_uuid(&mut self, storage: &mut dyn Storage, uuid: &str) -> Result<()> {
         let mut raw = self.raw.clone();
         raw.uuid = uuid_field(uuid)?;
+        self.settle(storage)?;
         self.replace(storage, raw)
     }
 
@@ -194,6 +195,13 @@ impl Header {
         } else {
             Err(Error::ChangedMeanwhile)
         }
+    }
+
+    /// The same before anything that relies on what was read is destroyed: a process that was killed may have left it in a
+    /// cache alone.
+    pub(crate) fn settle(&self, storage: &mut dyn Storage) -> Result<()> {
+        self.expect_unchanged(storage)?;
+        storage.sync().map_err(Error::io("sync the LUKS1 header that was read"))
     }
 
     /// Writes `raw` over the header, syncs, and then is it.

@@ -62,13 +62,13 @@ impl Header {
             }
             return match self.open_keyslot(storage, passphrase, slot, limits) {
                 Err(error) => self.open_staged(storage, passphrase, Some(slot), limits, error),
-                opened => opened,
+                Ok(unlocked) => Ok(self.with_leftovers(storage, unlocked)),
             };
         }
         let mut failure = None;
         for slot in self.active_keyslots() {
             match self.open_keyslot(storage, passphrase, slot, limits) {
-                Ok(unlocked) => return Ok(unlocked),
+                Ok(unlocked) => return Ok(self.with_leftovers(storage, unlocked)),
                 Err(Error::WrongPassphrase) => failure = failure.or(Some(Error::WrongPassphrase)),
                 // What kept a keyslot from being tried says more than that another one did not open.
                 Err(error) => {
@@ -80,6 +80,14 @@ impl Header {
         }
         let failure = failure.unwrap_or(Error::NoUsableKeyslot);
         self.open_staged(storage, passphrase, None, limits, failure)
+    }
+
+    /// Says it where a change that is through, or can never be, has left its record.
+    fn with_leftovers(&self, storage: &mut dyn Storage, mut unlocked: Unlocked) -> Unlocked {
+        if staged::is_untidy(storage, &self.raw).unwrap_or(false) {
+            unlocked.unfinished = Some(Box::new(Unfinished::Luks1Record));
+        }
+        unlocked
     }
 
     /// Tries the keys that an interrupted change has left, where no keyslot opened and `failure` says why.
@@ -174,7 +182,8 @@ impl Header {
         if !same_volume_key(&self.raw, &sealed.made_for) {
             return Err(Error::ChangedMeanwhile);
         }
-        self.expect_unchanged(storage)?;
+        self.settle(storage)?;
+        staged::tidy(storage, &self.raw, Medium::Other)?;
         self.write_area(storage, slot, &sealed.material)?;
         self.activate(storage, slot, sealed)?;
         Ok(slot)
@@ -257,12 +266,22 @@ impl Header {
         Ok(slot)
     }
 
-    /// The first keyslot whose change was interrupted, and is not finished.
+    /// The keyslots whose change was interrupted, and is not finished.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn unfinished_change(&self, storage: &mut dyn Storage) -> Result<Option<u32>> {
-        Ok(staged::waiting(storage, &self.raw)?.first().map(|record| record.slot))
+    pub fn unfinished_changes(&self, storage: &mut dyn Storage) -> Result<Vec<u32>> {
+        let waiting = staged::waiting(storage, &self.raw)?;
+        Ok(waiting.into_iter().map(|record| record.slot).collect())
+    }
+
+    /// Wipes what changes have left that are through, or can never be.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`], [`Error::Io`].
+    pub fn tidy(&self, storage: &mut dyn Storage, medium: Medium) -> Result<()> {
+        self.settle(storage)?;
+        staged::tidy(storage, &self.raw, medium)
     }
 
     /// Ends the change of keyslot `slot` that [`Unlocked::unfinished`] is about. Where another process has ended it,
@@ -290,8 +309,7 @@ impl Header {
         if !same_volume_key(&self.raw, &new.made_for) {
             return Err(Error::ChangedMeanwhile);
         }
-        self.expect_unchanged(storage)?;
-        staged::tidy(storage, &self.raw, medium)?;
+        self.tidy(storage, medium)?;
         staged::put(storage, &self.raw, slot, new)?;
         let overwritten = (|| {
             if medium == Medium::Rotational {
@@ -299,20 +317,29 @@ impl Header {
             }
             self.write_area(storage, slot, &new.material)?;
             self.activate(storage, slot, new)?;
-            staged::wipe(storage, &self.raw, medium, |record| record.slot == slot)
+            self.wipe_records(storage, slot, medium)
         })();
         overwritten.map_err(|error| Error::HalfWritten(error.into()))
     }
 
-    /// Destroys keyslot `slot`: wipes its area, syncs, and marks it inactive. Whether others are left is not asked.
+    /// Wipes what waits for `slot`, and what waits for nothing any more.
+    fn wipe_records(&self, storage: &mut dyn Storage, slot: u32, medium: Medium) -> Result<()> {
+        let raw = &self.raw;
+        staged::wipe(storage, raw, medium, |record| {
+            record.slot == slot || !record.counts(raw)
+        })
+    }
+
+    /// Destroys keyslot `slot`: wipes what an interrupted change has left of it, then its area, syncs, and marks it inactive.
+    /// Whether others are left is not asked.
     ///
     /// # Errors
     /// [`Error::KeyslotInactive`], [`Error::KeyslotOutOfRange`], [`Error::ChangedMeanwhile`], [`Error::Io`].
     pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: u32, medium: Medium) -> Result<()> {
         self.used_keyslot(slot)?;
-        self.expect_unchanged(storage)?;
+        self.settle(storage)?;
+        self.wipe_records(storage, slot, medium)?;
         self.wipe_area(storage, slot, medium)?;
-        staged::wipe(storage, &self.raw, medium, |record| record.slot == slot)?;
         self.replace_keyslot(storage, slot, deactivate)
     }
 
@@ -326,13 +353,13 @@ impl Header {
             .filter(|(_, k)| k.state != KeyslotState::Inactive)
             .map(|(slot, _)| slot)
             .collect();
-        self.expect_unchanged(storage)?;
+        self.settle(storage)?;
+        staged::wipe(storage, &self.raw, medium, |_| true)?;
         let mut raw = self.raw.clone();
         for &slot in &used {
             self.wipe_area(storage, slot, medium)?;
             deactivate(&mut raw.keyslots[slot as usize]);
         }
-        staged::wipe(storage, &self.raw, medium, |_| true)?;
         self.replace(storage, raw)?;
         Ok(used)
     }

@@ -1,12 +1,13 @@
 //! A passphrase that changes while all eight keyslots are in use: its key waits behind the header until the keyslot holds it.
 //!
-//! Every layout leaves the sectors from 2 to the first key material unused, and every program that writes the header keeps
-//! them. A record there has what a keyslot has, the volume key under the new passphrase alone, in fewer stripes. It is
+//! Every layout leaves the sectors from 2 to the first key material unused, and programs that change keyslots keep them; not
+//! so who backs the header up and restores it, or converts it. A record there has what a keyslot has, the volume key under the new passphrase alone, in fewer stripes. It is
 //! synced before the keyslot is overwritten and wiped when the header names the new key: at each moment the old passphrase
 //! opens the keyslot, or the new one the keyslot or the record.
 //!
 //! A record counts for the keyslot that it was made for: where another program has freed or refilled that, it opens
-//! nothing. What it opens is checked against the volume key digest as everything else.
+//! nothing. What it opens is checked against the volume key digest as everything else. The magic is the first of a record that
+//! is written and the last that is wiped, so that whatever a stop leaves of one is known for ours, and wiped.
 
 use super::format::{RawHeader, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE};
 use super::keyslots::Sealed;
@@ -36,10 +37,14 @@ pub(super) struct Record {
     replaces: [u8; SALT_LEN],
     /// [`material::spare_stripes`] of key material.
     pub(super) material: Vec<u8>,
-    at: Bytes,
 }
 
 impl Record {
+    /// Whether the volume may be opened with it.
+    pub(super) fn counts(&self, raw: &RawHeader) -> bool {
+        self.is_of(raw) && !self.is_done(raw)
+    }
+
     /// Whether the header names the key by now.
     fn is_done(&self, raw: &RawHeader) -> bool {
         let keyslot = &raw.keyslots[self.slot as usize];
@@ -56,7 +61,7 @@ impl Record {
             && [&self.replaces, &self.salt].iter().any(|salt| tail == &salt[SPLIT..])
     }
 
-    fn parse(bytes: &[u8], at: Bytes, material_len: usize) -> Option<Self> {
+    fn parse(bytes: &[u8], material_len: usize) -> Option<Self> {
         let fields = bytes.get(..FIELDS)?;
         let material = bytes.get(HEAD..HEAD.checked_add(material_len)?)?;
         if !fields.starts_with(MAGIC) || bytes.get(FIELDS..FIELDS + CHECKSUM)? != checksum(fields, material) {
@@ -70,28 +75,35 @@ impl Record {
             salt: salt(24)?,
             replaces: salt(24 + SALT_LEN)?,
             material: material.to_vec(),
-            at,
         })
     }
 }
 
-/// The records that are there, done or not.
-fn read(storage: &mut dyn Storage, raw: &RawHeader) -> Result<Vec<Record>> {
+/// The places that are ours, and the records there, done or not; of some only a part is there.
+fn read(storage: &mut dyn Storage, raw: &RawHeader) -> Result<Vec<(Bytes, Option<Record>)>> {
     let Some((len, bytes)) = places(storage, raw)? else {
         return Ok(Vec::new());
     };
-    let records = bytes.chunks_exact(len).enumerate().filter_map(|(index, bytes)| {
-        let at = START.checked_add(Bytes::new((index * len) as u64))?;
-        Record::parse(bytes, at, len - HEAD)
-    });
-    Ok(records.collect())
+    let places = bytes.chunks_exact(len).enumerate();
+    let ours = places
+        .filter(|(_, bytes)| bytes.starts_with(MAGIC))
+        .filter_map(|(index, bytes)| {
+            let at = START.checked_add(Bytes::new((index * len) as u64))?;
+            Some((at, Record::parse(bytes, len - HEAD)))
+        });
+    Ok(ours.collect())
+}
+
+/// Whether there is anything to tidy.
+pub(super) fn is_untidy(storage: &mut dyn Storage, raw: &RawHeader) -> Result<bool> {
+    let mut ours = read(storage, raw)?.into_iter();
+    Ok(ours.any(|(_, record)| record.is_none_or(|record| !record.counts(raw))))
 }
 
 /// The records with which the volume may be opened.
 pub(super) fn waiting(storage: &mut dyn Storage, raw: &RawHeader) -> Result<Vec<Record>> {
-    let mut records = read(storage, raw)?;
-    records.retain(|record| record.is_of(raw) && !record.is_done(raw));
-    Ok(records)
+    let records = read(storage, raw)?.into_iter().filter_map(|(_, record)| record);
+    Ok(records.filter(|record| record.counts(raw)).collect())
 }
 
 /// Puts the key of `sealed` where a stop while `slot` is overwritten cannot reach it, unless it is there already.
@@ -128,30 +140,41 @@ pub(super) fn put(storage: &mut dyn Storage, raw: &RawHeader, slot: u32, sealed:
     record.resize(HEAD, 0);
     record.extend_from_slice(sealed.spare.expose());
     debug_assert_eq!(record.len(), len, "a place holds a record");
-    storage
-        .write_at(at, &record)
-        .map_err(Error::io("write the new key beside the keyslots"))?;
-    storage
-        .sync()
-        .map_err(Error::io("sync the new key beside the keyslots"))
+    let mut magic = [0; HEAD];
+    magic[..MAGIC.len()].copy_from_slice(MAGIC);
+    for bytes in [&magic, record.as_slice()] {
+        storage
+            .write_at(at, bytes)
+            .map_err(Error::io("write the new key beside the keyslots"))?;
+        storage
+            .sync()
+            .map_err(Error::io("sync the new key beside the keyslots"))?;
+    }
+    Ok(())
 }
 
 /// Wipes the records whose keyslot holds the key by now, or another one.
 pub(super) fn tidy(storage: &mut dyn Storage, raw: &RawHeader, medium: Medium) -> Result<()> {
-    wipe(storage, raw, medium, |record| !record.is_of(raw) || record.is_done(raw))
+    wipe(storage, raw, medium, |record| !record.counts(raw))
 }
 
-/// Wipes the records that `which` names. Zeros are what an unused place has.
+/// Wipes the records that `which` names, and what is left of others. Zeros are what an unused place has.
 pub(super) fn wipe(
     storage: &mut dyn Storage,
     raw: &RawHeader,
     medium: Medium,
     which: impl Fn(&Record) -> bool,
 ) -> Result<()> {
-    let len = Bytes::new(record_len(raw) as u64);
-    for record in read(storage, raw)?.iter().filter(|record| which(record)) {
-        wipe_random(storage, record.at, len, medium)?;
-        wipe_zeros(storage, record.at, len)?;
+    let head = Bytes::new(HEAD as u64);
+    let len = Bytes::new((record_len(raw) - HEAD) as u64);
+    for (at, record) in read(storage, raw)? {
+        if !record.as_ref().is_none_or(&which) {
+            continue;
+        }
+        let material = at.checked_add(head).ok_or(Error::AllKeyslotsFull)?;
+        wipe_random(storage, material, len, medium)?;
+        wipe_zeros(storage, material, len)?;
+        wipe_zeros(storage, at, head)?;
     }
     Ok(())
 }

@@ -307,13 +307,23 @@ pub fn write(storage: &mut dyn Storage, copy: &Copy) -> Result<()> {
     Encoded::new(copy)?.write(storage)
 }
 
-/// Writes one copy again, with the same seqid as the other.
+/// Writes one copy again, with the same seqid as the other. That one may have been read out of a cache, where a process that
+/// was killed has left it: it is on the device before its only alternative goes.
 ///
 /// # Errors
 /// As [`write()`].
 pub fn recover(storage: &mut dyn Storage, winner: &Copy, which: Which) -> Result<()> {
     let encoded = Encoded::new(winner)?;
+    sync_read(storage)?;
     write_copy(storage, &winner.binary, &encoded.json_area, which)
+}
+
+/// What was read is on the device from here on, whoever wrote it.
+///
+/// # Errors
+/// The storage's.
+pub(super) fn sync_read(storage: &mut dyn Storage) -> Result<()> {
+    storage.sync().map_err(Error::io("sync the header that was read"))
 }
 
 /// Writes one copy as the backup in `file` has it, byte for byte: `copy` was read there, and is valid.

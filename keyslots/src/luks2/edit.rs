@@ -7,7 +7,7 @@ use super::copies::Copy;
 use super::format::{LABEL_LEN, UUID_LEN};
 use super::keyslot::Priority;
 use super::tokens::Token;
-use super::{Header, MAX_TOKENS, Metadata};
+use super::{CHANGE_TOKEN, Header, MAX_TOKENS, Metadata, staged};
 use crate::storage::Storage;
 use crate::{Error, Result};
 
@@ -56,9 +56,20 @@ impl<'a> Edit<'a> {
     /// Puts `token` into `id`, or the first free place; one that is there already only goes where `replace` says so.
     ///
     /// # Errors
+    /// [`Error::BadParameter`] for a token with the key of an interrupted change, [`Error::TokenHoldsKey`] where one would go;
     /// [`Error::TokenInUse`], [`Error::AllTokensInUse`], [`Error::TokenOutOfRange`], [`Error::KeyslotInactive`] for a
     /// keyslot that does not exist.
     pub fn put_token(&mut self, token: Token, id: Option<u32>, replace: bool) -> Result<u32> {
+        if token.kind == CHANGE_TOKEN {
+            return Err(Error::BadParameter {
+                field: "token type",
+                value: token.kind,
+                rule: "only a change of a passphrase makes such tokens",
+            });
+        }
+        if let Some(id) = id.filter(|_| replace) {
+            staged::check_may_go(&self.copy.metadata, id)?;
+        }
         let Metadata { tokens, keyslots, .. } = &mut self.copy.metadata;
         let id = match id {
             Some(id) if id >= MAX_TOKENS => return Err(Error::TokenOutOfRange(id)),
@@ -78,8 +89,9 @@ impl<'a> Edit<'a> {
     /// Removes a token.
     ///
     /// # Errors
-    /// [`Error::TokenNotInUse`].
+    /// [`Error::TokenNotInUse`]; [`Error::TokenHoldsKey`] where an interrupted change needs it.
     pub fn remove_token(&mut self, id: u32) -> Result<()> {
+        staged::check_may_go(&self.copy.metadata, id)?;
         let removed = self.copy.metadata.tokens.remove(&id);
         removed.map(drop).ok_or(Error::TokenNotInUse(id))
     }
@@ -87,8 +99,10 @@ impl<'a> Edit<'a> {
     /// Makes a token name `keyslot`, or no longer name it where `assign` is false.
     ///
     /// # Errors
-    /// [`Error::TokenNotInUse`], [`Error::KeyslotInactive`] for one that is to be assigned, [`Error::TokenNotAssigned`].
+    /// [`Error::TokenNotInUse`], [`Error::KeyslotInactive`] for one that is to be assigned, [`Error::TokenNotAssigned`];
+    /// [`Error::TokenHoldsKey`] where an interrupted change needs it as it is.
     pub fn assign_token(&mut self, id: u32, keyslot: u32, assign: bool) -> Result<()> {
+        staged::check_may_go(&self.copy.metadata, id)?;
         let metadata = &mut self.copy.metadata;
         if assign && !metadata.keyslots.contains_key(&keyslot) {
             return Err(Error::KeyslotInactive(keyslot));

@@ -40,7 +40,7 @@ pub use update::KeyFor;
 use self::copies::{Copies, Copy, Loser};
 use self::format::{BinaryHeader, Which};
 use self::segment::{Crypt, Segment};
-use crate::kdf::CostLimits;
+use crate::kdf::{CostLimits, Kdf};
 use crate::secret::{Passphrase, VolumeKey};
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
@@ -255,7 +255,8 @@ impl Header {
         }
     }
 
-    /// Before a write: makes sure that nobody else wrote since this header was read, and that both copies are good.
+    /// Before a write: makes sure that nobody else wrote since this header was read, and that both copies are good, on the
+    /// device and not only in a cache.
     pub(crate) fn settle(&self, storage: &mut dyn Storage) -> Result<()> {
         let current = copies::read(storage)?;
         if !self
@@ -267,8 +268,25 @@ impl Header {
         }
         match current.loser.needs_recovery() {
             Some(which) => copies::recover(storage, &current.winner, which),
-            None => Ok(()),
+            None => copies::sync_read(storage),
         }
+    }
+
+    pub(crate) fn waiting_derivations(&self, slot: Option<u32>) -> Vec<(u32, Kdf)> {
+        let slots = self.copy.metadata.keyslots.keys().copied();
+        let named = slots.filter(|id| slot.is_none_or(|slot| slot == *id));
+        let waiting = named.flat_map(|id| staged::waiting(&self.copy.metadata, id).map(move |it| (id, it)));
+        waiting
+            .filter_map(|(id, it)| Some((id, it.keyslot.kdf.known()?)))
+            .collect()
+    }
+
+    /// The keyslots whose change of passphrase was interrupted.
+    pub fn unfinished_changes(&self) -> Vec<u32> {
+        let slots = self.copy.metadata.keyslots.keys().copied();
+        slots
+            .filter(|slot| staged::waiting(&self.copy.metadata, *slot).next().is_some())
+            .collect()
     }
 
     /// Whether the metadata on the device have members that a write would drop: what an older key derivation function

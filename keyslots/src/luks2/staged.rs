@@ -3,14 +3,21 @@
 //! The token has the keyslot as it will be, and the key under the new passphrase alone, in few stripes. It is in both
 //! copies of the metadata before the area is overwritten in place, and goes with the write that puts the new keyslot into
 //! its place: at each moment the old passphrase opens the keyslot, or the new one the keyslot or the token. Other programs
-//! keep tokens that they do not know, and take the keyslots that they remove out of them; a token that names no keyslot
-//! opens nothing, and goes with the next write.
+//! keep tokens that they do not know, and take the keyslots that they remove out of them.
 //!
-//! Anybody may import such a token. It costs one derivation, within the limits of every other, and what it opens is
-//! checked against the keyslot's digest.
+//! A token counts for the keyslot that it was made for: it has the number and the salt of the one that it replaces, and
+//! still lists it. Where another program has removed that keyslot, or given it another passphrase, the token opens nothing,
+//! and goes with the next write.
+//!
+//! A header that somebody else made may have such tokens. Each costs one derivation, within the limits of every other, and
+//! what it opens is checked against the keyslot's digest.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use super::fields::{Fields, base64_to_value};
-use super::keyslot::{Keyslot, Luks2Keyslot};
+use super::keyslot::{Keyslot, Luks2Keyslot, Priority};
 use super::metadata::Metadata;
 use super::tokens::Token;
 use super::unlock::Sealed;
@@ -25,12 +32,15 @@ pub const CHANGE_TOKEN: &str = "luksmith-keyslot-change";
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) keyslot: Luks2Keyslot,
+    pub(super) priority: Option<Priority>,
     pub(super) material: Vec<u8>,
 }
 
-/// The token for the change of `slot` to `keyslot`.
-fn token(slot: u32, keyslot: &Keyslot, sealed: &Sealed) -> Token {
+/// The token for the change of `slot` from a keyslot with the salt `replaces` to `keyslot`.
+fn token(slot: u32, replaces: Value, keyslot: &Keyslot, sealed: &Sealed) -> Token {
     let members = [
+        ("slot", slot.into()),
+        ("replaces", replaces),
         ("keyslot", keyslot.to_value()),
         ("material", base64_to_value(sealed.spare.expose())),
     ];
@@ -45,22 +55,38 @@ fn token(slot: u32, keyslot: &Keyslot, sealed: &Sealed) -> Token {
     }
 }
 
-/// The key that waits for keyslot `slot`; of several, the first.
-pub(super) fn waiting(metadata: &Metadata, slot: u32) -> Option<Waiting> {
-    let there = metadata.keyslots.get(&slot)?;
-    let mut tokens = metadata.tokens.values().filter(|token| is_for(token, slot));
-    tokens.find_map(|token| parse(token, there.key_size).ok().flatten())
+/// The keys that wait for keyslot `slot`: one, but for who puts others there.
+pub(super) fn waiting(metadata: &Metadata, slot: u32) -> impl Iterator<Item = Waiting> {
+    let there = metadata.keyslots.get(&slot).map(|there| there.key_size);
+    let tokens = metadata
+        .tokens
+        .values()
+        .filter(move |token| slot_of(&metadata.keyslots, token) == Some(slot));
+    tokens.filter_map(move |token| parse(token, there?).ok().flatten())
+}
+
+/// The keyslot that `token` has a key for.
+pub(super) fn slot_of(keyslots: &BTreeMap<u32, Keyslot>, token: &Token) -> Option<u32> {
+    if token.kind != CHANGE_TOKEN {
+        return None;
+    }
+    let slot = token.extra.get("slot")?.as_u64()?;
+    let slot = u32::try_from(slot).ok().filter(|slot| token.keyslots.contains(slot))?;
+    let there = keyslots.get(&slot)?.luks2()?;
+    (*token.extra.get("replaces")? == base64_to_value(&there.salt)).then_some(slot)
 }
 
 fn parse(token: &Token, key_size: u32) -> std::result::Result<Option<Waiting>, Defect> {
     let mut fields = Fields::new("token".to_owned(), token.extra.clone());
     let keyslot = Keyslot::parse(fields.object("keyslot")?)?;
+    let priority = keyslot.priority;
     let key_len = key_size as usize;
     let len = material::padded_len(key_len, material::spare_stripes(key_len)).ok();
     let material = fields.base64("material", |found| Some(found) == len, "as long as the key")?;
     let known = keyslot.luks2().filter(|_| keyslot.key_size == key_size);
     Ok(known.map(|keyslot| Waiting {
         keyslot: keyslot.clone(),
+        priority,
         material,
     }))
 }
@@ -68,28 +94,47 @@ fn parse(token: &Token, key_size: u32) -> std::result::Result<Option<Waiting>, D
 /// Puts the key of `sealed` into `metadata`, in the place of whatever waited for `slot`.
 ///
 /// # Errors
-/// [`Error::AllTokensInUse`].
+/// [`Error::KeyslotInactive`], [`Error::AllTokensInUse`].
 pub(super) fn put(metadata: &mut Metadata, slot: u32, keyslot: &Keyslot, sealed: &Sealed) -> Result<()> {
+    let there = metadata.keyslots.get(&slot).and_then(Keyslot::luks2);
+    let replaces = base64_to_value(&there.ok_or(Error::KeyslotInactive(slot))?.salt);
     forget(metadata, slot);
+    tidy(metadata);
     let free = (0..MAX_TOKENS).find(|id| !metadata.tokens.contains_key(id));
-    metadata
-        .tokens
-        .insert(free.ok_or(Error::AllTokensInUse)?, token(slot, keyslot, sealed));
+    metadata.tokens.insert(
+        free.ok_or(Error::AllTokensInUse)?,
+        token(slot, replaces, keyslot, sealed),
+    );
     Ok(())
 }
 
 /// Drops what waits for `slot`.
 pub(super) fn forget(metadata: &mut Metadata, slot: u32) {
-    metadata.tokens.retain(|_, token| !is_for(token, slot));
+    let Metadata { tokens, keyslots, .. } = metadata;
+    tokens.retain(|_, token| slot_of(keyslots, token) != Some(slot));
 }
 
-/// Drops what waits for a keyslot that another program has removed.
+/// Drops what waits for a keyslot that another program has removed or changed.
 pub(super) fn tidy(metadata: &mut Metadata) {
-    metadata
-        .tokens
-        .retain(|_, token| token.kind != CHANGE_TOKEN || !token.keyslots.is_empty());
+    let Metadata { tokens, keyslots, .. } = metadata;
+    tokens.retain(|_, token| token.kind != CHANGE_TOKEN || slot_of(keyslots, token).is_some());
 }
 
-fn is_for(token: &Token, slot: u32) -> bool {
-    token.kind == CHANGE_TOKEN && token.keyslots == [slot]
+/// Drops whatever waits; returns whether anything did.
+pub(super) fn forget_all(metadata: &mut Metadata) -> bool {
+    let before = metadata.tokens.len();
+    metadata.tokens.retain(|_, token| token.kind != CHANGE_TOKEN);
+    metadata.tokens.len() != before
+}
+
+/// Checks that token `id` may go, or no longer list a keyslot.
+///
+/// # Errors
+/// [`Error::TokenHoldsKey`] where it has the only copy of a key, perhaps.
+pub(super) fn check_may_go(metadata: &Metadata, id: u32) -> Result<()> {
+    let token = metadata.tokens.get(&id);
+    match token.and_then(|token| slot_of(&metadata.keyslots, token)) {
+        Some(keyslot) => Err(Error::TokenHoldsKey { token: id, keyslot }),
+        None => Ok(()),
+    }
 }

@@ -6,7 +6,7 @@ use super::areas::area_size;
 use super::digest_index::DigestIndex;
 use super::keyslot::{Keyslot, Luks2Keyslot, Priority, SlotKdf};
 use super::metadata::{Digest, DigestKind, Metadata};
-use super::staged;
+use super::staged::{self, Waiting};
 use crate::cipher::CipherSpec;
 use crate::hash::{Hash, HashName};
 use crate::header::Unfinished;
@@ -56,8 +56,10 @@ pub fn unlock(
         }
     }
     for &id in &ids {
-        if let Ok(unlocked) = open_staged(metadata, passphrase, id, limits) {
-            return Ok(unlocked);
+        for waiting in staged::waiting(metadata, id) {
+            if let Ok(unlocked) = open_staged(metadata, passphrase, id, waiting, limits) {
+                return Ok(unlocked);
+            }
         }
     }
     Err(failure.unwrap_or(if ids.is_empty() {
@@ -118,8 +120,13 @@ fn open_keyslot(
 }
 
 /// Tries the key that an interrupted change of the keyslot has left.
-fn open_staged(metadata: &Metadata, passphrase: &Passphrase, id: u32, limits: &CostLimits) -> Result<Unlocked> {
-    let waiting = staged::waiting(metadata, id).ok_or(Error::WrongPassphrase)?;
+fn open_staged(
+    metadata: &Metadata,
+    passphrase: &Passphrase,
+    id: u32,
+    waiting: Waiting,
+    limits: &CostLimits,
+) -> Result<Unlocked> {
     let slot = metadata.keyslots.get(&id).ok_or(Error::KeyslotInactive(id))?;
     let key_len = slot.key_size as usize;
     let spec: CipherSpec = waiting.keyslot.encryption.parse()?;
@@ -135,7 +142,14 @@ fn open_staged(metadata: &Metadata, passphrase: &Passphrase, id: u32, limits: &C
     if !digest_matches(digest, &volume_key, limits)? {
         return Err(Error::WrongPassphrase);
     }
-    let sealed = Sealed::of(waiting.keyslot, &volume_key, &area_key, &spec, af_hash, slot.priority)?;
+    let sealed = Sealed::of(
+        waiting.keyslot,
+        &volume_key,
+        &area_key,
+        &spec,
+        af_hash,
+        waiting.priority.or(slot.priority),
+    )?;
     Ok(Unlocked {
         keyslot: id,
         volume_key,

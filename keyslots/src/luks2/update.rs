@@ -247,19 +247,22 @@ impl Header {
         medium: Medium,
     ) -> Result<()> {
         self.check_changeable()?;
-        let waiting = staged::waiting(&self.copy.metadata, slot);
-        let old = self.copy.metadata.keyslots.get(&slot);
-        let (Some(waiting), Some(old)) = (waiting, old) else {
+        let waits = self.waits(slot, sealed);
+        let old = self.copy.metadata.keyslots.get(&slot).filter(|_| waits);
+        let Some(old) = old.filter(|old| old.key_size == sealed.key_size) else {
             return Ok(());
         };
-        if waiting.keyslot != sealed.slot || old.key_size != sealed.key_size {
-            return Ok(());
-        }
         let keyslot = Keyslot {
             kind: KeyslotKind::Luks2(sealed.slot.clone()),
+            priority: sealed.priority.or(old.priority),
             ..old.clone()
         };
         self.change_in_place(storage, slot, keyslot, sealed, medium, |_| Ok(()))
+    }
+
+    /// Whether the key of `sealed` is in a token for `slot`.
+    fn waits(&self, slot: u32, sealed: &Sealed) -> bool {
+        staged::waiting(&self.copy.metadata, slot).any(|waiting| waiting.keyslot == sealed.slot)
     }
 
     /// Overwrites the area of `slot` when its new key is safe in a token.
@@ -274,14 +277,18 @@ impl Header {
     ) -> std::result::Result<(), E> {
         let before = self.copy.clone();
         let area = keyslot.area.clone();
+        // An area need not be whole sectors, and what comes behind it is somebody else's.
+        let needed = sealed.material.len() as u64;
+        if Bytes::new(needed) > area.size {
+            return Err(Error::NoRoomForKeyslot { needed }.into());
+        }
         let mut last = before.clone();
         staged::forget(&mut last.metadata, slot);
         last.metadata.keyslots.insert(slot, keyslot.clone());
         also(&mut Edit::new(&mut last))?;
         // What does not fit fails before anything is overwritten.
         Encoded::new(&last)?;
-        let waits = staged::waiting(&before.metadata, slot).is_some_and(|waiting| waiting.keyslot == sealed.slot);
-        if !waits {
+        if !self.waits(slot, sealed) {
             staged::put(&mut self.copy.metadata, slot, &keyslot, sealed)
                 .and_then(|()| self.write(storage))
                 .inspect_err(|_| self.restore_unless_written(&before))?;
@@ -311,7 +318,8 @@ impl Header {
         })
     }
 
-    /// Destroys keyslot `slot`: first its key material, then its place in the header. Tokens forget it.
+    /// Destroys keyslot `slot`: first its key material, then its place in the header. Tokens forget it; a key that an
+    /// interrupted change has left in one goes first of all.
     ///
     /// # Errors
     /// [`Error::KeyslotInactive`]; [`Error::InReencryption`] for the keyslot that holds the state of one;
@@ -320,22 +328,28 @@ impl Header {
         if slot >= MAX_KEYSLOTS && !self.copy.metadata.keyslots.contains_key(&slot) {
             return Err(Error::KeyslotOutOfRange(slot));
         }
-        let before = self.copy.clone();
+        match self.copy.metadata.keyslots.get(&slot) {
+            Some(keyslot) if !matches!(keyslot.kind, KeyslotKind::Reencrypt { .. }) => {}
+            Some(_) => return Err(Error::InReencryption),
+            None => return Err(Error::KeyslotInactive(slot)),
+        }
+        let mut before = self.copy.clone();
+        staged::forget(&mut self.copy.metadata, slot);
+        let mut begun = self.copy.metadata.tokens.len() != before.metadata.tokens.len();
+        if begun {
+            self.write(storage)
+                .inspect_err(|_| self.restore_unless_written(&before))?;
+            before = self.copy.clone();
+        }
         let metadata = &mut self.copy.metadata;
-        let Some(keyslot) = before.metadata.keyslots.get(&slot) else {
+        let Some(keyslot) = metadata.keyslots.remove(&slot) else {
             return Err(Error::KeyslotInactive(slot));
         };
-        if matches!(keyslot.kind, KeyslotKind::Reencrypt { .. }) {
-            return Err(Error::InReencryption);
-        }
-        metadata.keyslots.remove(&slot);
-        staged::forget(metadata, slot);
         let lists = metadata.tokens.values_mut().map(|token| &mut token.keyslots);
         for keyslots in lists.chain(metadata.digests.values_mut().map(|digest| &mut digest.keyslots)) {
             keyslots.retain(|&id| id != slot);
         }
-        let area = &keyslot.area;
-        let mut begun = false;
+        let area = keyslot.area;
         let written = self.write_after(storage, |storage| {
             begun = true;
             wipe_random(storage, area.offset, area.size, medium)
@@ -345,6 +359,27 @@ impl Header {
             error => error,
         });
         told.inspect_err(|_| self.restore_unless_written(&before))
+    }
+
+    /// Destroys all keyslots that hold a key, and whatever interrupted changes have left, also of keyslots that are gone.
+    /// Returns the numbers of the keyslots. The state of a reencryption is no key, and stays.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`], or the storage's.
+    pub fn erase(&mut self, storage: &mut dyn Storage, medium: Medium) -> Result<Vec<u32>> {
+        let keyslots = self.copy.metadata.keyslots.iter();
+        let keys = keyslots.filter(|(_, keyslot)| !matches!(keyslot.kind, KeyslotKind::Reencrypt { .. }));
+        let slots: Vec<u32> = keys.map(|(&slot, _)| slot).collect();
+        let before = self.copy.clone();
+        // A copy that is stale may have what the other has not.
+        if staged::forget_all(&mut self.copy.metadata) || slots.is_empty() {
+            self.write(storage)
+                .inspect_err(|_| self.restore_unless_written(&before))?;
+        }
+        for &slot in &slots {
+            self.remove_keyslot(storage, slot, medium)?;
+        }
+        Ok(slots)
     }
 
     fn free_keyslot(&self, slot: Option<u32>) -> Result<u32> {

@@ -90,6 +90,13 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         }
     }
     let answer = || json!({ "repaired": found, "suspect_keyslots": suspects.iter().map(|suspect| suspect.slot).collect::<Vec<_>>() });
+    let unfinished = header_device.shared(&mut opened, |storage| -> Result<Vec<u32>, CliError> {
+        Ok(match Header::read(storage) {
+            Ok(header) => header.unfinished_changes(storage)?,
+            Err(_) => Vec::new(),
+        })
+    })?;
+    super::open::tell_unfinished(cx, &unfinished);
     let in_reencryption = header_device.shared(&mut opened, |storage| -> Result<bool, CliError> {
         let header = Header::read(storage).ok();
         Ok(header.is_some_and(|header| header.luks2().is_some_and(luks2::Header::in_reencryption)))

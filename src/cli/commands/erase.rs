@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use keyslots::header::{Header, SlotState};
-use keyslots::luks2::keyslot::KeyslotKind;
-use keyslots::luks2::{self, Candidates};
+use keyslots::luks2::Candidates;
 use serde_json::json;
 
 use super::Context;
@@ -124,12 +123,9 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
             let slots = match header {
                 // Those too that are marked neither as used nor as free.
                 Header::Luks1(header) => return Ok(header.erase(storage, medium)?),
-                // The state of a reencryption is no key, and stays, as the reference has it.
-                Header::Luks2(luks2) => keys_of(luks2),
+                // The state of a reencryption stays, as the reference has it.
+                Header::Luks2(header) => header.erase(storage, medium)?,
             };
-            for &slot in &slots {
-                header.remove_keyslot(storage, slot, medium)?;
-            }
             slot_names::tidy(header, storage)?;
             Ok(slots)
         },
@@ -139,12 +135,6 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         cx.console.verbose(format_args!("Key slot {slot} removed."));
     }
     Ok(())
-}
-
-fn keys_of(header: &luks2::Header) -> Vec<u32> {
-    let keyslots = header.metadata().keyslots.iter();
-    let keys = keyslots.filter(|(_, keyslot)| !matches!(keyslot.kind, KeyslotKind::Reencrypt { .. }));
-    keys.map(|(&slot, _)| slot).collect()
 }
 
 /// Asks for a passphrase that opens another keyslot than the one that goes, where there is another. As long as keyslots

@@ -139,8 +139,18 @@ pub(super) fn dump(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         cx.console.answer(|| map.to_json(), || map.text(volume.device.path()));
         return Ok(());
     }
-    cx.console
-        .answer(|| dump::to_json(header), || dump::text(header, volume.device.path()));
+    let unfinished = volume.device.shared(&mut volume.opened, |storage| {
+        header.unfinished_changes(storage).map_err(HeaderError::from)
+    })?;
+    let json = || {
+        let mut json = dump::to_json(header);
+        if !unfinished.is_empty() {
+            json["unfinished_changes"] = unfinished.as_slice().into();
+        }
+        json
+    };
+    cx.console.answer(json, || dump::text(header, volume.device.path()));
+    super::open::tell_unfinished(cx, &unfinished);
     // Under the name of cryptsetup the dump is what its callers expect, and no more.
     if cx.console.persona() == Persona::Luksmith {
         for (slot, weakness) in header.weak_keyslots() {

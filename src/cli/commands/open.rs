@@ -249,20 +249,27 @@ impl Volume {
             unlocked => unlocked?,
         };
         drop(deriving);
+        // What is not known is not said.
+        let others = header.unfinished_changes(&mut reader).unwrap_or_default();
         drop(reader);
         cx.console
             .verbose(format_args!("Key slot {} unlocked.", unlocked.keyslot));
-        if let Some(change) = unlocked.unfinished.take() {
-            self.finish_change(cx, unlocked.keyslot, &change);
+        match unlocked.unfinished.take() {
+            Some(change) => self.finish_change(cx, unlocked.keyslot, &change),
+            None => tell_unfinished(cx, &others),
         }
         Ok(unlocked)
     }
 
     /// A change of the passphrase that was interrupted ends with the first use of the new one. Where the header cannot be
-    /// written, the passphrase opens it as before.
+    /// written, or should not, the passphrase opens it as before.
     fn finish_change(&mut self, cx: &Context<'_>, slot: u32, change: &Unfinished) {
-        if cx.options.disable_locks {
-            return;
+        let options = cx.options;
+        if options.readonly || options.test_passphrase || options.disable_locks {
+            return match change {
+                Unfinished::Luks1Record => {}
+                Unfinished::Luks1(_) | Unfinished::Luks2(_) => tell_unfinished(cx, &[slot]),
+            };
         }
         let (wanted, medium) = (Wanted::Only(self.header.version()), self.device.medium());
         let finished = self
@@ -516,4 +523,17 @@ pub(super) fn key_place(cx: &Context<'_>, header: &Header, key: &VolumeKey) -> R
         !cx.options.disable_keyring,
         &cx.cost_limits(),
     )?)
+}
+
+/// Says that changes of passphrases were interrupted. Under the name of cryptsetup its callers expect no such line.
+pub(super) fn tell_unfinished(cx: &Context<'_>, slots: &[u32]) {
+    if cx.console.persona() != Persona::Luksmith {
+        return;
+    }
+    for slot in slots {
+        cx.console.complain(format_args!(
+            "The passphrase change of key slot {slot} was interrupted. Open the device with the new passphrase to finish it, \
+             or change the passphrase again; until then, do not convert the header or back it up with another program."
+        ));
+    }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use keyslots::Unlocked;
 use keyslots::header::{Header, Version};
-use keyslots::luks2::{Candidates, DigestIndex, MAX_TOKENS, Metadata, Priority, Token, json};
+use keyslots::luks2::{CHANGE_TOKEN, Candidates, DigestIndex, MAX_TOKENS, Metadata, Priority, Token, json};
 use keyslots::secret::Passphrase;
 use serde_json::json;
 
@@ -221,7 +221,7 @@ fn read_token(cx: &Context<'_>, header: &Header) -> Result<Token, CliError> {
         }
     }
     let mut token = Token::from_json(&text).map_err(CliError::TokenDefect)?;
-    if !token.is_foreign() && token.key_description().is_none() {
+    if token.kind == CHANGE_TOKEN || !token.is_foreign() && token.key_description().is_none() {
         return Err(CliError::TokenReserved(token.kind));
     }
     if let Some(slot) = cx.key_slot(header)?

@@ -4,7 +4,7 @@ use super::*;
 use crate::error::Error;
 use crate::header::{Header as AnyHeader, Unfinished};
 use crate::luks1::ChangeTo;
-use crate::storage::fault::Recorder;
+use crate::storage::fault::{Event, Recorder};
 use crate::wipe::Medium;
 
 const FULL: [(u32, &str); 8] = [
@@ -126,7 +126,7 @@ fn what_waits_survives_the_change_of_another_keyslot() {
         .change_keyslot(&mut disk, &key(KEY), 2, &new, to, ITERATIONS, &limits(), Medium::Other)
         .expect("there is a second place");
     assert_eq!((opens(&disk.0, "other"), opens(&disk.0, "new")), (Some(2), Some(1)));
-    assert_eq!(header.unfinished_change(&mut disk).expect("memory"), Some(1));
+    assert_eq!(header.unfinished_changes(&mut disk).expect("memory"), [1]);
     let refused = crate::convert::to_luks2(&header, &mut disk, Medium::Other).expect_err("a key would be lost");
     assert!(refused.to_string().contains("keyslot 1 was interrupted"), "{refused}");
 }
@@ -155,7 +155,84 @@ fn a_hostile_record_opens_nothing() {
         assert_eq!(waiting.len(), usize::from(padding), "{at}");
     }
     assert_eq!(
-        header.unfinished_change(&mut Memory(disk.0[..2000].to_vec())).ok(),
+        header.unfinished_changes(&mut Memory(disk.0[..2000].to_vec())).ok(),
         None
     );
+}
+
+/// Whatever a stop leaves of a record is wiped by the next change, removal or addition, and before that by who opens the
+/// volume.
+#[test]
+fn no_stop_leaves_a_record_for_good() {
+    let mut disk = Recorder::new(volume(&FULL).0.0);
+    let mut header = Header::read(&mut disk).expect("a header");
+    change(&mut header, &mut disk, "new").expect("memory");
+    let (mut leftovers, mut seen) = (0, std::collections::HashSet::new());
+    disk.for_each_state(8, |crash| {
+        if crash.image[1024..4096].iter().all(|&byte| byte == 0) || !seen.insert(crash.image[..4096].to_vec()) {
+            return;
+        }
+        let mut disk = Memory(crash.image.to_vec());
+        let mut header = AnyHeader::read(&mut disk).expect("a header");
+        let text = if opens(&disk.0, "new").is_some() { "new" } else { "h" };
+        let luks1 = header.luks1().expect("LUKS1");
+        let unlocked = luks1
+            .unlock(&mut disk, &passphrase(text), None, &limits())
+            .expect("it opens");
+        let waits = !luks1.unfinished_changes(&mut disk).expect("memory").is_empty();
+        let what = (crash.after, crash.cause);
+        match unlocked.unfinished {
+            Some(change) => {
+                let slot = unlocked.keyslot;
+                header
+                    .finish_change(&mut disk, slot, &change, Medium::Other)
+                    .expect("memory");
+                leftovers += usize::from(matches!(*change, Unfinished::Luks1Record));
+            }
+            // The old passphrase opens too: who removes the keyslot wipes it.
+            None => {
+                assert!(waits, "{what:?}: nobody knows of it");
+                header.remove_keyslot(&mut disk, 1, Medium::Other).expect("memory");
+            }
+        }
+        assert!(is_blank(&disk), "{what:?}");
+    });
+    assert!(leftovers > 4, "{leftovers}");
+    for remove in [false, true] {
+        let mut full = disk.clone();
+        let mut header = Header::read(&mut full).expect("a header");
+        header.remove_keyslot(&mut full, 0, Medium::Other).expect("memory");
+        let mut half = Memory(full.image().to_vec());
+        half.0[1024..1040].copy_from_slice(b"LUKSMITH-CHANGE\x01");
+        match remove {
+            true => header.remove_keyslot(&mut half, 3, Medium::Other).expect("memory"),
+            false => drop(
+                header
+                    .add_keyslot(&mut half, &key(KEY), &passphrase("x"), None, ITERATIONS, &limits())
+                    .expect("memory"),
+            ),
+        }
+        assert!(is_blank(&half), "{remove}");
+    }
+}
+
+/// Or a stop in between would leave the key of a keyslot that was to go.
+#[test]
+fn what_waits_for_a_keyslot_goes_before_its_area() {
+    for erase in [false, true] {
+        let mut disk = Recorder::new(half_changed(volume(&FULL).0, "new").0);
+        let mut header = Header::read(&mut disk).expect("a header");
+        match erase {
+            true => drop(header.erase(&mut disk, Medium::Other).expect("memory")),
+            false => header.remove_keyslot(&mut disk, 1, Medium::Other).expect("memory"),
+        }
+        let last = disk.events().iter().rposition(
+            |event| matches!(event, Event::Write { offset, .. } if offset.get() < 4096 && offset.get() >= 1024),
+        );
+        let first = disk
+            .events()
+            .iter()
+            .position(|event| matches!(event, Event::Write { offset, .. } if offset.get() >= 4096));
+        assert!(last.expect("it is wiped") < first.expect("so is the area"), "{erase}");
+    }
 }

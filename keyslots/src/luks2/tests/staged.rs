@@ -1,10 +1,12 @@
 //! What an interrupted change leaves in a token: who opens it, what ends it, and what drops it.
 
-use super::crash::{KEY, change, small};
+use super::crash::{KEY, change, small, small_key, small_keyslot};
 use super::*;
 use crate::header::Header as AnyHeader;
 use crate::luks2::CHANGE_TOKEN;
-use crate::storage::fault::Recorder;
+use crate::luks2::copies::Loser;
+use crate::luks2::fields::base64_to_value;
+use crate::storage::fault::{Event, Recorder};
 
 /// A change of slot 0 from "old" to "new" in a full area, killed with the area half written.
 fn half_changed() -> Memory {
@@ -70,12 +72,14 @@ fn a_removed_keyslot_takes_the_waiting_key_with_it() {
     let mut disk = half_changed();
     let mut header = Header::read(&mut disk).expect("a header");
     let token = header.metadata().tokens.keys().copied().next().expect("the token");
-    header.assign_token(&mut disk, token, 0, false).expect("memory");
+    let there = header.copy.metadata.tokens.get_mut(&token);
+    there.expect("the token").keyslots.clear();
+    header.write(&mut disk).expect("memory");
     assert!(!remains(&disk));
     assert!(matches!(opens(&mut disk, "new"), Err(Error::WrongPassphrase)));
 }
 
-/// Anybody can import a token of this type.
+/// Anybody can make a header with such a token.
 #[test]
 fn a_hostile_token_opens_nothing_and_harms_nothing() {
     let (image, _) = small(2);
@@ -92,12 +96,18 @@ fn a_hostile_token_opens_nothing_and_harms_nothing() {
         ("{}".to_owned(), ""),
         ("7".to_owned(), ""),
     ] {
-        let text =
-            format!(r#"{{"type":"{CHANGE_TOKEN}","keyslots":["0"],"keyslot":{keyslot},"material":"{material}"}}"#);
-        let token = Token::from_json(text.as_bytes()).expect("a token");
         let mut disk = Memory(image.clone());
         let mut header = Header::read(&mut disk).expect("a header");
-        header.put_token(&mut disk, token, None, false).expect("room");
+        let salt = base64_to_value(&header.metadata().keyslots[&0].luks2().expect("a key").salt);
+        let text = format!(
+            r#"{{"type":"{CHANGE_TOKEN}","keyslots":["0"],"slot":0,"replaces":{salt},"keyslot":{keyslot},"material":"{material}"}}"#
+        );
+        let token = Token::from_json(text.as_bytes()).expect("a token");
+        let imported = header.put_token(&mut disk, token.clone(), None, false);
+        assert!(matches!(imported, Err(Error::BadParameter { .. })), "{imported:?}");
+        header.copy.metadata.tokens.insert(0, token);
+        header.write(&mut disk).expect("room");
+        assert!(remains(&disk));
         assert!(
             matches!(opens(&mut disk, "wrong"), Err(Error::WrongPassphrase)),
             "{text}"
@@ -122,4 +132,214 @@ fn without_room_for_the_token_nothing_is_written() {
     assert!(matches!(full, Err(Error::MetadataTooLarge { .. })), "{full:?}");
     assert_eq!(disk.0, before.0);
     opens(&mut disk, "old").expect("it opens");
+}
+
+/// As [`half_changed`], but killed when both copies have the token and the area is as it was.
+fn not_yet_changed() -> Memory {
+    let (image, mut header) = small(2);
+    let mut disk = Recorder::new(image);
+    change(&mut header, &mut disk, Medium::Other).expect("in place");
+    let mut waits = None;
+    disk.for_each_crash(|crash| {
+        let mut disk = Memory(crash.image.to_vec());
+        let header = Header::read(&mut disk).expect("a header");
+        if !header.unfinished_changes().is_empty()
+            && *header.loser() == Loser::Agrees
+            && opens(&mut disk, "old").is_ok()
+        {
+            waits = Some(disk);
+        }
+    });
+    waits.expect("both copies have it")
+}
+
+/// Another program changes the passphrase that still opens, and keeps the token: what waits may not take its place.
+#[test]
+fn a_passphrase_that_was_set_later_stays() {
+    let mut disk = not_yet_changed();
+    opens(&mut disk, "new").expect("it waits");
+    let mut later = Header::read(&mut disk).expect("a header");
+    let tokens = later.metadata().tokens.clone();
+    let (key, new) = (small_key(), small_keyslot());
+    later
+        .change_keyslot(&mut disk, 0, &key, &passphrase("third"), &new, Medium::Other, &limits())
+        .expect("in place");
+    later.copy.metadata.tokens = tokens;
+    later.copy.binary.seqid += 1;
+    crate::luks2::copies::write(&mut disk, &later.copy).expect("memory");
+    assert!(remains(&disk));
+    assert!(matches!(opens(&mut disk, "new"), Err(Error::WrongPassphrase)));
+    assert!(opens(&mut disk, "third").expect("it opens").unfinished.is_none());
+    let mut header = Header::read(&mut disk).expect("a header");
+    assert!(header.unfinished_changes().is_empty());
+    header.set_labels(&mut disk, Some("x"), None).expect("memory");
+    assert!(!remains(&disk));
+}
+
+#[test]
+fn a_token_with_a_waiting_key_is_neither_removed_nor_replaced() {
+    let mut disk = half_changed();
+    let before = disk.clone();
+    let mut header = Header::read(&mut disk).expect("a header");
+    let held = |result: Result<u32>| {
+        assert!(
+            matches!(result, Err(Error::TokenHoldsKey { token: 0, keyslot: 0 })),
+            "{result:?}"
+        )
+    };
+    held(header.remove_token(&mut disk, 0).map(|()| 0));
+    held(header.assign_token(&mut disk, 0, 0, false).map(|()| 0));
+    held(header.assign_token(&mut disk, 0, 1, true).map(|()| 0));
+    held(header.put_token(&mut disk, Token::keyring("x", vec![]), Some(0), true));
+    assert_eq!(disk.0, before.0);
+    assert!(opens(&mut disk, "new").is_ok());
+}
+
+/// A token that lists another keyslot too, and another one in front of it, as who edits tokens may leave them.
+#[test]
+fn each_token_counts_for_its_own_keyslot_alone_and_all_are_tried() {
+    let mut disk = half_changed();
+    let mut header = Header::read(&mut disk).expect("a header");
+    let tokens = &mut header.copy.metadata.tokens;
+    let mut token = tokens.remove(&0).expect("the token");
+    token.keyslots = vec![0, 1];
+    let mut bad = token.clone();
+    let material = bad.extra.get_mut("material").expect("material");
+    *material = base64_to_value(&[7; 512]);
+    tokens.insert(0, bad);
+    tokens.insert(1, token);
+    header.write(&mut disk).expect("memory");
+    assert_eq!(header.unfinished_changes(), [0]);
+    assert_eq!(opens(&mut disk, "new").expect("the second").keyslot, 0);
+    assert_eq!(header.waiting_derivations(Some(1)), []);
+    assert_eq!(header.waiting_derivations(None).len(), 2);
+    let mut other = Header::read(&mut disk).expect("a header");
+    other.remove_keyslot(&mut disk, 1, Medium::Other).expect("memory");
+    assert_eq!(opens(&mut disk, "new").expect("it stays").keyslot, 0);
+}
+
+/// cryptsetup's erase leaves tokens without keyslots.
+#[test]
+fn an_erase_drops_what_waits_even_where_no_keyslot_is_left() {
+    let mut disk = half_changed();
+    let mut header = Header::read(&mut disk).expect("a header");
+    let metadata = &mut header.copy.metadata;
+    let mut token = metadata.tokens.remove(&0).expect("the token");
+    token.keyslots.clear();
+    for slot in [0, 1] {
+        header.remove_keyslot(&mut disk, slot, Medium::Other).expect("memory");
+    }
+    header.copy.metadata.tokens.insert(0, token);
+    header.copy.binary.seqid += 1;
+    crate::luks2::copies::write(&mut disk, &header.copy).expect("memory");
+    assert!(remains(&disk));
+    let mut header = Header::read(&mut disk).expect("a header");
+    assert_eq!(
+        header.erase(&mut disk, Medium::Other).expect("memory"),
+        Vec::<u32>::new()
+    );
+    assert!(!remains(&disk));
+
+    let mut disk = half_changed();
+    let mut header = Header::read(&mut disk).expect("a header");
+    assert_eq!(header.erase(&mut disk, Medium::Other).expect("memory"), [0, 1]);
+    assert!(!remains(&disk));
+}
+
+/// The token goes before the area does, or a stop in between would leave the key of a keyslot that was to go.
+#[test]
+fn a_keyslot_that_goes_cannot_be_opened_once_its_area_is_wiped() {
+    let mut disk = Recorder::new(half_changed().0);
+    let mut header = Header::read(&mut disk).expect("a header");
+    let area = header.metadata().keyslots[&0].area.offset;
+    header.remove_keyslot(&mut disk, 0, Medium::Other).expect("memory");
+    let wiped = |event: &Event| matches!(event, Event::Write { offset, .. } if *offset == area);
+    let wiped = disk.events().iter().position(wiped).expect("it is wiped");
+    let mut points = 0;
+    disk.for_each_crash(|crash| {
+        let mut image = Memory(crash.image.to_vec());
+        if crash.after >= wiped {
+            points += 1;
+            assert!(opens(&mut image, "new").is_err(), "{:?}", (crash.after, crash.cause));
+            assert!(
+                crash.after == wiped || !remains(&image),
+                "{:?}",
+                (crash.after, crash.cause)
+            );
+        }
+    });
+    assert!(points > 4);
+}
+
+/// An area of another program's need not be whole sectors.
+#[test]
+fn a_change_in_place_writes_nothing_behind_the_area() {
+    let key = VolumeKey::new(Secret::copy_from(&[7; 24]).expect("a page"));
+    let new = NewKeyslot {
+        encryption: "aes-cbc-essiv:sha256".parse().expect("a specification"),
+        area_key_size: 16,
+        ..new_keyslot()
+    };
+    let params = CreateParams {
+        encryption: "aes-cbc-essiv:sha256".into(),
+        keyslots_size: Some(Bytes::kib(96)),
+        data: DataPlace::Detached,
+        ..params()
+    };
+    let mut header = create(&params, &key, &limits()).expect("a header");
+    let mut disk = Memory::zeroed(header.size().to_usize().expect("small"));
+    header.write_new(&mut disk, Medium::Other).expect("memory");
+    header
+        .add_keyslot(&mut disk, &key, &passphrase("old"), &new, None, KeyFor::Data, &limits())
+        .expect("room");
+    let area = &mut header.copy.metadata.keyslots.get_mut(&0).expect("a keyslot").area;
+    area.size = Bytes::new(96_000);
+    header.write(&mut disk).expect("memory");
+    let before = disk.clone();
+    let refused = header.change_keyslot(&mut disk, 0, &key, &passphrase("new"), &new, Medium::Other, &limits());
+    assert!(
+        matches!(refused, Err(Error::NoRoomForKeyslot { needed: 96_256 })),
+        "{refused:?}"
+    );
+    assert_eq!(disk.0, before.0);
+}
+
+#[test]
+fn an_ended_change_has_the_priority_that_was_asked_for() {
+    let (image, mut header) = small(2);
+    let mut disk = Recorder::new(image);
+    let new = NewKeyslot {
+        priority: Some(Priority::Prefer),
+        ..small_keyslot()
+    };
+    header
+        .change_keyslot(
+            &mut disk,
+            0,
+            &small_key(),
+            &passphrase("new"),
+            &new,
+            Medium::Other,
+            &limits(),
+        )
+        .expect("in place");
+    let mut ended = 0;
+    disk.for_each_crash(|crash| {
+        let mut disk = Memory(crash.image.to_vec());
+        let Ok(Unlocked {
+            unfinished: Some(change),
+            ..
+        }) = opens(&mut disk, "new")
+        else {
+            return;
+        };
+        let mut header = AnyHeader::read(&mut disk).expect("a header");
+        header
+            .finish_change(&mut disk, 0, &change, Medium::Other)
+            .expect("memory");
+        let header = Header::read(&mut disk).expect("a header");
+        assert_eq!(header.metadata().keyslots[&0].priority, Some(Priority::Prefer));
+        ended += 1;
+    });
+    assert!(ended > 0);
 }

@@ -31,22 +31,15 @@ fn folder() -> TempDir {
         "4",
         "--pbkdf-memory",
         "64",
+        "--pbkdf-parallel",
+        "1",
     ];
     let pbkdf2: &[&str] = &["--pbkdf-force-iterations", "1000"];
     for (image, kind, costs) in [("v2", "luks2", argon2), ("v1", "luks1", pbkdf2)] {
         let file = fs::File::create(folder.path().join(image)).expect("an image");
         file.set_len(20 << 20).expect("its size");
         let words = [
-            &[
-                "luksFormat",
-                "-q",
-                "--type",
-                kind,
-                "--uuid",
-                UUID,
-                "--pbkdf-parallel",
-                "1",
-            ],
+            &["luksFormat", "-q", "--type", kind, "--uuid", UUID],
             costs,
             &[image, "key"],
         ];

@@ -7,6 +7,7 @@
 //! ```
 //! use std::io::{Read, Seek, SeekFrom, Write};
 //!
+//! use keyslots::cipher::CipherName;
 //! use keyslots::header::DataLayout;
 //! use keyslots::secret::VolumeKey;
 //! use keyslots::units::Sectors;
@@ -18,7 +19,7 @@
 //! # let path = container.path();
 //! // `keyslots::Header::data` has the layout, `keyslots::Header::unlock` the key.
 //! let layout = DataLayout {
-//!     cipher: "aes-xts-plain64".into(),
+//!     cipher: CipherName::new("aes-xts-plain64"),
 //!     sector_size: 4096,
 //!     offset: Sectors::new(8),
 //!     size: None,

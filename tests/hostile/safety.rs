@@ -176,7 +176,15 @@ fn nothing_of_a_header_acts_on_a_terminal() {
     check(&["luksDump", "v", "--dump-json-metadata"]);
     check(&["config", "v", "--label", "x"]);
     check(&["--debug", "open", "--test-passphrase", "v", "-d", "a"]);
-    check(&["token", "export", "v", "--token-id", "1"]);
+    // Into a pipe a token goes byte for byte; only a terminal acts on it.
+    let shown = lab.command(
+        "script",
+        &["-qec", &format!("{OURS} token export v --token-id 1"), "/dev/null"],
+    );
+    let shown = { shown }.output().expect("script starts").stdout;
+    let shown = String::from_utf8_lossy(&shown).replace("\r\n", "\n");
+    assert!(shown.contains("luks2-keyring"), "{shown:?}");
+    assert_harmless("token export on a terminal", shown.as_bytes());
     // The texts of the binary header, whose checksum is put right again.
     let mut copy = copies::read(&mut keyslots::storage::Memory(image))
         .expect("a header")

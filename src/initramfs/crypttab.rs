@@ -1,7 +1,9 @@
 //! crypttab(5), as Debian and systemd document it: a text becomes entries and warnings, never an error.
 
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{major, minor};
 
 use super::options::VolumeOptions;
 use super::source::{DeviceSpec, Place};
@@ -128,12 +130,18 @@ impl Entry {
 }
 
 impl KeySource {
-    /// Whether it is a device that gives other bytes each time.
+    /// Whether it is a device that gives other bytes each time: by its name, or by its number (devices.txt of the kernel). Any
+    /// other character device may be one that keeps a key.
     pub fn is_random(&self) -> bool {
         let Self::File(place) = self else { return false };
-        let is_there = || std::fs::metadata(&place.path).is_ok_and(|metadata| metadata.file_type().is_char_device());
+        let has_number = || {
+            let metadata = std::fs::metadata(&place.path).ok();
+            let device = metadata.filter(|metadata| metadata.file_type().is_char_device());
+            let number = device.map(|metadata| (major(metadata.rdev()), minor(metadata.rdev())));
+            matches!(number, Some((1, 8 | 9) | (10, 183)))
+        };
         let named = ["/dev/urandom", "/dev/random", "/dev/hwrng", "/dev/hw_random"];
-        place.device.is_none() && (named.iter().any(|name| place.path == Path::new(name)) || is_there())
+        place.device.is_none() && (named.iter().any(|name| place.path == Path::new(name)) || has_number())
     }
 
     /// From the third field.
@@ -267,6 +275,28 @@ mod tests {
                 argument: "arg".into()
             }
         );
+    }
+
+    /// A device that keeps a key was taken for a random one: nothing would be asked for, and a swap area written over.
+    #[test]
+    fn only_random_devices_are_random() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink("/dev/urandom", &link).expect("a link");
+        let link = link.display().to_string();
+        for (key, random) in [
+            ("/dev/urandom", true),
+            ("/dev/random", true),
+            ("/dev/hwrng", true),
+            (&link, true),
+            ("/dev/zero", false),
+            ("/dev/null", false),
+            ("/dev/tty", false),
+            ("/dev/urandom:LABEL=x", false),
+        ] {
+            let source = KeySource::File(Place::parse(key));
+            assert_eq!(source.is_random(), random, "{key}");
+        }
     }
 
     #[test]

@@ -94,13 +94,15 @@ pub fn plan(crypttab: Crypttab, command_line: &str) -> Crypttab {
     planned
 }
 
-/// What an entry that is unlocked needs is unlocked too, whatever it says of `noauto`.
+/// What an entry that is unlocked needs is unlocked too, whatever it says of `noauto`. The machine can do without it: where it
+/// cannot, what needs it says so.
 fn unlock_what_is_needed(entries: &mut [Entry]) {
     let dependencies = Dependencies::of(entries);
     let mut wanted: Vec<usize> = (0..entries.len()).filter(|at| !entries[*at].options.noauto).collect();
     while let Some(at) = wanted.pop() {
         for &needed in dependencies.needs(at) {
             if std::mem::take(&mut entries[needed].options.noauto) {
+                entries[needed].options.nofail = true;
                 wanted.push(needed);
             }
         }

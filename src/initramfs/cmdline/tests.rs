@@ -240,4 +240,7 @@ fn what_is_needed_is_unlocked_whatever_it_says_of_noauto() {
     );
     let noauto: Vec<bool> = entries.iter().map(|entry| entry.options.noauto).collect();
     assert_eq!(noauto, [false, false, true]);
+    // A stick in a drawer is nothing that the machine cannot do without.
+    let nofail: Vec<bool> = entries.iter().map(|entry| entry.options.nofail).collect();
+    assert_eq!(nofail, [false, true, false]);
 }

@@ -46,7 +46,9 @@ impl Machine {
 
     /// Exit code, and all that was said.
     fn run(&self, arguments: &[&str], input: &str) -> (Option<i32>, String) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_luksmith"))
+        // Who waits for ever is ended.
+        let mut child = Command::new("timeout")
+            .args(["120", env!("CARGO_BIN_EXE_luksmith")])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -343,11 +345,58 @@ fn a_key_script_comes_after_what_stands_before_it_and_alone() {
 #[test]
 fn entries_that_need_each_other_are_told_and_hold_up_nobody_else() {
     let machine = Machine::with(&[("a", "one"), ("c", "one")]);
-    let crypttab = "a @/a /k:/dev/mapper/b luks\nb /dev/mapper/a none luks\nc @/c none luks\n";
+    let crypttab = "a @/a none luks,header=/h:/dev/mapper/b\nb /dev/mapper/a none luks\nc @/c none luks\n";
     let (code, said) = machine.unlock(crypttab, "one\n", &[]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
         said.contains("a needs b, b needs a") && said.contains("c can be opened."),
+        "{said}"
+    );
+}
+
+/// Either of them has a passphrase, too.
+#[test]
+fn volumes_that_hold_each_others_keys_are_asked_for() {
+    let machine = Machine::with(&[("a", "one"), ("b", "two")]);
+    let crypttab = "a @/a /k:/dev/mapper/b luks\nb @/b /k:/dev/mapper/a luks\n";
+    for input in ["one\ntwo\n", "two\none\n"] {
+        let started = Instant::now();
+        let (code, said) = machine.unlock(crypttab, input, &[]);
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(said.matches("can be opened.").count(), 2, "{said}");
+        let told = "a: /k on /dev/mapper/b is on b, which needs a; a passphrase will do.";
+        assert!(said.contains(told), "{said}");
+        assert!(started.elapsed() < Duration::from_secs(15), "{said}");
+    }
+}
+
+/// A stick in a drawer keeps nobody from being asked, whatever its own entry says.
+#[test]
+fn a_key_on_what_is_not_there_is_waited_for_as_long_as_its_options_say() {
+    let machine = Machine::with(&[("a", "one"), ("b", "two")]);
+    let key = "a @/a /k:/dev/mapper/stick luks,keyfile-timeout=1\n";
+    let told = "a: /k on /dev/mapper/stick is not there; a passphrase will do.";
+    let for_ever = "luks,nofail,x-systemd.device-timeout=0";
+    for (stick, timeout, ends) in [
+        (format!("stick @/gone none {for_ever}\n"), "0", 0),
+        (
+            format!("stick /dev/mapper/outer none {for_ever}\nouter @/gone none {for_ever}\n"),
+            "0",
+            0,
+        ),
+        // Nothing but the key wants it.
+        ("stick @/gone none luks,noauto\n".into(), "0", 0),
+        ("stick @/gone none luks\n".into(), "6", 4),
+    ] {
+        let (code, said) = machine.unlock(&(stick + key), "one\n", &["--device-timeout", timeout]);
+        assert_eq!(code, Some(ends), "{said}");
+        assert!(said.contains(told) && said.contains("a can be opened."), "{said}");
+    }
+    // But somebody who is asked for it is.
+    let (code, said) = machine.unlock(&format!("stick @/b none luks,tries=1\n{key}"), "typo\none\n", &[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("is on stick, which is not open; a passphrase will do."),
         "{said}"
     );
 }

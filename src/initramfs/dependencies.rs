@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use super::crypttab::{Entry, KeySource};
+use super::options::Kind;
 use super::source::{DeviceSpec, Place};
 
 /// The dependencies of a list of entries, by their indices.
@@ -11,6 +12,10 @@ use super::source::{DeviceSpec, Place};
 pub struct Dependencies {
     names: Vec<String>,
     needs: Vec<Vec<usize>>,
+    /// Of these, what only the key is on.
+    keys: Vec<Vec<usize>>,
+    /// What a key is on that is not waited for, since it needs the entry itself.
+    circular: Vec<Vec<usize>>,
     turns: Vec<Vec<usize>>,
 }
 
@@ -18,14 +23,23 @@ impl Dependencies {
     /// Those of these entries.
     pub fn of(entries: &[Entry]) -> Self {
         let index = |name: String| entries.iter().position(|entry| entry.name == name);
-        let needs: Vec<Vec<usize>> = entries
-            .iter()
-            .map(|entry| mappings(entry).into_iter().filter_map(index).collect())
-            .collect();
+        let indices = |names: Vec<String>| names.into_iter().filter_map(index).collect::<Vec<usize>>();
+        let firm = |entry| indices(of_devices(entry));
+        let of_key = |entry| {
+            let mut keys = indices(of_key(entry));
+            keys.retain(|at| !firm(entry).contains(at));
+            keys
+        };
+        let none = vec![Vec::new(); entries.len()];
         let mut dependencies = Self {
             names: entries.iter().map(|entry| entry.name.clone()).collect(),
-            turns: vec![Vec::new(); needs.len()],
-            needs,
+            needs: entries
+                .iter()
+                .map(|entry| [firm(entry), of_key(entry)].concat())
+                .collect(),
+            keys: entries.iter().map(of_key).collect(),
+            circular: none.clone(),
+            turns: none,
         };
         let is_script = |at: &usize| matches!(entries[*at].key, KeySource::Script { .. });
         let mut scripts: Vec<usize> = (0..entries.len()).filter(is_script).collect();
@@ -42,6 +56,53 @@ impl Dependencies {
     /// The entries without whose mappings this one cannot be unlocked.
     pub fn needs(&self, at: usize) -> &[usize] {
         &self.needs[at]
+    }
+
+    /// Of these, those that hold its device or its header, for which nothing else will do.
+    pub fn needs_firmly(&self, at: usize) -> impl Iterator<Item = usize> {
+        let is_firm = move |needed: &usize| !self.keys[at].contains(needed);
+        self.needs[at].iter().copied().filter(is_firm)
+    }
+
+    /// The entries that its key is on and that need it themselves.
+    pub fn circular(&self, at: usize) -> &[usize] {
+        &self.circular[at]
+    }
+
+    /// Where entries need each other, a passphrase does instead of a key: keys in circles are not waited for where a person
+    /// may be asked, those of scripts only where that is not enough. What is done needs nothing any more.
+    pub fn ask_in_circles(&mut self, entries: &[&Entry], is_done: impl Fn(usize) -> bool) {
+        for at in (0..self.needs.len()).filter(|at| is_done(*at)) {
+            self.needs[at].clear();
+            self.keys[at].clear();
+        }
+        for scripts in [false, true] {
+            let may_ask = |at: &usize| {
+                let entry = entries[*at];
+                let is_script = matches!(entry.key, KeySource::Script { .. });
+                is_script == scripts && !entry.options.headless && entry.options.kind != Some(Kind::Plain)
+            };
+            let asking = (0..self.needs.len()).filter(may_ask);
+            let keys = asking.flat_map(|at| self.keys[at].iter().map(move |key| (at, *key)));
+            let circular: Vec<_> = keys.filter(|(at, key)| self.leads_to(*key, *at)).collect();
+            for (at, key) in circular {
+                self.needs[at].retain(|needed| *needed != key);
+                self.keys[at].retain(|needed| *needed != key);
+                self.circular[at].push(key);
+            }
+        }
+    }
+
+    /// Whether an entry is another one, or needs it, directly or not.
+    fn leads_to(&self, from: usize, to: usize) -> bool {
+        let mut seen = vec![false; self.needs.len()];
+        let mut found = vec![from];
+        while let Some(at) = found.pop() {
+            if !std::mem::replace(&mut seen[at], true) {
+                found.extend(&self.needs[at]);
+            }
+        }
+        seen[to]
     }
 
     /// The entries whose turn comes before that of this one, which has a key script.
@@ -94,29 +155,36 @@ impl Dependencies {
 
 /// The names of the mappings that an entry names.
 pub fn mappings(entry: &Entry) -> Vec<String> {
-    let mut names: Vec<String> = devices(entry).into_iter().filter_map(mapping).collect();
-    if let KeySource::Script { program, argument } = &entry.key {
-        let is_derived = program.rsplit('/').next() == Some("decrypt_derived");
-        let name = argument.strip_prefix("/dev/mapper/");
-        names.extend(name.or(is_derived.then_some(argument)).map(str::to_owned));
-    }
-    names
+    [of_devices(entry), of_key(entry)].concat()
 }
 
-/// The devices that an entry names: its own, those of its header and of its key.
-fn devices(entry: &Entry) -> Vec<DeviceSpec> {
-    let of_place = |place: &Place| match &place.device {
+/// Those of its device and of its header.
+fn of_devices(entry: &Entry) -> Vec<String> {
+    let header = entry.options.header.as_ref().map(device_of);
+    let devices = [Some(entry.source.clone()), header];
+    devices.into_iter().flatten().filter_map(mapping).collect()
+}
+
+/// Those that its key is on.
+fn of_key(entry: &Entry) -> Vec<String> {
+    let name = match &entry.key {
+        KeySource::File(place) => mapping(device_of(place)),
+        KeySource::Raw(device) => mapping(device.clone()),
+        KeySource::Script { program, argument } => {
+            let is_derived = program.rsplit('/').next() == Some("decrypt_derived");
+            let name = argument.strip_prefix("/dev/mapper/");
+            name.or(is_derived.then_some(argument)).map(str::to_owned)
+        }
+        KeySource::Ask | KeySource::Search(_) => None,
+    };
+    name.into_iter().collect()
+}
+
+fn device_of(place: &Place) -> DeviceSpec {
+    match &place.device {
         Some(device) => device.clone(),
         None => DeviceSpec::Path(place.path.clone()),
-    };
-    let mut devices = vec![entry.source.clone()];
-    devices.extend(entry.options.header.as_ref().map(of_place));
-    match &entry.key {
-        KeySource::File(place) => devices.push(of_place(place)),
-        KeySource::Raw(device) => devices.push(device.clone()),
-        KeySource::Ask | KeySource::Search(_) | KeySource::Script { .. } => {}
     }
-    devices
 }
 
 fn mapping(device: DeviceSpec) -> Option<String> {
@@ -175,5 +243,35 @@ mod tests {
         );
         assert_eq!(dependencies.circle(3), None);
         assert_eq!(dependencies.circle(4).as_deref(), Some("e needs e"));
+    }
+
+    #[test]
+    fn a_passphrase_does_instead_of_a_key_that_is_in_a_circle() {
+        let of = |text: &str, done: &[&str]| {
+            let (entries, mut dependencies) = of(text);
+            let entries: Vec<&Entry> = entries.iter().collect();
+            dependencies.ask_in_circles(&entries, |at| done.contains(&entries[at].name.as_str()));
+            let names = |all: &[usize]| all.iter().map(|at| entries[*at].name.clone()).collect::<Vec<_>>();
+            let is_impossible = (0..entries.len()).any(|at| dependencies.circle(at).is_some());
+            let circular: Vec<_> = (0..entries.len())
+                .map(|at| names(dependencies.circular(at)).join(" "))
+                .collect();
+            (is_impossible, circular.join(","))
+        };
+        let each_others = "a /dev/x /k:/dev/mapper/b luks\nb /dev/y /k:/dev/mapper/a luks\n";
+        assert_eq!(of(each_others, &[]), (false, "b,a".into()));
+        assert_eq!(of(each_others, &["a"]), (false, ",".into()));
+        // Who may not ask waits for the other one.
+        let headless = each_others.replacen("luks", "luks,headless", 1);
+        assert_eq!(of(&headless, &[]), (false, ",a".into()));
+        assert!(of(&headless.replace("a luks", "a luks,headless"), &[]).0);
+        let on_itself = "a /dev/x /k:/dev/mapper/a luks\n";
+        assert_eq!(of(on_itself, &[]), (false, "a".into()));
+        let device = "a /dev/x /k:/dev/mapper/b luks\nb /dev/mapper/a none luks\n";
+        assert_eq!(of(device, &[]), (false, "b,".into()));
+        let script = "a /dev/x /k:/dev/mapper/b luks\nb /dev/y a luks,keyscript=decrypt_derived\n";
+        assert_eq!(of(script, &[]), (false, "b,".into()));
+        let devices = "a /dev/mapper/b none luks\nb /dev/y none luks,header=/h:/dev/mapper/a\n";
+        assert!(of(devices, &[]).0 && !of(devices, &["b"]).0);
     }
 }

@@ -180,7 +180,8 @@ pub fn examine(crypttab: &Crypttab, machine: &Machine<'_>) -> Vec<(Option<String
     }
     let devices = Devices::now().giving_way();
     findings.extend(early::examine(crypttab, machine, &devices));
-    let dependencies = Dependencies::of(&crypttab.entries);
+    let mut dependencies = Dependencies::of(&crypttab.entries);
+    dependencies.ask_in_circles(&crypttab.entries.iter().collect::<Vec<_>>(), |_| false);
     let entries = crypttab.entries.iter().enumerate();
     for (at, entry) in entries.filter(|(_, entry)| !entry.options.noauto) {
         let circle = dependencies.circle(at).map(UnlockError::Circle);

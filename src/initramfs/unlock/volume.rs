@@ -130,7 +130,9 @@ impl Volume {
         if self.target.is_some() {
             return;
         }
-        let own = self.entry.options.device_timeout;
+        // For ever would be until somebody ends it, and the machine can do without it.
+        let for_ever = |own: &Duration| own.is_zero() && self.is_optional();
+        let own = self.entry.options.device_timeout.filter(|own| !for_ever(own));
         let patience = own.or(patience).filter(|patience| !patience.is_zero());
         // It may be on what another entry opens.
         if self.waits.needs.is_some() || self.waits.others_go_on && own.is_none() {
@@ -197,6 +199,16 @@ impl Volume {
     /// read or tried, or somebody is asked for it.
     pub(super) fn goes_on(&self) -> bool {
         !self.is_done() && self.target.is_some() && (self.pending > 0 || self.fetching.is_some() || self.wants_person())
+    }
+
+    /// Whether a person is asked for it only because its key is not there.
+    pub(super) fn lacks_key(&self) -> bool {
+        self.key_may_come
+    }
+
+    /// Whether a program makes its key.
+    pub(super) fn has_script(&self) -> bool {
+        matches!(self.entry.key, KeySource::Script { .. })
     }
 
     /// Where its device is there, on a disk that was to be in an array, and the array has had its time, or there is no more

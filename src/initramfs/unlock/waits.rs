@@ -8,39 +8,82 @@ use super::{Engine, Outcome, UnlockError};
 pub(super) struct Waits {
     /// The entry that is still being unlocked and whose mapping it needs.
     pub(super) needs: Option<String>,
+    /// Whether its key is on what an entry is to make whose device is not there. It may never come.
+    pub(super) absent: bool,
+    /// The entry that its key is on and that needs it in turn.
+    pub(super) circular: Option<String>,
     /// The entry that it needs and that has failed.
     pub(super) lost: Option<String>,
     /// Whether its key script may not start: others come first, or somebody is asked something at the moment.
     pub(super) turn: bool,
-    /// Whether another entry is being unlocked, on which its device or its key may be.
+    /// Whether another entry is being unlocked, on which its device may be.
     pub(super) others_go_on: bool,
+    /// The same of its key: what lacks a key itself may wait for the same one.
+    pub(super) others_have_keys: bool,
 }
 
 impl Engine<'_> {
     /// What an entry waits for now.
     pub(super) fn waits(&self, at: usize) -> Waits {
-        let needs = || self.dependencies.needs(at).iter().map(|needed| &self.volumes[*needed]);
-        let failed = |volume: &&Volume| matches!(volume.outcome, Some(Outcome::Failed(_)));
-        let name = |volume: &Volume| volume.entry.name.clone();
+        let dependencies = &self.dependencies;
+        let needs = || dependencies.needs(at).iter().copied();
+        let circular = || dependencies.circular(at).iter().copied();
+        let name = |at: usize| self.volumes[at].entry.name.clone();
+        let is_to_come = |at: &usize| !self.volumes[*at].is_done();
+        let failed = |at: &usize| matches!(self.volumes[*at].outcome, Some(Outcome::Failed(_)));
+        let is_script = self.volumes[at].has_script();
+        // A person may have the key as well: it is not waited for that a device comes which may never come. A script that
+        // is started too early has failed.
+        let holds_up = |needed: &usize| {
+            dependencies.needs_firmly(at).any(|firm| firm == *needed)
+                || is_script && !self.volumes[*needed].is_optional()
+                || self.is_coming(*needed)
+        };
         let is_before = |before: &usize| {
             let volume = &self.volumes[*before];
             // What the machine can do without, and what is not there, holds nobody up.
             !volume.is_done() && (volume.target.is_some() || !volume.is_optional())
         };
-        let mut others = self.volumes.iter().enumerate().filter(|(other, _)| *other != at);
+        let others = || {
+            let all = self.volumes.iter().enumerate();
+            all.filter(|(other, _)| *other != at).map(|(_, volume)| volume)
+        };
         Waits {
-            needs: needs().find(|volume| !volume.is_done()).map(name),
-            lost: needs().find(failed).map(name),
+            needs: needs().filter(is_to_come).find(holds_up).map(name),
+            absent: needs().filter(is_to_come).any(|needed| !holds_up(&needed)),
+            circular: circular().find(is_to_come).map(name),
+            lost: needs().chain(circular()).find(failed).map(name),
             turn: self.prompts.is_asking()
                 || self.answer.is_some()
                 || self.volumes.iter().any(Volume::runs_script)
                 || self.dependencies.turns_before(at).iter().any(is_before),
-            others_go_on: others.any(|(_, other)| other.goes_on()),
+            others_go_on: others().any(Volume::goes_on),
+            others_have_keys: others().any(|other| other.goes_on() && !other.lacks_key()),
         }
     }
 
-    /// Entries that wait for each other are never unlocked.
+    /// Whether the device of an entry is there, or that of one that its device is on, so that its mapping may come.
+    fn is_coming(&self, at: usize) -> bool {
+        let mut seen = vec![false; self.volumes.len()];
+        let mut found = vec![at];
+        while let Some(at) = found.pop() {
+            let volume = &self.volumes[at];
+            if volume.is_done() || std::mem::replace(&mut seen[at], true) {
+                continue;
+            }
+            if volume.target.is_some() {
+                return true;
+            }
+            found.extend(self.dependencies.needs_firmly(at));
+        }
+        false
+    }
+
+    /// Entries that wait for each other are never unlocked, unless that is for a key alone and a person may be asked.
     pub(super) fn fail_circles(&mut self) {
+        let entries: Vec<_> = self.volumes.iter().map(|volume| &volume.entry).collect();
+        let is_done = |at: usize| self.volumes[at].is_done();
+        self.dependencies.ask_in_circles(&entries, is_done);
         for at in 0..self.volumes.len() {
             if !self.volumes[at].is_done()
                 && let Some(circle) = self.dependencies.circle(at)

@@ -45,10 +45,15 @@ impl Volume {
         bell: impl FnOnce() -> Arc<PipeWriter>,
     ) -> Option<FoundKey> {
         let target = self.target.as_ref()?;
-        if self.is_done() || self.pending > 0 || self.waits.needs.is_some() {
+        if self.is_done() || self.pending > 0 {
             return None;
         }
-        let is_script = matches!(self.entry.key, KeySource::Script { .. });
+        if self.waits.needs.is_some() {
+            // It has its time from when it may be there.
+            self.key_since = None;
+            return None;
+        }
+        let is_script = self.has_script();
         // An empty passphrase would seem to open it, and data would be written under a key that others know.
         if self.key_state == KeyState::Empty && target.takes_anything() {
             self.key_state = KeyState::Own;
@@ -97,6 +102,7 @@ impl Volume {
         match key::locate(&self.entry, devices, &mut self.key_searched) {
             // One question at a time, and everybody in turn.
             Ok(Some(_)) if is_script && self.waits.turn => {}
+            Ok(Some(_)) if is_script && self.waits.absent && since.elapsed() < KEY_PATIENCE => {}
             Ok(Some(located)) => {
                 let mut entry = self.entry.clone();
                 if let Some(len) = target.key_len() {
@@ -129,8 +135,19 @@ impl Volume {
                     self.ask_instead(format!("{} is on {lost}, which is not open", self.key_place()), notes);
                     return;
                 }
+                let takes_any = self.target.as_ref().is_some_and(|target| target.takes_anything());
+                if let Some(other) = &self.waits.circular
+                    && !takes_any
+                    && !self.entry.options.headless
+                {
+                    let name = &self.entry.name;
+                    let reason = format!("{} is on {other}, which needs {name}", self.key_place());
+                    self.ask_instead(reason, notes);
+                    self.key_may_come = true;
+                    return;
+                }
                 // It may be on what another entry opens.
-                if said.is_none() && self.waits.others_go_on && !self.key_patience().is_zero() {
+                if said.is_none() && self.waits.others_have_keys && !self.key_patience().is_zero() {
                     self.key_since = Some(Instant::now());
                 }
                 let waited = self.key_since.map(|since| since.elapsed()).unwrap_or_default();

@@ -136,9 +136,11 @@ pub(super) fn make(
         found: listed(found),
         tool: tool.clone(),
     };
-    // A machine sleeps in it: nobody's to overwrite.
+    // A machine sleeps in it: nobody's to overwrite. One that sleeps in front of the volume loses nothing.
+    let start = place.offset.bytes().unwrap_or(Bytes::ZERO);
+    let is_in_front = || swap_end(source).is_some_and(|end| end <= start);
     for (device, found) in [(mapping, &inside), (source, &outside)] {
-        if found.iter().any(is_suspended) {
+        if found.iter().any(is_suspended) && !(device == source && is_in_front()) {
             return Err(would_destroy(device, found));
         }
     }
@@ -211,6 +213,21 @@ fn ext_end(device: &Path) -> Option<Bytes> {
     u64::from(number(4)?).checked_mul(block).map(Bytes::new)
 }
 
+/// Where a swap area ends, also one that a machine sleeps in: its last page is in `union swap_header` of linux/swap.h.
+fn swap_end(device: &Path) -> Option<Bytes> {
+    let mut last = [0; 4];
+    let mut file = OpenOptions::new().read(true).open(device).ok()?;
+    file.read_at(Bytes::new(1028), &mut last).ok()?;
+    let pages = u64::from(u32::from_ne_bytes(last)).checked_add(1)?;
+    pages.checked_mul(page_size().ok()? as u64).map(Bytes::new)
+}
+
+fn page_size() -> io::Result<usize> {
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?;
+    page.and_then(|page| usize::try_from(page).ok())
+        .ok_or_else(|| io::ErrorKind::Unsupported.into())
+}
+
 fn run(mut command: Command, name: &str) -> Result<(), String> {
     let command = command.stdin(Stdio::null()).stdout(Stdio::null());
     let status = spawn(command).and_then(|mut child| child.wait());
@@ -224,10 +241,7 @@ fn run(mut command: Command, name: &str) -> Result<(), String> {
 /// Writes the header of a swap area: `union swap_header` of linux/swap.h, in the page size of this kernel.
 fn make_swap(mapping: &Path) -> io::Result<()> {
     let mut device = OpenOptions::new().read(true).write(true).open(mapping)?;
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)?;
-    let page = page
-        .and_then(|page| usize::try_from(page).ok())
-        .ok_or(io::ErrorKind::Unsupported)?;
+    let page = page_size()?;
     let pages = device.size()?.get() / page as u64;
     let header = swap_header(page, pages)?;
     device.write_at(Bytes::ZERO, &header)?;
@@ -399,6 +413,28 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_image_that_ends_in_front_of_the_volume_is_no_reason() {
+        let outside = tempfile::NamedTempFile::new().expect("a file");
+        let inside = tempfile::NamedTempFile::new().expect("a file");
+        let page = page_size().expect("known");
+        let mut image = vec![0; 1 << 20];
+        image[page - 10..page].copy_from_slice(b"S1SUSPEND\0");
+        image[1028..1032].copy_from_slice(&9_u32.to_ne_bytes());
+        fs::write(outside.path(), image).expect("written");
+        let end = page as u64 / 512 * 10;
+        for (offset, made) in [(0, false), (end - 1, false), (end, true)] {
+            fs::write(inside.path(), vec![0; 1 << 20]).expect("written");
+            let place = Place {
+                source: outside.path(),
+                mapping: inside.path(),
+                key: KeyLasts::No,
+                offset: Sectors::new(offset),
+            };
+            assert_eq!(make(&place, &options("swap"), false).is_ok(), made, "{offset}");
         }
     }
 

@@ -242,10 +242,11 @@ impl FileSink {
 }
 
 /// Whether what is to be gone on with was never begun: another volume or image, under the wrong name. Single blocks may
-/// have changed since.
+/// have changed since. Blocks of zeros are in every image, and tell nothing.
 fn is_something_else(data: &[u8], there: &[u8]) -> bool {
-    let blocks = || data.chunks_exact(BLOCK).zip(there.chunks_exact(BLOCK));
-    blocks().any(|(_, there)| !is_zero(there)) && blocks().all(|(data, there)| data != there)
+    let blocks = data.chunks(BLOCK).zip(there.chunks(BLOCK));
+    let mut told = blocks.filter(|(_, there)| !is_zero(there)).peekable();
+    told.peek().is_some() && told.all(|(data, there)| !data.starts_with(there))
 }
 
 /// Whether a block is all zeros.
@@ -329,7 +330,7 @@ mod tests {
     fn zeros_overwrite_what_a_stopped_run_left_behind() {
         let file = tempfile::tempfile().expect("a file");
         file.write_all_at(&[7; 3 * BLOCK], 0).expect("space");
-        file.write_all_at(&[0; BLOCK], 0).expect("space");
+        file.write_all_at(&[5; BLOCK], 0).expect("space");
         let mut sink = Sink::file(
             file.try_clone().expect("a descriptor"),
             0,
@@ -338,9 +339,29 @@ mod tests {
             Last::Start(Start::new()),
         )
         .expect("a sink");
-        sink.put(&[0; 2 * BLOCK]).expect("space");
+        let mut data = [0; 2 * BLOCK];
+        data[..BLOCK].fill(5);
+        sink.put(&data).expect("space");
         sink.finish().expect("space");
-        assert_eq!(content(&file), [0; 2 * BLOCK]);
+        assert_eq!(content(&file), data);
+    }
+
+    /// A partition table and a file system have as many blocks of zeros as the image, in the same places.
+    #[test]
+    fn zeros_in_the_same_places_do_not_make_it_this_image() {
+        let mut other = vec![0; 300 * BLOCK];
+        other[510..520].copy_from_slice(b"\x55\xaaEFI PART");
+        other[256 * BLOCK + 1080] = 0x53;
+        let mut data = vec![0; 300 * BLOCK];
+        data[1080..1082].copy_from_slice(b"\x53\xef");
+        for len in [other.len(), 600] {
+            let file = tempfile::tempfile().expect("a file");
+            file.write_all_at(&other[..len], 0).expect("space");
+            let kept = file.try_clone().expect("a descriptor");
+            let mut sink = Sink::file(kept, 0, true, true, Last::Start(Start::new())).expect("a sink");
+            assert!(data.chunks(100 * BLOCK).any(|chunk| sink.put(chunk).is_err()), "{len}");
+            assert_eq!(content(&file), other[..len]);
+        }
     }
 
     /// The start of a device's old content is not there any more when the first new bytes are, and the start of the new

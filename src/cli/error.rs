@@ -406,6 +406,14 @@ pub enum CliError {
         /// How far it should have been read.
         end: u64,
     },
+    /// An image was cut off.
+    #[error("The data end after {came} bytes of {wanted}: the image is not whole, and the target was not finished.")]
+    ImageShort {
+        /// Bytes of data that came.
+        came: u64,
+        /// Bytes that there should be.
+        wanted: u64,
+    },
     /// An image would overwrite something, and nobody can be asked.
     #[error("{} exists already.", .0.display())]
     TargetExists(PathBuf),

@@ -84,6 +84,7 @@ impl CliError {
             | Self::Serve(_)
             | Self::VolumeEnds { .. }
             | Self::VolumeShort { .. }
+            | Self::ImageShort { .. }
             | Self::SourceIsTarget(_)
             | Self::AlreadyEncrypted(_)
             | Self::OutputIsTerminal

@@ -285,6 +285,67 @@ fn a_volume_that_was_cut_off_is_read_and_not_written() {
     assert!(cut.status.code() == Some(1) && cut.stdout.is_empty() && !cut.stderr.is_empty());
 }
 
+/// It ended with success, and the target had a part of the volume.
+#[test]
+fn an_image_that_was_cut_off_is_not_made_whole() {
+    use keyslots::luks2::{self, copies};
+    let sandbox = Sandbox::new();
+    sandbox.put("plain", &[b'x'; 8192]);
+    sandbox.image(b"", &["plain", "volume"]);
+    let mut file = fs::File::options().read(true).write(true).open(sandbox.path("volume"));
+    let file = file.as_mut().expect("the volume");
+    let header = luks2::Header::read(file).expect("a header");
+    let mut copy = copies::Copy {
+        binary: header.binary().clone(),
+        metadata: header.metadata().clone(),
+    };
+    let segment = copy.metadata.segments.get_mut(&0).expect("a segment");
+    segment.size = Some(keyslots::units::Bytes::kib(8));
+    copies::write(file, &copy).expect("a valid header");
+    assert_eq!(sandbox.ok(b"", &["image", "--decrypt", "volume", "-"]), [b'x'; 8192]);
+    let whole = sandbox.get("volume");
+    let part = &whole[..whole.len() - 4096];
+    sandbox.put("volume", part);
+    for (input, source, target) in [
+        (&b""[..], "volume", "out"),
+        (b"", "volume", "-"),
+        (part, "-", "-"),
+        (part, "-", "out"),
+    ] {
+        let cut = sandbox.run(input, &["image", "--decrypt", source, target]);
+        let errors = String::from_utf8_lossy(&cut.stderr);
+        assert_eq!(cut.status.code(), Some(1), "{source} {target}: {errors}");
+        assert!(errors.contains("after 4096 bytes of 8192"), "{errors}");
+    }
+    // What shows what it is came last, and did not come.
+    assert!(fs::read(sandbox.path("out")).is_ok_and(|out| out.iter().all(|byte| *byte == 0)));
+}
+
+/// The plaintext went over the only header.
+#[test]
+fn standard_output_is_not_the_header() {
+    let sandbox = Sandbox::new();
+    sandbox.put("plain", &[b'x'; 4096]);
+    sandbox.image(b"", &["--header", "header", "plain", "volume"]);
+    let header = sandbox.get("header");
+    for words in ["cat --header header volume", "image --decrypt --header header volume -"] {
+        let line = format!("./luksmith {words} --key-file key 1<>header");
+        let refused = std::process::Command::new("sh")
+            .args(["-c", &line])
+            .current_dir(sandbox.path(""))
+            .output()
+            .expect("sh starts");
+        let errors = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1), "{words}: {errors}");
+        assert!(
+            errors.contains("header cannot be read and overwritten"),
+            "{words}: {errors}"
+        );
+        assert!(sandbox.get("header") == header, "{words}");
+    }
+    assert_eq!(sandbox.ok(b"", &["cat", "--header", "header", "volume"]), [b'x'; 4096]);
+}
+
 /// Data written under a key that is not theirs are lost.
 #[test]
 fn a_keyslot_of_another_key_does_not_open_the_data() {

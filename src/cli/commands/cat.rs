@@ -6,20 +6,23 @@ use std::path::Path;
 use keyslots::units::Bytes;
 
 use super::Context;
-use super::plaintext::{copy_failed, standard_output};
+use super::open::open_to_look;
+use super::plaintext::{check_output_apart, copy_failed};
 use crate::cli::error::CliError;
-use crate::same_bytes;
 use crate::userspace::{Access, PumpError, pump};
 
 /// Unlocks the volume and writes its data from `--offset` on: `--length` bytes, or all of them.
 pub(super) fn cat(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     cx.console.keep_stdout_for_data();
+    // With the header apart, the data are not all that could be written over.
+    if let Some(header) = &cx.options.header
+        && let Ok(opened) = open_to_look(header)
+    {
+        check_output_apart(&opened, header)?;
+    }
     let volume = cx.plaintext(device, Access::Read)?;
     // What would be read is what has just been written.
-    let stdout = standard_output()?;
-    if same_bytes::is_same(volume.device(), &stdout).map_err(CliError::io("look at standard output"))? {
-        return Err(CliError::SourceIsTarget(device.to_owned()));
-    }
+    check_output_apart(volume.device(), device)?;
     let mut at = cx.plaintext_offset().get();
     let length = cx.options.length.map(Bytes::get);
     let end = at.saturating_add(length.unwrap_or(u64::MAX));

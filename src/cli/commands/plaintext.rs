@@ -17,6 +17,7 @@ use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::cli::usage::UsageError;
 use crate::header_device::Wanted;
+use crate::same_bytes;
 use crate::userspace::{self, Access, PumpError, VolumeOptions, open_device};
 use crate::volume;
 
@@ -108,6 +109,14 @@ pub(super) fn standard_input() -> Result<File, CliError> {
 pub(super) fn standard_output() -> Result<File, CliError> {
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     Ok(stdout.map_err(CliError::io("use standard output"))?.into())
+}
+
+/// Checks that standard output does not go over the header of the volume that is read or made.
+pub(super) fn check_output_apart(header: &File, path: &Path) -> Result<(), CliError> {
+    match same_bytes::is_same(header, &standard_output()?).map_err(CliError::io("look at standard output"))? {
+        true => Err(CliError::SourceIsTarget(path.to_owned())),
+        false => Ok(()),
+    }
 }
 
 /// The failure of a copy, in words.

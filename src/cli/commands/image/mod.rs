@@ -23,7 +23,8 @@ use self::source::{MemoryFile, Source};
 use super::Context;
 use super::format::{Made, Target, check_room, make};
 use super::open::{Volume, open_to_look};
-use super::plaintext::standard_output;
+use super::plaintext::{check_output_apart, standard_output};
+use crate::block_device::is_same_file;
 use crate::cli::actions::DeviceType;
 use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
@@ -37,6 +38,7 @@ use crate::volume;
 
 const READING: &str = "read the image";
 const WRITING: &str = "write the image";
+const LOOKING: &str = "look at the target";
 
 pub(super) fn image(cx: &Context<'_>, source: &Path, target: &Path) -> Result<(), CliError> {
     if is_pipe(source) {
@@ -77,6 +79,9 @@ fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, 
     if let Some(header) = apart.filter(|header| header.exists()) {
         let opened = cx.header_device(header).open(false)?;
         input.check_apart(&opened.file, header)?;
+        if is_pipe(target) {
+            check_output_apart(&opened.file, header)?;
+        }
     }
     let (sink, key, layout) = if is_pipe(target) {
         input.check_apart(&standard_output()?, target)?;
@@ -162,9 +167,16 @@ fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -
     let there = input.size.map(|size| size.saturating_sub(offset));
     let most = layout.size.and_then(Sectors::bytes).map(Bytes::get);
     let total = there.into_iter().chain(most).min();
+    // A volume that was cut off is known before anybody is asked for a passphrase.
+    if let (Some(came), Some(wanted)) = (there, most)
+        && came < wanted
+    {
+        return Err(CliError::ImageShort { came, wanted });
+    }
     let key = volume.data_key(cx, source)?;
     let sink = if is_pipe(target) {
         input.check_apart(&standard_output()?, target)?;
+        check_output_apart(&volume.opened.file, cx.header_device(source).path())?;
         Sink::Pipe(None)
     } else {
         let file = agree(cx, input, target)?;
@@ -199,16 +211,11 @@ fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -
 /// has changed, and nothing of it is read.
 fn agree(cx: &Context<'_>, input: &Source, path: &Path) -> Result<File, CliError> {
     let resume = cx.options.resume;
-    match std::fs::metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !resume => {
-            let mut new = OpenOptions::new();
-            new.write(true).create_new(true).mode(0o600);
-            new.open(path).map_err(CliError::io("make the target"))?;
-        }
-        Ok(metadata) => {
-            if let Ok(there) = open_to_look(path) {
-                input.check_apart(&there, path)?;
-            }
+    // What a person was asked about stays open: another may be under the path when the answer comes.
+    let seen = match open_to_look(path) {
+        Ok(there) => {
+            input.check_apart(&there, path)?;
+            let metadata = there.metadata().map_err(CliError::io(LOOKING))?;
             if !resume && (metadata.len() > 0 || metadata.file_type().is_block_device()) {
                 if !cx.console.batch() && !passphrase::is_interactive() {
                     return Err(CliError::TargetExists(path.to_owned()));
@@ -218,10 +225,20 @@ fn agree(cx: &Context<'_>, input: &Source, path: &Path) -> Result<File, CliError
                     return Err(CliError::Aborted);
                 }
             }
+            Some(there)
         }
-        Err(_) => {}
-    }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !resume => {
+            let mut new = OpenOptions::new();
+            new.write(true).create_new(true).mode(0o600);
+            Some(new.open(path).map_err(CliError::io("make the target"))?)
+        }
+        Err(_) => None,
+    };
     let file = open_device(path, Access::Write)?;
+    let is_seen = |seen| is_same_file(seen, &file).map_err(CliError::io(LOOKING));
+    if !seen.as_ref().map_or(Ok(false), is_seen)? {
+        return Err(keyslots::Error::ChangedMeanwhile.into());
+    }
     input.check_apart(&file, path)?;
     Ok(file)
 }

@@ -43,13 +43,14 @@ impl Run<'_> {
         let mut left = size.unwrap_or(u64::MAX);
         let mut cipher = Sequential::new(self.layout, self.key)?;
         let mut progress = Progress::new(cx.options, self.device.display().to_string(), self.total);
-        let (mut bytes, mut padding) = (0, 0);
+        let (mut came, mut bytes, mut padding) = (0, 0, 0);
         let copied = pump(
             &mut input.stop,
             |chunk| {
                 let most = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 let len = read_full(&mut input.input, &mut chunk[..most])?;
                 left -= len as u64;
+                came += len as u64;
                 if self.direction == Direction::Decrypt {
                     // As the kernel has it: what is no whole sector at the end is not part of the volume.
                     return Ok(len / sector_size * sector_size);
@@ -70,6 +71,14 @@ impl Run<'_> {
         );
         drop(progress);
         copied.map_err(|error| copy_failed(error, READING, WRITING))?;
+        // What was cut off, or grew shorter meanwhile, is not whole: the target stays unfinished.
+        let wanted = match self.direction {
+            Direction::Decrypt => size.or(self.total),
+            Direction::Encrypt => self.total,
+        };
+        if let Some(wanted) = wanted.filter(|wanted| came < *wanted) {
+            return Err(CliError::ImageShort { came, wanted });
+        }
         // A volume whose size its header says may be too small for what is to go into it.
         if self.direction == Direction::Encrypt
             && left == 0

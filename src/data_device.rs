@@ -1,6 +1,6 @@
 //! The device that holds a volume's data: a block device, or a file behind a loop device that goes by itself.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use nix::libc;
 
 use crate::block_device::{self, DevNo, Holder, LoopDevice, Mounts};
 use crate::log;
+use crate::same_bytes;
 
 /// Why a device cannot hold data.
 #[derive(Debug, thiserror::Error)]
@@ -181,23 +182,58 @@ pub fn claim(file: &File, path: &Path) -> Result<Claim, DataDeviceError> {
     } else {
         return Err(DataDeviceError::WrongKind(path.to_owned()));
     };
-    // A loop device that nobody uses is no reason: scripts set one up first.
-    match used_loop(&metadata, LOOPS_ON_LOOPS) {
+    match is_used_through_loop(file).map_err(failed)? {
         true => Err(in_use(file, path)),
         false => Ok(Claim(claim)),
     }
 }
 
-/// So many loop devices stand on each other at most.
-const LOOPS_ON_LOOPS: u32 = 8;
+/// Whether somebody uses some of the bytes of a file or device through a loop device: one on it, on its disk, on a partition
+/// of it, or beside it on the same file. No claim keeps those out. A loop device that nobody uses is no reason: scripts set
+/// one up first.
+///
+/// # Errors
+/// The system's, where the descriptor cannot be asked.
+pub fn is_used_through_loop(file: &File) -> io::Result<bool> {
+    let (ground, own) = (same_bytes::ground(file)?, DevNo::of_file(file)?);
+    let reaches = |number: DevNo| same_bytes::ground_of_device(number).overlaps(&ground);
+    let used = |name: &str| check_unused(&Path::new("/dev").join(name)).is_err();
+    let found = block_device::loops().into_iter().any(|(name, number)| {
+        if !reaches(number) || own.is_some_and(|own| claims(own, number)) {
+            return false;
+        }
+        let partitions = block_device::partitions(number);
+        let mut taken = partitions.iter().filter(|(name, _)| used(name)).peekable();
+        // The disk of a partition that is used looks used as well.
+        match taken.peek() {
+            Some(_) => taken.any(|(_, number)| reaches(*number)),
+            None => used(&name),
+        }
+    });
+    Ok(found)
+}
 
-/// Whether a loop device on this is in use, or one on that.
-fn used_loop(below: &Metadata, deeper: u32) -> bool {
-    block_device::loops_on(below).iter().any(|name| {
-        let path = Path::new("/dev").join(name);
-        check_unused(&path).is_err()
-            || deeper > 0 && std::fs::metadata(&path).is_ok_and(|device| used_loop(&device, deeper - 1))
-    })
+/// Whether what a loop device is used by is the device itself, its disk or its partition, which the kernel keeps apart, or a
+/// mapping or an array that it is made of.
+fn claims(own: DevNo, loop_device: DevNo) -> bool {
+    let disk = |number| block_device::disk_of_partition(number).unwrap_or(number);
+    // With whether each is used by the one above it: what stands behind a loop device is not.
+    let mut below = vec![(disk(own), true)];
+    let mut at = 0;
+    while let Some(&(number, claimed)) = below.get(at) {
+        if claimed && number == loop_device {
+            return true;
+        }
+        let parts = block_device::made_of(number).into_iter().map(|part| (disk(part), true));
+        let behind = block_device::loop_backing_device(number).map(|behind| (behind, false));
+        for part in parts.chain(behind) {
+            if !below.contains(&part) {
+                below.push(part);
+            }
+        }
+        at += 1;
+    }
+    false
 }
 
 fn in_use(file: &File, path: &Path) -> DataDeviceError {

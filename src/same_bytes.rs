@@ -18,6 +18,11 @@ pub fn ground(file: &File) -> io::Result<Ground> {
     Ground::of(file, Bytes::ZERO, None, &pieces)
 }
 
+/// What all of a device stands on, also of one that may not be opened.
+pub fn ground_of_device(number: DevNo) -> Ground {
+    Ground::of_device(number, &pieces)
+}
+
 /// What a range of it stands on: `length` bytes, or all from `start` on.
 ///
 /// # Errors

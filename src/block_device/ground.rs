@@ -99,6 +99,13 @@ impl Ground {
         Ok(Self { parts: walk.parts })
     }
 
+    /// The ground of all of a device.
+    pub fn of_device(number: DevNo, tables: Tables<'_>) -> Self {
+        let mut walk = Walk::new(Path::new("/sys"), tables);
+        walk.device(number, 0..u64::MAX, true, DEEPEST);
+        Self { parts: walk.parts }
+    }
+
     /// The ground of the file system that a file is on, as far as the file's device number tells it.
     ///
     /// # Errors

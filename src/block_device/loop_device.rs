@@ -99,9 +99,8 @@ pub fn update_loop_size(number: DevNo) -> io::Result<()> {
     Ok(ioctl::update_loop_size(&device)?)
 }
 
-/// The kernel's names of the loop devices on a file or a block device.
-pub fn loops_on(below: &fs::Metadata) -> Vec<String> {
-    let below_device = DevNo::of_metadata(below);
+/// Every loop device that something stands behind, with the kernel's name.
+pub fn loops() -> Vec<(String, DevNo)> {
     let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     devices
         .filter_map(|device| {
@@ -109,7 +108,18 @@ pub fn loops_on(below: &fs::Metadata) -> Vec<String> {
             let dir = device.path();
             dir.join("loop").exists().then_some(())?;
             let number = fs::read_to_string(dir.join("dev")).ok()?.trim().parse().ok()?;
-            let backing = backing(number, &dir, true)?;
+            Some((name, number))
+        })
+        .collect()
+}
+
+/// The kernel's names of the loop devices on a file or a block device.
+pub fn loops_on(below: &fs::Metadata) -> Vec<String> {
+    let below_device = DevNo::of_metadata(below);
+    loops()
+        .into_iter()
+        .filter_map(|(name, number)| {
+            let backing = backing(number, &number.sysfs(), true)?;
             let on_it = match below_device {
                 Some(number) => backing.device == Some(number),
                 None => backing.device.is_none() && backing.file == (below.dev(), below.ino()),
@@ -161,6 +171,11 @@ pub(super) fn backing(number: DevNo, dir: &Path, ask: bool) -> Option<Backing> {
         offset: read("offset")?,
         size_limit: read("sizelimit")?,
     })
+}
+
+/// The block device behind a loop device, where it is one.
+pub fn loop_backing_device(number: DevNo) -> Option<DevNo> {
+    backing(number, &number.sysfs(), true)?.device
 }
 
 /// The file behind a loop device, `None` for any other device.

@@ -51,7 +51,7 @@ pub fn disk_of_partition(number: DevNo) -> Option<DevNo> {
 }
 
 /// A disk's partitions, by the kernel's names.
-pub(super) fn partitions(number: DevNo) -> Vec<(String, DevNo)> {
+pub fn partitions(number: DevNo) -> Vec<(String, DevNo)> {
     let Ok(entries) = fs::read_dir(number.sysfs()) else {
         return Vec::new();
     };

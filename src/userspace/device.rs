@@ -14,6 +14,7 @@ use nix::libc;
 
 use super::UserspaceError;
 use crate::block_device;
+use crate::data_device;
 
 /// What a volume is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +82,10 @@ fn open(path: &Path, access: Access, claim: bool) -> Result<File, UserspaceError
         return Err(not_writable(io::ErrorKind::ReadOnlyFilesystem.into()));
     }
     // Not every program that sets up a loop device locks the file, and none claims a device.
-    if write && !block_device::loops_on(&metadata).is_empty() {
+    if write
+        && (!block_device::loops_on(&metadata).is_empty()
+            || data_device::is_used_through_loop(&file).map_err(failed)?)
+    {
         return Err(UserspaceError::InUse(path.to_owned()));
     }
     Ok(file)

@@ -13,6 +13,7 @@ use crate::lab::{CHEAP, Lab, OURS, PATIENCE, error};
 use crate::tracer;
 
 /// A loop device that goes with the value.
+#[derive(Debug)]
 pub(crate) struct Loop(pub(crate) String);
 
 impl Loop {
@@ -310,6 +311,50 @@ fn a_foreign_header_is_not_restored_over_what_is_in_use() {
     assert_eq!(lab.run(&backup).status.code(), Some(1));
     drop((above, volume));
     assert_eq!(restore(&disk.0), (Some(0), false));
+}
+
+/// The kernel keeps a disk and its partitions apart, and knows nothing of a loop device on the one or the other.
+#[test]
+fn what_is_in_use_through_a_piece_of_it_is_left_alone() {
+    let lab = Lab::new("luks2");
+    fs::write(lab.path("disk"), noise(40 << 20)).expect("a file");
+    fs::write(lab.path("plain"), [b'x'; 4096]).expect("a file");
+    let disk = Loop::over(&lab, "disk", &[]);
+    let [first, second] = [("0", "20971520"), ("20971520", "20971520")]
+        .map(|(offset, size)| Loop::over(&lab, "disk", &["-o", offset, "--sizelimit", size]));
+    // On the piece, as one on a partition is.
+    let above = Loop::over(&lab, &first.0, &[]);
+    // With the exit code that the reference has for it.
+    let format = |device: &str| {
+        let words = [&["luksFormat", "-q", "-d", "a"], CHEAP.as_slice(), &[device]].concat();
+        let output = lab.run(&words);
+        (output.status.code(), error(&output).contains("in use"))
+    };
+    let write = |device: &str| {
+        let output = lab.run(&image(&["plain", device]));
+        (output.status.code(), error(&output).contains("in use"))
+    };
+    let before = fs::read(lab.path("disk")).expect("a file");
+    for (held, device) in [
+        (&first, &disk),
+        (&above, &disk),
+        (&above, &first),
+        (&disk, &first),
+        (&disk, &second),
+        (&first, &above),
+    ] {
+        let held = claimed(&held.0);
+        assert_eq!(format(&device.0), (Some(1), true), "{device:?}");
+        assert_eq!(write(&device.0), (Some(5), true), "{device:?}");
+        drop(held);
+        assert!(fs::read(lab.path("disk")).expect("a file") == before);
+    }
+    // Another piece is nobody's reason.
+    let held = claimed(&above.0);
+    assert_eq!(format(&second.0), (Some(0), false));
+    assert_eq!(write(&second.0), (Some(0), false));
+    drop(held);
+    assert_eq!(format(&disk.0), (Some(0), false));
 }
 
 /// How often the link is swapped: `LUKSMITH_SWAPS` says how often instead.

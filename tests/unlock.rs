@@ -342,41 +342,6 @@ fn a_key_script_comes_after_what_stands_before_it_and_alone() {
     assert_eq!(log, "start\nend\nstart\nend\n");
 }
 
-/// Nobody may be there to answer it.
-#[test]
-fn no_question_holds_up_a_key_script() {
-    let machine = Machine::with(&[("a", "one"), ("b", "two")]);
-    script(&machine, "tells", "touch @/ran; printf two");
-    let folder = machine.0.path().display();
-    let crypttab = format!("b {folder}/b x luks,keyscript={folder}/tells\na {folder}/a none luks,timeout=100\n");
-    fs::write(machine.path("crypttab"), crypttab).expect("written");
-    // Its device comes once somebody is being asked.
-    fs::rename(machine.path("b"), machine.path("late")).expect("renamed");
-    let mut child = Command::new("timeout")
-        .args([
-            "120",
-            env!("CARGO_BIN_EXE_luksmith"),
-            "unlock",
-            "--test-passphrase",
-            "--crypttab",
-        ])
-        .args([&machine.text("crypttab"), "--kernel-arguments", "/dev/null"])
-        .stdin(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    thread::sleep(Duration::from_secs(2));
-    fs::rename(machine.path("late"), machine.path("b")).expect("renamed");
-    let end = Instant::now() + Duration::from_secs(20);
-    while !machine.path("ran").exists() && Instant::now() < end {
-        thread::sleep(Duration::from_millis(50));
-    }
-    let ran = machine.path("ran").exists();
-    let mut input = child.stdin.take().expect("a pipe");
-    input.write_all(b"one\n").expect("written");
-    assert!(child.wait().expect("it ends").success());
-    assert!(ran);
-}
-
 #[test]
 fn entries_that_need_each_other_are_told_and_hold_up_nobody_else() {
     let machine = Machine::with(&[("a", "one"), ("c", "one")]);

@@ -217,15 +217,7 @@ impl<'a> Engine<'a> {
             let budget = self.attempts.budget();
             let patience = self.device_timeout;
             volume.look(&devices, budget, self.permissions, patience, others_done, &mut notes);
-            let is_script = volume.has_script();
-            let bell = || {
-                // Nobody may be there to answer, and the script may want the console.
-                if is_script {
-                    self.prompts.withdraw();
-                }
-                self.attempts.bell()
-            };
-            if let Some(found) = volume.own_key(&devices, &mut notes, bell) {
+            if let Some(found) = volume.own_key(&devices, &mut notes, || self.attempts.bell()) {
                 let origin = Origin::Own {
                     from_file: found.from_file,
                 };

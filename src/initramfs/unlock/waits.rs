@@ -14,7 +14,7 @@ pub(super) struct Waits {
     pub(super) circular: Option<String>,
     /// The entry that it needs and that has failed.
     pub(super) lost: Option<String>,
-    /// Whether its key script may not start: others come first, or an answer is being tried.
+    /// Whether its key script may not start: others come first, or somebody is asked something at the moment.
     pub(super) turn: bool,
     /// Whether another entry is being unlocked, on which its device may be.
     pub(super) others_go_on: bool,
@@ -53,7 +53,8 @@ impl Engine<'_> {
             absent: needs().filter(is_to_come).any(|needed| !holds_up(&needed)),
             circular: circular().find(is_to_come).map(name),
             lost: needs().chain(circular()).find(failed).map(name),
-            turn: self.answer.is_some()
+            turn: self.prompts.is_asking()
+                || self.answer.is_some()
                 || self.volumes.iter().any(Volume::runs_script)
                 || self.dependencies.turns_before(at).iter().any(is_before),
             others_go_on: others().any(Volume::goes_on),

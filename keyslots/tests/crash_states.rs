@@ -536,7 +536,7 @@ fn sweep(action: &Action, choices: usize) -> usize {
             header.recover(&mut mended).expect("no fault");
             again(&mended, "mending");
         }
-        // Whoever comes next with the new passphrase ends what was interrupted.
+        // The next use of the new passphrase finishes the interrupted change.
         if action.keys.contains(&"new") && verdicts.borrow_mut().is_not_ended(mended.image()) {
             let mut ended = Recorder::new(mended.image().to_vec());
             finish(&mut ended).expect("no fault");

@@ -1,7 +1,7 @@
 //! What an open file or device stands on, down to what stands on nothing else: whether two of them end on the same bytes.
 //!
 //! A path says little. A file has hard links, other mounts and loop devices; a partition is a piece of a disk; a mapping and
-//! a RAID are made of other devices. Whoever reads from one and writes to the other must know. The answer holds for as long
+//! a RAID are made of other devices. A command that reads from one and writes to the other must know. The answer holds for as long
 //! as both files stay open: numbers of devices and of files are given out again.
 //!
 //! What the device-mapper's tables say comes from the caller ([`crate::same_bytes`]), which knows them.

@@ -318,7 +318,7 @@ pub fn recover(storage: &mut dyn Storage, winner: &Copy, which: Which) -> Result
     write_copy(storage, &winner.binary, &encoded.json_area, which)
 }
 
-/// What was read is on the device from here on, whoever wrote it.
+/// Makes what was read durable, even if another process wrote it.
 ///
 /// # Errors
 /// The storage's.

@@ -99,7 +99,7 @@ impl<'a> Edit<'a> {
     /// Makes a token name `keyslot`, or no longer name it where `assign` is false.
     ///
     /// # Errors
-    /// [`Error::TokenNotInUse`], [`Error::KeyslotInactive`] for one that is to be assigned, [`Error::TokenNotAssigned`];
+    /// [`Error::TokenNotInUse`], [`Error::KeyslotInactive`] for a keyslot to assign, [`Error::TokenNotAssigned`];
     /// [`Error::TokenHoldsKey`] where an interrupted change needs it as it is.
     pub fn assign_token(&mut self, id: u32, keyslot: u32, assign: bool) -> Result<()> {
         staged::check_may_go(&self.copy.metadata, id)?;

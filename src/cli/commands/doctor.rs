@@ -72,7 +72,7 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
         );
         looked_at.push((entry, machine.initramfs.ok().and_then(|contents| contents.hook())));
     }
-    // Whoever has named one knows it.
+    // A user who named one knows it.
     let told = if options.initramfs.is_some() {
         &[]
     } else {

@@ -451,7 +451,7 @@ impl Volume {
     /// How the data on `device` are laid out, which may not be where the header is.
     pub(super) fn layout(&self, device: &Path) -> Result<DataLayout, CliError> {
         let layout = volume::mappable(&self.header)?;
-        // What cannot be opened is told by whoever needs it.
+        // The code that needs the device reports that it cannot be opened.
         if let Ok(data) = open_to_look(device) {
             volume::check_apart(&self.header, &self.opened.file, &layout, &data)?;
         }

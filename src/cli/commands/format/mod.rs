@@ -202,7 +202,7 @@ fn in_use(error: DataDeviceError) -> CliError {
     }
 }
 
-/// Opens what a header is to be written over, and checks that it is in nobody's use.
+/// Opens the target of a new header, and checks that it is not in use.
 fn look_at(cx: &Context<'_>, device: &HeaderDevice) -> Result<File, CliError> {
     data_device::check_destroyable(device.path()).map_err(in_use)?;
     let mut opened = device.open(false)?;

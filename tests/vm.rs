@@ -18,6 +18,9 @@ enum Udev {
     Absent,
 }
 
+/// Scripts in which several processes work on the same thing at once: two processors. One is faster where it is emulated.
+const AT_ONCE: [&str; 4] = ["container.sh", "dmsetup-rounds.sh", "fuse.sh", "unlock.sh"];
+
 /// What is tested.
 fn luksmith() -> PathBuf {
     std::env::var_os("TESTED_LUKSMITH").map_or_else(|| env!("CARGO_BIN_EXE_luksmith").into(), PathBuf::from)
@@ -38,6 +41,9 @@ fn guest_with(program: &Path, udev: Udev, limit_seconds: u32, script: &str, argu
     command.args(["--timeout", &limit_seconds.to_string()]);
     if let Udev::Running = udev {
         command.arg("--udev");
+    }
+    if AT_ONCE.contains(&script) {
+        command.args(["--cpus", "2"]);
     }
     let output = command.arg(script).args(arguments).output().expect("scripts/vm starts");
     let text = String::from_utf8_lossy(&output.stdout);

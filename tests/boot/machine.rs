@@ -86,9 +86,9 @@ impl Machine {
         let mut command = Command::new("qemu-system-x86_64");
         command.args([
             "-accel",
-            "tcg,thread=multi",
+            "tcg,thread=single",
             "-smp",
-            "2",
+            "1",
             "-cpu",
             "max,erms=off,fsrm=off",
             "-nodefaults",

@@ -7,7 +7,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::Write as _;
 
-use luksmith::cli::exit_code::ExitCode;
+use luksmith::console::ExitCode;
 use nix::libc;
 
 /// The system's allocator, and the end where it has nothing.

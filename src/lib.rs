@@ -2,6 +2,7 @@
 
 pub mod block_device;
 pub mod cli;
+pub mod console;
 pub mod data_device;
 pub mod defaults;
 mod descriptors;
@@ -13,7 +14,9 @@ pub mod initramfs;
 pub mod keyring;
 pub mod locks;
 pub mod log;
+pub mod manual;
 pub mod mapping;
+pub mod multicall;
 pub mod passphrase;
 pub mod policy;
 pub mod same_bytes;

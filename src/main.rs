@@ -13,7 +13,7 @@ static ALLOCATOR: allocator::OrExit = allocator::OrExit;
 
 fn main() -> ExitCode {
     keep_memory_private();
-    ExitCode::from(luksmith::cli::run(std::env::args_os()) as u8)
+    ExitCode::from(luksmith::multicall::run(std::env::args_os()) as u8)
 }
 
 /// No core dump may hold a key, and no other process of the user may look. Best effort: what forbids it forbids it to

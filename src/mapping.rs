@@ -3,6 +3,9 @@
 //! The one place that `list`, `info`, `status`, `deps` and a volume's own status ask. It answers in types and prints
 //! nothing.
 
+pub(crate) mod describe;
+mod kind;
+pub(crate) mod lvm;
 mod stack;
 mod tree;
 
@@ -17,6 +20,7 @@ use crate::dm::{
     Which, nodes,
 };
 
+pub use kind::VolumeKind;
 pub use stack::{Layer, LayerKind, Stack};
 pub use tree::{Node, Tree};
 

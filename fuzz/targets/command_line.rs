@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use libfuzzer_sys::fuzz_target;
 use luksmith::cli::parse::{Reader, Request};
-use luksmith::cli::persona::Persona;
+use luksmith::console::Persona;
 use luksmith_fuzz as _;
 
 thread_local! {

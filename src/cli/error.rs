@@ -1,4 +1,4 @@
-//! Every way a command can fail. Its exit code is in [`super::exit_code`], what to do about it in [`super::remedies`].
+//! Every way a command can fail. Its exit code is in `super::exit_code`, what to do about it in [`super::remedies`].
 //!
 //! `Display` is the reference's wording, which programs look for; the remedy is ours, and comes on a second line under
 //! our own name only.
@@ -9,11 +9,10 @@ use keyslots::header::Version;
 use keyslots::units::{Bytes, Sectors};
 
 use super::actions::DeviceType;
-use super::exit_code::ExitCode;
 use super::usage::UsageError;
 use crate::block_device::Holder;
+use crate::console::{ExitCode, unreachable_text};
 use crate::dm::DmError;
-use crate::dmsetup;
 use crate::header_backup::BackupError;
 use crate::initramfs::prompt::answerer::AnswerError;
 use crate::initramfs::unlock::UnlockError;
@@ -612,7 +611,7 @@ pub enum CliError {
     #[error("Cannot initialize device-mapper, running as non-root user.")]
     NotRoot,
     /// There is no way to the device-mapper, for an action of our own: why, and what to do.
-    #[error("{}", dmsetup::unreachable_text(.0))]
+    #[error("{}", unreachable_text(.0))]
     Unreachable(#[source] DmError),
     /// The kernel has no device-mapper, and so not the mapping that an action is for.
     #[error("Cannot initialize device-mapper. Is dm_mod kernel module loaded?")]

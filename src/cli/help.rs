@@ -8,8 +8,8 @@ use clap::{Arg, Command, CommandFactory as _};
 
 use super::actions::{ALIASES, OUR_VERBS, VERBS, Verb};
 use super::args::{OURS, Options};
-use super::persona::Persona;
 use super::usage::UsageError;
+use crate::console::Persona;
 use crate::defaults;
 
 /// Version of cryptsetup whose command line is served. Programs take it apart.

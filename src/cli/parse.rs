@@ -10,11 +10,11 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use super::actions::{Action, DeviceType, Invocation, Spoken, TokenAction, Verb};
 use super::args::Options;
 use super::error::CliError;
-use super::exit_code::ExitCode;
-use super::persona::Persona;
 use super::usage::UsageError;
 use super::values::{ANY_TOKEN, SlotRef, ValueError};
 use super::{rules, takes};
+use crate::console::ExitCode;
+use crate::console::Persona;
 
 /// What a command line asks for.
 #[derive(Debug)]

@@ -5,9 +5,9 @@
 
 use super::actions::{DeviceType, Spoken, Verb};
 use super::args::Options;
-use super::persona::Persona;
 use super::usage::UsageError;
 use super::values::{PbkdfKind, SectorSize};
+use crate::console::Persona;
 
 /// What a rule looks at.
 struct Case<'a> {

@@ -8,7 +8,7 @@ use super::ls::NumberForm;
 use super::options::Opt;
 use super::session::{About, Session};
 use super::{device_report, every, info};
-use crate::cli::describe;
+use crate::mapping::describe;
 
 pub(super) fn deps(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let form = NumberForm::of(session)?.unwrap_or(NumberForm::Number);

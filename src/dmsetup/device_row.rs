@@ -9,11 +9,12 @@ use nix::errno::Errno;
 use super::error::Failure;
 use super::report::{Cell, Id, Row};
 use super::session::{About, Session};
-use super::splitname::{self, Parts};
+
 use crate::block_device::{self, DevNo};
 use crate::dm::{
     DeviceId, DeviceInfo, DeviceName, DeviceUuid, Dm, DmError, Mangling, Printable, Which, nodes, system_text,
 };
+use crate::mapping::lvm::{self, Parts};
 use crate::mapping::{Mapping, Node, Tree};
 
 /// One device.
@@ -131,7 +132,7 @@ impl<'a> DeviceRow<'a> {
     }
 
     fn parts(&self) -> Parts {
-        splitname::parts(self.name.as_bytes(), self.subsystem())
+        lvm::parts(self.name.as_bytes(), self.subsystem())
     }
 
     fn subsystem(&self) -> &[u8] {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use super::usage;
+use crate::console::unreachable_text;
 use crate::dm::{Command, DeviceId, DmError, DmErrorKind, system_text};
 
 /// A command that failed. dmsetup's exit code is 1 for all of them.
@@ -120,16 +121,5 @@ fn ioctl_name(command: Command) -> &'static str {
     match command {
         Command::TargetVersion => "target-version",
         other => other.name(),
-    }
-}
-
-/// Why there is no way to the device-mapper, with what to do, in one line.
-pub(crate) fn unreachable_text(error: &DmError) -> String {
-    match error.kind() {
-        DmErrorKind::NoDeviceMapper => {
-            format!("{error}. Load it with \"modprobe dm_mod\", or use a kernel with CONFIG_BLK_DEV_DM.")
-        }
-        DmErrorKind::Denied => format!("{error}. Run as root, or with the capability CAP_SYS_ADMIN."),
-        _ => error.to_string(),
     }
 }

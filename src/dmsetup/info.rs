@@ -8,9 +8,9 @@ use super::error::Failure;
 use super::options::Opt;
 use super::session::{About, Session};
 use crate::block_device;
-use crate::cli::describe;
 use crate::dm::{DeviceId, DeviceInfo};
 use crate::mapping;
+use crate::mapping::describe;
 
 pub(super) fn info(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     if session.options.has(Opt::Columns) {

@@ -1,4 +1,4 @@
-//! `--json`, under our own name alone: what a verb found out as one object in the envelope of [`crate::cli::output`], in place of
+//! `--json`, under our own name alone: what a verb found out as one object in the envelope of [`crate::console::envelope`], in place of
 //! its text. The members of `result` are listed in `man/luksmith-dm.8`.
 //!
 //! Tables go straight from memory that is wiped into output that is wiped: with `--showkeys` there are keys in them.
@@ -9,10 +9,10 @@ use serde_json::{Map, Value, json};
 
 use super::error::Failure;
 use super::session::Session;
-use crate::cli::describe;
-use crate::cli::exit_code::ExitCode;
-use crate::cli::output::{SCHEMA_VERSION, json_text};
+use crate::console::ExitCode;
+use crate::console::{SCHEMA_VERSION, json_text};
 use crate::dm::{DeviceInfo, TableText};
+use crate::mapping::describe;
 use crate::terminal_text::acts;
 
 /// The largest number that every reader of JSON takes for what it is.

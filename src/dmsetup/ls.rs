@@ -13,9 +13,9 @@ use super::options::Opt;
 use super::session::{About, Session};
 use super::tree;
 use crate::block_device::{self, DevNo};
-use crate::cli::describe;
 use crate::dm::{DeviceId, DeviceName, Printable, TableText, nodes};
 use crate::mapping::Mapping;
+use crate::mapping::describe;
 
 pub(super) const NO_DEVICES: &str = "No devices found\n";
 

@@ -3,7 +3,6 @@
 //! `options` says what may be typed, `verbs` which verb takes which words and who carries it out; there is one file for
 //! each group of verbs. Exit codes are 0 and 1.
 
-pub(crate) mod branches;
 mod change;
 mod concise;
 mod cookies;
@@ -30,7 +29,7 @@ mod state;
 mod stats;
 mod table;
 mod targets;
-pub(crate) mod tree;
+mod tree;
 mod usage;
 mod verbs;
 
@@ -39,13 +38,12 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::block_device::DevNo;
-use crate::cli::exit_code::ExitCode;
+use crate::console::ExitCode;
 use crate::dm::DeviceId;
 use crate::log::{self, Level};
 use crate::mapping;
 use crate::terminal_text::clean;
 use error::Failure;
-pub(crate) use error::unreachable_text;
 use options::{Opt, Options};
 use session::{About, Session};
 
@@ -67,14 +65,6 @@ pub fn is_called(argv0: &OsStr) -> bool {
     [DMSETUP, stats::OWN_NAME, DEVMAP_NAME, stats::monitor::OWN_NAME]
         .iter()
         .any(|own| name.starts_with(own))
-}
-
-/// The volume group and the logical volume that a mapping of LVM's is of; `None` for any other.
-pub(crate) fn lvm_parts(mapping: &mapping::Mapping) -> Option<(String, String)> {
-    let subsystem = mapping.uuid.as_ref()?.subsystem()?;
-    let parts = splitname::parts(mapping.name.as_bytes(), subsystem);
-    let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
-    (!parts.volume.is_empty()).then(|| (text(&parts.group), text(&parts.volume)))
 }
 
 /// Runs a command line, from the words behind the program's name to the exit code.

@@ -8,8 +8,8 @@ use serde_json::json;
 use super::error::Failure;
 use super::session::{About, Session};
 use super::{create, every_device, naming};
-use crate::cli::describe;
 use crate::dm::{DeviceId, DeviceName, DeviceUuid, Mangling, nodes};
+use crate::mapping::describe;
 use crate::mapping::{self, Mappings};
 
 pub(super) fn mknodes(session: &Session, words: &[OsString]) -> Result<(), Failure> {

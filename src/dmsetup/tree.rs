@@ -1,18 +1,14 @@
 //! `ls --tree`: what stands on what.
 
-use std::env;
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _};
 
-use terminal_size::Width;
-
-use super::branches::{self, ASCII, Look, Symbols, UTF, VT100};
 use super::error::Failure;
 use super::options::Opt;
 use super::session::Session;
-use crate::cli::describe;
+use crate::console::forest::{self, ASCII, Look, Symbols, UTF, VT100};
+use crate::console::{speaks_utf8, terminal_width};
 use crate::dm::Printable;
-use crate::mapping::{Mappings, Node, Stack, Tree};
+use crate::mapping::{Mappings, Node, Stack, Tree, describe};
 
 /// What `-o` says of the tree.
 #[derive(Debug)]
@@ -161,7 +157,7 @@ pub(super) fn show(session: &Session, all: &Mappings, form: &Form) -> Result<(),
         }
     };
     let roots = tree.nodes().iter().enumerate().filter(|(_, node)| from(node));
-    branches::draw(
+    forest::draw(
         &mut *session.out(),
         &form.look(),
         roots.map(|(place, _)| place),
@@ -172,23 +168,4 @@ pub(super) fn show(session: &Session, all: &Mappings, form: &Form) -> Result<(),
         |place| form.label(session, &tree.nodes()[place]),
     )?;
     Ok(())
-}
-
-/// Whether people here read UTF-8: the first of these that says anything decides, as in the C library.
-pub(crate) fn speaks_utf8() -> bool {
-    let set = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .iter()
-        .filter_map(env::var_os)
-        .find(|value| !value.is_empty());
-    let set = set.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    set.ends_with("utf-8") || set.ends_with("utf8")
-}
-
-/// The columns of the terminal that takes the output; what is too narrow to draw on is none.
-pub(crate) fn terminal_width() -> Option<usize> {
-    if !io::stdout().is_terminal() {
-        return None;
-    }
-    let (Width(columns), _) = terminal_size::terminal_size_of(io::stdout())?;
-    Some(usize::from(columns)).filter(|columns| *columns > 3)
 }

@@ -7,7 +7,7 @@ use crate::block_device::{Holder, holders};
 use crate::dm::{DeviceId, DeviceName, Dm, DmError, Removal, RemoveOptions};
 use crate::mapping::{Mapping, Mappings};
 
-use super::VolumeKind;
+use crate::mapping::VolumeKind;
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);

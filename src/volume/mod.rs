@@ -28,7 +28,7 @@ pub use flags::Flags;
 pub(crate) use header_use::is_header_of;
 pub use header_use::{check_device, check_identity, users_of_header};
 pub use luks::{check_apart, check_behind_header, identity, key_place, mappable};
-pub use naming::{Identity, VolumeKind, new_name};
+pub use naming::{Identity, new_name};
 pub use plain::{MAX_KEY_LEN, PlainHash, PlainKeyError};
 pub use resize::{refresh_plain, resize};
 pub use state::{Active, KeyLocation, state};

@@ -3,10 +3,11 @@
 use keyslots::units::Sectors;
 
 use super::integrity::Inner;
-use super::{Flags, VolumeError, VolumeKind};
+use super::{Flags, VolumeError};
 use crate::dm::DeviceName;
 use crate::dm::table::{CryptKey, CryptOptions, DeviceRef, Table};
 use crate::dm::{DeviceId, DeviceInfo, Dm, Which};
+use crate::mapping::VolumeKind;
 
 /// Where the kernel has the key of an active mapping from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::cli::error::CliError;
-use crate::cli::exit_code::ExitCode;
+use crate::console::ExitCode;
 use crate::initramfs::prompt::answerer;
 
 /// Ends as `unlock` does.

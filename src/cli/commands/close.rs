@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::{Context, active, serve};
 use crate::cli::error::CliError;
-use crate::cli::persona::Persona;
+use crate::console::Persona;
 use crate::dm::{DeviceId, Dm};
 use crate::volume::{self, Deactivated};
 

@@ -12,10 +12,10 @@ use serde_json::json;
 
 use super::Context;
 use crate::cli::actions::DeviceType;
-use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
-use crate::cli::persona::Persona;
 use crate::cli::values::{Priority, SlotRef};
+use crate::console::Persona;
+use crate::console::confirm;
 use crate::data_device;
 use crate::header_backup::BackupError;
 use crate::header_device::{HeaderDevice, Wanted};

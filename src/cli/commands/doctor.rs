@@ -10,7 +10,7 @@ use super::Context;
 use super::secrets::Source;
 use super::unlock::{CRYPTTAB, read};
 use crate::cli::error::CliError;
-use crate::cli::exit_code::ExitCode;
+use crate::console::ExitCode;
 use crate::initramfs::budget::Budget;
 use crate::initramfs::cmdline;
 use crate::initramfs::crypttab::Crypttab;

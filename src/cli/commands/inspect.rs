@@ -19,10 +19,10 @@ use super::open::Volume;
 use super::secrets::passphrase_prompt;
 use crate::block_device::{self, Topology};
 use crate::cli::actions::DeviceType;
-use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
-use crate::cli::exit_code::ExitCode;
-use crate::cli::persona::Persona;
+use crate::console::ExitCode;
+use crate::console::Persona;
+use crate::console::confirm;
 use crate::header_device::{HeaderError, Opened, Wanted};
 use crate::terminal_text::clean;
 

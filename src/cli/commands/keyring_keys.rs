@@ -5,8 +5,8 @@ use keyslots::secret::VolumeKey;
 use super::Context;
 use super::open::Volume;
 use crate::cli::error::CliError;
-use crate::cli::persona::Persona;
 use crate::cli::usage::UsageError;
+use crate::console::Persona;
 use crate::keyring::{self, KeyType, LinkedKey};
 
 /// Where `--link-vk-to-keyring` wants the volume key: `<keyring>::<key>`, with `%user:` or `%logon:` before the key

@@ -11,13 +11,14 @@ use keyslots::units::{Bytes, Sectors};
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::cli::describe::kind;
 use crate::cli::error::CliError;
-use crate::cli::progress::amount;
+use crate::console::amount;
 use crate::dm::{Dm, DmErrorKind};
+use crate::mapping::VolumeKind;
+use crate::mapping::describe::kind;
 use crate::mapping::{self, Mapping, Mappings};
 use crate::userspace::{Registry, Served};
-use crate::volume::{self, VolumeKind};
+use crate::volume;
 
 enum Row<'a> {
     /// With the device that a volume is on.

@@ -7,12 +7,11 @@ use std::io::IsTerminal as _;
 use serde_json::{Value, json};
 
 use super::Context;
-use crate::cli::describe::{device, device_and_uses, layers, named, target};
 use crate::cli::error::CliError;
-use crate::cli::exit_code::ExitCode;
+use crate::console::forest::{ASCII, Look, UTF, draw};
+use crate::console::{ExitCode, speaks_utf8};
 use crate::dm::{DeviceId, Dm, Mangling, StatusOptions, TableText, Which};
-use crate::dmsetup::branches::{ASCII, Look, UTF, draw};
-use crate::dmsetup::{self, tree::speaks_utf8};
+use crate::mapping::describe::{device, device_and_uses, layers, named, target};
 use crate::mapping::{self, Layer, LayerKind, LookupError, Mappings, Stack};
 use crate::terminal_text::clean;
 use crate::volume::VolumeError;
@@ -57,17 +56,21 @@ pub(super) fn answer(cx: &Context<'_>, question: Question, devices: &[String]) -
     if !found.is_empty() || devices.is_empty() {
         match cx.console.json() {
             true => answer_json(cx, &dm, question, found.into_iter().map(|(_, id)| id).collect())?,
-            false => answer_text(question, found.into_iter().map(|(name, _)| name))?,
+            false => answer_text(cx, question, found.into_iter().map(|(name, _)| name))?,
         }
     }
     missing.map_or(Ok(()), |name| Err(CliError::NoSuchMapping(clean(name))))
 }
 
 /// As dmsetup says it.
-fn answer_text<'a>(question: Question, devices: impl Iterator<Item = &'a String>) -> Result<(), CliError> {
+fn answer_text<'a>(
+    cx: &Context<'_>,
+    question: Question,
+    devices: impl Iterator<Item = &'a String>,
+) -> Result<(), CliError> {
     let words = [question.verb(), "--"].into_iter().chain(devices.map(String::as_str));
     let words: Vec<OsString> = words.map(OsString::from).collect();
-    match dmsetup::run(dmsetup::OWN_NAME, &words) {
+    match (cx.dmsetup)(&words) {
         ExitCode::Success => Ok(()),
         code => Err(CliError::Silent(code)),
     }

@@ -31,11 +31,11 @@ mod tokens;
 mod unlock;
 mod write;
 
+use super::DmsetupRun;
 use super::actions::{Action, Invocation, Verb};
 use super::args::Options;
 use super::error::CliError;
-use super::output::Console;
-use super::persona::Persona;
+use crate::console::{Console, Persona};
 use mapped::Question;
 
 /// What every command has at hand.
@@ -43,15 +43,22 @@ use mapped::Question;
 struct Context<'a> {
     options: &'a Options,
     console: &'a Console,
+    /// See [`DmsetupRun`].
+    dmsetup: DmsetupRun,
 }
 
 /// Carries an invocation out.
 ///
 /// # Errors
 /// Whatever the action fails with.
-pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
+pub fn run(invocation: &Invocation, console: &Console, dmsetup: DmsetupRun) -> Result<(), CliError> {
     console.debug(format_args!("Running command {}.", invocation.verb.name()));
-    carry_out(invocation, console).map_err(|error| match error {
+    let context = Context {
+        options: &invocation.options,
+        console,
+        dmsetup,
+    };
+    carry_out(invocation, &context).map_err(|error| match error {
         // The reference does not say which version `--type` has asked for; only what needs one by itself says so.
         CliError::NotLuks { device, .. }
             if console.persona() == Persona::Cryptsetup
@@ -64,12 +71,7 @@ pub fn run(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
     })
 }
 
-fn carry_out(invocation: &Invocation, console: &Console) -> Result<(), CliError> {
-    let context = Context {
-        options: &invocation.options,
-        console,
-    };
-    let cx = &context;
+fn carry_out(invocation: &Invocation, cx: &Context<'_>) -> Result<(), CliError> {
     // No handler is called, but what the reference refuses is refused.
     if let Some(folder) = invocation
         .options

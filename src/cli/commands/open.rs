@@ -17,14 +17,15 @@ use super::secrets::{Source, passphrase_prompt};
 use super::{Context, serve, tokens};
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
-use crate::cli::persona::Persona;
+use crate::console::Persona;
 use crate::data_device::DataDevice;
 use crate::dm::{DeviceName, Dm};
 use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
 use crate::locks;
+use crate::mapping::VolumeKind;
 use crate::passphrase::{FinalNewline, is_interactive};
 use crate::same_bytes;
-use crate::volume::{self, Activate, Active, Flags, KeyPlace, VolumeError, VolumeKind};
+use crate::volume::{self, Activate, Active, Flags, KeyPlace, VolumeError};
 
 /// A header that was read once, and the device that it came from.
 pub(super) struct Volume {

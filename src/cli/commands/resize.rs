@@ -13,7 +13,8 @@ use crate::block_device::{self, Topology};
 use crate::cli::error::CliError;
 use crate::dm::DeviceName;
 use crate::header_device::Wanted;
-use crate::volume::{self, Active, KeyLocation, VolumeError, VolumeKind};
+use crate::mapping::VolumeKind;
+use crate::volume::{self, Active, KeyLocation, VolumeError};
 
 pub(super) fn resize(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     let (dm, name) = find(name)?;

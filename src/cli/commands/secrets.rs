@@ -8,7 +8,7 @@ use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use super::Context;
 use crate::block_device::{DevNo, loop_backing_file};
 use crate::cli::error::CliError;
-use crate::cli::persona::Persona;
+use crate::console::Persona;
 use crate::keyring;
 use crate::passphrase::{self, KeyFileRange, PassphraseError, Question};
 use crate::terminal_text::shown;

@@ -14,9 +14,9 @@ use super::plain::{self, Encryption};
 use super::plaintext::check_whole;
 use crate::block_device::loops_on;
 use crate::cli::error::CliError;
-use crate::cli::exit_code::ExitCode;
-use crate::cli::persona::Persona;
 use crate::cli::values::Backend;
+use crate::console::ExitCode;
+use crate::console::Persona;
 use crate::dm::{Dm, DmErrorKind};
 use crate::header_device::Wanted;
 use crate::userspace::{

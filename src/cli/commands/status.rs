@@ -9,11 +9,12 @@ use super::mapped::{self, Question};
 use super::{Context, active, serve};
 use crate::block_device;
 use crate::cli::error::CliError;
-use crate::cli::exit_code::ExitCode;
-use crate::cli::persona::Persona;
+use crate::console::ExitCode;
+use crate::console::Persona;
 use crate::dm::{DeviceId, DeviceName, DeviceUuid, Dm};
 use crate::header_device::{HeaderDevice, Wanted};
-use crate::volume::{self, Active, KeyLocation, VolumeError, VolumeKind};
+use crate::mapping::VolumeKind;
+use crate::volume::{self, Active, KeyLocation, VolumeError};
 
 /// The type of what no UUID tells the type of; JSON has null.
 const NONE: &str = "n/a";

@@ -11,7 +11,8 @@ use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::dm::{DeviceId, DeviceName, Dm};
 use crate::header_device::Wanted;
-use crate::volume::{self, Active, VolumeError, VolumeKind};
+use crate::mapping::VolumeKind;
+use crate::volume::{self, Active, VolumeError};
 
 /// Freezes a mapping and takes its key away.
 pub(super) fn suspend(_cx: &Context<'_>, name: &str) -> Result<(), CliError> {

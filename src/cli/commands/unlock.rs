@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::cli::error::CliError;
-use crate::cli::exit_code::ExitCode;
+use crate::console::ExitCode;
 use crate::initramfs::cmdline;
 use crate::initramfs::crypttab::Crypttab;
 use crate::initramfs::prompt::Prompts;

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::Context;
 use super::plaintext::{copy_failed, standard_input};
-use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
+use crate::console::confirm;
 use crate::same_bytes;
 use crate::terminal_text::shown;
 use crate::userspace::{Access, Stoppable, pump, read_full};

@@ -6,11 +6,11 @@ use serde_json::json;
 
 use super::region::{self, Group, Region, or_dash, ranges};
 use super::{PROGRAM, devices, filemap, histogram, name_of, number, one_word, size};
-use crate::cli::describe;
 use crate::dm::{DeviceId, DeviceName, Which};
 use crate::dmsetup::error::Failure;
 use crate::dmsetup::options::Opt;
 use crate::dmsetup::session::{About, Session};
+use crate::mapping::describe;
 
 /// What each new region has in common.
 pub(super) struct Wishes {

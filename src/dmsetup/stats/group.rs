@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::region::{self, Group, Region, members_of};
 use super::{devices, name_of, number, one_word, regions};
-use crate::cli::describe;
 use crate::dmsetup::error::Failure;
 use crate::dmsetup::options::Opt;
 use crate::dmsetup::session::{About, Session};
+use crate::mapping::describe;
 
 pub(super) fn group(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let Some(typed) = session.options.text(Opt::Regions) else {

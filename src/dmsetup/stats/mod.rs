@@ -21,8 +21,8 @@ use super::error::Failure;
 use super::options::{Opt, digits};
 use super::session::{About, Session};
 use super::{report as fields, targets};
-use crate::cli::describe;
 use crate::dm::{DeviceId, DeviceName};
+use crate::mapping::describe;
 use region::Region;
 
 /// The name that dmsetup has for this verb alone.

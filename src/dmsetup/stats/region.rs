@@ -4,12 +4,12 @@
 use serde_json::{Map, Value, json};
 
 use super::histogram::Bounds;
-use crate::cli::describe;
 use crate::dm::{DeviceId, MessageReply};
 use crate::dmsetup::error::Failure;
 use crate::dmsetup::json;
 use crate::dmsetup::report::Id;
 use crate::dmsetup::session::{About, Session};
+use crate::mapping::describe;
 
 /// What a group's first region is marked with.
 const GROUP: &str = "DMS_GROUP=";

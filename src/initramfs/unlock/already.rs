@@ -6,7 +6,7 @@ use crate::block_device::DevNo;
 use crate::dm::{DeviceId, DeviceName, Dm, DmError, Mangling, Which};
 use crate::initramfs::devices::{Description, Devices};
 use crate::initramfs::source::DeviceSpec;
-use crate::volume::VolumeKind;
+use crate::mapping::VolumeKind;
 
 impl Engine<'_> {
     /// What is mapped already is not unlocked again. A mapping that only has the name is not it.

@@ -8,7 +8,7 @@ use keyslots::luks2::keyslot::{KeyslotKind, SlotKdf};
 use keyslots::luks2::{self, DigestIndex, Priority};
 use serde_json::{Value, json};
 
-use crate::cli::output::json_text;
+use crate::console::json_text;
 
 /// LUKS2 metadata in the layout of `--dump-json-metadata`: two spaces a level, none behind a colon, each member of an
 /// array on a line of its own.

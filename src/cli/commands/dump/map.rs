@@ -12,7 +12,7 @@ use keyslots::luks2::format::Which;
 use keyslots::luks2::{self, copies::Loser};
 use serde_json::{Value, json};
 
-use crate::cli::progress::amount;
+use crate::console::amount;
 use crate::slot_names::SlotName;
 use crate::terminal_text::clean;
 

@@ -8,8 +8,8 @@ use keyslots::units::SECTOR_SIZE;
 
 use super::super::Context;
 use crate::block_device::{Signature, signatures};
-use crate::cli::confirm::confirm;
 use crate::cli::error::CliError;
+use crate::console::confirm;
 use crate::header_device::{HeaderDevice, Wanted};
 use crate::slot_names;
 use crate::terminal_text::shown;

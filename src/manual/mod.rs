@@ -1,24 +1,22 @@
-//! Help by action, completions and manual pages under our own name, all from the options, the table of actions and the
-//! table of which takes which.
+//! Completions and manual pages of both command lines, from the options, the table of actions, the table of which takes which,
+//! and dmsetup's verbs.
+
+mod dm;
 
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use clap::builder::ValueHint;
-use clap::{Arg, Command, CommandFactory as _};
+use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::actions::{ALIASES, Group, VERBS, Verb, VerbInfo};
-use super::args::{OURS, Options};
-use super::{generate_dm, takes};
-
-/// Heading of the options that every action takes.
-const COMMON: &str = "Common options";
+use crate::cli::actions::{ALIASES, Group, VERBS};
+use crate::cli::args::OURS;
+use crate::cli::tree::{self, DM_ABOUT};
 
 /// The section of the manual.
-pub(super) const SECTION: &str = "8";
+const SECTION: &str = "8";
 
 /// The manual pages: which actions, name after the dash, one line.
 const PAGES: &[(Group, &str, &str)] = &[
@@ -39,86 +37,10 @@ const PAGES: &[(Group, &str, &str)] = &[
     ),
 ];
 
-/// The program as a tree of actions, each with the options that it takes.
-pub fn tree() -> Command {
-    let common = || {
-        let takes_all = |arg: &&Arg| arg.get_long().is_some_and(|long| takes::of(long).actions.is_none());
-        Options::command()
-            .get_arguments()
-            .filter(takes_all)
-            .cloned()
-            .map(|arg| arg.help_heading(COMMON))
-            .collect::<Vec<_>>()
-    };
-    let mut root = Command::new("luksmith")
-        .about("LUKS volumes: format, unlock, map, inspect")
-        .version(env!("CARGO_PKG_VERSION"))
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .disable_help_subcommand(true)
-        .override_usage("luksmith <action> [options] <arguments>")
-        .subcommand_help_heading("Actions")
-        .subcommand_value_name("action")
-        .max_term_width(100)
-        .args(common());
-    for info in VERBS {
-        root = root.subcommand(action(info, common()));
-    }
-    root = root.subcommand(generate_dm::action());
-    let shell = Arg::new("shell")
-        .required(true)
-        .value_parser(clap::value_parser!(Shell));
-    root.subcommand(
-        Command::new("completions")
-            .about("print a completion script for a shell")
-            .arg(shell)
-            .disable_help_flag(true),
-    )
-}
-
-fn action(info: &'static VerbInfo, common: Vec<Arg>) -> Command {
-    let own = |arg: &&Arg| {
-        arg.get_long().is_some_and(|long| {
-            let row = takes::of(long);
-            row.actions.is_some() && row.with(info.verb)
-        })
-    };
-    let aliases: Vec<_> = ALIASES
-        .iter()
-        .filter(|alias| alias.verb == info.verb)
-        .map(|alias| alias.name)
-        .collect();
-    // A person reads "name a file or device"; completion offers paths for either.
-    let arguments = Arg::new("arguments")
-        .num_args(0..)
-        .value_hint(ValueHint::AnyPath)
-        .hide(true);
-    Command::new(info.name)
-        .about(info.summary)
-        .version(env!("CARGO_PKG_VERSION"))
-        .visible_aliases(aliases)
-        .disable_help_flag(true)
-        .override_usage(format!("luksmith {} [options] {}", info.name, info.arguments))
-        .max_term_width(100)
-        .args(Options::command().get_arguments().filter(own).cloned())
-        .args(common)
-        .arg(arguments)
-}
-
-/// What `luksmith --help` prints, or `luksmith <action> --help`.
-pub fn help(verb: Option<Verb>) -> String {
-    let mut root = tree();
-    root.build();
-    match verb.and_then(|verb| root.find_subcommand_mut(verb.name())) {
-        Some(action) => action.render_help().to_string(),
-        None => root.render_help().to_string(),
-    }
-}
-
 /// The completion script for a shell.
 pub fn completions(shell: Shell) -> Vec<u8> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut tree(), "luksmith", &mut script);
+    clap_complete::generate(shell, &mut dm::with_verbs(tree::tree()), "luksmith", &mut script);
     script
 }
 
@@ -142,12 +64,12 @@ pub fn man_pages() -> io::Result<Vec<(String, Vec<u8>)>> {
     for (group, name, about) in PAGES {
         pages.push((format!("{name}.{SECTION}"), group_page(*group, name, about)?));
     }
-    pages.push((format!("{}.{SECTION}", generate_dm::PAGE), generate_dm::page()?));
+    pages.push((format!("{}.{SECTION}", dm::PAGE), dm::page()?));
     Ok(pages)
 }
 
 fn overview() -> io::Result<Vec<u8>> {
-    let root = tree();
+    let root = tree::tree();
     let mut page = Vec::new();
     let man = Man::new(root.clone()).section(SECTION);
     man.render_title(&mut page)?;
@@ -166,7 +88,7 @@ fn overview() -> io::Result<Vec<u8>> {
             page.extend_from_slice(line.as_bytes());
         }
     }
-    let (name, about) = (generate_dm::PAGE, generate_dm::ABOUT);
+    let (name, about) = (dm::PAGE, DM_ABOUT);
     page.extend_from_slice(format!(".SS \"{}({SECTION}): {about}\"\n", escaped(name)).as_bytes());
     page.extend_from_slice(
         b".TP\n\\fBdm\\fR <verb> [options] <arguments>\ncreate, list, inspect and remove devices with any target\n",
@@ -200,7 +122,7 @@ fn group_page(group: Group, name: &'static str, about: &'static str) -> io::Resu
         }
         page.extend_from_slice(section.as_bytes());
         let mut options = Vec::new();
-        Man::new(action(info, Vec::new())).render_options_section(&mut options)?;
+        Man::new(tree::action(info, Vec::new())).render_options_section(&mut options)?;
         // The renderer makes a section of them; here each action is one.
         let options = String::from_utf8_lossy(&options)
             .replace(".SH OPTIONS\n", "")
@@ -214,7 +136,7 @@ fn group_page(group: Group, name: &'static str, about: &'static str) -> io::Resu
     Ok(page)
 }
 
-pub(super) fn escaped(text: &str) -> String {
+fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('-', "\\-")
 }
 

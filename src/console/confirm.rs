@@ -1,6 +1,6 @@
 //! The question before something is lost.
 
-use super::output::Console;
+use super::Console;
 use crate::passphrase;
 
 /// Warns, and asks for a YES in capital letters. Without a terminal, and with `--batch-mode`, nothing is asked and the

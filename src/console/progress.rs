@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use super::args::Options;
 use crate::terminal_text::can_wipe_line;
 
 /// How often the bar moves.
@@ -13,6 +12,17 @@ const BAR_INTERVAL: Duration = Duration::from_millis(200);
 /// How often a line of JSON comes where `--progress-frequency` does not say.
 const JSON_INTERVAL: Duration = Duration::from_secs(1);
 const BAR_WIDTH: u64 = 30;
+
+/// How progress is to be shown.
+#[derive(Clone, Copy, Debug)]
+pub struct ProgressForm {
+    /// As lines of JSON on standard error.
+    pub json: bool,
+    /// Not at all, unless as JSON.
+    pub quiet: bool,
+    /// Seconds between two reports; 0 for the usual interval.
+    pub frequency: Option<u32>,
+}
 
 /// The progress of one copy. The bar is wiped on drop.
 #[derive(Debug)]
@@ -35,15 +45,15 @@ enum Shown {
 
 impl Progress {
     /// For `total` bytes, where that is known.
-    pub fn new(options: &Options, device: String, total: Option<u64>) -> Self {
-        let shown = if options.progress_json {
+    pub fn new(form: ProgressForm, device: String, total: Option<u64>) -> Self {
+        let shown = if form.json {
             Shown::Json
-        } else if io::stderr().is_terminal() && can_wipe_line() && !options.json && !options.batch_mode {
+        } else if io::stderr().is_terminal() && can_wipe_line() && !form.quiet {
             Shown::Bar
         } else {
             Shown::Nothing
         };
-        let asked = options.progress_frequency.filter(|&seconds| seconds > 0);
+        let asked = form.frequency.filter(|&seconds| seconds > 0);
         let interval = match (shown, asked) {
             (_, Some(seconds)) => Duration::from_secs(seconds.into()),
             (Shown::Json, None) => JSON_INTERVAL,
@@ -128,7 +138,7 @@ fn bar(done: u64, total: Option<u64>, elapsed: Duration) -> String {
 }
 
 /// A number of bytes for a person.
-pub(super) fn amount(bytes: u64) -> String {
+pub(crate) fn amount(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let power = (bytes.max(1).ilog2() / 10).min(4);
     let tenths = (u128::from(bytes) * 10) >> (10 * power);

@@ -1,29 +1,7 @@
-//! Which program this one is, by the name it was started under.
+//! In whose manner the program for volumes speaks, by the name it was started under.
 
 use std::ffi::OsStr;
 use std::path::Path;
-
-use crate::dmsetup;
-
-/// Whose command line it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Program {
-    /// The one for volumes, in one of its two manners.
-    Volumes(Persona),
-    /// dmsetup's, which has a room of its own.
-    Dmsetup,
-}
-
-impl Program {
-    /// From the first word of the command line.
-    pub fn from_argv0(argv0: &OsStr) -> Self {
-        if dmsetup::is_called(argv0) {
-            Self::Dmsetup
-        } else {
-            Self::Volumes(Persona::from_argv0(argv0))
-        }
-    }
-}
 
 /// The programs for volumes that Luksmith is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +43,5 @@ mod tests {
         assert_eq!(persona("cryptsetup.bin"), Persona::Cryptsetup);
         assert_eq!(persona("/cryptsetup/luksmith"), Persona::Luksmith);
         assert_eq!(persona(""), Persona::Luksmith);
-        let program = |argv0: &str| Program::from_argv0(OsStr::new(argv0));
-        assert_eq!(program("/sbin/dmsetup"), Program::Dmsetup);
-        assert_eq!(program("dmsetup.static"), Program::Dmsetup);
-        assert_eq!(program("/dmsetup/luksmith"), Program::Volumes(Persona::Luksmith));
     }
 }

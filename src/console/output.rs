@@ -1,18 +1,4 @@
-//! What a command says: text as the reference words it, or one JSON object.
-//!
-//! With `--json` standard output holds exactly one object and a new line, whether the command succeeded or failed; only
-//! a command line that means nothing is answered on standard error alone:
-//!
-//! ```json
-//! {"schema_version":1,"command":"luksUUID","result":{"uuid":"…"}}
-//! {"schema_version":1,"command":"open","error":{"code":2,"reason":"no permission or bad passphrase",
-//!  "message":"No key available with this passphrase.","remedy":"…"}}
-//! ```
-//!
-//! `command` is the action's name of today whichever was typed; `result` is an object of the action's own, empty where
-//! there is nothing to show; `remedy` may be missing, and `note` (who holds a device) is there only at times, as is
-//! `result` beside an `error` (the volumes of `unlock`, the findings of `doctor`). Members are added without notice; where one changes its meaning
-//! or goes, `schema_version` grows. Numbers above 2⁵³ are decimal strings.
+//! What a command says: text as the reference words it, or one JSON object ([`super::envelope`]).
 //!
 //! Nothing here is buffered beyond one call, so what was written is out, and no copy of it stays behind.
 
@@ -26,16 +12,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::{Map, Value, json};
 use zeroize::Zeroizing;
 
-use super::actions::Verb;
-use super::args::Options;
-use super::error::CliError;
-use super::exit_code::ExitCode;
-use super::persona::Persona;
+use super::{ExitCode, Persona, SCHEMA_VERSION, json_text};
 use crate::log::{self, Level};
-use crate::terminal_text::{acts, can_wipe_line, clean, harmless};
-
-/// Grows when a member of the JSON output changes its meaning or goes.
-pub const SCHEMA_VERSION: u32 = 1;
+use crate::terminal_text::{can_wipe_line, clean, harmless};
 
 /// Where the lines of `--debug` go: standard output as the reference has it, standard error where they would spoil the answer.
 static DEBUG_TO_ERRORS: AtomicBool = AtomicBool::new(false);
@@ -58,13 +37,40 @@ fn write_unbuffered(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
     File::from(fd.try_clone_to_owned()?).write_all(bytes)
 }
 
+/// How a command speaks.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// As which program.
+    pub persona: Persona,
+    /// Each step is told on a line of its own.
+    pub debug: bool,
+    /// More is said than is necessary.
+    pub verbose: bool,
+    /// The answer is JSON.
+    pub json: bool,
+    /// Questions count as answered with yes.
+    pub batch: bool,
+}
+
+/// A failed command, as a console reports it.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// The exit code.
+    pub code: ExitCode,
+    /// The message on standard error; nothing is written there where it is empty.
+    pub text: String,
+    /// The message in JSON, where it differs from `text`.
+    pub message: Option<String>,
+    /// More that was found out.
+    pub note: Option<String>,
+    /// What to do.
+    pub remedy: Option<String>,
+}
+
 /// Where a command speaks, and how much.
 #[derive(Debug)]
 pub struct Console {
-    persona: Persona,
-    verbose: bool,
-    json: bool,
-    batch: bool,
+    manner: Manner,
     /// Whether standard output is for data.
     data: Cell<bool>,
     /// What to put under `result`, until the command ends.
@@ -76,17 +82,14 @@ pub struct Console {
 }
 
 impl Console {
-    /// As the options ask for it.
-    pub fn new(persona: Persona, options: &Options) -> Self {
-        let debug = options.debug || options.debug_json;
-        let to_errors = options.json || persona != Persona::Cryptsetup;
+    /// For one command.
+    pub fn new(manner: Manner) -> Self {
+        let to_errors = manner.json || manner.persona != Persona::Cryptsetup;
         DEBUG_TO_ERRORS.store(to_errors, Ordering::Relaxed);
-        log::send(if debug { Level::Debug } else { Level::Warning }, show_log);
+        let least = if manner.debug { Level::Debug } else { Level::Warning };
+        log::send(least, show_log);
         Self {
-            persona,
-            verbose: options.verbose > 0 || debug,
-            json: options.json,
-            batch: options.batch_mode,
+            manner,
             data: Cell::new(false),
             result: RefCell::new(Value::Object(Map::new())),
             key: RefCell::new(None),
@@ -96,17 +99,17 @@ impl Console {
 
     /// Which program speaks.
     pub fn persona(&self) -> Persona {
-        self.persona
+        self.manner.persona
     }
 
     /// Whether questions are to be taken as answered.
     pub fn batch(&self) -> bool {
-        self.batch
+        self.manner.batch
     }
 
     /// Whether the answer is JSON.
     pub fn json(&self) -> bool {
-        self.json
+        self.manner.json
     }
 
     /// From here on standard output is for data alone: what would be said there is said on standard error.
@@ -117,7 +120,7 @@ impl Console {
 
     /// Shows what was asked for: as JSON, or as text. Only one of the two is made.
     pub fn answer(&self, result: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
-        if self.json {
+        if self.manner.json {
             self.result.replace(result());
         } else {
             self.write(harmless(&text()).as_bytes());
@@ -146,14 +149,14 @@ impl Console {
     pub fn say(&self, text: impl fmt::Display) {
         if self.data.get() {
             self.complain(text);
-        } else if !self.json {
+        } else if !self.manner.json {
             self.write(harmless(&format!("{text}\n")).as_bytes());
         }
     }
 
     /// A line that `--verbose` shows.
     pub fn verbose(&self, text: impl fmt::Display) {
-        if self.verbose {
+        if self.manner.verbose || self.manner.debug {
             self.say(text);
         }
     }
@@ -172,7 +175,7 @@ impl Console {
     /// Says on a terminal that a key is being derived, until the guard goes; elsewhere nothing. Under the reference's name
     /// too: a person who sees nothing after Enter types again, and what waits for a prompt does not wait for this.
     pub fn deriving(&self) -> Deriving {
-        let shown = !self.json && io::stderr().is_terminal() && crate::passphrase::is_interactive();
+        let shown = !self.manner.json && io::stderr().is_terminal() && crate::passphrase::is_interactive();
         let wiped = can_wipe_line();
         if shown {
             let end = if wiped { "" } else { "\n" };
@@ -182,9 +185,9 @@ impl Console {
     }
 
     /// Ends a command: says how it went, and returns its exit code.
-    pub fn finish(&self, command: Verb, outcome: Result<(), CliError>) -> ExitCode {
-        let code = outcome.as_ref().err().map_or(ExitCode::Success, CliError::exit_code);
-        if self.json {
+    pub fn finish(&self, command: &str, outcome: Result<(), Report>) -> ExitCode {
+        let code = outcome.as_ref().err().map_or(ExitCode::Success, |report| report.code);
+        if self.manner.json {
             let envelope = json_text(&self.envelope(command, &outcome).to_string());
             if self.data.get() {
                 self.complain(envelope);
@@ -199,8 +202,8 @@ impl Console {
                 self.write(format!("{envelope}\n").as_bytes());
             }
         }
-        if let Err(error) = &outcome {
-            self.tell(error);
+        if let Err(report) = &outcome {
+            self.tell(report);
             self.verbose(format_args!(
                 "Command failed with code -{} ({}).",
                 code as u8,
@@ -223,45 +226,42 @@ impl Console {
         }
     }
 
-    fn tell(&self, error: &CliError) {
-        let text = error.to_string();
-        if !text.is_empty() {
-            self.complain(text);
+    fn tell(&self, report: &Report) {
+        if !report.text.is_empty() {
+            self.complain(&report.text);
         }
-        if let Some(note) = error.note() {
+        if let Some(note) = &report.note {
             self.complain(note);
         }
-        if let Some(remedy) = error.remedy().filter(|_| self.persona == Persona::Luksmith) {
+        if let Some(remedy) = report
+            .remedy
+            .as_ref()
+            .filter(|_| self.manner.persona == Persona::Luksmith)
+        {
             self.complain(remedy);
         }
     }
 
-    fn envelope(&self, command: Verb, outcome: &Result<(), CliError>) -> Value {
-        let mut envelope = json!({ "schema_version": SCHEMA_VERSION, "command": command.name() });
+    fn envelope(&self, command: &str, outcome: &Result<(), Report>) -> Value {
+        let mut envelope = json!({ "schema_version": SCHEMA_VERSION, "command": command });
         match outcome {
             Ok(()) => envelope["result"] = self.result.take(),
-            Err(error) => {
-                let code = error.exit_code();
-                let message = match error {
-                    CliError::Quiet(_, text) => text.clone(),
-                    CliError::Silent(code) => format!("The command failed: {}.", code.text()),
-                    error => error.to_string(),
-                };
+            Err(report) => {
                 envelope["error"] = json!({
-                    "code": code as u8,
-                    "reason": code.text(),
-                    "message": message.trim_end(),
+                    "code": report.code as u8,
+                    "reason": report.code.text(),
+                    "message": report.message.as_ref().unwrap_or(&report.text).trim_end(),
                 });
-                // What was found out all the same, where the answer is that something is wrong.
+                // The findings are shown too, where the failure is what was found.
                 let found = self.result.take();
                 if found.as_object().is_some_and(|found| !found.is_empty()) {
                     envelope["result"] = found;
                 }
-                if let Some(note) = error.note() {
-                    envelope["error"]["note"] = note.into();
+                if let Some(note) = &report.note {
+                    envelope["error"]["note"] = note.as_str().into();
                 }
-                if let Some(remedy) = error.remedy() {
-                    envelope["error"]["remedy"] = remedy.into();
+                if let Some(remedy) = &report.remedy {
+                    envelope["error"]["remedy"] = remedy.as_str().into();
                 }
             }
         }
@@ -269,18 +269,15 @@ impl Console {
     }
 }
 
-/// JSON text with those characters escaped too that JSON itself lets through and a terminal acts on. They stand in strings
-/// alone, and none needs two units of UTF-16.
-pub fn json_text(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if acts(c) && !c.is_ascii_whitespace() {
-            let _ = fmt::Write::write_fmt(&mut out, format_args!("\\u{:04x}", u32::from(c)));
-        } else {
-            out.push(c);
-        }
+/// Prints an answer that needs no console.
+pub fn print(text: impl AsRef<[u8]>) -> ExitCode {
+    match io::stdout()
+        .write_all(text.as_ref())
+        .and_then(|()| io::stdout().flush())
+    {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::Failure,
+        _ => ExitCode::Success,
     }
-    out
 }
 
 /// The line about a key that is being derived; wiped on drop where the terminal can do that.

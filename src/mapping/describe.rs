@@ -5,13 +5,12 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
+use super::lvm::group_and_volume;
+use super::{Layer, LayerKind, Stack, VolumeKind};
 use crate::block_device::DevNo;
 use crate::dm::table::Line;
 use crate::dm::{DeviceInfo, DeviceName, DeviceUuid, is_plain};
-use crate::dmsetup::lvm_parts;
-use crate::mapping::{Layer, LayerKind, Stack};
 use crate::terminal_text::clean;
-use crate::volume::VolumeKind;
 
 /// A name as the kernel holds it: JSON escapes what a terminal would act on. What is no text at all is told as people are told it.
 pub(crate) fn name(name: &DeviceName) -> String {
@@ -104,7 +103,7 @@ pub(crate) fn named(layer: &Layer) -> (String, String) {
     let kernel_name = || layer.number.and_then(DevNo::kernel_name).unwrap_or_default();
     let (name, kind) = match &layer.kind {
         LayerKind::Mapped(mapping) => {
-            let kind = match (kind(mapping.uuid.as_ref()), lvm_parts(mapping)) {
+            let kind = match (kind(mapping.uuid.as_ref()), group_and_volume(mapping)) {
                 (Some(kind), Some((group, volume))) => format!("{kind} {group}/{volume}"),
                 (Some(kind), None) => kind.into_owned(),
                 (None, _) => layer.targets.join(","),

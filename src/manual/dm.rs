@@ -6,16 +6,14 @@ use clap::builder::ValueHint;
 use clap::{Arg, Command};
 use clap_mangen::Man;
 
-use super::generate::{SECTION, escaped};
+use super::{SECTION, escaped};
+use crate::cli::tree::DM_ABOUT;
 use crate::dmsetup;
 
 /// The name of the manual page.
 pub(super) const PAGE: &str = "luksmith-dm";
-/// What it is about.
-pub(super) const ABOUT: &str = "any device of the device-mapper, as dmsetup serves it";
-
-/// The action and its verbs.
-pub(super) fn action() -> Command {
+/// The tree of actions with dmsetup's verbs in it.
+pub(super) fn with_verbs(mut root: Command) -> Command {
     let verbs = dmsetup::verbs().map(|(name, _, summary)| {
         let arguments = Arg::new("arguments")
             .num_args(0..)
@@ -23,18 +21,16 @@ pub(super) fn action() -> Command {
             .hide(true);
         Command::new(name).about(summary).disable_help_flag(true).arg(arguments)
     });
-    Command::new("dm")
-        .about(ABOUT)
-        .disable_help_flag(true)
-        .disable_help_subcommand(true)
-        .override_usage("luksmith dm <verb> [options] <arguments>")
-        .subcommands(verbs)
+    if let Some(dm) = root.find_subcommand_mut("dm") {
+        *dm = std::mem::take(dm).subcommands(verbs);
+    }
+    root
 }
 
 /// The manual page.
 pub(super) fn page() -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
-    let title = Command::new(PAGE).about(ABOUT).version(env!("CARGO_PKG_VERSION"));
+    let title = Command::new(PAGE).about(DM_ABOUT).version(env!("CARGO_PKG_VERSION"));
     let man = Man::new(title).section(SECTION);
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;

@@ -1,0 +1,14 @@
+//! What to do where there is no way to the device-mapper.
+
+use crate::dm::{DmError, DmErrorKind};
+
+/// Why there is no way to the device-mapper, with what to do, in one line.
+pub(crate) fn unreachable_text(error: &DmError) -> String {
+    match error.kind() {
+        DmErrorKind::NoDeviceMapper => {
+            format!("{error}. Load it with \"modprobe dm_mod\", or use a kernel with CONFIG_BLK_DEV_DM.")
+        }
+        DmErrorKind::Denied => format!("{error}. Run as root, or with the capability CAP_SYS_ADMIN."),
+        _ => error.to_string(),
+    }
+}

@@ -24,14 +24,12 @@ use std::io::Write as _;
 
 use actions::Verb;
 use args::Options;
+use commands::DmsetupRun;
 use error::CliError;
 use parse::{Checked, Request};
 use usage::UsageError;
 
-use crate::console::{Console, ExitCode, Manner, Persona, ProgressForm, print};
-
-/// Carries a command line of dmsetup's out, which has the text of those of our actions that answer as it does.
-pub type DmsetupRun = fn(&[OsString]) -> ExitCode;
+use crate::console::{Console, ExitCode, Manner, Persona, print};
 
 /// Runs a command line, from the words behind the program's name to the exit code. `argv0` is the name that we were started
 /// under.
@@ -99,14 +97,6 @@ fn manner(persona: Persona, options: &Options) -> Manner {
         verbose: options.verbose > 0,
         json: options.json,
         batch: options.batch_mode,
-    }
-}
-
-fn progress_form(options: &Options) -> ProgressForm {
-    ProgressForm {
-        json: options.progress_json,
-        quiet: options.json || options.batch_mode,
-        frequency: options.progress_frequency,
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::error::Failure;
 use super::options::{Opt, digits};
 use super::session::Session;
+use super::shared_cookie::{known, unknown};
 use crate::dm::system_text;
 use crate::dm::udev::{self, MAGIC, UdevFlags, UdevMode, UdevPolicy};
 
@@ -182,27 +183,6 @@ fn parsed(text: &str) -> Result<u32, Failure> {
     udev::parse_cookie(text)
         .filter(|cookie| *cookie != 0)
         .ok_or_else(|| Failure::because("Incorrect cookie value."))
-}
-
-/// The key of a cookie that is there.
-pub(super) fn known(cookie: u32) -> Result<u32, Failure> {
-    if cookie >> 16 != u32::from(MAGIC) {
-        return Err(Failure::because(format_args!(
-            "Could not continue to access notification semaphore identified by cookie value {cookie} (0x{cookie:x}). \
-             Incorrect cookie prefix."
-        )));
-    }
-    if udev::exists(cookie) {
-        Ok(cookie)
-    } else {
-        Err(unknown(cookie))
-    }
-}
-
-fn unknown(key: u32) -> Failure {
-    Failure::because(format_args!(
-        "Could not find notification semaphore identified by cookie value {key} (0x{key:x})"
-    ))
 }
 
 fn unlisted(error: io::Error) -> Failure {

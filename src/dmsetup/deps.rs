@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use super::error::Failure;
+use super::every::every;
 use super::ls::NumberForm;
 use super::options::Opt;
 use super::session::{About, Session};
-use super::{device_report, every, info};
+use super::{device_report, info};
 use crate::mapping::describe;
 
 pub(super) fn deps(session: &Session, words: &[OsString]) -> Result<(), Failure> {

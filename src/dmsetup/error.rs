@@ -3,7 +3,6 @@
 use std::fmt;
 use std::io;
 
-use super::usage;
 use crate::console::unreachable_text;
 use crate::dm::{Command, DeviceId, DmError, DmErrorKind, system_text};
 
@@ -68,21 +67,6 @@ impl Failure {
             Self::Command(message) | Self::Report(message) => Some(message.clone()),
             Self::Silent => Some("Command failed.".to_owned()),
             Self::Unreachable(error) => Some(unreachable_text(error)),
-        }
-    }
-
-    /// What stands on standard error. `argv0` is the name we were started under.
-    pub(super) fn text(&self, argv0: &str) -> String {
-        match self {
-            Self::CommandLine(message) => format!("{message}\nCouldn't process command line.\n"),
-            Self::UnknownCommand => format!("Unknown command.\n{}", usage::usage(argv0)),
-            Self::NoCommand => usage::usage(argv0),
-            Self::Arguments => format!("Incorrect number of arguments.\n{}", usage::usage(argv0)),
-            Self::Command(message) => format!("{message}\nCommand failed.\n"),
-            Self::Report(text) => text.clone(),
-            Self::Silent => "Command failed.\n".to_owned(),
-            Self::Unreachable(error) => format!("{argv0}: {}\n", unreachable_text(error)),
-            Self::Output(error) => format!("{argv0}: cannot write the output: {error}\n"),
         }
     }
 }

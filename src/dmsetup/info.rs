@@ -5,6 +5,7 @@ use std::io::Write;
 
 use super::device_report;
 use super::error::Failure;
+use super::every::every;
 use super::options::Opt;
 use super::session::{About, Session};
 use crate::block_device;
@@ -17,7 +18,7 @@ pub(super) fn info(session: &Session, words: &[OsString]) -> Result<(), Failure>
         return device_report::info(session, words);
     }
     session.tell_each("devices", []);
-    super::every(session, words, |id, _| {
+    every(session, words, |id, _| {
         if session.json() {
             return tell(session, id);
         }

@@ -8,7 +8,6 @@ use std::io::{self, Write};
 use serde_json::{Map, Value, json};
 
 use super::error::Failure;
-use super::session::Session;
 use crate::console::ExitCode;
 use crate::console::{SCHEMA_VERSION, json_text};
 use crate::dm::{DeviceInfo, TableText};
@@ -84,10 +83,7 @@ pub(super) fn number(number: u64) -> Value {
 }
 
 /// Writes the object, and begins another. A command line that means nothing is answered on standard error alone.
-pub(super) fn write(session: &Session, outcome: Result<(), &Failure>) -> io::Result<()> {
-    let Some(answer) = session.take_answer() else {
-        return Ok(());
-    };
+pub(super) fn write(out: &mut impl Write, answer: Answer, outcome: Result<(), &Failure>) -> io::Result<()> {
     let error = match outcome {
         Ok(()) => None,
         Err(failure) => match failure.message() {
@@ -99,7 +95,6 @@ pub(super) fn write(session: &Session, outcome: Result<(), &Failure>) -> io::Res
             None => return Ok(()),
         },
     };
-    let mut out = session.out();
     let head = json!({ "schema_version": SCHEMA_VERSION, "command": answer.command }).to_string();
     out.write_all(json_text(head.trim_end_matches('}')).as_bytes())?;
     if let Some(error) = &error {
@@ -107,7 +102,7 @@ pub(super) fn write(session: &Session, outcome: Result<(), &Failure>) -> io::Res
     }
     if error.is_none() || !answer.members.is_empty() || !answer.tables.is_empty() {
         write!(out, ",\"result\":")?;
-        write_result(&mut *out, answer)?;
+        write_result(out, answer)?;
     }
     out.write_all(b"}\n")?;
     out.flush()

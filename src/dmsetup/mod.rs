@@ -11,6 +11,7 @@ mod deps;
 mod device_report;
 mod device_row;
 mod error;
+mod every;
 mod getopt;
 mod info;
 mod json;
@@ -23,6 +24,7 @@ mod remove;
 mod report;
 mod reports;
 mod session;
+mod shared_cookie;
 mod source;
 mod splitname;
 mod state;
@@ -44,11 +46,9 @@ use crate::log::{self, Level};
 use crate::mapping;
 use crate::terminal_text::clean;
 use error::Failure;
+pub use options::OWN_NAME;
 use options::{Opt, Options};
 use session::{About, Session};
-
-/// The name of dmsetup's command line under our own name.
-pub const OWN_NAME: &str = "luksmith dm";
 
 const DMSETUP: &str = "dmsetup";
 /// What udev's rules once called: the name of a device, by its number.
@@ -77,7 +77,7 @@ pub fn run(argv0: &str, words: &[OsString]) -> ExitCode {
         Ok(()) => ExitCode::Success,
         Err(failure) => {
             // Where standard error is closed, the exit code has to do.
-            let _ = io::stderr().write_all(failure.text(argv0).as_bytes());
+            let _ = io::stderr().write_all(usage::failure_text(&failure, argv0).as_bytes());
             ExitCode::Failure
         }
     }
@@ -100,7 +100,7 @@ fn run_words(argv0: &str, words: &[OsString]) -> Result<(), Failure> {
     } else {
         dispatch(&session, argv0, &words)
     };
-    let written = json::write(&session, outcome.as_ref().copied());
+    let written = session.write_answer(outcome.as_ref().copied());
     // What was found out before a failure stands before its message.
     let finished = session.finish();
     outcome?;
@@ -161,59 +161,4 @@ fn dispatch(session: &Session, argv0: &str, words: &[OsString]) -> Result<(), Fa
     }
     ls::check_form(session, verb.name)?;
     (verb.run)(session, words)
-}
-
-/// Carries a verb out for every device that was named, and for all devices where none was. It ends with the first that
-/// fails. The verb is told whether there is more than one.
-fn every(
-    session: &Session,
-    words: &[OsString],
-    one: impl FnMut(&DeviceId, bool) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    every_device(session, session.devices(words)?, one)
-}
-
-/// As [`every`], for devices that are known already.
-fn every_device(
-    session: &Session,
-    named: Vec<DeviceId>,
-    mut one: impl FnMut(&DeviceId, bool) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    if !named.is_empty() {
-        return named.iter().try_for_each(|id| one(id, named.len() > 1));
-    }
-    let all = session.all()?;
-    if all.is_empty() {
-        session.say(ls::NO_DEVICES)?;
-    }
-    for mapping in &all {
-        let id = DeviceId::Name(mapping.name.clone());
-        let outcome = one(&id, true);
-        // One that went since it was listed is no failure.
-        if outcome.is_err() && mapping::find(session.dm()?, &id).about(&id)?.is_some() {
-            return outcome;
-        }
-    }
-    Ok(())
-}
-
-/// As [`every`], for verbs that change what is named, and that nobody wants for all devices.
-fn every_named(
-    session: &Session,
-    words: &[OsString],
-    mut one: impl FnMut(&DeviceId) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    if !session.options.has(Opt::Select) {
-        if words.is_empty() {
-            return one(&session.device(None)?);
-        }
-        return words.iter().try_for_each(|word| one(&session.named(word)?));
-    }
-    // What is selected need not be named.
-    let mut named = session.devices(words)?;
-    if named.is_empty() {
-        let all = session.all()?;
-        named = all.iter().map(|mapping| DeviceId::Name(mapping.name.clone())).collect();
-    }
-    device_report::selected(session, named)?.iter().try_for_each(one)
 }

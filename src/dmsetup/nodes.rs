@@ -6,8 +6,9 @@ use std::os::unix::ffi::OsStrExt;
 use serde_json::json;
 
 use super::error::Failure;
+use super::every::every_device;
 use super::session::{About, Session};
-use super::{create, every_device, naming};
+use super::{create, naming};
 use crate::dm::{DeviceId, DeviceName, DeviceUuid, Mangling, nodes};
 use crate::mapping::describe;
 use crate::mapping::{self, Mappings};

@@ -11,6 +11,9 @@ use super::getopt::{self, Spec};
 use crate::block_device::DevNo;
 use crate::dm::{Mangling, udev};
 
+/// The name of dmsetup's command line under our own name.
+pub const OWN_NAME: &str = "luksmith dm";
+
 macro_rules! options {
     ($($id:ident $long:literal $($letters:literal)? $(= $value:literal)?;)*) => {
         /// An option, by its long name.
@@ -167,7 +170,7 @@ impl Options {
         // dmsetup has no such option.
         let specs: Vec<_> = SPECS
             .iter()
-            .filter(|spec| spec.id != Opt::Json || argv0 == super::OWN_NAME)
+            .filter(|spec| spec.id != Opt::Json || argv0 == OWN_NAME)
             .copied()
             .collect();
         let parsed =

@@ -3,9 +3,10 @@
 use std::ffi::OsString;
 
 use super::error::Failure;
+use super::every::every_named;
 use super::options::Opt;
 use super::session::{About, Session};
-use super::{every_named, nodes, state};
+use super::{nodes, state};
 use crate::dm::{DeviceId, RemoveOptions, SuspendOptions};
 
 /// A table that is about to go need not be waited for.

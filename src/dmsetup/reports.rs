@@ -5,7 +5,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::error::Failure;
-use super::json;
 use super::options::Opt;
 use super::report::{Kind, Report, Style, Wishes};
 use super::session::Session;
@@ -105,7 +104,7 @@ impl Repetition {
             if self.count.is_some_and(|count| done >= count) {
                 return Ok(());
             }
-            json::write(session, Ok(()))?;
+            session.write_answer(Ok(()))?;
             session.say("\n")?;
             session.out().flush()?;
             next += self.interval;

@@ -9,10 +9,10 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::error::Failure;
-use super::json::{Answer, Tables};
+use super::json::{self, Answer, Tables};
 use super::options::{Opt, Options};
 use super::output::Output;
-use super::{cookies, naming};
+use super::{naming, shared_cookie};
 use crate::block_device;
 use crate::dm::udev::{NoUdev, UdevFlags, UdevMode};
 use crate::dm::{DeviceId, DeviceName, DeviceUuid, Dm, DmError, Mangling, Printable, Which};
@@ -75,9 +75,12 @@ impl Session {
         }
     }
 
-    /// What was told, to be written; the command goes on under its name.
-    pub(super) fn take_answer(&self) -> Option<Answer> {
-        Some(self.answer.as_ref()?.borrow_mut().take())
+    /// Writes what was told, and begins another answer; the command goes on under its name.
+    pub(super) fn write_answer(&self, outcome: Result<(), &Failure>) -> io::Result<()> {
+        match &self.answer {
+            Some(answer) => json::write(&mut *self.out(), answer.borrow_mut().take(), outcome),
+            None => Ok(()),
+        }
     }
 
     /// A line or more of text, unless the answer is JSON.
@@ -116,7 +119,7 @@ impl Session {
     pub(super) fn changing(&self) -> Result<&Dm, Failure> {
         let dm = self.dm()?;
         if let UdevMode::Shared(key) = dm.udev_policy().mode {
-            cookies::known(key)?;
+            shared_cookie::known(key)?;
         }
         Ok(dm)
     }

@@ -6,9 +6,10 @@ use std::io;
 use keyslots::units::Sectors;
 
 use super::error::Failure;
+use super::every::every_named;
 use super::options::{Opt, digits};
 use super::session::{About, Session};
-use super::{create, every_named, info, source};
+use super::{create, info, source};
 use crate::dm::table::TargetType;
 use crate::dm::{DeviceId, SuspendOptions, TableText, Which};
 

@@ -1,24 +1,38 @@
-//! The usage text, from the table of verbs.
+//! The usage text, from the table of verbs, and what is said where a command fails.
 
 use std::fmt::Write as _;
 
+use super::error::Failure;
+use super::options::OWN_NAME;
 use super::verbs;
+use crate::console::unreachable_text;
 
 /// The usage text, laid out as dmsetup does it. `argv0` is the name we were started under.
 pub(super) fn usage(argv0: &str) -> String {
-    let program = if argv0 == super::OWN_NAME { argv0 } else { "dmsetup" };
+    let program = if argv0 == OWN_NAME { argv0 } else { "dmsetup" };
     // dmsetup has no such option.
-    let json = if argv0 == super::OWN_NAME {
-        "        [--json]\n"
-    } else {
-        ""
-    };
+    let json = if argv0 == OWN_NAME { "        [--json]\n" } else { "" };
     let mut text = format!("Usage:\n\n{program}\n{OPTIONS}{json}\n\thelp [-c|-C|--columns]\n");
     for (name, synopsis, _) in verbs::summaries() {
         let _ = writeln!(text, "\t{name} {}", synopsis.join("\n\t"));
     }
     text.push_str(NOTES);
     text
+}
+
+/// What stands on standard error after a failure. `argv0` is the name we were started under.
+pub(super) fn failure_text(failure: &Failure, argv0: &str) -> String {
+    match failure {
+        Failure::CommandLine(message) => format!("{message}\nCouldn't process command line.\n"),
+        Failure::UnknownCommand => format!("Unknown command.\n{}", usage(argv0)),
+        Failure::NoCommand => usage(argv0),
+        Failure::Arguments => format!("Incorrect number of arguments.\n{}", usage(argv0)),
+        Failure::Command(message) => format!("{message}\nCommand failed.\n"),
+        Failure::Report(text) => text.clone(),
+        Failure::Silent => "Command failed.\n".to_owned(),
+        Failure::Unreachable(error) => format!("{argv0}: {}\n", unreachable_text(error)),
+        Failure::Output(error) => format!("{argv0}: cannot write the output: {error}\n"),
+    }
 }
 
 const OPTIONS: &str = "        [--version] [-h|--help [-c|-C|--columns]]

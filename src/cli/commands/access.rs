@@ -6,7 +6,7 @@ use std::path::Path;
 use keyslots::header::{Header, SlotState, Version};
 use keyslots::storage::Storage;
 
-use super::Context;
+use super::context::Context;
 use crate::block_device::Holder;
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;

@@ -1,6 +1,6 @@
 //! `answer`: from another shell, the passphrase that `unlock` waits for.
 
-use super::Context;
+use super::context::Context;
 use crate::cli::error::CliError;
 use crate::console::ExitCode;
 use crate::initramfs::prompt::answerer;

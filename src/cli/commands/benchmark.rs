@@ -8,7 +8,7 @@ use keyslots::kdf::calibrate::{self, Target, TargetKdf};
 use keyslots::kdf::{Argon2Variant, Kdf};
 use serde_json::{Value, json};
 
-use super::Context;
+use super::context::Context;
 use super::pbkdf::clock;
 use crate::cli::error::CliError;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use keyslots::units::Bytes;
 
-use super::Context;
+use super::context::Context;
 use super::open::open_to_look;
 use super::plaintext::{check_output_apart, copy_failed};
 use crate::cli::error::CliError;

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{Context, active, serve};
+use super::context::Context;
+use super::{active, serve};
 use crate::cli::error::CliError;
 use crate::console::Persona;
 use crate::dm::{DeviceId, Dm};

@@ -10,7 +10,7 @@ use keyslots::storage::Storage;
 use keyslots::{convert, luks2};
 use serde_json::json;
 
-use super::Context;
+use super::context::Context;
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::cli::values::{Priority, SlotRef};

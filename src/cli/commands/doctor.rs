@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::sys::utsname::uname;
 use serde_json::{Value, json};
 
-use super::Context;
+use super::context::Context;
 use super::secrets::Source;
 use super::unlock::{CRYPTTAB, read};
 use crate::cli::error::CliError;

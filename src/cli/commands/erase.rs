@@ -6,7 +6,7 @@ use keyslots::header::{Header, SlotState};
 use keyslots::luks2::Candidates;
 use serde_json::json;
 
-use super::Context;
+use super::context::Context;
 use super::open::Volume;
 use super::secrets::Source;
 use crate::cli::error::CliError;

@@ -9,7 +9,7 @@ use keyslots::storage::Storage;
 use keyslots::{luks1, luks2};
 use serde_json::json;
 
-use super::Context;
+use super::context::Context;
 use super::open::open_to_look;
 use crate::block_device::{self, DevNo, Holder, is_same_file};
 use crate::cli::error::CliError;

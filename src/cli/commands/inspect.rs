@@ -12,8 +12,8 @@ use keyslots::storage::Storage as _;
 use keyslots::uuid::is_uuid;
 use serde_json::{Value, json};
 
-use super::Context;
 use super::access::wanted;
+use super::context::Context;
 use super::dump;
 use super::open::Volume;
 use super::secrets::passphrase_prompt;

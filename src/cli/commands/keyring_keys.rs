@@ -2,7 +2,7 @@
 
 use keyslots::secret::VolumeKey;
 
-use super::Context;
+use super::context::Context;
 use super::open::Volume;
 use crate::cli::error::CliError;
 use crate::cli::usage::UsageError;

@@ -9,9 +9,10 @@ use keyslots::luks2::{Candidates, KeyFor, Sealed};
 use keyslots::secret::{Passphrase, VolumeKey};
 use serde_json::json;
 
+use super::context::Context;
 use super::open::Volume;
 use super::secrets::Source;
-use super::{Context, erase, keyring_keys, tokens};
+use super::{erase, keyring_keys, tokens};
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
 use crate::header_device::Wanted;

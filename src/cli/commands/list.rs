@@ -10,7 +10,7 @@ use std::io::IsTerminal as _;
 use keyslots::units::{Bytes, Sectors};
 use serde_json::{Value, json};
 
-use super::Context;
+use super::context::Context;
 use crate::cli::error::CliError;
 use crate::console::amount;
 use crate::dm::{Dm, DmErrorKind};

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 
 use serde_json::{Value, json};
 
-use super::Context;
+use super::context::Context;
 use crate::cli::error::CliError;
 use crate::console::forest::{ASCII, Look, UTF, draw};
 use crate::console::{ExitCode, speaks_utf8};

@@ -7,6 +7,7 @@ mod benchmark;
 mod cat;
 mod close;
 mod config;
+mod context;
 mod doctor;
 mod dump;
 mod erase;
@@ -31,21 +32,12 @@ mod tokens;
 mod unlock;
 mod write;
 
-use super::DmsetupRun;
 use super::actions::{Action, Invocation, Verb};
-use super::args::Options;
 use super::error::CliError;
 use crate::console::{Console, Persona};
+use context::Context;
+pub use context::DmsetupRun;
 use mapped::Question;
-
-/// What every command has at hand.
-#[derive(Clone, Copy, Debug)]
-struct Context<'a> {
-    options: &'a Options,
-    console: &'a Console,
-    /// See [`DmsetupRun`].
-    dmsetup: DmsetupRun,
-}
 
 /// Carries an invocation out.
 ///

@@ -12,9 +12,10 @@ use keyslots::secret::{Passphrase, VolumeKey};
 use nix::libc;
 
 use super::access::wanted;
+use super::context::Context;
 use super::keyring_keys::{self, Link, linked};
 use super::secrets::{Source, passphrase_prompt};
-use super::{Context, serve, tokens};
+use super::{serve, tokens};
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::console::Persona;

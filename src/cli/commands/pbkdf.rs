@@ -12,7 +12,7 @@ use keyslots::kdf::{Argon2Variant, CostLimits, Kdf};
 use keyslots::luks2::NewKeyslot;
 use keyslots::units::Bytes;
 
-use super::Context;
+use super::context::Context;
 use crate::cli::error::CliError;
 use crate::cli::values::PbkdfKind;
 use crate::defaults;

@@ -8,9 +8,10 @@ use keyslots::header::DataLayout;
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use keyslots::units::{Bytes, Sectors};
 
+use super::context::Context;
 use super::open::{flags, free_mapping};
 use super::secrets::passphrase_prompt;
-use super::{Context, serve};
+use super::serve;
 use crate::block_device::{Topology, signatures};
 use crate::cli::error::CliError;
 use crate::console::confirm;

@@ -9,8 +9,8 @@ use keyslots::header::DataLayout;
 use keyslots::storage::Storage as _;
 use keyslots::units::Bytes;
 
-use super::Context;
 use super::access::wanted;
+use super::context::Context;
 use super::open::Volume;
 use super::plain::{self, Encryption};
 use crate::cli::actions::DeviceType;

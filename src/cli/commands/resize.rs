@@ -6,8 +6,8 @@ use keyslots::header::Version;
 use keyslots::secret::VolumeKey;
 use keyslots::units::{Bytes, Sectors};
 
-use super::Context;
 use super::active::find;
+use super::context::Context;
 use super::open::Volume;
 use crate::block_device::{self, Topology};
 use crate::cli::error::CliError;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 
-use super::Context;
+use super::context::Context;
 use crate::block_device::{DevNo, loop_backing_file};
 use crate::cli::error::CliError;
 use crate::console::Persona;

@@ -7,7 +7,7 @@ use std::path::Path;
 use keyslots::header::{Header, Version};
 use serde_json::{Value, json};
 
-use super::Context;
+use super::context::Context;
 use super::keyring_keys::{Link, linked};
 use super::open::Volume;
 use super::plain::{self, Encryption};

@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use keyslots::units::Sectors;
 use serde_json::{Value, json};
 
+use super::context::Context;
 use super::mapped::{self, Question};
-use super::{Context, active, serve};
+use super::{active, serve};
 use crate::block_device;
 use crate::cli::error::CliError;
 use crate::console::ExitCode;

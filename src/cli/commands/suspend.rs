@@ -2,9 +2,9 @@
 
 use keyslots::header::Version;
 
-use super::Context;
 use super::access::wanted;
 use super::active::find;
+use super::context::Context;
 use super::keyring_keys::{Link, linked};
 use super::open::{Volume, key_place};
 use crate::cli::actions::DeviceType;

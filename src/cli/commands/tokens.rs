@@ -11,7 +11,7 @@ use keyslots::luks2::{CHANGE_TOKEN, Candidates, DigestIndex, MAX_TOKENS, Metadat
 use keyslots::secret::Passphrase;
 use serde_json::json;
 
-use super::Context;
+use super::context::Context;
 use super::open::Volume;
 use crate::cli::actions::TokenAction;
 use crate::cli::error::CliError;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::Context;
+use super::context::Context;
 use crate::cli::error::CliError;
 use crate::console::ExitCode;
 use crate::initramfs::cmdline;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::Context;
+use super::context::Context;
 use super::plaintext::{copy_failed, standard_input};
 use crate::cli::error::CliError;
 use crate::console::confirm;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use super::Kind;
+use super::cell::Kind;
 use super::fields::{Id, Word};
 use super::help;
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Number, Value};
 
+use super::cell::{Cell, Order};
 use super::fields::{Holds, Id};
-use super::{Cell, Order};
 use crate::dmsetup::json::number;
 
 /// How a report is to look.

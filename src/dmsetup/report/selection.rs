@@ -4,9 +4,9 @@
 mod error;
 mod parser;
 
+use super::cell::{Cell, Order};
 use super::fields::Id;
 use super::regex::Regex;
-use super::{Cell, Order};
 
 pub(in crate::dmsetup) use error::SelectionError;
 

@@ -4,8 +4,9 @@ use std::ffi::OsString;
 
 use serde_json::json;
 
+use super::arguments::{PROGRAM, devices, name_of, number, one_word};
 use super::region::{self, Group, Region, or_dash, ranges};
-use super::{PROGRAM, devices, filemap, histogram, name_of, number, one_word, size};
+use super::{filemap, histogram, size};
 use crate::dm::{DeviceId, DeviceName, Which};
 use crate::dmsetup::error::Failure;
 use crate::dmsetup::options::Opt;

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use nix::libc;
 use serde_json::json;
 
+use super::arguments::{number, one_word};
 use super::create::Wishes;
 use super::monitor::{self, Follow};
 use super::region::{self, Group, Region};
-use super::{number, one_word};
 use crate::block_device::{DevNo, Extent, extents};
 use crate::dm::{DeviceId, Printable, system_text};
 use crate::dmsetup::error::Failure;

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 
 use serde_json::json;
 
+use super::arguments::{devices, name_of, number, one_word, regions};
 use super::region::{self, Group, Region, members_of};
-use super::{devices, name_of, number, one_word, regions};
 use crate::dmsetup::error::Failure;
 use crate::dmsetup::options::Opt;
 use crate::dmsetup::session::{About, Session};

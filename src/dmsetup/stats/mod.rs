@@ -3,6 +3,7 @@
 //! `region` talks to the kernel, `report` lists and reports, `row` says what a field of it holds; here is what changes
 //! what is counted.
 
+mod arguments;
 mod create;
 mod filemap;
 mod group;
@@ -18,18 +19,15 @@ use std::ffi::OsString;
 use serde_json::json;
 
 use super::error::Failure;
-use super::options::{Opt, digits};
+use super::options::Opt;
 use super::session::{About, Session};
 use super::{report as fields, targets};
-use crate::dm::{DeviceId, DeviceName};
 use crate::mapping::describe;
+use arguments::{devices, number, numbers, regions, wanted};
 use region::Region;
 
 /// The name that dmsetup has for this verb alone.
 pub(super) const OWN_NAME: &str = "dmstats";
-
-/// Regions are made and looked for by this name where no other was typed.
-const PROGRAM: &str = "dmstats";
 
 pub(super) fn stats(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let Some((name, words)) = words.split_first() else {
@@ -72,81 +70,6 @@ pub(super) fn usage(session: &Session) -> String {
 }
 
 const USAGE: &str = include_str!("usage.txt");
-
-/// Whose regions are meant; `None` for everybody's.
-fn program(session: &Session) -> Option<String> {
-    let typed = session.options.text(Opt::ProgramId).filter(|name| !name.is_empty());
-    (!session.options.has(Opt::AllPrograms)).then(|| typed.unwrap_or_else(|| PROGRAM.to_owned()))
-}
-
-/// A number that an option has.
-fn number(session: &Session, option: Opt) -> Result<Option<u64>, Failure> {
-    let Some(text) = session.options.text(option) else {
-        return Ok(None);
-    };
-    let name = option.name();
-    match digits(&text) {
-        Some(number) if !text.is_empty() => Ok(Some(number)),
-        _ => Err(Failure::because(format_args!("Invalid {name} argument: \"{text}\""))),
-    }
-}
-
-/// An option's value that the kernel is to keep: one word.
-fn one_word(session: &Session, option: Opt) -> Result<Option<String>, Failure> {
-    let Some(text) = session.options.text(option).filter(|text| !text.is_empty()) else {
-        return Ok(None);
-    };
-    match text.contains(|c: char| c.is_ascii_whitespace() || c.is_control()) {
-        true => Err(Failure::because(format_args!(
-            "--{} takes one word, without blanks.",
-            option.name()
-        ))),
-        false => Ok(Some(text)),
-    }
-}
-
-/// The devices that were named, or all. Where the regions of all are to change, that must have been said.
-fn devices(session: &Session, words: &[OsString], may_be_all: bool) -> Result<Vec<DeviceId>, Failure> {
-    let named = session.devices(words)?;
-    if !named.is_empty() {
-        return Ok(named);
-    }
-    if !may_be_all && !session.options.has(Opt::AllDevices) {
-        return Err(Failure::because("Please specify device(s) or use --alldevices."));
-    }
-    let all = session.all()?;
-    Ok(all.iter().map(|mapping| DeviceId::Name(mapping.name.clone())).collect())
-}
-
-/// What a device is called where something is said of it.
-fn name_of(session: &Session, id: &DeviceId, info: &DeviceName) -> String {
-    match id {
-        DeviceId::Name(name) => String::from_utf8_lossy(&session.shown(name)).into_owned(),
-        _ => String::from_utf8_lossy(&session.shown(info)).into_owned(),
-    }
-}
-
-/// The regions of a device that are meant.
-fn regions(session: &Session, id: &DeviceId) -> Result<Vec<Region>, Failure> {
-    region::list(session, id, program(session).as_deref())
-}
-
-/// One region, or `None` for all of them.
-fn wanted(session: &Session) -> Result<Option<u64>, Failure> {
-    let wanted = number(session, Opt::RegionId)?;
-    if wanted.is_none() && !session.options.has(Opt::AllRegions) {
-        return Err(Failure::because("Please specify a --regionid or use --allregions."));
-    }
-    Ok(wanted)
-}
-
-/// The numbers of the regions that are meant: one that was typed without a look, or all.
-fn numbers(session: &Session, id: &DeviceId, wanted: Option<u64>) -> Result<Vec<u64>, Failure> {
-    Ok(match wanted {
-        Some(wanted) => vec![wanted],
-        None => regions(session, id)?.iter().map(|region| region.id).collect(),
-    })
-}
 
 fn clear(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let wanted = wanted(session)?;

@@ -3,9 +3,9 @@
 use std::ffi::OsString;
 use std::time::Instant;
 
+use super::arguments::program;
 use super::group::first_of;
 use super::histogram::Look;
-use super::program;
 use super::region::{self, Counters, Region};
 use super::row::{Form, Object, StatsRow};
 use super::size::Unit;

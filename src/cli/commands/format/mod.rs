@@ -18,8 +18,8 @@ use keyslots::units::Bytes;
 use keyslots::uuid::is_uuid;
 use serde_json::json;
 
-use super::Context;
 use super::access::last_slot;
+use super::context::Context;
 use super::open::open_to_look;
 use super::secrets::passphrase_prompt;
 use crate::block_device::{self, DevNo, Topology};

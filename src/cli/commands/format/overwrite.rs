@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use keyslots::units::SECTOR_SIZE;
 
-use super::super::Context;
+use super::super::context::Context;
 use crate::block_device::{Signature, signatures};
 use crate::cli::error::CliError;
 use crate::console::confirm;

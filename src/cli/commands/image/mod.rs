@@ -20,7 +20,7 @@ use serde_json::json;
 use self::run::{Direction, Run};
 use self::sink::{Last, Sink, Start};
 use self::source::{MemoryFile, Source};
-use super::Context;
+use super::context::Context;
 use super::format::{Made, Target, check_room, make};
 use super::open::{Volume, open_to_look};
 use super::plaintext::{check_output_apart, standard_output};

@@ -10,10 +10,9 @@ use keyslots::units::{Bytes, Sectors};
 use super::sink::{Sink, is_zero};
 use super::source::Source;
 use super::{READING, WRITING};
-use crate::cli::commands::Context;
+use crate::cli::commands::context::Context;
 use crate::cli::commands::plaintext::copy_failed;
 use crate::cli::error::CliError;
-use crate::cli::progress_form;
 use crate::console::Progress;
 use crate::userspace::{Sequential, pump, read_full};
 
@@ -43,7 +42,7 @@ impl Run<'_> {
         let size = self.layout.size.and_then(Sectors::bytes).map(Bytes::get);
         let mut left = size.unwrap_or(u64::MAX);
         let mut cipher = Sequential::new(self.layout, self.key)?;
-        let mut progress = Progress::new(progress_form(cx.options), self.device.display().to_string(), self.total);
+        let mut progress = Progress::new(cx.progress_form(), self.device.display().to_string(), self.total);
         let (mut came, mut bytes, mut padding) = (0, 0, 0);
         let copied = pump(
             &mut input.stop,

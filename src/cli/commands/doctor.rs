@@ -1,7 +1,6 @@
 //! `doctor`: whether the next boot will unlock this machine.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::sys::utsname::uname;
 use serde_json::{Value, json};
@@ -40,15 +39,22 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
     };
     let keyboard = KEYBOARD
         .iter()
-        .filter_map(|path| fs::read_to_string(root.join(path)).ok());
+        .filter_map(|path| doctor::text_of(root, &root.join(path)));
     let keyboard: String = keyboard.collect();
     let (mut findings, mut looked_at, mut names) = (Vec::<Found>::new(), Vec::new(), Vec::<String>::new());
+    // Entries of one kernel differ in their arguments alone.
+    let mut unpacked: Vec<(Vec<PathBuf>, Result<Contents, String>)> = Vec::new();
     for entry in boots(options.initramfs.as_deref(), root) {
         let arguments = given.clone().or_else(|| entry.arguments.clone());
         let arguments = arguments.map_or_else(|| read(&root.join("proc/cmdline"), true), Ok)?;
         let crypttab = cmdline::plan(Crypttab::parse(&text), &arguments);
+        let known = unpacked.iter().find(|(images, _)| *images == entry.images);
+        let initramfs = known.map_or_else(|| contents(&entry, root), |(_, contents)| contents.clone());
+        if known.is_none() {
+            unpacked.push((entry.images.clone(), initramfs.clone()));
+        }
         let machine = Machine {
-            initramfs: contents(&entry, root),
+            initramfs,
             budget: Budget::new(options.memory_budget),
             backups: options.backup.as_deref(),
             keyboard: &keyboard,

@@ -12,6 +12,8 @@ use std::thread;
 /// The most that is unpacked: an image of a gigabyte would be a large one.
 const MOST_BYTES: u64 = 8 << 30;
 const MOST_FILES: u32 = 1_000_000;
+/// The most that all names together take: all of them are kept.
+const MOST_NAMES: u64 = 64 << 20;
 /// The longest path that the kernel takes, with its NUL.
 const LONGEST_NAME: u64 = 4096;
 /// The most of one file that is kept.
@@ -165,6 +167,7 @@ struct Stream<R> {
     reader: R,
     position: u64,
     files: u32,
+    names: u64,
 }
 
 impl<R: BufRead> Stream<R> {
@@ -173,6 +176,7 @@ impl<R: BufRead> Stream<R> {
             reader,
             position: 0,
             files: 0,
+            names: 0,
         }
     }
 
@@ -215,7 +219,8 @@ impl<R: BufRead> Stream<R> {
                 return Ok(());
             }
             self.files += 1;
-            if self.files > MOST_FILES || self.position.saturating_add(size) > MOST_BYTES {
+            self.names += name.len() as u64;
+            if self.files > MOST_FILES || self.names > MOST_NAMES || self.position.saturating_add(size) > MOST_BYTES {
                 return Err(ArchiveError::Damaged("it is too large"));
             }
             let name = String::from_utf8_lossy(&name);
@@ -309,6 +314,16 @@ mod tests {
             ["kernel/x86/microcode/GenuineIntel.bin", "etc/crypttab", "bin/sh"]
         );
         assert_eq!(names.1, "root x\n");
+    }
+
+    #[test]
+    fn names_have_an_end() {
+        let name = "n".repeat(4095);
+        let one = entry(&name, b"");
+        let many = |count: usize| read_bytes(&[one.repeat(count), archive(&[])].concat());
+        assert!(many(100).is_ok_and(|names| names.0.len() == 100));
+        let most = usize::try_from(MOST_NAMES / 4095).expect("few");
+        assert!(matches!(many(most + 1), Err(ArchiveError::Damaged("it is too large"))));
     }
 
     #[test]

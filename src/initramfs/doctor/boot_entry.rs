@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
+use super::below::text_of;
 use super::grub::{self, Start, Starts};
 use super::unified;
 
@@ -27,7 +28,7 @@ pub struct BootEntry {
 pub fn boot_entries(root: &Path) -> Vec<BootEntry> {
     let mut entries = Vec::new();
     for folder in ["boot/grub", "boot/grub2"] {
-        match grub::read(&root.join(folder)) {
+        match grub::read(root, &root.join(folder)) {
             Some(Starts::Default(start)) => entries.extend(of_grub(root, start, "the default")),
             Some(Starts::AnyOf(all)) => {
                 entries.extend(all.into_iter().filter_map(|start| of_grub(root, start, "an entry")));
@@ -40,7 +41,7 @@ pub fn boot_entries(root: &Path) -> Vec<BootEntry> {
         }
     }
     for boot in BOOTS.iter().map(|boot| root.join(boot)) {
-        let Ok(text) = fs::read_to_string(boot.join("loader/loader.conf")) else {
+        let Some(text) = text_of(root, &boot.join("loader/loader.conf")) else {
             // Whoever has no configuration may still have images that start by themselves.
             if entries.is_empty() {
                 entries.extend(unified_images(&boot).into_iter().map(|(_, entry)| entry));
@@ -96,7 +97,7 @@ fn find(root: &Path, path: &str) -> Option<PathBuf> {
 fn loader_entries(boot: &Path, root: &Path, loader: &str) -> Vec<(String, BootEntry)> {
     let of_file = |path: PathBuf| {
         let name = path.file_name()?.to_str()?.strip_suffix(".conf")?.to_owned();
-        let text = fs::read_to_string(&path).ok()?;
+        let text = text_of(root, &path)?;
         let mut entry = BootEntry {
             from: format!("{loader}, the entry {name}"),
             ..BootEntry::default()
@@ -190,7 +191,7 @@ fn is_like(pattern: &str, name: &str) -> bool {
 
 /// The default label, or the only one.
 fn extlinux(path: &Path, root: &Path) -> Option<BootEntry> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = text_of(root, path)?;
     let (mut chosen, mut labels) = (None, Vec::<(String, BootEntry)>::new());
     for line in text.lines() {
         let (key, value) = line.trim().split_once(char::is_whitespace).unwrap_or_default();

@@ -6,13 +6,14 @@ use std::io;
 use std::path::Path;
 
 use super::archive::{self, Visitor};
+use super::below::text_of;
 use super::unified;
 
 /// Its lists of volumes: Debian's hook writes the first, all others the second.
 const CRYPTTABS: [&str; 2] = ["cryptroot/crypttab", "etc/crypttab"];
 
 /// What an initramfs holds.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Contents {
     /// The paths in it, without `/` or `usr/` in front.
     names: BTreeSet<String>,
@@ -68,7 +69,7 @@ impl Contents {
         });
         let version = version.as_deref().unwrap_or(release);
         let builtin = root.join("lib/modules").join(version).join("modules.builtin");
-        contents.builtin = fs::read_to_string(builtin).unwrap_or_default();
+        contents.builtin = text_of(root, &builtin).unwrap_or_default();
         Ok(contents)
     }
 

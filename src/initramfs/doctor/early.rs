@@ -1,8 +1,8 @@
 //! What the initramfs has to unlock: the root, what the machine resumes from, and whatever those need; and whether it can.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::below::text_of;
 use super::contents::{Contents, Hook};
 use super::{Finding, Machine};
 use crate::block_device::{DevNo, dm_name_and_uuid, made_of};
@@ -109,7 +109,7 @@ fn lacking_files(entry: &Entry, contents: &Contents) -> Vec<PathBuf> {
 fn starts(machine: &Machine<'_>, devices: &Devices) -> Vec<Start> {
     let (root, resume) = cmdline::root_and_resume(machine.arguments);
     let of_fstab = || {
-        let text = fs::read_to_string(machine.root.join("etc/fstab")).ok()?;
+        let text = text_of(machine.root, &machine.root.join("etc/fstab"))?;
         text.lines().find_map(|line| {
             let mut words = line.split_ascii_whitespace();
             let device = words.next().filter(|device| !device.starts_with('#'))?;

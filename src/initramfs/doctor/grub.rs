@@ -1,8 +1,12 @@
 //! The entries of GRUB's configuration, as far as generators write them: `menuentry`, `submenu`, `linux`, `initrd`, and the
 //! default. No condition is evaluated.
 
-use std::fs;
 use std::path::Path;
+
+use super::below::text_of;
+
+/// How deep menus are looked into.
+const DEEPEST: usize = 32;
 
 /// An entry, or a menu of entries.
 #[derive(Debug, Default)]
@@ -35,9 +39,9 @@ pub(super) enum Starts {
 }
 
 /// Reads the configuration in a folder, with GRUB's environment beside it.
-pub(super) fn read(folder: &Path) -> Option<Starts> {
-    let text = fs::read_to_string(folder.join("grub.cfg")).ok()?;
-    let environment = fs::read_to_string(folder.join("grubenv")).unwrap_or_default();
+pub(super) fn read(root: &Path, folder: &Path) -> Option<Starts> {
+    let text = text_of(root, &folder.join("grub.cfg"))?;
+    let environment = text_of(root, &folder.join("grubenv")).unwrap_or_default();
     let saved = |name: &str| {
         let value = environment
             .lines()
@@ -115,9 +119,10 @@ fn parse(text: &str) -> Vec<Item> {
     open.pop().unwrap_or_default().items
 }
 
-/// Puts the innermost item into the one that it is in.
+/// Puts the innermost item into the one that it is in, unless it is deeper in than any menu that somebody uses.
 fn close(open: &mut Vec<Item>) {
     if let Some(item) = open.pop().filter(|_| !open.is_empty())
+        && open.len() <= DEEPEST
         && let Some(outer) = open.last_mut()
     {
         outer.items.push(item);
@@ -193,6 +198,7 @@ fn flatten(items: &[Item], all: &mut Vec<Start>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     const CFG: &str = r#"
 if [ "${next_entry}" ] ; then
@@ -228,7 +234,7 @@ menuentry 'Firmware' { fwsetup
         let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join("grub.cfg"), CFG.replace("DEFAULT", default)).expect("written");
         fs::write(folder.path().join("grubenv"), environment).expect("written");
-        read(folder.path())
+        read(folder.path(), folder.path())
     }
 
     #[test]
@@ -257,6 +263,22 @@ menuentry 'Firmware' { fwsetup
         assert_eq!(start.initrds, ["/microcode.cpio", "/initrd.img-2"]);
         // One that is not there: any of them.
         assert!(matches!(starts("gone", ""), Some(Starts::AnyOf(all)) if all.len() == 3));
+    }
+
+    #[test]
+    fn menus_have_a_deepest_one() {
+        let text = "submenu 'a' {\n".repeat(100_000);
+        let items = parse(&text);
+        let mut depth = 0;
+        let mut item = items.first();
+        while let Some(inner) = item {
+            depth += 1;
+            item = inner.items.first();
+        }
+        assert_eq!(depth, DEEPEST);
+        let mut all = Vec::new();
+        flatten(&items, &mut all);
+        assert!(all.is_empty() && select(&items, "0").is_none());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! to either: the facts. Remedies are the command line's.
 
 mod archive;
+mod below;
 mod boot_entry;
 mod contents;
 mod early;
@@ -29,6 +30,7 @@ use super::unlock::{UnlockError, assumed, header_path, says_plain};
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
 use crate::volume;
 
+pub use self::below::text_of;
 pub use self::boot_entry::{BootEntry, boot_entries};
 pub use self::contents::{Contents, Hook};
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 /// A healthy system: a volume that is asked for, one with a key file, an initramfs as a folder, and backups.
 struct System {
@@ -632,4 +633,69 @@ fn the_image_that_boots_is_the_one_that_is_read() {
         "{said}"
     );
     assert!(said.contains("a.efi") && said.contains("b.efi"), "{said}");
+}
+
+/// A system of somebody else's, whose files are what they want them to be.
+#[test]
+fn a_hostile_system_neither_stops_it_nor_leads_out_of_itself() {
+    let system = System::healthy();
+    let good = packed(&["gzip", "-1c"], &image(""));
+    let root = |name: &str| {
+        let root = system.path(name);
+        for folder in ["etc/default", "boot/grub", "boot/grub2", "boot/loader/entries", "proc"] {
+            fs::create_dir_all(root.join(folder)).expect("folders");
+        }
+        root
+    };
+    let fifo = |path: PathBuf| nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    let doctor = |root: &Path| {
+        let start = Instant::now();
+        let answer = system.try_run(&["doctor", "--root", &root.display().to_string()]);
+        assert!(start.elapsed() < Duration::from_secs(20), "{}", root.display());
+        answer
+    };
+    // A FIFO in every place.
+    let waits = root("waits");
+    for file in ["etc/fstab", "etc/default/keyboard", "etc/vconsole.conf"] {
+        fifo(waits.join(file));
+    }
+    for file in ["grub/grub.cfg", "grub/grubenv", "loader/loader.conf", "initrd.img-6"] {
+        fifo(waits.join("boot").join(file));
+    }
+    let (code, said) = doctor(&waits);
+    assert!(code == Some(1) && said.contains("no boot loader names one"), "{said}");
+    for file in ["etc/crypttab", "proc/cmdline"] {
+        fifo(waits.join(file));
+        assert_eq!(doctor(&waits), (Some(1), String::new()), "{file}");
+        fs::remove_file(waits.join(file)).expect("removed");
+    }
+    // Links mean what they mean there, not here.
+    let links = root("links");
+    system.write("outside", "secret /nowhere none luks\n");
+    fs::write(system.path("initrd"), &good).expect("written");
+    for (to, from) in [("outside", "etc/crypttab"), ("initrd", "boot/initrd.img-6")] {
+        std::os::unix::fs::symlink(system.path(to), links.join(from)).expect("a link");
+    }
+    let (code, said) = doctor(&links);
+    assert!(!said.contains("secret") && !said.contains("Checked"), "{said}");
+    assert_eq!(code, Some(1));
+    fs::write(links.join("image"), &good).expect("written");
+    std::os::unix::fs::symlink("/image", links.join("boot/initrd.img-7")).expect("a link");
+    let (_, said) = doctor(&links);
+    assert!(said.contains("boot/initrd.img-7 (no boot loader"), "{said}");
+    // Menus without an end, and images that are named again and again.
+    let large = root("large");
+    fs::write(large.join("boot/grub/grub.cfg"), "submenu 'a' {\n".repeat(70_000)).expect("written");
+    let many: String = (0..10_000)
+        .map(|number| {
+            format!(
+                "menuentry '{number}' {{\n linux /k\n initrd /i{}\n}}\n",
+                " /i".repeat(number % 9)
+            )
+        })
+        .collect();
+    fs::write(large.join("boot/grub2/grub.cfg"), format!("set default=gone\n{many}")).expect("written");
+    fs::write(large.join("boot/i"), packed(&["gzip", "-1c"], &vec![0; 1 << 20])).expect("written");
+    let (code, said) = doctor(&large);
+    assert!(code == Some(1) && said.contains("/boot/i"), "{said}");
 }

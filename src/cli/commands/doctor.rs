@@ -1,6 +1,7 @@
 //! `doctor`: whether the next boot will unlock this machine.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use nix::sys::utsname::uname;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use crate::console::ExitCode;
 use crate::initramfs::budget::Budget;
 use crate::initramfs::cmdline;
 use crate::initramfs::crypttab::Crypttab;
-use crate::initramfs::doctor::{self, BootEntry, Contents, Finding, Hook, Machine};
+use crate::initramfs::doctor::{self, BootEntry, Contents, Finding, Hook, Images, Machine};
 use crate::initramfs::unlock::UnlockError;
 
 /// Where the system's keyboard is set: Debian's file, and systemd's.
@@ -27,7 +28,18 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
     let root = options.root.as_deref().unwrap_or(Path::new("/"));
     let usual = root.join(CRYPTTAB.trim_start_matches('/'));
     let path = options.crypttab.as_deref().unwrap_or(&usual);
-    let text = read(path, options.crypttab.is_none())?;
+    // Unlike what is named, another system's file may be a FIFO, or a link that leads out of it.
+    let read_there = |path: &Path| match doctor::text(root, path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        text => text.map_err(|source| CliError::ConfigUnreadable {
+            path: path.to_owned(),
+            source,
+        }),
+    };
+    let text = match &options.crypttab {
+        Some(path) => read(path, false)?,
+        None => read_there(&usual)?,
+    };
     let given = options
         .kernel_arguments
         .as_deref()
@@ -39,22 +51,16 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
     };
     let keyboard = KEYBOARD
         .iter()
-        .filter_map(|path| doctor::text_of(root, &root.join(path)));
+        .filter_map(|path| doctor::text(root, &root.join(path)).ok());
     let keyboard: String = keyboard.collect();
     let (mut findings, mut looked_at, mut names) = (Vec::<Found>::new(), Vec::new(), Vec::<String>::new());
-    // Entries of one kernel differ in their arguments alone.
-    let mut unpacked: Vec<(Vec<PathBuf>, Result<Contents, String>)> = Vec::new();
+    let mut images = Images::default();
     for entry in boots(options.initramfs.as_deref(), root) {
         let arguments = given.clone().or_else(|| entry.arguments.clone());
-        let arguments = arguments.map_or_else(|| read(&root.join("proc/cmdline"), true), Ok)?;
+        let arguments = arguments.map_or_else(|| read_there(&root.join("proc/cmdline")), Ok)?;
         let crypttab = cmdline::plan(Crypttab::parse(&text), &arguments);
-        let known = unpacked.iter().find(|(images, _)| *images == entry.images);
-        let initramfs = known.map_or_else(|| contents(&entry, root), |(_, contents)| contents.clone());
-        if known.is_none() {
-            unpacked.push((entry.images.clone(), initramfs.clone()));
-        }
         let machine = Machine {
-            initramfs,
+            initramfs: contents(&entry, root, &mut images),
             budget: Budget::new(options.memory_budget),
             backups: options.backup.as_deref(),
             keyboard: &keyboard,
@@ -129,12 +135,12 @@ fn boots(named: Option<&Path>, root: &Path) -> Vec<BootEntry> {
     }
 }
 
-fn contents(entry: &BootEntry, root: &Path) -> Result<Contents, String> {
+fn contents(entry: &BootEntry, root: &Path, images: &mut Images) -> Result<Contents, String> {
     if entry.images.is_empty() {
         return Err("no boot loader names one, and there is none in /boot".into());
     }
     let release = uname().map(|names| names.release().to_string_lossy().into_owned());
-    Contents::read(&entry.images, root, &release.unwrap_or_default())
+    images.contents(&entry.images, root, &release.unwrap_or_default())
 }
 
 fn images(entry: &BootEntry) -> Vec<String> {

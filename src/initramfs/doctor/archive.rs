@@ -9,11 +9,42 @@ use std::os::unix::fs::FileExt as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-/// The most that is unpacked: an image of a gigabyte would be a large one.
-const MOST_BYTES: u64 = 8 << 30;
-const MOST_FILES: u32 = 1_000_000;
-/// The most that all names together take: all of them are kept.
-const MOST_NAMES: u64 = 64 << 20;
+/// What all images together may cost.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    /// Unpacked: an image of a gigabyte would be a large one.
+    bytes: u64,
+    files: u32,
+    /// Of names, which are kept.
+    names: u64,
+}
+
+impl Default for Allowance {
+    fn default() -> Self {
+        Self {
+            bytes: 8 << 30,
+            files: 1_000_000,
+            names: 64 << 20,
+        }
+    }
+}
+
+impl Allowance {
+    /// Takes a file with a name of this length from it.
+    fn file(&mut self, name: usize) -> Result<(), ArchiveError> {
+        let files = self.files.checked_sub(1).ok_or(TOO_LARGE)?;
+        let names = self.names.checked_sub(name as u64).ok_or(TOO_LARGE)?;
+        (self.files, self.names) = (files, names);
+        Ok(())
+    }
+
+    fn bytes(&mut self, len: u64) -> Result<(), ArchiveError> {
+        self.bytes = self.bytes.checked_sub(len).ok_or(TOO_LARGE)?;
+        Ok(())
+    }
+}
+
+const TOO_LARGE: ArchiveError = ArchiveError::Damaged("it is too large");
 /// The longest path that the kernel takes, with its NUL.
 const LONGEST_NAME: u64 = 4096;
 /// The most of one file that is kept.
@@ -51,11 +82,17 @@ const PROGRAMS: [(&[u8], &[&str]); 8] = [
 ];
 
 /// Reads the archives in a part of a file.
-pub(super) fn read(file: &File, part: Range<u64>, visitor: &mut dyn Visitor) -> Result<(), ArchiveError> {
-    let mut stream = Stream::new(BufReader::new(Part {
+pub(super) fn read(
+    file: &File,
+    part: Range<u64>,
+    left: &mut Allowance,
+    visitor: &mut dyn Visitor,
+) -> Result<(), ArchiveError> {
+    let reader = BufReader::new(Part {
         file,
         part: part.clone(),
-    }));
+    });
+    let mut stream = Stream::new(reader, left);
     let mut read_any = false;
     while stream.skip_zeros()? {
         let mut magic = [0; 6];
@@ -68,7 +105,7 @@ pub(super) fn read(file: &File, part: Range<u64>, visitor: &mut dyn Visitor) -> 
             let packed = |(start, _): &&(&[u8], &[&str])| magic.starts_with(start);
             let (_, program) = PROGRAMS.iter().find(packed).ok_or(ArchiveError::Unknown)?;
             // It reaches to the end: nothing but the unpacker knows where that is.
-            return unpack(program, file, at..part.end, visitor);
+            return unpack(program, file, at..part.end, stream.left, visitor);
         }
         read_any = true;
     }
@@ -83,6 +120,7 @@ fn unpack(
     program: &[&'static str],
     file: &File,
     part: Range<u64>,
+    left: &mut Allowance,
     visitor: &mut dyn Visitor,
 ) -> Result<(), ArchiveError> {
     let mut command = Command::new(program[0]);
@@ -109,7 +147,7 @@ fn unpack(
             let _ = io::copy(&mut packed, &mut input).and_then(|_| input.flush());
         };
         thread::Builder::new().spawn_scoped(scope, feed)?;
-        let mut stream = Stream::new(BufReader::with_capacity(1 << 16, output));
+        let mut stream = Stream::new(BufReader::with_capacity(1 << 16, output), left);
         let mut read_any = false;
         let read = loop {
             match stream.skip_zeros() {
@@ -121,7 +159,7 @@ fn unpack(
                 },
                 Ok(false) if read_any => break Ok(()),
                 Ok(false) => break Err(ArchiveError::Damaged("it cannot be unpacked")),
-                Err(error) => break Err(error.into()),
+                Err(error) => break Err(error),
             }
         };
         drop(stream);
@@ -163,34 +201,33 @@ impl Read for Part<'_> {
 }
 
 /// Archives one behind the other.
-struct Stream<R> {
+struct Stream<'a, R> {
     reader: R,
     position: u64,
-    files: u32,
-    names: u64,
+    left: &'a mut Allowance,
 }
 
-impl<R: BufRead> Stream<R> {
-    fn new(reader: R) -> Self {
+impl<'a, R: BufRead> Stream<'a, R> {
+    fn new(reader: R, left: &'a mut Allowance) -> Self {
         Self {
             reader,
             position: 0,
-            files: 0,
-            names: 0,
+            left,
         }
     }
 
     /// Whether there is something behind the zeros here.
-    fn skip_zeros(&mut self) -> io::Result<bool> {
+    fn skip_zeros(&mut self) -> Result<bool, ArchiveError> {
         loop {
             let buffer = self.reader.fill_buf()?;
-            if buffer.is_empty() || self.position > MOST_BYTES {
+            if buffer.is_empty() {
                 return Ok(false);
             }
             let zeros = buffer.iter().take_while(|byte| **byte == 0).count();
             let found = zeros < buffer.len();
             self.reader.consume(zeros);
             self.position += zeros as u64;
+            self.left.bytes(zeros as u64)?;
             if found {
                 return Ok(true);
             }
@@ -218,11 +255,7 @@ impl<R: BufRead> Stream<R> {
             if name == b"TRAILER!!!" {
                 return Ok(());
             }
-            self.files += 1;
-            self.names += name.len() as u64;
-            if self.files > MOST_FILES || self.names > MOST_NAMES || self.position.saturating_add(size) > MOST_BYTES {
-                return Err(ArchiveError::Damaged("it is too large"));
-            }
+            self.left.file(name.len())?;
             let name = String::from_utf8_lossy(&name);
             let path = name.trim_start_matches("./").trim_start_matches('/');
             if visitor.wants(path) && size <= MOST_KEPT {
@@ -237,6 +270,7 @@ impl<R: BufRead> Stream<R> {
 
     /// So many bytes, of which there are few.
     fn take(&mut self, len: u64) -> Result<Vec<u8>, ArchiveError> {
+        self.left.bytes(len)?;
         let mut bytes = Vec::new();
         let read = self.reader.by_ref().take(len).read_to_end(&mut bytes)?;
         self.position += read as u64;
@@ -244,6 +278,7 @@ impl<R: BufRead> Stream<R> {
     }
 
     fn skip(&mut self, len: u64) -> Result<(), ArchiveError> {
+        self.left.bytes(len)?;
         let read = io::copy(&mut self.reader.by_ref().take(len), &mut io::sink())?;
         self.position += read;
         if read == len { Ok(()) } else { Err(CUT) }
@@ -301,7 +336,7 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         file.write_all_at(bytes, 0).expect("written");
         let mut names = Names::default();
-        read(&file, 0..bytes.len() as u64, &mut names).map(|()| names)
+        read(&file, 0..bytes.len() as u64, &mut Allowance::default(), &mut names).map(|()| names)
     }
 
     #[test]
@@ -322,7 +357,7 @@ mod tests {
         let one = entry(&name, b"");
         let many = |count: usize| read_bytes(&[one.repeat(count), archive(&[])].concat());
         assert!(many(100).is_ok_and(|names| names.0.len() == 100));
-        let most = usize::try_from(MOST_NAMES / 4095).expect("few");
+        let most = usize::try_from(Allowance::default().names / 4095).expect("few");
         assert!(matches!(many(most + 1), Err(ArchiveError::Damaged("it is too large"))));
     }
 

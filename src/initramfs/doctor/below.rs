@@ -1,6 +1,6 @@
 //! Files below a root that may be another system's: nothing there leads out of it, or keeps anybody waiting.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -13,28 +13,51 @@ const LONGEST: u64 = 1 << 20;
 
 /// The text of a regular file below `root`, links followed as that system has them; `None` where there is none, or one that
 /// is too long.
-pub fn text_of(root: &Path, path: &Path) -> Option<String> {
-    let file = open(root, path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
-    }
-    let mut text = String::new();
-    file.take(LONGEST + 1).read_to_string(&mut text).ok()?;
-    (text.len() as u64 <= LONGEST).then_some(text)
+pub(super) fn text_of(root: &Path, path: &Path) -> Option<String> {
+    text(root, path).ok()
 }
 
-fn open(root: &Path, path: &Path) -> io::Result<File> {
-    // A FIFO would wait for somebody who writes.
-    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-    let below = path.strip_prefix(root).unwrap_or(path);
+/// As [`text_of`], with the reason.
+pub fn text(root: &Path, path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    file(root, path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A regular file below `root`.
+pub(super) fn file(root: &Path, path: &Path) -> io::Result<File> {
+    // A FIFO would wait for a writer.
+    let file = open(root, path, OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    Ok(file)
+}
+
+/// What kind of file `path` is below `root`, and its mode; the file is not opened.
+pub(super) fn metadata(root: &Path, path: &Path) -> io::Result<Metadata> {
+    open(root, path, OFlag::O_PATH)?.metadata()
+}
+
+pub(super) fn is_file(root: &Path, path: &Path) -> bool {
+    metadata(root, path).is_ok_and(|metadata| metadata.is_file())
+}
+
+fn open(root: &Path, path: &Path, flags: OFlag) -> io::Result<File> {
+    let flags = flags | OFlag::O_CLOEXEC;
+    let plainly = |flags: OFlag| OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
+    // A user may name a file elsewhere.
+    let Some(below) = path.strip_prefix(root).ok().filter(|_| root != Path::new("/")) else {
+        return plainly(flags);
+    };
     let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_IN_ROOT);
     match openat2(File::open(root)?, below, how) {
         Ok(fd) => Ok(fd.into()),
         // Kernels before 5.6.
-        Err(Errno::ENOSYS) => {
-            let flags = flags | OFlag::O_NOFOLLOW;
-            OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)
-        }
+        Err(Errno::ENOSYS) => plainly(flags | OFlag::O_NOFOLLOW),
         Err(errno) => Err(errno.into()),
     }
 }
@@ -52,6 +75,7 @@ mod tests {
         fs::create_dir_all(root.join("etc")).expect("folders");
         fs::write(folder.path().join("secret"), "outside").expect("written");
         fs::write(root.join("etc/plain"), "inside").expect("written");
+        fs::write(root.join("etc/latin"), b"caf\xe9").expect("written");
         fs::write(root.join("etc/long"), "x".repeat((1 << 20) + 1)).expect("written");
         symlink("/etc/plain", root.join("absolute")).expect("a link");
         symlink("etc/plain", root.join("relative")).expect("a link");
@@ -62,14 +86,17 @@ mod tests {
         let text = |name: &str| text_of(&root, &root.join(name));
         for name in ["etc/plain", "absolute", "relative"] {
             assert_eq!(text(name).as_deref(), Some("inside"), "{name}");
+            assert!(is_file(&root, &root.join(name)), "{name}");
         }
-        for name in ["out", "up", "zero", "fifo", "etc", "etc/long", "gone"] {
+        assert_eq!(text("etc/latin").as_deref(), Some("caf\u{fffd}"));
+        for name in ["out", "up", "zero", "fifo", "etc", "gone"] {
             assert_eq!(text(name), None, "{name}");
+            assert!(!is_file(&root, &root.join(name)), "{name}");
         }
-        assert_eq!(
-            text_of(Path::new("/"), &root.join("etc/plain")).as_deref(),
-            Some("inside")
-        );
-        assert_eq!(text_of(Path::new("/"), Path::new("/dev/zero")), None);
+        assert_eq!(text("etc/long"), None);
+        let top = Path::new("/");
+        assert_eq!(text_of(top, &root.join("etc/plain")).as_deref(), Some("inside"));
+        assert_eq!(text_of(top, &root.join("out")).as_deref(), Some("outside"));
+        assert_eq!(text_of(top, Path::new("/dev/zero")), None);
     }
 }

@@ -2,15 +2,18 @@
 //! start by themselves, or else the newest image in /boot. All that is looked at is below one folder, the system's root.
 
 use std::cmp::Ordering;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::below::text_of;
+use super::below::{self, text_of};
 use super::grub::{self, Start, Starts};
 use super::unified;
 
 /// Where the file system is mounted that the loader reads.
 const BOOTS: [&str; 4] = ["boot", "efi", "boot/efi", ""];
+
+/// The most ways to start that are looked at: each may cost the unpacking of an image.
+const MOST_ENTRIES: usize = 100;
 
 /// One way in which the machine may start.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub fn boot_entries(root: &Path) -> Vec<BootEntry> {
         let Some(text) = text_of(root, &boot.join("loader/loader.conf")) else {
             // Whoever has no configuration may still have images that start by themselves.
             if entries.is_empty() {
-                entries.extend(unified_images(&boot).into_iter().map(|(_, entry)| entry));
+                entries.extend(unified_images(&boot, root).into_iter().map(|(_, entry)| entry));
             }
             continue;
         };
@@ -53,15 +56,16 @@ pub fn boot_entries(root: &Path) -> Vec<BootEntry> {
             (words.next() == Some("default")).then(|| words.next().map(str::to_owned))?
         });
         let mut found = loader_entries(&boot, root, "systemd-boot");
-        found.extend(unified_images(&boot));
+        found.extend(unified_images(&boot, root));
         entries.extend(default_of(found, chosen.as_deref(), false));
     }
     for path in ["boot/extlinux/extlinux.conf", "extlinux/extlinux.conf"] {
         entries.extend(extlinux(&root.join(path), root));
     }
     if entries.is_empty() {
-        entries.extend(newest_image(&root.join("boot")));
+        entries.extend(newest_image(&root.join("boot"), root));
     }
+    entries.truncate(MOST_ENTRIES);
     entries
 }
 
@@ -90,7 +94,7 @@ fn find(root: &Path, path: &str) -> Option<PathBuf> {
     let below = BOOTS.iter().rev().map(|boot| root.join(boot).join(path));
     below
         .chain(in_boot.map(|path| root.join(path)))
-        .find(|path| path.is_file())
+        .find(|path| below::is_file(root, path))
 }
 
 /// The entries of the Boot Loader Specification, each with its name.
@@ -121,11 +125,11 @@ fn loader_entries(boot: &Path, root: &Path, loader: &str) -> Vec<(String, BootEn
         }
         entry.arguments = Some(arguments.join(" "));
         if let Some(image) = unified.filter(|_| entry.images.is_empty()) {
-            entry = of_unified(&image, &entry.from)?;
+            entry = of_unified(root, &image, &entry.from)?;
         }
         (!entry.images.is_empty()).then_some((format!("{name}.conf"), entry))
     };
-    files(&boot.join("loader/entries"))
+    files(&boot.join("loader/entries"), root)
         .into_iter()
         .filter_map(of_file)
         .collect()
@@ -133,21 +137,26 @@ fn loader_entries(boot: &Path, root: &Path, loader: &str) -> Vec<(String, BootEn
 
 fn find_from(boot: &Path, root: &Path, path: &str) -> Option<PathBuf> {
     let here = boot.join(path.trim_start_matches('/'));
-    if here.is_file() { Some(here) } else { find(root, path) }
+    if below::is_file(root, &here) {
+        Some(here)
+    } else {
+        find(root, path)
+    }
 }
 
 /// The images that need no entry.
-fn unified_images(boot: &Path) -> Vec<(String, BootEntry)> {
+fn unified_images(boot: &Path, root: &Path) -> Vec<(String, BootEntry)> {
     let of_file = |path: PathBuf| {
         let name = path.file_name()?.to_str()?.to_owned();
-        let entry = of_unified(&path, &format!("the unified kernel image {name}"))?;
+        let entry = of_unified(root, &path, &format!("the unified kernel image {name}"))?;
         name.ends_with(".efi").then_some((name, entry))
     };
-    files(&boot.join("EFI/Linux")).into_iter().filter_map(of_file).collect()
+    let found = files(&boot.join("EFI/Linux"), root);
+    found.into_iter().filter_map(of_file).collect()
 }
 
-fn of_unified(image: &Path, from: &str) -> Option<BootEntry> {
-    let file = File::open(image).ok()?;
+fn of_unified(root: &Path, image: &Path, from: &str) -> Option<BootEntry> {
+    let file = below::file(root, image).ok()?;
     unified::section(&file, b".initrd")?;
     Some(BootEntry {
         from: from.to_owned(),
@@ -230,7 +239,7 @@ fn extlinux(path: &Path, root: &Path) -> Option<BootEntry> {
 }
 
 /// The image of the newest kernel in a folder.
-fn newest_image(boot: &Path) -> Option<BootEntry> {
+fn newest_image(boot: &Path, root: &Path) -> Option<BootEntry> {
     let version = |path: &PathBuf| {
         let name = path.file_name()?.to_str()?;
         let name = name.strip_suffix(".img").unwrap_or(name);
@@ -240,7 +249,9 @@ fn newest_image(boot: &Path) -> Option<BootEntry> {
         let is_spare = version.contains("fallback") || version.contains("rescue") || version.ends_with(".bak");
         (!is_spare).then(|| version.to_owned())
     };
-    let images = files(boot).into_iter().filter_map(|path| Some((version(&path)?, path)));
+    let images = files(boot, root)
+        .into_iter()
+        .filter_map(|path| Some((version(&path)?, path)));
     let (version, path) = images.max_by(|(one, _), (other, _)| by_version(one, other))?;
     Some(BootEntry {
         from: format!("no boot loader's configuration is known, the newest kernel {version}"),
@@ -250,9 +261,11 @@ fn newest_image(boot: &Path) -> Option<BootEntry> {
 }
 
 /// The files in a folder, in no order.
-fn files(folder: &Path) -> Vec<PathBuf> {
+fn files(folder: &Path, root: &Path) -> Vec<PathBuf> {
     let all = fs::read_dir(folder).into_iter().flatten().flatten();
-    all.map(|file| file.path()).filter(|path| path.is_file()).collect()
+    all.map(|file| file.path())
+        .filter(|path| below::is_file(root, path))
+        .collect()
 }
 
 /// Numbers in a name count as numbers.

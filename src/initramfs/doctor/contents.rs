@@ -1,12 +1,12 @@
 //! What an initramfs holds: the names of its files, and the few of them that say what it will do.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::archive::{self, Visitor};
-use super::below::text_of;
+use super::archive::{self, Allowance, Visitor};
+use super::below::{self, text_of};
 use super::unified;
 
 /// Its lists of volumes: Debian's hook writes the first, all others the second.
@@ -20,6 +20,28 @@ pub struct Contents {
     texts: BTreeMap<&'static str, String>,
     /// The list of what its kernel has built in.
     builtin: String,
+}
+
+/// The images of all entries: those that several share are unpacked once.
+#[derive(Debug, Default)]
+pub struct Images {
+    known: Vec<(Vec<PathBuf>, Result<Contents, String>)>,
+    left: Allowance,
+}
+
+impl Images {
+    /// As [`Contents::read`].
+    ///
+    /// # Errors
+    /// Why one of them cannot be read, in words.
+    pub fn contents(&mut self, images: &[PathBuf], root: &Path, release: &str) -> Result<Contents, String> {
+        if let Some((_, contents)) = self.known.iter().find(|(known, _)| known == images) {
+            return contents.clone();
+        }
+        let contents = Contents::read(images, root, release, &mut self.left);
+        self.known.push((images.to_owned(), contents.clone()));
+        contents
+    }
 }
 
 /// What made the initramfs fit to unlock volumes.
@@ -52,15 +74,11 @@ impl Hook {
 
 impl Contents {
     /// Of the images that are loaded together, or of folders with what is in them. `root` is the system's.
-    ///
-    /// # Errors
-    /// Why one of them cannot be read, in words.
-    pub fn read(images: &[impl AsRef<Path>], root: &Path, release: &str) -> Result<Self, String> {
+    fn read(images: &[PathBuf], root: &Path, release: &str, left: &mut Allowance) -> Result<Self, String> {
         let mut contents = Self::default();
         for image in images {
-            let image = image.as_ref();
             contents
-                .add(image)
+                .add(image, root, left)
                 .map_err(|reason| format!("{}: {reason}", image.display()))?;
         }
         let version = contents.names.iter().find_map(|name| {
@@ -73,14 +91,14 @@ impl Contents {
         Ok(contents)
     }
 
-    fn add(&mut self, image: &Path) -> Result<(), String> {
+    fn add(&mut self, image: &Path, root: &Path, left: &mut Allowance) -> Result<(), String> {
         if image.is_dir() {
             return self.walk(image, image).map_err(|error| error.to_string());
         }
-        let file = File::open(image).map_err(|error| error.to_string())?;
+        let file = below::file(root, image).map_err(|error| error.to_string())?;
         let len = file.metadata().map_err(|error| error.to_string())?.len();
         let part = unified::section(&file, b".initrd").unwrap_or(0..len);
-        archive::read(&file, part, self).map_err(|error| error.to_string())
+        archive::read(&file, part, left, self).map_err(|error| error.to_string())
     }
 
     fn walk(&mut self, top: &Path, folder: &Path) -> io::Result<()> {
@@ -88,8 +106,8 @@ impl Contents {
             let path = file?.path();
             let name = path.strip_prefix(top).unwrap_or(&path).to_string_lossy().into_owned();
             if self.wants(&name) {
-                let content = fs::read(&path).unwrap_or_default();
-                self.content(&name, content);
+                let content = text_of(top, &path).unwrap_or_default();
+                self.content(&name, content.into());
             }
             if fs::symlink_metadata(&path)?.is_dir() {
                 self.walk(top, &path)?;

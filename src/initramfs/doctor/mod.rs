@@ -30,9 +30,9 @@ use super::unlock::{UnlockError, assumed, header_path, says_plain};
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
 use crate::volume;
 
-pub use self::below::text_of;
+pub use self::below::text;
 pub use self::boot_entry::{BootEntry, boot_entries};
-pub use self::contents::{Contents, Hook};
+pub use self::contents::{Contents, Hook, Images};
 
 /// Something that keeps, or may keep, a volume from being unlocked, or a [note](Self::is_note).
 #[derive(Debug, thiserror::Error)]
@@ -248,17 +248,16 @@ fn examine_volume(
 
 fn examine_key(entry: &Entry, devices: &Devices, machine: &Machine<'_>, findings: &mut Vec<Finding>) {
     let is_plain = entry.options.kind == Some(Kind::Plain) || says_plain(&entry.options);
+    // Below the root, wherever that is mounted.
+    let there = |path: &Path| below::metadata(machine.root, &machine.root.join(path.strip_prefix("/").unwrap_or(path)));
     match &entry.key {
-        KeySource::File(Place { path, device: None }) if !path.starts_with("/dev") => {
-            // Below the root, wherever that is mounted.
-            match fs::metadata(machine.root.join(path.strip_prefix("/").unwrap_or(path))) {
-                Err(_) => findings.push(Finding::NoKeyFile(path.clone())),
-                Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
-                    findings.push(Finding::OpenKeyFile(path.clone()));
-                }
-                Ok(_) => {}
+        KeySource::File(Place { path, device: None }) if !path.starts_with("/dev") => match there(path) {
+            Err(_) => findings.push(Finding::NoKeyFile(path.clone())),
+            Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
+                findings.push(Finding::OpenKeyFile(path.clone()));
             }
-        }
+            Ok(_) => {}
+        },
         // Who has it in a drawer is asked for a passphrase, unless nobody may be.
         KeySource::File(Place {
             device: Some(device), ..
@@ -268,7 +267,7 @@ fn examine_key(entry: &Entry, devices: &Devices, machine: &Machine<'_>, findings
         {
             findings.push(Finding::NoKeyDevice(device.clone()));
         }
-        KeySource::Ask if entry.options.headless && !has_default_key(entry, machine.root) => {
+        KeySource::Ask if entry.options.headless && !has_default_key(entry, |path| there(path).is_ok()) => {
             findings.push(Finding::Headless);
         }
         _ => {}

@@ -66,7 +66,7 @@ pub(super) enum Located {
 pub(super) fn locate(entry: &Entry, devices: &Devices, searched: &mut Searched) -> Result<Option<Located>, NoKey> {
     let devices = devices.giving_way();
     let located = match &entry.key {
-        KeySource::Ask => return Ok(default_key(entry, &KEY_FOLDERS).map(Located::Here)),
+        KeySource::Ask => return Ok(default_key(entry, &KEY_FOLDERS, Path::exists).map(Located::Here)),
         KeySource::Search(path) if path.exists() => Located::Here(path.clone()),
         KeySource::Search(path) => match searched.new_ones(devices.with_file_systems()) {
             all if all.is_empty() => return Err(NoKey::NotYet),
@@ -87,16 +87,15 @@ pub(super) fn locate(entry: &Entry, devices: &Devices, searched: &mut Searched) 
 }
 
 /// The key file that has the name of the volume. Not for a key script whose work is done here: its argument is no file.
-fn default_key(entry: &Entry, folders: &[&str]) -> Option<PathBuf> {
+fn default_key(entry: &Entry, folders: &[&str], is_there: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     let name = format!("{}.key", entry.name);
     let mut paths = folders.iter().map(|folder| Path::new(folder).join(&name));
-    paths.find(|path| entry.options.keyscript.is_none() && path.exists())
+    paths.find(|path| entry.options.keyscript.is_none() && is_there(path))
 }
 
-/// Whether there is such a file in the system below a folder.
-pub(super) fn has_default_key(entry: &Entry, root: &Path) -> bool {
-    let folder = root.join(KEY_FOLDERS[0].trim_start_matches('/'));
-    default_key(entry, &[&folder.to_string_lossy()]).is_some()
+/// Whether there is such a file in a system that is installed, not in what is there while it starts.
+pub(super) fn has_default_key(entry: &Entry, is_there: impl Fn(&Path) -> bool) -> bool {
+    default_key(entry, &KEY_FOLDERS[..1], is_there).is_some()
 }
 
 /// The devices on which a key was looked for: each once, and a disk that has come in the place of another one too.
@@ -245,7 +244,8 @@ mod tests {
         fs::write(folder.path().join("x.key"), "abc").expect("a key");
         let found = |line: &str| {
             let entry = Crypttab::parse(line).entries.remove(0);
-            default_key(&entry, &["/nonexistent", &folder.path().display().to_string()])
+            let folders = ["/nonexistent", &folder.path().display().to_string()];
+            default_key(&entry, &folders, Path::exists)
         };
         assert_eq!(found("x /dev/x none luks"), Some(folder.path().join("x.key")));
         assert_eq!(found("y /dev/x none luks"), None);

@@ -1,5 +1,6 @@
 //! `doctor`: whether the next boot will unlock this machine.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 
@@ -19,6 +20,9 @@ use crate::initramfs::unlock::UnlockError;
 
 /// Where the system's keyboard is set: Debian's file, and systemd's.
 const KEYBOARD: [&str; 2] = ["etc/default/keyboard", "etc/vconsole.conf"];
+
+/// The most volumes that are looked at: what they need of each other takes more time than there are volumes.
+const MOST_VOLUMES: usize = 1000;
 
 /// What is wrong, and with which volume.
 type Found = (Option<String>, Finding);
@@ -54,11 +58,18 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
         .filter_map(|path| doctor::text(root, &root.join(path)).ok());
     let keyboard: String = keyboard.collect();
     let (mut findings, mut looked_at, mut names) = (Vec::<Found>::new(), Vec::new(), Vec::<String>::new());
+    let (mut told_before, mut named_before) = (HashSet::new(), HashSet::new());
     let mut images = Images::default();
     for entry in boots(options.initramfs.as_deref(), root) {
         let arguments = given.clone().or_else(|| entry.arguments.clone());
         let arguments = arguments.map_or_else(|| read_there(&root.join("proc/cmdline")), Ok)?;
         let crypttab = cmdline::plan(Crypttab::parse(&text), &arguments);
+        if crypttab.entries.len() > MOST_VOLUMES {
+            return Err(CliError::ConfigUnreadable {
+                path: path.to_owned(),
+                source: io::Error::other(format!("it names more than {MOST_VOLUMES} volumes")),
+            });
+        }
         let machine = Machine {
             initramfs: contents(&entry, root, &mut images),
             budget: Budget::new(options.memory_budget),
@@ -70,7 +81,7 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
             has_crypttab: path.exists(),
         };
         for found in doctor::examine(&crypttab, &machine) {
-            if !findings.iter().any(|known| as_text(known) == as_text(&found)) {
+            if told_before.insert(as_text(&found)) {
                 findings.push(found);
             }
         }
@@ -79,7 +90,7 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
                 .entries
                 .into_iter()
                 .map(|entry| entry.name)
-                .filter(|name| !names.contains(name))
+                .filter(|name| named_before.insert(name.clone()))
                 .collect::<Vec<_>>(),
         );
         looked_at.push((entry, machine.initramfs.ok().and_then(|contents| contents.hook())));

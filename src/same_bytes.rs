@@ -57,6 +57,7 @@ fn pieces_of(table: &Table) -> Pieces {
     let mut pieces = Pieces {
         exact: Vec::new(),
         complete: true,
+        apart: true,
     };
     for line in &table.lines {
         let mut add = |device: &DeviceRef, offset: Sectors, spread: Option<Sectors>| match device.number() {
@@ -67,7 +68,7 @@ fn pieces_of(table: &Table) -> Pieces {
                 offset,
                 spread,
             }),
-            None => pieces.complete = false,
+            None => (pieces.complete, pieces.apart) = (false, false),
         };
         match &line.target {
             Target::Linear(linear) => add(&linear.device, linear.offset, None),
@@ -81,7 +82,11 @@ fn pieces_of(table: &Table) -> Pieces {
                     .for_each(|stripe| add(&stripe.device, stripe.offset, Some(each)));
             }
             Target::Error | Target::Zero => {}
-            Target::Snapshot(_) | Target::Other(_) => pieces.complete = false,
+            Target::Snapshot(_) => pieces.complete = false,
+            Target::Other(other) => {
+                pieces.complete = false;
+                pieces.apart &= other.kind.as_str() == "thin";
+            }
         }
     }
     pieces
@@ -115,7 +120,14 @@ mod tests {
                 .collect::<Vec<_>>(),
             [Some(32), Some(32)]
         );
-        assert!(!pieces(b"0 10 snapshot-origin 8:1").complete);
-        assert!(!pieces(b"0 10 thin 8:1 5").complete);
+        for (text, apart) in [
+            (b"0 10 snapshot-origin 8:1".as_slice(), true),
+            (b"0 10 thin 8:1 5", true),
+            (b"0 10 mirror core 1 1024 2 8:1 0 8:17 0", false),
+            (b"0 10 thin 8:1 5\n10 10 delay 8:1 0 5", false),
+        ] {
+            let pieces = pieces(text);
+            assert_eq!((pieces.complete, pieces.apart), (false, apart));
+        }
     }
 }

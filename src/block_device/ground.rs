@@ -33,9 +33,9 @@ pub struct Ground {
 struct Part {
     node: Node,
     range: Range<u64>,
-    /// Whether each of these bytes is one of the file or device that stands on them. Of a snapshot or a thin volume nobody
-    /// can tell; two of those on one pool are different.
-    exact: bool,
+    /// The device below which only the kernel knows which of these bytes are used; `None` where all of them are. Two parts
+    /// with the same one have been compared on that device.
+    lost: Option<DevNo>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,6 +77,8 @@ pub struct Pieces {
     pub exact: Vec<Piece>,
     /// Whether that is all. If not, the mapping stands on its devices in a way that only the kernel knows.
     pub complete: bool,
+    /// If not, whether mappings of its kind share devices without sharing bytes, as the volumes of a pool and snapshots do.
+    pub apart: bool,
 }
 
 /// Tells the table of a mapping; `None` where it cannot be asked for.
@@ -92,9 +94,9 @@ impl Ground {
         let end = length.map_or(u64::MAX, |length| start.get().saturating_add(length.get()));
         let mut walk = Walk::new(Path::new("/sys"), tables);
         if let Some(number) = DevNo::of_file(file)? {
-            walk.device(number, start.get()..end, true, DEEPEST);
+            walk.device(number, start.get()..end, None, DEEPEST);
         } else if metadata.is_file() {
-            walk.push(Node::File(FileId::of(file, &metadata)), start.get()..end, true);
+            walk.push(Node::File(FileId::of(file, &metadata)), start.get()..end, None);
         }
         Ok(Self { parts: walk.parts })
     }
@@ -102,7 +104,7 @@ impl Ground {
     /// The ground of all of a device.
     pub fn of_device(number: DevNo, tables: Tables<'_>) -> Self {
         let mut walk = Walk::new(Path::new("/sys"), tables);
-        walk.device(number, 0..u64::MAX, true, DEEPEST);
+        walk.device(number, 0..u64::MAX, None, DEEPEST);
         Self { parts: walk.parts }
     }
 
@@ -114,7 +116,7 @@ impl Ground {
         let number = DevNo::from_raw(file.metadata()?.dev());
         let mut walk = Walk::new(Path::new("/sys"), tables);
         if number.major != 0 {
-            walk.device(number, 0..u64::MAX, false, DEEPEST);
+            walk.device(number, 0..u64::MAX, Some(number), DEEPEST);
         }
         Ok(Self { parts: walk.parts })
     }
@@ -123,7 +125,7 @@ impl Ground {
     pub fn overlaps(&self, other: &Self) -> bool {
         self.parts.iter().any(|one| {
             other.parts.iter().any(|other| {
-                (one.exact || other.exact)
+                (one.lost.is_none() || one.lost != other.lost)
                     && one.range.start < other.range.end
                     && other.range.start < one.range.end
                     && one.node.is(&other.node)
@@ -187,33 +189,34 @@ impl<'a> Walk<'a> {
     }
 
     /// Adds a part; says whether it is new.
-    fn push(&mut self, node: Node, range: Range<u64>, exact: bool) -> bool {
+    fn push(&mut self, node: Node, range: Range<u64>, lost: Option<DevNo>) -> bool {
         let known = self.parts.iter().any(|part| {
-            part.node.is(&node) && part.exact >= exact && part.range.start <= range.start && range.end <= part.range.end
+            let as_exact = part.lost.is_none() || part.lost == lost;
+            part.node.is(&node) && as_exact && part.range.start <= range.start && range.end <= part.range.end
         });
         if !known {
-            self.parts.push(Part { node, range, exact });
+            self.parts.push(Part { node, range, lost });
         }
         !known
     }
 
-    fn device(&mut self, number: DevNo, range: Range<u64>, exact: bool, deeper: u32) {
-        if range.is_empty() || !self.push(Node::Device(number), range.clone(), exact) || deeper == 0 {
+    fn device(&mut self, number: DevNo, range: Range<u64>, lost: Option<DevNo>, deeper: u32) {
+        if range.is_empty() || !self.push(Node::Device(number), range.clone(), lost) || deeper == 0 {
             return;
         }
         let dir = self.sysfs.join(format!("dev/block/{number}"));
         if let Some((disk, piece)) = partition(&dir) {
             if let Some(range) = shifted(&range, &(0..piece.end - piece.start), piece.start) {
-                self.device(disk, range, exact, deeper - 1);
+                self.device(disk, range, lost, deeper - 1);
             }
         } else if let Some(below) = backing(number, &dir, self.sysfs == Path::new("/sys")) {
-            self.behind_loop(&below, &range, exact, deeper);
+            self.behind_loop(&below, &range, lost, deeper);
         } else {
-            self.made_of(number, &dir, &range, exact, deeper);
+            self.made_of(number, &dir, &range, lost, deeper);
         }
     }
 
-    fn behind_loop(&mut self, below: &Backing, range: &Range<u64>, exact: bool, deeper: u32) {
+    fn behind_loop(&mut self, below: &Backing, range: &Range<u64>, lost: Option<DevNo>, deeper: u32) {
         let whole = 0..if below.size_limit == 0 {
             u64::MAX
         } else {
@@ -223,7 +226,7 @@ impl<'a> Walk<'a> {
             return;
         };
         match below.device {
-            Some(device) => self.device(device, range, exact, deeper - 1),
+            Some(device) => self.device(device, range, lost, deeper - 1),
             None => {
                 let file = FileId {
                     dev: below.file.0,
@@ -231,15 +234,21 @@ impl<'a> Walk<'a> {
                     stamp: None,
                     overlay: false,
                 };
-                self.push(Node::File(file), range, exact);
+                self.push(Node::File(file), range, lost);
             }
         }
     }
 
     /// A mapping by its table, else by the devices that it is made of.
-    fn made_of(&mut self, number: DevNo, dir: &Path, range: &Range<u64>, exact: bool, deeper: u32) {
+    fn made_of(&mut self, number: DevNo, dir: &Path, range: &Range<u64>, lost: Option<DevNo>, deeper: u32) {
         let is_mapping = dir.join("dm").exists();
-        let pieces = is_mapping.then(|| (self.tables)(number)).flatten().unwrap_or_default();
+        let pieces = is_mapping.then(|| (self.tables)(number)).flatten();
+        // Arrays of one container share disks, devices of bcache a cache. A mapping without a table, which only root may read,
+        // counts as of such a kind: most are.
+        let pieces = pieces.unwrap_or_else(|| Pieces {
+            apart: true,
+            ..Pieces::default()
+        });
         for piece in &pieces.exact {
             let bytes = |sectors: Sectors| sectors.get().saturating_mul(SECTOR_SIZE);
             let (start, offset) = (bytes(piece.start), bytes(piece.offset));
@@ -249,11 +258,12 @@ impl<'a> Walk<'a> {
             if let Some(spread) = piece.spread {
                 range = offset..offset.saturating_add(bytes(spread));
             }
-            self.device(piece.device, range, exact, deeper - 1);
+            self.device(piece.device, range, lost, deeper - 1);
         }
         if !pieces.complete {
             for below in sysfs::links_in(&dir.join("slaves")) {
-                self.device(below, 0..u64::MAX, false, deeper - 1);
+                let lost = if pieces.apart { below } else { number };
+                self.device(below, 0..u64::MAX, Some(lost), deeper - 1);
             }
         }
     }
@@ -330,7 +340,7 @@ mod tests {
 
         fn ground(&self, number: &str, tables: Tables<'_>) -> Ground {
             let mut walk = Walk::new(self.0.path(), tables);
-            walk.device(number.parse().expect("a number"), 0..u64::MAX, true, DEEPEST);
+            walk.device(number.parse().expect("a number"), 0..u64::MAX, None, DEEPEST);
             Ground { parts: walk.parts }
         }
     }
@@ -370,7 +380,7 @@ mod tests {
     fn mappings_share_what_their_tables_say() {
         let sysfs = Sysfs::new();
         sysfs.device("4000:0", "sda", &[]);
-        for minor in 1..=5 {
+        for minor in 1..=9 {
             let name = format!("dm-{minor}");
             sysfs
                 .device(&format!("4001:{minor}"), &name, &[("dm/name", "x\n")])
@@ -381,12 +391,15 @@ mod tests {
                 1 => vec![linear(0, 100, "4000:0", 0)],
                 2 => vec![linear(0, 100, "4000:0", 100)],
                 3 => vec![linear(0, 50, "4000:0", 500), linear(50, 50, "4000:0", 199)],
-                // Two of a pool: their tables say nothing that could be compared.
-                _ => return None,
+                // Nobody may read their tables.
+                4 | 5 => return None,
+                _ => Vec::new(),
             };
             Some(Pieces {
                 exact: pieces,
-                complete: true,
+                complete: number.minor < 6,
+                // Two of a pool; the others may use any bytes.
+                apart: number.minor < 8,
             })
         };
         let ground = |minor: u32| sysfs.ground(&format!("4001:{minor}"), &tables);
@@ -398,11 +411,16 @@ mod tests {
             (4, 5, false),
             (1, 4, true),
             (4, 4, true),
+            (6, 7, false),
+            (6, 6, true),
+            (8, 9, true),
+            (7, 8, true),
+            (1, 8, true),
         ] {
             assert_eq!(ground(one).overlaps(&ground(other)), same, "{one} {other}");
             assert_eq!(ground(other).overlaps(&ground(one)), same, "{other} {one}");
         }
-        for minor in 1..=5 {
+        for minor in 1..=9 {
             assert!(ground(minor).overlaps(&disk), "{minor}");
         }
     }
@@ -414,9 +432,23 @@ mod tests {
             .device("4000:0", "sda", &[])
             .device("4000:16", "sdb", &[])
             .device("4000:32", "sdc", &[]);
-        sysfs.device("9:0", "md0", &[]).slaves("md0", &["sda", "sdb"]);
+        for (number, name) in [("9:0", "md0"), ("9:1", "md1")] {
+            sysfs.device(number, name, &[]).slaves(name, &["sda", "sdb"]);
+        }
         let ground = |number| sysfs.ground(number, &|_| None);
         assert!(ground("9:0").overlaps(&ground("4000:0")) && ground("4000:16").overlaps(&ground("9:0")));
+        // Two arrays of one container.
+        assert!(!ground("9:0").overlaps(&ground("9:1")) && ground("9:1").overlaps(&ground("4000:0")));
+        // Partitions of an array are compared on the array, and not again on its members.
+        for (number, folder, start) in [("259:0", "md0/md0p1", "0"), ("259:1", "md0/md0p2", "1000")] {
+            sysfs.device(
+                number,
+                folder,
+                &[("partition", "1"), ("start", start), ("size", "1000")],
+            );
+        }
+        assert!(!ground("259:0").overlaps(&ground("259:1")) && ground("259:0").overlaps(&ground("259:0")));
+        assert!(ground("259:1").overlaps(&ground("9:0")) && ground("259:1").overlaps(&ground("4000:0")));
         assert!(!ground("9:0").overlaps(&ground("4000:32")) && !ground("4000:0").overlaps(&ground("4000:16")));
     }
 

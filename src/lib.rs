@@ -3,6 +3,7 @@
 pub mod block_device;
 pub mod cli;
 pub mod console;
+pub mod crypt_device;
 pub mod data_device;
 pub mod defaults;
 mod descriptors;

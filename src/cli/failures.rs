@@ -6,6 +6,7 @@ use keyslots::cipher::CipherError;
 use keyslots::kdf::KdfError;
 
 use super::error::CliError;
+use crate::crypt_device::CryptError;
 use crate::data_device::DataDeviceError;
 use crate::dm::{DmError, DmErrorKind};
 use crate::header_backup::BackupError;
@@ -92,6 +93,17 @@ impl From<HeaderError> for CliError {
                 source,
             },
             HeaderError::Luks(error) => error.into(),
+        }
+    }
+}
+
+impl From<CryptError> for CliError {
+    fn from(error: CryptError) -> Self {
+        match error {
+            CryptError::Header(error) => error.into(),
+            CryptError::Data(error) => error.into(),
+            CryptError::Volume(error) => error.into(),
+            CryptError::Replaced(_) => keyslots::Error::ChangedMeanwhile.into(),
         }
     }
 }

@@ -13,7 +13,7 @@ mod unreachable;
 pub use confirm::confirm;
 pub use envelope::{SCHEMA_VERSION, json_text};
 pub use exit_code::ExitCode;
-pub use output::{Console, Manner, Report, print};
+pub use output::{Console, Deriving, Manner, Report, print};
 pub use persona::Persona;
 pub(crate) use progress::amount;
 pub use progress::{Progress, ProgressForm};

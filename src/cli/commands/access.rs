@@ -44,11 +44,16 @@ impl Context<'_> {
             true => device.peek(wanted)?,
             false => device.read(wanted)?,
         };
+        self.tell_repair(device, &opened);
+        Ok((header, opened))
+    }
+
+    /// Says that a copy of the header was written anew, or could not be.
+    pub(super) fn tell_repair(&self, device: &HeaderDevice, opened: &Opened) {
         if let Some(repair) = &opened.repair {
             self.console
                 .complain(format_args!("{}: {repair}.", shown(device.path())));
         }
-        Ok((header, opened))
     }
 
     /// The number of a keyslot, which may be given by name.

@@ -1,12 +1,11 @@
-//! From a name on the command line to a mapping that should be there.
+//! From a name on the command line to a mapping that should be there, or that should not.
 
 use std::path::Path;
 
-use super::open::device_name;
 use crate::block_device::{self, DevNo};
 use crate::cli::error::CliError;
-use crate::dm::{DeviceName, Dm};
-use crate::volume::VolumeError;
+use crate::dm::{DeviceName, Dm, Mangling};
+use crate::volume::{self, VolumeError};
 
 /// The device-mapper, and the mapping's name: by itself, or as the path of its node. Without a device-mapper there is no
 /// mapping either, and the exit code is that of a mapping that is not there, as with the reference.
@@ -32,4 +31,18 @@ fn named(name: &str) -> Result<DeviceName, CliError> {
         Some((name, _)) => DeviceName::new(name).map_err(|error| VolumeError::from(error).into()),
         None => Err(CliError::NotActive(name.to_owned())),
     }
+}
+
+/// The name of a mapping, which may be given as its path.
+pub(super) fn device_name(name: &str) -> Result<DeviceName, CliError> {
+    let name = name.strip_prefix("/dev/mapper/").unwrap_or(name);
+    DeviceName::mangled(name, Mangling::default()).map_err(|error| VolumeError::from(error).into())
+}
+
+/// The device-mapper, and a name that nothing in it has.
+pub(super) fn free_mapping(name: &str) -> Result<(Dm, DeviceName), CliError> {
+    let name = volume::new_name(name.strip_prefix("/dev/mapper/").unwrap_or(name))?;
+    let dm = Dm::open()?;
+    volume::check_free(&dm, &name)?;
+    Ok((dm, name))
 }

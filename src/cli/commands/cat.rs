@@ -6,9 +6,9 @@ use std::path::Path;
 use keyslots::units::Bytes;
 
 use super::context::Context;
-use super::open::open_to_look;
 use super::plaintext::{check_output_apart, copy_failed};
 use crate::cli::error::CliError;
+use crate::crypt_device::open_to_look;
 use crate::userspace::{Access, PumpError, pump};
 
 /// Unlocks the volume and writes its data from `--offset` on: `--length` bytes, or all of them.

@@ -96,7 +96,7 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
             Err(_) => Vec::new(),
         })
     })?;
-    super::open::tell_unfinished(cx, &unfinished);
+    cx.tell_unfinished(&unfinished);
     let in_reencryption = header_device.shared(&mut opened, |storage| -> Result<bool, CliError> {
         let header = Header::read(storage).ok();
         Ok(header.is_some_and(|header| header.luks2().is_some_and(luks2::Header::in_reencryption)))

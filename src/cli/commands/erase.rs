@@ -7,13 +7,13 @@ use keyslots::luks2::Candidates;
 use serde_json::json;
 
 use super::context::Context;
-use super::open::Volume;
 use super::secrets::Source;
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::confirm;
+use crate::crypt_device::LuksDevice;
 use crate::header_device::Wanted;
 use crate::passphrase::{PassphraseError, is_interactive};
 use crate::slot_names;
@@ -21,7 +21,7 @@ use crate::terminal_text::shown;
 
 /// `luksKillSlot`: with `--batch-mode` no other passphrase is asked for.
 pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Result<(), CliError> {
-    let mut volume = Volume::peek(cx, device, cx.wanted(device)?)?;
+    let mut volume = cx.peek(device, cx.wanted(device)?)?;
     let number = cx.slot_number(&volume.header, slot)?;
     match volume.header.slot_state(number) {
         SlotState::OutOfRange => return Err(CliError::Silent(ExitCode::Failure)),
@@ -64,7 +64,7 @@ pub(super) fn announce(cx: &Context<'_>, slot: u32) {
 }
 
 /// The question where it is the last one.
-pub(super) fn confirm_last(cx: &Context<'_>, volume: &Volume, slot: u32) -> Result<(), CliError> {
+pub(super) fn confirm_last(cx: &Context<'_>, volume: &LuksDevice, slot: u32) -> Result<(), CliError> {
     let warning = "This is the last keyslot. Device will become unusable after purging this key.";
     let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
     if last && !confirm(cx.console, warning) {
@@ -74,7 +74,12 @@ pub(super) fn confirm_last(cx: &Context<'_>, volume: &Volume, slot: u32) -> Resu
 }
 
 /// Destroys a keyslot, after [`confirm_last`], for somebody who says `name`.
-pub(super) fn remove_slot(cx: &Context<'_>, volume: &Volume, slot: u32, name: Option<&str>) -> Result<(), CliError> {
+pub(super) fn remove_slot(
+    cx: &Context<'_>,
+    volume: &LuksDevice,
+    slot: u32,
+    name: Option<&str>,
+) -> Result<(), CliError> {
     let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
     let medium = volume.device.medium();
     cx.change(
@@ -102,7 +107,7 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     if cx.options.hw_opal_factory_reset {
         return Err(CliError::NeedsOpal);
     }
-    let volume = Volume::peek(cx, device, cx.wanted(device)?)?;
+    let volume = cx.peek(device, cx.wanted(device)?)?;
     let warning = format!(
         "This operation will erase all keyslots on device {}.\nDevice will become unusable after this operation.",
         shown(device)
@@ -139,7 +144,7 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
 
 /// Asks for a passphrase that opens another keyslot than the one that goes, where there is another. As long as keyslots
 /// hold the key of the data, the passphrase of a key of its own proves nothing.
-fn prove_another(cx: &Context<'_>, volume: &mut Volume, slot: u32) -> Result<(), CliError> {
+fn prove_another(cx: &Context<'_>, volume: &mut LuksDevice, slot: u32) -> Result<(), CliError> {
     let used = volume.header.used_keyslots();
     let of_data = |id: &u32| matches!(volume.header.slot_state(*id), SlotState::Active | SlotState::ActiveLast);
     let is_other = |id: &u32| *id != slot;
@@ -157,14 +162,14 @@ fn prove_another(cx: &Context<'_>, volume: &mut Volume, slot: u32) -> Result<(),
         // One that cannot be tried at all is told of where no other opens.
         let mut failure = None;
         for &candidate in &candidates {
-            match volume.unlock(cx, passphrase, candidate) {
+            match cx.unlock(volume, passphrase, candidate) {
                 Ok(_) => return Ok(()),
                 Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
         if failure.is_none() {
-            volume.diagnose_newline(cx, &source, passphrase, &candidates)?;
+            cx.diagnose_newline(volume, &source, passphrase, &candidates)?;
         }
         Err(failure.unwrap_or(CliError::WrongPassphrase))
     })

@@ -10,12 +10,12 @@ use keyslots::{luks1, luks2};
 use serde_json::json;
 
 use super::context::Context;
-use super::open::open_to_look;
 use crate::block_device::{self, DevNo, Holder, is_same_file};
 use crate::cli::error::CliError;
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::confirm;
+use crate::crypt_device::open_to_look;
 use crate::data_device::{self, DataDeviceError};
 use crate::dm::DeviceUuid;
 use crate::header_backup;

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use super::access::wanted;
 use super::context::Context;
 use super::dump;
-use super::open::Volume;
 use super::secrets::passphrase_prompt;
 use crate::block_device::{self, Topology};
 use crate::cli::actions::DeviceType;
@@ -23,6 +22,7 @@ use crate::cli::error::CliError;
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::confirm;
+use crate::crypt_device::LuksDevice;
 use crate::header_device::{HeaderError, Opened, Wanted};
 use crate::terminal_text::clean;
 
@@ -101,7 +101,7 @@ pub(super) fn uuid(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
 
 /// `luksDump` in all its forms.
 pub(super) fn dump(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
-    let mut volume = Volume::read(cx, device, cx.wanted(device)?)?;
+    let mut volume = cx.load(device, cx.wanted(device)?)?;
     if cx.options.dump_volume_key {
         return dump_key(cx, &mut volume, device);
     }
@@ -150,7 +150,7 @@ pub(super) fn dump(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         json
     };
     cx.console.answer(json, || dump::text(header, volume.device.path()));
-    super::open::tell_unfinished(cx, &unfinished);
+    cx.tell_unfinished(&unfinished);
     // Under the name of cryptsetup the dump is what its callers expect, and no more.
     if cx.console.persona() == Persona::Luksmith {
         for (slot, weakness) in header.weak_keyslots() {
@@ -166,7 +166,7 @@ const KEY_WARNING: &str = "The header dump with volume key is sensitive informat
     that allows access to encrypted partition without a passphrase.\n\
     This dump should be stored encrypted in a safe place.";
 
-fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), CliError> {
+fn dump_key(cx: &Context<'_>, volume: &mut LuksDevice, device: &Path) -> Result<(), CliError> {
     if !confirm(cx.console, KEY_WARNING) {
         return Err(CliError::Quiet(ExitCode::Permission, "Operation aborted.".into()));
     }
@@ -174,7 +174,7 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
     let source = cx.source();
     let passphrase = cx.passphrase(&source, &prompt)?;
     // `--key-slot` is for `--unbound`, as the reference has it: the key in that slot may be another than the volume's.
-    let unlocked = volume.unlock_from(cx, &source, &passphrase, Candidates::All)?;
+    let unlocked = cx.unlock_from(volume, &source, &passphrase, Candidates::All)?;
     let key = &unlocked.volume_key;
     let data = volume.header.data().ok_or(CliError::NoCryptSegment)?;
     let cipher = clean(data.cipher.as_str());
@@ -203,7 +203,7 @@ fn dump_key(cx: &Context<'_>, volume: &mut Volume, device: &Path) -> Result<(), 
     Ok(())
 }
 
-fn dump_unbound(cx: &Context<'_>, volume: &mut Volume) -> Result<(), CliError> {
+fn dump_unbound(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<(), CliError> {
     let slot = cx.key_slot(&volume.header)?.ok_or(CliError::NoUsableKeyslot)?;
     if volume.header.slot_state(slot) != SlotState::Other {
         return Err(CliError::NotUnbound(slot));
@@ -214,7 +214,7 @@ fn dump_unbound(cx: &Context<'_>, volume: &mut Volume) -> Result<(), CliError> {
     let prompt = format!("Enter passphrase for keyslot {slot}: ");
     let source = cx.source();
     let passphrase = cx.passphrase(&source, &prompt)?;
-    let unlocked = volume.unlock_from(cx, &source, &passphrase, Candidates::Keyslot(slot))?;
+    let unlocked = cx.unlock_from(volume, &source, &passphrase, Candidates::Keyslot(slot))?;
     let key = &unlocked.volume_key;
     let facts = json!({ "uuid": volume.header.uuid(), "keyslot": slot, "key_bits": key.len() * 8 });
     let head = format!(

@@ -3,10 +3,10 @@
 use keyslots::secret::VolumeKey;
 
 use super::context::Context;
-use super::open::Volume;
 use crate::cli::error::CliError;
 use crate::cli::usage::UsageError;
 use crate::console::Persona;
+use crate::crypt_device::LuksDevice;
 use crate::keyring::{self, KeyType, LinkedKey};
 
 /// Where `--link-vk-to-keyring` wants the volume key: `<keyring>::<key>`, with `%user:` or `%logon:` before the key
@@ -85,7 +85,7 @@ pub(super) fn linked<T>(
 }
 
 /// The volume key that `--volume-key-keyring` names, checked against the header.
-pub(super) fn volume_key(cx: &Context<'_>, volume: &Volume, description: &str) -> Result<VolumeKey, CliError> {
+pub(super) fn volume_key(cx: &Context<'_>, volume: &LuksDevice, description: &str) -> Result<VolumeKey, CliError> {
     let key = VolumeKey::new(keyring::read_key(description)?);
     volume.header.verify_volume_key(&key, &cx.cost_limits())?;
     Ok(key)

@@ -10,11 +10,11 @@ use keyslots::secret::{Passphrase, VolumeKey};
 use serde_json::json;
 
 use super::context::Context;
-use super::open::Volume;
 use super::secrets::Source;
 use super::{erase, keyring_keys, tokens};
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
+use crate::crypt_device::LuksDevice;
 use crate::header_device::Wanted;
 use crate::keyring;
 use crate::passphrase::is_interactive;
@@ -27,7 +27,7 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
         true => Wanted::Only(Version::Luks2),
         false => cx.wanted(device)?,
     };
-    let mut volume = Volume::read(cx, device, wanted)?;
+    let mut volume = cx.load(device, wanted)?;
     let old_meaning = cx.options.key_slot.is_some() && cx.options.new_key_slot.is_none();
     if old_meaning && !cx.options.unbound && !cx.console.batch() {
         cx.console
@@ -72,11 +72,11 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
 
 /// `luksRemoveKey`: the keyslot that the passphrase opens.
 pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -> Result<(), CliError> {
-    let mut volume = Volume::read(cx, device, cx.wanted(device)?)?;
+    let mut volume = cx.load(device, cx.wanted(device)?)?;
     let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
     let prompt = "Enter passphrase to be deleted: ";
     let unlocked = cx.try_for_keyslots(&source, prompt, |passphrase| {
-        volume.unlock_from(cx, &source, passphrase, Candidates::All)
+        cx.unlock_from(&mut volume, &source, passphrase, Candidates::All)
     })?;
     erase::announce(cx, unlocked.keyslot);
     erase::confirm_last(cx, &volume, unlocked.keyslot)?;
@@ -85,7 +85,7 @@ pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -
 
 /// `luksChangeKey`.
 pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) -> Result<(), CliError> {
-    let mut volume = Volume::read(cx, device, cx.wanted(device)?)?;
+    let mut volume = cx.load(device, cx.wanted(device)?)?;
     if volume.header.version() == Version::Luks1 && cx.options.slot_name.is_some() {
         return Err(slot_names::SlotNameError::Luks1.into());
     }
@@ -95,7 +95,7 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
     let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
     let source = cx.source();
     let unlocked = cx.try_for_keyslots(&source, "Enter passphrase to be changed: ", |passphrase| {
-        volume.unlock_from(cx, &source, passphrase, candidates)
+        cx.unlock_from(&mut volume, &source, passphrase, candidates)
     })?;
     let passphrase = cx.new_passphrase(new_key_file, cx.new_key_file_range(), "Enter new passphrase: ", true)?;
     let changed = rewrite(cx, &volume, unlocked.keyslot, &unlocked.volume_key, &passphrase)?;
@@ -106,7 +106,7 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
 
 /// `luksConvertKey`: the same passphrase, other parameters.
 pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -> Result<(), CliError> {
-    let mut volume = Volume::read(cx, device, Wanted::Only(Version::Luks2))?;
+    let mut volume = cx.load(device, Wanted::Only(Version::Luks2))?;
     cx.check_pbkdf(Version::Luks2)?;
     let slot = cx.key_slot(&volume.header)?;
     check_active(&volume.header, slot)?;
@@ -118,7 +118,7 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
             &source,
             "Enter passphrase for keyslot to be converted: ",
             |passphrase| {
-                let unlocked = volume.unlock_from(cx, &source, passphrase, candidates)?;
+                let unlocked = cx.unlock_from(&mut volume, &source, passphrase, candidates)?;
                 right = Some(copy(passphrase)?);
                 Ok(unlocked)
             },
@@ -178,7 +178,7 @@ fn unbound_key(cx: &Context<'_>) -> Result<Option<(VolumeKey, KeyFor)>, CliError
 }
 
 /// The volume key: from its file, a token, or a keyslot that a passphrase opens.
-fn existing_key(cx: &Context<'_>, volume: &mut Volume) -> Result<VolumeKey, CliError> {
+fn existing_key(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<VolumeKey, CliError> {
     if let Some(file) = &cx.options.volume_key_file {
         let len = volume.header.key_size().and_then(keyslots::units::Bytes::to_usize);
         let len = len
@@ -205,7 +205,7 @@ fn existing_key(cx: &Context<'_>, volume: &mut Volume) -> Result<VolumeKey, CliE
     let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
     let source = cx.source();
     let unlocked = cx.try_for_keyslots(&source, "Enter any existing passphrase: ", |passphrase| {
-        volume.unlock_from(cx, &source, passphrase, candidates)
+        cx.unlock_from(volume, &source, passphrase, candidates)
     })?;
     Ok(unlocked.volume_key)
 }
@@ -213,7 +213,7 @@ fn existing_key(cx: &Context<'_>, volume: &mut Volume) -> Result<VolumeKey, CliE
 /// Makes the keyslot, with its name, and as one of those that `token` is for. What takes its time comes before the lock.
 fn make(
     cx: &Context<'_>,
-    volume: &Volume,
+    volume: &LuksDevice,
     key: &VolumeKey,
     passphrase: &Passphrase,
     slot: Option<u32>,
@@ -246,7 +246,7 @@ fn make(
 /// Gives a keyslot another passphrase or other parameters, unless it is another one by now than the passphrase opened.
 fn rewrite(
     cx: &Context<'_>,
-    volume: &Volume,
+    volume: &LuksDevice,
     slot: u32,
     key: &VolumeKey,
     passphrase: &Passphrase,
@@ -289,7 +289,7 @@ enum Ready {
 
 fn ready(
     cx: &Context<'_>,
-    volume: &Volume,
+    volume: &LuksDevice,
     key: &VolumeKey,
     passphrase: &Passphrase,
     and_back: bool,

@@ -18,6 +18,7 @@ mod inspect;
 mod keyring_keys;
 mod keys;
 mod list;
+mod luks;
 mod mapped;
 mod open;
 mod pbkdf;

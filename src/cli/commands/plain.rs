@@ -8,20 +8,20 @@ use keyslots::header::DataLayout;
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use keyslots::units::{Bytes, Sectors};
 
+use super::active::free_mapping;
 use super::context::Context;
-use super::open::{flags, free_mapping};
 use super::secrets::passphrase_prompt;
-use super::serve;
 use crate::block_device::{Topology, signatures};
 use crate::cli::error::CliError;
 use crate::console::confirm;
-use crate::data_device::{self, DataDevice};
+use crate::crypt_device::{LookedAt, MapRequest, PlainVolume};
+use crate::data_device;
 use crate::defaults;
 use crate::dm::{DeviceName, Dm};
 use crate::keyring;
 use crate::passphrase::KeyFileRange;
 use crate::terminal_text::shown;
-use crate::volume::{self, Activate, Active, Identity, KeyPlace, MAX_KEY_LEN, PlainHash};
+use crate::volume::{self, Active, MAX_KEY_LEN, PlainHash};
 
 /// How the options say that a volume is encrypted.
 pub(super) struct Encryption {
@@ -31,12 +31,8 @@ pub(super) struct Encryption {
     hash: PlainHash,
 }
 
-/// `open --type plain`.
+/// `open --type plain`, by the device-mapper.
 pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str) -> Result<(), CliError> {
-    if let Some(why) = serve::wanted(cx) {
-        return serve::open_plain(cx, device, name, why);
-    }
-    serve::check_not_served(name)?;
     let (dm, name) = free_mapping(name)?;
     let encryption = Encryption::from_options(cx)?;
     encryption.warn(cx);
@@ -50,22 +46,20 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str) -> Result<(), Cl
     volume::size_of_data(device, size, layout.offset, layout.size, layout.sector_size)?;
     warn_before_open(cx, device, layout.offset)?;
 
+    let looked_at = LookedAt::at(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
     let key = encryption.key(cx, device)?;
-    let mut flags = flags(cx);
-    let data = DataDevice::open(device, flags.read_only, !options.shared, layout.sector_size)?;
-    flags.read_only |= data.read_only;
-    let mapping = Activate {
+    let request = MapRequest {
         name: &name,
-        identity: Identity::Plain,
         path: device,
-        device: data.number,
-        device_size: data.size,
+        looked_at: &looked_at,
+        flags: cx.flags(),
+        shared: options.shared,
+    };
+    let volume = PlainVolume {
         layout: &layout,
         iv_large_sectors: options.iv_large_sectors,
-        flags,
-        key_place: KeyPlace::Table,
     };
-    Ok(volume::activate(&dm, &mapping, &key)?)
+    Ok(request.map_plain(&dm, &volume, &key)?)
 }
 
 /// `refresh` of a plain mapping: the options must say how it is encrypted, and the passphrase must be the one that it
@@ -81,7 +75,7 @@ pub(super) fn refresh(cx: &Context<'_>, dm: &Dm, name: &DeviceName, active: &Act
         return Err(CliError::Mismatch(name.to_string()));
     }
     let key = encryption.key(cx, &path)?;
-    Ok(volume::refresh_plain(dm, name, cipher, &key, flags(cx))?)
+    Ok(volume::refresh_plain(dm, name, cipher, &key, cx.flags())?)
 }
 
 fn options_sector_size(cx: &Context<'_>) -> Option<u32> {

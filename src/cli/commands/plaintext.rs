@@ -11,7 +11,6 @@ use keyslots::units::Bytes;
 
 use super::access::wanted;
 use super::context::Context;
-use super::open::Volume;
 use super::plain::{self, Encryption};
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
@@ -29,16 +28,16 @@ impl Context<'_> {
             Some(other) if !other.is_luks() => return Err(CliError::TypeUnsupported(other)),
             _ => {}
         }
-        let mut volume = Volume::read(self, device, self.wanted_header())?;
+        let mut volume = self.load(device, self.wanted_header())?;
         let layout = volume.layout(device)?;
         // What would fail in the end fails before anybody is asked for a passphrase.
         let mut data = open_device(device, access)?;
-        volume.check_data(self, &layout, &data)?;
+        volume.check_data(&layout, device, &data)?;
         // What is left of a volume that was cut off may be read, and not more.
         if access == Access::Write {
             check_whole(device, &mut data, &layout)?;
         }
-        let key = volume.data_key(self, device)?;
+        let key = self.data_key(&mut volume, device)?;
         let options = VolumeOptions {
             allow_discards: self.options.allow_discards,
             ..VolumeOptions::new(access)

@@ -8,7 +8,6 @@ use keyslots::units::{Bytes, Sectors};
 
 use super::active::find;
 use super::context::Context;
-use super::open::Volume;
 use crate::block_device::{self, Topology};
 use crate::cli::error::CliError;
 use crate::dm::DeviceName;
@@ -66,13 +65,13 @@ fn key(cx: &Context<'_>, name: &DeviceName, active: &Active, path: &Path) -> Res
         // No other kind has a header to take the key from.
         _ => return Err(CliError::NotManaged(name.to_string())),
     };
-    let mut volume = Volume::read(cx, path, Wanted::Only(version)).map_err(|error| match error {
+    let mut volume = cx.load(path, Wanted::Only(version)).map_err(|error| match error {
         CliError::NotLuks { .. } if cx.options.header.is_none() => CliError::NotActiveLuks {
             name: name.to_string(),
             kind: "LUKS",
         },
         error => error,
     })?;
-    volume.check_identity(cx, name, active)?;
-    volume.data_key(cx, path)
+    volume.check_identity(name, active)?;
+    cx.data_key(&mut volume, path)
 }

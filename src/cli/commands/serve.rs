@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::keyring_keys::{Link, linked};
-use super::open::Volume;
 use super::plain::{self, Encryption};
 use super::plaintext::check_whole;
 use crate::block_device::loops_on;
@@ -53,13 +52,13 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
     let name = name.strip_prefix("/dev/mapper/").unwrap_or(name);
     check_free(name)?;
     let link = Link::from_options(cx)?;
-    let mut volume = Volume::read(cx, device, wanted)?;
+    let mut volume = cx.load(device, wanted)?;
     let layout = volume.layout(device)?;
     layout.cipher.spec()?;
     let (mut data, access) = open_data(cx, device)?;
-    volume.check_data(cx, &layout, &data)?;
+    volume.check_data(&layout, device, &data)?;
     check_whole(device, &mut data, &layout)?;
-    let key = volume.data_key(cx, device)?;
+    let key = cx.data_key(&mut volume, device)?;
     layout.cipher.spec()?.check_key_len(key.len())?;
     let description = Description {
         device: fs::canonicalize(device).map_err(CliError::io("find the device"))?,
@@ -76,13 +75,13 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
         fixed_size: layout.size,
         iv_offset: layout.iv_offset,
         read_only: access == Access::Read,
-        allow_discards: volume.flags(cx).allow_discards,
+        allow_discards: volume.flags(cx.flags(), cx.options.persistent).allow_discards,
     };
     let path = linked(link.as_ref(), &key, || {
         Ok(userspace::start(name, &description, data, &key)?)
     })?;
     if cx.options.persistent && matches!(volume.header, Header::Luks2(_)) {
-        volume.remember_flags(cx)?;
+        cx.remember_flags(&volume)?;
     }
     say_where(cx, name, &path, why);
     Ok(())

@@ -6,7 +6,6 @@ use super::access::wanted;
 use super::active::find;
 use super::context::Context;
 use super::keyring_keys::{Link, linked};
-use super::open::{Volume, key_place};
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::dm::{DeviceId, DeviceName, Dm};
@@ -48,13 +47,13 @@ pub(super) fn resume(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
         .path()
         .ok_or_else(|| CliError::NotActive(name.to_string()))?;
     let link = Link::from_options(cx)?;
-    let mut opened = Volume::read(cx, &device, Wanted::Only(version)).map_err(|error| match error {
+    let mut opened = cx.load(&device, Wanted::Only(version)).map_err(|error| match error {
         CliError::NotLuks { .. } if cx.options.header.is_none() => not_luks(Wanted::Any),
         error => error,
     })?;
-    opened.check_identity(cx, &name, &active)?;
-    let key = opened.key(cx, &device)?;
-    let place = key_place(cx, &opened.header, &key)?;
+    opened.check_identity(&name, &active)?;
+    let key = cx.volume_key(&mut opened, &device)?;
+    let place = opened.key_place(&cx.luks_mapping(&cx.cost_limits()), &key)?;
     linked(link.as_ref(), &key, || {
         Ok(volume::resume(&dm, &name, &active, &key, &place)?)
     })

@@ -7,26 +7,29 @@ use std::path::Path;
 
 use keyslots::Unlocked;
 use keyslots::header::{Header, Version};
-use keyslots::luks2::{CHANGE_TOKEN, Candidates, DigestIndex, MAX_TOKENS, Metadata, Priority, Token, json};
-use keyslots::secret::Passphrase;
+use keyslots::luks2::{CHANGE_TOKEN, Candidates, MAX_TOKENS, Token, json};
 use serde_json::json;
 
 use super::context::Context;
-use super::open::Volume;
 use crate::cli::actions::TokenAction;
 use crate::cli::error::CliError;
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::json_text;
+use crate::crypt_device::LuksDevice;
+use crate::crypt_device::tokens::{TokenChoice, usable};
 use crate::header_device::{HeaderDevice, Wanted};
-use crate::keyring;
 use crate::slot_names;
 
 /// The largest token that is read: more than any metadata area has.
 const MAX_TOKEN_LEN: u64 = 4 * 1024 * 1024;
 
 /// Tries the tokens that this program understands. `None` where none of them opened and a passphrase may be asked for.
-pub(super) fn unlock(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -> Result<Option<Unlocked>, CliError> {
+pub(super) fn unlock(
+    cx: &Context<'_>,
+    volume: &mut LuksDevice,
+    slot: Option<u32>,
+) -> Result<Option<Unlocked>, CliError> {
     match try_all(cx, volume, slot)? {
         Ok(unlocked) => Ok(Some(unlocked)),
         Err(code) if cx.options.token_only => Err(CliError::Quiet(code, CliError::NoUsableToken.to_string())),
@@ -35,7 +38,7 @@ pub(super) fn unlock(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -
 }
 
 /// As [`unlock`], for who has said that a token is to open it: nobody is asked for a passphrase.
-pub(super) fn unlock_only(cx: &Context<'_>, volume: &mut Volume) -> Result<Unlocked, CliError> {
+pub(super) fn unlock_only(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<Unlocked, CliError> {
     try_all(cx, volume, None)?.map_err(|code| match (cx.console.persona(), code) {
         // The reference says nothing.
         (Persona::Cryptsetup, code) => CliError::Silent(code),
@@ -45,10 +48,22 @@ pub(super) fn unlock_only(cx: &Context<'_>, volume: &mut Volume) -> Result<Unloc
 }
 
 /// What the tokens come to: a key, or the exit code of a command that has nothing but them.
-fn try_all(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -> Result<Result<Unlocked, ExitCode>, CliError> {
+fn try_all(
+    cx: &Context<'_>,
+    volume: &mut LuksDevice,
+    slot: Option<u32>,
+) -> Result<Result<Unlocked, ExitCode>, CliError> {
     let candidates = match &volume.header {
         Header::Luks1(_) => Vec::new(),
-        Header::Luks2(header) => usable(cx, header.metadata(), slot),
+        Header::Luks2(header) => usable(
+            header.metadata(),
+            &TokenChoice {
+                id: cx.options.token_id,
+                kind: cx.options.token_type.as_deref(),
+                keyslot: slot,
+                any_key: cx.options.test_passphrase && cx.options.unbound,
+            },
+        ),
     };
     let none_usable = candidates.is_empty();
     if none_usable && volume.header.version() == Version::Luks2 {
@@ -59,16 +74,16 @@ fn try_all(cx: &Context<'_>, volume: &mut Volume, slot: Option<u32>) -> Result<R
             None => cx.console.verbose("No usable token is available."),
         }
     }
-    for (id, description, keyslots) in candidates {
-        let passphrase = match keyring::read_user_key(&description) {
-            Ok(secret) => Passphrase::new(secret),
+    for token in candidates {
+        let passphrase = match token.passphrase() {
+            Ok(passphrase) => passphrase,
             Err(error) => {
-                cx.console.debug(format_args!("Token {id}: {error}."));
+                cx.console.debug(format_args!("Token {}: {error}.", token.id));
                 continue;
             }
         };
-        for keyslot in keyslots {
-            match volume.unlock(cx, &passphrase, Candidates::Keyslot(keyslot)) {
+        for keyslot in token.keyslots {
+            match cx.unlock(volume, &passphrase, Candidates::Keyslot(keyslot)) {
                 Ok(unlocked) => return Ok(Ok(unlocked)),
                 Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
                 // Of no use here; the next one may be.
@@ -105,54 +120,6 @@ pub(super) fn keyring_description(header: &Header, id: u32) -> Result<String, Cl
     let token = token.ok_or(CliError::TokenInactive(id))?;
     let description = token.key_description().map(str::to_owned);
     description.ok_or_else(|| CliError::TokenWithoutKey(id, token.kind.clone()))
-}
-
-/// The keyring tokens that the options allow: their numbers, key descriptions and keyslots.
-fn usable(cx: &Context<'_>, metadata: &Metadata, slot: Option<u32>) -> Vec<(u32, String, Vec<u32>)> {
-    let options = cx.options;
-    let chosen = Chosen {
-        slot,
-        any_key: options.test_passphrase && options.unbound,
-        ignored_too: options.token_id.is_some(),
-    };
-    let digests = DigestIndex::new(metadata);
-    metadata
-        .tokens
-        .iter()
-        .filter(|(id, _)| options.token_id.is_none_or(|wanted| wanted == **id))
-        .filter(|(_, token)| options.token_type.as_deref().is_none_or(|wanted| wanted == token.kind))
-        .filter_map(|(&id, token)| {
-            let description = token.key_description()?.to_owned();
-            let keyslots: Vec<u32> = token
-                .keyslots
-                .iter()
-                .copied()
-                .filter(|&keyslot| chosen.takes(metadata, &digests, keyslot))
-                .collect();
-            (!keyslots.is_empty()).then_some((id, description, keyslots))
-        })
-        .collect()
-}
-
-/// Which of its keyslots a token may open.
-struct Chosen {
-    /// `--key-slot`: this one alone, whatever its key is for.
-    slot: Option<u32>,
-    /// Also those of other keys than that of the data.
-    any_key: bool,
-    /// Also those of the priority `ignore`.
-    ignored_too: bool,
-}
-
-impl Chosen {
-    fn takes(&self, metadata: &Metadata, digests: &DigestIndex<'_>, keyslot: u32) -> bool {
-        let Some(found) = metadata.keyslots.get(&keyslot) else {
-            return false;
-        };
-        let of_data = digests.is_bound(keyslot);
-        let named = self.slot.map_or(of_data || self.any_key, |slot| slot == keyslot);
-        named && (self.ignored_too || found.priority() != Priority::Ignore)
-    }
 }
 
 /// `token`.
@@ -271,77 +238,4 @@ fn change<T>(
         Header::Luks2(header) => action(header, storage),
         Header::Luks1(_) => Err(CliError::NoUsableToken),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use keyslots::hash::Hash;
-    use keyslots::kdf::{CostLimits, Kdf};
-    use keyslots::luks2::{self, CreateParams, DataPlace, KeyFor, NewKeyslot};
-    use keyslots::secret::{Secret, VolumeKey};
-    use keyslots::storage::Memory;
-    use keyslots::units::Bytes;
-    use keyslots::wipe::Medium;
-
-    use super::*;
-
-    /// As cryptsetup 2.6.1 does it: a keyslot of another key would open, and the data not.
-    #[test]
-    fn a_token_opens_what_holds_the_key_of_the_data() {
-        let limits = CostLimits::default();
-        let key = VolumeKey::random(32).expect("random bytes");
-        let params = CreateParams {
-            encryption: "aes-xts-plain64".into(),
-            sector_size: 512,
-            uuid: None,
-            label: String::new(),
-            subsystem: String::new(),
-            metadata_size: None,
-            keyslots_size: None,
-            data: DataPlace::Aligned(Bytes::mib(1)),
-            digest_hash: Hash::Sha256,
-            digest_iterations: 1000,
-        };
-        let mut storage = Memory::zeroed(18 << 20);
-        let mut header = luks2::create(&params, &key, &limits).expect("a header");
-        header.write_new(&mut storage, Medium::Other).expect("memory");
-        let new = NewKeyslot {
-            kdf: Kdf::Pbkdf2 {
-                hash: Hash::Sha256,
-                iterations: 1000,
-            },
-            af_hash: Hash::Sha256,
-            encryption: "aes-xts-plain64".parse().expect("a cipher"),
-            area_key_size: 32,
-            priority: None,
-        };
-        let passphrase = Passphrase::new(Secret::copy_from(b"pw").expect("a page"));
-        for (slot, key_for) in [
-            (0, KeyFor::Data),
-            (1, KeyFor::Unbound(Hash::Sha256, 1000)),
-            (2, KeyFor::Data),
-        ] {
-            header
-                .add_keyslot(&mut storage, &key, &passphrase, &new, Some(slot), key_for, &limits)
-                .expect("room");
-        }
-        header
-            .set_priority(&mut storage, 2, Priority::Ignore)
-            .expect("a keyslot");
-        let digests = DigestIndex::new(header.metadata());
-        let taken = |slot, any_key, ignored_too| {
-            let chosen = Chosen {
-                slot,
-                any_key,
-                ignored_too,
-            };
-            let all = (0..4).filter(|&keyslot| chosen.takes(header.metadata(), &digests, keyslot));
-            all.collect::<Vec<u32>>()
-        };
-        assert_eq!(taken(None, false, false), [0]);
-        assert_eq!(taken(None, true, false), [0, 1]);
-        assert_eq!(taken(None, false, true), [0, 2]);
-        assert_eq!(taken(Some(1), false, false), [1]);
-        assert!(taken(Some(2), false, false).is_empty());
-    }
 }

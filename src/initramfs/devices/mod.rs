@@ -10,7 +10,6 @@
 
 mod description;
 mod parts;
-mod seen;
 mod slow;
 
 use std::cell::OnceCell;
@@ -29,7 +28,6 @@ use crate::block_device::{
 };
 
 pub use self::description::Description;
-pub(super) use self::seen::Seen;
 
 /// How long a device may take to say what is on it; disks wake up in that time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use keyslots::units::Bytes;
 
+use crate::crypt_device::CryptError;
 use crate::data_device::DataDeviceError;
 use crate::header_device::HeaderError;
 use crate::initramfs::source::{DeviceSpec, Place};
@@ -148,6 +149,17 @@ pub enum UnlockError {
     /// The mapping.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+}
+
+impl From<CryptError> for UnlockError {
+    fn from(error: CryptError) -> Self {
+        match error {
+            CryptError::Header(error) => error.into(),
+            CryptError::Data(error) => error.into(),
+            CryptError::Volume(error) => error.into(),
+            CryptError::Replaced(path) => Self::Replaced(path),
+        }
+    }
 }
 
 impl UnlockError {

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use keyslots::cipher::CipherName;
-use keyslots::header::{DataLayout, Header};
+use keyslots::header::DataLayout;
 use keyslots::units::Sectors;
 
 use super::UnlockError;
+use crate::crypt_device::LuksDevice;
 use crate::defaults::{PLAIN_CIPHER, PLAIN_HASH, PLAIN_KEY_BITS};
-use crate::header_device::HeaderDevice;
 use crate::initramfs::crypttab::{Entry, KeySource};
 use crate::initramfs::devices::Devices;
 use crate::initramfs::mount::Mounted;
@@ -20,8 +20,7 @@ use crate::volume::{PlainHash, VolumeError};
 #[derive(Debug)]
 pub(super) enum Format {
     Luks {
-        device: HeaderDevice,
-        header: Box<Header>,
+        volume: Box<LuksDevice>,
         layout: DataLayout,
         /// Keeps the file system with the header.
         mounted: Option<Mounted>,

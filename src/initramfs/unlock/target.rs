@@ -1,10 +1,8 @@
 //! A volume whose device is there: what it is, what trying a passphrase on it costs, and how it is mapped.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use keyslots::Unlocked;
-use keyslots::header::{DataLayout, Header};
 use keyslots::kdf::{CostLimits, KdfError};
 use keyslots::luks2::Candidates;
 use keyslots::secret::{Passphrase, VolumeKey};
@@ -15,16 +13,16 @@ use super::attempts::Origin;
 use super::content::{self, KeyLasts};
 use super::format::{Format, assumed, header_path, says_plain};
 use super::gate::Gate;
-use crate::data_device::DataDevice;
+use crate::crypt_device::{HeaderPlace, LookedAt, LuksDevice, LuksMapping, MapRequest, PlainVolume};
 use crate::dm::{DeviceName, Dm};
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
 use crate::initramfs::budget::{Budget, Cost};
 use crate::initramfs::crypttab::Entry;
-use crate::initramfs::devices::{Description, Devices, Seen};
+use crate::initramfs::devices::{Description, Devices};
 use crate::initramfs::options::{Kind, VolumeOptions};
 use crate::log;
 use crate::passphrase::FinalNewline;
-use crate::volume::{self, Activate, Flags, Identity, KeyPlace, PlainHash, VolumeError};
+use crate::volume::{self, Flags, PlainHash, VolumeError};
 
 /// A volume that can be tried.
 #[derive(Debug)]
@@ -46,8 +44,10 @@ pub(super) struct Target {
     random_key: bool,
     /// What its line does not say of a plain volume, and is assumed.
     assumed: Option<String>,
-    /// What was looked at: first the device, then that with the header. Nothing else is opened in their place.
-    seen: Vec<Seen>,
+    /// The device that was looked at. Nothing else is mapped in its place.
+    looked_at: LookedAt,
+    /// The device with the header, in the same way.
+    header_looked_at: Option<LookedAt>,
 }
 
 /// What the engine lets a target do.
@@ -75,33 +75,32 @@ impl Target {
         };
         let options = &entry.options;
         let look_at = |path: &Path| {
-            Seen::at(path).map_err(|source| HeaderError::Open {
+            LookedAt::at(path).map_err(|source| HeaderError::Open {
                 path: path.to_owned(),
                 source,
             })
         };
-        let mut seen = vec![look_at(&source)?];
+        let looked_at = look_at(&source)?;
+        let mut header_looked_at = None;
         let format = match options.kind {
             Some(Kind::Plain) => Format::plain(options)?,
             kind => {
                 let Some((path, mounted)) = header_path(options, devices, &source)? else {
                     return Ok(None);
                 };
-                seen.push(look_at(&path)?);
-                let device = HeaderDevice::new(path, true);
-                match device.read(Wanted::Any) {
-                    Ok((header, opened)) => {
-                        if let Some(repair) = &opened.repair {
-                            log::warn(format_args!("{}: {repair}.", device.path().display()));
-                        }
-                        let layout = volume::mappable(&header)?;
-                        if let Ok(data) = File::open(&source) {
-                            volume::check_apart(&header, &opened.file, &layout, &data)?;
+                header_looked_at = Some(look_at(&path)?);
+                let place = match path == source {
+                    true => HeaderPlace::WithData,
+                    false => HeaderPlace::Apart,
+                };
+                match LuksDevice::load(HeaderDevice::new(path, true), place, Wanted::Any, false) {
+                    Ok(volume) => {
+                        if let Some(repair) = &volume.opened.repair {
+                            log::warn(format_args!("{}: {repair}.", volume.device.path().display()));
                         }
                         Format::Luks {
-                            layout,
-                            device,
-                            header: Box::new(header),
+                            layout: volume.layout(&source)?,
+                            volume: Box::new(volume),
                             mounted,
                         }
                     }
@@ -115,17 +114,17 @@ impl Target {
             }
         };
         let cost = match &format {
-            Format::Luks { header, .. } => {
+            Format::Luks { volume, .. } => {
                 let too_large = |error: crate::initramfs::budget::TooLarge| UnlockError::OutOfMemory {
                     needed: error.needed,
                     available: error.available,
                 };
-                budget.cost(header, options.key_slot).map_err(too_large)?
+                budget.cost(&volume.header, options.key_slot).map_err(too_large)?
             }
             Format::Plain { .. } => Cost::default(),
         };
         let name = match &format {
-            Format::Luks { header, .. } if entry.named_by_uuid => format!("luks-{}", header.uuid()),
+            Format::Luks { volume, .. } if entry.named_by_uuid => format!("luks-{}", volume.header.uuid()),
             _ => entry.name.clone(),
         };
         Ok(Some(Self {
@@ -144,13 +143,14 @@ impl Target {
             },
             format,
             source,
-            seen,
+            looked_at,
+            header_looked_at,
         }))
     }
 
     /// Whether its paths still lead to what was looked at.
     pub(super) fn is_there(&self) -> bool {
-        self.seen.iter().all(Seen::is_there)
+        self.looked_at.is_there() && self.header_looked_at.as_ref().is_none_or(LookedAt::is_there)
     }
 
     /// Lets go of the file system with the header.
@@ -190,17 +190,15 @@ impl Target {
     ) -> Result<Option<String>, UnlockError> {
         self.check_is_there()?;
         let from_file = matches!(origin, Origin::Own { from_file: true });
-        let (key, layout, identity) = match &self.format {
-            Format::Luks {
-                device, header, layout, ..
-            } => {
-                let key = match self.unlock(device, header, passphrase) {
+        let (key, layout) = match &self.format {
+            Format::Luks { volume, layout, .. } => {
+                let key = match self.unlock(volume, passphrase) {
                     Err(UnlockError::WrongPassphrase) if from_file => {
-                        return Err(self.diagnose_newline(device, header, passphrase));
+                        return Err(self.diagnose_newline(volume, passphrase));
                     }
                     unlocked => unlocked?.volume_key,
                 };
-                (key, layout, volume::identity(header))
+                (key, layout)
             }
             Format::Plain { key_len, hash, .. } if (from_file || hash.takes_all()) && passphrase.len() < *key_len => {
                 return Err(UnlockError::ShortKey {
@@ -211,7 +209,7 @@ impl Target {
             Format::Plain { layout, hash, key_len } => {
                 let hash = if from_file { "plain".parse() } else { Ok(hash.clone()) };
                 let key = hash.and_then(|hash: PlainHash| hash.key(passphrase.expose(), *key_len));
-                (key?, layout, Identity::Plain)
+                (key?, layout)
             }
         };
         if self.only_try {
@@ -220,7 +218,7 @@ impl Target {
         let _inside = gate.enter().ok_or(UnlockError::Stopped)?;
         // A derivation may have taken a while.
         self.check_is_there()?;
-        self.map(&key, layout, identity)?;
+        self.map(&key)?;
         content::check(&self.source, &self.mapping(), &self.options).or_else(|error| self.close_after(error))?;
         if self.options.swap || self.options.tmp.is_some() {
             let place = content::Place {
@@ -248,20 +246,15 @@ impl Target {
         }
     }
 
-    fn unlock(&self, device: &HeaderDevice, header: &Header, passphrase: &Passphrase) -> Result<Unlocked, UnlockError> {
-        let mut opened = device.open(false)?;
+    fn unlock(&self, volume: &LuksDevice, passphrase: &Passphrase) -> Result<Unlocked, UnlockError> {
         let candidates = self.options.key_slot.map_or(Candidates::All, Candidates::Keyslot);
-        let unlocked = device.shared(&mut opened, |storage| {
-            header
-                .unlock(storage, passphrase, candidates, &self.limits)
-                .map_err(HeaderError::from)
-        });
+        let unlocked = volume.unlock_anew(passphrase, candidates, &self.limits);
         match unlocked {
             Ok(unlocked) => Ok(unlocked),
             // A keyslot that was passed over for its cost does not make the passphrase right.
             Err(HeaderError::Luks(keyslots::Error::WrongPassphrase)) => Err(UnlockError::WrongPassphrase),
             Err(HeaderError::Luks(keyslots::Error::Kdf(KdfError::CostTooHigh { .. })))
-                if header.derivations(self.options.key_slot).len() > 1 =>
+                if volume.header.derivations(self.options.key_slot).len() > 1 =>
             {
                 Err(UnlockError::WrongPassphrase)
             }
@@ -273,46 +266,43 @@ impl Target {
     }
 
     /// Why a key file's key is wrong. The other form opens nothing.
-    fn diagnose_newline(&self, device: &HeaderDevice, header: &Header, key: &Passphrase) -> UnlockError {
+    fn diagnose_newline(&self, volume: &LuksDevice, key: &Passphrase) -> UnlockError {
         let Ok(Some((fault, other))) = FinalNewline::mend(key) else {
             return UnlockError::WrongPassphrase;
         };
-        match self.unlock(device, header, &other) {
+        match self.unlock(volume, &other) {
             Ok(Unlocked { keyslot, .. }) => UnlockError::FinalNewline { fault, keyslot },
             Err(_) => UnlockError::WrongPassphrase,
         }
     }
 
-    fn map(&self, key: &VolumeKey, layout: &DataLayout, identity: Identity) -> Result<(), UnlockError> {
-        let mut flags = flags(&self.options);
-        let key_place = match &self.format {
-            Format::Luks { header, .. } => {
-                if let Header::Luks2(header) = header.as_ref() {
-                    flags.add_persistent(&header.metadata().config.flags);
-                }
-                volume::key_place(header, key, self.may_use_keyring, &self.limits)?
-            }
-            Format::Plain { .. } => KeyPlace::Table,
-        };
-        let data = DataDevice::open(&self.source, flags.read_only, true, layout.sector_size)?;
-        // What was opened, and not what the path leads to by now: it is what is mapped.
-        if !self.seen.first().is_some_and(|seen| seen.is(data.number)) {
-            return Err(UnlockError::Replaced(self.source.clone()));
-        }
-        flags.read_only |= data.read_only;
-        let mapping = Activate {
-            name: &self.name,
-            identity,
-            path: &self.source,
-            device: data.number,
-            device_size: data.size,
-            layout,
-            iv_large_sectors: false,
-            flags,
-            key_place,
-        };
+    fn map(&self, key: &VolumeKey) -> Result<(), UnlockError> {
         let dm = Dm::open().map_err(VolumeError::from)?;
-        Ok(volume::activate(&dm, &mapping, key)?)
+        let request = MapRequest {
+            name: &self.name,
+            path: &self.source,
+            looked_at: &self.looked_at,
+            flags: flags(&self.options),
+            shared: false,
+        };
+        match &self.format {
+            Format::Luks { volume, .. } => {
+                let how = LuksMapping {
+                    without_stored_flags: false,
+                    may_use_keyring: self.may_use_keyring,
+                    limits: &self.limits,
+                };
+                volume.map(&dm, &request, &how, key)?;
+            }
+            Format::Plain { layout, .. } => {
+                let volume = PlainVolume {
+                    layout,
+                    iv_large_sectors: false,
+                };
+                request.map_plain(&dm, &volume, key)?;
+            }
+        }
+        Ok(())
     }
 
     fn mapping(&self) -> PathBuf {

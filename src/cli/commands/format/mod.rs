@@ -20,13 +20,13 @@ use serde_json::json;
 
 use super::access::last_slot;
 use super::context::Context;
-use super::open::open_to_look;
 use super::secrets::passphrase_prompt;
 use crate::block_device::{self, DevNo, Topology};
 use crate::cli::actions::DeviceType;
 use crate::cli::args::Options;
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
+use crate::crypt_device::open_to_look;
 use crate::data_device::{self, Claim, DataDeviceError};
 use crate::defaults;
 use crate::dm::Dm;

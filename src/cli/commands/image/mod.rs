@@ -22,12 +22,12 @@ use self::sink::{Last, Sink, Start};
 use self::source::{MemoryFile, Source};
 use super::context::Context;
 use super::format::{Made, Target, check_room, make};
-use super::open::{Volume, open_to_look};
 use super::plaintext::{check_output_apart, standard_output};
 use crate::block_device::is_same_file;
 use crate::cli::actions::DeviceType;
 use crate::cli::error::CliError;
 use crate::console::confirm;
+use crate::crypt_device::open_to_look;
 use crate::header_device::HeaderDevice;
 use crate::passphrase;
 use crate::same_bytes;
@@ -145,10 +145,10 @@ fn gone_on_with(cx: &Context<'_>, target: &Path, file: &File) -> Result<(VolumeK
         Some(memory) => HeaderDevice::new(memory.path(), false),
         None => cx.header_device(target),
     };
-    let mut volume = Volume::read_from(cx, device, target, cx.wanted_header())?;
+    let mut volume = cx.load_from(device, target, cx.wanted_header())?;
     let layout = volume::mappable(&volume.header)?;
     volume::check_apart(&volume.header, &header, &layout, file)?;
-    Ok((volume.data_key(cx, target)?, layout, header))
+    Ok((cx.data_key(&mut volume, target)?, layout, header))
 }
 
 /// LUKS to plain. Returns the bytes of data, and how many were there already.
@@ -161,7 +161,7 @@ fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -
         None
     };
     let path = memory.as_ref().map_or(source.to_owned(), MemoryFile::path);
-    let mut volume = Volume::read(cx, &path, cx.wanted_header())?;
+    let mut volume = cx.load(&path, cx.wanted_header())?;
     let layout = volume.layout(&path)?;
     let offset = data_offset(&layout)?;
     let there = input.size.map(|size| size.saturating_sub(offset));
@@ -173,7 +173,7 @@ fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -
     {
         return Err(CliError::ImageShort { came, wanted });
     }
-    let key = volume.data_key(cx, source)?;
+    let key = cx.data_key(&mut volume, source)?;
     let sink = if is_pipe(target) {
         input.check_apart(&standard_output()?, target)?;
         check_output_apart(&volume.opened.file, cx.header_device(source).path())?;

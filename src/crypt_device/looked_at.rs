@@ -1,6 +1,6 @@
 //! The very device that was looked at: a path, and a number too, may mean another one a moment later.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::block_device::{DevNo, disk_sequence};
 
 /// A device or a file that was looked at. It is kept open, so that its number is nobody else's meanwhile.
 #[derive(Debug)]
-pub(in crate::initramfs) struct Seen {
+pub struct LookedAt {
     path: PathBuf,
     which: Which,
     _open: File,
@@ -25,14 +25,13 @@ enum Which {
     File(u64, u64),
 }
 
-impl Seen {
+impl LookedAt {
     /// What is at a path now.
     ///
     /// # Errors
     /// The system's.
-    pub(in crate::initramfs) fn at(path: &Path) -> io::Result<Self> {
-        let flags = libc::O_CLOEXEC | libc::O_NONBLOCK;
-        let open = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    pub fn at(path: &Path) -> io::Result<Self> {
+        let open = open_to_look(path)?;
         Ok(Self {
             path: path.to_owned(),
             which: Which::of(&open)?,
@@ -41,18 +40,30 @@ impl Seen {
     }
 
     /// Whether the path still leads to it.
-    pub(in crate::initramfs) fn is_there(&self) -> bool {
+    pub fn is_there(&self) -> bool {
         Self::at(&self.path).is_ok_and(|now| now.which == self.which)
     }
 
     /// Whether the device that somebody has opened by the same path is the one that was looked at; of a file, which is
     /// behind a loop device then, only the path can tell.
-    pub(in crate::initramfs) fn is(&self, opened: DevNo) -> bool {
+    pub fn is(&self, opened: DevNo) -> bool {
         match self.which {
             Which::Device(..) => self.which == Which::Device(opened, disk_sequence(opened)),
             Which::File(..) => self.is_there(),
         }
     }
+}
+
+/// Opens a device or a file without waiting for anything and without keeping anybody out.
+///
+/// # Errors
+/// The system's.
+pub fn open_to_look(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options
+        .read(true)
+        .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(path)
 }
 
 impl Which {
@@ -69,12 +80,14 @@ impl Which {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
     fn another_device_is_another_one_and_so_is_another_disk_of_the_same_number() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut seen = Seen::at(folder.path()).expect("seen");
+        let mut seen = LookedAt::at(folder.path()).expect("seen");
         // No driver has it, so that the kernel has no count for it.
         let number = DevNo::new(4095, 7);
         seen.which = Which::Device(number, None);
@@ -88,7 +101,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("disk");
         fs::write(&path, "one").expect("written");
-        let seen = Seen::at(&path).expect("seen");
+        let seen = LookedAt::at(&path).expect("seen");
         assert!(seen.is_there());
         fs::rename(&path, folder.path().join("away")).expect("renamed");
         assert!(!seen.is_there());

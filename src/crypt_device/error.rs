@@ -1,0 +1,102 @@
+//! Why an operation on an encrypted device failed: the fact, and the errno that a C library would return.
+
+use std::path::PathBuf;
+
+use nix::errno::Errno;
+
+use crate::data_device::DataDeviceError;
+use crate::dm::DmError;
+use crate::header_device::HeaderError;
+use crate::volume::VolumeError;
+
+/// An operation that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CryptError {
+    /// The header.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+    /// The device with the data.
+    #[error(transparent)]
+    Data(#[from] DataDeviceError),
+    /// The mapping.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// Another device, or none, has come in the place of the one that was looked at.
+    #[error("{} is no longer the same device", .0.display())]
+    Replaced(PathBuf),
+}
+
+impl CryptError {
+    /// Whether another passphrase could do what this one did not.
+    pub fn is_wrong_passphrase(&self) -> bool {
+        matches!(self, Self::Header(HeaderError::Luks(keyslots::Error::WrongPassphrase)))
+    }
+
+    /// The errno of the fact: `EPERM` for a wrong passphrase, `ENOENT` for no keyslot to try, `ENODEV` for a device that is not there
+    /// or is another one, `EBUSY` for one in use, `EEXIST` for a name that is taken, `ENOMEM`, the system's own where it has
+    /// failed, and else `EINVAL`.
+    pub fn errno(&self) -> Errno {
+        match self {
+            Self::Header(error) => of_header(error),
+            Self::Data(error) => match error {
+                DataDeviceError::InUse { .. } => Errno::EBUSY,
+                DataDeviceError::WrongKind(_) => Errno::ENOTBLK,
+                DataDeviceError::Open { source, .. } | DataDeviceError::Loop { source, .. } => of_io(source),
+            },
+            Self::Volume(error) => match error {
+                VolumeError::Exists(_) => Errno::EEXIST,
+                VolumeError::Dm(DmError::Ioctl { errno, .. }) => *errno,
+                VolumeError::Memory(_) => Errno::ENOMEM,
+                VolumeError::Ground(source) => of_io(source),
+                _ => Errno::EINVAL,
+            },
+            Self::Replaced(_) => Errno::ENODEV,
+        }
+    }
+}
+
+fn of_header(error: &HeaderError) -> Errno {
+    match error {
+        HeaderError::Open { source, .. } | HeaderError::NotWritable { source, .. } => of_io(source),
+        HeaderError::Lock { source, .. } => of_io(&source.source),
+        HeaderError::WrongKind(_) => Errno::ENOTBLK,
+        HeaderError::Luks(error) => of_luks(error),
+        _ => Errno::EINVAL,
+    }
+}
+
+fn of_luks(error: &keyslots::Error) -> Errno {
+    use keyslots::Error;
+    use keyslots::kdf::KdfError;
+    match error {
+        Error::WrongPassphrase | Error::WrongVolumeKey => Errno::EPERM,
+        Error::NoUsableKeyslot | Error::KeyslotInactive(_) => Errno::ENOENT,
+        Error::ChangedMeanwhile => Errno::ENODEV,
+        Error::Kdf(KdfError::OutOfMemory { .. }) => Errno::ENOMEM,
+        Error::Io { source, .. } => of_io(source),
+        _ => Errno::EINVAL,
+    }
+}
+
+fn of_io(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EIO, Errno::from_raw)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_fact_has_its_errno() {
+        let luks = |error| CryptError::from(HeaderError::Luks(error)).errno();
+        assert_eq!(luks(keyslots::Error::WrongPassphrase), Errno::EPERM);
+        assert_eq!(luks(keyslots::Error::NoUsableKeyslot), Errno::ENOENT);
+        assert_eq!(CryptError::Replaced("x".into()).errno(), Errno::ENODEV);
+        let missing = HeaderError::Open {
+            path: "x".into(),
+            source: std::io::Error::from_raw_os_error(2),
+        };
+        assert_eq!(CryptError::from(missing).errno(), Errno::ENOENT);
+    }
+}

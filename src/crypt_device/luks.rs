@@ -1,0 +1,191 @@
+//! A LUKS device whose header was read once: what it is, and what opens it.
+
+use std::fs::File;
+use std::path::Path;
+
+use keyslots::Unlocked;
+use keyslots::header::{DataLayout, Header, Unfinished};
+use keyslots::kdf::CostLimits;
+use keyslots::luks2::Candidates;
+use keyslots::secret::Passphrase;
+
+use super::{CryptError, Event, Observer, open_to_look};
+use crate::dm::DeviceName;
+use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
+use crate::same_bytes;
+use crate::volume::{self, Active, VolumeError};
+
+/// Where a header is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderPlace {
+    /// At the start of the device with the data.
+    WithData,
+    /// On a device or in a file of its own.
+    Apart,
+}
+
+/// How a passphrase is tried.
+#[derive(Clone, Copy, Debug)]
+pub struct UnlockRequest<'a> {
+    /// On which keyslots.
+    pub candidates: Candidates,
+    /// What a keyslot may cost.
+    pub limits: &'a CostLimits,
+    /// Whether the header may be written to finish an interrupted change of a passphrase.
+    pub finish_changes: bool,
+    /// Who is told of what happens.
+    pub observer: &'a dyn Observer,
+}
+
+/// A header that was read and validated once, and the device that it came from.
+#[derive(Debug)]
+pub struct LuksDevice {
+    /// Where the header is.
+    pub device: HeaderDevice,
+    /// The header.
+    pub header: Header,
+    /// The device with the header, kept open.
+    pub opened: Opened,
+    /// Whether the data are on another device.
+    pub place: HeaderPlace,
+}
+
+impl LuksDevice {
+    /// Reads the header. A damaged or outdated copy is written anew, unless nothing may be written (`read_only`) or locks are off.
+    ///
+    /// # Errors
+    /// [`HeaderError`].
+    pub fn load(
+        device: HeaderDevice,
+        place: HeaderPlace,
+        wanted: Wanted,
+        read_only: bool,
+    ) -> Result<Self, HeaderError> {
+        let (header, opened) = match read_only {
+            true => device.peek(wanted)?,
+            false => device.read(wanted)?,
+        };
+        Ok(Self {
+            device,
+            header,
+            opened,
+            place,
+        })
+    }
+
+    /// How the data on `device` are laid out, where that is something that can be mapped. The header must not be among them.
+    ///
+    /// # Errors
+    /// [`VolumeError`].
+    pub fn layout(&self, device: &Path) -> Result<DataLayout, VolumeError> {
+        let layout = volume::mappable(&self.header)?;
+        // The code that needs the device reports that it cannot be opened.
+        if let Ok(data) = open_to_look(device) {
+            volume::check_apart(&self.header, &self.opened.file, &layout, &data)?;
+        }
+        Ok(layout)
+    }
+
+    /// Checks the device with the data, once it is open: with its header on it, it must be the device that the header was read from,
+    /// and with one elsewhere not run into that. A person took time for a passphrase, and what stands under a path by now may be
+    /// another disk.
+    ///
+    /// # Errors
+    /// [`CryptError::Replaced`]; [`VolumeError`] where the header is among the data, or where that cannot be told.
+    pub fn check_data(&self, layout: &DataLayout, path: &Path, data: &File) -> Result<(), CryptError> {
+        volume::check_apart(&self.header, &self.opened.file, layout, data)?;
+        let same = || same_bytes::is_same(&self.opened.file, data).map_err(VolumeError::Ground);
+        if self.place == HeaderPlace::WithData && !same()? {
+            return Err(CryptError::Replaced(path.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Checks that an active mapping is one of this volume.
+    ///
+    /// # Errors
+    /// [`VolumeError::OtherVolume`], [`VolumeError::OtherDevice`], [`VolumeError::Ground`].
+    pub fn check_identity(&self, name: &DeviceName, active: &Active) -> Result<(), VolumeError> {
+        volume::check_identity(name, active, &self.header)?;
+        match self.place {
+            HeaderPlace::WithData => volume::check_device(name, active, &self.opened.file),
+            HeaderPlace::Apart => Ok(()),
+        }
+    }
+
+    /// Tries a passphrase on keyslots. Each read takes the shared lock for itself: none is held while a key is derived.
+    ///
+    /// A change of the passphrase that was interrupted ends with the first use of the new one, where the request lets
+    /// the header be written; where it cannot be, the passphrase opens it as before.
+    ///
+    /// # Errors
+    /// [`HeaderError::Luks`]: no keyslot opens, or none can be tried; or the lock's.
+    pub fn unlock(&mut self, passphrase: &Passphrase, request: &UnlockRequest<'_>) -> Result<Unlocked, HeaderError> {
+        let observer = request.observer;
+        let mut reader = self.device.reader(&mut self.opened);
+        observer.notice(Event::Deriving);
+        let unlocked = self
+            .header
+            .unlock(&mut reader, passphrase, request.candidates, request.limits);
+        observer.notice(Event::Derived);
+        let mut unlocked = unlocked?;
+        // What is not known is not told.
+        let others = self.header.unfinished_changes(&mut reader).unwrap_or_default();
+        drop(reader);
+        let keyslot = unlocked.keyslot;
+        observer.notice(Event::Unlocked { keyslot });
+        let interrupted = match unlocked.unfinished.take() {
+            Some(change) if request.finish_changes => {
+                self.finish_change(keyslot, &change, observer);
+                return Ok(unlocked);
+            }
+            Some(change) if matches!(*change, Unfinished::Luks1Record) => return Ok(unlocked),
+            Some(_) => vec![keyslot],
+            None => others,
+        };
+        if !interrupted.is_empty() {
+            observer.notice(Event::ChangesInterrupted { keyslots: &interrupted });
+        }
+        Ok(unlocked)
+    }
+
+    /// As [`LuksDevice::unlock`] on the device opened once more, for several threads at once. The caller makes sure that the path
+    /// still leads to it ([`LookedAt::is_there`]), and nothing is finished.
+    ///
+    /// # Errors
+    /// As [`LuksDevice::unlock`].
+    pub fn unlock_anew(
+        &self,
+        passphrase: &Passphrase,
+        candidates: Candidates,
+        limits: &CostLimits,
+    ) -> Result<Unlocked, HeaderError> {
+        let mut opened = self.device.open(false)?;
+        let mut reader = self.device.reader(&mut opened);
+        Ok(self.header.unlock(&mut reader, passphrase, candidates, limits)?)
+    }
+
+    /// Which keyslot a passphrase opens, where it does. Nothing is told, and nothing is finished.
+    pub fn opens(&mut self, passphrase: &Passphrase, candidates: Candidates, limits: &CostLimits) -> Option<u32> {
+        let mut reader = self.device.reader(&mut self.opened);
+        let unlocked = self.header.unlock(&mut reader, passphrase, candidates, limits);
+        unlocked.ok().map(|unlocked| unlocked.keyslot)
+    }
+
+    fn finish_change(&mut self, keyslot: u32, change: &Unfinished, observer: &dyn Observer) {
+        let (wanted, medium) = (Wanted::Only(self.header.version()), self.device.medium());
+        let finished = self
+            .device
+            .exclusive(wanted, |header, storage| -> Result<Header, HeaderError> {
+                header.finish_change(storage, keyslot, change, medium)?;
+                Ok(header.clone())
+            });
+        match finished {
+            Ok(header) => {
+                self.header = header;
+                observer.notice(Event::ChangeFinished { keyslot });
+            }
+            Err(error) => observer.notice(Event::ChangeNotFinished { keyslot, error: &error }),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What an operation notices on its way.
+
+use std::fmt;
+
+use crate::header_device::HeaderError;
+
+/// Something that an operation noticed. Never a secret.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A key is being derived, which may take seconds, until [`Event::Derived`].
+    Deriving,
+    /// The derivation has ended, with or without a key.
+    Derived,
+    /// A keyslot was unlocked.
+    Unlocked {
+        /// Which.
+        keyslot: u32,
+    },
+    /// An interrupted change of a keyslot's passphrase was finished, since its new passphrase was used.
+    ChangeFinished {
+        /// Which keyslot.
+        keyslot: u32,
+    },
+    /// The same could not be finished; the passphrase opens the keyslot as before.
+    ChangeNotFinished {
+        /// Which keyslot.
+        keyslot: u32,
+        /// Why.
+        error: &'a HeaderError,
+    },
+    /// Changes of these keyslots' passphrases were interrupted, and wait for the use of their new passphrases.
+    ChangesInterrupted {
+        /// Which keyslots.
+        keyslots: &'a [u32],
+    },
+}
+
+/// Takes note of events. It must not fail, and should not take long.
+pub trait Observer: fmt::Debug {
+    /// Something was noticed.
+    fn notice(&self, event: Event<'_>);
+}

@@ -1,0 +1,146 @@
+//! LUKS2 tokens that open a volume by a passphrase in the kernel's keyring: which of them may, and which keyslots of theirs.
+
+use keyslots::luks2::{DigestIndex, Metadata, Priority};
+use keyslots::secret::Passphrase;
+
+use crate::keyring::{self, KeyringError};
+
+/// Which tokens are tried, on which keyslots.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct TokenChoice<'a> {
+    /// This token alone; its keyslots of the priority `ignore` too.
+    pub id: Option<u32>,
+    /// Tokens of this type alone.
+    pub kind: Option<&'a str>,
+    /// This keyslot alone, whatever its key is for.
+    pub keyslot: Option<u32>,
+    /// Also keyslots of other keys than that of the data.
+    pub any_key: bool,
+}
+
+/// A token that may open some keyslots.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsableToken {
+    /// Its number.
+    pub id: u32,
+    /// The keyslots.
+    pub keyslots: Vec<u32>,
+    description: String,
+}
+
+impl UsableToken {
+    /// Its passphrase, from the kernel's keyring.
+    ///
+    /// # Errors
+    /// [`KeyringError`]: the key is not there, or may not be read.
+    pub fn passphrase(&self) -> Result<Passphrase, KeyringError> {
+        keyring::read_user_key(&self.description).map(Passphrase::new)
+    }
+}
+
+/// The keyring tokens that a choice allows, in the order of their numbers.
+pub fn usable(metadata: &Metadata, choice: &TokenChoice<'_>) -> Vec<UsableToken> {
+    let digests = DigestIndex::new(metadata);
+    let tokens = metadata.tokens.iter();
+    tokens
+        .filter(|(id, _)| choice.id.is_none_or(|wanted| wanted == **id))
+        .filter(|(_, token)| choice.kind.is_none_or(|wanted| wanted == token.kind))
+        .filter_map(|(&id, token)| {
+            let description = token.key_description()?.to_owned();
+            let keyslots = token.keyslots.iter().copied();
+            let keyslots: Vec<_> = keyslots
+                .filter(|slot| choice.takes(metadata, &digests, *slot))
+                .collect();
+            (!keyslots.is_empty()).then_some(UsableToken {
+                id,
+                keyslots,
+                description,
+            })
+        })
+        .collect()
+}
+
+impl TokenChoice<'_> {
+    fn takes(&self, metadata: &Metadata, digests: &DigestIndex<'_>, keyslot: u32) -> bool {
+        let Some(found) = metadata.keyslots.get(&keyslot) else {
+            return false;
+        };
+        let of_data = digests.is_bound(keyslot);
+        let named = self.keyslot.map_or(of_data || self.any_key, |wanted| wanted == keyslot);
+        named && (self.id.is_some() || found.priority() != Priority::Ignore)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyslots::hash::Hash;
+    use keyslots::kdf::{CostLimits, Kdf};
+    use keyslots::luks2::{self, CreateParams, DataPlace, KeyFor, NewKeyslot};
+    use keyslots::secret::{Secret, VolumeKey};
+    use keyslots::storage::Memory;
+    use keyslots::units::Bytes;
+    use keyslots::wipe::Medium;
+
+    use super::*;
+
+    /// As cryptsetup 2.6.1 does it: a keyslot of another key would open, and the data not.
+    #[test]
+    fn a_token_opens_what_holds_the_key_of_the_data() {
+        let limits = CostLimits::default();
+        let key = VolumeKey::random(32).expect("random bytes");
+        let params = CreateParams {
+            encryption: "aes-xts-plain64".into(),
+            sector_size: 512,
+            uuid: None,
+            label: String::new(),
+            subsystem: String::new(),
+            metadata_size: None,
+            keyslots_size: None,
+            data: DataPlace::Aligned(Bytes::mib(1)),
+            digest_hash: Hash::Sha256,
+            digest_iterations: 1000,
+        };
+        let mut storage = Memory::zeroed(18 << 20);
+        let mut header = luks2::create(&params, &key, &limits).expect("a header");
+        header.write_new(&mut storage, Medium::Other).expect("memory");
+        let new = NewKeyslot {
+            kdf: Kdf::Pbkdf2 {
+                hash: Hash::Sha256,
+                iterations: 1000,
+            },
+            af_hash: Hash::Sha256,
+            encryption: "aes-xts-plain64".parse().expect("a cipher"),
+            area_key_size: 32,
+            priority: None,
+        };
+        let passphrase = Passphrase::new(Secret::copy_from(b"pw").expect("a page"));
+        for (slot, key_for) in [
+            (0, KeyFor::Data),
+            (1, KeyFor::Unbound(Hash::Sha256, 1000)),
+            (2, KeyFor::Data),
+        ] {
+            header
+                .add_keyslot(&mut storage, &key, &passphrase, &new, Some(slot), key_for, &limits)
+                .expect("room");
+        }
+        header
+            .set_priority(&mut storage, 2, Priority::Ignore)
+            .expect("a keyslot");
+        let digests = DigestIndex::new(header.metadata());
+        let taken = |slot, any_key, ignored_too: bool| {
+            let chosen = TokenChoice {
+                id: ignored_too.then_some(0),
+                kind: None,
+                keyslot: slot,
+                any_key,
+            };
+            let all = (0..4).filter(|&keyslot| chosen.takes(header.metadata(), &digests, keyslot));
+            all.collect::<Vec<u32>>()
+        };
+        assert_eq!(taken(None, false, false), [0]);
+        assert_eq!(taken(None, true, false), [0, 1]);
+        assert_eq!(taken(None, false, true), [0, 2]);
+        assert_eq!(taken(Some(1), false, false), [1]);
+        assert!(taken(Some(2), false, false).is_empty());
+    }
+}

@@ -4,6 +4,7 @@
 //! and what the device holds is lost. Who asks for that has been told so by [`Backup::check`].
 
 use crate::header::{Header, Version};
+pub use crate::luks1::AtRisk;
 use crate::storage::Storage;
 use crate::units::Bytes;
 use crate::{Result, luks1, luks2};
@@ -106,24 +107,18 @@ impl Backup {
         })
     }
 
-    /// Whether the old or the new header opens after a stop at any write of [`Backup::restore`]; in LUKS2 with all of its
-    /// passphrases. Else the backup itself is all that a stop leaves: over a header of the other version or of another
-    /// volume, and where there is no room.
+    /// What a stop at any write of [`Backup::restore`] could cost: every keyslot over a header of the other version, and in
+    /// LUKS2 where there is no room for the new keyslots beside the old ones.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
-    pub fn survives_a_stop(
-        &self,
-        file: &mut dyn Storage,
-        device: &mut dyn Storage,
-        there: Option<&Header>,
-    ) -> Result<bool> {
+    pub fn at_risk(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: Option<&Header>) -> Result<AtRisk> {
         match (self, there) {
             // There is nothing to lose.
-            (_, None) => Ok(true),
-            (Self::Luks1(backup), Some(Header::Luks1(there))) => backup.survives_a_stop(file, device, there),
-            (Self::Luks2(backup), Some(Header::Luks2(there))) => Ok(backup.survives_a_stop(there)),
-            _ => Ok(false),
+            (_, None) => Ok(AtRisk::Nothing),
+            (Self::Luks1(backup), Some(Header::Luks1(there))) => backup.at_risk(file, device, there),
+            (Self::Luks2(backup), Some(Header::Luks2(there))) if backup.survives_a_stop(there) => Ok(AtRisk::Nothing),
+            _ => Ok(AtRisk::Header),
         }
     }
 

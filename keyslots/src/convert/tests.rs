@@ -178,7 +178,7 @@ fn what_others_keep_before_the_data_is_not_touched() {
 /// A restore of the version from before a conversion, or where no keyslot is free, is one that a stop can spoil: it says so.
 #[test]
 fn a_restore_that_cannot_be_staged_says_so() {
-    use crate::backup::Backup;
+    use crate::backup::{AtRisk, Backup};
 
     let old = luks1(&[0, 1], 4096);
     let mut converted = old.clone();
@@ -186,19 +186,20 @@ fn a_restore_that_cannot_be_staged_says_so() {
     drop(to_luks2(&header, &mut converted, Medium::Other).expect("room"));
     let full = luks1(&[7, 6, 5, 4, 3, 2, 1, 0], 4096);
     let cases = [
-        (&old, &converted, false),
-        (&converted, &old, false),
-        (&old, &full, false),
-        (&old, &old, true),
-        (&converted, &converted, true),
+        (&old, &converted, AtRisk::Header),
+        (&converted, &old, AtRisk::Header),
+        // Of another volume key, and one keyslot has to make room for one of the backup's.
+        (&old, &full, AtRisk::OneKeyslot),
+        (&old, &old, AtRisk::Nothing),
+        (&converted, &converted, AtRisk::Nothing),
     ];
-    for (n, (file, device, safe)) in cases.into_iter().enumerate() {
+    for (n, (file, device, at_risk)) in cases.into_iter().enumerate() {
         let (mut file, mut device) = (file.clone(), device.clone());
         let backup = Backup::read(&mut file).expect("a backup");
         let there = Header::read(&mut device).expect("a header");
-        let found = backup.survives_a_stop(&mut file, &mut device, Some(&there));
-        assert_eq!(found.ok(), Some(safe), "case {n}");
-        let nothing = backup.survives_a_stop(&mut file, &mut device, None);
-        assert_eq!(nothing.ok(), Some(true), "case {n}, over nothing");
+        let found = backup.at_risk(&mut file, &mut device, Some(&there));
+        assert_eq!(found.ok(), Some(at_risk), "case {n}");
+        let nothing = backup.at_risk(&mut file, &mut device, None);
+        assert_eq!(nothing.ok(), Some(AtRisk::Nothing), "case {n}, over nothing");
     }
 }

@@ -5,9 +5,10 @@
 
 use std::io::Write;
 
-use super::format::{HEADER_LEN, KEYSLOTS, RawHeader, STATE_ACTIVE, STATE_INACTIVE};
+use super::format::{HEADER_LEN, KEYSLOTS, RawHeader, STATE_ACTIVE};
 use super::header::{Header, write_raw};
 use super::layout::{GAP_END_AT_MOST, Range};
+use super::restore::Restoring;
 use crate::error::{Error, Result};
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
@@ -91,6 +92,17 @@ pub enum BackupRefused {
     },
 }
 
+/// What a stop during a restore could cost, until the restore is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtRisk {
+    /// Nothing: each keyslot opens with the old or the new passphrase at every moment.
+    Nothing,
+    /// The keyslot that is being written. All others open with the old or the new passphrase.
+    OneKeyslot,
+    /// Every keyslot.
+    Header,
+}
+
 /// What restoring a backup would mean.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restore {
@@ -166,38 +178,17 @@ impl Backup {
     }
 
     /// Restores the backup in `file` onto `storage`, on which `device` was read, or no header. The caller has asked
-    /// [`Backup::check`].
-    ///
-    /// Where both have the same volume key, one of the old or one of the new passphrases opens after a stop at any
-    /// write: where no keyslot is the same in both, one of the backup's is put into a free keyslot for the time being.
-    /// Where that cannot be (all eight in use, or another volume key), the backup itself is what a stop leaves.
-    /// The gap before the data is written as far as the backup has it.
+    /// [`Backup::check`]. What a stop at any write leaves, [`Backup::at_risk`] says.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`], [`Error::Io`].
     pub fn restore(&self, file: &mut dyn Storage, storage: &mut dyn Storage, device: Option<&Header>) -> Result<()> {
         self.header.expect_unchanged(file)?;
-        let mut staged = None;
         if let Some(device) = device {
             device.settle(storage)?;
-            if let Plan::Stage { source, slot } = self.plan(file, storage, device)? {
-                staged = Some(self.stage(file, storage, device, source, slot)?);
-            }
+            return self.restoring(file, storage, device).run(self.end());
         }
-        let start = Bytes::new(HEADER_LEN as u64);
-        let end = self.end();
-        let Some(Staged { slot, raw }) = staged else {
-            copy(file, storage, start, end)?;
-            storage.sync().map_err(Error::io("sync the restored key material"))?;
-            return write_raw(storage, &self.header.raw);
-        };
-        // All but the keyslot that holds the spare key, then that one: at each moment one of the two is whole.
-        let spare = Range::of_slot(&raw, slot);
-        copy(file, storage, start, spare.start)?;
-        copy(file, storage, spare.end, end)?;
-        storage.sync().map_err(Error::io("sync the restored key material"))?;
-        write_raw(storage, &raw)?;
-        copy(file, storage, spare.start, spare.end)?;
+        copy(file, storage, Bytes::new(HEADER_LEN as u64), self.end())?;
         storage.sync().map_err(Error::io("sync the restored key material"))?;
         write_raw(storage, &self.header.raw)
     }
@@ -218,69 +209,26 @@ impl Backup {
         }
     }
 
-    /// Whether a passphrase of the old or of the new header opens after a stop at any write of a restore over `device`.
+    /// What a stop at any write of a restore over `device` could cost.
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn survives_a_stop(&self, file: &mut dyn Storage, storage: &mut dyn Storage, device: &Header) -> Result<bool> {
-        Ok(!matches!(self.plan(file, storage, device)?, Plan::Impossible))
+    pub fn at_risk(&self, file: &mut dyn Storage, storage: &mut dyn Storage, device: &Header) -> Result<AtRisk> {
+        self.restoring(file, storage, device).at_risk()
     }
 
-    fn plan(&self, file: &mut dyn Storage, storage: &mut dyn Storage, device: &Header) -> Result<Plan> {
-        let (backup, there) = (&self.header.raw, &device.raw);
-        let same_layout = (0..KEYSLOTS).all(|i| Range::of_slot(backup, i) == Range::of_slot(there, i));
-        if !same_layout || !same_volume_key(backup, there) {
-            return Ok(Plan::Impossible);
+    fn restoring<'a>(
+        &'a self,
+        file: &'a mut dyn Storage,
+        device: &'a mut dyn Storage,
+        there: &Header,
+    ) -> Restoring<'a> {
+        Restoring {
+            backup: &self.header.raw,
+            now: there.raw.clone(),
+            file,
+            device,
         }
-        for slot in 0..KEYSLOTS {
-            let unchanged = backup.keyslots[slot] == there.keyslots[slot] && is_active(there, slot);
-            if unchanged && same_bytes(file, storage, Range::of_slot(there, slot))? {
-                return Ok(Plan::Unneeded);
-            }
-        }
-        let is_free = |slot: &usize| there.keyslots[*slot].state == STATE_INACTIVE;
-        let Some(free) = (0..KEYSLOTS).find(is_free) else {
-            return Ok(Plan::Impossible);
-        };
-        // A key that is going to stay where it is put is the best one.
-        let at_home = (0..KEYSLOTS)
-            .find(|slot| is_free(slot) && is_active(backup, *slot))
-            .map(|slot| (slot, slot));
-        let any = (0..KEYSLOTS)
-            .find(|slot| is_active(backup, *slot))
-            .map(|source| (source, free));
-        Ok(at_home
-            .or(any)
-            .map_or(Plan::Impossible, |(source, slot)| Plan::Stage { source, slot }))
-    }
-
-    /// Puts the key in keyslot `source` of the backup into `slot`, which is free on the device.
-    fn stage(
-        &self,
-        file: &mut dyn Storage,
-        storage: &mut dyn Storage,
-        device: &Header,
-        source: usize,
-        slot: usize,
-    ) -> Result<Staged> {
-        let (backup, there) = (&self.header.raw, &device.raw);
-        let (from, to) = (Range::of_slot(backup, source), Range::of_slot(there, slot));
-        let mut material = vec![0; from.len().to_usize().ok_or(Error::NoUsableKeyslot)?];
-        file.read_at(from.start, &mut material)
-            .map_err(Error::io("read the header backup"))?;
-        storage
-            .write_at(to.start, &material)
-            .map_err(Error::io("write the keyslot area"))?;
-        storage.sync().map_err(Error::io("sync the keyslot area"))?;
-        let put = |raw: &RawHeader| {
-            let mut raw = raw.clone();
-            raw.keyslots[slot].state = STATE_ACTIVE;
-            raw.keyslots[slot].iterations = backup.keyslots[source].iterations;
-            raw.keyslots[slot].salt = backup.keyslots[source].salt;
-            raw
-        };
-        write_raw(storage, &put(there))?;
-        Ok(Staged { slot, raw: put(backup) })
     }
 
     /// How much of the start of the device a restore writes: never the data, however long the backup is.
@@ -293,23 +241,7 @@ impl Backup {
     }
 }
 
-/// How one key stays whole through a restore.
-enum Plan {
-    /// A keyslot is the same in both.
-    Unneeded,
-    /// A spare one: from this keyslot of the backup into that one, which is free on the device.
-    Stage { source: usize, slot: usize },
-    /// Not at all.
-    Impossible,
-}
-
-/// A spare key: where it is, and the backup's header with it.
-struct Staged {
-    slot: usize,
-    raw: RawHeader,
-}
-
-fn is_active(raw: &RawHeader, slot: usize) -> bool {
+pub(super) fn is_active(raw: &RawHeader, slot: usize) -> bool {
     raw.keyslots[slot].state == STATE_ACTIVE
 }
 
@@ -344,7 +276,7 @@ fn same_bytes(one: &mut dyn Storage, other: &mut dyn Storage, range: Range) -> R
 }
 
 /// Copies what is not there already; what is there is not put at risk by writing it again.
-fn copy(from: &mut dyn Storage, to: &mut dyn Storage, start: Bytes, end: Bytes) -> Result<()> {
+pub(super) fn copy(from: &mut dyn Storage, to: &mut dyn Storage, start: Bytes, end: Bytes) -> Result<()> {
     let mut run = Run {
         start,
         bytes: Vec::new(),
@@ -384,7 +316,7 @@ impl Run {
 }
 
 /// Whether `storage` holds `block` at `at`; a file that ends before it does not.
-fn is_there(storage: &mut dyn Storage, at: Bytes, block: &[u8]) -> Result<bool> {
+pub(super) fn is_there(storage: &mut dyn Storage, at: Bytes, block: &[u8]) -> Result<bool> {
     let mut there = vec![0; block.len()];
     match storage.read_at(at, &mut there) {
         Ok(()) => Ok(there == block),

@@ -24,6 +24,7 @@ mod header;
 mod keyslots;
 mod layout;
 mod repair;
+mod restore;
 mod staged;
 mod validate;
 
@@ -33,7 +34,7 @@ mod tests;
 pub(crate) use format::field as text_field;
 pub(crate) use layout::area_size;
 
-pub use backup::{Backup, BackupRefused, Restore};
+pub use backup::{AtRisk, Backup, BackupRefused, Restore};
 pub use create::{CreateParams, DEFAULT_ALIGNMENT, DataPlacement};
 pub use format::{
     DIGEST_LEN, HEADER_LEN, KEYSLOTS, MAGIC, NAME_LEN, RawHeader, RawKeyslot, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE,

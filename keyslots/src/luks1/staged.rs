@@ -1,8 +1,8 @@
 //! A passphrase that changes while all eight keyslots are in use: its key waits behind the header until the keyslot holds it.
 //!
 //! Every layout leaves the sectors from 2 to the first key material unused, and programs that change keyslots keep them; not
-//! so who backs the header up and restores it, or converts it. A record there has what a keyslot has, the volume key under the new passphrase alone, in fewer stripes. It is
-//! synced before the keyslot is overwritten and wiped when the header names the new key: at each moment the old passphrase
+//! so who backs the header up and restores it, or converts it. A record there has what a keyslot has, the volume key under
+//! the new passphrase alone, in fewer stripes. It is synced before the keyslot is overwritten and wiped when the header names the new key: at each moment the old passphrase
 //! opens the keyslot, or the new one the keyslot or the record.
 //!
 //! A record counts for the keyslot that it was made for: where another program has freed or refilled that, it opens
@@ -21,7 +21,7 @@ use crate::{Error, Result};
 
 const MAGIC: &[u8; 16] = b"LUKSMITH-CHANGE\x01";
 /// Behind the header, whose second sector other programs write whole.
-const START: Bytes = Bytes::kib(1);
+pub(super) const START: Bytes = Bytes::kib(1);
 const HEAD: usize = SECTOR_SIZE as usize;
 /// Magic, keyslot, iterations, both salts; the checksum follows.
 const FIELDS: usize = 16 + 4 + 4 + 2 * SALT_LEN;

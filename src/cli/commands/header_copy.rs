@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use keyslots::backup::{Backup, BackupRefused, Restore};
+use keyslots::backup::{AtRisk, Backup, BackupRefused, Restore};
 use keyslots::header::{Header, Version};
 use keyslots::storage::Storage;
 use keyslots::{luks1, luks2};
@@ -64,16 +64,14 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
     let used = data_device::check_destroyable(device_path);
     check_use(cx, device_path, &mut opened.file, there.as_ref(), &backup, used)?;
     let plan = check(&backup, &header_device, &mut opened, there.as_ref())?;
-    let safe = header_device.shared(&mut opened, |storage| -> Result<bool, CliError> {
-        Ok(backup.survives_a_stop(&mut source, storage, there.as_ref())?)
+    let at_risk = header_device.shared(&mut opened, |storage| -> Result<AtRisk, CliError> {
+        Ok(backup.at_risk(&mut source, storage, there.as_ref())?)
     })?;
     let mut notes = String::new();
     if revives(&plan) {
         notes.push_str(&revival(&plan));
     }
-    if !safe {
-        notes.push_str(NOT_STAGED);
-    }
+    notes.push_str(what_a_stop_costs(at_risk));
     if !cx.console.batch() && !passphrase::is_interactive() && !notes.is_empty() {
         cx.console.complain(notes.trim_start());
     }
@@ -92,7 +90,7 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
         };
         check_use(cx, device_path, target, there.as_ref(), &backup, used)?;
         if check(&backup, &header_device, &mut opened, there.as_ref())? != plan
-            || safe && !backup.survives_a_stop(&mut source, target, there.as_ref())?
+            || at_risk != backup.at_risk(&mut source, target, there.as_ref())?
         {
             return Err(keyslots::Error::ChangedMeanwhile.into());
         }
@@ -112,9 +110,19 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
     Ok(())
 }
 
-/// What cannot be had for every restore: see [`Backup::survives_a_stop`].
-const NOT_STAGED: &str = "\nWARNING: interrupted, this leaves neither the old header nor the new one whole: keep the \
-    backup file until it has ended, and restore once more if it does not.";
+fn what_a_stop_costs(at_risk: AtRisk) -> &'static str {
+    match at_risk {
+        AtRisk::Nothing => "",
+        AtRisk::OneKeyslot => {
+            "\nWARNING: if this is interrupted, one key slot may open with neither its old nor its new passphrase, while the \
+            others open: keep the backup file, and restore it again if that happens."
+        }
+        AtRisk::Header => {
+            "\nWARNING: if this is interrupted, neither the old header nor the new one is left whole: keep the backup file, \
+            and restore it again if that happens."
+        }
+    }
+}
 
 /// The header that is there; a damaged one counts as none.
 fn read_header(storage: &mut dyn Storage) -> Result<Option<Header>, CliError> {

@@ -6,6 +6,7 @@ mod create;
 mod keyslots;
 mod known_answers;
 mod repair;
+mod restore;
 mod rules;
 mod staged;
 
@@ -24,6 +25,18 @@ pub(super) const ITERATIONS: u32 = 1000;
 pub(super) const KEY: &[u8; 16] = b"0123456789abcdef";
 /// End of the key material of eight keyslots with a key of 16 bytes, in sectors.
 pub(super) const END: u64 = 1032;
+
+/// Passphrases for all keyslots.
+pub(super) const FULL: [(u32, &str); 8] = [
+    (0, "a"),
+    (1, "b"),
+    (2, "c"),
+    (3, "d"),
+    (4, "e"),
+    (5, "f"),
+    (6, "g"),
+    (7, "h"),
+];
 
 pub(super) fn passphrase(text: &str) -> Passphrase {
     Passphrase::new(Secret::copy_from(text.as_bytes()).expect("a page"))

@@ -7,17 +7,6 @@ use crate::luks1::ChangeTo;
 use crate::storage::fault::{Event, Recorder};
 use crate::wipe::Medium;
 
-const FULL: [(u32, &str); 8] = [
-    (0, "a"),
-    (1, "b"),
-    (2, "c"),
-    (3, "d"),
-    (4, "e"),
-    (5, "f"),
-    (6, "g"),
-    (7, "h"),
-];
-
 /// A change of slot 1 to `text`, killed before the header names the new key, with half of the area written.
 fn half_changed(disk: Memory, text: &str) -> Memory {
     let mut disk = Recorder::new(disk.0);

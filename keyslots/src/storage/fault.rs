@@ -62,6 +62,8 @@ pub struct Recorder {
     initial: Vec<u8>,
     image: Memory,
     events: Vec<Event>,
+    /// What happened before these many events has been shown elsewhere.
+    shown_from: usize,
     fault: Option<Fault>,
     writes: usize,
     syncs: usize,
@@ -74,6 +76,7 @@ impl Recorder {
             initial: image.clone(),
             image: Memory(image),
             events: Vec::new(),
+            shown_from: 0,
             fault: None,
             writes: 0,
             syncs: 0,
@@ -86,6 +89,32 @@ impl Recorder {
             fault: Some(fault),
             ..Self::new(image)
         }
+    }
+
+    /// The disk as the next process finds it after a kill behind the first `after` events: it reads all that was written, and
+    /// what was not synced may still be lost until it is. Only what that process does is shown.
+    pub fn killed(&self, after: usize) -> Self {
+        let seen = self.events.get(..after).unwrap_or(&self.events);
+        let synced = seen
+            .iter()
+            .rposition(|event| *event == Event::Sync)
+            .map_or(0, |at| at + 1);
+        let mut disk = Self::new(self.initial.clone());
+        for (at, event) in seen.iter().enumerate() {
+            if at == synced {
+                disk.initial.clone_from(&disk.image.0);
+            }
+            let Event::Write { offset, data } = event else { continue };
+            // It fitted before.
+            if disk.image.write_at(*offset, data).is_ok() && at >= synced {
+                disk.events.push(event.clone());
+            }
+        }
+        if synced == seen.len() {
+            disk.initial.clone_from(&disk.image.0);
+        }
+        disk.shown_from = disk.events.len();
+        disk
     }
 
     /// What a reader sees.
@@ -163,6 +192,22 @@ mod tests {
         disk.for_each_crash(|crash| lost |= crash.cause == Cause::Unsynced);
         assert!(lost);
         assert_eq!((disk.writes(), disk.syncs()), (1, 2));
+    }
+
+    #[test]
+    fn what_a_killed_process_wrote_can_still_be_lost() {
+        let mut disk = Recorder::new(vec![0; 1536]);
+        disk.write_at(Bytes::ZERO, &[1; 512]).expect("no fault");
+        disk.sync().expect("no fault");
+        disk.write_at(Bytes::new(512), &[2; 512]).expect("no fault");
+        let mut next = disk.killed(3);
+        assert_eq!(next.image(), disk.image());
+        next.write_at(Bytes::new(1024), &[4; 512]).expect("no fault");
+        let mut sums = Vec::new();
+        next.for_each_crash(|crash| sums.push((crash.cause, sum(crash.image) / 512)));
+        let (killed, reordered) = (Cause::Killed, Cause::Reordered(1));
+        assert_eq!(sums, [(killed, 3), (Cause::Unsynced, 1), (killed, 7), (reordered, 5)]);
+        assert_eq!(disk.killed(2).events(), []);
     }
 
     #[test]

@@ -33,29 +33,39 @@ pub struct Crash<'a> {
 
 /// How much is shown.
 #[derive(Clone, Copy)]
-enum Extent {
-    /// Long writes are torn in three places.
-    Some,
-    /// Every write is torn at each sector, and this many choices are made of the sectors that were not synced.
-    All(usize),
+struct Extent {
+    /// Every write is torn at each sector; else long writes in three places.
+    all_tears: bool,
+    /// So many choices are made of the sectors that were not synced.
+    choices: usize,
 }
 
 impl Recorder {
     /// Calls `check` with each image that a stop during the recorded events could have left; returns how many. Long
     /// writes are torn in a few places only, and what is not synced is there or lost by whole writes.
     pub fn for_each_crash(&self, check: impl FnMut(&Crash<'_>)) -> usize {
-        self.show(Extent::Some, check)
+        self.for_each_sample(0, check)
     }
 
-    /// The same with each write torn at each of its sectors, and with `choices` sets, in front of each event, of the
-    /// sectors that were not synced: a disk may write them in any order. The choices are the same each time.
+    /// The same, and `choices` sets, in front of each event, of the sectors that were not synced: a disk may write them in
+    /// any order. The choices are the same each time.
+    pub fn for_each_sample(&self, choices: usize, check: impl FnMut(&Crash<'_>)) -> usize {
+        let all_tears = false;
+        self.show(Extent { all_tears, choices }, check)
+    }
+
+    /// The same, and each write is torn at each of its sectors.
     pub fn for_each_state(&self, choices: usize, check: impl FnMut(&Crash<'_>)) -> usize {
-        self.show(Extent::All(choices), check)
+        let all_tears = true;
+        self.show(Extent { all_tears, choices }, check)
     }
 
     fn show(&self, extent: Extent, mut check: impl FnMut(&Crash<'_>)) -> usize {
         let mut points = 0;
         let mut show = |after: usize, cause: Cause, image: &[u8]| {
+            if after < self.shown_from {
+                return;
+            }
             points += 1;
             check(&Crash { after, cause, image });
         };
@@ -75,8 +85,8 @@ impl Recorder {
                     show(after, Cause::Reordered(*newest), &image);
                 }
             }
-            if let (Extent::All(choices), [_, ..]) = (extent, unsynced.as_slice()) {
-                for choice in 0..choices {
+            if !unsynced.is_empty() {
+                for choice in 0..extent.choices {
                     let mut image = durable.clone();
                     // From few of them to nearly all.
                     let of_eight = 1 + choice as u64 % 7;
@@ -134,8 +144,8 @@ fn sectors_of(offset: Bytes, len: usize) -> usize {
 
 /// How many sectors of a torn write are there.
 fn tears(sectors: usize, extent: Extent) -> Vec<usize> {
-    match extent {
-        Extent::Some if sectors > 8 => vec![1, sectors / 2, sectors - 1],
+    match extent.all_tears {
+        false if sectors > 8 => vec![1, sectors / 2, sectors - 1],
         _ => (1..sectors).collect(),
     }
 }

@@ -390,9 +390,9 @@ impl Header {
         medium: Medium,
     ) -> Result<()> {
         match (self, unfinished) {
-            (Self::Luks1(header), Unfinished::Luks1(sealed)) => header.finish_change(storage, slot, sealed, medium),
+            (Self::Luks1(header), Unfinished::Luks1(sealed)) => header.finish(storage, slot, sealed, medium),
             (Self::Luks1(header), Unfinished::Luks1Record) => header.tidy(storage, medium),
-            (Self::Luks2(header), Unfinished::Luks2(sealed)) => header.finish_change(storage, slot, sealed, medium),
+            (Self::Luks2(header), Unfinished::Luks2(sealed)) => header.finish(storage, slot, sealed, medium),
             _ => Err(Error::ChangedMeanwhile),
         }
     }

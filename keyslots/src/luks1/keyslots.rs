@@ -284,12 +284,8 @@ impl Header {
         staged::tidy(storage, &self.raw, medium)
     }
 
-    /// Ends the change of keyslot `slot` that [`Unlocked::unfinished`] is about. Where another process has ended it,
-    /// nothing is written.
-    ///
-    /// # Errors
-    /// [`Error::ChangedMeanwhile`], [`Error::Io`].
-    pub fn finish_change(
+    /// See [`crate::header::Header::finish_change`].
+    pub(crate) fn finish(
         &mut self,
         storage: &mut dyn Storage,
         slot: u32,

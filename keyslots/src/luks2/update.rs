@@ -181,7 +181,7 @@ impl Header {
         self.change_sealed_and(storage, slot, key, sealed, medium, limits, |_| Ok(()))
     }
 
-    /// As [`Header::change_sealed`]; what `also` changes, it changes with the same write.
+    /// As [`Header::change_sealed`]; what `also` changes, it changes with the same write, or with that of the token.
     ///
     /// # Errors
     /// Those of [`Header::change_sealed`] and of `also`.
@@ -234,12 +234,8 @@ impl Header {
         Ok(wiped.map_err(|error| Error::HalfWritten(error.into()))?)
     }
 
-    /// Ends the change of keyslot `slot` that [`crate::Unlocked::unfinished`] is about. Where another process has ended it,
-    /// nothing is written.
-    ///
-    /// # Errors
-    /// [`Error::ChangedMeanwhile`], or the storage's.
-    pub fn finish_change(
+    /// See [`crate::header::Header::finish_change`].
+    pub(crate) fn finish(
         &mut self,
         storage: &mut dyn Storage,
         slot: u32,
@@ -282,13 +278,16 @@ impl Header {
         if Bytes::new(needed) > area.size {
             return Err(Error::NoRoomForKeyslot { needed }.into());
         }
-        let mut last = before.clone();
+        // With the first write: who ends an interrupted change does not know what else was asked for.
+        let mut asked = before.clone();
+        also(&mut Edit::new(&mut asked))?;
+        let mut last = asked.clone();
         staged::forget(&mut last.metadata, slot);
         last.metadata.keyslots.insert(slot, keyslot.clone());
-        also(&mut Edit::new(&mut last))?;
         // What does not fit fails before anything is overwritten.
         Encoded::new(&last)?;
         if !self.waits(slot, sealed) {
+            self.copy = asked;
             staged::put(&mut self.copy.metadata, slot, &keyslot, sealed)
                 .and_then(|()| self.write(storage))
                 .inspect_err(|_| self.restore_unless_written(&before))?;

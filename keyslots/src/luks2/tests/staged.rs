@@ -305,23 +305,18 @@ fn a_change_in_place_writes_nothing_behind_the_area() {
 }
 
 #[test]
-fn an_ended_change_has_the_priority_that_was_asked_for() {
+fn an_ended_change_has_what_was_asked_for_with_it() {
     let (image, mut header) = small(2);
     let mut disk = Recorder::new(image);
     let new = NewKeyslot {
         priority: Some(Priority::Prefer),
         ..small_keyslot()
     };
+    let sealed = new.seal(&passphrase("new"), &small_key(), &limits()).expect("memory");
     header
-        .change_keyslot(
-            &mut disk,
-            0,
-            &small_key(),
-            &passphrase("new"),
-            &new,
-            Medium::Other,
-            &limits(),
-        )
+        .change_sealed_and(&mut disk, 0, &small_key(), &sealed, Medium::Other, &limits(), |edit| {
+            edit.set_labels(Some("named"), None)
+        })
         .expect("in place");
     let mut ended = 0;
     disk.for_each_crash(|crash| {
@@ -339,6 +334,7 @@ fn an_ended_change_has_the_priority_that_was_asked_for() {
             .expect("memory");
         let header = Header::read(&mut disk).expect("a header");
         assert_eq!(header.metadata().keyslots[&0].priority, Some(Priority::Prefer));
+        assert_eq!(header.binary().label, "named");
         ended += 1;
     });
     assert!(ended > 0);

@@ -190,3 +190,28 @@ fn a_killed_change_is_refused_cleanly_by_cryptsetup_and_finished_by_the_new_pass
         assert!(opens(folder, THEIRS, "new") && opens(folder, THEIRS, "k0"), "{kind}");
     }
 }
+
+/// Where nothing fits any more, what is said to be done helps.
+#[test]
+fn full_metadata_are_said_to_be_full_and_how_to_go_on() {
+    let folder = TempDir::new().expect("a folder");
+    let folder = folder.path();
+    full(folder, "luks2");
+    // 12 KiB less a NUL, and what the keyslots take.
+    let token = format!(r#"{{"type":"big","keyslots":[],"x":"{}"}}"#, "x".repeat(10_200));
+    fs::write(folder.join("t"), token).expect("a file");
+    done(folder, THEIRS, "token import --json-file t v");
+    let before = fs::read(folder.join("v")).expect("a volume");
+    let (code, told) = run(folder, OURS, &format!("luksChangeKey {FAST} -d k1 v new"));
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("token export"), "{told}");
+    assert!(
+        fs::read(folder.join("v")).expect("a volume") == before,
+        "nothing was written"
+    );
+    done(folder, OURS, "token export --token-id 0 --json-file saved v");
+    done(folder, OURS, "token remove --token-id 0 v");
+    done(folder, OURS, &format!("luksChangeKey {FAST} -d k1 v new"));
+    done(folder, OURS, "token import --json-file saved v");
+    assert!(opens(folder, THEIRS, "new") && opens(folder, THEIRS, "k0"));
+}

@@ -195,6 +195,11 @@ impl CliError {
                 let names: Vec<_> = holders.iter().map(Holder::to_string).collect();
                 (!names.is_empty()).then(|| format!("It is held by: {}.", names.join(", ")))
             }
+            Self::Header(keyslots::Error::MetadataTooLarge { len, room }) => Some(format!(
+                "The device is as before. The metadata area lacks {} bytes: save a token (token export), remove it (token remove), repeat this, and \
+                 add the token again (token import). Or remove a keyslot that is not needed (luksKillSlot).",
+                len.saturating_sub(*room)
+            )),
             _ => None,
         }
     }

@@ -4,7 +4,8 @@ use std::io::Write;
 
 use super::copies::{self, Copy};
 use super::format::{BinaryHeader, Which};
-use super::{Header, KNOWN_REQUIREMENTS, areas, validate};
+use super::keyslot::Area;
+use super::{Header, KNOWN_REQUIREMENTS, Metadata, areas, validate};
 use crate::error::shown;
 use crate::storage::Storage;
 use crate::units::Bytes;
@@ -281,8 +282,12 @@ impl Backup {
         let (mut staged, mut spots) = (Vec::new(), Vec::new());
         for slot in slots {
             let mut moved = metadata.keyslots.get(&slot)?.clone();
-            let Ok(to) = areas::find_gap(&taken, hdr_size, moved.area.size) else {
-                continue;
+            let to = match is_at(metadata, there.metadata(), slot) {
+                Some(to) => to,
+                None => match areas::find_gap(&taken, hdr_size, moved.area.size) {
+                    Ok(to) => to,
+                    Err(_) => continue,
+                },
             };
             spots.push(Spot {
                 from: moved.area.offset,
@@ -313,6 +318,22 @@ impl Backup {
             },
         })
     }
+}
+
+/// Where the device has keyslot `slot` of the backup: in its own place where it did not change, elsewhere where a restore was
+/// interrupted. None where the backup has another keyslot there.
+fn is_at(backup: &Metadata, there: &Metadata, slot: u32) -> Option<Bytes> {
+    let area = &there.keyslots.get(&slot)?.area;
+    let mut ours = backup.keyslots.get(&slot)?.clone();
+    ours.area.offset = area.offset;
+    let end = area.offset.checked_add(area.size)?;
+    let overlaps = |other: &Area| {
+        let other_end = other.offset.checked_add(other.size);
+        other.offset < end && other_end.is_none_or(|other_end| area.offset < other_end)
+    };
+    let others = backup.keyslots.iter().filter(|(id, _)| **id != slot);
+    let is_free = !others.map(|(_, other)| &other.area).any(overlaps);
+    (is_free && there.keyslots.get(&slot) == Some(&ours)).then_some(area.offset)
 }
 
 /// Spare keyslots, and the header that has them alone.

@@ -509,3 +509,64 @@ fn debians_opens_what_a_stopped_conversion_leaves() {
     }
     println!("{points} points tried, 0 losses");
 }
+
+/// cryptsetup takes no lock on a LUKS1 header: it reads it, derives a key, and writes it back with its own keyslot.
+#[test]
+fn a_luks1_keyslot_that_cryptsetup_overwrites_is_not_called_added() {
+    let lab = Lab::new();
+    let format = ["luksFormat", "-q", "--type", "luks1", "-s", "256", "v", "a"];
+    let add = |key: &'static str| [&["luksAddKey", "-q", "v", key, "-d", "a"], CHEAP.as_slice()].concat();
+    let opens = |key: &str| {
+        let opened = lab.try_run(Tool::Debians, &["open", "--test-passphrase", "v", "-d", key]);
+        opened.status.success()
+    };
+    let fresh = || {
+        let volume = fs::File::create(lab.path("v")).expect("a file");
+        volume.set_len(4 << 20).expect("room");
+        lab.run(Tool::Debians, &[&format, CHEAP.as_slice()].concat());
+    };
+    // It has read the header, and waits for its new key; ours comes and goes; then it writes.
+    for first in TOOLS {
+        fresh();
+        let pipe = lab.path("pipe");
+        let _ = fs::remove_file(&pipe);
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        let second = if first == Tool::Ours { Tool::Debians } else { Tool::Ours };
+        let start = |tool, key| {
+            let mut command = lab.command(tool, &add(key));
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.spawn().expect("it runs")
+        };
+        let waiting = start(first, "pipe");
+        // Opens when the other end is opened.
+        let mut key = fs::OpenOptions::new().write(true).open(&pipe).expect("a pipe");
+        let before = fs::read(lab.path("v")).expect("a volume");
+        let quick = start(second, "b");
+        while fs::read(lab.path("v")).expect("a volume")[..592] == before[..592] {
+            thread::sleep(std::time::Duration::from_millis(5));
+        }
+        std::io::Write::write_all(&mut key, b"passphrase c").expect("it reads");
+        drop(key);
+        let (waiting, quick) = (waiting.wait_with_output(), quick.wait_with_output());
+        for (tool, ended, key) in [(first, waiting, "c"), (second, quick, "b")] {
+            let ended = ended.expect("it ends");
+            let told = String::from_utf8_lossy(&ended.stderr);
+            // Ours overwrites nobody, and notices who overwrites it.
+            if tool == Tool::Ours || first == Tool::Ours {
+                assert_eq!(ended.status.success(), opens(key), "{tool:?} after {first:?}: {told}");
+            }
+            if tool == Tool::Ours && !ended.status.success() {
+                assert!(told.contains("at the same time"), "{told}");
+            }
+        }
+    }
+    // And as it comes.
+    for _ in 0..4 {
+        fresh();
+        let mut theirs = lab.command(Tool::Debians, &add("c")).spawn().expect("it runs");
+        let ours = lab.try_run(Tool::Ours, &add("b"));
+        theirs.wait().expect("it ends");
+        let told = String::from_utf8_lossy(&ours.stderr);
+        assert!(!ours.status.success() || opens("b"), "{told}");
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
@@ -197,12 +197,35 @@ fn processes(number: DevNo) -> Vec<Holder> {
     let own = std::process::id();
     let mut pids = pids();
     pids.retain(|pid| *pid != own && has_open(*pid, number));
-    pids.into_iter()
-        .map(|pid| Holder::Process {
-            pid,
-            name: process_name(pid),
+    pids.into_iter().map(process).collect()
+}
+
+/// The programs that change headers by way of libcryptsetup, and have a file or device open that is the one.
+pub fn libcryptsetup_users(is_the_one: impl Fn(&File) -> bool) -> Vec<Holder> {
+    const LIBRARY: &[u8] = b"/libcryptsetup.";
+    let own = std::process::id();
+    let uses_it = |pid: &u32| {
+        let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+        maps.windows(LIBRARY.len()).any(|part| part == LIBRARY)
+    };
+    let has_it = |pid: &u32| {
+        let mut descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        descriptors.any(|descriptor| {
+            let kind = fs::metadata(descriptor.path()).map(|found| found.file_type());
+            kind.is_ok_and(|kind| kind.is_file() || kind.is_block_device())
+                && File::open(descriptor.path()).is_ok_and(|file| is_the_one(&file))
         })
-        .collect()
+    };
+    let mut pids = pids();
+    pids.retain(|pid| *pid != own && uses_it(pid) && has_it(pid));
+    pids.into_iter().map(process).collect()
+}
+
+fn process(pid: u32) -> Holder {
+    Holder::Process {
+        pid,
+        name: process_name(pid),
+    }
 }
 
 fn pids() -> Vec<u32> {

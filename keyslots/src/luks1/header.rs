@@ -213,8 +213,11 @@ impl Header {
         self.expect_written(storage)
     }
 
-    /// Programs that take no lock may have written at the same time, and what this header says is gone.
-    fn expect_written(&self, storage: &mut dyn Storage) -> Result<()> {
+    /// Checks that the device has this header, after a write: programs that take no lock may have written at the same time.
+    ///
+    /// # Errors
+    /// [`Error::Overwritten`] with the first keyslot that is another one, [`Error::ChangedMeanwhile`], [`Error::Io`].
+    pub fn expect_written(&self, storage: &mut dyn Storage) -> Result<()> {
         let there = read_raw(storage)?;
         let differs = |slot: &usize| there.keyslots[*slot] != self.raw.keyslots[*slot];
         match (0..KEYSLOTS).find(differs) {

@@ -118,7 +118,17 @@ impl Context<'_> {
     ) -> Result<T, CliError> {
         device.exclusive(wanted, |header, storage| {
             self.back_up(header, storage)?;
-            action(header, storage)
+            let done = action(header, storage)?;
+            if let Header::Luks1(header) = header {
+                for other in device.outlast_others(header, storage)? {
+                    self.console.complain(format_args!(
+                        "WARNING: {other} has {} open, and can still write its LUKS1 header back as it was: look at the key slots when \
+                         it has ended (luksDump).",
+                        shown(device.path())
+                    ));
+                }
+            }
+            Ok(done)
         })
     }
 

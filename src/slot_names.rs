@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use keyslots::header::Header;
+use keyslots::luks2::json::FIRST_BYTE_CHAR;
 use keyslots::luks2::{self, Edit, Metadata, Token};
 use keyslots::storage::Storage;
 use serde_json::{Map, Value};
@@ -24,8 +25,10 @@ pub enum SlotNameError {
     /// Another keyslot has the name.
     #[error("keyslot {1} has the name {0:?} already")]
     Taken(String, u32),
-    /// The name could be taken for a number, is too long, or has control characters.
-    #[error("{0:?} cannot name a keyslot: a name starts with a letter and has up to {MAX_NAME} bytes")]
+    /// The name could be taken for a number, is too long, or has characters that it may not have.
+    #[error(
+        "{0:?} cannot name a keyslot: a name starts with a letter and has up to {MAX_NAME} bytes of printable text"
+    )]
     BadName(String),
     /// There is no place for names.
     #[error("keyslots of LUKS1 have no names")]
@@ -128,7 +131,9 @@ pub fn set(edit: &mut Edit<'_>, slot: u32, name: &str, protected: Option<bool>) 
 /// # Errors
 /// [`SlotNameError::BadName`].
 pub fn check(name: &str) -> Result<(), SlotNameError> {
-    let good = name.starts_with(char::is_alphabetic) && name.len() <= MAX_NAME && !name.contains(char::is_control);
+    // A header keeps bytes that are not UTF-8 as the last characters of all.
+    let forbidden = |c: char| c.is_control() || c >= FIRST_BYTE_CHAR;
+    let good = name.starts_with(char::is_alphabetic) && name.len() <= MAX_NAME && !name.contains(forbidden);
     if good {
         Ok(())
     } else {

@@ -73,6 +73,7 @@ fn a_keyslot_has_a_name_wherever_its_number_could_stand() {
         "luksAddKey v2 b -d a --slot-name 7th PBKDF",
         "cannot name a keyslot",
     );
+    refused(path, "config v2 -S 0 --slot-name x\u{10ff80}", "printable text");
     refused(
         path,
         "luksAddKey v2 b -d a --protect PBKDF",

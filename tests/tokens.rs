@@ -139,3 +139,45 @@ fn numbers_and_bytes_of_other_programs_are_kept() {
         Some(1)
     );
 }
+
+#[test]
+fn any_bytes_name_a_key_of_the_keyring() {
+    let folder = volume();
+    let path = folder.path();
+    // The first is not UTF-8, the second has characters that stand for such bytes in memory.
+    let names: [&[u8]; 2] = [b"caf\xe9", "X\u{10ffe9}\u{10ff80}".as_bytes()];
+    for name in names {
+        let token = [
+            b"{\"type\":\"luks2-keyring\",\"keyslots\":[\"0\"],\"key_description\":\"".as_slice(),
+            name,
+            b"\"}",
+        ];
+        fs::write(path.join("token"), token.concat()).expect("written");
+        let answer = run(path, "./cryptsetup", "token import --json-file token v");
+        assert_eq!(answer.0, Some(0));
+    }
+    let added = run(
+        path,
+        "./cryptsetup",
+        "token add --key-description X\u{10ffe9}\u{10ff80} v",
+    );
+    assert_eq!(added.0, Some(0));
+    for (token, name) in [(0, names[0]), (1, names[1]), (2, names[1])] {
+        fs::write(path.join("name"), name).expect("written");
+        let script = "keyctl padd user \"$(cat name)\" @s <k >/dev/null && exec \"$@\"";
+        for program in ["./cryptsetup", THEIRS] {
+            let status = Command::new("keyctl")
+                .args(["session", "-", "sh", "-c", script, "sh", program])
+                .args(["open", "--test-passphrase", "--token-only", "--token-id"])
+                .args([&token.to_string(), "v"])
+                .current_dir(path)
+                .stderr(Stdio::null())
+                .status();
+            let status = status.expect("keyctl starts");
+            assert_eq!(status.code(), Some(0), "{program}: token {token}");
+        }
+    }
+    let dumps = ["./cryptsetup", THEIRS].map(|program| run(path, program, "luksDump v").1);
+    let [ours, theirs] = dumps.map(|dump| String::from_utf8_lossy(&dump).into_owned());
+    assert_eq!(ours, theirs);
+}

@@ -25,7 +25,7 @@ pub struct UsableToken {
     pub id: u32,
     /// The keyslots.
     pub keyslots: Vec<u32>,
-    description: String,
+    description: Vec<u8>,
 }
 
 impl UsableToken {
@@ -46,7 +46,7 @@ pub fn usable(metadata: &Metadata, choice: &TokenChoice<'_>) -> Vec<UsableToken>
         .filter(|(id, _)| choice.id.is_none_or(|wanted| wanted == **id))
         .filter(|(_, token)| choice.kind.is_none_or(|wanted| wanted == token.kind))
         .filter_map(|(&id, token)| {
-            let description = token.key_description()?.to_owned();
+            let description = token.key_description_bytes()?;
             let keyslots = token.keyslots.iter().copied();
             let keyslots: Vec<_> = keyslots
                 .filter(|slot| choice.takes(metadata, &digests, *slot))

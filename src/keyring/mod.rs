@@ -123,8 +123,9 @@ pub fn is_available() -> bool {
 ///
 /// # Errors
 /// [`KeyringError::NotFound`], [`KeyringError::Unavailable`], [`KeyringError::Refused`].
-pub fn read_user_key(description: &str) -> Result<Secret, KeyringError> {
-    read_payload(request(USER_TYPE, description)?, description)
+pub fn read_user_key(description: impl AsRef<[u8]>) -> Result<Secret, KeyringError> {
+    let description = description.as_ref();
+    read_payload(request(USER_TYPE, description)?, &String::from_utf8_lossy(description))
 }
 
 /// Reads a key that is named as keyctl(1) does: `%<type>:<description>`, its number, or, of type `user`, its
@@ -147,11 +148,13 @@ pub fn read_key(identifier: &str) -> Result<Secret, KeyringError> {
     read_payload(key, identifier)
 }
 
-fn request(kind: &CStr, description: &str) -> Result<Serial, KeyringError> {
+fn request(kind: &CStr, description: impl AsRef<[u8]>) -> Result<Serial, KeyringError> {
+    let name = c_string(&description)?;
+    let description = String::from_utf8_lossy(description.as_ref());
     log::debug(format_args!("Looking for the key {description} in the keyrings."));
-    syscalls::request_key(kind, &c_string(description)?).map_err(|errno| match errno {
-        Errno::ENOKEY | Errno::EKEYREVOKED | Errno::EKEYEXPIRED => KeyringError::NotFound(description.to_owned()),
-        other => refused("find", description)(other),
+    syscalls::request_key(kind, &name).map_err(|errno| match errno {
+        Errno::ENOKEY | Errno::EKEYREVOKED | Errno::EKEYEXPIRED => KeyringError::NotFound(description.into_owned()),
+        other => refused("find", &description)(other),
     })
 }
 
@@ -230,9 +233,11 @@ fn refused(action: &'static str, description: &str) -> impl FnOnce(Errno) -> Key
     }
 }
 
-fn c_string(description: &str) -> Result<CString, KeyringError> {
+fn c_string(description: impl AsRef<[u8]>) -> Result<CString, KeyringError> {
+    let description = description.as_ref();
+    let bad = || KeyringError::BadDescription(String::from_utf8_lossy(description).into_owned());
     if description.is_empty() {
-        return Err(KeyringError::BadDescription(String::new()));
+        return Err(bad());
     }
-    CString::new(description).map_err(|_| KeyringError::BadDescription(description.to_owned()))
+    CString::new(description).map_err(|_| bad())
 }

@@ -23,7 +23,7 @@ const MAX_DEPTH: usize = 32;
 /// How deep in a header the members of a token are.
 const TOKEN_DEPTH: usize = 2;
 /// The character that keeps the byte 0x80; those behind it keep the bytes up to 0xff.
-const FIRST_BYTE_CHAR: u32 = 0x0010_ff80;
+pub const FIRST_BYTE_CHAR: char = '\u{10ff80}';
 
 /// Parses the JSON area of a header: one object, then at least one NUL, then nothing but NULs.
 ///
@@ -90,12 +90,17 @@ pub fn restore_bytes(text: String) -> Vec<u8> {
     let text = String::from_utf8(text).unwrap_or_default();
     let mut bytes = Vec::with_capacity(text.len());
     for c in text.chars() {
-        match u32::from(c).checked_sub(FIRST_BYTE_CHAR) {
+        match u32::from(c).checked_sub(FIRST_BYTE_CHAR.into()) {
             Some(byte) => bytes.push(byte as u8 | 0x80),
             None => bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
     bytes
+}
+
+/// A text of the metadata as a person reads it: bytes that are not UTF-8 become U+FFFD.
+pub fn lossy(text: &str) -> String {
+    String::from_utf8_lossy(&restore_bytes(text.to_owned())).into_owned()
 }
 
 /// The value as every JSON parser takes it: what is not a number for one (`NaN`, `Infinity`) is null.
@@ -118,12 +123,14 @@ const FOUR_BYTES: u8 = 0xf4;
 pub(super) fn lossless(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let keep = |text: &mut String, bytes: &[u8]| {
-        let chars = bytes.iter().map(|byte| FIRST_BYTE_CHAR - 0x80 + u32::from(*byte));
+        let chars = bytes
+            .iter()
+            .map(|byte| u32::from(FIRST_BYTE_CHAR) - 0x80 + u32::from(*byte));
         text.extend(chars.filter_map(char::from_u32));
     };
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if u32::from(c) >= FIRST_BYTE_CHAR {
+            if c >= FIRST_BYTE_CHAR {
                 keep(&mut text, c.encode_utf8(&mut [0; 4]).as_bytes());
             } else {
                 text.push(c);

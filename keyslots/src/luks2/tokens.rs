@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Defect;
 use super::fields::{Fields, ids_to_value};
-use super::json::{Object, parse_token};
+use super::json::{Object, lossless, parse_token, restore_bytes};
 
 /// The type of tokens whose passphrase is in the kernel keyring.
 pub const KEYRING_TOKEN: &str = "luks2-keyring";
@@ -52,6 +52,11 @@ impl Token {
 
     /// A token for a passphrase that the kernel keyring has under `description`.
     pub fn keyring(description: &str, keyslots: Vec<u32>) -> Self {
+        Self::of_keyring(lossless(description.as_bytes()), keyslots)
+    }
+
+    /// As [`Token::keyring`], with the description as it was parsed.
+    fn of_keyring(description: String, keyslots: Vec<u32>) -> Self {
         let extra = Object::from_iter([("key_description".to_owned(), description.into())]);
         Self {
             kind: KEYRING_TOKEN.to_owned(),
@@ -72,7 +77,7 @@ impl Token {
         if kind == KEYRING_TOKEN {
             let description = fields.non_empty("key_description")?;
             fields.end()?;
-            return Ok(Self::keyring(&description, keyslots));
+            return Ok(Self::of_keyring(description, keyslots));
         }
         Ok(Self {
             kind,
@@ -87,7 +92,12 @@ impl Token {
         !self.kind.starts_with(RESERVED_PREFIX)
     }
 
-    /// The key description of a `luks2-keyring` token.
+    /// The key description of a `luks2-keyring` token as the kernel has it, which may be any bytes.
+    pub fn key_description_bytes(&self) -> Option<Vec<u8>> {
+        Some(restore_bytes(self.key_description()?.to_owned()))
+    }
+
+    /// The key description of a `luks2-keyring` token, to be shown.
     pub fn key_description(&self) -> Option<&str> {
         if self.kind == KEYRING_TOKEN {
             self.extra.get("key_description")?.as_str()
@@ -120,6 +130,19 @@ mod tests {
         let token = Token::from_json(br#"{"type":"luks2-keyring","keyslots":["0","1"],"key_description":"desc"}"#);
         let token = token.expect("a token");
         assert_eq!(token.key_description(), Some("desc"));
+        // Any bytes, and the characters that stand for them are none of them.
+        let any = b"{\"type\":\"luks2-keyring\",\"keyslots\":[],\"key_description\":\"caf\xe9\x80\"}";
+        let parsed = Token::from_json(any).expect("a token");
+        assert_eq!(
+            parsed.key_description_bytes().as_deref(),
+            Some(b"caf\xe9\x80".as_slice())
+        );
+        let made = Token::keyring("caf\u{10ffe9}\u{10ff80}", Vec::new());
+        assert_ne!(made, parsed);
+        assert_eq!(
+            made.key_description_bytes(),
+            Some("caf\u{10ffe9}\u{10ff80}".as_bytes().to_vec())
+        );
         assert_eq!(
             token.to_value().to_string(),
             r#"{"type":"luks2-keyring","keyslots":["0","1"],"key_description":"desc"}"#

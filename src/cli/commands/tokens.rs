@@ -111,14 +111,14 @@ fn try_all(
 }
 
 /// Where the passphrase of a `luks2-keyring` token is: the description of a key in the kernel's keyring.
-pub(super) fn keyring_description(header: &Header, id: u32) -> Result<String, CliError> {
+pub(super) fn keyring_description(header: &Header, id: u32) -> Result<Vec<u8>, CliError> {
     let token = match header {
         _ if id >= MAX_TOKENS => return Err(CliError::TokenInvalid(id)),
         Header::Luks1(_) => None,
         Header::Luks2(header) => header.metadata().tokens.get(&id),
     };
     let token = token.ok_or(CliError::TokenInactive(id))?;
-    let description = token.key_description().map(str::to_owned);
+    let description = token.key_description_bytes();
     description.ok_or_else(|| CliError::TokenWithoutKey(id, token.kind.clone()))
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use keyslots::luks2::json::lossy;
 use keyslots::luks2::keyslot::{Keyslot, KeyslotKind, STRIPES, SlotKdf};
 use keyslots::luks2::metadata::{Digest, DigestKind};
 use keyslots::luks2::segment::{Segment, SegmentKind};
@@ -80,14 +81,14 @@ pub(super) fn text(header: &Header) -> String {
         if let Ok(at) = names.binary_search_by_key(&id, |entry| entry.slot) {
             let entry = &names[at];
             let mark = if entry.protected { " (protected)" } else { "" };
-            push(&mut out, format_args!("\tName:       {}{mark}", clean(&entry.name)));
+            push(&mut out, format_args!("\tName:       {}{mark}", shown(&entry.name)));
         }
     }
     out.push_str("Tokens:\n");
     for (id, token) in &metadata.tokens {
-        push(&mut out, format_args!("  {id}: {}", clean(&token.kind)));
+        push(&mut out, format_args!("  {id}: {}", shown(&token.kind)));
         if let Some(description) = token.key_description() {
-            push(&mut out, format_args!("\tKey description: {}", clean(description)));
+            push(&mut out, format_args!("\tKey description: {}", shown(description)));
         }
         for keyslot in &token.keyslots {
             push(&mut out, format_args!("\tKeyslot:    {keyslot}"));
@@ -101,17 +102,17 @@ pub(super) fn text(header: &Header) -> String {
 }
 
 fn push_segment(out: &mut String, id: u32, segment: &Segment) {
-    push(out, format_args!("  {id}: {}", clean(segment.type_name())));
+    push(out, format_args!("  {id}: {}", shown(segment.type_name())));
     push(out, format_args!("\toffset: {} [bytes]", segment.offset.get()));
     let length = segment
         .size
         .map_or_else(|| "(whole device)".to_owned(), |size| format!("{} [bytes]", size.get()));
     push(out, format_args!("\tlength: {length}"));
     if let Some(crypt) = segment.crypt() {
-        push(out, format_args!("\tcipher: {}", clean(&crypt.encryption)));
+        push(out, format_args!("\tcipher: {}", shown(&crypt.encryption)));
         push(out, format_args!("\tsector: {} [bytes]", crypt.sector_size));
         if let Some(integrity) = &crypt.integrity {
-            push(out, format_args!("\tintegrity: {}", clean(&integrity.kind)));
+            push(out, format_args!("\tintegrity: {}", shown(&integrity.kind)));
         }
     }
     if let SegmentKind::HwOpal {
@@ -130,7 +131,7 @@ fn push_segment(out: &mut String, id: u32, segment: &Segment) {
         );
     }
     if !segment.flags.is_empty() {
-        push(out, format_args!("\tflags : {}", clean(&segment.flags.join(", "))));
+        push(out, format_args!("\tflags : {}", shown(&segment.flags.join(", "))));
     }
     out.push('\n');
 }
@@ -138,7 +139,7 @@ fn push_segment(out: &mut String, id: u32, segment: &Segment) {
 fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<u32>, bound: bool) {
     let unbound = !bound && !matches!(keyslot.kind, KeyslotKind::Unknown(_));
     let mark = if unbound { " (unbound)" } else { "" };
-    push(out, format_args!("  {id}: {}{mark}", clean(keyslot.type_name())));
+    push(out, format_args!("  {id}: {}{mark}", shown(keyslot.type_name())));
     let priority = match keyslot.priority() {
         Priority::Ignore => "ignored",
         Priority::Normal => "normal",
@@ -151,15 +152,15 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<u32
                 format_args!("\tKey:        {} bits", u64::from(keyslot.key_size) * 8),
             );
             push(out, format_args!("\tPriority:   {priority}"));
-            push(out, format_args!("\tCipher:     {}", clean(&luks2.encryption)));
+            push(out, format_args!("\tCipher:     {}", shown(&luks2.encryption)));
             push(
                 out,
                 format_args!("\tCipher key: {} bits", u64::from(luks2.area_key_size) * 8),
             );
-            push(out, format_args!("\tPBKDF:      {}", clean(luks2.kdf.type_name())));
+            push(out, format_args!("\tPBKDF:      {}", shown(luks2.kdf.type_name())));
             match &luks2.kdf {
                 SlotKdf::Pbkdf2 { hash, iterations } => {
-                    push(out, format_args!("\tHash:       {}", clean(hash.as_str())));
+                    push(out, format_args!("\tHash:       {}", shown(hash.as_str())));
                     push(out, format_args!("\tIterations: {iterations}"));
                 }
                 SlotKdf::Argon2 {
@@ -179,7 +180,7 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<u32
                 format_args!("\tSalt:       {}", hex_lines(&luks2.salt, "\n\t            ")),
             );
             push(out, format_args!("\tAF stripes: {STRIPES}"));
-            push(out, format_args!("\tAF hash:    {}", clean(luks2.af_hash.as_str())));
+            push(out, format_args!("\tAF hash:    {}", shown(luks2.af_hash.as_str())));
         }
         KeyslotKind::Reencrypt { mode, direction } => {
             push(
@@ -189,18 +190,18 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<u32
             push(out, format_args!("\tPriority:   {priority}"));
             push(out, format_args!("\tMode:       {mode}"));
             push(out, format_args!("\tDirection:  {direction}"));
-            push(out, format_args!("\tResilience: {}", clean(&keyslot.area.kind)));
+            push(out, format_args!("\tResilience: {}", shown(&keyslot.area.kind)));
             let text = |member: &str| keyslot.area.extra.get(member).and_then(|value| value.as_str());
             if keyslot.area.kind.contains("checksum") {
                 push(
                     out,
-                    format_args!("\tHash:       {}", clean(text("hash").unwrap_or_default())),
+                    format_args!("\tHash:       {}", shown(text("hash").unwrap_or_default())),
                 );
                 let size = keyslot.area.extra.get("sector_size").and_then(|value| value.as_u64());
                 push(out, format_args!("\tHash data:  {} [bytes]", size.unwrap_or_default()));
             }
             if let Some(size) = text("shift_size").filter(|_| keyslot.area.kind.contains("datashift")) {
-                push(out, format_args!("\tShift size: {}[bytes]", clean(size)));
+                push(out, format_args!("\tShift size: {}[bytes]", shown(size)));
             }
         }
         KeyslotKind::Unknown(_) => {}
@@ -215,7 +216,7 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<u32
 }
 
 fn push_digest(out: &mut String, id: u32, digest: &Digest) {
-    push(out, format_args!("  {id}: {}", clean(digest.type_name())));
+    push(out, format_args!("  {id}: {}", shown(digest.type_name())));
     if let DigestKind::Pbkdf2 {
         hash,
         iterations,
@@ -223,7 +224,7 @@ fn push_digest(out: &mut String, id: u32, digest: &Digest) {
         digest,
     } = &digest.kind
     {
-        push(out, format_args!("\tHash:       {}", clean(hash.as_str())));
+        push(out, format_args!("\tHash:       {}", shown(hash.as_str())));
         push(out, format_args!("\tIterations: {iterations}"));
         push(
             out,
@@ -238,7 +239,12 @@ fn push_digest(out: &mut String, id: u32, digest: &Digest) {
 
 /// The reference ends each word with a space.
 fn words(words: &[String]) -> String {
-    words.iter().map(|word| format!("{} ", clean(word))).collect()
+    words.iter().map(|word| format!("{} ", shown(word))).collect()
+}
+
+/// A text of the metadata as a part of a line.
+fn shown(text: &str) -> String {
+    clean(&lossy(text))
 }
 
 /// Adds a line.

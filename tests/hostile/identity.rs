@@ -179,20 +179,25 @@ fn what_does_not_fit_into_a_device_leaves_it_as_it_was() {
     }
 }
 
-#[test]
-fn a_header_is_not_where_its_data_are() {
+fn format_apart<'a>(header: &'a str, data: &'a str) -> Vec<&'a str> {
+    [&["luksFormat", "-q", "--header", header, data, "a"], CHEAP.as_slice()].concat()
+}
+
+/// A volume in the file `data`, of which `header` has the header.
+fn lab_with_header_apart() -> Lab {
     let lab = Lab::new("luks2");
     for (file, size) in [("header", 16 << 20), ("data", 4 << 20)] {
         File::create(lab.path(file))
             .and_then(|file| file.set_len(size))
             .expect("room");
     }
-    let format = [
-        &["luksFormat", "-q", "--header", "header", "data", "a"],
-        CHEAP.as_slice(),
-    ]
-    .concat();
-    lab.must(&format);
+    lab.must(&format_apart("header", "data"));
+    lab
+}
+
+#[test]
+fn a_header_is_not_where_its_data_are() {
+    let lab = lab_with_header_apart();
     let same = Loop::over(&lab, "header", &[]);
     let inside = Loop::over(&lab, "header", &["-o", "1048576"]);
     for data in [&same.0, &inside.0] {
@@ -215,8 +220,7 @@ fn a_header_is_not_where_its_data_are() {
             let refused = lab.run(&[words, &["--header", "header", "-d", "a", data]].concat());
             assert_eq!(refused.status.code(), Some(1), "{words:?} {refused:?}");
         }
-        let format = [&["luksFormat", "-q", "--header", "header", data, "a"], CHEAP.as_slice()].concat();
-        assert_ne!(lab.run(&format).status.code(), Some(0));
+        assert_ne!(lab.run(&format_apart("header", data)).status.code(), Some(0));
         assert!(fs::read(lab.path("header")).expect("a file") == before);
     }
 }
@@ -232,15 +236,8 @@ impl Drop for Served<'_> {
 
 #[test]
 fn the_only_header_of_an_active_volume_is_kept() {
-    let lab = Lab::new("luks2");
-    for (file, size) in [("header", 16 << 20), ("data", 4 << 20)] {
-        File::create(lab.path(file))
-            .and_then(|file| file.set_len(size))
-            .expect("room");
-    }
-    let format =
-        |header: &'static str| [&["luksFormat", "-q", "--header", header, "data", "a"], CHEAP.as_slice()].concat();
-    lab.must(&format("header"));
+    let lab = lab_with_header_apart();
+    let format = |header: &'static str| format_apart(header, "data");
     lab.must(&["luksHeaderBackup", "header", "--header-backup-file", "own"]);
     lab.must(&format("other"));
     let name = "luksmith-test-header";
@@ -257,6 +254,12 @@ fn the_only_header_of_an_active_volume_is_kept() {
     ]);
     let served = Served(&lab, name);
     let before = fs::read(lab.path("header")).expect("a file");
+    // An image that is gone on with writes to its header in the end.
+    for file in ["plain", "half"] {
+        fs::write(lab.path(file), vec![7; 1 << 20]).expect("a file");
+    }
+    let resumed = lab.run(&["image", "--resume", "--header", "header", "-d", "a", "plain", "half"]);
+    assert!(error(&resumed).contains("in use"), "{resumed:?}");
     let restore = |backup: &'static str| ["luksHeaderRestore", "-q", "header", "--header-backup-file", backup];
     let bare = [&["luksFormat", "-q", "header", "a"], CHEAP.as_slice()].concat();
     for words in [&format("header")[..], &bare, &restore("other")] {

@@ -4,6 +4,9 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 
+use keyslots::luks2::{self, copies};
+use keyslots::units::Bytes;
+
 use super::sandbox::{CHEAP, NOBODY, Sandbox};
 
 /// Not the same anywhere, with a large hole.
@@ -245,22 +248,27 @@ fn a_system_without_threads_is_an_error() {
     assert_eq!(sandbox.ok(b"", &["cat", "volume"]), [b'x'; 4096]);
 }
 
-#[test]
-fn a_volume_that_was_cut_off_is_read_and_not_written() {
-    use keyslots::luks2::{self, copies};
-    let sandbox = Sandbox::new();
-    sandbox.put("plain", &[b'x'; 4096]);
-    sandbox.image(b"", &["plain", "volume"]);
-    let mut file = fs::File::options().read(true).write(true).open(sandbox.path("volume"));
-    let file = file.as_mut().expect("the volume");
-    let header = luks2::Header::read(file).expect("a header");
+/// Has the header of `volume` say how large its data are.
+fn set_data_size(sandbox: &Sandbox, size: Bytes) -> fs::File {
+    let file = fs::File::options().read(true).write(true).open(sandbox.path("volume"));
+    let mut file = file.expect("the volume");
+    let header = luks2::Header::read(&mut file).expect("a header");
     let mut copy = copies::Copy {
         binary: header.binary().clone(),
         metadata: header.metadata().clone(),
     };
     let segment = copy.metadata.segments.get_mut(&0).expect("a segment");
-    segment.size = Some(keyslots::units::Bytes::kib(8));
-    copies::write(file, &copy).expect("a valid header");
+    segment.size = Some(size);
+    copies::write(&mut file, &copy).expect("a valid header");
+    file
+}
+
+#[test]
+fn a_volume_that_was_cut_off_is_read_and_not_written() {
+    let sandbox = Sandbox::new();
+    sandbox.put("plain", &[b'x'; 4096]);
+    sandbox.image(b"", &["plain", "volume"]);
+    let file = set_data_size(&sandbox, Bytes::kib(8));
     let cut = || {
         let cut = sandbox.run(b"", &["cat", "volume"]);
         assert_eq!(cut.status.code(), Some(1));
@@ -288,20 +296,10 @@ fn a_volume_that_was_cut_off_is_read_and_not_written() {
 /// It ended with success, and the target had a part of the volume.
 #[test]
 fn an_image_that_was_cut_off_is_not_made_whole() {
-    use keyslots::luks2::{self, copies};
     let sandbox = Sandbox::new();
     sandbox.put("plain", &[b'x'; 8192]);
     sandbox.image(b"", &["plain", "volume"]);
-    let mut file = fs::File::options().read(true).write(true).open(sandbox.path("volume"));
-    let file = file.as_mut().expect("the volume");
-    let header = luks2::Header::read(file).expect("a header");
-    let mut copy = copies::Copy {
-        binary: header.binary().clone(),
-        metadata: header.metadata().clone(),
-    };
-    let segment = copy.metadata.segments.get_mut(&0).expect("a segment");
-    segment.size = Some(keyslots::units::Bytes::kib(8));
-    copies::write(file, &copy).expect("a valid header");
+    set_data_size(&sandbox, Bytes::kib(8));
     assert_eq!(sandbox.ok(b"", &["image", "--decrypt", "volume", "-"]), [b'x'; 8192]);
     let whole = sandbox.get("volume");
     let part = &whole[..whole.len() - 4096];

@@ -101,7 +101,7 @@ fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, 
     } else {
         let file = agree(cx, input, target)?;
         let (key, layout, header) = if cx.options.resume {
-            gone_on_with(cx, target, &file)?
+            gone_on_with(cx, input, target, &file)?
         } else {
             let made = new_header(cx, target, input.size, Some(&file))?;
             (made.key, volume::mappable(&made.header)?, made.file)
@@ -125,18 +125,22 @@ fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, 
 }
 
 /// Unlocks a target that is there in part: its key, where its data are, and the file with its header.
-fn gone_on_with(cx: &Context<'_>, target: &Path, file: &File) -> Result<(VolumeKey, DataLayout, File), CliError> {
-    let open = || {
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(cx.header_device(target).path())
+fn gone_on_with(
+    cx: &Context<'_>,
+    input: &Source,
+    target: &Path,
+    file: &File,
+) -> Result<(VolumeKey, DataLayout, File), CliError> {
+    let mut header = match cx.options.header.as_deref() {
+        Some(path) => {
+            // It is written to in the end: it is held from here on, and nobody else may use it.
+            let mut header = open_device(path, Access::Write)?;
+            input.check_apart(&header, path)?;
+            cx.check_header_unused(&mut header, path)?;
+            header
+        }
+        None => file.try_clone().map_err(CliError::io(WRITING))?,
     };
-    let header = match cx.options.header {
-        Some(_) => open(),
-        None => file.try_clone(),
-    };
-    let mut header = header.map_err(CliError::io(WRITING))?;
     let memory = match is_unfinished(&header) {
         true => Some(MemoryFile::with_unfinished(&mut header)?),
         false => None,
@@ -146,6 +150,9 @@ fn gone_on_with(cx: &Context<'_>, target: &Path, file: &File) -> Result<(VolumeK
         None => cx.header_device(target),
     };
     let mut volume = cx.load_from(device, target, cx.wanted_header())?;
+    if memory.is_none() && !is_same_file(&volume.opened.file, &header).map_err(CliError::io(LOOKING))? {
+        return Err(keyslots::Error::ChangedMeanwhile.into());
+    }
     let layout = volume::mappable(&volume.header)?;
     volume::check_apart(&volume.header, &header, &layout, file)?;
     Ok((cx.data_key(&mut volume, target)?, layout, header))

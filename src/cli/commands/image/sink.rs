@@ -267,19 +267,18 @@ mod tests {
         all
     }
 
+    /// What `--decrypt` writes to.
+    fn decrypted(file: &File, resume: bool) -> Sink {
+        let file = file.try_clone().expect("a descriptor");
+        Sink::file(file, 0, true, resume, Last::Start(Start::new())).expect("a sink")
+    }
+
     #[test]
     fn zeros_stay_holes_and_the_size_is_kept() {
         let file = tempfile::tempfile().expect("a file");
         let mut data = vec![0; 1_000_000];
         data[500_000] = 1;
-        let mut sink = Sink::file(
-            file.try_clone().expect("a descriptor"),
-            0,
-            true,
-            false,
-            Last::Start(Start::new()),
-        )
-        .expect("a sink");
+        let mut sink = decrypted(&file, false);
         for chunk in data.chunks(123 * BLOCK) {
             sink.put(chunk).expect("space");
         }
@@ -294,14 +293,7 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         file.write_all_at(&data[..10 * BLOCK + 5], 0).expect("space");
         file.write_all_at(&[99; 10], 3 * BLOCK as u64).expect("space");
-        let mut sink = Sink::file(
-            file.try_clone().expect("a descriptor"),
-            0,
-            true,
-            true,
-            Last::Start(Start::new()),
-        )
-        .expect("a sink");
+        let mut sink = decrypted(&file, true);
         for chunk in data.chunks(7 * BLOCK) {
             sink.put(chunk).expect("space");
         }
@@ -314,14 +306,7 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         let other = [7; 5 * BLOCK];
         file.write_all_at(&other, 0).expect("space");
-        let mut sink = Sink::file(
-            file.try_clone().expect("a descriptor"),
-            0,
-            true,
-            true,
-            Last::Start(Start::new()),
-        )
-        .expect("a sink");
+        let mut sink = decrypted(&file, true);
         assert!(sink.put(&[8; 3 * BLOCK]).is_err());
         assert_eq!(content(&file), other);
     }
@@ -331,14 +316,7 @@ mod tests {
         let file = tempfile::tempfile().expect("a file");
         file.write_all_at(&[7; 3 * BLOCK], 0).expect("space");
         file.write_all_at(&[5; BLOCK], 0).expect("space");
-        let mut sink = Sink::file(
-            file.try_clone().expect("a descriptor"),
-            0,
-            true,
-            true,
-            Last::Start(Start::new()),
-        )
-        .expect("a sink");
+        let mut sink = decrypted(&file, true);
         let mut data = [0; 2 * BLOCK];
         data[..BLOCK].fill(5);
         sink.put(&data).expect("space");
@@ -357,8 +335,7 @@ mod tests {
         for len in [other.len(), 600] {
             let file = tempfile::tempfile().expect("a file");
             file.write_all_at(&other[..len], 0).expect("space");
-            let kept = file.try_clone().expect("a descriptor");
-            let mut sink = Sink::file(kept, 0, true, true, Last::Start(Start::new())).expect("a sink");
+            let mut sink = decrypted(&file, true);
             assert!(data.chunks(100 * BLOCK).any(|chunk| sink.put(chunk).is_err()), "{len}");
             assert_eq!(content(&file), other[..len]);
         }
@@ -372,8 +349,7 @@ mod tests {
         let data: Vec<u8> = (0..2 * HELD + 77).map(|n| (n / 100 + 1) as u8).collect();
         file.write_all_at(&data, 0).expect("space");
         file.write_all_at(&[0; 10], HELD as u64 + 99).expect("space");
-        let last = Last::Start(Start::new());
-        let mut sink = Sink::file(file.try_clone().expect("a descriptor"), 0, true, true, last).expect("a sink");
+        let mut sink = decrypted(&file, true);
         for chunk in data.chunks(3 * BLOCK) {
             sink.put(chunk).expect("space");
         }

@@ -7,7 +7,7 @@ use crate::units::Bytes;
 use crate::{Error, Result};
 
 /// Size of the area for a key of `key_size` bytes: its key material, aligned. `None` on overflow.
-pub fn area_size(key_size: u32) -> Option<Bytes> {
+pub(crate) fn area_size(key_size: u32) -> Option<Bytes> {
     Keyslot::material_size(key_size)?.round_up(AREA_ALIGNMENT)
 }
 
@@ -15,7 +15,7 @@ pub fn area_size(key_size: u32) -> Option<Bytes> {
 ///
 /// # Errors
 /// [`Error::NoRoomForKeyslot`].
-pub fn find_gap(metadata: &Metadata, hdr_size: Bytes, size: Bytes) -> Result<Bytes> {
+pub(crate) fn find_gap(metadata: &Metadata, hdr_size: Bytes, size: Bytes) -> Result<Bytes> {
     let full = Error::NoRoomForKeyslot { needed: size.get() };
     let Some(area) = KeyslotsArea::new(hdr_size, metadata.config.keyslots_size) else {
         return Err(full);

@@ -1,4 +1,4 @@
-//! Keyslots as the metadata has them: parameters and areas. Unlocking is in [`super::unlock`].
+//! Keyslots as the metadata has them: parameters and areas. Unlocking is in `super::unlock`.
 
 use serde_json::Value;
 

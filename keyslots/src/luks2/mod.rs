@@ -2,13 +2,13 @@
 //!
 //! [`Header`] is what was read and validated, and it is what is used: nothing reads the metadata from the device a
 //! second time. Each file has one job: [`mod@format`] and [`json`] the bytes, [`metadata`], [`keyslot`],
-//! [`segment`] and [`tokens`] the types, [`mod@validate`] the rules across them, [`copies`] which copy
-//! wins and how both are written, [`areas`] where the next keyslot fits, [`unlock`] from passphrase to key.
+//! [`segment`] and `tokens` the types, [`mod@validate`] the rules across them, [`copies`] which copy
+//! wins and how both are written, `areas` where the next keyslot fits, `unlock` from passphrase to key.
 
-pub mod areas;
+pub(crate) mod areas;
 pub mod backup;
 pub mod copies;
-pub mod create;
+pub(crate) mod create;
 mod defect;
 mod digest_index;
 mod edit;
@@ -21,19 +21,19 @@ pub mod segment;
 mod staged;
 #[cfg(test)]
 mod tests;
-pub mod tokens;
-pub mod unlock;
+mod tokens;
+mod unlock;
 mod update;
 pub mod validate;
 
-pub use create::{CreateParams, DataPlace, create};
+pub use create::{CreateParams, DEFAULT_DATA_ALIGNMENT, DEFAULT_DATA_OFFSET, DEFAULT_METADATA_SIZE, DataPlace, create};
 pub use defect::Defect;
 pub use digest_index::DigestIndex;
 pub use edit::Edit;
 pub use keyslot::{Keyslot, Priority};
 pub use metadata::Metadata;
 pub use staged::CHANGE_TOKEN;
-pub use tokens::Token;
+pub use tokens::{Places, Token};
 pub use unlock::{Candidates, NewKeyslot, Sealed};
 pub use update::KeyFor;
 
@@ -185,7 +185,9 @@ impl Header {
     /// Tries `passphrase` on `candidates`.
     ///
     /// # Errors
-    /// As [`unlock::unlock`].
+    /// [`Error::WrongPassphrase`] where none opens, [`Error::NoUsableKeyslot`] where there is none to try,
+    /// [`Error::KeyslotInactive`] for a named one that is not there, and the error of a keyslot that could not be tried
+    /// at all where no other opens.
     pub fn unlock(
         &self,
         storage: &mut dyn Storage,

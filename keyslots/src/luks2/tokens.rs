@@ -10,9 +10,9 @@ use super::fields::{Fields, ids_to_value};
 use super::json::{Object, lossless, parse_token, restore_bytes};
 
 /// The type of tokens whose passphrase is in the kernel keyring.
-pub const KEYRING_TOKEN: &str = "luks2-keyring";
+pub(super) const KEYRING_TOKEN: &str = "luks2-keyring";
 /// Types that start like this belong to the format and to nobody else.
-pub const RESERVED_PREFIX: &str = "luks2-";
+pub(super) const RESERVED_PREFIX: &str = "luks2-";
 
 /// A token.
 #[derive(Clone, Debug, PartialEq)]

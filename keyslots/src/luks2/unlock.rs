@@ -33,7 +33,7 @@ pub enum Candidates {
 /// [`Error::WrongPassphrase`] where none opened, [`Error::NoUsableKeyslot`] where there was none to try,
 /// [`Error::KeyslotInactive`] for a named one that is not there, and the error of a keyslot that could not be tried
 /// at all where no other opened.
-pub fn unlock(
+pub(super) fn unlock(
     metadata: &Metadata,
     storage: &mut dyn Storage,
     passphrase: &Passphrase,
@@ -194,7 +194,7 @@ fn read_area(storage: &mut dyn Storage, slot: &Keyslot) -> Result<Secret> {
 ///
 /// # Errors
 /// [`Error::UnknownHash`], and those of the derivation.
-pub fn digest_matches(digest: &Digest, key: &VolumeKey, limits: &CostLimits) -> Result<bool> {
+pub(super) fn digest_matches(digest: &Digest, key: &VolumeKey, limits: &CostLimits) -> Result<bool> {
     let DigestKind::Pbkdf2 {
         hash,
         iterations,
@@ -219,7 +219,12 @@ pub fn digest_matches(digest: &Digest, key: &VolumeKey, limits: &CostLimits) -> 
 ///
 /// # Errors
 /// [`Error::WrongVolumeKey`], or those of the derivation, that of a hash which is unknown where no other digest matches.
-pub fn matching_digest(metadata: &Metadata, key: &VolumeKey, data_only: bool, limits: &CostLimits) -> Result<u32> {
+pub(super) fn matching_digest(
+    metadata: &Metadata,
+    key: &VolumeKey,
+    data_only: bool,
+    limits: &CostLimits,
+) -> Result<u32> {
     let mut unknown = None;
     for (&id, digest) in &metadata.digests {
         if data_only && digest.segments.is_empty() {

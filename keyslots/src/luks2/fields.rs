@@ -121,16 +121,22 @@ impl Fields {
     /// such arrays, and they have but one meaning.
     pub(super) fn ids(&mut self, member: &str) -> Result<Vec<u32>, Defect> {
         let names = self.strings(member)?;
-        let (mut ids, mut seen) = (Vec::with_capacity(names.len()), HashSet::new());
+        let mut ids = Vec::with_capacity(names.len());
         for name in names {
             let id = object_name(&name).ok_or_else(|| Defect::Number {
                 path: self.path(member),
                 value: name,
                 expected: "names of objects",
             })?;
-            if seen.insert(id) {
-                ids.push(id);
-            }
+            ids.push(id);
+        }
+        // A set of them all would take longer than reading them.
+        let mut different = ids.clone();
+        different.sort_unstable();
+        different.dedup();
+        if different.len() < ids.len() {
+            let mut seen = HashSet::with_capacity(different.len());
+            ids.retain(|&id| seen.insert(id));
         }
         Ok(ids)
     }

@@ -1,8 +1,6 @@
 //! Which of the command lines serves, by the name that the program is started under.
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write as _;
-use std::path::Path;
 
 use clap::ValueEnum as _;
 use clap_complete::Shell;
@@ -62,7 +60,7 @@ fn luksmith_dm(words: &[OsString]) -> ExitCode {
     dmsetup::run(dmsetup::OWN_NAME, words)
 }
 
-/// `luksmith completions <shell>`, `luksmith man-pages <folder>` and the words that this program starts itself with, which are
+/// `luksmith completions <shell>` and the words that this program starts itself with, which are
 /// not actions.
 fn no_action(words: &[OsString]) -> Option<ExitCode> {
     let [command, argument] = words else { return None };
@@ -82,13 +80,6 @@ fn no_action(words: &[OsString]) -> Option<ExitCode> {
             in_flight::wait_for_answer();
             Some(ExitCode::Success)
         }
-        "man-pages" => Some(match manual::write_man_pages(Path::new(argument)) {
-            Ok(()) => ExitCode::Success,
-            Err(error) => {
-                let _ = writeln!(std::io::stderr(), "Cannot write the manual pages: {error}");
-                ExitCode::Failure
-            }
-        }),
         _ => None,
     }
 }

@@ -14,17 +14,19 @@ const COMMON: &str = "Common options";
 /// What `luksmith dm` is about, which is dmsetup's command line.
 pub const DM_ABOUT: &str = "any device of the device-mapper, as dmsetup serves it";
 
+/// The options that every action takes.
+pub fn common() -> Vec<Arg> {
+    let takes_all = |arg: &&Arg| arg.get_long().is_some_and(|long| takes::of(long).actions.is_none());
+    Options::command()
+        .get_arguments()
+        .filter(takes_all)
+        .cloned()
+        .map(|arg| arg.help_heading(COMMON))
+        .collect()
+}
+
 /// The program as a tree of actions, each with the options that it takes.
 pub fn tree() -> Command {
-    let common = || {
-        let takes_all = |arg: &&Arg| arg.get_long().is_some_and(|long| takes::of(long).actions.is_none());
-        Options::command()
-            .get_arguments()
-            .filter(takes_all)
-            .cloned()
-            .map(|arg| arg.help_heading(COMMON))
-            .collect::<Vec<_>>()
-    };
     let mut root = Command::new("luksmith")
         .about("LUKS volumes: format, unlock, map, inspect")
         .version(env!("CARGO_PKG_VERSION"))

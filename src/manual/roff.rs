@@ -1,0 +1,94 @@
+//! Text as the source of a manual page: escaped, one sentence on a line, lines short enough for those who read the source.
+
+use clap::{Arg, Command};
+
+/// The longest line, in characters.
+const WIDTH: usize = 78;
+
+/// Text in which nothing is an instruction: hyphens stay hyphens, and words in backticks are bold.
+pub(super) fn escaped(text: &str) -> String {
+    let mut bold = false;
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\\' => escaped.push_str("\\e"),
+            '-' => escaped.push_str("\\-"),
+            '`' => {
+                bold = !bold;
+                escaped.push_str(if bold { "\\fB" } else { "\\fR" });
+            }
+            letter => escaped.push(letter),
+        }
+    }
+    escaped
+}
+
+/// A paragraph of plain text, filled: a new sentence is on a new line.
+pub(super) fn filled(text: &str) -> String {
+    filled_raw(&escaped(text))
+}
+
+/// As [`filled`], of text that is escaped already.
+pub(super) fn filled_raw(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let ended = |line: &str| line.ends_with(['.', '?', '!']) || line.ends_with(".)");
+        let starts = word.trim_start_matches("\\fB").starts_with(|letter: char| letter.is_uppercase() || letter.is_ascii_digit());
+        let last = lines.last_mut().expect("there is a first line");
+        if last.is_empty() {
+            last.push_str(word);
+        } else if last.chars().count() + 1 + word.chars().count() > WIDTH || (ended(last) && starts) {
+            lines.push(word.to_owned());
+        } else {
+            last.push(' ');
+            last.push_str(word);
+        }
+    }
+    let mut text = String::new();
+    for line in lines {
+        // At its start these two would make an instruction of the line.
+        if line.starts_with(['.', '\'']) {
+            text.push_str("\\&");
+        }
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text
+}
+
+/// The options of a command as a list; those for help and the version are in the overview alone.
+pub(super) fn options(command: &Command) -> String {
+    let shown = |arg: &&Arg| !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "help" | "version");
+    command.get_arguments().filter(shown).map(option).collect()
+}
+
+/// One option: its names, its value, and what it does.
+pub(super) fn option(arg: &Arg) -> String {
+    let short = arg.get_short().map(|short| format!("\\fB\\-{short}\\fR"));
+    let long = arg.get_long().map(|long| format!("\\fB\\-\\-{}\\fR", escaped(long)));
+    let mut names = short.into_iter().chain(long).collect::<Vec<_>>().join(", ");
+    if arg.get_action().takes_values() {
+        for value in arg.get_value_names().unwrap_or_default() {
+            names.push_str(&format!(" \\fI{}\\fR", escaped(value)));
+        }
+    }
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let end = if help.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!(".TP\n{names}\n{}", filled(&format!("{help}{end}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_no_instruction() {
+        assert_eq!(filled(".br `a-b` \\n"), "\\&.br \\fBa\\-b\\fR \\en\n");
+    }
+
+    #[test]
+    fn a_sentence_starts_a_line() {
+        assert_eq!(filled("One, e.g. this. Two. 3 are three"), "One, e.g. this.\nTwo.\n3 are three\n");
+        assert!(filled(&"word ".repeat(100)).lines().all(|line| line.len() <= WIDTH));
+    }
+}

@@ -89,7 +89,10 @@ fn list_of(list: &str, missing: &mut Vec<&str>) -> Option<String> {
             missing.retain(|action| *action != name);
             action(name)
         }
-        Some(("ACTIONS", page)) => GROUPS.iter().find(|(name, _)| *name == page).map(|(_, group)| actions(*group)),
+        Some(("ACTIONS", page)) => GROUPS
+            .iter()
+            .find(|(name, _)| *name == page)
+            .map(|(_, group)| actions(*group)),
         _ => None,
     }
 }
@@ -102,9 +105,15 @@ fn action(name: &str) -> Option<String> {
         .map(|alias| format!("\\fB{}\\fR", alias.name))
         .collect();
     let arguments = roff::escaped(info.arguments);
-    let mut text = format!(".PP\n\\fBluksmith {name}\\fR [options] {arguments}").trim_end().to_owned() + "\n";
+    let mut text = format!(".PP\n\\fBluksmith {name}\\fR [options] {arguments}")
+        .trim_end()
+        .to_owned()
+        + "\n";
     if !older.is_empty() {
-        text.push_str(&format!(".PP\n{}", roff::filled_raw(&format!("Older names: {}.", older.join(", ")))));
+        text.push_str(&format!(
+            ".PP\n{}",
+            roff::filled_raw(&format!("Older names: {}.", older.join(", ")))
+        ));
     }
     text.push_str(&roff::options(&tree::action(info, Vec::new())));
     Some(text)
@@ -114,7 +123,11 @@ fn actions(group: Group) -> String {
     let of_group = VERBS.iter().filter(|info| info.group == group);
     let line = |info: &crate::cli::actions::VerbInfo| {
         let takes = format!("\\fB{}\\fR {}", info.name, roff::escaped(info.arguments));
-        format!(".TP\n{}\n{}", takes.trim_end(), roff::filled(&format!("{}.", info.summary)))
+        format!(
+            ".TP\n{}\n{}",
+            takes.trim_end(),
+            roff::filled(&format!("{}.", info.summary))
+        )
     };
     of_group.map(line).collect()
 }

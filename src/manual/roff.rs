@@ -33,7 +33,9 @@ pub(super) fn filled_raw(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
         let ended = |line: &str| line.ends_with(['.', '?', '!']) || line.ends_with(".)");
-        let starts = word.trim_start_matches("\\fB").starts_with(|letter: char| letter.is_uppercase() || letter.is_ascii_digit());
+        let starts = word
+            .trim_start_matches("\\fB")
+            .starts_with(|letter: char| letter.is_uppercase() || letter.is_ascii_digit());
         let last = lines.last_mut().expect("there is a first line");
         if last.is_empty() {
             last.push_str(word);
@@ -88,7 +90,10 @@ mod tests {
 
     #[test]
     fn a_sentence_starts_a_line() {
-        assert_eq!(filled("One, e.g. this. Two. 3 are three"), "One, e.g. this.\nTwo.\n3 are three\n");
+        assert_eq!(
+            filled("One, e.g. this. Two. 3 are three"),
+            "One, e.g. this.\nTwo.\n3 are three\n"
+        );
         assert!(filled(&"word ".repeat(100)).lines().all(|line| line.len() <= WIDTH));
     }
 }

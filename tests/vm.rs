@@ -156,9 +156,16 @@ fn matrix_without_udev() {
     guest(Udev::Absent, 3000, "matrix.sh", &[]);
 }
 
+/// The modes in which udev has a say: what each version's header is, and a loop device that comes and goes.
 #[test]
 fn matrix_with_udev() {
-    guest(Udev::Running, 3000, "matrix.sh", &[]);
+    guest(Udev::Running, 3000, "matrix.sh", &["luks1", "luks2-512", "loopfile"]);
+}
+
+#[test]
+#[ignore = "long: scripts/test --long"]
+fn matrix_of_every_mode_with_udev() {
+    guest(Udev::Running, 5000, "matrix.sh", &[]);
 }
 
 /// A container file that is mapped and written to at the same time.

@@ -215,3 +215,25 @@ fn full_metadata_are_said_to_be_full_and_how_to_go_on() {
     done(folder, OURS, "token import --json-file saved v");
     assert!(opens(folder, THEIRS, "new") && opens(folder, THEIRS, "k0"));
 }
+
+#[test]
+fn a_restore_says_what_a_kill_can_cost() {
+    const WARNING: &str = "one key slot may open with neither its old nor its new passphrase";
+    let folder = TempDir::new().expect("a folder");
+    let folder = folder.path();
+    full(folder, "luks1");
+    done(folder, OURS, "luksHeaderBackup v --header-backup-file backup");
+    let original = fs::read(folder.join("v")).expect("a volume");
+    done(folder, OURS, &format!("luksChangeKey {FAST} -d k1 v new"));
+    let (_, told) = run(folder, OURS, "luksHeaderRestore v --header-backup-file backup");
+    assert!(told.contains(WARNING), "{told}");
+    done(folder, OURS, "luksHeaderRestore -q v --header-backup-file backup");
+    // With a keyslot that is not in use in both, nothing is at risk.
+    done(folder, OURS, "luksKillSlot -q v 7");
+    done(folder, OURS, &format!("luksChangeKey {FAST} -S 1 -d k1 v new"));
+    let (_, told) = run(folder, OURS, "luksHeaderRestore v --header-backup-file backup");
+    assert!(!told.contains(WARNING), "{told}");
+    done(folder, OURS, "luksHeaderRestore -q v --header-backup-file backup");
+    assert!(fs::read(folder.join("v")).expect("a volume") == original);
+    assert!(opens(folder, THEIRS, "k1") && opens(folder, THEIRS, "k7"));
+}

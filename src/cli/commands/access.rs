@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use keyslots::header::{Header, SlotState, Version};
+use keyslots::luks1;
 use keyslots::storage::Storage;
 
 use super::context::Context;
@@ -120,16 +121,27 @@ impl Context<'_> {
             self.back_up(header, storage)?;
             let done = action(header, storage)?;
             if let Header::Luks1(header) = header {
-                for other in device.outlast_others(header, storage)? {
-                    self.console.complain(format_args!(
-                        "WARNING: {other} has {} open, and can still write its LUKS1 header back as it was: look at the key slots when \
-                         it has ended (luksDump).",
-                        shown(device.path())
-                    ));
-                }
+                self.outlast_others(device, header, storage)?;
             }
             Ok(done)
         })
+    }
+
+    /// Programs that take no lock may write a LUKS1 header back as they read it before.
+    pub(super) fn outlast_others(
+        &self,
+        device: &HeaderDevice,
+        header: &luks1::Header,
+        storage: &mut dyn Storage,
+    ) -> Result<(), CliError> {
+        for other in device.outlast_others(header, storage)? {
+            self.console.complain(format_args!(
+                "WARNING: {other} has {} open, and can still write its LUKS1 header back as it was: look at the key slots when \
+                 it has ended (luksDump).",
+                shown(device.path())
+            ));
+        }
+        Ok(())
     }
 
     /// Checks that no active volume needs the header that is open as `file`: with a header apart from its data, the kernel

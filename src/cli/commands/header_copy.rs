@@ -104,7 +104,11 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
             .map_err(|error| match error {
                 untouched @ keyslots::Error::ChangedMeanwhile => untouched.into(),
                 error => CliError::RestoreUnfinished(error),
-            })
+            })?;
+        match &backup {
+            Backup::Luks1(backup) => cx.outlast_others(&header_device, backup.header(), target),
+            Backup::Luks2(_) => Ok(()),
+        }
     })?;
     cx.console.answer(|| json!({ "revived": plan.revives }), String::new);
     Ok(())

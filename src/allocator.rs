@@ -49,7 +49,7 @@ fn out_of_memory(size: usize) -> ! {
     // Written without a buffer, which would have to be allocated.
     let mut text = [0; 96];
     let mut rest = &mut text[..];
-    let _ = writeln!(rest, "Not enough memory: {size} bytes could not be had.");
+    let _ = writeln!(rest, "Out of memory: could not allocate {size} bytes.");
     let left = rest.len();
     let _ = nix::unistd::write(std::io::stderr(), &text[..text.len() - left]);
     // SAFETY: it ends the process, without running anything that might allocate.

@@ -1,4 +1,4 @@
-//! The face that both versions share.
+//! A LUKS1 or LUKS2 header behind one interface.
 //!
 //! What only one version has is behind [`Header::luks1`] and [`Header::luks2`].
 

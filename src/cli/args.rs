@@ -153,7 +153,7 @@ pub struct Options {
     /// Do not initialise the integrity tags after formatting.
     #[arg(long)]
     pub integrity_no_wipe: bool,
-    /// Time that unlocking is to take, in milliseconds. 0 is the default.
+    /// Target unlocking time, in milliseconds. 0 is the default.
     #[arg(short = 'i', long, value_name = "msecs", allow_hyphen_values = true, value_parser = values::unsigned)]
     pub iter_time: Option<u32>,
     /// Count initialisation vectors in encryption sectors instead of 512-byte ones.

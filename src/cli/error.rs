@@ -371,11 +371,11 @@ pub enum CliError {
         #[source]
         source: std::io::Error,
     },
-    /// The type of volume is none that this program opens.
-    #[error("Volumes of type {} are none that Luksmith opens.", .0.name())]
+    /// Luksmith cannot open this type of volume.
+    #[error("Luksmith cannot open volumes of type {}.", .0.name())]
     TypeUnsupported(DeviceType),
-    /// The action is none that this version carries out.
-    #[error("This version of Luksmith does not carry out {0}.")]
+    /// Luksmith does not have this action.
+    #[error("Luksmith does not have the action {0}.")]
     Unavailable(&'static str),
     /// The volume cannot be used without the kernel.
     #[error("{}.", capital(.0))]
@@ -392,7 +392,7 @@ pub enum CliError {
         loops: Vec<String>,
     },
     /// The data go on where the volume does not.
-    #[error("The volume ends before the data do: {written} bytes were written.")]
+    #[error("The volume is full: only {written} bytes were written.")]
     VolumeEnds {
         /// Bytes that fitted.
         written: u64,
@@ -455,7 +455,7 @@ pub enum CliError {
         Version::Luks2 => "Requested data offset is too small.",
     })]
     DataOffsetTooSmall(Version),
-    /// What is asked for is none that LUKS1 has; in the reference's words.
+    /// LUKS1 does not have what the command line asks for; in cryptsetup's words.
     #[error("{0}")]
     Luks2Only(&'static str),
     /// `isLuks` of several devices.

@@ -38,7 +38,7 @@ pub fn run(persona: Persona, argv0: &OsStr, words: &[OsString], dmsetup: Dmsetup
         Ok(Request::Run(checked)) => carry_out(persona, argv0, words, *checked, dmsetup),
         Ok(Request::Version) => print(help::version(persona)),
         Ok(Request::Usage) if persona == Persona::Cryptsetup => {
-            // Where standard error is closed, nobody can be told.
+            // If standard error is closed, the message is lost.
             let _ = std::io::stderr().write_all(help::usage(&argv0.to_string_lossy()).as_bytes());
             ExitCode::Success
         }

@@ -34,7 +34,7 @@ pub enum Request {
 pub struct Checked {
     spoken: Spoken,
     options: Options,
-    /// `None` where `--type` names none that is known.
+    /// `None` if `--type` is unknown.
     device_type: Option<DeviceType>,
 }
 
@@ -205,7 +205,7 @@ fn request(persona: Persona, matches: Option<ArgMatches>, mut options: Options) 
     })))
 }
 
-/// Values that stand for none become none; and a keyslot's name is a number that is none to the reference.
+/// Drops values that mean "not given"; for cryptsetup's checks, a keyslot's name is not a number.
 fn settle(persona: Persona, options: &mut Options) -> Result<(), UsageError> {
     options.key_size = options.key_size.filter(|size| size.bits() > 0);
     options.token_id = options.token_id.filter(|&token| token != ANY_TOKEN);

@@ -88,7 +88,7 @@ impl CliError {
                 "Open the device with the new passphrase once, or change the passphrase again: then the token goes by itself.".into()
             }
             Self::Header(keyslots::Error::Kdf(KdfError::CostTooHigh { .. })) => {
-                "It would take minutes to days. If you trust the header, --no-pbkdf-limits derives the key all the same.".into()
+                "It would take minutes to days. If you trust the header, --no-pbkdf-limits derives the key anyway.".into()
             }
             Self::NotUnbound(_) => "luksmith luksDump shows which keyslots are unbound.".into(),
             Self::AlreadyMapped(name) => format!("luksmith status {name} shows what it is."),

@@ -12,7 +12,7 @@ use crate::console::Persona;
 /// What a rule looks at.
 struct Case<'a> {
     verb: Verb,
-    /// The type that `open` is to open; `None` where `--type` names none that is known.
+    /// The type of volume for `open`; `None` if `--type` is unknown.
     device_type: Option<DeviceType>,
     refresh: bool,
     options: &'a Options,

@@ -22,7 +22,7 @@ pub enum ValueError {
     /// Not a number with an optional unit.
     #[error("Invalid size specification in parameter --{0}.")]
     Size(&'static str),
-    /// A key size in bits that is no whole number of bytes.
+    /// A key size in bits that is not a multiple of 8.
     #[error("Key size must be a multiple of 8 bits")]
     KeySize,
     /// An encryption sector size other than 512, 1024, 2048 and 4096.
@@ -31,10 +31,10 @@ pub enum ValueError {
     /// A negative keyslot.
     #[error("Key slot is invalid.")]
     KeySlot,
-    /// A device size that is no whole number of sectors.
+    /// A device size that is not a multiple of the sector size.
     #[error("Device size must be multiple of 512 bytes sector.")]
     DeviceSize,
-    /// A reduction that is no whole number of sectors.
+    /// A reduction that is not a multiple of the sector size.
     #[error("Reduce size must be multiple of 512 bytes sector.")]
     ReduceSize,
     /// A reduction above 1 GiB.

@@ -168,7 +168,7 @@ impl Console {
 
     /// A line on standard error.
     pub fn complain(&self, text: impl fmt::Display) {
-        // Where standard error is closed, nobody can be told.
+        // If standard error is closed, the message is lost.
         let _ = writeln!(io::stderr(), "{}", harmless(&text.to_string()));
     }
 

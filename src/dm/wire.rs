@@ -68,7 +68,7 @@ pub(super) fn device_list(data: &[u8]) -> Result<Vec<ListEntry>, Defect> {
         let behind = (NAME_LIST + name.len() + 1).next_multiple_of(8);
         let (event_nr, uuid) = list_extras(record.get(behind..).unwrap_or(&[]))?;
         entries.push(ListEntry {
-            name: DeviceName::from_kernel(name).map_err(|_| "a device name that is none")?,
+            name: DeviceName::from_kernel(name).map_err(|_| "an invalid device name")?,
             number: DevNo::from_raw(dev),
             event_nr,
             uuid,
@@ -92,7 +92,7 @@ fn list_extras(bytes: &[u8]) -> Result<(Option<u32>, Option<Option<DeviceUuid>>)
     let uuid = match u32_at(bytes, 4) {
         Some(HAS_UUID) => {
             let uuid = bytes.get(8..).and_then(until_nul).ok_or("a UUID without an end")?;
-            Some(Some(DeviceUuid::new(uuid).map_err(|_| "a UUID that is none")?))
+            Some(Some(DeviceUuid::new(uuid).map_err(|_| "an invalid UUID")?))
         }
         Some(HAS_NO_UUID) => Some(None),
         _ => None,
@@ -111,7 +111,7 @@ pub(super) fn table(data: &[u8], count: u32) -> Result<TableText, Defect> {
         let length = Sectors::new(u64_at(spec, 8).ok_or(SHORT)?);
         let next = u32_at(spec, 20).ok_or(SHORT)? as usize;
         let kind = spec.get(24..SPEC).ok_or(SHORT)?;
-        let kind = TargetType::new(until_nul(kind).unwrap_or(kind)).map_err(|_| "a target type that is none")?;
+        let kind = TargetType::new(until_nul(kind).unwrap_or(kind)).map_err(|_| "an invalid target type")?;
         let end = if i + 1 == count { data.len() } else { next };
         let params = data
             .get(at + SPEC..end)
@@ -183,10 +183,7 @@ pub(super) fn target_versions(data: &[u8]) -> Result<Vec<(TargetType, Version)>,
             .get(VERSIONS..)
             .and_then(until_nul)
             .ok_or("a target name without an end")?;
-        versions.push((
-            TargetType::new(name).map_err(|_| "a target type that is none")?,
-            version,
-        ));
+        versions.push((TargetType::new(name).map_err(|_| "an invalid target type")?, version));
         if next == 0 {
             return Ok(versions);
         }

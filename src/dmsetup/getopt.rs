@@ -26,7 +26,7 @@ pub(super) struct Parsed<T> {
     pub(super) words: Vec<OsString>,
 }
 
-/// An option that is none. `Display` is the C library's wording, less the program's name in front.
+/// An unknown option. `Display` is the C library's wording, less the program's name in front.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum OptionError {
     Unknown(String),

@@ -70,7 +70,7 @@ pub fn is_called(argv0: &OsStr) -> bool {
 /// Runs a command line, from the words behind the program's name to the exit code.
 pub fn run(argv0: &str, words: &[OsString]) -> ExitCode {
     log::send(Level::Warning, |_, text| {
-        // Where standard error is closed, nobody can be told.
+        // If standard error is closed, the message is lost.
         let _ = writeln!(io::stderr(), "{}", clean(text));
     });
     match run_words(argv0, words) {

@@ -71,7 +71,7 @@ const VERBS: &[Verb] = &[
     ),
     verb(
         "remove_all",
-        "remove every device that nobody uses",
+        "remove every device that is not in use",
         &["[-f|--force]"],
         0,
         0,
@@ -87,7 +87,7 @@ const VERBS: &[Verb] = &[
     ),
     verb(
         "resume",
-        "let I/O through again, to the table that was loaded last",
+        "resume I/O, activating the inactive table",
         &[
             "[--noflush] [--nolockfs] <device>...",
             "       [--addnodeonresume|--addnodeoncreate]",
@@ -147,7 +147,7 @@ const VERBS: &[Verb] = &[
     ),
     verb(
         "message",
-        "say something to a target",
+        "send a message to a target",
         &["<device> <sector> <message>"],
         2,
         ANY,
@@ -187,7 +187,7 @@ const VERBS: &[Verb] = &[
     ),
     verb(
         "status",
-        "show how targets fare",
+        "show target status",
         &["[<device>...] [--noflush] [--target <target_type>]"],
         0,
         ANY,
@@ -259,7 +259,7 @@ const VERBS: &[Verb] = &[
     ),
     verb(
         "udevcomplete_all",
-        "remove cookies, whoever waits for them",
+        "remove cookies, even those that are waited for",
         &["[<age_in_minutes>]"],
         0,
         1,

@@ -179,7 +179,7 @@ fn say(tty: BorrowedFd<'_>, text: &str) {
         .try_clone_to_owned()
         .and_then(|fd| std::fs::File::from(fd).write_all(text.as_bytes()));
     if written.is_err() && io::stderr().is_terminal() {
-        // Where nobody can be told, the answer is still waited for.
+        // If the prompt cannot be shown, still read the answer.
         let _ = io::stderr().write_all(text.as_bytes());
     }
 }

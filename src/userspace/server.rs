@@ -105,7 +105,7 @@ pub fn serve(name: &str) -> bool {
             ready.is_ok() && served
         }
         Err(error) => {
-            // Where nobody listens any more, nobody can be told.
+            // If the reader is gone, the message is lost.
             let _ = writeln!(parent, "{error}");
             false
         }

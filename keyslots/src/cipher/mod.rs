@@ -58,7 +58,7 @@ pub enum CipherError {
     #[error("no cipher works on sectors of {0} bytes")]
     BadSectorSize(usize),
     /// The data is not a whole number of sectors.
-    #[error("{len} bytes are no whole number of sectors of {sector_size} bytes")]
+    #[error("{len} bytes is not a multiple of the sector size ({sector_size})")]
     PartialSector {
         /// Length of the data in bytes.
         len: usize,

@@ -33,7 +33,7 @@ pub enum ConvertRefused {
         "the passphrase change of keyslot {0} was interrupted; open the volume with the new passphrase to finish it"
     )]
     UnfinishedChange(u32),
-    /// The state of a keyslot is none that there is.
+    /// A keyslot's state is not one that LUKS1 defines.
     #[error("keyslot {0} is damaged")]
     DamagedKeyslot(u32),
     /// LUKS1 has 8 keyslots, LUKS2 has 32.

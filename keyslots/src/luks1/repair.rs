@@ -47,7 +47,7 @@ pub enum Fix {
         /// What they were.
         found: u32,
     },
-    /// The state of a damaged keyslot is none that there is; it becomes inactive.
+    /// A damaged keyslot's state is not a valid one; it becomes inactive.
     #[error("keyslot {slot}: state {found:#010x} becomes inactive")]
     State {
         /// The keyslot.

@@ -21,7 +21,7 @@ use crate::{Error, Result, Unlocked, material};
 pub enum Candidates {
     /// Those that hold the key of the data, by priority.
     All,
-    /// Every keyslot with a key, those that belong to no segment too: for a test of a passphrase.
+    /// All keyslots, including unbound ones; used by `--test-passphrase`.
     AllUnboundToo,
     /// One, whatever its priority and whatever its key is for.
     Keyslot(u32),

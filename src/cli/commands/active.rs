@@ -20,7 +20,7 @@ pub(super) fn find(name: &str) -> Result<(Dm, DeviceName), CliError> {
     Ok((dm, named(name)?))
 }
 
-/// A path that is none of a mapping names nothing that could be active.
+/// A path outside the folder of mappings names nothing that could be active.
 fn named(name: &str) -> Result<DeviceName, CliError> {
     if name.starts_with("/dev/mapper/") || !name.contains('/') {
         return device_name(name);

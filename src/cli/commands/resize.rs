@@ -18,7 +18,7 @@ use crate::volume::{self, Active, KeyLocation, VolumeError};
 pub(super) fn resize(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     let (dm, name) = find(name)?;
     let active = match volume::state(&dm, &name) {
-        // A mapping, but none that has anything to do with encryption.
+        // A mapping that has nothing to do with encryption.
         Err(VolumeError::NotCrypt(name)) => return Err(CliError::NotManaged(name)),
         state => state?,
     };

@@ -58,7 +58,7 @@ fn inactive(cx: &Context<'_>, path: &str) -> CliError {
     CliError::Quiet(ExitCode::WrongDevice, text)
 }
 
-/// A mapping that is none of an encrypted volume.
+/// A mapping that is not an encrypted volume.
 fn other_mapping(cx: &Context<'_>, dm: &Dm, name: DeviceName) -> Result<(), CliError> {
     let info = dm.info(&DeviceId::Name(name.clone()))?;
     let used = in_use(info.open_count);

@@ -86,10 +86,10 @@ impl Dm {
 fn info_of(reply: &Reply<'_>) -> Result<DeviceInfo, &'static str> {
     let has = |flag| reply.flags & flag != 0;
     Ok(DeviceInfo {
-        name: DeviceName::from_kernel(reply.name).map_err(|_| "a device name that is none")?,
+        name: DeviceName::from_kernel(reply.name).map_err(|_| "an invalid device name")?,
         uuid: match reply.uuid {
             [] => None,
-            uuid => Some(DeviceUuid::new(uuid).map_err(|_| "a UUID that is none")?),
+            uuid => Some(DeviceUuid::new(uuid).map_err(|_| "an invalid UUID")?),
         },
         number: DevNo::from_raw(reply.dev),
         open_count: u32::try_from(reply.open_count).unwrap_or(0),

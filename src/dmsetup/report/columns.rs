@@ -21,7 +21,7 @@ impl Key {
     }
 }
 
-/// A list of fields with one that is none.
+/// A list with an unknown field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::dmsetup) enum ColumnError {
     /// It asks what fields there are.

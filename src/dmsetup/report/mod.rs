@@ -42,7 +42,7 @@ pub(in crate::dmsetup) trait Row<E> {
     fn cell(&self, id: Id) -> Result<Cell, E>;
 }
 
-/// A request for a report that is none, or that asks for help alone.
+/// A request for a report that is invalid, or that only asks for help.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::dmsetup) enum ReportError {
     /// `-o` or `-O`.

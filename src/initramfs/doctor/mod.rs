@@ -66,7 +66,7 @@ pub enum Finding {
     #[error("{0} gives other bytes each time, and cannot be the key of a LUKS volume")]
     RandomKey(String),
     /// The device with its key is not there, and nobody is asked instead.
-    #[error("there is no device {0} with its key, and nobody may be asked for a passphrase")]
+    #[error("there is no device {0} with its key, and the line does not allow a prompt for a passphrase")]
     NoKeyDevice(DeviceSpec),
     /// It has no key, and nobody is asked for one.
     #[error("it is headless, and no key is named")]

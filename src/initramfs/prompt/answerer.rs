@@ -205,6 +205,6 @@ fn failed(errno: Errno) -> AnswerError {
 }
 
 fn tell(text: &str) {
-    // Where standard error is closed, nobody can be told.
+    // If standard error is closed, the message is lost.
     let _ = write!(io::stderr(), "{text}");
 }

@@ -142,7 +142,7 @@ impl Consoles {
             .as_ref()
             .map(|prompt| with_caps_lock(prompt, self.caps_lock));
         if self.terminals.is_empty() {
-            // Where standard error is closed, nobody can be told.
+            // If standard error is closed, the message is lost.
             if let Some(errors) = &self.errors {
                 errors.write(&format!("{text}\n"));
             }

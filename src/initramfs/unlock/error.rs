@@ -91,7 +91,7 @@ pub enum UnlockError {
         found: String,
     },
     /// Nobody answered in time.
-    #[error("nobody has given a passphrase within {} s", .0.as_secs())]
+    #[error("no passphrase was given within {} s", .0.as_secs())]
     TimedOut(Duration),
     /// No console, no standard input and no program can give a passphrase.
     #[error("there is no way to ask for a passphrase")]

@@ -104,7 +104,7 @@ pub(super) fn sector_size(
     }
 }
 
-/// Data that are no whole number of encryption sectors long, or start within one, cannot be mapped.
+/// Data whose length or start is not a multiple of the encryption sector size cannot be mapped.
 pub(super) fn check_sectors(device: Bytes, data_offset: Bytes, sector_size: u32) -> Result<(), CliError> {
     let sector = Bytes::new(sector_size.into());
     // A file may end within a sector, which nothing then maps.

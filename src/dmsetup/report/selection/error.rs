@@ -28,11 +28,11 @@ pub(in crate::dmsetup) enum SelectionError {
         field: &'static str,
         at: String,
     },
-    /// A number that is none of 64 bits.
+    /// A number that does not fit into 64 bits.
     Range { value: String, field: &'static str },
     /// A regular expression for a number.
     NotText { field: &'static str },
-    /// A regular expression that is none.
+    /// An invalid regular expression.
     Regex { defect: RegexError, field: &'static str },
     /// Something behind a comparison that joins nothing to it.
     LogicalOperator { at: String },

@@ -162,8 +162,13 @@ fn a_killed_change_is_refused_cleanly_by_cryptsetup_and_finished_by_the_new_pass
         }
         // Who only tests or reads writes nothing.
         let before = fs::read(folder.join("v")).expect("a volume");
-        for words in ["open --test-passphrase v -d new", "luksDump v"] {
+        let name = format!("luksmith-test-readonly-{kind}");
+        let open = format!("open --readonly --backend userspace v {name} -d new");
+        for words in ["open --test-passphrase v -d new", "luksDump v", &open] {
             let told = done(folder, OURS, words);
+            if words == open {
+                done(folder, OURS, &format!("close {name}"));
+            }
             assert!(told.contains("change of key slot 1 was interrupted"), "{kind}: {told}");
             assert!(
                 fs::read(folder.join("v")).expect("a volume") == before,

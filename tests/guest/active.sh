@@ -4,7 +4,7 @@
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 # Each keyctl would have a session keyring of its own otherwise, gone with it.
 keyctl new_session >/dev/null
-parts=${*:-plain resize suspend refresh status keyring busy bare identity}
+parts=${*:-plain resize suspend refresh status keyring busy bare identity udev}
 sides="peer ours"
 differences=0 cells=0
 tool() { local side=$1; shift; case $side in ours) ours cryptsetup "$@" ;; *) peer cryptsetup "$@" ;; esac; }
@@ -500,6 +500,36 @@ keyring() {
     act ours open --link-vk-to-keyring "$id" -d k $loop x
     case $answer in *"[exit 1]") pass "--link-vk-to-keyring $id is refused" ;; *) fail "--link-vk-to-keyring $id: $answer" ;; esac
   done
+  # Only reencryption has two keys: cryptsetup links one then.
+  keyctl clear @s
+  holds "two --link-vk-to-keyring" ours cryptsetup open --link-vk-to-keyring @s::one --link-vk-to-keyring @s::two -d k $loop x
+  same "two --link-vk-to-keyring: the first is linked" "user: one" "$(keyctl show @s | grep -oE 'user: (one|two)$')"
+  close_x
+  keyctl clear @s
+}
+
+# What udev is told, and a udev that comes late.
+udev() {
+  local side daemon
+  [ "$UDEV" = 1 ] || return 0
+  format --type luks2 $loop k
+  for side in $sides; do
+    tool $side open -d k $loop x
+    udevadm settle --timeout=60
+    eval "seen_$side=\$(udevadm info -q property -n /dev/mapper/x | grep ^DM_UDEV_ | sort)"
+    close_x
+  done
+  alike "udev: the flags of the event"
+  case $seen_ours in *DM_UDEV_DISABLE_LIBRARY_FALLBACK_FLAG=1*) pass "udev: it makes the node alone" ;; *) fail "udev: $seen_ours" ;; esac
+  daemon=$(pidof systemd-udevd) && kill -STOP $daemon || { fail "there is no udevd"; return; }
+  act ours open -d k $loop x
+  case $answer in *"udev did not finish within 10 seconds"*"[exit 0]") pass "udev: it is late" ;; *) fail "udev: late: $answer" ;; esac
+  holds "udev: the device is there without it" test -b /dev/mapper/x
+  kill -CONT $daemon
+  udevadm settle --timeout=60
+  echo "NOTE after a late udev: $(ls -l /dev/mapper/x)"
+  holds "udev: it is closed" ours cryptsetup close x
+  holds "udev: its node is gone" test ! -e /dev/mapper/x
 }
 
 busy() {

@@ -182,6 +182,17 @@ for side in peer ours; do
 done
 same "dmsetup: hex mangling" "$seen_peer" "$seen_ours"
 unset DM_DEFAULT_NAME_MANGLING_MODE
+# Tomb's volumes, and the mapping that clevis luks unlock makes.
+line clevis 0 '' pw $c open -d- $v2 x
+line Tomb 0 '' pw $c --key-file - --batch-mode --type luks1 --cipher aes-xts-plain64:sha256 --key-size 512 --key-slot 0 \
+  --pbkdf-force-iterations 1000 luksFormat $v1
+line Tomb 0 '' pw $c --key-file - luksOpen $v1 x
+line Tomb 0 '' pw $c --key-file - --key-slot 0 luksOpen $v1 x
+before="peer cryptsetup open -d k $v1 x"
+line Tomb 0 '' '' $c status x
+line Tomb 0 pw pw $c --key-file - resize x
+line Tomb 0 '' '' $c luksClose x
+before=
 for n in 0 1 2 3 4; do losetup -d /dev/loop$n; done
 echo "$cells command lines × 2 tools, $differences differences"
 finish

@@ -103,6 +103,8 @@ impl From<CryptError> for CliError {
             CryptError::Header(error) => error.into(),
             CryptError::Data(error) => error.into(),
             CryptError::Volume(error) => error.into(),
+            CryptError::SlotName(error) => error.into(),
+            CryptError::Backup(error) => error.into(),
             CryptError::Replaced(_) => keyslots::Error::ChangedMeanwhile.into(),
         }
     }

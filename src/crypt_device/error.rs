@@ -6,7 +6,9 @@ use nix::errno::Errno;
 
 use crate::data_device::DataDeviceError;
 use crate::dm::DmError;
+use crate::header_backup::BackupError;
 use crate::header_device::HeaderError;
+use crate::slot_names::SlotNameError;
 use crate::volume::VolumeError;
 
 /// An operation that failed.
@@ -22,9 +24,21 @@ pub enum CryptError {
     /// The mapping.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// The names of keyslots.
+    #[error(transparent)]
+    SlotName(#[from] SlotNameError),
+    /// The backup that comes before a change.
+    #[error(transparent)]
+    Backup(#[from] BackupError),
     /// Another device, or none, has come in the place of the one that was looked at.
     #[error("{} is no longer the same device", .0.display())]
     Replaced(PathBuf),
+}
+
+impl From<keyslots::Error> for CryptError {
+    fn from(error: keyslots::Error) -> Self {
+        Self::Header(error.into())
+    }
 }
 
 impl CryptError {
@@ -51,6 +65,10 @@ impl CryptError {
                 VolumeError::Ground(source) => of_io(source),
                 _ => Errno::EINVAL,
             },
+            Self::SlotName(SlotNameError::Protected { .. }) => Errno::EPERM,
+            Self::SlotName(SlotNameError::Taken(..)) | Self::Backup(BackupError::Exists(_)) => Errno::EEXIST,
+            Self::SlotName(_) => Errno::EINVAL,
+            Self::Backup(_) => Errno::EIO,
             Self::Replaced(_) => Errno::ENODEV,
         }
     }

@@ -1,4 +1,4 @@
-//! Operations on an encrypted device: read its header, unlock it, map it. No options of a command line, no terminal, no exit code:
+//! Operations on an encrypted device: read its header, unlock it, map it, change its keyslots. No options of a command line, no terminal, no exit code:
 //! what a command line, a boot and a library have in common.
 //!
 //! An operation states facts. What it notices on its way goes to an [`Observer`], and its [`CryptError`] knows an errno; the words
@@ -7,14 +7,18 @@
 //! Decided here, and nowhere else: whether a device is still the one that was looked at ([`LookedAt`]), which flags a mapping gets,
 //! where the kernel takes the key from, and which keyslots a token may open ([`tokens`]).
 
+mod change;
 mod error;
+mod keyslots;
 mod looked_at;
 mod luks;
 mod map;
 mod observer;
 pub mod tokens;
 
+pub use change::Changing;
 pub use error::CryptError;
+pub use keyslots::{ChangedKeyslot, KeyslotCost, NewKeyslot};
 pub use looked_at::{LookedAt, open_to_look};
 pub use luks::{HeaderPlace, LuksDevice, UnlockRequest};
 pub use map::{LuksMapping, MapRequest, PlainVolume, RefreshRequest};

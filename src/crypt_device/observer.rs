@@ -1,7 +1,9 @@
 //! What an operation notices on its way.
 
 use std::fmt;
+use std::path::Path;
 
+use crate::block_device::Holder;
 use crate::header_device::HeaderError;
 
 /// Something that an operation noticed. Never a secret.
@@ -12,6 +14,18 @@ pub enum Event<'a> {
     Deriving,
     /// The derivation has ended, with or without a key.
     Derived,
+    /// A backup of the header was written, before it is changed.
+    BackedUp {
+        /// The file.
+        file: &'a Path,
+    },
+    /// A program that knows LUKS still has a changed LUKS1 header open, and can write it back as it was.
+    OpenElsewhere {
+        /// The device with the header.
+        path: &'a Path,
+        /// The program.
+        user: &'a Holder,
+    },
     /// A keyslot was unlocked.
     Unlocked {
         /// Which.

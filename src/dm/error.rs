@@ -5,8 +5,7 @@ use std::path::PathBuf;
 
 use nix::errno::Errno;
 
-use super::device::DeviceInfo;
-use super::ioctl::{Command, Version};
+use super::command::{Command, Version};
 
 /// A failed operation on the device-mapper.
 #[derive(Debug, thiserror::Error)]
@@ -167,18 +166,6 @@ impl DmError {
                 _ => DmErrorKind::Other,
             },
             _ => DmErrorKind::Other,
-        }
-    }
-
-    /// The same with the device's name beside its number.
-    pub fn on_device(self, info: &DeviceInfo) -> Self {
-        match self {
-            Self::Ioctl { command, errno, .. } => Self::Ioctl {
-                command,
-                device: format!("{} ({})", info.name, info.number),
-                errno,
-            },
-            other => other,
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! [`Dm`] is the handle. `ioctl` is the only file with `unsafe` for the device-mapper's ioctls.
 
+mod command;
 mod control;
 mod device;
 mod error;
@@ -13,13 +14,13 @@ pub mod table;
 pub mod udev;
 mod wire;
 
+pub use command::{Command, Version};
 pub use device::{
     Activation, DeviceId, DeviceInfo, Dm, ListEntry, MessageReply, NewDevice, Removal, RemoveOptions, StatusOptions,
     SuspendOptions, Which,
 };
 pub(crate) use error::system_text;
 pub use error::{DmError, DmErrorKind};
-pub use ioctl::{Command, Version};
 pub use names::{DeviceName, DeviceUuid, MAX_NAME, MAX_UUID, Mangling, NameError};
 pub(crate) use names::{Printable, is_plain};
 pub use table::{CryptKey, CryptOptions, CryptTarget, DeviceRef, KeyKind, Table, TableError, TableText, Target};

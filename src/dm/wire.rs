@@ -5,8 +5,8 @@
 use keyslots::secret::Secret;
 use keyslots::units::Sectors;
 
+use super::command::Version;
 use super::device::ListEntry;
-use super::ioctl::Version;
 use super::names::{DeviceName, DeviceUuid};
 use super::table::{TableText, TargetType};
 use crate::block_device::DevNo;

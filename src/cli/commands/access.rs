@@ -117,14 +117,7 @@ impl Context<'_> {
         wanted: Wanted,
         action: impl FnOnce(&mut Header, &mut dyn Storage) -> Result<T, CliError>,
     ) -> Result<T, CliError> {
-        device.exclusive(wanted, |header, storage| {
-            self.back_up(header, storage)?;
-            let done = action(header, storage)?;
-            if let Header::Luks1(header) = header {
-                self.outlast_others(device, header, storage)?;
-            }
-            Ok(done)
-        })
+        self.changing(|changing| changing.change(device, wanted, action))
     }
 
     /// Programs that take no lock may write a LUKS1 header back as they read it before.
@@ -134,14 +127,7 @@ impl Context<'_> {
         header: &luks1::Header,
         storage: &mut dyn Storage,
     ) -> Result<(), CliError> {
-        for other in device.outlast_others(header, storage)? {
-            self.console.complain(format_args!(
-                "WARNING: {other} has {} open, and can still write its LUKS1 header back as it was: look at the key slots when \
-                 it has ended (luksDump).",
-                shown(device.path())
-            ));
-        }
-        Ok(())
+        Ok(self.changing(|changing| changing.outlast_others(device, header, storage))?)
     }
 
     /// Checks that no active volume needs the header that is open as `file`: with a header apart from its data, the kernel
@@ -166,12 +152,7 @@ impl Context<'_> {
 
     /// With `--backup`, writes a backup of what is about to be changed.
     pub(super) fn back_up(&self, header: &Header, storage: &mut dyn Storage) -> Result<(), CliError> {
-        if let Some(folder) = &self.options.backup {
-            let file = crate::header_backup::into_folder(header, storage, folder)?;
-            self.console
-                .say(format_args!("Header backed up to {}.", file.display()));
-        }
-        Ok(())
+        Ok(self.changing(|changing| changing.back_up(header, storage))?)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use keyslots::header::{Header, SlotState};
+use keyslots::header::SlotState;
 use keyslots::luks2::Candidates;
 use serde_json::json;
 
@@ -14,9 +14,7 @@ use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::confirm;
 use crate::crypt_device::LuksDevice;
-use crate::header_device::Wanted;
 use crate::passphrase::{PassphraseError, is_interactive};
-use crate::slot_names;
 use crate::terminal_text::shown;
 
 /// `luksKillSlot`: with `--batch-mode` no other passphrase is asked for.
@@ -80,23 +78,7 @@ pub(super) fn remove_slot(
     slot: u32,
     name: Option<&str>,
 ) -> Result<(), CliError> {
-    let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
-    let medium = volume.device.medium();
-    cx.change(
-        &volume.device,
-        Wanted::Only(volume.header.version()),
-        |header, storage| {
-            // What was said of it, and agreed to, has to hold still: another process may have taken the others.
-            header.expect_same_keyslot(&volume.header, slot)?;
-            if !cx.console.batch() && !last && header.slot_state(slot) == SlotState::ActiveLast {
-                return Err(keyslots::Error::ChangedMeanwhile.into());
-            }
-            slot_names::check_removable(header, slot, name)?;
-            header.remove_keyslot(storage, slot, medium)?;
-            slot_names::tidy(header, storage)?;
-            Ok(())
-        },
-    )?;
+    cx.changing(|changing| volume.remove_keyslot(changing, slot, name, cx.console.batch()))?;
     cx.console.verbose(format_args!("Key slot {slot} removed."));
     cx.console.answer(|| json!({ "keyslot": slot }), String::new);
     Ok(())
@@ -115,26 +97,7 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     if !confirm(cx.console, &warning) {
         return Err(CliError::EraseAborted);
     }
-    let medium = volume.device.medium();
-    let removed = cx.change(
-        &volume.device,
-        Wanted::Only(volume.header.version()),
-        |header, storage| {
-            // A volume made in its place meanwhile is not what was agreed to.
-            if header.uuid() != volume.header.uuid() {
-                return Err(keyslots::Error::ChangedMeanwhile.into());
-            }
-            slot_names::check_all_removable(header, cx.options.slot_name.as_deref())?;
-            let slots = match header {
-                // Those too that are marked neither as used nor as free.
-                Header::Luks1(header) => return Ok(header.erase(storage, medium)?),
-                // The state of a reencryption stays, as the reference has it.
-                Header::Luks2(header) => header.erase(storage, medium)?,
-            };
-            slot_names::tidy(header, storage)?;
-            Ok(slots)
-        },
-    )?;
+    let removed = cx.changing(|changing| volume.erase_keyslots(changing, cx.options.slot_name.as_deref()))?;
     cx.console.answer(|| json!({ "keyslots": removed }), String::new);
     for slot in removed {
         cx.console.verbose(format_args!("Key slot {slot} removed."));

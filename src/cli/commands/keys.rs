@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
+use keyslots::Unlocked;
 use keyslots::header::{Header, SlotState, Version};
 use keyslots::kdf::Kdf;
-use keyslots::luks1;
-use keyslots::luks2::{Candidates, KeyFor, Sealed};
+use keyslots::luks2::{Candidates, KeyFor};
 use keyslots::secret::{Passphrase, VolumeKey};
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use super::secrets::Source;
 use super::{erase, keyring_keys, tokens};
 use crate::cli::error::CliError;
 use crate::cli::values::SlotRef;
-use crate::crypt_device::LuksDevice;
+use crate::crypt_device::{ChangedKeyslot, KeyslotCost, LuksDevice, NewKeyslot};
 use crate::header_device::Wanted;
 use crate::keyring;
 use crate::passphrase::is_interactive;
@@ -63,8 +63,16 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
         )?,
     };
     check()?;
-    let token = new_token.as_ref().map(|(token, _)| *token);
-    let made = make(cx, &volume, &key, &passphrase, slot, key_for, token)?;
+    let new = NewKeyslot {
+        key: &key,
+        key_for,
+        passphrase: &passphrase,
+        cost: &cost(cx, &volume, &key)?,
+        slot,
+        name: cx.options.slot_name.as_deref().map(|name| (name, cx.options.protect)),
+        token: new_token.as_ref().map(|(token, _)| *token),
+    };
+    let made = cx.changing(|changing| volume.add_keyslot(changing, new))?;
     cx.console.verbose(format_args!("Key slot {made} created."));
     cx.console.answer(|| json!({ "keyslot": made }), String::new);
     Ok(())
@@ -98,7 +106,7 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
         cx.unlock_from(&mut volume, &source, passphrase, candidates)
     })?;
     let passphrase = cx.new_passphrase(new_key_file, cx.new_key_file_range(), "Enter new passphrase: ", true)?;
-    let changed = rewrite(cx, &volume, unlocked.keyslot, &unlocked.volume_key, &passphrase)?;
+    let changed = rewrite(cx, &volume, &unlocked, &passphrase)?;
     cx.console.verbose(format_args!("Key slot {changed} created."));
     cx.console.answer(|| json!({ "keyslot": changed }), String::new);
     Ok(())
@@ -125,7 +133,7 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
         )?;
         (unlocked, right.ok_or(CliError::WrongPassphrase)?)
     };
-    let converted = rewrite(cx, &volume, unlocked.keyslot, &unlocked.volume_key, &passphrase)?;
+    let converted = rewrite(cx, &volume, &unlocked, &passphrase)?;
     cx.console.verbose(format_args!("Key slot {converted} created."));
     cx.console.answer(|| json!({ "keyslot": converted }), String::new);
     Ok(())
@@ -210,105 +218,35 @@ fn existing_key(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<VolumeKey, 
     Ok(unlocked.volume_key)
 }
 
-/// Makes the keyslot, with its name, and as one of those that `token` is for. What takes its time comes before the lock.
-fn make(
-    cx: &Context<'_>,
-    volume: &LuksDevice,
-    key: &VolumeKey,
-    passphrase: &Passphrase,
-    slot: Option<u32>,
-    key_for: KeyFor,
-    token: Option<u32>,
-) -> Result<u32, CliError> {
-    let limits = cx.cost_limits();
-    let ready = ready(cx, volume, key, passphrase, false)?;
-    cx.change(
-        &volume.device,
-        Wanted::Only(volume.header.version()),
-        |header, storage| match (header, &ready) {
-            (Header::Luks2(header), Ready::Luks2(sealed)) => {
-                header.add_sealed_and(storage, key, sealed, slot, key_for, &limits, |edit, made| {
-                    if let Some(name) = &cx.options.slot_name {
-                        slot_names::set(edit, made, name, Some(cx.options.protect))?;
-                    }
-                    if let Some(token) = token {
-                        edit.assign_token(token, made, true)?;
-                    }
-                    Ok(())
-                })
-            }
-            (Header::Luks1(header), Ready::Luks1(sealed, _)) => Ok(header.add_sealed(storage, sealed, slot)?),
-            _ => Err(keyslots::Error::ChangedMeanwhile.into()),
-        },
-    )
-}
-
-/// Gives a keyslot another passphrase or other parameters, unless it is another one by now than the passphrase opened.
+/// Gives a keyslot another passphrase or other parameters.
 fn rewrite(
     cx: &Context<'_>,
     volume: &LuksDevice,
-    slot: u32,
-    key: &VolumeKey,
+    unlocked: &Unlocked,
     passphrase: &Passphrase,
 ) -> Result<u32, CliError> {
-    let limits = cx.cost_limits();
-    let medium = volume.device.medium();
-    // In LUKS1 a changed key goes to another keyslot, unless its place was named.
-    let ready = ready(cx, volume, key, passphrase, cx.options.key_slot.is_some())?;
-    cx.change(
-        &volume.device,
-        Wanted::Only(volume.header.version()),
-        |header, storage| {
-            header.expect_same_keyslot(&volume.header, slot)?;
-            if let Some(name) = &cx.options.slot_name {
-                slot_names::check_rename(header, slot, name, cx.options.key_slot.as_ref().and_then(SlotRef::name))?;
-            }
-            match (header, &ready) {
-                (Header::Luks2(header), Ready::Luks2(sealed)) => {
-                    header.change_sealed_and(storage, slot, key, sealed, medium, &limits, |edit| {
-                        let name = cx.options.slot_name.as_deref();
-                        name.map_or(Ok(()), |name| slot_names::set(edit, slot, name, None))
-                    })?;
-                    Ok(slot)
-                }
-                (Header::Luks1(header), Ready::Luks1(new, back)) => {
-                    Ok(header.change_sealed(storage, slot, new, back.as_ref(), medium)?)
-                }
-                _ => Err(keyslots::Error::ChangedMeanwhile.into()),
-            }
+    let key = &unlocked.volume_key;
+    let changed = ChangedKeyslot {
+        key,
+        passphrase,
+        cost: &cost(cx, volume, key)?,
+        slot: unlocked.keyslot,
+        // In LUKS1 a changed key goes to another keyslot, unless its place was named.
+        stays: cx.options.key_slot.is_some(),
+        name: cx.options.slot_name.as_deref(),
+        known_as: cx.options.key_slot.as_ref().and_then(SlotRef::name),
+    };
+    Ok(cx.changing(|changing| volume.change_keyslot(changing, &changed))?)
+}
+
+/// How the key of a new keyslot is to be derived, as the options and this machine have it.
+fn cost(cx: &Context<'_>, volume: &LuksDevice, key: &VolumeKey) -> Result<KeyslotCost, CliError> {
+    volume.check_changeable()?;
+    match volume.header.version() {
+        Version::Luks2 => Ok(KeyslotCost::Luks2(cx.new_keyslot_of(&volume.header, key.len())?)),
+        Version::Luks1 => match cx.kdf(Version::Luks1, key.len())? {
+            Kdf::Pbkdf2 { iterations, .. } => Ok(KeyslotCost::Luks1 { iterations }),
+            Kdf::Argon2 { .. } => Err(CliError::Luks1Pbkdf),
         },
-    )
-}
-
-/// A keyslot, ready to be written: no key is derived under the lock.
-enum Ready {
-    /// And once more, for the way back to its own place.
-    Luks1(luks1::Sealed, Option<luks1::Sealed>),
-    Luks2(Sealed),
-}
-
-fn ready(
-    cx: &Context<'_>,
-    volume: &LuksDevice,
-    key: &VolumeKey,
-    passphrase: &Passphrase,
-    and_back: bool,
-) -> Result<Ready, CliError> {
-    let limits = cx.cost_limits();
-    match &volume.header {
-        Header::Luks2(header) => {
-            header.check_changeable()?;
-            let new = cx.new_keyslot_of(&volume.header, key.len())?;
-            let _deriving = cx.console.deriving();
-            Ok(Ready::Luks2(new.seal(passphrase, key, &limits)?))
-        }
-        Header::Luks1(header) => {
-            let Kdf::Pbkdf2 { iterations, .. } = cx.kdf(Version::Luks1, key.len())? else {
-                return Err(CliError::Luks1Pbkdf);
-            };
-            let _deriving = cx.console.deriving();
-            let seal = || header.seal(key, passphrase, iterations, &limits);
-            Ok(Ready::Luks1(seal()?, and_back.then(seal).transpose()?))
-        }
     }
 }

@@ -15,10 +15,11 @@ use super::secrets::{Source, passphrase_prompt};
 use super::{keyring_keys, tokens};
 use crate::cli::error::CliError;
 use crate::console::{Deriving, Persona};
-use crate::crypt_device::{Event, HeaderPlace, LuksDevice, LuksMapping, Observer, UnlockRequest};
+use crate::crypt_device::{Changing, Event, HeaderPlace, LuksDevice, LuksMapping, Observer, UnlockRequest};
 use crate::header_device::{HeaderDevice, Wanted};
 use crate::locks;
 use crate::passphrase::{FinalNewline, is_interactive};
+use crate::terminal_text::shown;
 
 impl Context<'_> {
     /// Reads the header of `device`, which may be elsewhere.
@@ -116,10 +117,7 @@ impl Context<'_> {
             candidates,
             limits: &self.cost_limits(),
             finish_changes: !(options.readonly || options.test_passphrase || options.disable_locks),
-            observer: &Teller {
-                cx: self,
-                deriving: RefCell::default(),
-            },
+            observer: &Teller::new(self),
         };
         match volume.unlock(passphrase, &request).map_err(CliError::from) {
             // The reference knows no difference between a keyslot that is named and not there, and none at all.
@@ -201,6 +199,15 @@ impl Context<'_> {
         }
     }
 
+    /// Runs a change of a header in the way that the options ask for.
+    pub(super) fn changing<T>(&self, run: impl FnOnce(&Changing<'_>) -> T) -> T {
+        run(&Changing {
+            backup: self.options.backup.as_deref(),
+            limits: &self.cost_limits(),
+            observer: &Teller::new(self),
+        })
+    }
+
     /// `--persistent`: the flags of this activation become those of every later one.
     pub(super) fn remember_flags(&self, volume: &LuksDevice) -> Result<(), CliError> {
         self.change(&volume.device, Wanted::Only(Version::Luks2), |header, storage| {
@@ -232,11 +239,20 @@ impl Context<'_> {
     }
 }
 
-/// Tells people what is noticed while a keyslot is unlocked.
+/// Tells people what is noticed while an operation runs.
 #[derive(Debug)]
 struct Teller<'a> {
     cx: &'a Context<'a>,
     deriving: RefCell<Option<Deriving>>,
+}
+
+impl<'a> Teller<'a> {
+    fn new(cx: &'a Context<'a>) -> Self {
+        Self {
+            cx,
+            deriving: RefCell::default(),
+        }
+    }
 }
 
 impl Observer for Teller<'_> {
@@ -245,6 +261,12 @@ impl Observer for Teller<'_> {
         match event {
             Event::Deriving => drop(self.deriving.replace(Some(console.deriving()))),
             Event::Derived => drop(self.deriving.take()),
+            Event::BackedUp { file } => console.say(format_args!("Header backed up to {}.", file.display())),
+            Event::OpenElsewhere { path, user } => console.complain(format_args!(
+                "WARNING: {user} has {} open, and can still write its LUKS1 header back as it was: look at the key slots when \
+                 it has ended (luksDump).",
+                shown(path)
+            )),
             Event::Unlocked { keyslot } => console.verbose(format_args!("Key slot {keyslot} unlocked.")),
             Event::ChangeFinished { keyslot } => console.complain(format_args!(
                 "Finished the interrupted passphrase change of key slot {keyslot}."

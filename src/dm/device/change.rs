@@ -1,8 +1,9 @@
 //! What may change in a living device: its name, its UUID, its shape; and messages to its targets.
 
 use super::{Activation, DeviceId, Dm, MessageReply, with_event};
+use crate::dm::command::{Command, flags};
 use crate::dm::error::DmError;
-use crate::dm::ioctl::{Command, Request, flags};
+use crate::dm::ioctl::Request;
 use crate::dm::names::{DeviceName, DeviceUuid};
 use crate::dm::nodes::{self, NodeOwner};
 use crate::dm::udev::UdevMode;

@@ -2,8 +2,9 @@
 
 use super::{Activation, DeviceId, DeviceInfo, Dm, NewDevice, RemoveOptions, SuspendOptions, info_of, with_event};
 use crate::block_device::DevNo;
+use crate::dm::command::{Command, flags};
 use crate::dm::error::DmError;
-use crate::dm::ioctl::{Command, Request, flags};
+use crate::dm::ioctl::Request;
 use crate::dm::names::DeviceUuid;
 use crate::dm::nodes::{self, NodeOwner};
 use crate::dm::table::TableText;

@@ -12,8 +12,9 @@ pub use types::{
     SuspendOptions, Which,
 };
 
+use super::command::{Command, Version, flags};
 use super::error::DmError;
-use super::ioctl::{Command, Control, Reply, Request, Version, flags};
+use super::ioctl::{Control, Reply, Request};
 use super::names::{DeviceName, DeviceUuid};
 use super::udev::{Cookie, UdevPolicy};
 use crate::block_device::DevNo;

@@ -4,8 +4,9 @@ use nix::errno::Errno;
 
 use super::{DeviceId, DeviceInfo, Dm, ListEntry, StatusOptions, Which, info_of};
 use crate::block_device::DevNo;
+use crate::dm::command::{Command, Version, flags};
 use crate::dm::error::DmError;
-use crate::dm::ioctl::{Command, Reply, Request, Version, flags};
+use crate::dm::ioctl::{Reply, Request};
 use crate::dm::table::{TableText, TargetType};
 use crate::dm::wire;
 

@@ -4,8 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{DeviceId, DeviceInfo, Dm, Removal, RemoveOptions};
+use crate::dm::command::{Command, flags};
 use crate::dm::error::DmError;
-use crate::dm::ioctl::{Command, Request, flags};
+use crate::dm::ioctl::Request;
 use crate::dm::nodes;
 use crate::dm::udev::UdevMode;
 use crate::log;

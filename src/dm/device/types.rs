@@ -3,7 +3,8 @@
 use std::fmt;
 
 use crate::block_device::DevNo;
-use crate::dm::ioctl::flags;
+use crate::dm::command::flags;
+use crate::dm::error::DmError;
 use crate::dm::names::{DeviceName, DeviceUuid};
 use crate::dm::nodes::NodeOwner;
 use crate::dm::table::TableText;
@@ -194,6 +195,20 @@ impl fmt::Display for DeviceId {
             Self::Name(name) => name.fmt(f),
             Self::Uuid(uuid) => uuid.fmt(f),
             Self::Number(number) => write!(f, "({number})"),
+        }
+    }
+}
+
+impl DmError {
+    /// The same with the device's name beside its number.
+    pub fn on_device(self, info: &DeviceInfo) -> Self {
+        match self {
+            Self::Ioctl { command, errno, .. } => Self::Ioctl {
+                command,
+                device: format!("{} ({})", info.name, info.number),
+                errno,
+            },
+            other => other,
         }
     }
 }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::{DeviceId, DeviceInfo, Dm};
+use crate::dm::command::{Command, Version};
 use crate::dm::error::DmError;
-use crate::dm::ioctl::{Command, Request, Version};
+use crate::dm::ioctl::Request;
 
 /// How long a wait without an end sleeps at a time.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);

@@ -2,7 +2,8 @@
 
 use keyslots::units::Sectors;
 
-use super::{DeviceRef, Params, TableError, TargetType, Words};
+use super::text::TargetType;
+use super::words::{DeviceRef, Params, TableError, Words};
 
 /// A piece of another device: `<device> <offset>`.
 #[derive(Clone, Debug, PartialEq, Eq)]

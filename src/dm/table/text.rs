@@ -9,7 +9,7 @@ use keyslots::secret::Secret;
 use keyslots::units::Sectors;
 use zeroize::Zeroize;
 
-use super::{Params, TableError, digits};
+use super::words::{Params, TableError, digits};
 
 /// The name of a target type: 1 to 15 printable bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use keyslots::secret::{Passphrase, Secret};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, setsockopt, sockopt};
 
-use super::Question;
+use super::question::Question;
 use crate::initramfs::options::Echo;
 
 const FOLDER: &str = "/run/systemd/ask-password";

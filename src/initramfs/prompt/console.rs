@@ -10,7 +10,7 @@ use std::path::Path;
 use keyslots::secret::Passphrase;
 use nix::libc;
 
-use super::Question;
+use super::question::Question;
 use super::sink::Sink;
 use crate::initramfs::options::Echo;
 use crate::passphrase::{PassphraseError, TypedLine};

@@ -7,6 +7,7 @@ mod agent;
 pub mod answerer;
 mod console;
 mod plymouth;
+mod question;
 pub mod remote;
 mod sink;
 
@@ -27,23 +28,10 @@ use self::remote::Listener;
 use crate::passphrase::{self, KeyFileRange, heeded_signals};
 
 pub use self::console::caps_lock;
-use super::options::Echo;
+pub use self::question::Question;
 
 /// No person refuses within so short a time.
 const TOO_SOON: Duration = Duration::from_millis(200);
-
-/// A question.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Question {
-    /// What is known of the volume, in lines for a console; without the prompt.
-    pub details: String,
-    /// The prompt, in one line: the volume, and how many tries are left.
-    pub prompt: String,
-    /// Which volume, for a password agent: `cryptsetup:` and the device.
-    pub id: String,
-    /// Whether what is typed may be seen.
-    pub echo: Echo,
-}
 
 /// What came of waiting.
 #[derive(Debug)]

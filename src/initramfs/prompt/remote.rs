@@ -16,7 +16,7 @@ use keyslots::secret::{Passphrase, Secret};
 use nix::errno::Errno;
 use nix::sys::socket::UnixAddr;
 
-use super::Question;
+use super::question::Question;
 use crate::initramfs::mount::RUN;
 use crate::initramfs::sockets::{connect_at_once, is_trusted};
 

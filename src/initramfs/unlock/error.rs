@@ -149,6 +149,9 @@ pub enum UnlockError {
     /// The mapping.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// Another operation on the device.
+    #[error(transparent)]
+    Operation(CryptError),
 }
 
 impl From<CryptError> for UnlockError {
@@ -158,6 +161,7 @@ impl From<CryptError> for UnlockError {
             CryptError::Data(error) => error.into(),
             CryptError::Volume(error) => error.into(),
             CryptError::Replaced(path) => Self::Replaced(path),
+            other => Self::Operation(other),
         }
     }
 }

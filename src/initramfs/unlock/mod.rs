@@ -12,6 +12,7 @@ mod error;
 mod fetching;
 mod format;
 mod gate;
+mod hindrance;
 mod say;
 mod target;
 mod volume;

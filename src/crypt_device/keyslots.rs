@@ -1,0 +1,215 @@
+//! Keyslots are added, changed and destroyed.
+//!
+//! What takes its time, which is the derivation of a key, comes before the lock. Under the lock the header is read again, and a
+//! keyslot that is another one by now than the one that was looked at is left alone.
+
+use keyslots::Error;
+use keyslots::header::{Header, SlotState};
+use keyslots::luks1;
+use keyslots::luks2::{self, KeyFor};
+use keyslots::secret::{Passphrase, VolumeKey};
+
+use super::{Changing, CryptError, Event, LuksDevice};
+use crate::header_device::Wanted;
+use crate::slot_names;
+
+/// How the key of a keyslot is derived and kept.
+#[derive(Debug)]
+pub enum KeyslotCost {
+    /// LUKS1: iterations of PBKDF2.
+    Luks1 {
+        /// How many.
+        iterations: u32,
+    },
+    /// LUKS2.
+    Luks2(luks2::NewKeyslot),
+}
+
+/// A keyslot that is to be added.
+#[derive(Debug)]
+pub struct NewKeyslot<'a> {
+    /// The key that it holds.
+    pub key: &'a VolumeKey,
+    /// What the key is for.
+    pub key_for: KeyFor,
+    /// What will open it.
+    pub passphrase: &'a Passphrase,
+    /// How.
+    pub cost: &'a KeyslotCost,
+    /// Its number; the first free one where none is given.
+    pub slot: Option<u32>,
+    /// Its name, and whether that protects it.
+    pub name: Option<(&'a str, bool)>,
+    /// The token that is to open it too.
+    pub token: Option<u32>,
+}
+
+/// A keyslot that gets another passphrase, or other parameters.
+#[derive(Debug)]
+pub struct ChangedKeyslot<'a> {
+    /// The key that it holds.
+    pub key: &'a VolumeKey,
+    /// What will open it.
+    pub passphrase: &'a Passphrase,
+    /// How.
+    pub cost: &'a KeyslotCost,
+    /// Which keyslot.
+    pub slot: u32,
+    /// Whether it stays where it is in LUKS1 too, where it otherwise moves to a free place.
+    pub stays: bool,
+    /// The name that it gets.
+    pub name: Option<&'a str>,
+    /// The name that its user knows it by, which is asked for where it is protected.
+    pub known_as: Option<&'a str>,
+}
+
+/// A keyslot, ready to be written.
+enum Ready {
+    /// And once more, for the way back to its own place.
+    Luks1(luks1::Sealed, Option<luks1::Sealed>),
+    Luks2(luks2::Sealed),
+}
+
+impl LuksDevice {
+    /// Checks that keyslots can be changed at all, before anybody waits or is asked for anything.
+    ///
+    /// # Errors
+    /// [`CryptError::Header`]: a requirement of the header is not met.
+    pub fn check_changeable(&self) -> Result<(), CryptError> {
+        match &self.header {
+            Header::Luks2(header) => Ok(header.check_changeable()?),
+            Header::Luks1(_) => Ok(()),
+        }
+    }
+
+    /// Adds a keyslot, and returns its number.
+    ///
+    /// # Errors
+    /// [`CryptError`].
+    pub fn add_keyslot(&self, changing: &Changing<'_>, new: NewKeyslot<'_>) -> Result<u32, CryptError> {
+        let ready = self.ready(changing, (new.key, new.passphrase), new.cost, false)?;
+        changing.change(&self.device, self.same_version(), |header, storage| {
+            match (header, &ready) {
+                (Header::Luks2(header), Ready::Luks2(sealed)) => {
+                    let (slot, limits) = (new.slot, changing.limits);
+                    header.add_sealed_and(storage, new.key, sealed, slot, new.key_for, limits, |edit, made| {
+                        if let Some((name, protect)) = new.name {
+                            slot_names::set(edit, made, name, Some(protect))?;
+                        }
+                        if let Some(token) = new.token {
+                            edit.assign_token(token, made, true)?;
+                        }
+                        Ok(())
+                    })
+                }
+                (Header::Luks1(header), Ready::Luks1(sealed, _)) => Ok(header.add_sealed(storage, sealed, new.slot)?),
+                _ => Err(Error::ChangedMeanwhile.into()),
+            }
+        })
+    }
+
+    /// Changes a keyslot, and returns the number that it has then.
+    ///
+    /// # Errors
+    /// [`CryptError`]; [`Error::ChangedMeanwhile`] where it is another keyslot by now.
+    pub fn change_keyslot(&self, changing: &Changing<'_>, new: &ChangedKeyslot<'_>) -> Result<u32, CryptError> {
+        let (slot, medium) = (new.slot, self.device.medium());
+        let ready = self.ready(changing, (new.key, new.passphrase), new.cost, new.stays)?;
+        changing.change(&self.device, self.same_version(), |header, storage| {
+            header.expect_same_keyslot(&self.header, slot)?;
+            if let Some(name) = new.name {
+                slot_names::check_rename(header, slot, name, new.known_as)?;
+            }
+            match (header, &ready) {
+                (Header::Luks2(header), Ready::Luks2(sealed)) => {
+                    let limits = changing.limits;
+                    header.change_sealed_and(storage, slot, new.key, sealed, medium, limits, |edit| {
+                        new.name
+                            .map_or(Ok(()), |name| slot_names::set(edit, slot, name, None))
+                            .map_err(CryptError::from)
+                    })?;
+                    Ok(slot)
+                }
+                (Header::Luks1(header), Ready::Luks1(sealed, back)) => {
+                    Ok(header.change_sealed(storage, slot, sealed, back.as_ref(), medium)?)
+                }
+                _ => Err(Error::ChangedMeanwhile.into()),
+            }
+        })
+    }
+
+    /// Destroys a keyslot, for somebody who calls it `name`. Where it has become the last one since it was looked at, it stays, unless
+    /// `may_be_last`.
+    ///
+    /// # Errors
+    /// [`CryptError`]; [`Error::ChangedMeanwhile`] where it is another keyslot by now.
+    pub fn remove_keyslot(
+        &self,
+        changing: &Changing<'_>,
+        slot: u32,
+        name: Option<&str>,
+        may_be_last: bool,
+    ) -> Result<(), CryptError> {
+        let medium = self.device.medium();
+        let was_last = self.header.slot_state(slot) == SlotState::ActiveLast;
+        changing.change(&self.device, self.same_version(), |header, storage| {
+            // What was said of it, and agreed to, has to hold still: another process may have taken the others.
+            header.expect_same_keyslot(&self.header, slot)?;
+            if !may_be_last && !was_last && header.slot_state(slot) == SlotState::ActiveLast {
+                return Err(Error::ChangedMeanwhile.into());
+            }
+            slot_names::check_removable(header, slot, name)?;
+            header.remove_keyslot(storage, slot, medium)?;
+            Ok(slot_names::tidy(header, storage)?)
+        })
+    }
+
+    /// Destroys all keyslots, for somebody who calls a protected one `name`. Returns their numbers.
+    ///
+    /// # Errors
+    /// [`CryptError`]; [`Error::ChangedMeanwhile`] where it is another volume by now.
+    pub fn erase_keyslots(&self, changing: &Changing<'_>, name: Option<&str>) -> Result<Vec<u32>, CryptError> {
+        let medium = self.device.medium();
+        changing.change(&self.device, self.same_version(), |header, storage| {
+            // A volume made in its place meanwhile is not what was agreed to.
+            if header.uuid() != self.header.uuid() {
+                return Err(Error::ChangedMeanwhile.into());
+            }
+            slot_names::check_all_removable(header, name)?;
+            let slots = match header {
+                // Those too that are marked neither as used nor as free.
+                Header::Luks1(header) => return Ok(header.erase(storage, medium)?),
+                // The state of a reencryption stays, as the reference has it.
+                Header::Luks2(header) => header.erase(storage, medium)?,
+            };
+            slot_names::tidy(header, storage)?;
+            Ok(slots)
+        })
+    }
+
+    fn same_version(&self) -> Wanted {
+        Wanted::Only(self.header.version())
+    }
+
+    /// Derives the key of a keyslot: none is derived under the lock.
+    fn ready(
+        &self,
+        changing: &Changing<'_>,
+        (key, passphrase): (&VolumeKey, &Passphrase),
+        cost: &KeyslotCost,
+        and_back: bool,
+    ) -> Result<Ready, CryptError> {
+        self.check_changeable()?;
+        changing.observer.notice(Event::Deriving);
+        let ready = match (&self.header, cost) {
+            (Header::Luks2(_), KeyslotCost::Luks2(new)) => new.seal(passphrase, key, changing.limits).map(Ready::Luks2),
+            (Header::Luks1(header), KeyslotCost::Luks1 { iterations }) => {
+                let seal = || header.seal(key, passphrase, *iterations, changing.limits);
+                seal().and_then(|sealed| Ok(Ready::Luks1(sealed, and_back.then(seal).transpose()?)))
+            }
+            _ => Err(Error::ChangedMeanwhile),
+        };
+        changing.observer.notice(Event::Derived);
+        Ok(ready?)
+    }
+}

@@ -10,7 +10,7 @@ use keyslots::storage::Storage;
 use super::context::Context;
 use crate::block_device::Holder;
 use crate::cli::actions::DeviceType;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, KeyslotError};
 use crate::cli::values::SlotRef;
 use crate::dm::Dm;
 use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
@@ -61,9 +61,8 @@ impl Context<'_> {
     pub(super) fn slot_number(&self, header: &Header, slot: &SlotRef) -> Result<u32, CliError> {
         match slot {
             SlotRef::Number(number) => Ok(*number),
-            SlotRef::Name(name) => {
-                crate::slot_names::find(header, name).ok_or_else(|| CliError::KeyslotUnnamed(name.clone()))
-            }
+            SlotRef::Name(name) => crate::slot_names::find(header, name)
+                .ok_or_else(|| CliError::Keyslot(KeyslotError::Unnamed(name.clone()))),
         }
     }
 
@@ -80,12 +79,16 @@ impl Context<'_> {
     pub(super) fn check_free_slot(&self, header: &Header, slot: Option<u32>) -> Result<(), CliError> {
         let last = last_slot(header.version());
         match slot {
-            None if header.used_keyslots().len() > last as usize => Err(CliError::AllKeyslotsFull),
+            None if header.used_keyslots().len() > last as usize => {
+                Err(CliError::Keyslot(KeyslotError::AllKeyslotsFull))
+            }
             None => Ok(()),
             Some(slot) => match header.slot_state(slot) {
                 SlotState::Inactive => Ok(()),
-                SlotState::OutOfRange => Err(CliError::KeyslotInvalid { slot, last }),
-                SlotState::Active | SlotState::ActiveLast | SlotState::Other => Err(CliError::KeyslotFull(slot)),
+                SlotState::OutOfRange => Err(CliError::Keyslot(KeyslotError::Invalid { slot, last })),
+                SlotState::Active | SlotState::ActiveLast | SlotState::Other => {
+                    Err(CliError::Keyslot(KeyslotError::Full(slot)))
+                }
             },
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::block_device::{self, DevNo};
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, MappingError};
 use crate::dm::{DeviceName, Dm, Mangling};
 use crate::volume::{self, VolumeError};
 
@@ -12,7 +12,7 @@ use crate::volume::{self, VolumeError};
 pub(super) fn find(name: &str) -> Result<(Dm, DeviceName), CliError> {
     let dm = match Dm::open().map_err(CliError::from) {
         Err(CliError::NoDeviceMapper) if name.contains('/') && !Path::new(name).exists() => {
-            return Err(CliError::NotActive(name.to_owned()));
+            return Err(CliError::Mapping(MappingError::NotActive(name.to_owned())));
         }
         Err(CliError::NoDeviceMapper) => return Err(CliError::NothingMapped),
         dm => dm?,
@@ -29,7 +29,7 @@ fn named(name: &str) -> Result<DeviceName, CliError> {
     match number.and_then(block_device::dm_name_and_uuid) {
         // The kernel's own form of it.
         Some((name, _)) => DeviceName::new(name).map_err(|error| VolumeError::from(error).into()),
-        None => Err(CliError::NotActive(name.to_owned())),
+        None => Err(CliError::Mapping(MappingError::NotActive(name.to_owned()))),
     }
 }
 

@@ -7,7 +7,7 @@ use keyslots::units::Bytes;
 
 use super::context::Context;
 use super::plaintext::{check_output_apart, copy_failed};
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, ImageError};
 use crate::crypt_device::open_to_look;
 use crate::userspace::{Access, PumpError, pump};
 
@@ -27,7 +27,7 @@ pub(super) fn cat(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let length = cx.options.length.map(Bytes::get);
     let end = at.saturating_add(length.unwrap_or(u64::MAX));
     let size = volume.size().get();
-    let short = |end| CliError::VolumeShort { size, end };
+    let short = |end| CliError::Image(ImageError::VolumeShort { size, end });
     if at > size || size == 0 {
         return Err(short(at.saturating_add(length.unwrap_or(1))));
     }

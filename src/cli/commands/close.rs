@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::{active, serve};
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, MappingError};
 use crate::console::Persona;
 use crate::dm::{DeviceId, Dm};
 use crate::volume::{self, Deactivated};
@@ -17,7 +17,7 @@ pub(super) fn close(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     // The reference takes a device without a table for none of its own, and leaves it alone.
     let info = (cx.console.persona() == Persona::Cryptsetup).then(|| dm.info(&DeviceId::Name(name.clone())));
     if matches!(info, Some(Ok(info)) if !info.live_table) {
-        return Err(CliError::NoTable(name.to_string()));
+        return Err(CliError::Mapping(MappingError::NoTable(name.to_string())));
     }
     if cx.options.cancel_deferred {
         // The reference says nothing.
@@ -60,6 +60,6 @@ pub(super) fn close_all(cx: &Context<'_>) -> Result<(), CliError> {
     );
     match closed.in_use.len() {
         0 => Ok(()),
-        count => Err(CliError::StillInUse(count)),
+        count => Err(CliError::Mapping(MappingError::StillInUse(count))),
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::context::Context;
 use crate::cli::actions::DeviceType;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, KeyslotError};
 use crate::cli::values::{Priority, SlotRef};
 use crate::console::Persona;
 use crate::console::confirm;
@@ -38,7 +38,7 @@ pub(super) fn config(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         if named {
             slot = cx.key_slot(header)?.ok_or(CliError::NothingToConfigure)?;
             if !header.used_keyslots().contains(&slot) {
-                return Err(CliError::KeyslotInactive(slot));
+                return Err(CliError::Keyslot(KeyslotError::Inactive(slot)));
             }
         }
         if let Some(name) = &options.slot_name {

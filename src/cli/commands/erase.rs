@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::secrets::Source;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, KeyslotError};
 use crate::cli::values::SlotRef;
 use crate::console::ExitCode;
 use crate::console::Persona;
@@ -23,7 +23,7 @@ pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Resu
     let number = cx.slot_number(&volume.header, slot)?;
     match volume.header.slot_state(number) {
         SlotState::OutOfRange => return Err(CliError::Silent(ExitCode::Failure)),
-        SlotState::Inactive => return Err(CliError::KeyslotInactive(number)),
+        SlotState::Inactive => return Err(CliError::Keyslot(KeyslotError::Inactive(number))),
         SlotState::Active | SlotState::ActiveLast | SlotState::Other => {}
     }
     announce(cx, number);
@@ -66,7 +66,7 @@ pub(super) fn confirm_last(cx: &Context<'_>, volume: &LuksDevice, slot: u32) -> 
     let warning = "This is the last keyslot. Device will become unusable after purging this key.";
     let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
     if last && !confirm(cx.console, warning) {
-        return Err(CliError::LastSlotKept);
+        return Err(CliError::Keyslot(KeyslotError::LastSlotKept));
     }
     Ok(())
 }

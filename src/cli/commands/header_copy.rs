@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::context::Context;
 use crate::block_device::{self, DevNo, Holder, is_same_file};
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, ImageError};
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::confirm;
@@ -57,7 +57,7 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
 
     let device_path = header_device.path();
     if is_same(&opened.file, &source).map_err(CliError::io("look at the backup"))? {
-        return Err(CliError::SourceIsTarget(file.to_owned()));
+        return Err(CliError::Image(ImageError::SourceIsTarget(file.to_owned())));
     }
 
     let there = header_device.shared(&mut opened, read_header)?;

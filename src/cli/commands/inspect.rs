@@ -18,7 +18,7 @@ use super::dump;
 use super::secrets::passphrase_prompt;
 use crate::block_device::{self, Topology};
 use crate::cli::actions::DeviceType;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, KeyslotError};
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::confirm;
@@ -206,7 +206,7 @@ fn dump_key(cx: &Context<'_>, volume: &mut LuksDevice, device: &Path) -> Result<
 fn dump_unbound(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<(), CliError> {
     let slot = cx.key_slot(&volume.header)?.ok_or(CliError::NoUsableKeyslot)?;
     if volume.header.slot_state(slot) != SlotState::Other {
-        return Err(CliError::NotUnbound(slot));
+        return Err(CliError::Keyslot(KeyslotError::NotUnbound(slot)));
     }
     if !confirm(cx.console, KEY_WARNING) {
         return Err(CliError::Quiet(ExitCode::Permission, "Operation aborted.".into()));

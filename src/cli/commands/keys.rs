@@ -12,7 +12,7 @@ use serde_json::json;
 use super::context::Context;
 use super::secrets::Source;
 use super::{erase, keyring_keys, tokens};
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, KeyslotError, PbkdfError};
 use crate::cli::values::SlotRef;
 use crate::crypt_device::{ChangedKeyslot, KeyslotCost, LuksDevice, NewKeyslot};
 use crate::header_device::Wanted;
@@ -158,7 +158,7 @@ fn new_slot(cx: &Context<'_>, header: &Header) -> Result<Option<u32>, CliError> 
 fn check_active(header: &Header, slot: Option<u32>) -> Result<(), CliError> {
     match slot {
         Some(slot) => match header.slot_state(slot) {
-            SlotState::Inactive | SlotState::OutOfRange => Err(CliError::KeyslotInactive(slot)),
+            SlotState::Inactive | SlotState::OutOfRange => Err(CliError::Keyslot(KeyslotError::Inactive(slot))),
             SlotState::Active | SlotState::ActiveLast | SlotState::Other => Ok(()),
         },
         None => Ok(()),
@@ -246,7 +246,7 @@ fn cost(cx: &Context<'_>, volume: &LuksDevice, key: &VolumeKey) -> Result<Keyslo
         Version::Luks2 => Ok(KeyslotCost::Luks2(cx.new_keyslot_of(&volume.header, key.len())?)),
         Version::Luks1 => match cx.kdf(Version::Luks1, key.len())? {
             Kdf::Pbkdf2 { iterations, .. } => Ok(KeyslotCost::Luks1 { iterations }),
-            Kdf::Argon2 { .. } => Err(CliError::Luks1Pbkdf),
+            Kdf::Argon2 { .. } => Err(CliError::Pbkdf(PbkdfError::Luks1Pbkdf)),
         },
     }
 }

@@ -13,7 +13,7 @@ use keyslots::units::Bytes;
 use super::context::Context;
 use super::secrets::{Source, passphrase_prompt};
 use super::{keyring_keys, tokens};
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, KeyslotError};
 use crate::console::{Deriving, Persona};
 use crate::crypt_device::{Changing, Event, HeaderPlace, LuksDevice, LuksMapping, Observer, UnlockRequest};
 use crate::header_device::{HeaderDevice, Wanted};
@@ -121,9 +121,9 @@ impl Context<'_> {
         };
         match volume.unlock(passphrase, &request).map_err(CliError::from) {
             // The reference knows no difference between a keyslot that is named and not there, and none at all.
-            Err(CliError::KeyslotInactive(_) | CliError::Header(keyslots::Error::KeyslotOutOfRange(_))) => {
-                Err(CliError::NoUsableKeyslot)
-            }
+            Err(
+                CliError::Keyslot(KeyslotError::Inactive(_)) | CliError::Header(keyslots::Error::KeyslotOutOfRange(_)),
+            ) => Err(CliError::NoUsableKeyslot),
             unlocked => unlocked,
         }
     }

@@ -7,7 +7,7 @@ use std::io::IsTerminal as _;
 use serde_json::{Value, json};
 
 use super::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, MappingError};
 use crate::console::forest::{ASCII, Look, UTF, draw};
 use crate::console::{ExitCode, speaks_utf8};
 use crate::dm::{DeviceId, Dm, Mangling, StatusOptions, TableText, Which};
@@ -59,7 +59,9 @@ pub(super) fn answer(cx: &Context<'_>, question: Question, devices: &[String]) -
             false => answer_text(cx, question, found.into_iter().map(|(name, _)| name))?,
         }
     }
-    missing.map_or(Ok(()), |name| Err(CliError::NoSuchMapping(clean(name))))
+    missing.map_or(Ok(()), |name| {
+        Err(CliError::Mapping(MappingError::NoSuchMapping(clean(name))))
+    })
 }
 
 /// As dmsetup says it.

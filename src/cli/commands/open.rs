@@ -10,7 +10,7 @@ use super::context::Context;
 use super::keyring_keys::{Link, linked};
 use super::{plain, serve};
 use crate::cli::actions::DeviceType;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, MappingError};
 use crate::console::Persona;
 use crate::crypt_device::{LookedAt, LuksDevice, MapRequest, RefreshRequest, open_to_look};
 use crate::dm::Dm;
@@ -91,11 +91,13 @@ pub(super) fn refresh(
 ) -> Result<(), CliError> {
     let (dm, name) = (Dm::open()?, device_name(name)?);
     let active = match volume::state(&dm, &name) {
-        Err(VolumeError::NotCrypt(name) | VolumeError::NoTable(name)) => return Err(CliError::NotManaged(name)),
+        Err(VolumeError::NotCrypt(name) | VolumeError::NoTable(name)) => {
+            return Err(CliError::Mapping(MappingError::NotManaged(name)));
+        }
         state => state?,
     };
     if active.info.suspended {
-        return Err(CliError::Frozen(name.to_string()));
+        return Err(CliError::Mapping(MappingError::Frozen(name.to_string())));
     }
     if let Some(device) = device {
         let device = open_to_look(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
@@ -104,14 +106,14 @@ pub(super) fn refresh(
     match active.kind {
         Some(VolumeKind::Plain) => return plain::refresh(cx, &dm, &name, &active),
         Some(VolumeKind::Luks1 | VolumeKind::Luks2) => {}
-        Some(VolumeKind::Other) | None => return Err(CliError::NotManaged(name.to_string())),
+        Some(VolumeKind::Other) | None => return Err(CliError::Mapping(MappingError::NotManaged(name.to_string()))),
     }
     let path = match device {
         Some(device) => device.to_owned(),
         None => active
             .device
             .path()
-            .ok_or_else(|| CliError::NotActive(name.to_string()))?,
+            .ok_or_else(|| CliError::Mapping(MappingError::NotActive(name.to_string())))?,
     };
     let link = Link::from_options(cx)?;
     let mut volume = cx.load(&path, device_type.map_or(Wanted::Any, wanted))?;

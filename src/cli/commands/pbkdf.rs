@@ -13,7 +13,7 @@ use keyslots::luks2::NewKeyslot;
 use keyslots::units::Bytes;
 
 use super::context::Context;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, PbkdfError};
 use crate::cli::values::PbkdfKind;
 use crate::defaults;
 
@@ -46,28 +46,28 @@ impl Context<'_> {
             PbkdfKind::Argon2i | PbkdfKind::Argon2id => (calibrate::MIN_TIME, true),
         };
         if memory_hard && version == Version::Luks1 {
-            return Err(CliError::Luks1Pbkdf);
+            return Err(CliError::Pbkdf(PbkdfError::Luks1Pbkdf));
         }
         if memory_hard && memory_kib.is_some_and(|kib| kib > MAX_MEMORY_KIB) {
-            return Err(CliError::PbkdfMemoryTooHigh(MAX_MEMORY_KIB));
+            return Err(CliError::Pbkdf(PbkdfError::MemoryTooHigh(MAX_MEMORY_KIB)));
         }
         if memory_hard && options.pbkdf_parallel.is_some_and(|lanes| lanes > calibrate::MAX_LANES) {
-            return Err(CliError::PbkdfParallelTooHigh(calibrate::MAX_LANES));
+            return Err(CliError::Pbkdf(PbkdfError::ParallelTooHigh(calibrate::MAX_LANES)));
         }
         if options.pbkdf_force_iterations.is_none() {
             return Ok(());
         }
         if options.pbkdf_force_iterations.is_some_and(|forced| forced < minimum) {
-            return Err(CliError::PbkdfTooCheap {
+            return Err(CliError::Pbkdf(PbkdfError::TooCheap {
                 kind: kind.name(),
                 minimum,
-            });
+            }));
         }
         if memory_hard && memory_kib.is_some_and(|kib| kib < MIN_MEMORY_KIB) {
-            return Err(CliError::PbkdfMemoryTooLow {
+            return Err(CliError::Pbkdf(PbkdfError::MemoryTooLow {
                 kind: kind.name(),
                 minimum: MIN_MEMORY_KIB,
-            });
+            }));
         }
         Ok(())
     }

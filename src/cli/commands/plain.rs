@@ -12,7 +12,7 @@ use super::active::free_mapping;
 use super::context::Context;
 use super::secrets::passphrase_prompt;
 use crate::block_device::{Topology, signatures};
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, MappingError};
 use crate::console::confirm;
 use crate::crypt_device::{LookedAt, MapRequest, PlainVolume};
 use crate::data_device;
@@ -67,12 +67,12 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str) -> Result<(), Cl
 pub(super) fn refresh(cx: &Context<'_>, dm: &Dm, name: &DeviceName, active: &Active) -> Result<(), CliError> {
     let encryption = Encryption::from_options(cx)?;
     let path = active.device.path();
-    let path = path.ok_or_else(|| CliError::NotActive(name.to_string()))?;
+    let path = path.ok_or_else(|| CliError::Mapping(MappingError::NotActive(name.to_string())))?;
     // Without --sector-size, which refresh takes no notice of, it is what it is.
     let sector_size = options_sector_size(cx).unwrap_or_else(|| active.sector_size());
     let cipher = (&encryption.cipher, sector_size);
     if !encryption.cipher.is_same(&CipherName::new(&active.cipher)) || active.sector_size() != sector_size {
-        return Err(CliError::Mismatch(name.to_string()));
+        return Err(CliError::Mapping(MappingError::Mismatch(name.to_string())));
     }
     let key = encryption.key(cx, &path)?;
     Ok(volume::refresh_plain(dm, name, cipher, &key, cx.flags())?)

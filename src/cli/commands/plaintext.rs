@@ -13,7 +13,7 @@ use super::access::wanted;
 use super::context::Context;
 use super::plain::{self, Encryption};
 use crate::cli::actions::DeviceType;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, ImageError};
 use crate::cli::usage::UsageError;
 use crate::header_device::Wanted;
 use crate::same_bytes;
@@ -113,7 +113,7 @@ pub(super) fn standard_output() -> Result<File, CliError> {
 /// Checks that standard output does not go over the header of the volume that is read or made.
 pub(super) fn check_output_apart(header: &File, path: &Path) -> Result<(), CliError> {
     match same_bytes::is_same(header, &standard_output()?).map_err(CliError::io("look at standard output"))? {
-        true => Err(CliError::SourceIsTarget(path.to_owned())),
+        true => Err(CliError::Image(ImageError::SourceIsTarget(path.to_owned()))),
         false => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use keyslots::units::{Bytes, Sectors};
 use super::active::find;
 use super::context::Context;
 use crate::block_device::{self, Topology};
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, MappingError};
 use crate::dm::DeviceName;
 use crate::header_device::Wanted;
 use crate::mapping::VolumeKind;
@@ -19,21 +19,23 @@ pub(super) fn resize(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     let (dm, name) = find(name)?;
     let active = match volume::state(&dm, &name) {
         // A mapping that has nothing to do with encryption.
-        Err(VolumeError::NotCrypt(name)) => return Err(CliError::NotManaged(name)),
+        Err(VolumeError::NotCrypt(name)) => return Err(CliError::Mapping(MappingError::NotManaged(name))),
         state => state?,
     };
     if active.kind.is_none() {
-        return Err(CliError::NotManaged(name.to_string()));
+        return Err(CliError::Mapping(MappingError::NotManaged(name.to_string())));
     }
     if active.info.suspended {
-        return Err(CliError::Frozen(name.to_string()));
+        return Err(CliError::Mapping(MappingError::Frozen(name.to_string())));
     }
     let path = active.device.path();
-    let path = path.ok_or_else(|| CliError::NotActive(name.to_string()))?;
+    let path = path.ok_or_else(|| CliError::Mapping(MappingError::NotActive(name.to_string())))?;
     let size = wanted_size(cx, &active, &path)?;
     let key = match active.key_location {
         KeyLocation::DmCrypt => None,
-        KeyLocation::Keyring if cx.options.disable_keyring => return Err(CliError::ResizeNeedsKeyring),
+        KeyLocation::Keyring if cx.options.disable_keyring => {
+            return Err(CliError::Mapping(MappingError::ResizeNeedsKeyring));
+        }
         KeyLocation::Keyring => Some(key(cx, &name, &active, &path)?),
     };
     Ok(volume::resize(&dm, &name, size, key.as_ref())?)
@@ -63,13 +65,13 @@ fn key(cx: &Context<'_>, name: &DeviceName, active: &Active, path: &Path) -> Res
         Some(VolumeKind::Luks1) => Version::Luks1,
         Some(VolumeKind::Luks2) => Version::Luks2,
         // No other kind has a header to take the key from.
-        _ => return Err(CliError::NotManaged(name.to_string())),
+        _ => return Err(CliError::Mapping(MappingError::NotManaged(name.to_string()))),
     };
     let mut volume = cx.load(path, Wanted::Only(version)).map_err(|error| match error {
-        CliError::NotLuks { .. } if cx.options.header.is_none() => CliError::NotActiveLuks {
+        CliError::NotLuks { .. } if cx.options.header.is_none() => CliError::Mapping(MappingError::NotActiveLuks {
             name: name.to_string(),
             kind: "LUKS",
-        },
+        }),
         error => error,
     })?;
     volume.check_identity(name, active)?;

@@ -12,7 +12,7 @@ use super::keyring_keys::{Link, linked};
 use super::plain::{self, Encryption};
 use super::plaintext::check_whole;
 use crate::block_device::loops_on;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, MappingError};
 use crate::cli::values::Backend;
 use crate::console::ExitCode;
 use crate::console::Persona;
@@ -159,7 +159,7 @@ fn check_free(name: &str) -> Result<(), CliError> {
 /// Checks that no served volume has the name.
 pub(super) fn check_not_served(name: &str) -> Result<(), CliError> {
     match find(name) {
-        Some(served) if served.alive => Err(CliError::AlreadyMapped(served.name)),
+        Some(served) if served.alive => Err(CliError::Mapping(MappingError::AlreadyMapped(served.name))),
         _ => Ok(()),
     }
 }
@@ -179,10 +179,10 @@ pub(super) fn find(name: &str) -> Option<Served> {
 pub(super) fn close(served: &Served) -> Result<(), CliError> {
     let registry = Registry::open()?;
     match registry.close(&served.name) {
-        Err(ServeError::Busy(name)) => Err(CliError::ServedInUse {
+        Err(ServeError::Busy(name)) => Err(CliError::Mapping(MappingError::ServedInUse {
             name,
             loops: fs::metadata(&served.path).map_or_else(|_| Vec::new(), |file| loops_on(&file)),
-        }),
+        })),
         closed => Ok(closed?),
     }
 }

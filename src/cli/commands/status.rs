@@ -9,7 +9,7 @@ use super::context::Context;
 use super::mapped::{self, Question};
 use super::{active, serve};
 use crate::block_device;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, MappingError};
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::dm::{DeviceId, DeviceName, DeviceUuid, Dm};
@@ -25,7 +25,7 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
         return serve::status(cx, &served);
     }
     let (dm, name) = match active::find(name) {
-        Err(CliError::NotActive(path)) => {
+        Err(CliError::Mapping(MappingError::NotActive(path))) => {
             return Err(inactive(cx, &path));
         }
         // Nothing can be told of it, not even that it is not there.

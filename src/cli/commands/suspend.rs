@@ -7,7 +7,7 @@ use super::active::find;
 use super::context::Context;
 use super::keyring_keys::{Link, linked};
 use crate::cli::actions::DeviceType;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, MappingError};
 use crate::dm::{DeviceId, DeviceName, Dm};
 use crate::header_device::Wanted;
 use crate::mapping::VolumeKind;
@@ -19,8 +19,8 @@ pub(super) fn suspend(_cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     let Some((active, _)) = luks(&dm, &name)? else {
         let uuid = dm.info(&DeviceId::Name(name.clone()))?.uuid;
         return Err(match uuid.as_ref().and_then(VolumeKind::of_dm_uuid) {
-            Some(_) => CliError::OnlyLuks,
-            None => CliError::NoVolume(name.to_string()),
+            Some(_) => CliError::Mapping(MappingError::OnlyLuks),
+            None => CliError::Mapping(MappingError::NoVolume(name.to_string())),
         });
     };
     Ok(volume::suspend(&dm, &name, &active)?)
@@ -31,9 +31,11 @@ pub(super) fn resume(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     let (dm, name) = find(name)?;
     let asked = cx.options.device_type.as_deref().and_then(DeviceType::from_name);
     let asked = asked.map_or(Wanted::Any, wanted);
-    let not_luks = |wanted: Wanted| CliError::NotActiveLuks {
-        name: name.to_string(),
-        kind: wanted.name(),
+    let not_luks = |wanted: Wanted| {
+        CliError::Mapping(MappingError::NotActiveLuks {
+            name: name.to_string(),
+            kind: wanted.name(),
+        })
     };
     let (active, version) = luks(&dm, &name)?.ok_or_else(|| not_luks(Wanted::Any))?;
     if matches!(asked, Wanted::Only(asked) if asked != version) {
@@ -45,7 +47,7 @@ pub(super) fn resume(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     let device = active
         .device
         .path()
-        .ok_or_else(|| CliError::NotActive(name.to_string()))?;
+        .ok_or_else(|| CliError::Mapping(MappingError::NotActive(name.to_string())))?;
     let link = Link::from_options(cx)?;
     let mut opened = cx.load(&device, Wanted::Only(version)).map_err(|error| match error {
         CliError::NotLuks { .. } if cx.options.header.is_none() => not_luks(Wanted::Any),

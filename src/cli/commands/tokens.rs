@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::context::Context;
 use crate::cli::actions::TokenAction;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, TokenError};
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::json_text;
@@ -32,7 +32,10 @@ pub(super) fn unlock(
 ) -> Result<Option<Unlocked>, CliError> {
     match try_all(cx, volume, slot)? {
         Ok(unlocked) => Ok(Some(unlocked)),
-        Err(code) if cx.options.token_only => Err(CliError::Quiet(code, CliError::NoUsableToken.to_string())),
+        Err(code) if cx.options.token_only => Err(CliError::Quiet(
+            code,
+            CliError::Tokens(TokenError::NoUsableToken).to_string(),
+        )),
         Err(_) => Ok(None),
     }
 }
@@ -43,7 +46,7 @@ pub(super) fn unlock_only(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<U
         // The reference says nothing.
         (Persona::Cryptsetup, code) => CliError::Silent(code),
         (_, ExitCode::Permission) => CliError::WrongPassphrase,
-        _ => CliError::NoUsableToken,
+        _ => CliError::Tokens(TokenError::NoUsableToken),
     })
 }
 
@@ -113,13 +116,13 @@ fn try_all(
 /// Where the passphrase of a `luks2-keyring` token is: the description of a key in the kernel's keyring.
 pub(super) fn keyring_description(header: &Header, id: u32) -> Result<Vec<u8>, CliError> {
     let token = match header {
-        _ if id >= MAX_TOKENS => return Err(CliError::TokenInvalid(id)),
+        _ if id >= MAX_TOKENS => return Err(CliError::Tokens(TokenError::Invalid(id))),
         Header::Luks1(_) => None,
         Header::Luks2(header) => header.metadata().tokens.get(&id),
     };
-    let token = token.ok_or(CliError::TokenInactive(id))?;
+    let token = token.ok_or(CliError::Tokens(TokenError::Inactive(id)))?;
     let description = token.key_description_bytes();
-    description.ok_or_else(|| CliError::TokenWithoutKey(id, token.kind.clone()))
+    description.ok_or_else(|| CliError::Tokens(TokenError::WithoutKey(id, token.kind.clone())))
 }
 
 /// `token`.
@@ -177,7 +180,7 @@ fn read_token(cx: &Context<'_>, header: &Header) -> Result<Token, CliError> {
     let failed = CliError::io("read the token");
     match cx.options.json_file.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => {
-            let file = fs::File::open(path).map_err(|_| CliError::TokenFile(path.to_owned()))?;
+            let file = fs::File::open(path).map_err(|_| CliError::Tokens(TokenError::File(path.to_owned())))?;
             file.take(MAX_TOKEN_LEN).read_to_end(&mut text).map_err(failed)?;
         }
         None => {
@@ -187,9 +190,9 @@ fn read_token(cx: &Context<'_>, header: &Header) -> Result<Token, CliError> {
                 .map_err(failed)?;
         }
     }
-    let mut token = Token::from_json(&text).map_err(CliError::TokenDefect)?;
+    let mut token = Token::from_json(&text).map_err(|value| CliError::Tokens(TokenError::Defect(value)))?;
     if token.kind == CHANGE_TOKEN || !token.is_foreign() && token.key_description().is_none() {
-        return Err(CliError::TokenReserved(token.kind));
+        return Err(CliError::Tokens(TokenError::Reserved(token.kind)));
     }
     if let Some(slot) = cx.key_slot(header)?
         && !token.keyslots.contains(&slot)
@@ -203,8 +206,8 @@ fn export(cx: &Context<'_>, header: &Header, id: u32) -> Result<(), CliError> {
     let token = header.luks2().and_then(|header| header.metadata().tokens.get(&id));
     let token = match token {
         Some(token) => token.to_value(),
-        None if id >= MAX_TOKENS => return Err(CliError::TokenInvalid(id)),
-        None => return Err(CliError::TokenExport(id)),
+        None if id >= MAX_TOKENS => return Err(CliError::Tokens(TokenError::Invalid(id))),
+        None => return Err(CliError::Tokens(TokenError::Export(id))),
     };
     let text = json::to_bytes(&token);
     match cx.options.json_file.as_deref().filter(|path| *path != Path::new("-")) {
@@ -236,6 +239,6 @@ fn change<T>(
 ) -> Result<T, CliError> {
     cx.change(device, Wanted::Only(Version::Luks2), |header, storage| match header {
         Header::Luks2(header) => action(header, storage),
-        Header::Luks1(_) => Err(CliError::NoUsableToken),
+        Header::Luks1(_) => Err(CliError::Tokens(TokenError::NoUsableToken)),
     })
 }

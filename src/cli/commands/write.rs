@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::context::Context;
 use super::plaintext::{copy_failed, standard_input};
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, ImageError};
 use crate::console::confirm;
 use crate::same_bytes;
 use crate::terminal_text::shown;
@@ -47,16 +47,16 @@ pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Res
         .map_err(CliError::io("look at the device"))?
         .overlaps(&ground)
     {
-        return Err(CliError::SourceIsTarget(device.to_owned()));
+        return Err(CliError::Image(ImageError::SourceIsTarget(device.to_owned())));
     }
     let offset = cx.plaintext_offset().get();
     let room = volume
         .size()
         .get()
         .checked_sub(offset)
-        .ok_or(CliError::VolumeEnds { written: 0 })?;
+        .ok_or(CliError::Image(ImageError::VolumeEnds { written: 0 }))?;
     if file.is_some() && size.is_some_and(|size| size > room) {
-        return Err(CliError::VolumeEnds { written: 0 });
+        return Err(CliError::Image(ImageError::VolumeEnds { written: 0 }));
     }
     let warning = format!(
         "This will overwrite data in the volume on {} irrevocably.",
@@ -92,7 +92,7 @@ pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Res
     // What has been written stays written, whatever came after.
     volume.sync().map_err(CliError::io("sync the volume"))?;
     if full {
-        return Err(CliError::VolumeEnds { written: at - offset });
+        return Err(CliError::Image(ImageError::VolumeEnds { written: at - offset }));
     }
     copied.map_err(|error| copy_failed(error, READING, "write the data"))?;
     if at - offset < least {

@@ -24,7 +24,7 @@ use super::secrets::passphrase_prompt;
 use crate::block_device::{self, DevNo, Topology};
 use crate::cli::actions::DeviceType;
 use crate::cli::args::Options;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, KeyslotError, PbkdfError};
 use crate::cli::values::SlotRef;
 use crate::crypt_device::open_to_look;
 use crate::data_device::{self, Claim, DataDeviceError};
@@ -246,7 +246,7 @@ impl Plan<'_> {
         self.warn_without_data(cx, data_offset);
         self.check_image_fits(data_offset)?;
         let Kdf::Pbkdf2 { iterations, .. } = cx.kdf(Version::Luks1, self.key.len())? else {
-            return Err(CliError::Luks1Pbkdf);
+            return Err(CliError::Pbkdf(PbkdfError::Luks1Pbkdf));
         };
         let medium = device.medium();
         let size = match cx.options.header {
@@ -558,10 +558,10 @@ fn first_slot(cx: &Context<'_>, version: Version) -> Result<Option<u32>, CliErro
     match &cx.options.key_slot {
         None => Ok(None),
         Some(SlotRef::Number(slot)) if *slot <= last_slot(version) => Ok(Some(*slot)),
-        Some(SlotRef::Number(slot)) => Err(CliError::KeyslotInvalid {
+        Some(SlotRef::Number(slot)) => Err(CliError::Keyslot(KeyslotError::Invalid {
             slot: *slot,
             last: last_slot(version),
-        }),
-        Some(SlotRef::Name(name)) => Err(CliError::KeyslotUnnamed(name.clone())),
+        })),
+        Some(SlotRef::Name(name)) => Err(CliError::Keyslot(KeyslotError::Unnamed(name.clone()))),
     }
 }

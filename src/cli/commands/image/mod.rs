@@ -25,7 +25,7 @@ use super::format::{Made, Target, check_room, make};
 use super::plaintext::{check_output_apart, standard_output};
 use crate::block_device::is_same_file;
 use crate::cli::actions::DeviceType;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, ImageError};
 use crate::console::confirm;
 use crate::crypt_device::open_to_look;
 use crate::header_device::HeaderDevice;
@@ -47,7 +47,7 @@ pub(super) fn image(cx: &Context<'_>, source: &Path, target: &Path) -> Result<()
     if is_pipe(target) {
         cx.console.keep_stdout_for_data();
         if io::stdout().is_terminal() {
-            return Err(CliError::OutputIsTerminal);
+            return Err(CliError::Image(ImageError::OutputIsTerminal));
         }
     }
     let mut input = Source::open(source)?;
@@ -55,7 +55,7 @@ pub(super) fn image(cx: &Context<'_>, source: &Path, target: &Path) -> Result<()
         decrypt(cx, source, &mut input, target)?
     } else {
         if input.is_luks() && !cx.options.encrypt {
-            return Err(CliError::AlreadyEncrypted(source.to_owned()));
+            return Err(CliError::Image(ImageError::AlreadyEncrypted(source.to_owned())));
         }
         encrypt(cx, &mut input, target)?
     };
@@ -178,7 +178,7 @@ fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -
     if let (Some(came), Some(wanted)) = (there, most)
         && came < wanted
     {
-        return Err(CliError::ImageShort { came, wanted });
+        return Err(CliError::Image(ImageError::ImageShort { came, wanted }));
     }
     let key = cx.data_key(&mut volume, source)?;
     let sink = if is_pipe(target) {
@@ -188,7 +188,7 @@ fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -
     } else {
         let file = agree(cx, input, target)?;
         if same_bytes::is_same(&volume.opened.file, &file).map_err(CliError::io(READING))? {
-            return Err(CliError::SourceIsTarget(target.to_owned()));
+            return Err(CliError::Image(ImageError::SourceIsTarget(target.to_owned())));
         }
         if let Some(total) = total {
             let sectors = total / u64::from(layout.sector_size);
@@ -225,7 +225,7 @@ fn agree(cx: &Context<'_>, input: &Source, path: &Path) -> Result<File, CliError
             let metadata = there.metadata().map_err(CliError::io(LOOKING))?;
             if !resume && (metadata.len() > 0 || metadata.file_type().is_block_device()) {
                 if !cx.console.batch() && !passphrase::is_interactive() {
-                    return Err(CliError::TargetExists(path.to_owned()));
+                    return Err(CliError::Image(ImageError::TargetExists(path.to_owned())));
                 }
                 let warning = format!("This will overwrite data on {} irrevocably.", shown(path));
                 if !confirm(cx.console, &warning) {

@@ -12,7 +12,7 @@ use super::source::Source;
 use super::{READING, WRITING};
 use crate::cli::commands::context::Context;
 use crate::cli::commands::plaintext::copy_failed;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, ImageError};
 use crate::console::Progress;
 use crate::userspace::{Sequential, pump, read_full};
 
@@ -77,14 +77,14 @@ impl Run<'_> {
             Direction::Encrypt => self.total,
         };
         if let Some(wanted) = wanted.filter(|wanted| came < *wanted) {
-            return Err(CliError::ImageShort { came, wanted });
+            return Err(CliError::Image(ImageError::ImageShort { came, wanted }));
         }
         // A volume whose size its header says may be too small for what is to go into it.
         if self.direction == Direction::Encrypt
             && left == 0
             && input.input.read(&mut [0]).map_err(CliError::io(READING))? > 0
         {
-            return Err(CliError::VolumeEnds { written: bytes });
+            return Err(CliError::Image(ImageError::VolumeEnds { written: bytes }));
         }
         if padding > 0 {
             cx.console.complain(format_args!(

@@ -13,7 +13,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::block_device::{self, Ground};
 use crate::cli::commands::plaintext::standard_input;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, ImageError};
 use crate::same_bytes;
 use crate::unfinished::Unfinished;
 use crate::userspace::{Stop, Stoppable, UserspaceError, read_full};
@@ -78,7 +78,7 @@ impl Source {
     pub(super) fn check_apart(&self, written: &File, path: &Path) -> Result<(), CliError> {
         let written = same_bytes::ground(written).map_err(CliError::io("look at the target"))?;
         match self.ground.overlaps(&written) {
-            true => Err(CliError::SourceIsTarget(path.to_owned())),
+            true => Err(CliError::Image(ImageError::SourceIsTarget(path.to_owned()))),
             false => Ok(()),
         }
     }

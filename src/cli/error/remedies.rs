@@ -5,7 +5,7 @@ use std::fs::File;
 use keyslots::convert::ConvertRefused;
 use keyslots::kdf::KdfError;
 
-use super::error::CliError;
+use super::{CliError, ImageError, KeyslotError, MappingError};
 use crate::block_device::Holder;
 use crate::header_backup::BackupError;
 use crate::passphrase::{MAX_KEY_FILE, PassphraseError};
@@ -43,7 +43,7 @@ impl CliError {
             Self::HeaderLock { source, .. } => format!(
                 "{source}. If nothing else uses the device now, --disable-locks goes on without a lock."
             ),
-            Self::NoTable(name) => format!("Nothing is mapped. To remove the device: luksmith close {name}."),
+            Self::Mapping(MappingError::NoTable(name)) => format!("Nothing is mapped. To remove the device: luksmith close {name}."),
             Self::NotLuks { device, .. } if File::open(device).is_ok_and(|file| is_unfinished(&file)) => {
                 "It is an image that was not finished: say luksmith image --resume with the same source, or write it anew.".into()
             }
@@ -90,13 +90,13 @@ impl CliError {
             Self::Header(keyslots::Error::Kdf(KdfError::CostTooHigh { .. })) => {
                 "It would take minutes to days. If you trust the header, --no-pbkdf-limits derives the key anyway.".into()
             }
-            Self::NotUnbound(_) => "luksmith luksDump shows which keyslots are unbound.".into(),
-            Self::AlreadyMapped(name) => format!("luksmith status {name} shows what it is."),
-            Self::InUse { .. } => "Free it first, or say --deferred to have it removed once it is free.".into(),
-            Self::Frozen(name) => format!("It is suspended: luksmith luksResume {name} lets it run again."),
-            Self::NotActiveLuks { .. } => "If the header is kept apart, say where with --header.".into(),
+            Self::Keyslot(KeyslotError::NotUnbound(_)) => "luksmith luksDump shows which keyslots are unbound.".into(),
+            Self::Mapping(MappingError::AlreadyMapped(name)) => format!("luksmith status {name} shows what it is."),
+            Self::Mapping(MappingError::InUse { .. }) => "Free it first, or say --deferred to have it removed once it is free.".into(),
+            Self::Mapping(MappingError::Frozen(name)) => format!("It is suspended: luksmith luksResume {name} lets it run again."),
+            Self::Mapping(MappingError::NotActiveLuks { .. }) => "If the header is kept apart, say where with --header.".into(),
             Self::PassphraseKeyring(error) => format!("Kernel keyring: {error}."),
-            Self::ResizeNeedsKeyring => "Leave --disable-keyring out, or open the volume with it.".into(),
+            Self::Mapping(MappingError::ResizeNeedsKeyring) => "Leave --disable-keyring out, or open the volume with it.".into(),
             Self::OffsetBeyondDevice { offset, size, .. } => {
                 format!(
                     "The data would start at sector {}, and the device has {}.",
@@ -117,16 +117,16 @@ impl CliError {
                 "Behind a colon stands how many bytes of the key the hash fills: as many as the key has, or fewer."
                     .into()
             }
-            Self::Mismatch(_) => {
+            Self::Mapping(MappingError::Mismatch(_)) => {
                 "Refresh changes flags only; the options must be those that it was opened with.".into()
             }
-            Self::KeyslotFull(_) => "Leave --key-slot out to take the first free one.".into(),
+            Self::Keyslot(KeyslotError::Full(_)) => "Leave --key-slot out to take the first free one.".into(),
             Self::RepairReencryption => {
                 "cryptsetup repair recovers it, and cryptsetup reencrypt --resume-only ends it. Back up the header first \
                  (luksHeaderBackup)."
                     .into()
             }
-            Self::AllKeyslotsFull => "Remove a keyslot first (luksKillSlot, luksRemoveKey).".into(),
+            Self::Keyslot(KeyslotError::AllKeyslotsFull) => "Remove a keyslot first (luksKillSlot, luksRemoveKey).".into(),
             Self::BackupExists(_) => "A backup never overwrites a file; choose another name.".into(),
             Self::Backup(BackupError::Luks(_)) => {
                 "Copy the start of the device by hand, as far as the data (dd), and leave --backup out.".into()
@@ -137,8 +137,8 @@ impl CliError {
                 "It is the backup of another volume, or of another layout of this one; its data would not be found."
                     .into()
             }
-            Self::ServedInUse { loops, .. } if loops.is_empty() => "Close the programs that have its file open.".into(),
-            Self::ServedInUse { loops, .. } => format!(
+            Self::Mapping(MappingError::ServedInUse { loops, .. }) if loops.is_empty() => "Close the programs that have its file open.".into(),
+            Self::Mapping(MappingError::ServedInUse { loops, .. }) => format!(
                 "Unmount what is on {}, then detach it: losetup -d {}.",
                 loops.join(" and "),
                 loops.join(" ")
@@ -149,26 +149,26 @@ impl CliError {
             Self::Serve(ServeError::Stopped { pid, .. }) => {
                 format!("Let it go on with kill -CONT {pid}, or end it with kill -KILL {pid}; then close again.")
             }
-            Self::VolumeEnds { written: 0 } => {
+            Self::Image(ImageError::VolumeEnds { written: 0 }) => {
                 "Nothing was changed; luksmith luksDump shows how large the volume is.".into()
             }
-            Self::VolumeShort { .. } => {
+            Self::Image(ImageError::VolumeShort { .. }) => {
                 "The device may have been cut off: luksmith luksDump shows what the header says.".into()
             }
-            Self::TargetExists(_) => {
+            Self::Image(ImageError::TargetExists(_)) => {
                 "Say --resume to go on with an image that is there in part, or --batch-mode to overwrite it.".into()
             }
-            Self::NotThatVolume { source, .. } => {
+            Self::Mapping(MappingError::NotThatVolume { source, .. }) => {
                 let reason = source.to_string();
                 format!("{}{}.", reason[..1].to_uppercase(), &reason[1..])
             }
-            Self::SourceIsTarget(_) => {
+            Self::Image(ImageError::SourceIsTarget(_)) => {
                 "Name another file as the target, and remove the first one when that is done.".into()
             }
-            Self::AlreadyEncrypted(_) => {
+            Self::Image(ImageError::AlreadyEncrypted(_)) => {
                 "Say --decrypt to turn it into a plain image, or --encrypt to put it into another volume.".into()
             }
-            Self::OutputIsTerminal => "Send it to a file or into a pipe.".into(),
+            Self::Image(ImageError::OutputIsTerminal) => "Send it to a file or into a pipe.".into(),
             Self::RestoreUnfinished(_) => "Keep the backup, and restore it once more: until that succeeds, some \
                 passphrases of the old header and of the new one may not open the device."
                 .into(),
@@ -191,7 +191,9 @@ impl CliError {
     /// What else is known of the failure, under whichever name we run: who holds a device that is in use.
     pub fn note(&self) -> Option<String> {
         match self {
-            Self::InUse { holders, .. } | Self::DeviceInUse { holders, .. } | Self::FormatInUse { holders, .. } => {
+            Self::Mapping(MappingError::InUse { holders, .. })
+            | Self::DeviceInUse { holders, .. }
+            | Self::FormatInUse { holders, .. } => {
                 let names: Vec<_> = holders.iter().map(Holder::to_string).collect();
                 (!names.is_empty()).then(|| format!("It is held by: {}.", names.join(", ")))
             }

@@ -1,16 +1,31 @@
-//! Every way a command can fail. Its exit code is in `super::exit_code`, what to do about it in [`super::remedies`].
+//! Every way a command can fail. Its exit code is in `exit_code`, what to do about it in `remedies`.
 //!
 //! `Display` is the reference's wording, which programs look for; the remedy is ours, and comes on a second line under
 //! our own name only.
+
+mod exit_code;
+mod from;
+mod image;
+mod keyslot;
+mod mapping;
+mod pbkdf;
+mod remedies;
+mod token;
 
 use std::path::PathBuf;
 
 use keyslots::header::Version;
 use keyslots::units::{Bytes, Sectors};
 
-use super::actions::DeviceType;
-use super::usage::UsageError;
+pub use image::ImageError;
+pub use keyslot::KeyslotError;
+pub use mapping::MappingError;
+pub use pbkdf::PbkdfError;
+pub use token::TokenError;
+
 use crate::block_device::Holder;
+use crate::cli::actions::DeviceType;
+use crate::cli::usage::UsageError;
 use crate::console::{ExitCode, unreachable_text};
 use crate::dm::DmError;
 use crate::header_backup::BackupError;
@@ -48,9 +63,6 @@ pub enum CliError {
     /// There is no keyslot to try.
     #[error("No usable keyslot is available.")]
     NoUsableKeyslot,
-    /// There is no token to try, and nothing else may be.
-    #[error("No usable token is available.")]
-    NoUsableToken,
     /// The device cannot be opened.
     #[error("Device {} does not exist or access denied.", .0.display())]
     DeviceMissing(PathBuf),
@@ -111,9 +123,6 @@ pub enum CliError {
     /// The text is no cipher, or chooses a kernel driver.
     #[error("No known cipher specification pattern detected.")]
     CipherPattern(#[source] keyslots::cipher::CipherTextError),
-    /// The keyslot belongs to the data, or to nothing.
-    #[error("Keyslot {0} does not contain unbound key.")]
-    NotUnbound(u32),
     /// There is no header of the kind that is needed; `kind` is "LUKS", "LUKS1" or "LUKS2".
     #[error("Device {} is not a valid {kind} device.", .device.display())]
     NotLuks {
@@ -145,61 +154,9 @@ pub enum CliError {
         /// What stands there.
         found: String,
     },
-    /// The mapping is there already.
-    #[error("Device {0} already exists.")]
-    AlreadyMapped(String),
-    /// There is no such mapping.
-    #[error("Device {0} is not active.")]
-    NotActive(String),
-    /// The device-mapper has no such device, whatever its kind. As dmsetup's, its exit code is 1.
-    #[error("Device {0} does not exist.")]
-    NoSuchMapping(String),
-    /// The mapping is open somewhere.
-    #[error("Device {name} is still in use.")]
-    InUse {
-        /// Its name.
-        name: String,
-        /// Who has it open, as far as that can be seen.
-        holders: Vec<Holder>,
-    },
-    /// The mapping is suspended, and must run for this.
-    #[error("Device {0} is not active.")]
-    Frozen(String),
-    /// The mapping is suspended already.
-    #[error("Volume {0} is already suspended.")]
-    Suspended(String),
-    /// The mapping is not suspended.
-    #[error("Volume {0} is not suspended.")]
-    NotSuspended(String),
-    /// Only LUKS volumes are suspended.
-    #[error("This operation is supported only for LUKS device.")]
-    OnlyLuks,
     /// LUKS1 has no flags that stay.
     #[error("This operation is supported only for LUKS2 device.")]
     OnlyLuks2,
-    /// There is no header to resume the mapping with; `kind` as in `NotLuks`.
-    #[error("{name} is not active {kind} device name{}.", if *kind == "LUKS" { " or header is missing" } else { "" })]
-    NotActiveLuks {
-        /// The mapping.
-        name: String,
-        /// What it should have been.
-        kind: &'static str,
-    },
-    /// Only LUKS volumes are suspended, and this is no volume at all.
-    #[error("This operation is supported only for LUKS device.\n{0} is not active LUKS device name.")]
-    NoVolume(String),
-    /// There is a device of that name, but nothing is mapped.
-    #[error("Device {0} has no table.")]
-    NoTable(String),
-    /// The mapping is none of ours.
-    #[error("{0} is not cryptsetup managed device.")]
-    NotManaged(String),
-    /// The mapping has another cipher, sector size or key.
-    #[error("Mismatching parameters on device {0}.")]
-    Mismatch(String),
-    /// The key is in the keyring, and may not be put there.
-    #[error("Resize of active device requires volume key in keyring but --disable-keyring option is set.")]
-    ResizeNeedsKeyring,
     /// The data would start behind the end of the device.
     #[error("Requested offset is beyond real size of device {}.", device.display())]
     OffsetBeyondDevice {
@@ -240,43 +197,6 @@ pub enum CliError {
         /// How long it should be.
         needed: usize,
     },
-    /// The keyslot is taken.
-    #[error("Key slot {0} is full, please select another one.")]
-    KeyslotFull(u32),
-    /// The keyslot is empty.
-    #[error("Keyslot {0} is not active.")]
-    KeyslotInactive(u32),
-    /// No header of this version has the keyslot.
-    #[error("Key slot {slot} is invalid, please select between 0 and {last}.")]
-    KeyslotInvalid {
-        /// The keyslot.
-        slot: u32,
-        /// The last one.
-        last: u32,
-    },
-    /// No keyslot has the name.
-    #[error("No keyslot is named {0}.")]
-    KeyslotUnnamed(String),
-    /// No header has the token.
-    #[error("Token {0} is invalid.")]
-    TokenInvalid(u32),
-    /// The token is empty.
-    #[error("Token {0} is not in use.")]
-    TokenInactive(u32),
-    /// The token is not for that keyslot.
-    #[error("Token {token} is not assigned to keyslot {keyslot}.")]
-    TokenNotAssigned {
-        /// The token.
-        token: u32,
-        /// The keyslot.
-        keyslot: u32,
-    },
-    /// The token, of this type, says nothing of a key in the kernel's keyring.
-    #[error("Token {0} (type {1}) does not say where its passphrase is.")]
-    TokenWithoutKey(u32, String),
-    /// There is no such token to be shown.
-    #[error("Failed to get token {0} for export.")]
-    TokenExport(u32),
     /// The backup would overwrite something.
     #[error("Requested header backup file {} already exists.", .0.display())]
     BackupExists(PathBuf),
@@ -351,9 +271,6 @@ pub enum CliError {
     /// A person said no to `erase`.
     #[error("Operation aborted, keyslots were NOT wiped.\n")]
     EraseAborted,
-    /// The answer was no, for the last keyslot.
-    #[error("Operation aborted, the keyslot was NOT wiped.\n")]
-    LastSlotKept,
     /// The key derivation needs more memory than there is.
     #[error("Not enough available memory to open a keyslot: {needed} are needed, {available} are there.")]
     OutOfMemory {
@@ -383,57 +300,9 @@ pub enum CliError {
     /// The volume cannot be served from userspace.
     #[error("{}.", capital(.0))]
     Serve(#[source] ServeError),
-    /// Somebody has the file of a served volume open.
-    #[error("Device {name} is still in use.")]
-    ServedInUse {
-        /// The volume.
-        name: String,
-        /// Loop devices on it.
-        loops: Vec<String>,
-    },
-    /// The data go on where the volume does not.
-    #[error("The volume is full: only {written} bytes were written.")]
-    VolumeEnds {
-        /// Bytes that fitted.
-        written: u64,
-    },
-    /// What is to be read is behind the end of the volume.
-    #[error("The volume ends at byte {size}, before byte {end}.")]
-    VolumeShort {
-        /// How long it is.
-        size: u64,
-        /// How far it should have been read.
-        end: u64,
-    },
-    /// An image was cut off.
-    #[error("The data end after {came} bytes of {wanted}: the image is not whole, and the target was not finished.")]
-    ImageShort {
-        /// Bytes of data that came.
-        came: u64,
-        /// Bytes that there should be.
-        wanted: u64,
-    },
-    /// An image would overwrite something, and nobody can be asked.
-    #[error("{} exists already.", .0.display())]
-    TargetExists(PathBuf),
-    /// An image would be read from where it is written to.
-    #[error("{} cannot be read and overwritten at the same time.", .0.display())]
-    SourceIsTarget(PathBuf),
-    /// The image is a LUKS volume already.
-    #[error("{} is a LUKS volume already.", .0.display())]
-    AlreadyEncrypted(PathBuf),
-    /// Binary data would go to a terminal.
-    #[error("Standard output is a terminal.")]
-    OutputIsTerminal,
     /// The new passphrase can be guessed.
     #[error("Password quality check failed: {0}")]
     WeakPassphrase(Weakness),
-    /// No keyslot is free.
-    #[error("All key slots full.")]
-    AllKeyslotsFull,
-    /// The keyslots area has no room.
-    #[error("No space for new keyslot.")]
-    NoRoomForKeyslot,
     /// The volume key is another one.
     #[error("Volume key does not match the volume.")]
     WrongVolumeKey,
@@ -461,35 +330,6 @@ pub enum CliError {
     /// `isLuks` of several devices.
     #[error("Only one device argument for isLuks operation is supported.")]
     OneDevice,
-    /// LUKS1 has one key derivation function.
-    #[error("Requested PBKDF type is not supported for LUKS1.\nFailed to set pbkdf parameters.")]
-    Luks1Pbkdf,
-    /// A forced cost is below what protects anything.
-    #[error("Forced iteration count is too low for {kind} (minimum is {minimum}).\nFailed to set pbkdf parameters.")]
-    PbkdfTooCheap {
-        /// The function.
-        kind: &'static str,
-        /// What is the least.
-        minimum: u32,
-    },
-    /// A forced memory cost is below what protects anything.
-    #[error(
-        "Forced memory cost is too low for {kind} (minimum is {minimum} kilobytes).\nFailed to set pbkdf parameters."
-    )]
-    PbkdfMemoryTooLow {
-        /// The function.
-        kind: &'static str,
-        /// What is the least, in KiB.
-        minimum: u32,
-    },
-    /// More memory than any keyslot may take, in KiB.
-    #[error(
-        "Requested maximum PBKDF memory cost is too high (maximum is {0} kilobytes).\nFailed to set pbkdf parameters."
-    )]
-    PbkdfMemoryTooHigh(u32),
-    /// More threads than any keyslot may take.
-    #[error("Requested maximum PBKDF parallel cost is too high (maximum is {0}).\nFailed to set pbkdf parameters.")]
-    PbkdfParallelTooHigh(u32),
     /// LUKS1 has no JSON.
     #[error("Dump operation is not supported for this device type.")]
     DumpUnsupported,
@@ -526,36 +366,12 @@ pub enum CliError {
     /// A header that is kept apart from its data, taken for a volume.
     #[error("Reduced data offset is allowed only for detached LUKS header.")]
     HeaderOverData,
-    /// The kernel is too old for some.
-    #[error("Requested dm-crypt performance options are not supported.")]
-    OptionsRefused,
-    /// The active mapping is of another volume, and how that was told.
-    #[error("Device {name} is a mapping of another volume.")]
-    NotThatVolume {
-        /// The mapping.
-        name: String,
-        /// What differs.
-        #[source]
-        source: VolumeError,
-    },
     /// The text does not say which keyring and which key.
     #[error("Keyring link {0:?} is not of the form <keyring>::<key description>.")]
     BadKeyringLink(String),
     /// Two links of the volume key that are not into one keyring.
     #[error("Both volume keys have to be linked to the same keyring.")]
     LinkKeyrings,
-    /// The file of a token cannot be opened.
-    #[error("Failed to open token file {}.", .0.display())]
-    TokenFile(PathBuf),
-    /// The token breaks a rule.
-    #[error("Failed to import token from file: {0}.")]
-    TokenDefect(#[source] keyslots::luks2::Defect),
-    /// Token types of the format itself are not imported.
-    #[error("Token type {0} is reserved.")]
-    TokenReserved(String),
-    /// The token is there already.
-    #[error("Token {0} in use.")]
-    TokenInUse(u32),
     /// A device that is neither a block device nor a file.
     #[error("Device {} is not compatible.", .0.display())]
     WrongKind(PathBuf),
@@ -665,9 +481,6 @@ pub enum CliError {
     /// Volumes that the machine cannot do without are not open; each with the reason.
     #[error("{}", reasons(.0))]
     NotUnlocked(Vec<(String, CliError)>),
-    /// So many volumes are still in use; each was told.
-    #[error("{0} of the volumes could not be closed.")]
-    StillInUse(usize),
     /// No unlocker takes an answer.
     #[error("{}.", capital(.0))]
     Answer(#[source] AnswerError),
@@ -677,6 +490,21 @@ pub enum CliError {
     /// The same with the words that JSON has for it.
     #[error("")]
     Quiet(ExitCode, String),
+    /// An active mapping is not as it has to be, or is not there.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// A LUKS2 token cannot be used, made or removed.
+    #[error(transparent)]
+    Tokens(#[from] TokenError),
+    /// Costs of a key derivation that cannot be taken.
+    #[error(transparent)]
+    Pbkdf(#[from] PbkdfError),
+    /// Data that this program itself would copy.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A keyslot cannot be used, made or removed.
+    #[error(transparent)]
+    Keyslot(#[from] KeyslotError),
 }
 
 fn list(violations: &[Violation]) -> String {

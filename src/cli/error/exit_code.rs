@@ -1,6 +1,6 @@
 //! The exit code of each failure, and how a console reports it.
 
-use super::error::CliError;
+use super::{CliError, ImageError, KeyslotError, MappingError, PbkdfError, TokenError};
 use crate::console::{ExitCode, Report};
 use crate::initramfs::unlock::UnlockError;
 use crate::passphrase::PassphraseError;
@@ -40,17 +40,17 @@ impl CliError {
             | Self::VolumeKeyFileShort { .. }
             | Self::VolumeKeyFileMissing { .. }
             | Self::CipherUnavailable { .. }
-            | Self::NotUnbound(_)
-            | Self::KeyslotFull(_)
-            | Self::KeyslotInactive(_)
-            | Self::KeyslotInvalid { .. }
-            | Self::KeyslotUnnamed(_)
-            | Self::TokenInvalid(_)
-            | Self::TokenInactive(_)
-            | Self::TokenExport(_)
-            | Self::TokenNotAssigned { .. }
-            | Self::TokenWithoutKey(..)
-            | Self::NoUsableToken
+            | Self::Keyslot(KeyslotError::NotUnbound(_))
+            | Self::Keyslot(KeyslotError::Full(_))
+            | Self::Keyslot(KeyslotError::Inactive(_))
+            | Self::Keyslot(KeyslotError::Invalid { .. })
+            | Self::Keyslot(KeyslotError::Unnamed(_))
+            | Self::Tokens(TokenError::Invalid(_))
+            | Self::Tokens(TokenError::Inactive(_))
+            | Self::Tokens(TokenError::Export(_))
+            | Self::Tokens(TokenError::NotAssigned { .. })
+            | Self::Tokens(TokenError::WithoutKey(..))
+            | Self::Tokens(TokenError::NoUsableToken)
             | Self::BackupExists(_)
             | Self::NothingToConfigure
             | Self::AlreadyOfType(_)
@@ -67,25 +67,25 @@ impl CliError {
             | Self::Unavailable(_)
             | Self::Userspace(_)
             | Self::Serve(_)
-            | Self::VolumeEnds { .. }
-            | Self::VolumeShort { .. }
-            | Self::ImageShort { .. }
-            | Self::SourceIsTarget(_)
-            | Self::AlreadyEncrypted(_)
-            | Self::OutputIsTerminal
+            | Self::Image(ImageError::VolumeEnds { .. })
+            | Self::Image(ImageError::VolumeShort { .. })
+            | Self::Image(ImageError::ImageShort { .. })
+            | Self::Image(ImageError::SourceIsTarget(_))
+            | Self::Image(ImageError::AlreadyEncrypted(_))
+            | Self::Image(ImageError::OutputIsTerminal)
             | Self::WeakPassphrase(_)
-            | Self::AllKeyslotsFull
-            | Self::NoRoomForKeyslot
+            | Self::Keyslot(KeyslotError::AllKeyslotsFull)
+            | Self::Keyslot(KeyslotError::NoRoomForKeyslot)
             | Self::KeySizeUnknown
             | Self::BadUuid
             | Self::OffsetNotAligned
             | Self::DataOffsetTooSmall(_)
             | Self::Luks2Only(_)
-            | Self::Luks1Pbkdf
-            | Self::PbkdfTooCheap { .. }
-            | Self::PbkdfMemoryTooLow { .. }
-            | Self::PbkdfMemoryTooHigh(_)
-            | Self::PbkdfParallelTooHigh(_)
+            | Self::Pbkdf(PbkdfError::Luks1Pbkdf)
+            | Self::Pbkdf(PbkdfError::TooCheap { .. })
+            | Self::Pbkdf(PbkdfError::MemoryTooLow { .. })
+            | Self::Pbkdf(PbkdfError::MemoryTooHigh(_))
+            | Self::Pbkdf(PbkdfError::ParallelTooHigh(_))
             | Self::MetadataSizes(_)
             | Self::DumpUnsupported
             | Self::KeyFileWrite { .. }
@@ -97,18 +97,18 @@ impl CliError {
             | Self::RestoreUnfinished(_)
             | Self::NoCryptSegment
             | Self::HeaderOverData
-            | Self::OptionsRefused
-            | Self::NotThatVolume { .. }
-            | Self::Frozen(_)
-            | Self::Suspended(_)
-            | Self::NotSuspended(_)
-            | Self::OnlyLuks
+            | Self::Mapping(MappingError::OptionsRefused)
+            | Self::Mapping(MappingError::NotThatVolume { .. })
+            | Self::Mapping(MappingError::Frozen(_))
+            | Self::Mapping(MappingError::Suspended(_))
+            | Self::Mapping(MappingError::NotSuspended(_))
+            | Self::Mapping(MappingError::OnlyLuks)
             | Self::OnlyLuks2
-            | Self::NotActiveLuks { .. }
-            | Self::NoSuchMapping(_)
-            | Self::NotManaged(_)
-            | Self::Mismatch(_)
-            | Self::ResizeNeedsKeyring
+            | Self::Mapping(MappingError::NotActiveLuks { .. })
+            | Self::Mapping(MappingError::NoSuchMapping(_))
+            | Self::Mapping(MappingError::NotManaged(_))
+            | Self::Mapping(MappingError::Mismatch(_))
+            | Self::Mapping(MappingError::ResizeNeedsKeyring)
             | Self::OffsetBeyondDevice { .. }
             | Self::NoSpaceForData { .. }
             | Self::SizeNotAligned(_)
@@ -119,10 +119,10 @@ impl CliError {
             | Self::FormatInUse { .. }
             | Self::BadKeyringLink(_)
             | Self::LinkKeyrings
-            | Self::TokenFile(_)
-            | Self::TokenDefect(_)
-            | Self::TokenReserved(_)
-            | Self::TokenInUse(_)
+            | Self::Tokens(TokenError::File(_))
+            | Self::Tokens(TokenError::Defect(_))
+            | Self::Tokens(TokenError::Reserved(_))
+            | Self::Tokens(TokenError::InUse(_))
             | Self::Loop(_)
             | Self::Lock(_)
             | Self::Header(_)
@@ -165,14 +165,14 @@ impl CliError {
             | Self::WrongVolumeKey
             | Self::HeaderFileNotMade
             | Self::EraseAborted
-            | Self::LastSlotKept
+            | Self::Keyslot(KeyslotError::LastSlotKept)
             | Self::ConvertAborted => ExitCode::Permission,
             Self::OutOfMemory { .. } => ExitCode::OutOfMemory,
             Self::DeviceMissing(_)
             | Self::WrongKind(_)
-            | Self::NotActive(_)
-            | Self::NoTable(_)
-            | Self::NoVolume(_)
+            | Self::Mapping(MappingError::NotActive(_))
+            | Self::Mapping(MappingError::NoTable(_))
+            | Self::Mapping(MappingError::NoVolume(_))
             | Self::OneDevice
             | Self::NothingMapped => ExitCode::WrongDevice,
             // The kernel's own answer about a table.
@@ -197,13 +197,13 @@ impl CliError {
                 .first()
                 .map_or(ExitCode::Failure, |(_, error)| error.exit_code()),
             Self::HeaderLock { .. }
-            | Self::AlreadyMapped(_)
-            | Self::InUse { .. }
+            | Self::Mapping(MappingError::AlreadyMapped(_))
+            | Self::Mapping(MappingError::InUse { .. })
             | Self::DeviceInUse { .. }
             | Self::ConvertInUse(_)
-            | Self::TargetExists(_)
-            | Self::StillInUse(_)
-            | Self::ServedInUse { .. } => ExitCode::Busy,
+            | Self::Image(ImageError::TargetExists(_))
+            | Self::Mapping(MappingError::StillInUse(_))
+            | Self::Mapping(MappingError::ServedInUse { .. }) => ExitCode::Busy,
             Self::Silent(code) | Self::Quiet(code, _) => *code,
         }
     }
@@ -213,8 +213,8 @@ impl CliError {
 mod tests {
     use keyslots::units::Bytes;
 
-    use super::super::usage::UsageError;
     use super::*;
+    use crate::cli::usage::UsageError;
 
     #[test]
     fn the_codes_are_those_that_scripts_know() {
@@ -232,14 +232,14 @@ mod tests {
             3
         );
         assert_eq!(code(CliError::DeviceMissing("x".into())), 4);
-        assert_eq!(code(CliError::NotActive("x".into())), 4);
+        assert_eq!(code(CliError::Mapping(MappingError::NotActive("x".into()))), 4);
         assert_eq!(code(CliError::NoDeviceMapper), 1);
         assert_eq!(code(CliError::NothingMapped), 4);
-        assert_eq!(code(CliError::AlreadyMapped("x".into())), 5);
-        let busy = CliError::InUse {
+        assert_eq!(code(CliError::Mapping(MappingError::AlreadyMapped("x".into()))), 5);
+        let busy = CliError::Mapping(MappingError::InUse {
             name: "x".into(),
             holders: Vec::new(),
-        };
+        });
         assert_eq!(code(busy), 5);
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use keyslots::cipher::CipherError;
 use keyslots::kdf::KdfError;
 
-use super::error::CliError;
+use super::{CliError, KeyslotError, MappingError, TokenError};
 use crate::crypt_device::CryptError;
 use crate::data_device::DataDeviceError;
 use crate::dm::{DmError, DmErrorKind};
@@ -36,16 +36,16 @@ impl From<keyslots::Error> for CliError {
             Error::Kdf(error) => error.into(),
             Error::WrongPassphrase => Self::WrongPassphrase,
             Error::NoUsableKeyslot => Self::NoUsableKeyslot,
-            Error::KeyslotInactive(slot) => Self::KeyslotInactive(slot),
-            Error::KeyslotFull(slot) => Self::KeyslotFull(slot),
-            Error::AllKeyslotsFull => Self::AllKeyslotsFull,
-            Error::NoRoomForKeyslot { .. } => Self::NoRoomForKeyslot,
+            Error::KeyslotInactive(slot) => Self::Keyslot(KeyslotError::Inactive(slot)),
+            Error::KeyslotFull(slot) => Self::Keyslot(KeyslotError::Full(slot)),
+            Error::AllKeyslotsFull => Self::Keyslot(KeyslotError::AllKeyslotsFull),
+            Error::NoRoomForKeyslot { .. } => Self::Keyslot(KeyslotError::NoRoomForKeyslot),
             Error::WrongVolumeKey => Self::WrongVolumeKey,
             Error::InReencryption => Self::ReencryptionMark,
-            Error::TokenInUse(token) => Self::TokenInUse(token),
-            Error::TokenNotInUse(token) => Self::TokenInactive(token),
-            Error::TokenNotAssigned { token, keyslot } => Self::TokenNotAssigned { token, keyslot },
-            Error::TokenOutOfRange(token) => Self::TokenInvalid(token),
+            Error::TokenInUse(token) => Self::Tokens(TokenError::InUse(token)),
+            Error::TokenNotInUse(token) => Self::Tokens(TokenError::Inactive(token)),
+            Error::TokenNotAssigned { token, keyslot } => Self::Tokens(TokenError::NotAssigned { token, keyslot }),
+            Error::TokenOutOfRange(token) => Self::Tokens(TokenError::Invalid(token)),
             Error::Io { action, source } => Self::Io { action, source },
             other => Self::Header(other),
         }
@@ -137,8 +137,8 @@ impl From<UserspaceError> for CliError {
 impl From<ServeError> for CliError {
     fn from(error: ServeError) -> Self {
         match error {
-            ServeError::Exists(name) => Self::AlreadyMapped(name),
-            ServeError::NotServed(name) => Self::NotActive(name),
+            ServeError::Exists(name) => Self::Mapping(MappingError::AlreadyMapped(name)),
+            ServeError::NotServed(name) => Self::Mapping(MappingError::NotActive(name)),
             ServeError::Volume(error) => error.into(),
             other => Self::Serve(other),
         }
@@ -158,10 +158,10 @@ impl From<DmError> for CliError {
 impl From<VolumeError> for CliError {
     fn from(error: VolumeError) -> Self {
         match error {
-            VolumeError::Exists(name) => Self::AlreadyMapped(name),
-            VolumeError::NotActive(name) => Self::NotActive(name),
-            VolumeError::NoTable(name) => Self::NoTable(name),
-            VolumeError::Busy { name, holders } => Self::InUse { name, holders },
+            VolumeError::Exists(name) => Self::Mapping(MappingError::AlreadyMapped(name)),
+            VolumeError::NotActive(name) => Self::Mapping(MappingError::NotActive(name)),
+            VolumeError::NoTable(name) => Self::Mapping(MappingError::NoTable(name)),
+            VolumeError::Busy { name, holders } => Self::Mapping(MappingError::InUse { name, holders }),
             VolumeError::NoData { device, offset, size } => Self::OffsetBeyondDevice { device, offset, size },
             VolumeError::TooSmall {
                 device,
@@ -173,25 +173,27 @@ impl From<VolumeError> for CliError {
                 available,
             },
             VolumeError::SizeNotAligned { sector_size, .. } => Self::SizeNotAligned(sector_size),
-            VolumeError::Frozen(name) => Self::Frozen(name),
-            VolumeError::Suspended(name) => Self::Suspended(name),
-            VolumeError::NotSuspended(name) => Self::NotSuspended(name),
-            VolumeError::Mismatch(name) => Self::Mismatch(name),
+            VolumeError::Frozen(name) => Self::Mapping(MappingError::Frozen(name)),
+            VolumeError::Suspended(name) => Self::Mapping(MappingError::Suspended(name)),
+            VolumeError::NotSuspended(name) => Self::Mapping(MappingError::NotSuspended(name)),
+            VolumeError::Mismatch(name) => Self::Mapping(MappingError::Mismatch(name)),
             VolumeError::Dm(error) => error.into(),
             VolumeError::Keyring(error) => error.into(),
             VolumeError::Memory(source) => Self::memory(source),
             VolumeError::InReencryption(requirement) => Self::InReencryption(requirement),
             VolumeError::NeedsIntegrity => Self::NeedsIntegrity,
-            VolumeError::OtherVolume { ref name, .. } | VolumeError::OtherDevice(ref name) => Self::NotThatVolume {
-                name: name.clone(),
-                source: error,
-            },
+            VolumeError::OtherVolume { ref name, .. } | VolumeError::OtherDevice(ref name) => {
+                Self::Mapping(MappingError::NotThatVolume {
+                    name: name.clone(),
+                    source: error,
+                })
+            }
             VolumeError::Ground(source) => Self::io("find out what a device stands on")(source),
             VolumeError::NoCryptSegment => Self::NoCryptSegment,
             VolumeError::HeaderOverData => Self::HeaderOverData,
             VolumeError::CipherText(error) if error.driver || error.text.is_empty() => Self::CipherPattern(error),
             VolumeError::NoDmCrypt(_) => Self::NoDmCrypt,
-            VolumeError::OptionsRefused(_) => Self::OptionsRefused,
+            VolumeError::OptionsRefused(_) => Self::Mapping(MappingError::OptionsRefused),
             VolumeError::Luks(error) => error.into(),
             other => Self::Volume(other),
         }

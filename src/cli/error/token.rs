@@ -1,0 +1,43 @@
+//! A LUKS2 token cannot be used, made or removed.
+
+use std::path::PathBuf;
+
+/// A LUKS2 token cannot be used, made or removed.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// There is no token to try, and nothing else may be.
+    #[error("No usable token is available.")]
+    NoUsableToken,
+    /// No header has the token.
+    #[error("Token {0} is invalid.")]
+    Invalid(u32),
+    /// The token is empty.
+    #[error("Token {0} is not in use.")]
+    Inactive(u32),
+    /// The token is not for that keyslot.
+    #[error("Token {token} is not assigned to keyslot {keyslot}.")]
+    NotAssigned {
+        /// The token.
+        token: u32,
+        /// The keyslot.
+        keyslot: u32,
+    },
+    /// The token, of this type, says nothing of a key in the kernel's keyring.
+    #[error("Token {0} (type {1}) does not say where its passphrase is.")]
+    WithoutKey(u32, String),
+    /// There is no such token to be shown.
+    #[error("Failed to get token {0} for export.")]
+    Export(u32),
+    /// The file of a token cannot be opened.
+    #[error("Failed to open token file {}.", .0.display())]
+    File(PathBuf),
+    /// The token breaks a rule.
+    #[error("Failed to import token from file: {0}.")]
+    Defect(#[source] keyslots::luks2::Defect),
+    /// Token types of the format itself are not imported.
+    #[error("Token type {0} is reserved.")]
+    Reserved(String),
+    /// The token is there already.
+    #[error("Token {0} in use.")]
+    InUse(u32),
+}

@@ -1,4 +1,4 @@
-//! Operations on an encrypted device: read its header, unlock it, map it, change its keyslots. No options of a command line, no terminal, no exit code:
+//! Operations on an encrypted device: read its header, unlock it, map it, change its keyslots, repair it. No options of a command line, no terminal, no exit code:
 //! what a command line, a boot and a library have in common.
 //!
 //! An operation states facts. What it notices on its way goes to an [`Observer`], and its [`CryptError`] knows an errno; the words
@@ -9,16 +9,19 @@
 
 mod change;
 mod error;
-mod keyslots;
+mod keyslot_changes;
 mod looked_at;
 mod luks;
 mod map;
 mod observer;
+pub mod repair;
+#[cfg(test)]
+mod tests;
 pub mod tokens;
 
 pub use change::Changing;
 pub use error::CryptError;
-pub use keyslots::{ChangedKeyslot, KeyslotCost, NewKeyslot};
+pub use keyslot_changes::{ChangedKeyslot, KeyslotCost, NewKeyslot};
 pub use looked_at::{LookedAt, open_to_look};
 pub use luks::{HeaderPlace, LuksDevice, UnlockRequest};
 pub use map::{LuksMapping, MapRequest, PlainVolume, RefreshRequest};

@@ -26,6 +26,8 @@ pub enum Event<'a> {
         /// The program.
         user: &'a Holder,
     },
+    /// A header is written anew as a whole.
+    RewritingHeader,
     /// A keyslot was unlocked.
     Unlocked {
         /// Which.

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use keyslots::entropy::{self, Suspect};
 use keyslots::header::{Header, Version};
-use keyslots::luks1::{Fix, Repair};
-use keyslots::luks2::copies::Loser;
+use keyslots::luks1::Fix;
 use keyslots::storage::Storage;
 use keyslots::{convert, luks2};
 use serde_json::json;
@@ -16,9 +15,9 @@ use crate::cli::error::{CliError, KeyslotError};
 use crate::cli::values::{Priority, SlotRef};
 use crate::console::Persona;
 use crate::console::confirm;
+use crate::crypt_device::repair::{Problem, diagnose, mend};
 use crate::data_device;
-use crate::header_backup::BackupError;
-use crate::header_device::{HeaderDevice, Wanted};
+use crate::header_device::Wanted;
 use crate::slot_names;
 use crate::terminal_text::shown;
 
@@ -80,6 +79,7 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let wanted = cx.wanted(device)?;
     let mut opened = header_device.open(false)?;
     let found = header_device.shared(&mut opened, |storage| diagnose(storage, &header_device, wanted))?;
+    let texts: Vec<_> = found.iter().map(problem_text).collect();
     let suspects = header_device.shared(&mut opened, |storage| suspects(storage))?;
     for suspect in &suspects {
         match suspect.unreadable {
@@ -89,7 +89,7 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
             false => cx.console.say(suspect_text(suspect, device)),
         }
     }
-    let answer = || json!({ "repaired": found, "suspect_keyslots": suspects.iter().map(|suspect| suspect.slot).collect::<Vec<_>>() });
+    let answer = || json!({ "repaired": texts, "suspect_keyslots": suspects.iter().map(|suspect| suspect.slot).collect::<Vec<_>>() });
     let unfinished = header_device.shared(&mut opened, |storage| -> Result<Vec<u32>, CliError> {
         Ok(match Header::read(storage) {
             Ok(header) => header.unfinished_changes(storage)?,
@@ -115,40 +115,13 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         cx.console.answer(answer, String::new);
         return Ok(());
     }
-    for problem in &found {
+    for problem in &texts {
         cx.console.complain(problem);
     }
     if !confirm(cx.console, REPAIR_WARNING) {
         return Err(CliError::Aborted);
     }
-    header_device.exclusive_raw(|file| -> Result<(), CliError> {
-        // What was asked about is what happens.
-        if diagnose(file, &header_device, wanted)? != found {
-            return Err(keyslots::Error::ChangedMeanwhile.into());
-        }
-        let there = match Header::read(file) {
-            Ok(header) => {
-                cx.back_up(&header, file)?;
-                Ok(header)
-            }
-            // One that cannot be read cannot be backed up either: who asked for that is not served without.
-            Err(error) if cx.options.backup.is_some() => return Err(CliError::Backup(BackupError::Luks(error))),
-            unreadable => unreadable,
-        };
-        match there {
-            Ok(Header::Luks2(mut header)) => {
-                header.recover(file)?;
-                if header.has_leftovers(file)? {
-                    header.write(file)?;
-                }
-            }
-            _ => {
-                cx.console.verbose("Writing LUKS header to disk.");
-                Repair::diagnose(file)?.write(file)?;
-            }
-        }
-        Ok(())
-    })?;
+    cx.changing(|changing| mend(changing, &header_device, wanted, &found))?;
     if in_reencryption {
         return Err(CliError::RepairReencryption);
     }
@@ -181,37 +154,16 @@ fn suspect_text(suspect: &Suspect, device: &Path) -> String {
     )
 }
 
-/// What would be mended, a line for each.
-fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice, wanted: Wanted) -> Result<Vec<String>, CliError> {
-    match Header::read(storage) {
-        Ok(Header::Luks2(header)) if wanted.takes(Version::Luks2) => {
-            let mut found = Vec::new();
-            match header.loser() {
-                Loser::Agrees => {}
-                Loser::Stale(which) => found.push(format!("The {} header is out of date.", copy_name(*which))),
-                Loser::Damaged(which, defect) => {
-                    found.push(format!("The {} header is damaged: {defect}.", copy_name(*which)));
-                    found.extend(device.foreign_over(&header, storage)?.map(|foreign| {
-                        format!(
-                            "WARNING: There is a {foreign} at byte {}: the repair may overwrite what it belongs to.",
-                            foreign.offset.get()
-                        )
-                    }));
-                }
-            }
-            if header.has_leftovers(storage)? {
-                found.push("The metadata have members that older programs left behind.".to_owned());
-            }
-            Ok(found)
-        }
-        Ok(Header::Luks1(_)) | Err(keyslots::Error::Luks1(_)) if wanted.takes(Version::Luks1) => {
-            Ok(Repair::diagnose(storage)?.fixes().iter().map(fix_text).collect())
-        }
-        Err(error @ keyslots::Error::Io { .. }) => Err(error.into()),
-        _ => Err(CliError::NotLuks {
-            device: device.path().to_owned(),
-            kind: wanted.name(),
-        }),
+fn problem_text(problem: &Problem) -> String {
+    match problem {
+        Problem::StaleCopy(which) => format!("The {} header is out of date.", copy_name(*which)),
+        Problem::DamagedCopy { which, defect } => format!("The {} header is damaged: {defect}.", copy_name(*which)),
+        Problem::Foreign(foreign) => format!(
+            "WARNING: There is a {foreign} at byte {}: the repair may overwrite what it belongs to.",
+            foreign.offset.get()
+        ),
+        Problem::Leftovers => "The metadata have members that older programs left behind.".to_owned(),
+        Problem::Luks1(fix) => fix_text(fix),
     }
 }
 

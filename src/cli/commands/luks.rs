@@ -267,6 +267,7 @@ impl Observer for Teller<'_> {
                  it has ended (luksDump).",
                 shown(path)
             )),
+            Event::RewritingHeader => console.verbose("Writing LUKS header to disk."),
             Event::Unlocked { keyslot } => console.verbose(format_args!("Key slot {keyslot} unlocked.")),
             Event::ChangeFinished { keyslot } => console.complain(format_args!(
                 "Finished the interrupted passphrase change of key slot {keyslot}."

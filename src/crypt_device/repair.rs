@@ -1,0 +1,110 @@
+//! What is wrong with a header that can be mended, and the mending.
+
+use keyslots::Error;
+use keyslots::header::{Header, Version};
+use keyslots::luks1::{Fix, Repair};
+use keyslots::luks2::copies::Loser;
+use keyslots::luks2::format::Which;
+use keyslots::storage::Storage;
+
+use super::{Changing, CryptError, Event};
+use crate::block_device::signatures::Signature;
+use crate::header_backup::BackupError;
+use crate::header_device::{HeaderDevice, HeaderError, Wanted};
+
+/// Something that can be mended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A copy of a LUKS2 header is older than the other.
+    StaleCopy(Which),
+    /// A copy of a LUKS2 header is damaged.
+    DamagedCopy {
+        /// Which.
+        which: Which,
+        /// What is wrong with it.
+        defect: String,
+    },
+    /// Something else stands over the damaged copy, and its owner may lose it.
+    Foreign(Signature),
+    /// The metadata of LUKS2 have members that older programs left behind.
+    Leftovers,
+    /// A field of a LUKS1 header.
+    Luks1(Fix),
+}
+
+/// What would be mended. Reads only.
+///
+/// # Errors
+/// [`HeaderError::NotLuks`] where there is nothing that could be a header of the wanted version.
+pub fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice, wanted: Wanted) -> Result<Vec<Problem>, CryptError> {
+    match Header::read(storage) {
+        Ok(Header::Luks2(header)) if wanted.takes(Version::Luks2) => {
+            let mut found = Vec::new();
+            match header.loser() {
+                Loser::Agrees => {}
+                Loser::Stale(which) => found.push(Problem::StaleCopy(*which)),
+                Loser::Damaged(which, defect) => {
+                    found.push(Problem::DamagedCopy {
+                        which: *which,
+                        defect: defect.to_string(),
+                    });
+                    found.extend(device.foreign_over(&header, storage)?.map(Problem::Foreign));
+                }
+            }
+            if header.has_leftovers(storage)? {
+                found.push(Problem::Leftovers);
+            }
+            Ok(found)
+        }
+        Ok(Header::Luks1(_)) | Err(Error::Luks1(_)) if wanted.takes(Version::Luks1) => {
+            let repair = Repair::diagnose(storage)?;
+            Ok(repair.fixes().iter().cloned().map(Problem::Luks1).collect())
+        }
+        Err(error @ Error::Io { .. }) => Err(error.into()),
+        _ => Err(HeaderError::NotLuks {
+            path: device.path().to_owned(),
+            wanted,
+        }
+        .into()),
+    }
+}
+
+/// Mends the problems that a person has agreed to, and nothing else.
+///
+/// # Errors
+/// [`CryptError`]; [`Error::ChangedMeanwhile`] where the problems are others by now.
+pub fn mend(
+    changing: &Changing<'_>,
+    device: &HeaderDevice,
+    wanted: Wanted,
+    agreed: &[Problem],
+) -> Result<(), CryptError> {
+    device.exclusive_raw(|file| {
+        if diagnose(file, device, wanted)? != agreed {
+            return Err(Error::ChangedMeanwhile.into());
+        }
+        let there = match Header::read(file) {
+            Ok(header) => {
+                changing.back_up(&header, file)?;
+                Ok(header)
+            }
+            // One that cannot be read cannot be backed up either: who asked for that is not served without.
+            Err(error) if changing.backup.is_some() => return Err(BackupError::Luks(error).into()),
+            unreadable => unreadable,
+        };
+        match there {
+            Ok(Header::Luks2(mut header)) => {
+                header.recover(file)?;
+                if header.has_leftovers(file)? {
+                    header.write(file)?;
+                }
+            }
+            _ => {
+                changing.observer.notice(Event::RewritingHeader);
+                Repair::diagnose(file)?.write(file)?;
+            }
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,170 @@
+//! A volume in a file: what is told while it is unlocked and changed, and what is refused.
+
+use std::cell::RefCell;
+use std::fs::{self, File};
+use std::path::Path;
+
+use keyslots::hash::Hash;
+use keyslots::kdf::{CostLimits, Kdf};
+use keyslots::luks2::{self, Candidates, CreateParams, DataPlace, KeyFor};
+use keyslots::secret::{Passphrase, Secret, VolumeKey};
+use keyslots::units::Bytes;
+use keyslots::wipe::Medium;
+use nix::errno::Errno;
+
+use super::*;
+use crate::header_device::{HeaderDevice, Wanted};
+
+#[derive(Debug, Default)]
+struct Heard(RefCell<Vec<String>>);
+
+impl Observer for Heard {
+    fn notice(&self, event: Event<'_>) {
+        self.0.borrow_mut().push(format!("{event:?}"));
+    }
+}
+
+fn secret(text: &str) -> Passphrase {
+    Passphrase::new(Secret::copy_from(text.as_bytes()).expect("a page"))
+}
+
+/// A volume without keyslots, and its key.
+fn volume(path: &Path) -> (LuksDevice, VolumeKey) {
+    let key = VolumeKey::random(32).expect("random bytes");
+    let params = CreateParams {
+        encryption: "aes-xts-plain64".into(),
+        sector_size: 512,
+        uuid: None,
+        label: String::new(),
+        subsystem: String::new(),
+        metadata_size: None,
+        keyslots_size: None,
+        data: DataPlace::Aligned(Bytes::mib(1)),
+        digest_hash: Hash::Sha256,
+        digest_iterations: 1000,
+    };
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .expect("a file");
+    file.set_len(18 << 20).expect("room");
+    let mut header = luks2::create(&params, &key, &CostLimits::default()).expect("a header");
+    header.write_new(&mut file, Medium::Other).expect("written");
+    (load(path, HeaderPlace::WithData), key)
+}
+
+fn load(path: &Path, place: HeaderPlace) -> LuksDevice {
+    LuksDevice::load(HeaderDevice::new(path, false), place, Wanted::Any, false).expect("a header")
+}
+
+fn cost() -> KeyslotCost {
+    KeyslotCost::Luks2(luks2::NewKeyslot {
+        kdf: Kdf::Pbkdf2 {
+            hash: Hash::Sha256,
+            iterations: 1000,
+        },
+        af_hash: Hash::Sha256,
+        encryption: "aes-xts-plain64".parse().expect("a cipher"),
+        area_key_size: 32,
+        priority: None,
+    })
+}
+
+fn add(volume: &LuksDevice, changing: &Changing<'_>, key: &VolumeKey, text: &str) -> Result<u32, CryptError> {
+    let new = NewKeyslot {
+        key,
+        key_for: KeyFor::Data,
+        passphrase: &secret(text),
+        cost: &cost(),
+        slot: None,
+        name: None,
+        token: None,
+    };
+    volume.add_keyslot(changing, new)
+}
+
+#[test]
+fn the_observer_is_told_and_a_wrong_passphrase_is_eperm() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("volume");
+    let (volume, key) = volume(&path);
+    let (heard, limits) = (Heard::default(), CostLimits::default());
+    let changing = Changing {
+        backup: Some(folder.path()),
+        limits: &limits,
+        observer: &heard,
+    };
+    assert_eq!(add(&volume, &changing, &key, "pw").expect("room"), 0);
+    let told = heard.0.take();
+    assert_eq!(told[..2], ["Deriving", "Derived"]);
+    assert!(told[2].starts_with("BackedUp") && told.len() == 3, "{told:?}");
+
+    let mut volume = load(&path, HeaderPlace::WithData);
+    let request = UnlockRequest {
+        candidates: Candidates::All,
+        limits: &limits,
+        finish_changes: true,
+        observer: &heard,
+    };
+    let error = volume
+        .unlock(&secret("no"), &request)
+        .map(drop)
+        .expect_err("a wrong one");
+    let error = CryptError::from(error);
+    assert!(error.is_wrong_passphrase());
+    assert_eq!(error.errno(), Errno::EPERM);
+    assert_eq!(heard.0.take(), ["Deriving", "Derived"]);
+    volume.unlock(&secret("pw"), &request).expect("the right one");
+    assert_eq!(heard.0.take(), ["Deriving", "Derived", "Unlocked { keyslot: 0 }"]);
+}
+
+#[test]
+fn a_device_in_the_place_of_another_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("volume");
+    let (volume, _) = volume(&path);
+    let looked_at = LookedAt::at(&path).expect("a file");
+    let layout = volume.layout(&path).expect("one segment");
+    let same = File::open(&path).expect("a file");
+    volume.check_data(&layout, &path, &same).expect("the same");
+    assert!(looked_at.is_there());
+
+    // The very same bytes, by the same path: another file all the same.
+    let copy = folder.path().join("copy");
+    fs::copy(&path, &copy).expect("room");
+    fs::rename(&copy, &path).expect("renamed");
+    let other = File::open(&path).expect("a file");
+    let error = volume.check_data(&layout, &path, &other).expect_err("another");
+    assert!(matches!(error, CryptError::Replaced(_)), "{error}");
+    assert_eq!(error.errno(), Errno::ENODEV);
+    assert!(!looked_at.is_there());
+    let apart = load(&path, HeaderPlace::Apart);
+    apart.check_data(&layout, &path, &same).expect("data elsewhere");
+}
+
+#[test]
+fn a_keyslot_that_has_become_the_last_one_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("volume");
+    let (volume, key) = volume(&path);
+    let (heard, limits) = (Heard::default(), CostLimits::default());
+    let changing = Changing {
+        backup: None,
+        limits: &limits,
+        observer: &heard,
+    };
+    for (slot, text) in ["one", "two"].into_iter().enumerate() {
+        assert_eq!(add(&volume, &changing, &key, text).expect("room"), slot as u32);
+    }
+    let (first, second) = (load(&path, HeaderPlace::WithData), load(&path, HeaderPlace::WithData));
+    first
+        .remove_keyslot(&changing, 0, None, false)
+        .expect("another is left");
+    let error = second
+        .remove_keyslot(&changing, 1, None, false)
+        .expect_err("the last one");
+    assert_eq!(error.errno(), Errno::ENODEV, "{error}");
+    second.remove_keyslot(&changing, 1, None, true).expect("agreed to");
+}

@@ -216,13 +216,15 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result
     let wanted = Wanted::Only(header.version());
     cx.change(&header_device, wanted, |header, storage| {
         let converted = match header {
-            Header::Luks1(header) => convert::to_luks2(header, storage, medium).map(drop),
-            Header::Luks2(header) => convert::to_luks1(header, storage).map(drop),
+            Header::Luks1(header) => convert::to_luks2(header, storage, medium).map(Header::Luks2),
+            Header::Luks2(header) => convert::to_luks1(header, storage).map(Header::Luks1),
         };
-        converted.map_err(|error| match error {
+        // What stands there from now on is what may be looked at once more.
+        *header = converted.map_err(|error| match error {
             keyslots::Error::CannotConvert(source) => CliError::CannotConvert { to: name, source },
             other => other.into(),
-        })
+        })?;
+        Ok(())
     })
 }
 

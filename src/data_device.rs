@@ -145,7 +145,7 @@ pub fn check_destroyable(path: &Path) -> Result<(), DataDeviceError> {
     options.custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK);
     match options.read(true).write(true).open(path) {
         Ok(file) => claim(&file, path).map(drop),
-        // Whoever goes on to write will be told why that cannot be.
+        // The write that follows reports why it cannot be done.
         Err(_) => check_unused(path),
     }
 }

@@ -9,7 +9,7 @@ use nix::unistd::close;
 /// The kernel's own limit, unless root raises it (`fs.nr_open`).
 const MOST: u64 = 1 << 20;
 
-/// Closes all but the first three. A program that goes on for long holds nothing of whoever started it: a lock on a
+/// Closes all but the first three. A program that goes on for long holds nothing of its caller's: a lock on a
 /// descriptor, or the pipe that somebody reads to its end. To be called before anything is opened.
 pub(crate) fn close_inherited() {
     // The folder is closed before its entries are.

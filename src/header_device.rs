@@ -303,7 +303,8 @@ impl HeaderDevice {
         }
     }
 
-    /// Reads the header under the shared lock, validates it without, and writes nothing. The file stays open. For whoever asks a person before anything is changed.
+    /// Reads the header under the shared lock, validates it without, and writes nothing. The file stays open. For commands that
+    /// ask a question before they change anything.
     ///
     /// # Errors
     /// [`HeaderError`].

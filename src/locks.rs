@@ -1,7 +1,7 @@
 //! Locks on headers, as cryptsetup takes them, so that the two keep each other out.
 //!
 //! A block device is locked through the file `L_<major>:<minor>` in `/run/cryptsetup`, a header in a file by itself:
-//! flock(2), shared to read and exclusive to write. The last user removes the lock file, so whoever has waited for one
+//! flock(2), shared to read and exclusive to write. The last user removes the lock file, so a process that has waited for one
 //! checks that it is still the one that the path names.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};

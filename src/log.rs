@@ -1,6 +1,6 @@
 //! What a program does, step by step, for `--debug`; and what went otherwise than it should without being a failure.
 //!
-//! Every room may write here; whoever owns the terminal says where it goes, and until then it goes nowhere. Never a secret,
+//! Every room may write here; the owner of the terminal says where it goes, and until then it goes nowhere. Never a secret,
 //! and never a table or a message for a target, which may have a key in it.
 
 use std::fmt;

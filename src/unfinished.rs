@@ -1,5 +1,5 @@
 //! Headers of images that are not finished: whole but for the magic numbers, which come last. Nobody takes such a target for
-//! a volume, neither this program nor another, and whoever made it can go on with it.
+//! a volume, neither this program nor another, and the command that made it can be resumed.
 
 use std::fs::File;
 use std::io;

@@ -458,7 +458,7 @@ fn what_the_reference_gambles_with_is_refused_with_a_way_out() {
     assert_eq!(state(path, "v2").0, "");
 }
 
-/// What is asked for stands in the header or is refused, and whoever gets less is told both numbers.
+/// What is asked for is written to the header or refused; where it is less, both numbers are named.
 #[test]
 fn costs_are_what_was_asked_for() {
     let folder = TempDir::new().expect("a temporary folder");

@@ -370,7 +370,7 @@ fn nothing_but_a_capital_yes_is_one() {
     assert_eq!(both(&volume, TEST, &[(ENTER, "abc\n")]).1, Some(0));
 }
 
-/// Whoever names a file may have put into it what a terminal acts on, or a line of its own: it is asked for all the same.
+/// A file name may hold terminal controls or a line of its own: the prompt is printed all the same, without them.
 #[test]
 fn no_name_acts_on_the_terminal_that_asks() {
     let volume = Volume::with_passphrase("abc");

@@ -22,7 +22,7 @@ pub enum Error {
     },
     /// The storage failed so late in the change of a LUKS2 header that the change may be in force: the first copy was
     /// written, but perhaps not synced; or the second copy was not written, or what the change replaced not destroyed; or
-    /// key material was destroyed, and the header still names it. Whoever reads the header again can go on from there.
+    /// key material was destroyed, and the header still names it. Reading the header again shows what is left.
     #[error("{0}; the change may have taken effect nevertheless")]
     HalfWritten(#[source] Box<Error>),
     /// Neither header magic was found.

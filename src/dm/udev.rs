@@ -36,7 +36,7 @@ const ABANDONED: Duration = Duration::from_secs(60);
 pub struct UdevFlags(u16);
 
 impl UdevFlags {
-    /// No node in `/dev/mapper`: whoever made the request makes it.
+    /// udev makes no node in `/dev/mapper`: the requester does.
     pub const DISABLE_DM_RULES: Self = Self(0x0001);
     /// No rules of the subsystem that the UUID names.
     pub const DISABLE_SUBSYSTEM_RULES: Self = Self(0x0002);

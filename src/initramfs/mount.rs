@@ -60,7 +60,7 @@ impl Mounted {
         }
     }
 
-    /// Takes it away. Whoever still has a file of it open keeps it until that is closed.
+    /// Unmounts it. A file that is still open keeps it until that is closed.
     pub(super) fn detach(&self) {
         let _ = umount2(&self.point, MntFlags::MNT_DETACH);
         let _ = fs::remove_dir(&self.point);

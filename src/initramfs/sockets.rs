@@ -1,4 +1,4 @@
-//! Connecting to a local socket without waiting for whoever should serve it.
+//! Connecting to a local socket without waiting for its server.
 
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 

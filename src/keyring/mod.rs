@@ -83,7 +83,7 @@ pub struct ThreadKey(Serial);
 impl Drop for ThreadKey {
     fn drop(&mut self) {
         log::debug(format_args!("Removing key {} from the thread keyring.", self.0.0));
-        // Gone is gone, whoever took it out.
+        // It may have been removed already.
         let _ = syscalls::unlink(self.0, THREAD);
     }
 }
@@ -98,7 +98,7 @@ pub struct LinkedKey {
 impl LinkedKey {
     /// Takes it out of the keyring again.
     pub fn remove(self) {
-        // Gone is gone, whoever took it out.
+        // It may have been removed already.
         let _ = syscalls::unlink(self.key, self.keyring);
     }
 }

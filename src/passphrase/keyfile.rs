@@ -97,7 +97,7 @@ pub(super) fn read_stdin(range: KeyFileRange) -> Result<Passphrase, PassphraseEr
     read_stream(&Input::of(io::stdin().as_fd()), range)
 }
 
-/// What comes out of a pipe or a device. Nothing at all is no empty passphrase: whoever should have written it has failed.
+/// What comes out of a pipe or a device. Nothing at all is not an empty passphrase: its writer has failed.
 fn read_stream(input: &Input<'_>, range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
     skip(input, range.offset)?;
     let passphrase = read_all(input, range)?;

@@ -149,7 +149,7 @@ impl TypedLine {
         tcsetattr(&self.quiet.tty, SetArg::TCSANOW, &during).map_err(terminal_error)
     }
 
-    /// Forgets what was typed and not read: whoever reads the terminal next is not to have it.
+    /// Discards what was typed and not read: the next program on the terminal must not get it.
     pub fn forget(&self) {
         // If it fails, the terminal is gone.
         let _ = tcflush(&self.quiet.tty, FlushArg::TCIFLUSH);

@@ -1,4 +1,4 @@
-//! What a served volume is: handed to its server, and told to whoever asks for its state.
+//! What a served volume is: handed to its server, and reported when its state is asked for.
 
 use std::path::PathBuf;
 

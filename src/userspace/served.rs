@@ -3,7 +3,7 @@
 //! `/run/luksmith/NAME` is the plaintext; for an ordinary user it is `$XDG_RUNTIME_DIR/luksmith/NAME`, or
 //! `/tmp/luksmith-UID/NAME` where there is no such folder. `.state/NAME` beside it says what the volume is. Its server
 //! holds a lock on that for as long as it lives; so a server that was killed is known by a state without a lock.
-//! Whoever opens or closes holds the lock of the whole folder.
+//! Opening and closing hold the lock of the whole folder.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;

@@ -187,7 +187,7 @@ impl Server {
         });
         let answered = self.session.run();
         let synced = self.volume.sync();
-        // Whoever closes does so too, and waits for this process to end.
+        // The closing process does so too, and waits for this one to end.
         let _ = self.registry.clear(&self.name);
         answered.is_ok() && (synced.is_ok() || !self.volume.is_writable())
     }

@@ -23,7 +23,7 @@ fn luks2_keyslot(metadata: &mut Metadata) -> &mut keyslots::luks2::keyslot::Luks
     }
 }
 
-/// A keyslot whose key is not encrypted opens without a passphrase only: whoever typed one would think that it protects.
+/// A keyslot whose key is not encrypted opens only without a passphrase: one that was typed would seem to protect it.
 #[test]
 fn a_keyslot_in_the_clear_takes_no_passphrase() {
     let lab = Lab::new("luks2");

@@ -25,7 +25,7 @@ fn data_in_the_clear_are_said_to_be() {
     assert!(encrypted.stderr.is_empty(), "{encrypted:?}");
 }
 
-/// Whoever holds the disk changes it at any read of a policy-checked command: what was checked is what is used, or nothing is.
+/// The disk changes at any read of a command with a policy: what was checked is what is used, or nothing is.
 #[test]
 fn a_header_that_is_swapped_after_the_check_is_not_used() {
     const OTHERS: &[u8] = b"what another volume says";

@@ -105,7 +105,7 @@ fn trace(command: &mut Command, folder: &std::path::Path, plan: Option<Plan>, lo
     #[expect(unsafe_code, reason = "there is no other way to be traced from the first call on")]
     unsafe {
         command.pre_exec(|| {
-            // Whoever runs the tests may ignore signals: a shell does so for what it starts in the background.
+            // The parent of the tests may ignore signals: a shell does so for what it starts in the background.
             for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
                 nix::sys::signal::signal(signal, SigHandler::SigDfl)?;
             }

@@ -35,7 +35,7 @@ impl Conversation {
         let (terminal, program_side) = (File::from(pty.master), File::from(pty.slave));
         let side = || Stdio::from(program_side.try_clone().expect("a descriptor"));
         let program = Command::new("setsid")
-            // Whoever runs the tests may ignore signals (nohup does).
+            // The parent of the tests may ignore signals (nohup does).
             .args(["--ctty", "--wait", "env", "--default-signal"])
             .arg(program)
             .args(words)

@@ -144,7 +144,7 @@ fn any_bytes_are_written_and_read() {
         sandbox.ok(b"", &["cat", "--offset", "4095", "--length", "6", "volume"]),
         b"a pipe"
     );
-    // Whoever asks for more than there is gets what there is, and is told.
+    // Reading beyond the end returns what is there, with an error.
     for (words, found) in [
         (&["cat", "--offset", "999999999", "volume"][..], &b""[..]),
         (&["cat", "--offset", "6291457", "volume"], b""),

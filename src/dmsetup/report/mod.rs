@@ -136,7 +136,7 @@ impl Report {
             None => true,
             Some(selection) => selection.takes(&mut |id| known(id))?,
         };
-        // Whoever wants to see what is selected sees all rows.
+        // A report that shows what is selected shows all rows.
         if !selected && !self.columns.contains(&Id::Selected) {
             return Ok(());
         }

@@ -46,7 +46,7 @@ impl std::fmt::Display for Description {
             self.uuid.as_ref().map(|uuid| format!("UUID {uuid}")),
         ];
         let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
-        // Whoever can write to the disk has written the label: it may not act on a terminal.
+        // Anybody who can write to the disk can set the label: it must not control a terminal.
         f.write_str(&clean(&text))
     }
 }

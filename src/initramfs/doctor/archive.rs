@@ -63,7 +63,7 @@ pub(super) enum ArchiveError {
     NoProgram(&'static str),
 }
 
-/// Who is told of each file: its path and its length. Whoever wants to have what is in it says so, and is given that.
+/// Is told the path of each file, and given the content of those that it wants.
 pub(super) trait Visitor {
     fn wants(&mut self, path: &str) -> bool;
     fn content(&mut self, path: &str, content: Vec<u8>);
@@ -163,7 +163,7 @@ fn unpack(
             }
         };
         drop(stream);
-        // Whoever feeds it goes on only as long as it reads.
+        // The thread that feeds it ends when it no longer reads.
         drop(child);
         read
     })

@@ -45,7 +45,7 @@ pub fn boot_entries(root: &Path) -> Vec<BootEntry> {
     }
     for boot in BOOTS.iter().map(|boot| root.join(boot)) {
         let Some(text) = text_of(root, &boot.join("loader/loader.conf")) else {
-            // Whoever has no configuration may still have images that start by themselves.
+            // Without a configuration there may still be images that start by themselves.
             if entries.is_empty() {
                 entries.extend(unified_images(&boot, root).into_iter().map(|(_, entry)| entry));
             }

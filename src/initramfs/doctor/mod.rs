@@ -231,7 +231,7 @@ fn examine_volume(
             return;
         }
     };
-    // Without locks, since whoever reads with them mends a damaged copy: here nothing is changed.
+    // Without locks: with them, reading repairs a damaged copy, and here nothing is changed.
     match HeaderDevice::new(path, false).read(Wanted::Any) {
         Ok((header, _)) => {
             if entry.key.is_random() {

@@ -266,7 +266,7 @@ mod tests {
         let key = key_of(&format!("x /dev/x {} luks", path.display())).expect("a key");
         let client = server.join().expect("the server ends");
         assert_eq!(key, Some(vec![7; 10_000]));
-        // Whoever serves several volumes knows by it which one is meant.
+        // It tells a server of several volumes which one is meant.
         let (random, rest) = client.split_once('/').expect("a random word first");
         assert!(
             random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()),

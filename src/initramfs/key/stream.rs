@@ -35,7 +35,7 @@ impl Limits {
         }
     }
 
-    /// Whoever waits under these limits, or a copy of them, gives up.
+    /// Ends every wait under these limits, or a copy of them.
     pub(in crate::initramfs) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
     }

@@ -31,7 +31,7 @@ pub enum Echo {
     Silent,
 }
 
-/// The options of one volume. `None` is the default of whoever reads it.
+/// The options of one volume. `None` is the reader's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,

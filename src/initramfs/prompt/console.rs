@@ -1,5 +1,5 @@
 //! The consoles: the terminal that the program was started on, or every console that the kernel has, serial and
-//! framebuffer alike. Whoever sits at one of them can answer.
+//! framebuffer alike. A person at any of them can answer.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IsTerminal as _};

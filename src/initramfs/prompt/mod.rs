@@ -188,7 +188,7 @@ impl Prompts {
             self.pause()?;
             return Ok(Event::Nothing);
         }
-        // The last first: whoever is gone is taken out, and those behind have another place then.
+        // The last first: removing one changes the places of those behind it.
         for source in ready.into_iter().rev() {
             let answer = match source {
                 Source::Signal | Source::Wake => None,

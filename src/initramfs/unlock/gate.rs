@@ -40,7 +40,7 @@ impl Gate {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed = true;
         let waited = self.left.wait_timeout_while(state, PATIENCE, |state| state.inside > 0);
-        // Whoever is still inside is left to the kernel.
+        // A thread that is still inside is left to the kernel.
         drop(waited);
     }
 }

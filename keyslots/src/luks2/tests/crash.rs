@@ -252,7 +252,7 @@ fn no_stop_of_a_restore_loses_the_last_key() {
                 // What it left is restored as safely.
                 let there = Header::read(&mut Memory(crash.image.to_vec())).expect("a header");
                 assert!(backup.survives_a_stop(&there), "{name}: {:?}", crash.after);
-                // Whoever has a passphrase of both is not shut out by a stop.
+                // A passphrase of both opens it after a stop.
                 for text in lasting {
                     assert!(opens_image(crash.image, text), "{name}: {text}: {:?}", crash.after);
                 }

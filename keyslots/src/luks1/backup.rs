@@ -5,7 +5,7 @@
 
 use std::io::Write;
 
-use super::format::{HEADER_LEN, KEYSLOTS, RawHeader, STATE_ACTIVE};
+use super::format::{HEADER_LEN, KEYSLOTS, RawHeader, STATE_ACTIVE, same_volume_key};
 use super::header::{Header, write_raw};
 use super::layout::{GAP_END_AT_MOST, Range};
 use super::restore::Restoring;
@@ -248,22 +248,6 @@ pub(super) fn is_active(raw: &RawHeader, slot: usize) -> bool {
 fn active_only_in(one: &RawHeader, other: &RawHeader) -> Vec<u32> {
     let only = |slot: &usize| is_active(one, *slot) && one.keyslots[*slot] != other.keyslots[*slot];
     (0..KEYSLOTS).filter(only).map(|slot| slot as u32).collect()
-}
-
-/// Whether a keyslot of the one header opens under the other.
-pub(super) fn same_volume_key(one: &RawHeader, other: &RawHeader) -> bool {
-    let of = |raw: &RawHeader| {
-        (
-            raw.cipher_name,
-            raw.cipher_mode,
-            raw.hash,
-            raw.key_bytes,
-            raw.mk_digest,
-            raw.mk_salt,
-            raw.mk_iterations,
-        )
-    };
-    of(one) == of(other)
 }
 
 fn same_bytes(one: &mut dyn Storage, other: &mut dyn Storage, range: Range) -> Result<bool> {

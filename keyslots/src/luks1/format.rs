@@ -122,6 +122,22 @@ impl RawHeader {
     }
 }
 
+/// Whether a keyslot of the one header opens under the other.
+pub(super) fn same_volume_key(one: &RawHeader, other: &RawHeader) -> bool {
+    let of = |raw: &RawHeader| {
+        (
+            raw.cipher_name,
+            raw.cipher_mode,
+            raw.hash,
+            raw.key_bytes,
+            raw.mk_digest,
+            raw.mk_salt,
+            raw.mk_iterations,
+        )
+    };
+    of(one) == of(other)
+}
+
 /// The text of a field up to its NUL, or `None` where it has none or is not plain visible ASCII.
 pub(super) fn text(field: &[u8]) -> Option<&str> {
     let end = field.iter().position(|&byte| byte == 0)?;

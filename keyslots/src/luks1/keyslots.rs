@@ -3,8 +3,9 @@
 //! The order of writes is what keeps keys from being lost, see each function. A header write changes one keyslot at a
 //! time, since its two sectors may reach the disk without each other, and slot 6 lies across them.
 
-use super::backup::same_volume_key;
-use super::format::{DIGEST_LEN, KEYSLOTS, RawHeader, RawKeyslot, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE, STRIPES};
+use super::format::{
+    DIGEST_LEN, KEYSLOTS, RawHeader, RawKeyslot, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE, STRIPES, same_volume_key,
+};
 use super::header::{Header, KeyslotState};
 use super::layout::Range;
 use super::staged::{self, Record};

@@ -12,8 +12,8 @@
 //! The bytes between header and key material come last: a passphrase that waits there (see the module `staged`) counts until
 //! its keyslot is restored.
 
-use super::backup::{AtRisk, copy, is_active, is_there, same_volume_key};
-use super::format::{HEADER_LEN, KEYSLOTS, RawHeader, RawKeyslot, STATE_INACTIVE};
+use super::backup::{AtRisk, copy, is_active, is_there};
+use super::format::{HEADER_LEN, KEYSLOTS, RawHeader, RawKeyslot, STATE_INACTIVE, same_volume_key};
 use super::header::write_raw;
 use super::keyslots::deactivate;
 use super::layout::{AREA_ALIGNMENT, Range};

@@ -151,7 +151,7 @@ fn a_stop_of_a_restore_costs_what_it_says() {
         };
         let (old, new) = (texts(&to, "old"), texts(&from, "new"));
         let all = &(&old | &new) | &BTreeSet::from(["3same".to_owned()]);
-        let same_key = super::super::backup::same_volume_key(backup.header().raw(), device.raw());
+        let same_key = super::super::format::same_volume_key(backup.header().raw(), device.raw());
         let mut verdicts = Verdicts::default();
         let has_same = opens(&to.0, "3same").is_some();
         let both: Vec<(String, String)> = (0..8)

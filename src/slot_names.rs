@@ -34,7 +34,7 @@ pub enum SlotNameError {
     #[error("keyslots of LUKS1 have no names")]
     Luks1,
     /// The keyslot is protected, and its name was not given.
-    #[error("keyslot {slot} ({name:?}) is protected: its name has to be given")]
+    #[error("keyslot {slot} ({name:?}) is protected: give its name, not its number")]
     Protected {
         /// The keyslot.
         slot: u32,

@@ -41,9 +41,12 @@ pub enum BackupError {
     /// What was read back differs from the header.
     #[error("{} does not read back as it was written", .0.display())]
     Differs(PathBuf),
-    /// The header cannot be read.
+    /// The device failed while the header was copied.
     #[error(transparent)]
     Luks(#[from] keyslots::Error),
+    /// The header cannot be read, and so not backed up.
+    #[error("{0}")]
+    Unreadable(#[source] keyslots::Error),
 }
 
 /// Writes a backup of the header on `storage` to the new file `path`, syncs it, reads it back and compares.

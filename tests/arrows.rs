@@ -25,7 +25,6 @@ const CIRCLES: &[(&str, usize)] = &[
     ("keyslots/cipher", 9),
     ("keyslots/convert", 10),
     ("keyslots/kdf", 8),
-    ("keyslots/luks1", 4),
 ];
 
 /// As many files may use each other as are read together.

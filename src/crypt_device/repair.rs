@@ -90,7 +90,7 @@ pub fn mend(
                 Ok(header)
             }
             // One that cannot be read cannot be backed up either: who asked for that is not served without.
-            Err(error) if changing.backup.is_some() => return Err(BackupError::Luks(error).into()),
+            Err(error) if changing.backup.is_some() => return Err(BackupError::Unreadable(error).into()),
             unreadable => unreadable,
         };
         match there {

@@ -128,7 +128,7 @@ impl CliError {
             }
             Self::Keyslot(KeyslotError::AllKeyslotsFull) => "Remove a keyslot first (luksKillSlot, luksRemoveKey).".into(),
             Self::BackupExists(_) => "A backup never overwrites a file; choose another name.".into(),
-            Self::Backup(BackupError::Luks(_)) => {
+            Self::Backup(BackupError::Unreadable(_)) => {
                 "Copy the start of the device by hand, as far as the data (dd), and leave --backup out.".into()
             }
             Self::BackupCreate { source, .. } => format!("{source}."),

@@ -6,7 +6,7 @@ use super::error::Failure;
 use super::every::every_named;
 use super::options::Opt;
 use super::session::{About, Session};
-use super::{nodes, state};
+use super::{nodes, suspend_load};
 use crate::dm::{DeviceId, RemoveOptions, SuspendOptions};
 
 /// A table that is about to go need not be waited for.
@@ -30,7 +30,7 @@ pub(super) fn remove(session: &Session, words: &[OsString]) -> Result<(), Failur
 
 /// Lets go of what a device stands on. Where that fails, the removal may still do.
 fn free(session: &Session, id: &DeviceId) {
-    if let Err(Failure::Command(message)) = state::wipe(session, id, AT_ONCE) {
+    if let Err(Failure::Command(message)) = suspend_load::wipe(session, id, AT_ONCE) {
         session.complain(format!("{message}\n"));
     }
 }

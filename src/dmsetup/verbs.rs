@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use super::error::Failure;
 use super::session::Session;
-use super::{change, cookies, create, deps, info, ls, nodes, remove, splitname, state, stats, table, targets};
+use super::{change, cookies, create, deps, info, ls, nodes, remove, splitname, stats, suspend_load, table, targets};
 
 /// What carries a verb out.
 type Run = fn(&Session, &[OsString]) -> Result<(), Failure>;
@@ -83,7 +83,7 @@ const VERBS: &[Verb] = &[
         &["[--noflush] [--nolockfs] <device>..."],
         0,
         ANY,
-        state::suspend,
+        suspend_load::suspend,
     ),
     verb(
         "resume",
@@ -95,7 +95,7 @@ const VERBS: &[Verb] = &[
         ],
         0,
         ANY,
-        state::resume,
+        suspend_load::resume,
     ),
     verb(
         "load",
@@ -103,7 +103,7 @@ const VERBS: &[Verb] = &[
         &["<device> [<table>|<table_file>]"],
         0,
         2,
-        state::load,
+        suspend_load::load,
     ),
     verb(
         "clear",
@@ -111,7 +111,7 @@ const VERBS: &[Verb] = &[
         &["<device>"],
         0,
         ANY,
-        state::clear,
+        suspend_load::clear,
     ),
     verb(
         "reload",
@@ -119,7 +119,7 @@ const VERBS: &[Verb] = &[
         &["<device> [<table>|<table_file>]"],
         0,
         2,
-        state::load,
+        suspend_load::load,
     ),
     verb(
         "wipe_table",
@@ -127,7 +127,7 @@ const VERBS: &[Verb] = &[
         &["[-f|--force] [--noflush] [--nolockfs] <device>..."],
         0,
         ANY,
-        state::wipe_table,
+        suspend_load::wipe_table,
     ),
     verb(
         "rename",
@@ -207,7 +207,7 @@ const VERBS: &[Verb] = &[
         &["<device> [<event_nr>] [--noflush]"],
         0,
         2,
-        state::wait,
+        suspend_load::wait,
     ),
     verb(
         "mknodes",

@@ -46,7 +46,7 @@ mod description;
 mod device;
 mod error;
 mod fuse;
-mod parts;
+mod parallel;
 mod pump;
 mod ranges;
 mod sequential;

@@ -8,7 +8,7 @@ use keyslots::secret::VolumeKey;
 use keyslots::units::SECTOR_SIZE;
 
 use super::UserspaceError;
-use super::parts::Parts;
+use super::parallel::Parts;
 
 /// Encrypts or decrypts the data of a volume from their start on, whole sectors at a time.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use keyslots::units::{Bytes, SECTOR_SIZE, Sectors};
 
 use super::UserspaceError;
 use super::device::Access;
-use super::parts::Parts;
+use super::parallel::Parts;
 use super::ranges::{Ranges, Use};
 use super::span::{Span, whole};
 

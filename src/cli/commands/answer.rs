@@ -3,11 +3,11 @@
 use super::context::Context;
 use crate::cli::error::CliError;
 use crate::console::ExitCode;
-use crate::initramfs::prompt::answerer;
+use crate::initramfs::prompt::responder;
 
 /// Ends as `unlock` does.
 pub(super) fn answer(_cx: &Context<'_>) -> Result<(), CliError> {
-    match answerer::converse()? {
+    match responder::converse()? {
         0 => Ok(()),
         2 => Err(CliError::Silent(ExitCode::Permission)),
         3 => Err(CliError::Silent(ExitCode::OutOfMemory)),

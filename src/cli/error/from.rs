@@ -11,7 +11,7 @@ use crate::data_device::DataDeviceError;
 use crate::dm::{DmError, DmErrorKind};
 use crate::header_backup::BackupError;
 use crate::header_device::HeaderError;
-use crate::initramfs::prompt::answerer::AnswerError;
+use crate::initramfs::prompt::responder::AnswerError;
 use crate::initramfs::unlock::{EngineError, UnlockError};
 use crate::slot_names::SlotNameError;
 use crate::userspace::{ServeError, UserspaceError};

@@ -29,7 +29,7 @@ use crate::cli::usage::UsageError;
 use crate::console::{ExitCode, unreachable_text};
 use crate::dm::DmError;
 use crate::header_backup::BackupError;
-use crate::initramfs::prompt::answerer::AnswerError;
+use crate::initramfs::prompt::responder::AnswerError;
 use crate::initramfs::unlock::UnlockError;
 use crate::keyring::KeyringError;
 use crate::locks::{LOCK_DIR, LockError, LockMode};

@@ -1,15 +1,15 @@
 //! What the kernel's command line says of volumes, in the words of systemd and dracut (`rd.luks.*`), of mkinitcpio
 //! (`cryptdevice=`, `cryptkey=`, `crypto=`) and of Debian (`cryptopts=`), and what becomes of a crypttab under it.
 
-mod by_uuid;
+mod kernel_args;
 mod mkinitcpio;
-mod said;
-mod words;
+mod tokenize;
+mod uuid_spec;
 
 use std::path::Path;
 
-use self::by_uuid::begins;
-use self::said::Said;
+use self::kernel_args::Said;
+use self::uuid_spec::begins;
 use super::crypttab::{Crypttab, Entry};
 use super::dependencies::Dependencies;
 use super::source::DeviceSpec;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keyslots::units::Bytes;
 
-use super::words::words;
+use super::tokenize::words;
 use super::*;
 use crate::initramfs::crypttab::KeySource;
 use crate::initramfs::options::Kind;

@@ -9,8 +9,8 @@
 //! ([`Devices::giving_way`]).
 
 mod description;
-mod parts;
-mod slow;
+mod membership;
+mod probe_cache;
 
 use std::cell::OnceCell;
 use std::fs;
@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use self::parts::Part;
-use self::slow::Slow;
+use self::membership::Part;
+use self::probe_cache::Slow;
 use super::in_flight::InFlight;
 use super::source::DeviceSpec;
 use crate::block_device::{
@@ -101,7 +101,7 @@ impl Devices {
             return self.at_path(path).into_iter().collect();
         }
         let found = self.all.iter().filter(|device| device.is(spec)).filter_map(|device| {
-            let part = parts::whole_of(device.number);
+            let part = membership::whole_of(device.number);
             let taken = part.as_ref().is_none_or(|part| self.unclaimed && !part.is_certain);
             taken.then_some((part.is_some(), device))
         });
@@ -109,7 +109,12 @@ impl Devices {
         found.sort_by_key(|(unclaimed, device)| {
             let number = device.number;
             let is_stacked = device.is_stacked();
-            (*unclaimed, parts::is_snapshot(number), is_held(number), !is_stacked)
+            (
+                *unclaimed,
+                membership::is_snapshot(number),
+                is_held(number),
+                !is_stacked,
+            )
         });
         found
             .into_iter()
@@ -122,7 +127,7 @@ impl Devices {
         let holds_files = |device: &&Device| {
             let kind = device.identity().map(|identity| identity.kind);
             kind.is_some_and(|kind| !matches!(kind, "crypto_LUKS" | "swap" | "LVM2_member"))
-                && parts::whole_of(device.number).is_none_or(|part| self.unclaimed && !part.is_certain)
+                && membership::whole_of(device.number).is_none_or(|part| self.unclaimed && !part.is_certain)
         };
         let all = self.all.iter().filter(holds_files);
         all.filter_map(|device| device.number.path()).collect()
@@ -130,7 +135,7 @@ impl Devices {
 
     /// Whether some device has yet to say what is on it: what was not found may be there all the same.
     pub fn owe_answers(&self) -> bool {
-        IDENTITIES.is_owed(None) || PARTITIONS.is_owed(None) || parts::owe_answers()
+        IDENTITIES.is_owed(None) || PARTITIONS.is_owed(None) || membership::owe_answers()
     }
 
     /// Whether what is at a path can be read without a wait: a block device that answers, or none at all.
@@ -146,7 +151,7 @@ impl Devices {
 
     /// Whether the device at a path is a snapshot of another one.
     pub fn is_snapshot(&self, path: &Path) -> bool {
-        number_of(path).is_some_and(parts::is_snapshot)
+        number_of(path).is_some_and(membership::is_snapshot)
     }
 
     /// The parts that were passed over in a search for the device, each with what it is a part of, in words; `None`
@@ -162,7 +167,7 @@ impl Devices {
 
     fn passed_over(&self, spec: &DeviceSpec, which: impl Fn(&Part) -> bool) -> Option<String> {
         let parts = self.all.iter().filter(|device| device.is(spec)).filter_map(|device| {
-            let part = parts::whole_of(device.number).filter(&which)?;
+            let part = membership::whole_of(device.number).filter(&which)?;
             Some(format!("{} ({})", device.kernel_name, part.whole))
         });
         let parts = parts.collect::<Vec<_>>().join(", ");

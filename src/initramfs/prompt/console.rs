@@ -11,7 +11,7 @@ use keyslots::secret::Passphrase;
 use nix::libc;
 
 use super::question::Question;
-use super::sink::Sink;
+use super::tty_writer::Sink;
 use crate::initramfs::options::Echo;
 use crate::passphrase::{PassphraseError, TypedLine};
 

@@ -4,12 +4,12 @@
 //! Where plymouth or systemd has the screen, the consoles are theirs and are left alone.
 
 mod agent;
-pub mod answerer;
 mod console;
 mod plymouth;
 mod question;
 pub mod remote;
-mod sink;
+pub mod responder;
+mod tty_writer;
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd as _, BorrowedFd};

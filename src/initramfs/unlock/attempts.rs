@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use keyslots::secret::Passphrase;
 
 use super::UnlockError;
-use super::gate::Gate;
+use super::map_barrier::Gate;
 use super::target::Target;
 use crate::initramfs::budget::{Budget, Cost};
 

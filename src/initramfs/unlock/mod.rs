@@ -4,16 +4,16 @@
 //! One thread waits for everything; the derivations have threads of their own. A wrong answer costs a try of each volume
 //! that it was tried on, but only where it opened none: who has two passphrases makes no mistake by giving one of them.
 
-mod already;
-mod answers;
+mod already_open;
 mod attempts;
-mod content;
 mod error;
-mod fetching;
 mod format;
-mod gate;
 mod hindrance;
-mod say;
+mod key_fetch;
+mod map_barrier;
+mod passphrase_cache;
+mod post_open;
+mod status_text;
 mod target;
 mod volume;
 mod waits;
@@ -26,8 +26,8 @@ use keyslots::kdf::KeptMemory;
 use keyslots::secret::Passphrase;
 use keyslots::units::Bytes;
 
-use self::answers::Answer;
 use self::attempts::{Attempts, Origin, Tried};
+use self::passphrase_cache::Answer;
 use self::target::Permissions;
 use self::volume::Volume;
 use super::budget::Budget;

@@ -10,9 +10,9 @@ use keyslots::units::Bytes;
 
 use super::UnlockError;
 use super::attempts::Origin;
-use super::content::{self, KeyLasts};
 use super::format::{Format, assumed, header_path, says_plain};
-use super::gate::Gate;
+use super::map_barrier::Gate;
+use super::post_open::{self, KeyLasts};
 use crate::crypt_device::{HeaderPlace, LookedAt, LuksDevice, LuksMapping, MapRequest, PlainVolume};
 use crate::dm::{DeviceName, Dm};
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
@@ -219,9 +219,9 @@ impl Target {
         // A derivation may have taken a while.
         self.check_is_there()?;
         self.map(&key)?;
-        content::check(&self.source, &self.mapping(), &self.options).or_else(|error| self.close_after(error))?;
+        post_open::check(&self.source, &self.mapping(), &self.options).or_else(|error| self.close_after(error))?;
         if self.options.swap || self.options.tmp.is_some() {
-            let place = content::Place {
+            let place = post_open::Place {
                 source: &self.source,
                 mapping: &self.mapping(),
                 key: match self.format {
@@ -232,7 +232,7 @@ impl Target {
                 },
                 offset: layout.offset,
             };
-            let made = content::make(&place, &self.options, self.may_destroy);
+            let made = post_open::make(&place, &self.options, self.may_destroy);
             return made.or_else(|error| self.close_after(error).map(|()| None));
         }
         Ok(None)

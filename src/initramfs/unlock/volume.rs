@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use self::own_key::KeyState;
 use super::UnlockError;
-use super::fetching::Fetching;
 use super::format::{header_device, header_place};
 use super::hindrance::Waits;
+use super::key_fetch::Fetching;
 use super::target::{Permissions, Target};
 use crate::initramfs::budget::Budget;
 use crate::initramfs::crypttab::{Entry, KeySource};

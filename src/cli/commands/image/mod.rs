@@ -3,8 +3,8 @@
 //! Both directions go through the image from its start to its end, so both work on pipes. What is interrupted can be
 //! gone on with: `--resume` compares what is there with what should be and writes only the rest.
 
+mod image_target;
 mod run;
-mod sink;
 mod source;
 
 use std::fs::{File, OpenOptions};
@@ -17,8 +17,8 @@ use keyslots::secret::VolumeKey;
 use keyslots::units::{Bytes, Sectors};
 use serde_json::json;
 
+use self::image_target::{Last, Sink, Start};
 use self::run::{Direction, Run};
-use self::sink::{Last, Sink, Start};
 use self::source::{MemoryFile, Source};
 use super::context::Context;
 use super::format::{Made, Target, check_room, make};

@@ -7,7 +7,7 @@ use keyslots::header::DataLayout;
 use keyslots::secret::VolumeKey;
 use keyslots::units::{Bytes, Sectors};
 
-use super::sink::{Sink, is_zero};
+use super::image_target::{Sink, is_zero};
 use super::source::Source;
 use super::{READING, WRITING};
 use crate::cli::commands::context::Context;

@@ -11,7 +11,7 @@ use crate::initramfs::crypttab::KeySource;
 use crate::initramfs::devices::Devices;
 use crate::initramfs::key::{self, NoKey};
 use crate::initramfs::unlock::UnlockError;
-use crate::initramfs::unlock::fetching::Fetching;
+use crate::initramfs::unlock::key_fetch::Fetching;
 
 /// How long a device with a key may take to appear where nothing is said.
 const KEY_PATIENCE: Duration = Duration::from_secs(20);

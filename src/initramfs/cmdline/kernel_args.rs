@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::by_uuid::{ByUuid, is_uuid_start, plain_uuid};
 use super::mkinitcpio::{cryptkey, plain_parameters};
-use super::words::words;
+use super::tokenize::words;
+use super::uuid_spec::{ByUuid, is_uuid_start, plain_uuid};
 use crate::initramfs::crypttab::{Entry, KeySource};
 use crate::initramfs::options::duration;
 use crate::initramfs::source::{DeviceSpec, Place};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::slow::Slow;
+use super::probe_cache::Slow;
 use crate::block_device::{self, DevNo, Probe, disk_of_partition, dm_name_and_uuid, made_of, signatures};
 use crate::initramfs::in_flight::InFlight;
 

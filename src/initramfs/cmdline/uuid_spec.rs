@@ -1,6 +1,6 @@
 //! What is said of one LUKS volume, by its UUID or the start of it.
 
-use super::said::Said;
+use super::kernel_args::Said;
 use crate::initramfs::crypttab::{Entry, KeySource};
 use crate::initramfs::options::VolumeOptions;
 use crate::initramfs::source::DeviceSpec;

@@ -1,9 +1,10 @@
 //! Luksmith: LUKS volumes and device-mapper devices.
 
 pub mod block_device;
-pub mod cli;
+pub mod boot;
 pub mod console;
 pub mod crypt_device;
+pub mod cryptsetup;
 pub mod data_device;
 pub mod defaults;
 mod descriptors;
@@ -11,7 +12,6 @@ pub mod dm;
 pub mod dmsetup;
 pub mod header_backup;
 pub mod header_device;
-pub mod initramfs;
 pub mod keyring;
 pub mod locks;
 pub mod log;

@@ -5,10 +5,10 @@ use std::ffi::{OsStr, OsString};
 use clap::ValueEnum as _;
 use clap_complete::Shell;
 
+use crate::boot::in_flight;
 use crate::console::{ExitCode, Persona, print};
 use crate::descriptors::close_inherited;
-use crate::initramfs::in_flight;
-use crate::{cli, dmsetup, manual, userspace};
+use crate::{cryptsetup, dmsetup, manual, userspace};
 
 /// Whose command line it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,7 @@ fn run_words(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return code;
         }
     }
-    cli::run(persona, &argv0, &words, luksmith_dm)
+    cryptsetup::run(persona, &argv0, &words, luksmith_dm)
 }
 
 fn luksmith_dm(words: &[OsString]) -> ExitCode {

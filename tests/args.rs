@@ -6,8 +6,8 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output, Stdio};
 
 use clap::CommandFactory as _;
-use luksmith::cli::actions::{ALIASES, VERBS};
-use luksmith::cli::args::{OURS, Options};
+use luksmith::cryptsetup::actions::{ALIASES, VERBS};
+use luksmith::cryptsetup::args::{OURS, Options};
 
 const REFERENCE: &str = "/usr/sbin/cryptsetup";
 

@@ -11,11 +11,11 @@ const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Rooms that must not know each other, in whatever order the map has them: who, and whom.
 const STRANGERS: &[(&str, &str)] = &[
-    ("dmsetup", "cli"),
-    ("dmsetup", "initramfs"),
+    ("dmsetup", "cryptsetup"),
+    ("dmsetup", "boot"),
     ("dmsetup", "volume"),
-    ("cli", "dmsetup"),
-    ("initramfs", "cli"),
+    ("cryptsetup", "dmsetup"),
+    ("boot", "cryptsetup"),
 ];
 
 /// Circles of more than [`SMALL`] files that are left: the folder that they lie in, and how many files are in the largest. No new one

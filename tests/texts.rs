@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use luksmith::cli::actions::VERBS;
+use luksmith::cryptsetup::actions::VERBS;
 use serde_json::Value;
 
 const OURS: &str = env!("CARGO_BIN_EXE_luksmith");

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
 
 use libfuzzer_sys::fuzz_target;
-use luksmith::cli::parse::{Reader, Request};
+use luksmith::cryptsetup::parse::{Reader, Request};
 use luksmith::console::Persona;
 use luksmith_fuzz as _;
 

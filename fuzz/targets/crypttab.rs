@@ -2,7 +2,7 @@
 #![no_main]
 use libfuzzer_sys::fuzz_target;
 use luksmith_fuzz as _;
-use luksmith::initramfs::{cmdline, crypttab::Crypttab};
+use luksmith::boot::{cmdline, crypttab::Crypttab};
 
 fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);

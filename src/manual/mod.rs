@@ -16,8 +16,8 @@ mod roff;
 
 use clap_complete::Shell;
 
-use crate::cli::actions::{ALIASES, Group, VERBS};
-use crate::cli::tree;
+use crate::cryptsetup::actions::{ALIASES, Group, VERBS};
+use crate::cryptsetup::tree;
 
 /// The pages: file name, prose.
 const PAGES: &[(&str, &str)] = &[
@@ -121,7 +121,7 @@ fn action(name: &str) -> Option<String> {
 
 fn actions(group: Group) -> String {
     let of_group = VERBS.iter().filter(|info| info.group == group);
-    let line = |info: &crate::cli::actions::VerbInfo| {
+    let line = |info: &crate::cryptsetup::actions::VerbInfo| {
         let takes = format!("\\fB{}\\fR {}", info.name, roff::escaped(info.arguments));
         format!(
             ".TP\n{}\n{}",

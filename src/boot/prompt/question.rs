@@ -1,0 +1,16 @@
+//! What a person is asked.
+
+use crate::boot::options::Echo;
+
+/// A question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// What is known of the volume, in lines for a console; without the prompt.
+    pub details: String,
+    /// The prompt, in one line: the volume, and how many tries are left.
+    pub prompt: String,
+    /// Which volume, for a password agent: `cryptsetup:` and the device.
+    pub id: String,
+    /// Whether what is typed may be seen.
+    pub echo: Echo,
+}

@@ -1,0 +1,176 @@
+//! Passphrases that are tried on volumes, each on a thread of its own, as far as the budget goes.
+
+use std::collections::VecDeque;
+use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use keyslots::secret::Passphrase;
+
+use super::UnlockError;
+use super::map_barrier::Gate;
+use super::target::Target;
+use crate::boot::budget::{Budget, Cost};
+
+/// Where a passphrase comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The volume's own key.
+    Own {
+        /// Whether it is a file's.
+        from_file: bool,
+    },
+    /// It has opened another volume.
+    Known,
+    /// A person has just given it.
+    Person,
+}
+
+/// How an attempt ended.
+pub(super) struct Tried {
+    pub(super) volume: usize,
+    pub(super) origin: Origin,
+    /// What is to be told of it, once it is open.
+    pub(super) result: Result<Option<String>, UnlockError>,
+    cost: Cost,
+}
+
+struct Attempt {
+    volume: usize,
+    target: Arc<Target>,
+    passphrase: Arc<Passphrase>,
+    origin: Origin,
+}
+
+/// All attempts.
+pub(super) struct Attempts {
+    budget: Budget,
+    waiting: VecDeque<Attempt>,
+    running: Vec<JoinHandle<()>>,
+    unfinished: usize,
+    results: (Sender<Tried>, Receiver<Tried>),
+    /// A byte goes in when an attempt ends.
+    bell: (PipeReader, Arc<PipeWriter>),
+    gate: Arc<Gate>,
+}
+
+impl Attempts {
+    pub(super) fn new(budget: Budget) -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
+        Ok(Self {
+            budget,
+            waiting: VecDeque::new(),
+            running: Vec::new(),
+            unfinished: 0,
+            results: channel(),
+            bell: (reader, Arc::new(writer)),
+            gate: Arc::default(),
+        })
+    }
+
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    pub(super) fn add(&mut self, volume: usize, target: Arc<Target>, passphrase: Arc<Passphrase>, origin: Origin) {
+        self.waiting.push_back(Attempt {
+            volume,
+            target,
+            passphrase,
+            origin,
+        });
+    }
+
+    /// Whether nothing waits or runs.
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty() && self.unfinished == 0
+    }
+
+    /// Forgets what has not begun, and abandons what has: nothing is mapped from here on.
+    pub(super) fn abandon(&mut self) {
+        self.waiting.clear();
+        self.running.clear();
+        self.gate.close();
+    }
+
+    /// Where a byte goes in when there is something to look at.
+    pub(super) fn bell(&self) -> Arc<PipeWriter> {
+        self.bell.1.clone()
+    }
+
+    /// Starts whatever fits, the first first; a large one that waits does not keep small ones from running.
+    pub(super) fn start(&mut self) {
+        let mut at = 0;
+        while at < self.waiting.len() {
+            let cost = self.waiting[at].target.cost;
+            if !self.budget.take(cost) {
+                at += 1;
+                continue;
+            }
+            if let Some(attempt) = self.waiting.remove(at) {
+                self.run(attempt, cost);
+            }
+        }
+    }
+
+    fn run(&mut self, attempt: Attempt, cost: Cost) {
+        self.unfinished += 1;
+        let (attempt, results, bell) = (Arc::new(attempt), self.results.0.clone(), self.bell());
+        let gate = self.gate.clone();
+        let work = move |attempt: &Attempt| {
+            let result = attempt.target.open(&attempt.passphrase, attempt.origin, &gate);
+            // Where nobody listens any more, nobody wants to know.
+            let _ = results.send(Tried {
+                volume: attempt.volume,
+                origin: attempt.origin,
+                result,
+                cost,
+            });
+            let _ = (&*bell).write_all(&[0]);
+        };
+        let (elsewhere, there) = (attempt.clone(), work.clone());
+        match thread::Builder::new().spawn(move || there(&elsewhere)) {
+            Ok(thread) => self.running.push(thread),
+            // Without a thread to be had it takes longer, and is done all the same.
+            Err(_) => work(&attempt),
+        }
+    }
+
+    /// What has ended since the last call.
+    pub(super) fn finished(&mut self) -> Vec<Tried> {
+        let tried: Vec<Tried> = self.results.1.try_iter().collect();
+        for one in &tried {
+            self.unfinished -= 1;
+            self.budget.give_back(one.cost);
+        }
+        self.running.retain(|thread| !thread.is_finished());
+        tried
+    }
+
+    /// Readable when an attempt has ended.
+    pub(super) fn wake(&self) -> BorrowedFd<'_> {
+        self.bell.0.as_fd()
+    }
+
+    /// Whether an attempt has ended since the last call.
+    pub(super) fn woken(&mut self) -> bool {
+        let ready = nix::poll::poll(
+            &mut [nix::poll::PollFd::new(
+                self.bell.0.as_fd(),
+                nix::poll::PollFlags::POLLIN,
+            )],
+            nix::poll::PollTimeout::ZERO,
+        );
+        ready.is_ok_and(|count| count > 0) && self.bell.0.read(&mut [0; 64]).is_ok_and(|read| read > 0)
+    }
+
+    /// Waits for what still runs.
+    pub(super) fn join(&mut self) {
+        for thread in self.running.drain(..) {
+            // It has told how it ended.
+            let _ = thread.join();
+        }
+    }
+}

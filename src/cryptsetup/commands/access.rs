@@ -1,0 +1,177 @@
+//! From a device on the command line to its header, and from a keyslot's name to its number.
+
+use std::fs::File;
+use std::path::Path;
+
+use keyslots::header::{Header, SlotState, Version};
+use keyslots::luks1;
+use keyslots::storage::Storage;
+
+use super::context::Context;
+use crate::block_device::Holder;
+use crate::cryptsetup::actions::DeviceType;
+use crate::cryptsetup::error::{CliError, KeyslotError};
+use crate::cryptsetup::values::SlotRef;
+use crate::dm::Dm;
+use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
+use crate::policy::Policy;
+use crate::terminal_text::shown;
+use crate::userspace::Registry;
+use crate::volume;
+
+impl Context<'_> {
+    /// Which headers `--type` lets an action take; no other kind of device has one.
+    pub(super) fn wanted(&self, device: &Path) -> Result<Wanted, CliError> {
+        match self.options.device_type.as_deref().and_then(DeviceType::from_name) {
+            None => Ok(Wanted::Any),
+            Some(device_type) if device_type.is_luks() => Ok(wanted(device_type)),
+            Some(_) => Err(CliError::NotLuks {
+                device: device.to_owned(),
+                kind: Wanted::Any.name(),
+            }),
+        }
+    }
+
+    /// The device that has the header: `--header`, or the data device itself.
+    pub(super) fn header_device(&self, device: &Path) -> HeaderDevice {
+        let path = self.options.header.as_deref().unwrap_or(device);
+        HeaderDevice::new(path, !self.options.disable_locks)
+    }
+
+    /// Reads the header, and says on standard error where a copy of it was written anew, or could not be.
+    pub(super) fn read_header(&self, device: &HeaderDevice, wanted: Wanted) -> Result<(Header, Opened), HeaderError> {
+        // Who asks for a volume that is not written to gets one of which nothing is.
+        let (header, opened) = match self.options.readonly {
+            true => device.peek(wanted)?,
+            false => device.read(wanted)?,
+        };
+        self.tell_repair(device, &opened);
+        Ok((header, opened))
+    }
+
+    /// Says that a copy of the header was written anew, or could not be.
+    pub(super) fn tell_repair(&self, device: &HeaderDevice, opened: &Opened) {
+        if let Some(repair) = &opened.repair {
+            self.console
+                .complain(format_args!("{}: {repair}.", shown(device.path())));
+        }
+    }
+
+    /// The number of a keyslot, which may be given by name.
+    pub(super) fn slot_number(&self, header: &Header, slot: &SlotRef) -> Result<u32, CliError> {
+        match slot {
+            SlotRef::Number(number) => Ok(*number),
+            SlotRef::Name(name) => crate::slot_names::find(header, name)
+                .ok_or_else(|| CliError::Keyslot(KeyslotError::Unnamed(name.clone()))),
+        }
+    }
+
+    /// The number that `--key-slot` names, where it is there.
+    pub(super) fn key_slot(&self, header: &Header) -> Result<Option<u32>, CliError> {
+        self.options
+            .key_slot
+            .as_ref()
+            .map(|slot| self.slot_number(header, slot))
+            .transpose()
+    }
+
+    /// Checks a new keyslot's number before a person is asked for anything.
+    pub(super) fn check_free_slot(&self, header: &Header, slot: Option<u32>) -> Result<(), CliError> {
+        let last = last_slot(header.version());
+        match slot {
+            None if header.used_keyslots().len() > last as usize => {
+                Err(CliError::Keyslot(KeyslotError::AllKeyslotsFull))
+            }
+            None => Ok(()),
+            Some(slot) => match header.slot_state(slot) {
+                SlotState::Inactive => Ok(()),
+                SlotState::OutOfRange => Err(CliError::Keyslot(KeyslotError::Invalid { slot, last })),
+                SlotState::Active | SlotState::ActiveLast | SlotState::Other => {
+                    Err(CliError::Keyslot(KeyslotError::Full(slot)))
+                }
+            },
+        }
+    }
+
+    /// With `--policy`, a header that does not meet it goes no further.
+    pub(super) fn check_policy(&self, header: &Header) -> Result<(), CliError> {
+        let Some(file) = &self.options.policy else {
+            return Ok(());
+        };
+        let unusable = |reason: String| CliError::PolicyUnusable {
+            file: file.clone(),
+            reason,
+        };
+        let text = std::fs::read_to_string(file).map_err(|error| unusable(error.to_string()))?;
+        let policy = Policy::parse(&text).map_err(|error| unusable(error.to_string()))?;
+        match policy.check(header) {
+            violations if violations.is_empty() => Ok(()),
+            violations => Err(CliError::PolicyViolated {
+                file: file.clone(),
+                violations,
+            }),
+        }
+    }
+
+    /// Runs `action` on a header that is read again under the exclusive lock. With `--backup`, a backup comes first.
+    pub(super) fn change<T>(
+        &self,
+        device: &HeaderDevice,
+        wanted: Wanted,
+        action: impl FnOnce(&mut Header, &mut dyn Storage) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        self.changing(|changing| changing.change(device, wanted, action))
+    }
+
+    /// Programs that take no lock may write a LUKS1 header back as they read it before.
+    pub(super) fn outlast_others(
+        &self,
+        device: &HeaderDevice,
+        header: &luks1::Header,
+        storage: &mut dyn Storage,
+    ) -> Result<(), CliError> {
+        Ok(self.changing(|changing| changing.outlast_others(device, header, storage))?)
+    }
+
+    /// Checks that no active volume needs the header that is open as `file`: with a header apart from its data, the kernel
+    /// keeps nobody from writing to it.
+    pub(super) fn check_header_unused(&self, file: &mut File, path: &Path) -> Result<(), CliError> {
+        let Ok(header) = Header::read(file) else {
+            return Ok(());
+        };
+        let mut users = match Dm::open() {
+            Ok(dm) => volume::users_of_header(&dm, &header)?,
+            Err(_) => Vec::new(),
+        };
+        users.extend(Registry::existing().map_or_else(Vec::new, |registry| registry.users_of_header(&header)));
+        if users.is_empty() {
+            return Ok(());
+        }
+        Err(CliError::FormatInUse {
+            device: path.to_owned(),
+            holders: users.into_iter().map(|name| Holder::Volume { name }).collect(),
+        })
+    }
+
+    /// With `--backup`, writes a backup of what is about to be changed.
+    pub(super) fn back_up(&self, header: &Header, storage: &mut dyn Storage) -> Result<(), CliError> {
+        Ok(self.changing(|changing| changing.back_up(header, storage))?)
+    }
+}
+
+/// The number of the last keyslot that a version has.
+pub(super) fn last_slot(version: Version) -> u32 {
+    match version {
+        Version::Luks1 => keyslots::luks1::KEYSLOTS as u32 - 1,
+        Version::Luks2 => keyslots::luks2::MAX_KEYSLOTS - 1,
+    }
+}
+
+/// Which headers a type on the command line stands for.
+pub(super) fn wanted(device_type: DeviceType) -> Wanted {
+    match device_type {
+        DeviceType::Luks1 => Wanted::Only(Version::Luks1),
+        DeviceType::Luks2 => Wanted::Only(Version::Luks2),
+        _ => Wanted::Any,
+    }
+}

@@ -1,0 +1,237 @@
+//! `config`, `repair` and `convert`: what changes a header as a whole.
+
+use std::path::Path;
+
+use keyslots::entropy::{self, Suspect};
+use keyslots::header::{Header, Version};
+use keyslots::luks1::Fix;
+use keyslots::storage::Storage;
+use keyslots::{convert, luks2};
+use serde_json::json;
+
+use super::context::Context;
+use crate::console::Persona;
+use crate::console::confirm;
+use crate::crypt_device::repair::{Problem, diagnose, mend};
+use crate::cryptsetup::actions::DeviceType;
+use crate::cryptsetup::error::{CliError, KeyslotError};
+use crate::cryptsetup::values::{Priority, SlotRef};
+use crate::data_device;
+use crate::header_device::Wanted;
+use crate::slot_names;
+use crate::terminal_text::shown;
+
+const REPAIR_WARNING: &str = "Really try to repair LUKS device header?";
+
+/// `config`: label, subsystem, or the priority or the name of a keyslot.
+pub(super) fn config(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
+    let options = cx.options;
+    let named = options.priority.is_some() || options.slot_name.is_some();
+    if options.label.is_none() && options.subsystem.is_none() && !named {
+        return Err(CliError::NothingToConfigure);
+    }
+    let header_device = cx.header_device(device);
+    cx.change(&header_device, Wanted::Only(Version::Luks2), |header, storage| {
+        let mut slot = 0;
+        // Before anything is written.
+        if named {
+            slot = cx.key_slot(header)?.ok_or(CliError::NothingToConfigure)?;
+            if !header.used_keyslots().contains(&slot) {
+                return Err(CliError::Keyslot(KeyslotError::Inactive(slot)));
+            }
+        }
+        if let Some(name) = &options.slot_name {
+            // Less protection, too, is for those who know the name.
+            let known = options.key_slot.as_ref().and_then(SlotRef::name);
+            slot_names::check_rename(header, slot, name, known)?;
+            if !options.protect {
+                slot_names::check_removable(header, slot, known)?;
+            }
+        }
+        let Header::Luks2(header) = header else { return Ok(()) };
+        // One write: all of it, or nothing.
+        header.edit(storage, |edit| -> Result<(), CliError> {
+            if options.label.is_some() || options.subsystem.is_some() {
+                edit.set_labels(options.label.as_deref(), options.subsystem.as_deref())?;
+            }
+            if let Some(priority) = options.priority {
+                edit.set_priority(slot, luks2_priority(priority))?;
+            }
+            if let Some(name) = &options.slot_name {
+                slot_names::set(edit, slot, name, Some(options.protect))?;
+            }
+            Ok(())
+        })
+    })
+}
+
+fn luks2_priority(priority: Priority) -> luks2::Priority {
+    match priority {
+        Priority::Ignore => luks2::Priority::Ignore,
+        Priority::Normal => luks2::Priority::Normal,
+        Priority::Prefer => luks2::Priority::Prefer,
+    }
+}
+
+/// `repair`: says what is wrong, asks, and mends it.
+pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
+    let header_device = cx.header_device(device);
+    let wanted = cx.wanted(device)?;
+    let mut opened = header_device.open(false)?;
+    let found = header_device.shared(&mut opened, |storage| diagnose(storage, &header_device, wanted))?;
+    let texts: Vec<_> = found.iter().map(problem_text).collect();
+    let suspects = header_device.shared(&mut opened, |storage| suspects(storage))?;
+    for suspect in &suspects {
+        match suspect.unreadable {
+            true => cx
+                .console
+                .complain(format_args!("The area of keyslot {} cannot be read.", suspect.slot)),
+            false => cx.console.say(suspect_text(suspect, device)),
+        }
+    }
+    let answer = || json!({ "repaired": texts, "suspect_keyslots": suspects.iter().map(|suspect| suspect.slot).collect::<Vec<_>>() });
+    let unfinished = header_device.shared(&mut opened, |storage| -> Result<Vec<u32>, CliError> {
+        Ok(match Header::read(storage) {
+            Ok(header) => header.unfinished_changes(storage)?,
+            Err(_) => Vec::new(),
+        })
+    })?;
+    cx.tell_unfinished(&unfinished);
+    let in_reencryption = header_device.shared(&mut opened, |storage| -> Result<bool, CliError> {
+        let header = Header::read(storage).ok();
+        Ok(header.is_some_and(|header| header.luks2().is_some_and(luks2::Header::in_reencryption)))
+    })?;
+    if found.is_empty() && in_reencryption {
+        return Err(CliError::RepairReencryption);
+    }
+    if found.is_empty() {
+        // The reference asks before it looks, though only in LUKS1.
+        let asks = cx.console.persona() == Persona::Cryptsetup
+            && matches!(header_device.peek(Wanted::Any), Ok((Header::Luks1(_), _)));
+        if asks && !confirm(cx.console, REPAIR_WARNING) {
+            return Err(CliError::Aborted);
+        }
+        cx.console.verbose("No known problems detected for LUKS header.");
+        cx.console.answer(answer, String::new);
+        return Ok(());
+    }
+    for problem in &texts {
+        cx.console.complain(problem);
+    }
+    if !confirm(cx.console, REPAIR_WARNING) {
+        return Err(CliError::Aborted);
+    }
+    cx.changing(|changing| mend(changing, &header_device, wanted, &found))?;
+    if in_reencryption {
+        return Err(CliError::RepairReencryption);
+    }
+    cx.console.answer(answer, String::new);
+    Ok(())
+}
+
+/// The keyslots whose areas have been overwritten; of a header that cannot be read nothing is known.
+fn suspects(storage: &mut dyn Storage) -> Result<Vec<Suspect>, CliError> {
+    match Header::read(storage) {
+        Ok(header) => Ok(header.suspect_keyslots(storage)?),
+        Err(_) => Ok(Vec::new()),
+    }
+}
+
+/// In cryptsetup's words.
+fn suspect_text(suspect: &Suspect, device: &Path) -> String {
+    const SHOWN: usize = 3;
+    let mut text = format!("Keyslot {} binary data could be corrupted.\n", suspect.slot);
+    for offset in suspect.offsets.iter().take(SHOWN) {
+        text.push_str(&format!("  Suspected offset: {:#x}\n", offset.get()));
+    }
+    if suspect.offsets.len() > SHOWN {
+        text.push_str("  Subsequent suspected offsets are suppressed.\n");
+    }
+    text + &format!(
+        "You can use hexdump -v -C -n {} -s <offset_0xXXXX> \"{}\" to inspect the data.",
+        entropy::BLOCK,
+        shown(device)
+    )
+}
+
+fn problem_text(problem: &Problem) -> String {
+    match problem {
+        Problem::StaleCopy(which) => format!("The {} header is out of date.", copy_name(*which)),
+        Problem::DamagedCopy { which, defect } => format!("The {} header is damaged: {defect}.", copy_name(*which)),
+        Problem::Foreign(foreign) => format!(
+            "WARNING: There is a {foreign} at byte {}: the repair may overwrite what it belongs to.",
+            foreign.offset.get()
+        ),
+        Problem::Leftovers => "The metadata have members that older programs left behind.".to_owned(),
+        Problem::Luks1(fix) => fix_text(fix),
+    }
+}
+
+fn copy_name(which: luks2::format::Which) -> &'static str {
+    match which {
+        luks2::format::Which::Primary => "primary",
+        luks2::format::Which::Secondary => "secondary",
+    }
+}
+
+/// In the reference's words, where it has some.
+fn fix_text(fix: &Fix) -> String {
+    match fix {
+        Fix::HashCase(name) => format!("Cipher hash repaired to lowercase ({}).", name.to_ascii_lowercase()),
+        Fix::CipherMode(mode) => format!("Cipher mode repaired ({mode} -> ecb)."),
+        Fix::MaterialOffset { slot, found, fixed } => {
+            format!("Keyslot {slot}: offset repaired ({} -> {}).", found.get(), fixed.get())
+        }
+        Fix::Stripes { slot, found } => format!("Keyslot {slot}: stripes repaired ({found} -> 4000)."),
+        Fix::State { slot, found } => format!("Keyslot {slot}: state repaired ({found:#010x} -> inactive)."),
+        other => format!("{other}."),
+    }
+}
+
+/// `convert`.
+pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result<(), CliError> {
+    let (to, name) = match to {
+        DeviceType::Luks1 => (Version::Luks1, "LUKS1"),
+        _ => (Version::Luks2, "LUKS2"),
+    };
+    let header_device = cx.header_device(device);
+    let (header, mut opened) = header_device.peek(Wanted::Any)?;
+    if header.version() == to {
+        return Err(CliError::AlreadyOfType(name));
+    }
+    let holds_data = opened.number.is_some() || cx.options.header.is_none();
+    if holds_data && data_device::check_destroyable(device).is_err()
+        || cx.check_header_unused(&mut opened.file, header_device.path()).is_err()
+    {
+        return Err(CliError::ConvertInUse(device.to_owned()));
+    }
+    let mut warning = format!("This operation will convert {} to {name} format.\n", shown(device));
+    if to == Version::Luks1 && header.luks2().is_some_and(loses_something) {
+        warning.push_str("Label, subsystem, priorities and flags have no place in LUKS1 and will be lost.\n");
+    }
+    if !confirm(cx.console, &warning) {
+        return Err(CliError::ConvertAborted);
+    }
+    let medium = header_device.medium();
+    let wanted = Wanted::Only(header.version());
+    cx.change(&header_device, wanted, |header, storage| {
+        let converted = match header {
+            Header::Luks1(header) => convert::to_luks2(header, storage, medium).map(Header::Luks2),
+            Header::Luks2(header) => convert::to_luks1(header, storage).map(Header::Luks1),
+        };
+        // What stands there from now on is what may be looked at once more.
+        *header = converted.map_err(|error| match error {
+            keyslots::Error::CannotConvert(source) => CliError::CannotConvert { to: name, source },
+            other => other.into(),
+        })?;
+        Ok(())
+    })
+}
+
+fn loses_something(header: &luks2::Header) -> bool {
+    let (binary, metadata) = (header.binary(), header.metadata());
+    !binary.label.is_empty()
+        || !binary.subsystem.is_empty()
+        || !metadata.config.flags.is_empty()
+        || metadata.keyslots.values().any(|slot| slot.priority.is_some())
+}

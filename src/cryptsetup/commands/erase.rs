@@ -1,0 +1,139 @@
+//! What destroys keyslots: `luksKillSlot`, `erase`, and the end of `luksRemoveKey`.
+
+use std::path::Path;
+
+use keyslots::header::SlotState;
+use keyslots::luks2::Candidates;
+use serde_json::json;
+
+use super::context::Context;
+use super::secrets::Source;
+use crate::console::ExitCode;
+use crate::console::Persona;
+use crate::console::confirm;
+use crate::crypt_device::LuksDevice;
+use crate::cryptsetup::error::{CliError, KeyslotError};
+use crate::cryptsetup::values::SlotRef;
+use crate::passphrase::{PassphraseError, is_interactive};
+use crate::terminal_text::shown;
+
+/// `luksKillSlot`: with `--batch-mode` no other passphrase is asked for.
+pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Result<(), CliError> {
+    let mut volume = cx.peek(device, cx.wanted(device)?)?;
+    let number = cx.slot_number(&volume.header, slot)?;
+    match volume.header.slot_state(number) {
+        SlotState::OutOfRange => return Err(CliError::Silent(ExitCode::Failure)),
+        SlotState::Inactive => return Err(CliError::Keyslot(KeyslotError::Inactive(number))),
+        SlotState::Active | SlotState::ActiveLast | SlotState::Other => {}
+    }
+    announce(cx, number);
+    confirm_last(cx, &volume, number)?;
+    // With --batch-mode nobody is asked; a passphrase that is given nevertheless must be right.
+    let asks = !cx.console.batch() || cx.key_file().is_some();
+    if asks || !is_interactive() {
+        match prove_another(cx, &mut volume, number) {
+            Err(error @ CliError::Passphrase(PassphraseError::NothingToRead)) if empty_input_will_do(cx, asks) => {
+                if cx.console.persona() == Persona::Cryptsetup {
+                    cx.console.complain(error);
+                }
+            }
+            outcome => outcome?,
+        }
+    }
+    let name = match slot {
+        SlotRef::Name(name) => Some(name.as_str()),
+        SlotRef::Number(_) => cx.options.slot_name.as_deref(),
+    };
+    remove_slot(cx, &volume, number, name)
+}
+
+/// Whether a keyslot goes without a passphrase because standard input is empty. The reference says that there is nothing to
+/// read and wipes the keyslot, asked or not, and scripts call it so; we do without a question only if none was due.
+fn empty_input_will_do(cx: &Context<'_>, asks: bool) -> bool {
+    let stdin = cx.key_file().is_none_or(|file| file == Path::new("-"));
+    let as_reference = cx.console.persona() == Persona::Cryptsetup && stdin && !is_interactive();
+    !asks || as_reference
+}
+
+/// Says which keyslot will go.
+pub(super) fn announce(cx: &Context<'_>, slot: u32) {
+    cx.console
+        .verbose(format_args!("Keyslot {slot} is selected for deletion."));
+}
+
+/// The question where it is the last one.
+pub(super) fn confirm_last(cx: &Context<'_>, volume: &LuksDevice, slot: u32) -> Result<(), CliError> {
+    let warning = "This is the last keyslot. Device will become unusable after purging this key.";
+    let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
+    if last && !confirm(cx.console, warning) {
+        return Err(CliError::Keyslot(KeyslotError::LastSlotKept));
+    }
+    Ok(())
+}
+
+/// Destroys a keyslot, after [`confirm_last`], for somebody who says `name`.
+pub(super) fn remove_slot(
+    cx: &Context<'_>,
+    volume: &LuksDevice,
+    slot: u32,
+    name: Option<&str>,
+) -> Result<(), CliError> {
+    cx.changing(|changing| volume.remove_keyslot(changing, slot, name, cx.console.batch()))?;
+    cx.console.verbose(format_args!("Key slot {slot} removed."));
+    cx.console.answer(|| json!({ "keyslot": slot }), String::new);
+    Ok(())
+}
+
+/// `erase`: all keyslots go, and with them the data.
+pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
+    if cx.options.hw_opal_factory_reset {
+        return Err(CliError::NeedsOpal);
+    }
+    let volume = cx.peek(device, cx.wanted(device)?)?;
+    let warning = format!(
+        "This operation will erase all keyslots on device {}.\nDevice will become unusable after this operation.",
+        shown(device)
+    );
+    if !confirm(cx.console, &warning) {
+        return Err(CliError::EraseAborted);
+    }
+    let removed = cx.changing(|changing| volume.erase_keyslots(changing, cx.options.slot_name.as_deref()))?;
+    cx.console.answer(|| json!({ "keyslots": removed }), String::new);
+    for slot in removed {
+        cx.console.verbose(format_args!("Key slot {slot} removed."));
+    }
+    Ok(())
+}
+
+/// Asks for a passphrase that opens another keyslot than the one that goes, where there is another. As long as keyslots
+/// hold the key of the data, the passphrase of a key of its own proves nothing.
+fn prove_another(cx: &Context<'_>, volume: &mut LuksDevice, slot: u32) -> Result<(), CliError> {
+    let used = volume.header.used_keyslots();
+    let of_data = |id: &u32| matches!(volume.header.slot_state(*id), SlotState::Active | SlotState::ActiveLast);
+    let is_other = |id: &u32| *id != slot;
+    let (data, keys): (Vec<u32>, Vec<u32>) = used.into_iter().partition(of_data);
+    let is_last = volume.header.slot_state(slot) == SlotState::ActiveLast;
+    let candidates: Vec<Candidates> = match data.is_empty() {
+        false if is_last => vec![Candidates::Keyslot(slot)],
+        false => data.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
+        true if keys.iter().any(is_other) => keys.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
+        true => vec![Candidates::AllUnboundToo],
+    };
+    let prompt = "Enter any remaining passphrase: ";
+    let source = Source::of(cx.key_file());
+    cx.try_for_keyslots(&source, prompt, |passphrase| {
+        // One that cannot be tried at all is told of where no other opens.
+        let mut failure = None;
+        for &candidate in &candidates {
+            match cx.unlock(volume, passphrase, candidate) {
+                Ok(_) => return Ok(()),
+                Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        if failure.is_none() {
+            cx.diagnose_newline(volume, &source, passphrase, &candidates)?;
+        }
+        Err(failure.unwrap_or(CliError::WrongPassphrase))
+    })
+}

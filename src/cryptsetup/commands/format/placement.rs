@@ -1,0 +1,118 @@
+//! Where the data of a new volume start, and in sectors of what size they are encrypted.
+
+use keyslots::header::Version;
+use keyslots::luks1::DataPlacement;
+use keyslots::luks2::DataPlace;
+use keyslots::units::{Bytes, Sectors};
+
+use super::Target;
+use crate::block_device::Topology;
+use crate::cryptsetup::args::Options;
+use crate::cryptsetup::error::CliError;
+
+/// Where the data start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Here, which has to be behind the header.
+    At(Sectors),
+    /// At the first multiple of this behind the header.
+    Aligned(Sectors),
+    /// So far behind such a multiple, as the device's physical sectors are.
+    Shifted {
+        /// The multiple.
+        alignment: Sectors,
+        /// How far behind it.
+        by: Sectors,
+    },
+    /// On a device of their own, from its start.
+    Detached,
+}
+
+impl Place {
+    /// As the options say, in the reference's reading: an offset or an alignment of zero is none, and an alignment beside
+    /// a header of its own is where the data start, since there is nothing that they would have to be behind.
+    pub(super) fn from_options(options: &Options, topology: &Topology) -> Result<Self, CliError> {
+        let said = |sectors: Option<Sectors>| sectors.filter(|&sectors| sectors > Sectors::ZERO);
+        let detached = options.header.is_some();
+        Ok(match (said(options.offset), said(options.align_payload)) {
+            (Some(offset), _) if !is_aligned(offset) => return Err(CliError::OffsetNotAligned),
+            (Some(offset), _) => Self::At(offset),
+            (None, Some(alignment)) if detached => Self::At(alignment),
+            (None, Some(alignment)) => Self::Aligned(alignment),
+            (None, None) if detached => Self::Detached,
+            (None, None) => Self::Shifted {
+                alignment: topology.alignment().sectors(),
+                by: topology.alignment_offset.sectors(),
+            },
+        })
+    }
+
+    /// As LUKS1 has it. For [`Place::At`] the header has to be looked at: where it ends behind that, the data start
+    /// later.
+    pub(super) fn luks1(self) -> DataPlacement {
+        match self {
+            Self::At(sectors) | Self::Aligned(sectors) => DataPlacement::Aligned(sectors),
+            Self::Shifted { alignment, by } => DataPlacement::Shifted { alignment, by },
+            Self::Detached => DataPlacement::Detached,
+        }
+    }
+
+    /// As LUKS2 has it.
+    pub(super) fn luks2(self) -> Result<DataPlace, CliError> {
+        let bytes = |sectors: Sectors| sectors.bytes().ok_or(CliError::OffsetNotAligned);
+        Ok(match self {
+            Self::At(offset) => DataPlace::Offset(bytes(offset)?),
+            Self::Aligned(alignment) => DataPlace::Aligned(bytes(alignment)?),
+            Self::Shifted { alignment, by } => DataPlace::Shifted {
+                alignment: bytes(alignment)?,
+                by: bytes(by)?,
+            },
+            Self::Detached => DataPlace::Detached,
+        })
+    }
+
+    /// Whether the data start at a multiple of the largest encryption sector.
+    fn suits_large_sectors(self) -> bool {
+        match self {
+            Self::At(sectors) | Self::Aligned(sectors) => is_aligned(sectors),
+            Self::Shifted { alignment, by } => is_aligned(alignment) && is_aligned(by),
+            Self::Detached => true,
+        }
+    }
+}
+
+fn is_aligned(sectors: Sectors) -> bool {
+    sectors.bytes().is_some_and(|bytes| bytes.is_multiple_of(Bytes::kib(4)))
+}
+
+/// As asked; else 4096 where the device's own sectors, its size and the place of the data allow, as the reference
+/// chooses. (Debian's 2.6.1 takes the number of `--offset` for one of bytes, and 512 for most offsets that are not a
+/// multiple of 2 MiB.) What is in an image may be made for sectors of 512 bytes: a file system with smaller blocks
+/// could not be mounted any more.
+pub(super) fn sector_size(
+    options: &Options,
+    version: Version,
+    target: Target<'_>,
+    topology: &Topology,
+    place: Place,
+) -> u32 {
+    match (version, options.sector_size, target) {
+        (Version::Luks1, ..) | (_, None, Target::Image { .. }) => 512,
+        (Version::Luks2, Some(size), _) => size.get(),
+        (Version::Luks2, None, Target::Device) if place.suits_large_sectors() => topology.encryption_sector_size(),
+        (Version::Luks2, None, Target::Device) => 512,
+    }
+}
+
+/// Data whose length or start is not a multiple of the encryption sector size cannot be mapped.
+pub(super) fn check_sectors(device: Bytes, data_offset: Bytes, sector_size: u32) -> Result<(), CliError> {
+    let sector = Bytes::new(sector_size.into());
+    // A file may end within a sector, which nothing then maps.
+    let device = device.sectors().bytes().unwrap_or(device);
+    match device.checked_sub(data_offset) {
+        Some(data) if !data.is_multiple_of(sector) => Err(CliError::SizeNotAligned(sector_size)),
+        // There are none yet.
+        None if !data_offset.is_multiple_of(sector) => Err(CliError::SizeNotAligned(sector_size)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,92 @@
+//! Volume keys and passphrases in the kernel's keyrings: `--volume-key-keyring`, `--link-vk-to-keyring`.
+
+use keyslots::secret::VolumeKey;
+
+use super::context::Context;
+use crate::console::Persona;
+use crate::crypt_device::LuksDevice;
+use crate::cryptsetup::error::CliError;
+use crate::cryptsetup::usage::UsageError;
+use crate::keyring::{self, KeyType, LinkedKey};
+
+/// Where `--link-vk-to-keyring` wants the volume key: `<keyring>::<key>`, with `%user:` or `%logon:` before the key
+/// where its type is said.
+pub(super) struct Link<'a> {
+    keyring: &'a str,
+    kind: KeyType,
+    description: &'a str,
+}
+
+impl<'a> Link<'a> {
+    /// What the option says; the keyring must be there. Before anybody is asked for a passphrase.
+    ///
+    /// A second link is for the second volume key of a reencryption: cryptsetup checks it, and otherwise passes over it.
+    pub(super) fn from_options(cx: &Context<'a>) -> Result<Option<Self>, CliError> {
+        let links = &cx.options.link_vk_to_keyring;
+        let Some(first) = links.first() else {
+            return Ok(None);
+        };
+        let link = Self::parse(first)?;
+        if let Some(second) = links.get(1) {
+            if cx.console.persona() != Persona::Cryptsetup {
+                return Err(UsageError::Rule("Only one --link-vk-to-keyring argument is allowed.").into());
+            }
+            if Self::parse(second)?.keyring != link.keyring {
+                return Err(CliError::LinkKeyrings);
+            }
+        }
+        keyring::check_keyring(link.keyring)?;
+        Ok(Some(link))
+    }
+
+    fn parse(text: &'a str) -> Result<Self, CliError> {
+        let bad = || CliError::BadKeyringLink(text.to_owned());
+        let (keyring, description) = text.split_once("::").ok_or_else(bad)?;
+        let (kind, description) = match description.strip_prefix('%') {
+            None => (KeyType::User, description),
+            Some(typed) => match typed.split_once(':').ok_or_else(bad)? {
+                ("logon", description) => (KeyType::Logon, description),
+                ("user", description) => (KeyType::User, description),
+                _ => return Err(bad()),
+            },
+        };
+        if description.is_empty() {
+            return Err(bad());
+        }
+        Ok(Self {
+            keyring,
+            kind,
+            description,
+        })
+    }
+
+    fn link(&self, key: &VolumeKey) -> Result<LinkedKey, CliError> {
+        Ok(keyring::add_to_keyring(
+            self.keyring,
+            self.kind,
+            self.description,
+            key.expose(),
+        )?)
+    }
+}
+
+/// Runs `action` with the volume key linked as asked; where it fails, the link is taken back.
+pub(super) fn linked<T>(
+    link: Option<&Link<'_>>,
+    key: &VolumeKey,
+    action: impl FnOnce() -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let made = link.map(|link| link.link(key)).transpose()?;
+    let outcome = action();
+    if let (Err(_), Some(made)) = (&outcome, made) {
+        made.remove();
+    }
+    outcome
+}
+
+/// The volume key that `--volume-key-keyring` names, checked against the header.
+pub(super) fn volume_key(cx: &Context<'_>, volume: &LuksDevice, description: &str) -> Result<VolumeKey, CliError> {
+    let key = VolumeKey::new(keyring::read_key(description)?);
+    volume.header.verify_volume_key(&key, &cx.cost_limits())?;
+    Ok(key)
+}

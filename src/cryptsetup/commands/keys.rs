@@ -1,0 +1,252 @@
+//! `luksAddKey`, `luksRemoveKey`, `luksChangeKey`, `luksConvertKey`.
+
+use std::path::Path;
+
+use keyslots::Unlocked;
+use keyslots::header::{Header, SlotState, Version};
+use keyslots::kdf::Kdf;
+use keyslots::luks2::{Candidates, KeyFor};
+use keyslots::secret::{Passphrase, VolumeKey};
+use serde_json::json;
+
+use super::context::Context;
+use super::secrets::Source;
+use super::{erase, keyring_keys, tokens};
+use crate::crypt_device::{ChangedKeyslot, KeyslotCost, LuksDevice, NewKeyslot};
+use crate::cryptsetup::error::{CliError, KeyslotError, PbkdfError};
+use crate::cryptsetup::values::SlotRef;
+use crate::header_device::Wanted;
+use crate::keyring;
+use crate::passphrase::is_interactive;
+use crate::slot_names;
+
+/// `luksAddKey`.
+pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) -> Result<(), CliError> {
+    // LUKS1 has no keyslots for keys of their own.
+    let wanted = match cx.options.unbound {
+        true => Wanted::Only(Version::Luks2),
+        false => cx.wanted(device)?,
+    };
+    let mut volume = cx.load(device, wanted)?;
+    let old_meaning = cx.options.key_slot.is_some() && cx.options.new_key_slot.is_none();
+    if old_meaning && !cx.options.unbound && !cx.console.batch() {
+        cx.console
+            .say("WARNING: The --key-slot parameter is used for new keyslot number.");
+    }
+    cx.check_pbkdf(volume.header.version())?;
+    let slot = new_slot(cx, &volume.header)?;
+    if let Some(name) = &cx.options.slot_name {
+        slot_names::check_free(&volume.header, name)?;
+    }
+    // Where the new passphrase comes from must be there before anybody is asked for the old one.
+    let new_key_file = new_key_file.or(cx.options.new_keyfile.as_deref());
+    let new_token = match cx.options.new_token_id.filter(|_| new_key_file.is_none()) {
+        Some(token) => Some(tokens::keyring_description(&volume.header, token).map(|found| (token, found))?),
+        None => None,
+    };
+    let (key, key_for) = match unbound_key(cx)? {
+        Some(unbound) => unbound,
+        None => (existing_key(cx, &mut volume)?, KeyFor::Data),
+    };
+    // The reference reads both passphrases first. A person is not asked in vain.
+    let check = || cx.check_free_slot(&volume.header, slot);
+    if is_interactive() {
+        check()?;
+    }
+    let passphrase = match &new_token {
+        Some((_, description)) => Passphrase::new(keyring::read_user_key(description)?),
+        None => cx.new_passphrase(
+            new_key_file,
+            cx.new_key_file_range(),
+            "Enter new passphrase for key slot: ",
+            true,
+        )?,
+    };
+    check()?;
+    let new = NewKeyslot {
+        key: &key,
+        key_for,
+        passphrase: &passphrase,
+        cost: &cost(cx, &volume, &key)?,
+        slot,
+        name: cx.options.slot_name.as_deref().map(|name| (name, cx.options.protect)),
+        token: new_token.as_ref().map(|(token, _)| *token),
+    };
+    let made = cx.changing(|changing| volume.add_keyslot(changing, new))?;
+    cx.console.verbose(format_args!("Key slot {made} created."));
+    cx.console.answer(|| json!({ "keyslot": made }), String::new);
+    Ok(())
+}
+
+/// `luksRemoveKey`: the keyslot that the passphrase opens.
+pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -> Result<(), CliError> {
+    let mut volume = cx.load(device, cx.wanted(device)?)?;
+    let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
+    let prompt = "Enter passphrase to be deleted: ";
+    let unlocked = cx.try_for_keyslots(&source, prompt, |passphrase| {
+        cx.unlock_from(&mut volume, &source, passphrase, Candidates::All)
+    })?;
+    erase::announce(cx, unlocked.keyslot);
+    erase::confirm_last(cx, &volume, unlocked.keyslot)?;
+    erase::remove_slot(cx, &volume, unlocked.keyslot, cx.options.slot_name.as_deref())
+}
+
+/// `luksChangeKey`.
+pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) -> Result<(), CliError> {
+    let mut volume = cx.load(device, cx.wanted(device)?)?;
+    if volume.header.version() == Version::Luks1 && cx.options.slot_name.is_some() {
+        return Err(slot_names::SlotNameError::Luks1.into());
+    }
+    cx.check_pbkdf(volume.header.version())?;
+    let slot = cx.key_slot(&volume.header)?;
+    check_active(&volume.header, slot)?;
+    let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
+    let source = cx.source();
+    let unlocked = cx.try_for_keyslots(&source, "Enter passphrase to be changed: ", |passphrase| {
+        cx.unlock_from(&mut volume, &source, passphrase, candidates)
+    })?;
+    let passphrase = cx.new_passphrase(new_key_file, cx.new_key_file_range(), "Enter new passphrase: ", true)?;
+    let changed = rewrite(cx, &volume, &unlocked, &passphrase)?;
+    cx.console.verbose(format_args!("Key slot {changed} created."));
+    cx.console.answer(|| json!({ "keyslot": changed }), String::new);
+    Ok(())
+}
+
+/// `luksConvertKey`: the same passphrase, other parameters.
+pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -> Result<(), CliError> {
+    let mut volume = cx.load(device, Wanted::Only(Version::Luks2))?;
+    cx.check_pbkdf(Version::Luks2)?;
+    let slot = cx.key_slot(&volume.header)?;
+    check_active(&volume.header, slot)?;
+    let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
+    let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
+    let (unlocked, passphrase) = {
+        let mut right = None;
+        let unlocked = cx.try_for_keyslots(
+            &source,
+            "Enter passphrase for keyslot to be converted: ",
+            |passphrase| {
+                let unlocked = cx.unlock_from(&mut volume, &source, passphrase, candidates)?;
+                right = Some(copy(passphrase)?);
+                Ok(unlocked)
+            },
+        )?;
+        (unlocked, right.ok_or(CliError::WrongPassphrase)?)
+    };
+    let converted = rewrite(cx, &volume, &unlocked, &passphrase)?;
+    cx.console.verbose(format_args!("Key slot {converted} created."));
+    cx.console.answer(|| json!({ "keyslot": converted }), String::new);
+    Ok(())
+}
+
+/// Passphrases are not cloned; this one is needed after the loop that has found it to be right.
+fn copy(passphrase: &Passphrase) -> Result<Passphrase, CliError> {
+    keyslots::secret::Secret::copy_from(passphrase.expose())
+        .map(Passphrase::new)
+        .map_err(CliError::memory)
+}
+
+/// `--new-key-slot`, or `--key-slot`, which meant the same before there was the other.
+fn new_slot(cx: &Context<'_>, header: &Header) -> Result<Option<u32>, CliError> {
+    match (&cx.options.new_key_slot, &cx.options.key_slot) {
+        (Some(slot), _) => cx.slot_number(header, slot).map(Some),
+        (None, Some(_)) => cx.key_slot(header),
+        (None, None) => Ok(None),
+    }
+}
+
+fn check_active(header: &Header, slot: Option<u32>) -> Result<(), CliError> {
+    match slot {
+        Some(slot) => match header.slot_state(slot) {
+            SlotState::Inactive | SlotState::OutOfRange => Err(CliError::Keyslot(KeyslotError::Inactive(slot))),
+            SlotState::Active | SlotState::ActiveLast | SlotState::Other => Ok(()),
+        },
+        None => Ok(()),
+    }
+}
+
+/// With `--unbound`: the key of its own that the keyslot is to hold.
+fn unbound_key(cx: &Context<'_>) -> Result<Option<(VolumeKey, KeyFor)>, CliError> {
+    if !cx.options.unbound {
+        return Ok(None);
+    }
+    let len = cx
+        .options
+        .key_size
+        .map(|size| size.bytes())
+        .ok_or(CliError::KeySizeUnknown)?;
+    let key = cx
+        .given_volume_key(len)?
+        .map_or_else(|| VolumeKey::random(len).map_err(CliError::memory), Ok)?;
+    let hash = cx.hash()?;
+    Ok(Some((
+        key,
+        KeyFor::Unbound(hash, cx.digest_iterations(hash, hash.output_len())?),
+    )))
+}
+
+/// The volume key: from its file, a token, or a keyslot that a passphrase opens.
+fn existing_key(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<VolumeKey, CliError> {
+    if let Some(file) = &cx.options.volume_key_file {
+        let len = volume.header.key_size().and_then(keyslots::units::Bytes::to_usize);
+        let len = len
+            .or(cx.options.key_size.map(|size| size.bytes()))
+            .ok_or(CliError::KeySizeUnknown)?;
+        let key = cx.volume_key_file(file, len)?;
+        volume.header.verify_volume_key(&key, &cx.cost_limits())?;
+        return Ok(key);
+    }
+    if let Some(description) = &cx.options.volume_key_keyring {
+        return keyring_keys::volume_key(cx, volume, description);
+    }
+    // As the reference has it: a key file goes before tokens, and who names tokens is asked for nothing.
+    let options = cx.options;
+    let by_token = options.token_only || options.token_id.is_some() || options.token_type.is_some();
+    if by_token && matches!(cx.source(), Source::Ask) {
+        return Ok(tokens::unlock_only(cx, volume)?.volume_key);
+    }
+    // Without --new-key-slot, --key-slot is the place of the new one.
+    let slot = match &cx.options.new_key_slot {
+        Some(_) => cx.key_slot(&volume.header)?,
+        None => None,
+    };
+    let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
+    let source = cx.source();
+    let unlocked = cx.try_for_keyslots(&source, "Enter any existing passphrase: ", |passphrase| {
+        cx.unlock_from(volume, &source, passphrase, candidates)
+    })?;
+    Ok(unlocked.volume_key)
+}
+
+/// Gives a keyslot another passphrase or other parameters.
+fn rewrite(
+    cx: &Context<'_>,
+    volume: &LuksDevice,
+    unlocked: &Unlocked,
+    passphrase: &Passphrase,
+) -> Result<u32, CliError> {
+    let key = &unlocked.volume_key;
+    let changed = ChangedKeyslot {
+        key,
+        passphrase,
+        cost: &cost(cx, volume, key)?,
+        slot: unlocked.keyslot,
+        // In LUKS1 a changed key goes to another keyslot, unless its place was named.
+        stays: cx.options.key_slot.is_some(),
+        name: cx.options.slot_name.as_deref(),
+        known_as: cx.options.key_slot.as_ref().and_then(SlotRef::name),
+    };
+    Ok(cx.changing(|changing| volume.change_keyslot(changing, &changed))?)
+}
+
+/// How the key of a new keyslot is to be derived, as the options and this machine have it.
+fn cost(cx: &Context<'_>, volume: &LuksDevice, key: &VolumeKey) -> Result<KeyslotCost, CliError> {
+    volume.check_changeable()?;
+    match volume.header.version() {
+        Version::Luks2 => Ok(KeyslotCost::Luks2(cx.new_keyslot_of(&volume.header, key.len())?)),
+        Version::Luks1 => match cx.kdf(Version::Luks1, key.len())? {
+            Kdf::Pbkdf2 { iterations, .. } => Ok(KeyslotCost::Luks1 { iterations }),
+            Kdf::Argon2 { .. } => Err(CliError::Pbkdf(PbkdfError::Luks1Pbkdf)),
+        },
+    }
+}

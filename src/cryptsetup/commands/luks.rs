@@ -1,0 +1,281 @@
+//! A LUKS device as the options ask for it: its header, its keyslots tried, its key.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use keyslots::Unlocked;
+use keyslots::header::{Header, Version};
+use keyslots::kdf::CostLimits;
+use keyslots::luks2::{self, Candidates};
+use keyslots::secret::{Passphrase, VolumeKey};
+use keyslots::units::Bytes;
+
+use super::context::Context;
+use super::secrets::{Source, passphrase_prompt};
+use super::{keyring_keys, tokens};
+use crate::console::{Deriving, Persona};
+use crate::crypt_device::{Changing, Event, HeaderPlace, LuksDevice, LuksMapping, Observer, UnlockRequest};
+use crate::cryptsetup::error::{CliError, KeyslotError};
+use crate::header_device::{HeaderDevice, Wanted};
+use crate::locks;
+use crate::passphrase::{FinalNewline, is_interactive};
+use crate::terminal_text::shown;
+
+impl Context<'_> {
+    /// Reads the header of `device`, which may be elsewhere.
+    pub(super) fn load(&self, device: &Path, wanted: Wanted) -> Result<LuksDevice, CliError> {
+        self.load_from(self.header_device(device), device, wanted)
+    }
+
+    /// As [`Context::load`], and writes nothing: a person is asked first.
+    pub(super) fn peek(&self, device: &Path, wanted: Wanted) -> Result<LuksDevice, CliError> {
+        self.loaded(self.header_device(device), device, wanted, true)
+    }
+
+    /// Reads the header of `device` from where it is.
+    pub(super) fn load_from(
+        &self,
+        header_device: HeaderDevice,
+        device: &Path,
+        wanted: Wanted,
+    ) -> Result<LuksDevice, CliError> {
+        // Who asks for a volume that is not written to gets one of which nothing is.
+        self.loaded(header_device, device, wanted, self.options.readonly)
+    }
+
+    fn loaded(
+        &self,
+        header_device: HeaderDevice,
+        device: &Path,
+        wanted: Wanted,
+        read_only: bool,
+    ) -> Result<LuksDevice, CliError> {
+        let place = match self.options.header {
+            Some(_) => HeaderPlace::Apart,
+            None => HeaderPlace::WithData,
+        };
+        let loaded = LuksDevice::load(header_device, place, wanted, read_only)?;
+        self.tell_repair(&loaded.device, &loaded.opened);
+        self.check_policy(&loaded.header)?;
+        if loaded.header.data().is_some_and(|data| data.cipher.is_null()) {
+            self.console.complain(format_args!(
+                "WARNING: The data on {} is not encrypted: its cipher is none.",
+                device.display()
+            ));
+        }
+        if let Header::Luks2(header) = &loaded.header
+            && let luks2::copies::Loser::Damaged(which, defect) = header.loser()
+        {
+            self.console
+                .debug(format_args!("The {which:?} copy of the header was damaged: {defect}"));
+        }
+        Ok(loaded)
+    }
+
+    /// Gets the volume key in the way that the options ask for, and says which keyslot had it.
+    pub(super) fn volume_key(&self, volume: &mut LuksDevice, device: &Path) -> Result<VolumeKey, CliError> {
+        if let Some(file) = &self.options.volume_key_file {
+            return self.key_from_file(volume, file);
+        }
+        if let Some(description) = &self.options.volume_key_keyring {
+            return keyring_keys::volume_key(self, volume, description);
+        }
+        let slot = self.key_slot(&volume.header)?;
+        if let Some(unlocked) = tokens::unlock(self, volume, slot)? {
+            return Ok(unlocked.volume_key);
+        }
+        let candidates = self.candidates(slot);
+        let prompt = passphrase_prompt(device);
+        let source = self.source();
+        if let Source::KeyFile(_) = source {
+            self.warn_unverified();
+        }
+        let unlocked = self.try_passphrases(&source, &prompt, |passphrase| {
+            self.unlock_from(volume, &source, passphrase, candidates)
+        })?;
+        Ok(unlocked.volume_key)
+    }
+
+    /// As [`Context::volume_key`], for whoever reads and writes the data with it. `--key-slot` or a token may name a keyslot of
+    /// another key, under which all data would be garbage, and everything written lost.
+    pub(super) fn data_key(&self, volume: &mut LuksDevice, device: &Path) -> Result<VolumeKey, CliError> {
+        let key = self.volume_key(volume, device)?;
+        volume.header.verify_volume_key(&key, &self.cost_limits())?;
+        Ok(key)
+    }
+
+    /// Tries one passphrase.
+    pub(super) fn unlock(
+        &self,
+        volume: &mut LuksDevice,
+        passphrase: &Passphrase,
+        candidates: Candidates,
+    ) -> Result<Unlocked, CliError> {
+        let _serialized = self.serialized()?;
+        let options = self.options;
+        let request = UnlockRequest {
+            candidates,
+            limits: &self.cost_limits(),
+            finish_changes: !(options.readonly || options.test_passphrase || options.disable_locks),
+            observer: &Teller::new(self),
+        };
+        match volume.unlock(passphrase, &request).map_err(CliError::from) {
+            // The reference knows no difference between a keyslot that is named and not there, and none at all.
+            Err(
+                CliError::Keyslot(KeyslotError::Inactive(_)) | CliError::Header(keyslots::Error::KeyslotOutOfRange(_)),
+            ) => Err(CliError::NoUsableKeyslot),
+            unlocked => unlocked,
+        }
+    }
+
+    /// As [`Context::unlock`], with a passphrase from `source`: one that differs by a new line at its end is told.
+    pub(super) fn unlock_from(
+        &self,
+        volume: &mut LuksDevice,
+        source: &Source<'_>,
+        passphrase: &Passphrase,
+        candidates: Candidates,
+    ) -> Result<Unlocked, CliError> {
+        let unlocked = self.unlock(volume, passphrase, candidates);
+        if let Err(CliError::WrongPassphrase) = &unlocked {
+            self.diagnose_newline(volume, source, passphrase, &[candidates])?;
+        }
+        unlocked
+    }
+
+    /// A key file that an editor has ended with a new line, or a keyslot that was made from such a file: says which keyslot
+    /// the other form would open. It opens nothing.
+    pub(super) fn diagnose_newline(
+        &self,
+        volume: &mut LuksDevice,
+        source: &Source<'_>,
+        passphrase: &Passphrase,
+        candidates: &[Candidates],
+    ) -> Result<(), CliError> {
+        // Who types cannot have typed a new line, and would wait twice after each slip.
+        match source {
+            Source::KeyFile(_) => {}
+            Source::Ask if !is_interactive() => {}
+            _ => return Ok(()),
+        }
+        // What is read up to a new line has none.
+        let Some((fault, other)) = FinalNewline::mend(passphrase).map_err(CliError::memory)? else {
+            return Ok(());
+        };
+        let _serialized = self.serialized()?;
+        let limits = self.cost_limits();
+        let mut tries = candidates.iter();
+        if let Some(keyslot) = tries.find_map(|candidates| volume.opens(&other, *candidates, &limits)) {
+            self.console.complain(format_args!("The {fault} {keyslot}."));
+        }
+        Ok(())
+    }
+
+    fn key_from_file(&self, volume: &LuksDevice, file: &Path) -> Result<VolumeKey, CliError> {
+        let asked = self.options.key_size.map(|size| size.bytes());
+        let known = volume.header.key_size().and_then(Bytes::to_usize);
+        // A size that is not the header's is a key that is not the volume's.
+        let len = asked.or(known).ok_or(CliError::KeySizeUnknown)?;
+        let key = self.volume_key_file(file, len)?;
+        volume.header.verify_volume_key(&key, &self.cost_limits())?;
+        Ok(key)
+    }
+
+    /// Which keyslots a passphrase is tried on.
+    pub(super) fn candidates(&self, slot: Option<u32>) -> Candidates {
+        match slot {
+            Some(slot) => Candidates::Keyslot(slot),
+            None if self.options.test_passphrase && self.options.unbound => Candidates::AllUnboundToo,
+            None => Candidates::All,
+        }
+    }
+
+    /// How the options let a volume be mapped.
+    pub(super) fn luks_mapping<'a>(&self, limits: &'a CostLimits) -> LuksMapping<'a> {
+        LuksMapping {
+            without_stored_flags: self.options.persistent,
+            may_use_keyring: !self.options.disable_keyring,
+            limits,
+        }
+    }
+
+    /// Runs a change of a header in the way that the options ask for.
+    pub(super) fn changing<T>(&self, run: impl FnOnce(&Changing<'_>) -> T) -> T {
+        run(&Changing {
+            backup: self.options.backup.as_deref(),
+            limits: &self.cost_limits(),
+            observer: &Teller::new(self),
+        })
+    }
+
+    /// `--persistent`: the flags of this activation become those of every later one.
+    pub(super) fn remember_flags(&self, volume: &LuksDevice) -> Result<(), CliError> {
+        self.change(&volume.device, Wanted::Only(Version::Luks2), |header, storage| {
+            if let Header::Luks2(header) = header {
+                let flags = self.flags().to_persistent(&header.metadata().config.flags);
+                header.set_flags(storage, flags)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// The lock of `--serialize-memory-hard-pbkdf`: who holds it derives alone.
+    fn serialized(&self) -> Result<Option<locks::Lock>, CliError> {
+        let asked = self.options.serialize_memory_hard_pbkdf;
+        Ok(asked.then(locks::serialize_derivations).transpose()?)
+    }
+
+    /// Says that changes of passphrases were interrupted. Under the name of cryptsetup its callers expect no such line.
+    pub(super) fn tell_unfinished(&self, slots: &[u32]) {
+        if self.console.persona() != Persona::Luksmith {
+            return;
+        }
+        for slot in slots {
+            self.console.complain(format_args!(
+                "The passphrase change of key slot {slot} was interrupted. Open the device with the new passphrase to finish it, \
+                 or change the passphrase again; until then, do not convert the header or back it up with another program."
+            ));
+        }
+    }
+}
+
+/// Tells people what is noticed while an operation runs.
+#[derive(Debug)]
+struct Teller<'a> {
+    cx: &'a Context<'a>,
+    deriving: RefCell<Option<Deriving>>,
+}
+
+impl<'a> Teller<'a> {
+    fn new(cx: &'a Context<'a>) -> Self {
+        Self {
+            cx,
+            deriving: RefCell::default(),
+        }
+    }
+}
+
+impl Observer for Teller<'_> {
+    fn notice(&self, event: Event<'_>) {
+        let console = self.cx.console;
+        match event {
+            Event::Deriving => drop(self.deriving.replace(Some(console.deriving()))),
+            Event::Derived => drop(self.deriving.take()),
+            Event::BackedUp { file } => console.say(format_args!("Header backed up to {}.", file.display())),
+            Event::OpenElsewhere { path, user } => console.complain(format_args!(
+                "WARNING: {user} has {} open, and can still write its LUKS1 header back as it was: look at the key slots when \
+                 it has ended (luksDump).",
+                shown(path)
+            )),
+            Event::RewritingHeader => console.verbose("Writing LUKS header to disk."),
+            Event::Unlocked { keyslot } => console.verbose(format_args!("Key slot {keyslot} unlocked.")),
+            Event::ChangeFinished { keyslot } => console.complain(format_args!(
+                "Finished the interrupted passphrase change of key slot {keyslot}."
+            )),
+            Event::ChangeNotFinished { keyslot, error } => console.complain(format_args!(
+                "Cannot finish the interrupted passphrase change of key slot {keyslot}: {error}."
+            )),
+            Event::ChangesInterrupted { keyslots } => self.cx.tell_unfinished(keyslots),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `info`, `deps`, `table` and `tree`: any device of the device-mapper, whatever its targets. As text the first three are
+//! dmsetup's own; here is their JSON, and what stands on what.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+
+use serde_json::{Value, json};
+
+use super::context::Context;
+use crate::console::forest::{ASCII, Look, UTF, draw};
+use crate::console::{ExitCode, speaks_utf8};
+use crate::cryptsetup::error::{CliError, MappingError};
+use crate::dm::{DeviceId, Dm, Mangling, StatusOptions, TableText, Which};
+use crate::mapping::describe::{device, device_and_uses, layers, named, target};
+use crate::mapping::{self, Layer, LayerKind, LookupError, Mappings, Stack};
+use crate::terminal_text::clean;
+use crate::volume::VolumeError;
+
+/// What is asked of each device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Question {
+    Info,
+    Deps,
+    Table,
+    Status,
+}
+
+impl Question {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Deps => "deps",
+            Self::Table => "table",
+            Self::Status => "status",
+        }
+    }
+}
+
+/// Answers for the devices that were named, and for all where none was. One that is not there is told after the answers for
+/// the others.
+pub(super) fn answer(cx: &Context<'_>, question: Question, devices: &[String]) -> Result<(), CliError> {
+    let dm = Dm::open().map_err(CliError::Unreachable)?;
+    let mut missing = None;
+    let mut found = Vec::new();
+    for device in devices {
+        let id = match mapping::resolve(device, Mangling::Auto) {
+            Ok(id) => mapping::find(&dm, &id)?.map(|_| id),
+            Err(LookupError::NotMapped { .. }) => None,
+            Err(LookupError::Name(error)) => return Err(VolumeError::from(error).into()),
+        };
+        match id {
+            Some(id) => found.push((device, id)),
+            None => missing = missing.or(Some(device)),
+        }
+    }
+    if !found.is_empty() || devices.is_empty() {
+        match cx.console.json() {
+            true => answer_json(cx, &dm, question, found.into_iter().map(|(_, id)| id).collect())?,
+            false => answer_text(cx, question, found.into_iter().map(|(name, _)| name))?,
+        }
+    }
+    missing.map_or(Ok(()), |name| {
+        Err(CliError::Mapping(MappingError::NoSuchMapping(clean(name))))
+    })
+}
+
+/// As dmsetup says it.
+fn answer_text<'a>(
+    cx: &Context<'_>,
+    question: Question,
+    devices: impl Iterator<Item = &'a String>,
+) -> Result<(), CliError> {
+    let words = [question.verb(), "--"].into_iter().chain(devices.map(String::as_str));
+    let words: Vec<OsString> = words.map(OsString::from).collect();
+    match (cx.dmsetup)(&words) {
+        ExitCode::Success => Ok(()),
+        code => Err(CliError::Silent(code)),
+    }
+}
+
+fn answer_json(cx: &Context<'_>, dm: &Dm, question: Question, mut ids: Vec<DeviceId>) -> Result<(), CliError> {
+    if ids.is_empty() {
+        let all = Mappings::enumerate(dm)?;
+        ids.extend(all.iter().map(|mapping| DeviceId::Number(mapping.number)));
+    }
+    let mut answers = Vec::with_capacity(ids.len());
+    for id in &ids {
+        match to_json(dm, question, id) {
+            // It went since it was looked up.
+            Err(CliError::Dm(error)) if error.is_not_found() => {}
+            value => answers.push(value?),
+        }
+    }
+    cx.console.answer(|| json!({ "devices": answers }), String::new);
+    Ok(())
+}
+
+fn to_json(dm: &Dm, question: Question, id: &DeviceId) -> Result<Value, CliError> {
+    let (info, deps) = match question {
+        Question::Info | Question::Deps => {
+            let (info, deps) = dm.info_and_deps(id, Which::Live)?;
+            (info, Some(deps))
+        }
+        Question::Table | Question::Status => (dm.info(id)?, None),
+    };
+    let mut value = match deps {
+        Some(deps) => device_and_uses(&info, &deps),
+        None => device(&info),
+    };
+    let (table, texts) = match question {
+        Question::Table => (dm.table(id, Which::Live)?.1, "parameters"),
+        Question::Status => (dm.status(id, StatusOptions::default())?.1, "status"),
+        _ => return Ok(value.into()),
+    };
+    value.insert("targets".into(), targets(&table, texts));
+    Ok(value.into())
+}
+
+/// Each target, without its keys.
+fn targets(table: &TableText, texts: &str) -> Value {
+    let one = |line: crate::dm::table::Line<'_>| {
+        let mut target = target(&line);
+        target[texts] = String::from_utf8_lossy(&line.shown()).into();
+        target
+    };
+    table.lines().map(one).collect()
+}
+
+pub(super) fn tree(cx: &Context<'_>) -> Result<(), CliError> {
+    let dm = Dm::open().map_err(CliError::Unreachable)?;
+    let stack = Stack::of(&dm, &Mappings::enumerate(&dm)?)?;
+    if cx.console.json() {
+        cx.console.answer(|| json!({ "layers": layers(&stack) }), String::new);
+        return Ok(());
+    }
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+        || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+        || !std::io::stdout().is_terminal();
+    let look = Look {
+        symbols: if speaks_utf8() { UTF } else { ASCII },
+        compact: false,
+        width: None,
+    };
+    let tops = stack.layers().iter().enumerate().filter(|(_, layer)| !layer.used);
+    let mut out = Vec::new();
+    draw(
+        &mut out,
+        &look,
+        tops.map(|(place, _)| place),
+        |place| &stack.layers()[place].uses,
+        |place| label(&stack.layers()[place], !plain),
+    )
+    .expect("a Vec takes all");
+    cx.console.write(&out);
+    Ok(())
+}
+
+fn label(layer: &Layer, coloured: bool) -> Vec<u8> {
+    let (name, kind) = named(layer);
+    // Volumes in green, what other programs map in bold, the rest as it is.
+    let colour = match kind.as_str() {
+        "LUKS1" | "LUKS2" | "PLAIN" => "1;32",
+        _ if matches!(layer.kind, LayerKind::Mapped(_)) => "1",
+        _ => "",
+    };
+    let mut text = match colour {
+        "" => name,
+        _ if !coloured => name,
+        colour => format!("\x1b[{colour}m{name}\x1b[0m"),
+    };
+    if let Some(number) = layer.number {
+        text += &format!(" ({number})");
+    }
+    if !kind.is_empty() {
+        text += &format!(" {kind}");
+    }
+    text.into_bytes()
+}

@@ -1,0 +1,127 @@
+//! What `cat`, `write` and `image` share: an unlocked volume that this program itself reads and writes.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+
+use keyslots::header::DataLayout;
+use keyslots::storage::Storage as _;
+use keyslots::units::Bytes;
+
+use super::access::wanted;
+use super::context::Context;
+use super::plain::{self, Encryption};
+use crate::cryptsetup::actions::DeviceType;
+use crate::cryptsetup::error::{CliError, ImageError};
+use crate::cryptsetup::usage::UsageError;
+use crate::header_device::Wanted;
+use crate::same_bytes;
+use crate::userspace::{self, Access, PumpError, VolumeOptions, open_device};
+use crate::volume;
+
+impl Context<'_> {
+    /// Unlocks the volume on `device` and opens its data. Nobody else may be writing to it.
+    pub(super) fn plaintext(&self, device: &Path, access: Access) -> Result<userspace::Volume, CliError> {
+        match self.options.device_type.as_deref().and_then(DeviceType::from_name) {
+            Some(DeviceType::Plain) => return self.headerless(device, access),
+            Some(other) if !other.is_luks() => return Err(CliError::TypeUnsupported(other)),
+            _ => {}
+        }
+        let mut volume = self.load(device, self.wanted_header())?;
+        let layout = volume.layout(device)?;
+        // What would fail in the end fails before anybody is asked for a passphrase.
+        let mut data = open_device(device, access)?;
+        volume.check_data(&layout, device, &data)?;
+        // What is left of a volume that was cut off may be read, and not more.
+        if access == Access::Write {
+            check_whole(device, &mut data, &layout)?;
+        }
+        let key = self.data_key(&mut volume, device)?;
+        let options = VolumeOptions {
+            allow_discards: self.options.allow_discards,
+            ..VolumeOptions::new(access)
+        };
+        Ok(userspace::Volume::new(data, &layout, &key, options)?)
+    }
+
+    /// As [`Context::plaintext`], for a plain volume.
+    fn headerless(&self, device: &Path, access: Access) -> Result<userspace::Volume, CliError> {
+        let encryption = Encryption::from_options(self)?;
+        encryption.warn(self);
+        let layout = encryption.layout(self, self.options.data_offset);
+        let mut data = open_device(device, access)?;
+        check_whole(device, &mut data, &layout)?;
+        if access == Access::Write {
+            plain::warn_of_signatures(self, device)?;
+        }
+        let key = encryption.key(self, device)?;
+        let options = VolumeOptions {
+            allow_discards: self.options.allow_discards,
+            iv_large_sectors: self.options.iv_large_sectors,
+            ..VolumeOptions::new(access)
+        };
+        Ok(userspace::Volume::new(data, &layout, &key, options)?)
+    }
+
+    /// The versions that `--type` allows.
+    pub(super) fn wanted_header(&self) -> Wanted {
+        let named = self.options.device_type.as_deref().and_then(DeviceType::from_name);
+        named.map_or(Wanted::Any, wanted)
+    }
+
+    /// `--offset` of the decrypted data, which is in bytes.
+    pub(super) fn plaintext_offset(&self) -> Bytes {
+        Bytes::new(self.options.offset.unwrap_or_default().get())
+    }
+
+    /// Standard input cannot be a key file to its end and then hold data.
+    pub(super) fn check_stdin_has_data(&self) -> Result<(), CliError> {
+        let all_of_it = self.key_file() == Some(Path::new("-")) && self.options.keyfile_size.is_none();
+        if all_of_it {
+            return Err(UsageError::Rule(
+                "Standard input cannot be both the key file and the data; --keyfile-size says where the key ends.",
+            )
+            .into());
+        }
+        Ok(())
+    }
+}
+
+/// Checks that the device has all of a volume whose size its header says: one that ends too early is what a file system check
+/// would then "repair".
+pub(super) fn check_whole(path: &Path, data: &mut File, layout: &DataLayout) -> Result<(), CliError> {
+    if layout.size.is_some() {
+        let size = data.size().map_err(CliError::io("get the size of the device"))?;
+        volume::size_of_data(path, size.sectors(), layout.offset, layout.size, layout.sector_size)?;
+    }
+    Ok(())
+}
+
+/// Standard input, with nothing read ahead of what has been used.
+pub(super) fn standard_input() -> Result<File, CliError> {
+    let stdin = io::stdin().as_fd().try_clone_to_owned();
+    Ok(stdin.map_err(CliError::io("use standard input"))?.into())
+}
+
+/// Standard output, to look at.
+pub(super) fn standard_output() -> Result<File, CliError> {
+    let stdout = io::stdout().as_fd().try_clone_to_owned();
+    Ok(stdout.map_err(CliError::io("use standard output"))?.into())
+}
+
+/// Checks that standard output does not go over the header of the volume that is read or made.
+pub(super) fn check_output_apart(header: &File, path: &Path) -> Result<(), CliError> {
+    match same_bytes::is_same(header, &standard_output()?).map_err(CliError::io("look at standard output"))? {
+        true => Err(CliError::Image(ImageError::SourceIsTarget(path.to_owned()))),
+        false => Ok(()),
+    }
+}
+
+/// The failure of a copy, in words.
+pub(super) fn copy_failed(error: PumpError, read: &'static str, write: &'static str) -> CliError {
+    match error {
+        PumpError::Source(source) => CliError::Io { action: read, source },
+        PumpError::Sink(source) => CliError::Io { action: write, source },
+    }
+}

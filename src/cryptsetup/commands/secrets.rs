@@ -1,0 +1,255 @@
+//! Which passphrase an option means, and how often a person may try.
+
+use std::path::Path;
+use std::time::Duration;
+
+use keyslots::secret::{Passphrase, Secret, VolumeKey};
+
+use super::context::Context;
+use crate::block_device::{DevNo, loop_backing_file};
+use crate::console::Persona;
+use crate::cryptsetup::error::CliError;
+use crate::keyring;
+use crate::passphrase::{self, KeyFileRange, PassphraseError, Question};
+use crate::terminal_text::shown;
+
+/// How often a passphrase may be typed where nothing else is said.
+const DEFAULT_TRIES: u32 = 3;
+
+/// Where an existing passphrase comes from.
+#[derive(Debug)]
+pub(super) enum Source<'a> {
+    /// A key file; `-` is standard input.
+    KeyFile(&'a Path),
+    /// A key of this description in the kernel keyring.
+    Keyring(&'a str),
+    /// A person, or the first line of standard input.
+    Ask,
+}
+
+impl<'a> Source<'a> {
+    /// The key file, else a person.
+    pub(super) fn of(key_file: Option<&'a Path>) -> Self {
+        key_file.map_or(Self::Ask, Self::KeyFile)
+    }
+
+    /// Whether a wrong passphrase can be followed by another.
+    fn can_repeat(&self) -> bool {
+        match self {
+            Self::KeyFile(path) => *path == Path::new("-") && passphrase::is_interactive(),
+            Self::Keyring(_) => false,
+            Self::Ask => passphrase::is_interactive(),
+        }
+    }
+}
+
+/// What a person is asked for the passphrase of a volume. A loop device is named by the file behind it, as a person (and
+/// a script that answers prompts) knows it.
+pub(super) fn passphrase_prompt(device: &Path) -> String {
+    let file = DevNo::of_path(device).ok().flatten().and_then(loop_backing_file);
+    format!("Enter passphrase for {}: ", shown(file.as_deref().unwrap_or(device)))
+}
+
+/// The passphrase in the key of this description in the kernel's keyring.
+fn keyring_passphrase(description: &str) -> Result<Passphrase, CliError> {
+    let key = keyring::read_user_key(description).map_err(CliError::PassphraseKeyring)?;
+    Ok(Passphrase::new(key))
+}
+
+impl Context<'_> {
+    /// The first `--key-file`.
+    pub(super) fn key_file(&self) -> Option<&Path> {
+        self.options.key_file.first().map(std::path::PathBuf::as_path)
+    }
+
+    /// Where the options say that an existing passphrase is.
+    pub(super) fn source(&self) -> Source<'_> {
+        match &self.options.key_description {
+            Some(description) => Source::Keyring(description),
+            None => Source::of(self.key_file()),
+        }
+    }
+
+    fn key_file_range(&self) -> KeyFileRange {
+        KeyFileRange::new(self.options.keyfile_offset, self.options.keyfile_size)
+    }
+
+    pub(super) fn new_key_file_range(&self) -> KeyFileRange {
+        KeyFileRange::new(self.options.new_keyfile_offset, self.options.new_keyfile_size)
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        self.options
+            .timeout
+            .filter(|&seconds| seconds > 0)
+            .map(|seconds| Duration::from_secs(seconds.into()))
+    }
+
+    /// Gets an existing passphrase from `source`.
+    pub(super) fn passphrase(&self, source: &Source<'_>, prompt: &str) -> Result<Passphrase, CliError> {
+        self.passphrase_in(source, prompt, self.key_file_range())
+    }
+
+    /// As [`Context::passphrase`], of other bytes of a key file than the options say.
+    pub(super) fn passphrase_in(
+        &self,
+        source: &Source<'_>,
+        prompt: &str,
+        range: KeyFileRange,
+    ) -> Result<Passphrase, CliError> {
+        let question = Question {
+            prompt,
+            verify: self.options.verify_passphrase,
+            timeout: self.timeout(),
+            range,
+        };
+        Ok(match source {
+            Source::KeyFile(path) => passphrase::from_key_file(path, &question)?,
+            Source::Keyring(description) => keyring_passphrase(description)?,
+            Source::Ask => self.ask(&question)?,
+        })
+    }
+
+    fn ask(&self, question: &Question<'_>) -> Result<Passphrase, PassphraseError> {
+        self.warn_unverified();
+        passphrase::ask(question)
+    }
+
+    /// What `--verify-passphrase` cannot do without a terminal is said, and does no harm.
+    pub(super) fn warn_unverified(&self) {
+        if self.options.verify_passphrase && !passphrase::is_interactive() {
+            self.console
+                .complain("Can't do passphrase verification on non-tty inputs.");
+        }
+    }
+
+    /// Tries passphrases from `source` until one is right, as often as `--tries` and the source allow.
+    pub(super) fn try_passphrases<T>(
+        &self,
+        source: &Source<'_>,
+        prompt: &str,
+        mut attempt: impl FnMut(&Passphrase) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        let tries = if source.can_repeat() {
+            self.options.tries.unwrap_or(DEFAULT_TRIES)
+        } else {
+            1
+        };
+        let mut left = tries.max(1);
+        loop {
+            left -= 1;
+            let outcome = self
+                .passphrase(source, prompt)
+                .and_then(|passphrase| attempt(&passphrase));
+            match outcome {
+                // The last one is told by who ends the command.
+                Err(error @ CliError::WrongPassphrase) if left > 0 => self.console.complain(error),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// As [`Context::try_passphrases`], where the reference lets a person try but once: for a change of keyslots.
+    pub(super) fn try_for_keyslots<T>(
+        &self,
+        source: &Source<'_>,
+        prompt: &str,
+        mut attempt: impl FnMut(&Passphrase) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        match self.console.persona() {
+            Persona::Cryptsetup => attempt(&self.passphrase(source, prompt)?),
+            _ => self.try_passphrases(source, prompt, attempt),
+        }
+    }
+
+    /// Gets a new passphrase: from the kernel's keyring, from a key file, or asked twice.
+    pub(super) fn new_passphrase(
+        &self,
+        key_file: Option<&Path>,
+        range: KeyFileRange,
+        prompt: &str,
+        always_verify: bool,
+    ) -> Result<Passphrase, CliError> {
+        if let Some(description) = &self.options.new_key_description {
+            return keyring_passphrase(description);
+        }
+        let verify = self.options.verify_passphrase || (always_verify && !self.options.batch_mode);
+        let question = Question {
+            prompt,
+            verify,
+            timeout: self.timeout(),
+            range,
+        };
+        let typed = key_file.is_none_or(|path| path == Path::new("-")) && passphrase::is_interactive();
+        let new = match key_file {
+            Some(path) => passphrase::from_key_file(path, &question)?,
+            None => self.ask(&question)?,
+        };
+        if typed {
+            self.check_quality(&new)?;
+        }
+        Ok(new)
+    }
+
+    /// The new passphrase as `luksFormat` takes it: with the options of an existing one.
+    pub(super) fn first_passphrase(&self, key_file: Option<&Path>, prompt: &str) -> Result<Passphrase, CliError> {
+        if let Source::Keyring(description) = self.source() {
+            return keyring_passphrase(description);
+        }
+        let key_file = key_file.or_else(|| self.key_file());
+        if key_file.is_some() {
+            self.warn_unverified();
+        }
+        self.new_passphrase(key_file, self.key_file_range(), prompt, true)
+    }
+
+    /// The reference has no such check in Debian, so under its name nothing is asked.
+    fn check_quality(&self, passphrase: &Passphrase) -> Result<(), CliError> {
+        if self.options.force_password || self.console.persona() == Persona::Cryptsetup {
+            return Ok(());
+        }
+        match passphrase::weakness(passphrase) {
+            Some(weakness) => Err(CliError::WeakPassphrase(weakness)),
+            None => Ok(()),
+        }
+    }
+
+    /// The volume key of `len` bytes that the options name for something new, where they do.
+    pub(super) fn given_volume_key(&self, len: usize) -> Result<Option<VolumeKey>, CliError> {
+        if let Some(file) = &self.options.volume_key_file {
+            return self.volume_key_file(file, len).map(Some);
+        }
+        let Some(description) = &self.options.volume_key_keyring else {
+            return Ok(None);
+        };
+        let key = VolumeKey::new(keyring::read_key(description)?);
+        match key.len() {
+            found if found != len => Err(CliError::KeyringKeyLength { found, needed: len }),
+            _ => Ok(Some(key)),
+        }
+    }
+
+    /// The volume key in a file: exactly `len` bytes of it.
+    pub(super) fn volume_key_file(&self, path: &Path, len: usize) -> Result<VolumeKey, CliError> {
+        let range = KeyFileRange::new(None, Some(keyslots::units::Bytes::new(len as u64)));
+        let question = Question {
+            prompt: "",
+            verify: false,
+            timeout: None,
+            range,
+        };
+        let key = passphrase::from_key_file(path, &question).map_err(|error| match error {
+            PassphraseError::Open(source) => CliError::VolumeKeyFileMissing {
+                file: path.to_owned(),
+                source,
+            },
+            PassphraseError::TooShort => CliError::VolumeKeyFileShort {
+                file: path.to_owned(),
+                len,
+            },
+            other => other.into(),
+        })?;
+        let key = Secret::copy_from(key.expose()).map_err(PassphraseError::Memory)?;
+        Ok(VolumeKey::new(key))
+    }
+}

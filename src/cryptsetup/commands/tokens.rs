@@ -1,0 +1,244 @@
+//! `token`, and what tokens are there for: passphrases from the kernel keyring.
+
+use std::fs;
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use keyslots::Unlocked;
+use keyslots::header::{Header, Version};
+use keyslots::luks2::{CHANGE_TOKEN, Candidates, MAX_TOKENS, Token, json};
+use serde_json::json;
+
+use super::context::Context;
+use crate::console::ExitCode;
+use crate::console::Persona;
+use crate::console::json_text;
+use crate::crypt_device::LuksDevice;
+use crate::crypt_device::tokens::{TokenChoice, usable};
+use crate::cryptsetup::actions::TokenAction;
+use crate::cryptsetup::error::{CliError, TokenError};
+use crate::header_device::{HeaderDevice, Wanted};
+use crate::slot_names;
+
+/// The largest token that is read: more than any metadata area has.
+const MAX_TOKEN_LEN: u64 = 4 * 1024 * 1024;
+
+/// Tries the tokens that this program understands. `None` where none of them opened and a passphrase may be asked for.
+pub(super) fn unlock(
+    cx: &Context<'_>,
+    volume: &mut LuksDevice,
+    slot: Option<u32>,
+) -> Result<Option<Unlocked>, CliError> {
+    match try_all(cx, volume, slot)? {
+        Ok(unlocked) => Ok(Some(unlocked)),
+        Err(code) if cx.options.token_only => Err(CliError::Quiet(
+            code,
+            CliError::Tokens(TokenError::NoUsableToken).to_string(),
+        )),
+        Err(_) => Ok(None),
+    }
+}
+
+/// As [`unlock`], for who has said that a token is to open it: nobody is asked for a passphrase.
+pub(super) fn unlock_only(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<Unlocked, CliError> {
+    try_all(cx, volume, None)?.map_err(|code| match (cx.console.persona(), code) {
+        // The reference says nothing.
+        (Persona::Cryptsetup, code) => CliError::Silent(code),
+        (_, ExitCode::Permission) => CliError::WrongPassphrase,
+        _ => CliError::Tokens(TokenError::NoUsableToken),
+    })
+}
+
+/// What the tokens come to: a key, or the exit code of a command that has nothing but them.
+fn try_all(
+    cx: &Context<'_>,
+    volume: &mut LuksDevice,
+    slot: Option<u32>,
+) -> Result<Result<Unlocked, ExitCode>, CliError> {
+    let candidates = match &volume.header {
+        Header::Luks1(_) => Vec::new(),
+        Header::Luks2(header) => usable(
+            header.metadata(),
+            &TokenChoice {
+                id: cx.options.token_id,
+                kind: cx.options.token_type.as_deref(),
+                keyslot: slot,
+                any_key: cx.options.test_passphrase && cx.options.unbound,
+            },
+        ),
+    };
+    let none_usable = candidates.is_empty();
+    if none_usable && volume.header.version() == Version::Luks2 {
+        match &cx.options.token_type {
+            Some(kind) => cx
+                .console
+                .verbose(format_args!("No usable token (type {kind}) is available.")),
+            None => cx.console.verbose("No usable token is available."),
+        }
+    }
+    for token in candidates {
+        let passphrase = match token.passphrase() {
+            Ok(passphrase) => passphrase,
+            Err(error) => {
+                cx.console.debug(format_args!("Token {}: {error}.", token.id));
+                continue;
+            }
+        };
+        for keyslot in token.keyslots {
+            match cx.unlock(volume, &passphrase, Candidates::Keyslot(keyslot)) {
+                Ok(unlocked) => return Ok(Ok(unlocked)),
+                Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
+                // Of no use here; the next one may be.
+                Err(CliError::Header(error)) => cx.console.debug(format_args!("Keyslot {keyslot}: {error}.")),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    let named = match (cx.options.token_id, &cx.options.token_type) {
+        _ if none_usable => None,
+        (Some(id), _) => Some(format!("Token {id}")),
+        (None, Some(kind)) => Some(format!("Token (type {kind})")),
+        (None, None) => None,
+    };
+    if let Some(token) = named {
+        cx.console.verbose(format_args!(
+            "{token} cannot unlock assigned keyslot(s) (wrong keyslot passphrase)."
+        ));
+    }
+    Ok(Err(if none_usable {
+        ExitCode::Failure
+    } else {
+        ExitCode::Permission
+    }))
+}
+
+/// Where the passphrase of a `luks2-keyring` token is: the description of a key in the kernel's keyring.
+pub(super) fn keyring_description(header: &Header, id: u32) -> Result<Vec<u8>, CliError> {
+    let token = match header {
+        _ if id >= MAX_TOKENS => return Err(CliError::Tokens(TokenError::Invalid(id))),
+        Header::Luks1(_) => None,
+        Header::Luks2(header) => header.metadata().tokens.get(&id),
+    };
+    let token = token.ok_or(CliError::Tokens(TokenError::Inactive(id)))?;
+    let description = token.key_description_bytes();
+    description.ok_or_else(|| CliError::Tokens(TokenError::WithoutKey(id, token.kind.clone())))
+}
+
+/// `token`.
+pub(super) fn token(cx: &Context<'_>, device: &Path, action: &TokenAction) -> Result<(), CliError> {
+    let header_device = cx.header_device(device);
+    let (header, _) = cx.read_header(&header_device, Wanted::Only(Version::Luks2))?;
+    let options = cx.options;
+    match action {
+        TokenAction::Add { key_description } => {
+            let slot = cx.key_slot(&header)?;
+            let keyslots = match slot {
+                _ if options.unbound => Vec::new(),
+                Some(slot) => vec![slot],
+                None => header.used_keyslots(),
+            };
+            put(cx, &header_device, Token::keyring(key_description, keyslots))
+        }
+        TokenAction::Import => put(cx, &header_device, read_token(cx, &header)?),
+        TokenAction::Remove { token } => {
+            change(cx, &header_device, |header, storage| {
+                slot_names::check_token(header, Some(*token), None)?;
+                Ok(header.remove_token(storage, *token)?)
+            })?;
+            cx.console.verbose(format_args!("Token {token} removed."));
+            cx.console.answer(|| json!({ "token": token }), String::new);
+            Ok(())
+        }
+        TokenAction::Export { token } => export(cx, &header, *token),
+        TokenAction::Unassign { token, slot } => {
+            let slot = cx.slot_number(&header, slot)?;
+            change(cx, &header_device, |header, storage| {
+                slot_names::check_token(header, Some(*token), Some(slot))?;
+                Ok(header.assign_token(storage, *token, slot, false)?)
+            })
+        }
+    }
+}
+
+fn put(cx: &Context<'_>, device: &HeaderDevice, token: Token) -> Result<(), CliError> {
+    let (id, replace) = (cx.options.token_id, cx.options.token_replace);
+    let made = change(cx, device, |header, storage| {
+        let replaced = id.filter(|_| replace);
+        slot_names::check_token(header, replaced, None)?;
+        slot_names::check_import(header, &token, replaced)?;
+        Ok(header.put_token(storage, token, id, replace)?)
+    })?;
+    cx.console.verbose(format_args!("Token {made} created."));
+    cx.console.answer(|| json!({ "token": made }), String::new);
+    Ok(())
+}
+
+/// The token from `--json-file` or standard input, with `--key-slot` in its list where that is given.
+fn read_token(cx: &Context<'_>, header: &Header) -> Result<Token, CliError> {
+    let mut text = Vec::new();
+    let failed = CliError::io("read the token");
+    match cx.options.json_file.as_deref().filter(|path| *path != Path::new("-")) {
+        Some(path) => {
+            let file = fs::File::open(path).map_err(|_| CliError::Tokens(TokenError::File(path.to_owned())))?;
+            file.take(MAX_TOKEN_LEN).read_to_end(&mut text).map_err(failed)?;
+        }
+        None => {
+            std::io::stdin()
+                .take(MAX_TOKEN_LEN)
+                .read_to_end(&mut text)
+                .map_err(failed)?;
+        }
+    }
+    let mut token = Token::from_json(&text).map_err(|value| CliError::Tokens(TokenError::Defect(value)))?;
+    if token.kind == CHANGE_TOKEN || !token.is_foreign() && token.key_description().is_none() {
+        return Err(CliError::Tokens(TokenError::Reserved(token.kind)));
+    }
+    if let Some(slot) = cx.key_slot(header)?
+        && !token.keyslots.contains(&slot)
+    {
+        token.keyslots.push(slot);
+    }
+    Ok(token)
+}
+
+fn export(cx: &Context<'_>, header: &Header, id: u32) -> Result<(), CliError> {
+    let token = header.luks2().and_then(|header| header.metadata().tokens.get(&id));
+    let token = match token {
+        Some(token) => token.to_value(),
+        None if id >= MAX_TOKENS => return Err(CliError::Tokens(TokenError::Invalid(id))),
+        None => return Err(CliError::Tokens(TokenError::Export(id))),
+    };
+    let text = json::to_bytes(&token);
+    match cx.options.json_file.as_deref().filter(|path| *path != Path::new("-")) {
+        Some(path) => {
+            // It may hold what another program keeps from others.
+            let mut options = fs::OpenOptions::new();
+            let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+            file.and_then(|mut file| file.write_all(&text))
+                .map_err(CliError::io("write the token"))?;
+            cx.console.answer(|| json!({ "token": id, "file": path }), String::new);
+        }
+        None if cx.console.json() => cx
+            .console
+            .answer(|| json!({ "token": id, "content": json::strict(&token) }), String::new),
+        // What a program reads is the token to the byte.
+        None if std::io::stdout().is_terminal() => {
+            let text = format!("{}\n", json_text(&token.to_string()));
+            cx.console.write(text.as_bytes());
+        }
+        None => cx.console.write(&text),
+    }
+    Ok(())
+}
+
+fn change<T>(
+    cx: &Context<'_>,
+    device: &HeaderDevice,
+    action: impl FnOnce(&mut keyslots::luks2::Header, &mut dyn keyslots::storage::Storage) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    cx.change(device, Wanted::Only(Version::Luks2), |header, storage| match header {
+        Header::Luks2(header) => action(header, storage),
+        Header::Luks1(_) => Err(CliError::Tokens(TokenError::NoUsableToken)),
+    })
+}

@@ -184,9 +184,27 @@ impl Opened {
 }
 
 /// See [`HeaderDevice::reader`].
-struct LockedReads<'a> {
+#[derive(Debug)]
+pub struct LockedReads<'a> {
     device: &'a HeaderDevice,
     opened: &'a mut Opened,
+    /// Why the lock could not be taken. No other read waits for it again: each would take as long.
+    refused: Option<HeaderError>,
+}
+
+impl LockedReads<'_> {
+    /// The outcome of what was done with these reads: a lock that could not be taken is told as that, and not as a read that
+    /// failed.
+    ///
+    /// # Errors
+    /// [`HeaderError::Lock`], or the library's.
+    pub fn outcome<T>(self, outcome: Result<T, keyslots::Error>) -> Result<T, HeaderError> {
+        match (outcome, self.refused) {
+            (Ok(done), _) => Ok(done),
+            (Err(_), Some(refused)) => Err(refused),
+            (Err(error), None) => Err(error.into()),
+        }
+    }
 }
 
 impl Storage for LockedReads<'_> {
@@ -195,11 +213,17 @@ impl Storage for LockedReads<'_> {
     }
 
     fn read_at(&mut self, offset: Bytes, buf: &mut [u8]) -> io::Result<()> {
-        let _lock = self
-            .device
-            .lock(self.opened, LockMode::Shared)
-            .map_err(io::Error::other)?;
-        self.opened.file.read_at(offset, buf)
+        if self.refused.is_some() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        match self.device.lock(self.opened, LockMode::Shared) {
+            Ok(_lock) => self.opened.file.read_at(offset, buf),
+            Err(error) => {
+                let told = io::Error::other(error.to_string());
+                self.refused = Some(error);
+                Err(told)
+            }
+        }
     }
 
     fn write_at(&mut self, _: Bytes, _: &[u8]) -> io::Result<()> {
@@ -353,7 +377,7 @@ impl HeaderDevice {
         drop(lock);
         Ok(Snapshot {
             start,
-            reads: LockedReads { device: self, opened },
+            reads: self.reader(opened),
         })
     }
 
@@ -368,8 +392,12 @@ impl HeaderDevice {
     }
 
     /// An opened device, of which each read takes the shared lock: none is held while a key is derived.
-    pub fn reader<'a>(&'a self, opened: &'a mut Opened) -> impl Storage + 'a {
-        LockedReads { device: self, opened }
+    pub fn reader<'a>(&'a self, opened: &'a mut Opened) -> LockedReads<'a> {
+        LockedReads {
+            device: self,
+            opened,
+            refused: None,
+        }
     }
 
     /// Runs `action` on an opened device under the shared lock.
@@ -535,5 +563,29 @@ impl HeaderDevice {
         Ok(found.into_iter().find(|found| {
             found.name != "crypto_LUKS" && (found.kind == SignatureKind::Superblock || found.offset < start)
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_that_is_refused_is_not_waited_for_again_and_told_as_what_it_is() {
+        let file = tempfile::tempfile().expect("a file");
+        let mut opened = Opened::new(file, None);
+        let device = HeaderDevice {
+            path: "device".into(),
+            locks: true,
+        };
+        let mut reads = device.reader(&mut opened);
+        reads.refused = Some(HeaderError::NotLuks {
+            path: "device".into(),
+            wanted: Wanted::Any,
+        });
+        let read = reads.read_at(Bytes::ZERO, &mut [0]);
+        assert_eq!(read.expect_err("no lock").kind(), io::ErrorKind::WouldBlock);
+        let outcome = reads.outcome::<()>(Err(keyslots::Error::NoUsableKeyslot));
+        assert!(matches!(outcome, Err(HeaderError::NotLuks { .. })));
     }
 }

@@ -128,10 +128,12 @@ impl LuksDevice {
             .header
             .unlock(&mut reader, passphrase, request.candidates, request.limits);
         observer.notice(Event::Derived);
-        let mut unlocked = unlocked?;
         // What is not known is not told.
-        let others = self.header.unfinished_changes(&mut reader).unwrap_or_default();
-        drop(reader);
+        let others = match unlocked {
+            Ok(_) => self.header.unfinished_changes(&mut reader).unwrap_or_default(),
+            Err(_) => Vec::new(),
+        };
+        let mut unlocked = reader.outcome(unlocked)?;
         let keyslot = unlocked.keyslot;
         observer.notice(Event::Unlocked { keyslot });
         let interrupted = match unlocked.unfinished.take() {
@@ -162,7 +164,8 @@ impl LuksDevice {
     ) -> Result<Unlocked, HeaderError> {
         let mut opened = self.device.open(false)?;
         let mut reader = self.device.reader(&mut opened);
-        Ok(self.header.unlock(&mut reader, passphrase, candidates, limits)?)
+        let unlocked = self.header.unlock(&mut reader, passphrase, candidates, limits);
+        reader.outcome(unlocked)
     }
 
     /// Which keyslot a passphrase opens, where it does. Nothing is told, and nothing is finished.

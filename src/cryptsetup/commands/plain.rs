@@ -38,6 +38,8 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str) -> Result<(), Cl
     encryption.warn(cx);
     let options = cx.options;
     let layout = encryption.layout(cx, options.offset);
+    // What every check and question below is about.
+    let looked_at = LookedAt::at(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
     if !options.shared {
         data_device::check_unused(device)?;
     }
@@ -46,7 +48,6 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str) -> Result<(), Cl
     volume::size_of_data(device, size, layout.offset, layout.size, layout.sector_size)?;
     warn_before_open(cx, device, layout.offset)?;
 
-    let looked_at = LookedAt::at(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
     let key = encryption.key(cx, device)?;
     let request = MapRequest {
         name: &name,

@@ -188,8 +188,8 @@ fn a_restore_that_cannot_be_staged_says_so() {
     let cases = [
         (&old, &converted, AtRisk::Header),
         (&converted, &old, AtRisk::Header),
-        // Of another volume key, and one keyslot has to make room for one of the backup's.
-        (&old, &full, AtRisk::OneKeyslot),
+        // Of another volume key.
+        (&old, &full, AtRisk::AllButOne),
         (&old, &old, AtRisk::Nothing),
         (&converted, &converted, AtRisk::Nothing),
     ];

@@ -97,8 +97,12 @@ pub enum BackupRefused {
 pub enum AtRisk {
     /// Nothing: each keyslot opens with the old or the new passphrase at every moment.
     Nothing,
-    /// The keyslot that is being written. All others open with the old or the new passphrase.
+    /// One keyslot, the one that is being written or for which a key waits in the backup. All others open with the old or
+    /// the new passphrase.
     OneKeyslot,
+    /// The headers have different volume keys, and of the keyslots of both, one of the backup may be all that opens. Before it
+    /// is there, the old ones open, but perhaps for one that has to make room.
+    AllButOne,
     /// Every keyslot.
     Header,
 }

@@ -1,13 +1,14 @@
 //! In which order a backup is written over a LUKS1 header, so that a stop at any write costs no key.
 //!
-//! Keyslot by keyslot. What a keyslot of the backup holds goes into one that is in use in only one of the two headers, or in
-//! neither; then the header names it there, the keyslot itself is overwritten, and the header names it in its place. So each
-//! keyslot that both headers use opens with the old or the new passphrase at every moment. Where both use all eight, there is
-//! nowhere to go: the one that is being written may be lost, the others open.
+//! Keyslot by keyslot. What a keyslot of the backup holds goes into a spare one, which is in use in only one of the two
+//! headers, or in neither; then the header names it there, the keyslot itself is overwritten, and the header names it in its
+//! place. So each keyslot that both headers use opens with the old or the new passphrase at every moment. Where both use all
+//! eight, there is nowhere to go: the one that is being written may be lost, the others open. The spare is free in the header
+//! while it is written, so that a restore after a stop finds it again.
 //!
 //! Where the volume key is another one, the digest changes with the keyslots. The first sector of a header has the digest and
 //! the keyslots 0 to 5, and is written whole or not at all: it switches from the old header to one key of the backup, which
-//! stands in one of these.
+//! stands in one of these. Of all the keyslots of both, a stop behind that may leave this one alone.
 //!
 //! The bytes between header and key material come last: a passphrase that waits there (see the module `staged`) counts until
 //! its keyslot is restored.
@@ -34,11 +35,16 @@ pub(super) struct Restoring<'a> {
     pub(super) device: &'a mut dyn Storage,
 }
 
-/// How one key of the backup comes in with its digest.
+/// Which key of the backup comes in with its digest, and where.
 struct Entry {
     source: usize,
     slot: usize,
-    /// Whether a key of the old header makes room for it.
+}
+
+/// A keyslot that takes what belongs into others for a while.
+struct Spare {
+    slot: usize,
+    /// Whether what it holds now may be a key.
     costs: bool,
 }
 
@@ -48,23 +54,26 @@ impl Restoring<'_> {
         if !(0..KEYSLOTS).any(|slot| is_active(&self.now, slot)) {
             return Ok(AtRisk::Nothing);
         }
-        if !self.is_by_keyslot() {
+        // In a backup of a change that was interrupted, the key that waits comes after the keyslot that it is for.
+        let waiting = self.waited_for()?.len();
+        if waiting > 1 || !self.is_by_keyslot()? {
             return Ok(AtRisk::Header);
         }
-        // A backup of a change that was interrupted: the key that waits comes after the keyslot that it is for.
-        if !staged::waiting(self.file, self.backup)?.is_empty() {
-            return Ok(AtRisk::OneKeyslot);
+        if !same_volume_key(self.backup, &self.now) {
+            return Ok(AtRisk::AllButOne);
         }
-        let costs = match same_volume_key(self.backup, &self.now) {
-            true => self.copy()?.is_none() && self.spare().is_none() && !self.changed()?.is_empty(),
-            false => self.entry().is_none_or(|entry| entry.costs),
-        };
-        Ok(if costs { AtRisk::OneKeyslot } else { AtRisk::Nothing })
+        let costs =
+            self.copy()?.is_none() && !self.changed()?.is_empty() && self.spare().is_none_or(|spare| spare.costs);
+        Ok(match (costs, waiting) {
+            (false, 0) => AtRisk::Nothing,
+            (true, 1) => AtRisk::Header,
+            _ => AtRisk::OneKeyslot,
+        })
     }
 
     /// Writes all but what lies behind `end`.
     pub(super) fn run(mut self, end: Bytes) -> Result<()> {
-        if self.is_by_keyslot() {
+        if self.is_by_keyslot()? {
             self.restore_keyslots()?;
         } else {
             self.copy_rest(end)?;
@@ -75,9 +84,12 @@ impl Restoring<'_> {
     }
 
     /// Whether the keyslots lie at the same places, and there is one to come.
-    fn is_by_keyslot(&self) -> bool {
-        (0..KEYSLOTS).all(|slot| self.area(slot) == Range::of_slot(&self.now, slot))
-            && (0..KEYSLOTS).any(|slot| is_active(self.backup, slot))
+    fn is_by_keyslot(&mut self) -> Result<bool> {
+        Ok(
+            (0..KEYSLOTS).all(|slot| self.area(slot) == Range::of_slot(&self.now, slot))
+                && (0..KEYSLOTS).any(|slot| is_active(self.backup, slot))
+                && (same_volume_key(self.backup, &self.now) || self.entry()?.is_some()),
+        )
     }
 
     fn restore_keyslots(&mut self) -> Result<()> {
@@ -88,23 +100,28 @@ impl Restoring<'_> {
         if let Some((_, source)) = copy {
             self.put(source, source)?;
         }
-        let spare = copy.map(|(slot, _)| slot).or_else(|| self.spare());
+        let spare = copy.map(|(slot, _)| slot);
+        let spare = spare.or_else(|| self.spare().map(|spare| spare.slot));
         let changed = self.changed()?;
         for slot in changed.into_iter().filter(|slot| Some(*slot) != spare) {
             if let Some(spare) = spare {
-                self.put(slot, spare)?;
+                self.put_into_spare(slot, spare)?;
             }
             self.put(slot, slot)?;
         }
         for slot in (0..KEYSLOTS).filter(|slot| is_active(self.backup, *slot)) {
-            self.put(slot, slot)?;
+            if Some(slot) == spare {
+                self.put_into_spare(slot, slot)?;
+            } else {
+                self.put(slot, slot)?;
+            }
         }
         Ok(())
     }
 
     /// Lets the header name the volume key of the backup, and one keyslot for it.
     fn switch_volume_key(&mut self) -> Result<()> {
-        let Some(Entry { source, slot, .. }) = self.entry() else {
+        let Some(Entry { source, slot }) = self.entry()? else {
             return Ok(());
         };
         self.put_material(source, slot)?;
@@ -120,32 +137,35 @@ impl Restoring<'_> {
     }
 
     /// Which keyslot of the backup comes first where the volume key changes, and where it goes: best to where it stays, and
-    /// over nothing that opens.
-    fn entry(&self) -> Option<Entry> {
-        let any = (0..KEYSLOTS).find(|slot| is_active(self.backup, *slot))?;
+    /// over nothing that opens. Not one for which a key waits: it may be half overwritten.
+    fn entry(&mut self) -> Result<Option<Entry>> {
+        let waited_for = self.waited_for()?;
+        let opens = |slot: &usize| is_active(self.backup, *slot) && !waited_for.contains(slot);
         let slots = || 0..IN_FIRST_SECTOR;
-        let is_free = |slot: &usize| self.now.keyslots[*slot].state == STATE_INACTIVE;
-        let is_home = |slot: &usize| is_active(self.backup, *slot);
-        let opens_nothing = |slot: &usize| !is_active(&self.now, *slot);
+        let is_free = |slot: &usize| self.is_free(*slot);
         let slot = slots()
-            .find(|slot| is_free(slot) && is_home(slot))
+            .find(|slot| is_free(slot) && opens(slot))
             .or_else(|| slots().find(is_free))
-            .or_else(|| slots().find(opens_nothing))
-            .or_else(|| slots().find(is_home))
+            .or_else(|| slots().find(|slot| !is_active(&self.now, *slot)))
+            .or_else(|| slots().find(opens))
             .unwrap_or(0);
-        Some(Entry {
-            source: if is_home(&slot) { slot } else { any },
-            slot,
-            costs: !opens_nothing(&slot),
-        })
+        let source = Some(slot).filter(opens).or_else(|| (0..KEYSLOTS).find(opens));
+        Ok(source.map(|source| Entry { source, slot }))
     }
 
-    /// Keyslots that are in use in both headers, and differ.
+    /// Keyslots of the backup for which a key waits there.
+    fn waited_for(&mut self) -> Result<Vec<usize>> {
+        let waiting = staged::waiting(self.file, self.backup)?;
+        Ok(waiting.iter().map(|record| record.slot as usize).collect())
+    }
+
+    /// Keyslots that are in use in both headers, and hold other keys: where the key material is the backup's already,
+    /// nothing else opens.
     fn changed(&mut self) -> Result<Vec<usize>> {
         let mut changed = Vec::new();
         for slot in 0..KEYSLOTS {
             let in_both = is_active(self.backup, slot) && is_active(&self.now, slot);
-            if in_both && !self.holds(slot, slot)? {
+            if in_both && !self.has_material(slot, slot)? {
                 changed.push(slot);
             }
         }
@@ -153,13 +173,35 @@ impl Restoring<'_> {
     }
 
     /// A keyslot that is not in use in both headers: one that both leave free, if there is one.
-    fn spare(&self) -> Option<usize> {
+    fn spare(&self) -> Option<Spare> {
         let slots = || 0..KEYSLOTS;
-        let is_free = |slot: &usize| self.now.keyslots[*slot].state == STATE_INACTIVE;
-        slots()
+        let is_free = |slot: &usize| self.is_free(*slot);
+        let only_there = |slot: &usize| is_active(&self.now, *slot) && !is_active(self.backup, *slot);
+        let harmless = slots()
             .find(|slot| is_free(slot) && !is_active(self.backup, *slot))
             .or_else(|| slots().find(is_free))
-            .or_else(|| slots().find(|slot| is_active(&self.now, *slot) && !is_active(self.backup, *slot)))
+            .or_else(|| slots().find(|slot| self.is_between_keys(*slot)));
+        let costly = || {
+            slots()
+                .find(|slot| !is_active(&self.now, *slot))
+                .or_else(|| slots().find(only_there))
+        };
+        let costs = harmless.is_none();
+        harmless.or_else(costly).map(|slot| Spare { slot, costs })
+    }
+
+    fn is_free(&self, slot: usize) -> bool {
+        self.now.keyslots[slot].state == STATE_INACTIVE
+    }
+
+    /// Whether a stop has left keyslot `slot` with the salt of another one of the backup over key material that it does not
+    /// open. Of the salt of keyslot 6, which lies in two sectors, there may be one half.
+    fn is_between_keys(&self, slot: usize) -> bool {
+        let (head, tail) = self.now.keyslots[slot].salt.split_at(staged::SPLIT);
+        (0..KEYSLOTS)
+            .filter(|source| *source != slot && is_active(self.backup, *source))
+            .map(|source| self.backup.keyslots[source].salt.split_at(staged::SPLIT))
+            .any(|(ours, theirs)| head == ours || tail == theirs)
     }
 
     /// A keyslot that holds what belongs into another one, and which, as an interrupted restore leaves it.
@@ -176,12 +218,22 @@ impl Restoring<'_> {
 
     /// Whether keyslot `slot` on the device opens as `source` of the backup does.
     fn holds(&mut self, source: usize, slot: usize) -> Result<bool> {
-        if self.now.keyslots[slot] != self.keyslot(source, slot) {
-            return Ok(false);
-        }
-        let material = self.material(source)?;
-        let at = self.area(slot).start;
+        Ok(self.now.keyslots[slot] == self.keyslot(source, slot) && self.has_material(source, slot)?)
+    }
+
+    fn has_material(&mut self, source: usize, slot: usize) -> Result<bool> {
+        let (material, at) = (self.material(source)?, self.area(slot).start);
         is_there(self.device, at, &material)
+    }
+
+    /// As [`Self::put`], into a keyslot that nothing but a stop has left in use.
+    fn put_into_spare(&mut self, source: usize, spare: usize) -> Result<()> {
+        if !self.is_free(spare) && !self.holds(source, spare)? {
+            let mut next = self.now.clone();
+            deactivate(&mut next.keyslots[spare]);
+            self.write(next)?;
+        }
+        self.put(source, spare)
     }
 
     /// Puts keyslot `source` of the backup into keyslot `slot`: the header names it when it is there.

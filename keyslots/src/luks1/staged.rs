@@ -23,6 +23,8 @@ const MAGIC: &[u8; 16] = b"LUKSMITH-CHANGE\x01";
 /// Behind the header, whose second sector other programs write whole.
 pub(super) const START: Bytes = Bytes::kib(1);
 const HEAD: usize = SECTOR_SIZE as usize;
+/// So much of the salt of keyslot 6 lies in the first sector of the header, the rest in the second.
+pub(super) const SPLIT: usize = 8;
 /// Magic, keyslot, iterations, both salts; the checksum follows.
 const FIELDS: usize = 16 + 4 + 4 + 2 * SALT_LEN;
 const CHECKSUM: usize = 32;
@@ -53,7 +55,6 @@ impl Record {
 
     /// Whether the keyslot is the one that was to be changed, or partly so: the salt of keyslot 6 lies in two sectors.
     fn is_of(&self, raw: &RawHeader) -> bool {
-        const SPLIT: usize = 8;
         let keyslot = &raw.keyslots[self.slot as usize];
         let (head, tail) = keyslot.salt.split_at(SPLIT);
         keyslot.state != STATE_INACTIVE

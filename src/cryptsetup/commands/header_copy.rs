@@ -121,6 +121,10 @@ fn what_a_stop_costs(at_risk: AtRisk) -> &'static str {
             "\nWARNING: if this is interrupted, one key slot may open with neither its old nor its new passphrase, while the \
             others open: keep the backup file, and restore it again if that happens."
         }
+        AtRisk::AllButOne => {
+            "\nWARNING: the backup has another volume key. If this is interrupted, one key slot of the backup may be all that opens, \
+            and no old passphrase: keep the backup file, and restore it again if that happens."
+        }
         AtRisk::Header => {
             "\nWARNING: if this is interrupted, neither the old header nor the new one is left whole: keep the backup file, \
             and restore it again if that happens."

@@ -9,12 +9,17 @@ use crate::wipe::Medium;
 
 /// A change of slot 1 to `text`, killed before the header names the new key, with half of the area written.
 fn half_changed(disk: Memory, text: &str) -> Memory {
+    half_changed_in(disk, 1, "b", text)
+}
+
+/// The same of another slot, which `old` opens.
+pub(super) fn half_changed_in(disk: Memory, slot: u32, old: &str, text: &str) -> Memory {
     let mut disk = Recorder::new(disk.0);
     let mut header = Header::read(&mut disk).expect("a header");
-    change(&mut header, &mut disk, text).expect("memory");
+    change_in(&mut header, &mut disk, slot, text).expect("memory");
     let mut half = None;
     disk.for_each_crash(|crash| {
-        let opened = opens(crash.image, "b").is_some();
+        let opened = opens(crash.image, old).is_some();
         if !opened && half.is_none() {
             half = Some(crash.image.to_vec());
         }
@@ -23,11 +28,15 @@ fn half_changed(disk: Memory, text: &str) -> Memory {
 }
 
 fn change(header: &mut Header, disk: &mut dyn Storage, text: &str) -> Result<u32> {
+    change_in(header, disk, 1, text)
+}
+
+fn change_in(header: &mut Header, disk: &mut dyn Storage, slot: u32, text: &str) -> Result<u32> {
     let (key, new) = (key(KEY), passphrase(text));
     header.change_keyslot(
         disk,
         &key,
-        1,
+        slot,
         &new,
         ChangeTo::FirstFree,
         ITERATIONS,

@@ -117,7 +117,10 @@ impl Backup {
             // There is nothing to lose.
             (_, None) => Ok(AtRisk::Nothing),
             (Self::Luks1(backup), Some(Header::Luks1(there))) => backup.at_risk(file, device, there),
-            (Self::Luks2(backup), Some(Header::Luks2(there))) if backup.survives_a_stop(there) => Ok(AtRisk::Nothing),
+            (Self::Luks2(backup), Some(Header::Luks2(there))) => match backup.survives_a_stop(file, device, there)? {
+                true => Ok(AtRisk::Nothing),
+                false => Ok(AtRisk::Header),
+            },
             _ => Ok(AtRisk::Header),
         }
     }

@@ -1,11 +1,12 @@
 //! Header backups: both copies and the keyslots area, byte for byte, and their way back.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::copies::{self, Copy};
 use super::format::{BinaryHeader, Which};
 use super::keyslot::Area;
-use super::{Header, KNOWN_REQUIREMENTS, Metadata, areas, validate};
+use super::{Header, KNOWN_REQUIREMENTS, areas, validate};
 use crate::error::shown;
 use crate::storage::Storage;
 use crate::units::Bytes;
@@ -159,13 +160,18 @@ impl Backup {
     /// # Errors
     /// [`Error::ChangedMeanwhile`], [`Error::Io`].
     pub fn restore(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: Option<&Header>) -> Result<()> {
-        let staged = match there {
+        let spots = match there {
             Some(there) => {
                 there.settle(device)?;
                 self.stage(file, device, there)?
             }
             None => Vec::new(),
         };
+        let mut staged = Vec::new();
+        for spot in &spots {
+            staged.push((spot.to, spot.to.checked_add(spot.len).ok_or(Error::NotLuks)?));
+        }
+        staged.sort_unstable();
         // From one place that is in use by what was staged to the next.
         let mut at = self.areas_start()?;
         for &(start, end) in &staged {
@@ -181,9 +187,10 @@ impl Backup {
                 false => copies::restore(file, device, self.header.binary(), which)?,
             }
         }
-        // What was staged goes too.
-        for &(start, end) in &staged {
-            restore_range(file, device, start, end)?;
+        // What was staged goes too, but for what is where it stays.
+        for spot in spots.iter().filter(|spot| spot.to != spot.from) {
+            let end = spot.to.checked_add(spot.len).ok_or(Error::NotLuks)?;
+            restore_range(file, device, spot.to, end)?;
         }
         device.sync().map_err(Error::io("sync the keyslots area"))
     }
@@ -224,19 +231,23 @@ impl Backup {
 
     /// Whether all passphrases of the old header or all of the new one open after a stop at any write of a restore over
     /// `there`.
-    pub fn survives_a_stop(&self, there: &Header) -> bool {
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn survives_a_stop(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: &Header) -> Result<bool> {
         let keys = self.header.metadata().keyslots.values().filter(|slot| slot.is_luks2());
-        self.plan(there)
-            .is_some_and(|staged| staged.spots.len() == keys.count())
+        let staged = self.plan(file, device, there)?;
+        Ok(staged.is_some_and(|staged| staged.spots.len() == keys.count()))
     }
 
     /// Puts keyslots of the backup, and a header that has no others, beside what is in use on the device; returns where
-    /// their areas start and end, in that order.
-    fn stage(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: &Header) -> Result<Vec<(Bytes, Bytes)>> {
-        let Some(Staged { spots, copy }) = self.plan(there) else {
+    /// they are.
+    fn stage(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: &Header) -> Result<Vec<Spot>> {
+        let Some(Staged { spots, copy }) = self.plan(file, device, there)? else {
             return Ok(Vec::new());
         };
-        for spot in &spots {
+        // What is there is in use, and not put at risk by writing it again.
+        for spot in spots.iter().filter(|spot| !spot.is_there) {
             let mut material = vec![0; spot.len.to_usize().ok_or(Error::NotLuks)?];
             file.read_at(spot.from, &mut material)
                 .map_err(Error::io("read the header backup"))?;
@@ -246,15 +257,21 @@ impl Backup {
         }
         device.sync().map_err(Error::io("sync the keyslots area"))?;
         copies::write(device, &copy)?;
-        let mut ranges = Vec::new();
-        for spot in spots {
-            ranges.push((spot.to, spot.to.checked_add(spot.len).ok_or(Error::NotLuks)?));
-        }
-        ranges.sort_unstable();
-        Ok(ranges)
+        Ok(spots)
     }
 
-    fn plan(&self, there: &Header) -> Option<Staged> {
+    fn plan(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: &Header) -> Result<Option<Staged>> {
+        let mut at = BTreeMap::new();
+        for &slot in self.header.metadata().keyslots.keys() {
+            if let Some(to) = self.is_at(file, device, there, slot)? {
+                at.insert(slot, to);
+            }
+        }
+        Ok(self.arrange(there, &at))
+    }
+
+    /// Finds the places for those keyslots of the backup that are not `at` one.
+    fn arrange(&self, there: &Header, at: &BTreeMap<u32, Bytes>) -> Option<Staged> {
         let hdr_size = self.header.binary().hdr_size;
         let metadata = self.header.metadata();
         if there.binary().hdr_size != hdr_size || there.size() != self.header.size() {
@@ -282,8 +299,8 @@ impl Backup {
         let (mut staged, mut spots) = (Vec::new(), Vec::new());
         for slot in slots {
             let mut moved = metadata.keyslots.get(&slot)?.clone();
-            let to = match is_at(metadata, there.metadata(), slot) {
-                Some(to) => to,
+            let to = match at.get(&slot) {
+                Some(to) => *to,
                 None => match areas::find_gap(&taken, hdr_size, moved.area.size) {
                     Ok(to) => to,
                     Err(_) => continue,
@@ -293,6 +310,7 @@ impl Backup {
                 from: moved.area.offset,
                 to,
                 len: moved.area.size,
+                is_there: at.contains_key(&slot),
             });
             moved.area.offset = to;
             taken.keyslots.insert(free, moved.clone());
@@ -318,22 +336,50 @@ impl Backup {
             },
         })
     }
+
+    /// Where the device has keyslot `slot` of the backup: in its own place where it did not change, elsewhere where a restore
+    /// was interrupted. None where the backup has a keyslot there, or other key material, as the two ends of one interrupted
+    /// change have under one salt.
+    fn is_at(
+        &self,
+        file: &mut dyn Storage,
+        device: &mut dyn Storage,
+        there: &Header,
+        slot: u32,
+    ) -> Result<Option<Bytes>> {
+        let backup = &self.header.metadata().keyslots;
+        let (Some(ours), Some(theirs)) = (backup.get(&slot), there.metadata().keyslots.get(&slot)) else {
+            return Ok(None);
+        };
+        let (from, to) = (&ours.area, &theirs.area);
+        let mut moved = ours.clone();
+        moved.area.offset = to.offset;
+        let is_free = || !backup.values().any(|other| overlap(&other.area, to));
+        if moved != *theirs || from.offset != to.offset && !is_free() {
+            return Ok(None);
+        }
+        let mut same = true;
+        let mut material = Vec::new();
+        copy_range(file, from.offset, end(from), |at, chunk| {
+            // From the start of the one to the start of the other.
+            let at = at.checked_sub(from.offset).and_then(|at| to.offset.checked_add(at));
+            material.resize(chunk.len(), 0);
+            device
+                .read_at(at.ok_or(Error::NotLuks)?, &mut material)
+                .map_err(Error::io("read the keyslots area"))?;
+            same &= material == chunk;
+            Ok(())
+        })?;
+        Ok(same.then_some(to.offset))
+    }
 }
 
-/// Where the device has keyslot `slot` of the backup: in its own place where it did not change, elsewhere where a restore was
-/// interrupted. None where the backup has another keyslot there.
-fn is_at(backup: &Metadata, there: &Metadata, slot: u32) -> Option<Bytes> {
-    let area = &there.keyslots.get(&slot)?.area;
-    let mut ours = backup.keyslots.get(&slot)?.clone();
-    ours.area.offset = area.offset;
-    let end = area.offset.checked_add(area.size)?;
-    let overlaps = |other: &Area| {
-        let other_end = other.offset.checked_add(other.size);
-        other.offset < end && other_end.is_none_or(|other_end| area.offset < other_end)
-    };
-    let others = backup.keyslots.iter().filter(|(id, _)| **id != slot);
-    let is_free = !others.map(|(_, other)| &other.area).any(overlaps);
-    (is_free && there.keyslots.get(&slot) == Some(&ours)).then_some(area.offset)
+fn overlap(one: &Area, other: &Area) -> bool {
+    one.offset < end(other) && other.offset < end(one)
+}
+
+fn end(area: &Area) -> Bytes {
+    area.offset.checked_add(area.size).unwrap_or(Bytes::new(u64::MAX))
 }
 
 /// Spare keyslots, and the header that has them alone.
@@ -347,6 +393,8 @@ struct Spot {
     from: Bytes,
     to: Bytes,
     len: Bytes,
+    /// Whether the device has it there already.
+    is_there: bool,
 }
 
 fn restore_range(from: &mut dyn Storage, to: &mut dyn Storage, start: Bytes, end: Bytes) -> Result<()> {

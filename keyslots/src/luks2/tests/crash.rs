@@ -243,15 +243,18 @@ fn no_stop_of_a_restore_loses_the_last_key() {
             let backup = Backup::read(&mut file).expect("a backup");
             let there = Header::read(&mut disk).expect("a header");
             backup.check(Some(&there), None).expect("it fits");
-            assert!(backup.survives_a_stop(&there), "{name}");
+            let survives = backup.survives_a_stop(&mut file, &mut disk, &there);
+            assert!(survives.expect("memory"), "{name}");
             backup.restore(&mut file, &mut disk, Some(&there)).expect("no fault");
             backup.verify(&mut file, &mut disk).expect("as the backup has it");
             assert!(disk.image() == from, "{name}: not restored byte for byte");
             points += disk.for_each_crash(|crash| {
                 check(crash.image, &ALL, &(name, crash.after, crash.cause));
                 // What it left is restored as safely.
-                let there = Header::read(&mut Memory(crash.image.to_vec())).expect("a header");
-                assert!(backup.survives_a_stop(&there), "{name}: {:?}", crash.after);
+                let mut disk = Memory(crash.image.to_vec());
+                let there = Header::read(&mut disk).expect("a header");
+                let survives = backup.survives_a_stop(&mut file.clone(), &mut disk, &there);
+                assert!(survives.expect("memory"), "{name}: {:?}", crash.after);
                 // A passphrase of both opens it after a stop.
                 for text in lasting {
                     assert!(opens_image(crash.image, text), "{name}: {text}: {:?}", crash.after);
@@ -309,9 +312,11 @@ fn a_restore_without_room_is_not_said_to_survive_a_stop() {
         let (from, header) = small(room);
         let mut to = Memory(from.clone());
         change_all_keys(&mut header.clone(), &mut to);
-        let backup = Backup::read(&mut Memory(from)).expect("a backup");
+        let mut from = Memory(from);
+        let backup = Backup::read(&mut from).expect("a backup");
         let there = Header::read(&mut to).expect("a header");
-        assert_eq!(backup.survives_a_stop(&there), survives, "{room}");
+        let found = backup.survives_a_stop(&mut from, &mut to, &there);
+        assert_eq!(found.ok(), Some(survives), "{room}");
     }
 }
 
@@ -328,4 +333,34 @@ fn a_restored_header_that_does_not_read_back_is_an_error() {
             "{at}"
         );
     }
+}
+
+/// A keyslot whose area on the device reaches into its area of the backup is no safe place for it.
+#[test]
+fn a_restore_over_a_keyslot_that_moved_a_little_survives_a_stop() {
+    let (from, header) = small(4);
+    let mut to = Memory(from.clone());
+    let mut copy = header.copy.clone();
+    let area = &mut copy.metadata.keyslots.get_mut(&1).expect("\"other\"").area;
+    let start = area.offset.to_usize().expect("small");
+    let end = start + area.size.to_usize().expect("small");
+    area.offset = Bytes::new(start as u64 + 4096);
+    copy.binary.seqid += 1;
+    to.0.copy_within(start..end, start + 4096);
+    copies::write(&mut to, &copy).expect("memory");
+
+    let mut file = Memory(from.clone());
+    let backup = Backup::read(&mut file).expect("a backup");
+    let mut disk = Recorder::new(to.0);
+    let there = Header::read(&mut disk).expect("a header");
+    let survives = backup.survives_a_stop(&mut file, &mut disk, &there);
+    assert_eq!(survives.ok(), Some(true));
+    backup.restore(&mut file, &mut disk, Some(&there)).expect("no fault");
+    assert!(disk.image() == from, "not restored byte for byte");
+    disk.for_each_crash(|crash| {
+        for text in ["old", "other"] {
+            let opens = opens_image(crash.image, text);
+            assert!(opens, "{text}: after {} events, {:?}", crash.after, crash.cause);
+        }
+    });
 }

@@ -4,6 +4,7 @@ use super::crash::{KEY, change, small, small_key, small_keyslot};
 use super::*;
 use crate::header::Header as AnyHeader;
 use crate::luks2::CHANGE_TOKEN;
+use crate::luks2::backup::Backup;
 use crate::luks2::copies::Loser;
 use crate::luks2::fields::base64_to_value;
 use crate::storage::fault::{Event, Recorder};
@@ -338,4 +339,35 @@ fn an_ended_change_has_what_was_asked_for_with_it() {
         ended += 1;
     });
     assert!(ended > 0);
+}
+
+/// Two ends of one interrupted change have one salt and different key material.
+#[test]
+fn a_keyslot_with_the_same_salt_is_not_taken_for_the_same() {
+    let disk = half_changed();
+    let end = || {
+        let mut disk = disk.clone();
+        let change = opens(&mut disk, "new").expect("it waits").unfinished;
+        let mut header = AnyHeader::read(&mut disk).expect("a header");
+        let ended = header.finish_change(&mut disk, 0, &change.expect("it is not finished"), Medium::Other);
+        ended.expect("memory");
+        disk
+    };
+    let (mut from, to) = (end(), end());
+    let backup = Backup::read(&mut from).expect("a backup");
+    let mut disk = Recorder::new(to.0);
+    let there = Header::read(&mut disk).expect("a header");
+    assert_eq!(backup.header().metadata(), there.metadata());
+    let survives = backup.survives_a_stop(&mut from, &mut disk, &there);
+    assert_eq!(survives.ok(), Some(false));
+    backup.restore(&mut from, &mut disk, Some(&there)).expect("no fault");
+    assert!(disk.image() == from.0);
+    // The other keyslot is the same, and not written.
+    let area = &there.metadata().keyslots[&1].area;
+    let (start, end) = (area.offset.get(), area.offset.get() + area.size.get());
+    for event in disk.events() {
+        let Event::Write { offset, data } = event else { continue };
+        let (at, len) = (offset.get(), data.len() as u64);
+        assert!(at >= end || at + len <= start, "{len} bytes are written at {at}");
+    }
 }

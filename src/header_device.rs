@@ -8,11 +8,8 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use keyslots::header::{Header, Version};
-use keyslots::luks1;
 use keyslots::luks2::copies::Loser;
 use keyslots::luks2::format::{BinaryHeader, Which};
 use keyslots::luks2::{self, Defect};
@@ -25,10 +22,6 @@ use crate::block_device::signatures::{self, Signature, SignatureKind};
 use crate::block_device::{self, DevNo, Holder};
 use crate::locks::{Lock, LockError, LockMode};
 use crate::log;
-use crate::same_bytes::is_same;
-
-/// For so long the end of others is awaited that have a LUKS1 header open: they may derive a key, or ask a person for one.
-const OTHERS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Which versions a caller takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +99,14 @@ pub enum HeaderError {
         /// Why.
         source: LockError,
     },
+    /// A program that takes no lock has the LUKS1 header open.
+    #[error("{} has {} open, and can write its LUKS1 header back as it was", other(.user), path.display())]
+    OpenElsewhere {
+        /// The device.
+        path: PathBuf,
+        /// The program; `None` where there may be one.
+        user: Option<Holder>,
+    },
     /// The header is unusable, or what was to be done with it failed.
     #[error(transparent)]
     Luks(#[from] keyslots::Error),
@@ -125,6 +126,11 @@ impl Wanted {
     pub fn takes(self, version: Version) -> bool {
         self == Self::Any || self == Self::Only(version)
     }
+}
+
+fn other(user: &Option<Holder>) -> String {
+    user.as_ref()
+        .map_or("perhaps another program".into(), Holder::to_string)
 }
 
 /// Where a header is.
@@ -428,30 +434,6 @@ impl HeaderDevice {
         })
     }
 
-    /// Other programs take no lock on a LUKS1 header, and one that has read it writes it back as it was. Where one has it open
-    /// that knows LUKS, waits until it has ended, and looks whether all of `header` is still on the device.
-    ///
-    /// # Errors
-    /// [`keyslots::Error::Overwritten`], or what else was found there. Those that have it open after [`OTHERS_TIMEOUT`] are
-    /// returned.
-    pub fn outlast_others(
-        &self,
-        header: &luks1::Header,
-        storage: &mut dyn Storage,
-    ) -> Result<Vec<Holder>, HeaderError> {
-        let deadline = Instant::now() + OTHERS_TIMEOUT;
-        let file = File::open(&self.path).map_err(keyslots::Error::io("open the header device again"))?;
-        let others = loop {
-            let others = block_device::libcryptsetup_users(|other| is_same(&file, other).unwrap_or(false));
-            if others.is_empty() || Instant::now() >= deadline {
-                break others;
-            }
-            thread::sleep(Duration::from_millis(20));
-        };
-        header.expect_written(storage)?;
-        Ok(others)
-    }
-
     /// Runs `action` under the exclusive lock, without a look at what is there.
     ///
     /// # Errors
@@ -495,7 +477,7 @@ impl HeaderDevice {
     }
 
     /// The header, and what stands over its primary copy.
-    fn read_header(
+    pub(crate) fn read_header(
         &self,
         storage: &mut dyn Storage,
         wanted: Wanted,

@@ -5,8 +5,13 @@ use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::path::PathBuf;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use nix::libc;
 
 use super::{DevNo, loops_on, sysfs};
 
@@ -200,25 +205,56 @@ fn processes(number: DevNo) -> Vec<Holder> {
     pids.into_iter().map(process).collect()
 }
 
-/// The programs that change headers by way of libcryptsetup, and have a file or device open that is the one.
-pub fn libcryptsetup_users(is_the_one: impl Fn(&File) -> bool) -> Vec<Holder> {
+/// The programs that change headers by way of libcryptsetup, and have a file or device open that is the one. `None` where that is
+/// not known by `deadline`: a file system on a network, or in a program of another user, may answer late or never.
+pub fn libcryptsetup_users(
+    deadline: Instant,
+    is_the_one: impl Fn(&File) -> bool + Send + 'static,
+) -> Option<Vec<Holder>> {
+    let (tell, told) = mpsc::channel();
+    // Who asked has gone where nobody takes the answer.
+    let look = move || drop(tell.send(find_libcryptsetup_users(deadline, &is_the_one)));
+    thread::Builder::new().spawn(look).ok()?;
+    let left = deadline.saturating_duration_since(Instant::now());
+    told.recv_timeout(left).ok().flatten()
+}
+
+fn find_libcryptsetup_users(deadline: Instant, is_the_one: &dyn Fn(&File) -> bool) -> Option<Vec<Holder>> {
     const LIBRARY: &[u8] = b"/libcryptsetup.";
     let own = std::process::id();
-    let uses_it = |pid: &u32| {
+    let mut found = Vec::new();
+    for pid in pids().into_iter().filter(|pid| *pid != own) {
         let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
-        maps.windows(LIBRARY.len()).any(|part| part == LIBRARY)
-    };
-    let has_it = |pid: &u32| {
-        let mut descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        descriptors.any(|descriptor| {
-            let kind = fs::metadata(descriptor.path()).map(|found| found.file_type());
-            kind.is_ok_and(|kind| kind.is_file() || kind.is_block_device())
-                && File::open(descriptor.path()).is_ok_and(|file| is_the_one(&file))
-        })
-    };
-    let mut pids = pids();
-    pids.retain(|pid| *pid != own && uses_it(pid) && has_it(pid));
-    pids.into_iter().map(process).collect()
+        if !maps.windows(LIBRARY.len()).any(|part| part == LIBRARY) {
+            continue;
+        }
+        for descriptor in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
+            if Instant::now() >= deadline {
+                return None;
+            }
+            if look_at(&descriptor.path()).is_some_and(|file| is_the_one(&file)) {
+                found.push(process(pid));
+                break;
+            }
+        }
+    }
+    Some(found)
+}
+
+/// A file or device that another program has open, to be asked what it is. It is not opened: that could wait for a lease on it
+/// to end, or for who is at the other end of a FIFO.
+fn look_at(descriptor: &Path) -> Option<File> {
+    let target = fs::read_link(descriptor).ok()?;
+    if !target.is_absolute() {
+        return None;
+    }
+    let file = File::options()
+        .read(true)
+        .custom_flags(libc::O_PATH)
+        .open(descriptor)
+        .ok()?;
+    let kind = file.metadata().ok()?.file_type();
+    (kind.is_file() || kind.is_block_device()).then_some(file)
 }
 
 fn process(pid: u32) -> Holder {
@@ -301,7 +337,6 @@ impl fmt::Display for Holder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn mounts_are_found_by_number() {

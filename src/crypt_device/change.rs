@@ -7,7 +7,7 @@ use keyslots::kdf::CostLimits;
 use keyslots::luks1;
 use keyslots::storage::Storage;
 
-use super::{Event, Observer};
+use super::{Event, Observer, Others};
 use crate::header_backup::{self, BackupError};
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
 
@@ -23,8 +23,8 @@ pub struct Changing<'a> {
 }
 
 impl Changing<'_> {
-    /// Runs `action` on the header of `device`, read again under the exclusive lock, and then
-    /// [`Changing::outlast_others`].
+    /// Runs `action` on the header of `device`, read again under the exclusive lock. Where it was LUKS1, or is then, other programs
+    /// are awaited before and after ([`Changing::exclusive`], [`Changing::look_again`]).
     ///
     /// # Errors
     /// [`HeaderError`], [`BackupError`], or the action's.
@@ -32,34 +32,24 @@ impl Changing<'_> {
         &self,
         device: &HeaderDevice,
         wanted: Wanted,
+        others: Others,
         action: impl FnOnce(&mut Header, &mut dyn Storage) -> Result<T, E>,
     ) -> Result<T, E> {
-        device.exclusive(wanted, |header, storage| {
-            self.back_up(header, storage)?;
-            let done = action(header, storage)?;
-            if let Header::Luks1(header) = header {
-                self.outlast_others(device, header, storage)?;
+        self.exclusive(device, others, |file, was_luks1| {
+            let (mut header, _) = device.read_header(file, wanted)?;
+            let before = header.luks1().map(|header| header.raw().clone());
+            self.back_up(&header, file)?;
+            let done = action(&mut header, file);
+            let now = header.luks1().map(luks1::Header::raw);
+            if done.is_err() && now == before.as_ref() || !was_luks1 && now.is_none() {
+                return done;
             }
+            // What has failed half-way may have a keyslot to put back too.
+            let kept = self.look_again(device, file, &header, before.as_ref().filter(|_| now.is_some()));
+            let done = done?;
+            kept?;
             Ok(done)
         })
-    }
-
-    /// Looks at a changed LUKS1 header once more when the programs that have it open have ended: they take no lock, and may write it
-    /// back as they read it before. Who still has it open is told.
-    ///
-    /// # Errors
-    /// [`HeaderError::Luks`]: it is not what was written.
-    pub fn outlast_others(
-        &self,
-        device: &HeaderDevice,
-        header: &luks1::Header,
-        storage: &mut dyn Storage,
-    ) -> Result<(), HeaderError> {
-        for user in device.outlast_others(header, storage)? {
-            let path = device.path();
-            self.observer.notice(Event::OpenElsewhere { path, user: &user });
-        }
-        Ok(())
     }
 
     /// Writes a backup of what is about to be changed, where one is asked for.

@@ -9,7 +9,7 @@ use keyslots::luks1;
 use keyslots::luks2::{self, KeyFor};
 use keyslots::secret::{Passphrase, VolumeKey};
 
-use super::{Changing, CryptError, Event, LuksDevice};
+use super::{Changing, CryptError, Event, LuksDevice, Others};
 use crate::header_device::Wanted;
 use crate::slot_names;
 
@@ -88,8 +88,11 @@ impl LuksDevice {
     /// [`CryptError`].
     pub fn add_keyslot(&self, changing: &Changing<'_>, new: NewKeyslot<'_>) -> Result<u32, CryptError> {
         let ready = self.ready(changing, (new.key, new.passphrase), new.cost, false)?;
-        changing.change(&self.device, self.same_version(), |header, storage| {
-            match (header, &ready) {
+        changing.change(
+            &self.device,
+            self.same_version(),
+            Others::May,
+            |header, storage| match (header, &ready) {
                 (Header::Luks2(header), Ready::Luks2(sealed)) => {
                     let (slot, limits) = (new.slot, changing.limits);
                     header.add_sealed_and(storage, new.key, sealed, slot, new.key_for, limits, |edit, made| {
@@ -104,18 +107,19 @@ impl LuksDevice {
                 }
                 (Header::Luks1(header), Ready::Luks1(sealed, _)) => Ok(header.add_sealed(storage, sealed, new.slot)?),
                 _ => Err(Error::ChangedMeanwhile.into()),
-            }
-        })
+            },
+        )
     }
 
     /// Changes a keyslot, and returns the number that it has then.
     ///
     /// # Errors
-    /// [`CryptError`]; [`Error::ChangedMeanwhile`] where it is another keyslot by now.
+    /// [`CryptError`]; [`Error::ChangedMeanwhile`] where it is another keyslot by now,
+    /// [`crate::header_device::HeaderError::OpenElsewhere`] where a LUKS1 header could be written back over it.
     pub fn change_keyslot(&self, changing: &Changing<'_>, new: &ChangedKeyslot<'_>) -> Result<u32, CryptError> {
         let (slot, medium) = (new.slot, self.device.medium());
         let ready = self.ready(changing, (new.key, new.passphrase), new.cost, new.stays)?;
-        changing.change(&self.device, self.same_version(), |header, storage| {
+        changing.change(&self.device, self.same_version(), Others::MustNot, |header, storage| {
             header.expect_same_keyslot(&self.header, slot)?;
             if let Some(name) = new.name {
                 slot_names::check_rename(header, slot, name, new.known_as)?;
@@ -152,7 +156,7 @@ impl LuksDevice {
     ) -> Result<(), CryptError> {
         let medium = self.device.medium();
         let was_last = self.header.slot_state(slot) == SlotState::ActiveLast;
-        changing.change(&self.device, self.same_version(), |header, storage| {
+        changing.change(&self.device, self.same_version(), Others::May, |header, storage| {
             // What was said of it, and agreed to, has to hold still: another process may have taken the others.
             header.expect_same_keyslot(&self.header, slot)?;
             if !may_be_last && !was_last && header.slot_state(slot) == SlotState::ActiveLast {
@@ -170,7 +174,7 @@ impl LuksDevice {
     /// [`CryptError`]; [`Error::ChangedMeanwhile`] where it is another volume by now.
     pub fn erase_keyslots(&self, changing: &Changing<'_>, name: Option<&str>) -> Result<Vec<u32>, CryptError> {
         let medium = self.device.medium();
-        changing.change(&self.device, self.same_version(), |header, storage| {
+        changing.change(&self.device, self.same_version(), Others::May, |header, storage| {
             // A volume made in its place meanwhile is not what was agreed to.
             if header.uuid() != self.header.uuid() {
                 return Err(Error::ChangedMeanwhile.into());

@@ -9,7 +9,7 @@ use keyslots::kdf::CostLimits;
 use keyslots::luks2::Candidates;
 use keyslots::secret::Passphrase;
 
-use super::{CryptError, Event, Observer, open_to_look};
+use super::{Changing, CryptError, Event, Observer, open_to_look, others};
 use crate::dm::DeviceName;
 use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
 use crate::same_bytes;
@@ -177,12 +177,25 @@ impl LuksDevice {
 
     fn finish_change(&mut self, keyslot: u32, change: &Unfinished, observer: &dyn Observer) {
         let (wanted, medium) = (Wanted::Only(self.header.version()), self.device.medium());
-        let finished = self
-            .device
-            .exclusive(wanted, |header, storage| -> Result<Header, HeaderError> {
-                header.finish_change(storage, keyslot, change, medium)?;
-                Ok(header.clone())
-            });
+        let (path, limits) = (self.device.path(), &CostLimits::default());
+        let changing = Changing {
+            backup: None,
+            limits,
+            observer,
+        };
+        let finished = self.device.exclusive_raw(|file| -> Result<Header, HeaderError> {
+            let (mut header, _) = self.device.read_header(file, wanted)?;
+            let before = header.luks1().map(|header| header.raw().clone());
+            // An older header, written back over the keyslot, would leave it to no passphrase: the change can wait.
+            if before.is_some() {
+                others::expect_none(path, file)?;
+            }
+            header.finish_change(file, keyslot, change, medium)?;
+            if before.is_some() {
+                changing.look_again(&self.device, file, &header, before.as_ref())?;
+            }
+            Ok(header)
+        });
         match finished {
             Ok(header) => {
                 self.header = header;

@@ -14,6 +14,7 @@ mod looked_at;
 mod luks;
 mod map;
 mod observer;
+mod others;
 pub mod repair;
 #[cfg(test)]
 mod tests;
@@ -26,3 +27,4 @@ pub use looked_at::{LookedAt, open_to_look};
 pub use luks::{HeaderPlace, LuksDevice, UnlockRequest};
 pub use map::{LuksMapping, MapRequest, PlainVolume, RefreshRequest};
 pub use observer::{Event, Observer};
+pub use others::Others;

@@ -23,8 +23,20 @@ pub enum Event<'a> {
     OpenElsewhere {
         /// The device with the header.
         path: &'a Path,
+        /// The program; `None` where it could not be told whether there is one.
+        user: Option<&'a Holder>,
+    },
+    /// The end of such a program is awaited.
+    WaitingFor {
+        /// The device with the header.
+        path: &'a Path,
         /// The program.
         user: &'a Holder,
+    },
+    /// Such a program has written an older header over a changed one, and this keyslot was put back into that.
+    PutBack {
+        /// Which keyslot.
+        keyslot: u32,
     },
     /// A header is written anew as a whole.
     RewritingHeader,

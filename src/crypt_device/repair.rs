@@ -7,7 +7,7 @@ use keyslots::luks2::copies::Loser;
 use keyslots::luks2::format::Which;
 use keyslots::storage::Storage;
 
-use super::{Changing, CryptError, Event};
+use super::{Changing, CryptError, Event, Others};
 use crate::block_device::signatures::Signature;
 use crate::header_backup::BackupError;
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
@@ -80,7 +80,7 @@ pub fn mend(
     wanted: Wanted,
     agreed: &[Problem],
 ) -> Result<(), CryptError> {
-    device.exclusive_raw(|file| {
+    changing.exclusive(device, Others::May, |file, was_luks1| {
         if diagnose(file, device, wanted)? != agreed {
             return Err(Error::ChangedMeanwhile.into());
         }
@@ -102,7 +102,10 @@ pub fn mend(
             }
             _ => {
                 changing.observer.notice(Event::RewritingHeader);
-                Repair::diagnose(file)?.write(file)?;
+                let repaired = Repair::diagnose(file)?.write(file)?;
+                if was_luks1 {
+                    changing.look_again(device, file, &Header::Luks1(repaired), None)?;
+                }
             }
         }
         Ok(())

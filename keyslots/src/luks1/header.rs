@@ -2,6 +2,7 @@
 
 use super::format::{self, DIGEST_LEN, HEADER_LEN, KEYSLOTS, RawHeader, SALT_LEN, UUID_LEN};
 use super::layout::{AREA_ALIGNMENT, Range, area_size};
+use super::staged::CHECKSUM;
 use super::validate::{Defect, validate};
 use crate::cipher::{CipherError, CipherSpec};
 use crate::error::{Error, Result};
@@ -11,7 +12,7 @@ use crate::units::{Bytes, Sectors};
 use crate::uuid::is_uuid;
 
 /// A validated header. It holds no secret: all of it may be printed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Header {
     /// What stands on the disk; all other fields are made of it.
     pub(super) raw: RawHeader,
@@ -21,7 +22,17 @@ pub struct Header {
     pub(super) hash: Hash,
     pub(super) uuid: String,
     pub(super) keyslots: [Keyslot; KEYSLOTS],
+    /// Checksums of the key material that was written through this value, where the keyslot still has it.
+    pub(super) written: [Option<[u8; CHECKSUM]>; KEYSLOTS],
 }
+
+impl PartialEq for Header {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw == other.raw
+    }
+}
+
+impl Eq for Header {}
 
 /// One of the eight keyslots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -209,7 +220,11 @@ impl Header {
         let next = validate(&raw, None)?;
         self.expect_unchanged(storage)?;
         write_raw(storage, &raw)?;
+        let written = self.written;
         *self = next;
+        for ((keyslot, new), old) in self.keyslots.iter().zip(&mut self.written).zip(written) {
+            *new = old.filter(|_| keyslot.state == KeyslotState::Active);
+        }
         self.expect_written(storage)
     }
 

@@ -191,6 +191,7 @@ impl Header {
     }
 
     fn activate(&mut self, storage: &mut dyn Storage, slot: u32, sealed: &Sealed) -> Result<()> {
+        self.written[slot as usize] = Some(staged::checksum(&[], sealed.material.expose()));
         self.replace_keyslot(storage, slot, |keyslot| {
             keyslot.state = STATE_ACTIVE;
             keyslot.iterations = sealed.iterations;

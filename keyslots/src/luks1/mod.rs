@@ -27,6 +27,7 @@ mod repair;
 mod restore;
 mod staged;
 mod validate;
+mod written;
 
 #[cfg(test)]
 mod tests;

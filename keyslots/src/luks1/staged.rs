@@ -27,7 +27,7 @@ const HEAD: usize = SECTOR_SIZE as usize;
 pub(super) const SPLIT: usize = 8;
 /// Magic, keyslot, iterations, both salts; the checksum follows.
 const FIELDS: usize = 16 + 4 + 4 + 2 * SALT_LEN;
-const CHECKSUM: usize = 32;
+pub(super) const CHECKSUM: usize = 32;
 
 /// A key that waits for its keyslot.
 #[derive(Debug)]
@@ -203,7 +203,7 @@ fn record_len(raw: &RawHeader) -> usize {
     HEAD + (raw.key_bytes as usize).next_multiple_of(SPARE_SECTOR)
 }
 
-fn checksum(fields: &[u8], material: &[u8]) -> [u8; CHECKSUM] {
+pub(super) fn checksum(fields: &[u8], material: &[u8]) -> [u8; CHECKSUM] {
     let mut sum = [0; CHECKSUM];
     Hash::Sha256.digest(&[fields, material], &mut sum);
     sum

@@ -155,6 +155,7 @@ pub fn validate(raw: &RawHeader, device_size: Option<Bytes>) -> Result<Header, D
         uuid: uuid.to_owned(),
         keyslots: std::array::from_fn(|slot| keyslot(raw, slot)),
         raw: raw.clone(),
+        written: [None; KEYSLOTS],
     })
 }
 

@@ -257,6 +257,19 @@ impl Header {
         }
     }
 
+    /// Checks that both copies on the device are this header, after a write.
+    ///
+    /// # Errors
+    /// [`Error::ChangedMeanwhile`], or what else was found there.
+    pub fn expect_written(&self, storage: &mut dyn Storage) -> Result<()> {
+        let current = copies::read(storage)?;
+        let ours = self.on_device.as_ref();
+        match ours.is_some_and(|ours| ours.same_header(&current.winner)) && current.loser.needs_recovery().is_none() {
+            true => Ok(()),
+            false => Err(Error::ChangedMeanwhile),
+        }
+    }
+
     /// Before a write: makes sure that nobody else wrote since this header was read, and that both copies are good, on the
     /// device and not only in a cache.
     pub(crate) fn settle(&self, storage: &mut dyn Storage) -> Result<()> {

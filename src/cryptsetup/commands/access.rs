@@ -4,11 +4,11 @@ use std::fs::File;
 use std::path::Path;
 
 use keyslots::header::{Header, SlotState, Version};
-use keyslots::luks1;
 use keyslots::storage::Storage;
 
 use super::context::Context;
 use crate::block_device::Holder;
+use crate::crypt_device::Others;
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, KeyslotError};
 use crate::cryptsetup::values::SlotRef;
@@ -120,17 +120,7 @@ impl Context<'_> {
         wanted: Wanted,
         action: impl FnOnce(&mut Header, &mut dyn Storage) -> Result<T, CliError>,
     ) -> Result<T, CliError> {
-        self.changing(|changing| changing.change(device, wanted, action))
-    }
-
-    /// Programs that take no lock may write a LUKS1 header back as they read it before.
-    pub(super) fn outlast_others(
-        &self,
-        device: &HeaderDevice,
-        header: &luks1::Header,
-        storage: &mut dyn Storage,
-    ) -> Result<(), CliError> {
-        Ok(self.changing(|changing| changing.outlast_others(device, header, storage))?)
+        self.changing(|changing| changing.change(device, wanted, Others::May, action))
     }
 
     /// Checks that no active volume needs the header that is open as `file`: with a header apart from its data, the kernel

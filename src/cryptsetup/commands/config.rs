@@ -12,6 +12,7 @@ use serde_json::json;
 use super::context::Context;
 use crate::console::Persona;
 use crate::console::confirm;
+use crate::crypt_device::Others;
 use crate::crypt_device::repair::{Problem, diagnose, mend};
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, KeyslotError};
@@ -214,7 +215,7 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result
     }
     let medium = header_device.medium();
     let wanted = Wanted::Only(header.version());
-    cx.change(&header_device, wanted, |header, storage| {
+    let convert = |header: &mut Header, storage: &mut dyn Storage| {
         let converted = match header {
             Header::Luks1(header) => convert::to_luks2(header, storage, medium).map(Header::Luks2),
             Header::Luks2(header) => convert::to_luks1(header, storage).map(Header::Luks1),
@@ -225,6 +226,11 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result
             other => other.into(),
         })?;
         Ok(())
+    };
+    let converted = cx.changing(|changing| changing.change(&header_device, wanted, Others::MustNot, convert));
+    converted.map_err(|error| match error {
+        CliError::DeviceInUse { .. } => CliError::ConvertInUse(device.to_owned()),
+        error => error,
     })
 }
 

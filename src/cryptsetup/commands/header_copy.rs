@@ -14,7 +14,7 @@ use crate::block_device::{self, DevNo, Holder, is_same_file};
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::confirm;
-use crate::crypt_device::open_to_look;
+use crate::crypt_device::{Others, open_to_look};
 use crate::cryptsetup::error::{CliError, ImageError};
 use crate::data_device::{self, DataDeviceError};
 use crate::dm::DeviceUuid;
@@ -78,37 +78,50 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
     if !confirm(cx.console, &(warning(&backup, &header_device, &plan) + &notes)) {
         return Err(CliError::Quiet(ExitCode::Failure, "Operation aborted.".into()));
     }
-    header_device.exclusive_raw(|target| -> Result<(), CliError> {
-        let there = read_header(target)?;
-        // What was asked about is what happens, on the very descriptor that is written to.
-        if !is_same_file(&opened.file, target).map_err(CliError::io("look at the device"))? {
-            return Err(keyslots::Error::ChangedMeanwhile.into());
-        }
-        let (_claim, used) = match data_device::claim(target, device_path) {
-            Ok(claim) => (Some(claim), Ok(())),
-            Err(error) => (None, Err(error)),
-        };
-        check_use(cx, device_path, target, there.as_ref(), &backup, used)?;
-        if check(&backup, &header_device, &mut opened, there.as_ref())? != plan
-            || at_risk != backup.at_risk(&mut source, target, there.as_ref())?
-        {
-            return Err(keyslots::Error::ChangedMeanwhile.into());
-        }
-        if let Some(there) = &there {
-            cx.back_up(there, target)?;
-        }
-        header_device.grow_file(target, backup.size())?;
-        // Whatever stopped it, the device may be between the two headers now.
-        backup
-            .restore(&mut source, target, there.as_ref())
-            .map_err(|error| match error {
-                untouched @ keyslots::Error::ChangedMeanwhile => untouched.into(),
-                error => CliError::RestoreUnfinished(error),
-            })?;
-        match &backup {
-            Backup::Luks1(backup) => cx.outlast_others(&header_device, backup.header(), target),
-            Backup::Luks2(_) => Ok(()),
-        }
+    cx.changing(|changing| {
+        changing.exclusive(
+            &header_device,
+            Others::May,
+            |target, was_luks1| -> Result<(), CliError> {
+                let there = read_header(target)?;
+                // What was asked about is what happens, on the very descriptor that is written to.
+                if !is_same_file(&opened.file, target).map_err(CliError::io("look at the device"))? {
+                    return Err(keyslots::Error::ChangedMeanwhile.into());
+                }
+                let (_claim, used) = match data_device::claim(target, device_path) {
+                    Ok(claim) => (Some(claim), Ok(())),
+                    Err(error) => (None, Err(error)),
+                };
+                check_use(cx, device_path, target, there.as_ref(), &backup, used)?;
+                if check(&backup, &header_device, &mut opened, there.as_ref())? != plan
+                    || at_risk != backup.at_risk(&mut source, target, there.as_ref())?
+                {
+                    return Err(keyslots::Error::ChangedMeanwhile.into());
+                }
+                if let Some(there) = &there {
+                    cx.back_up(there, target)?;
+                }
+                header_device.grow_file(target, backup.size())?;
+                // Whatever stopped it, the device may be between the two headers now.
+                backup
+                    .restore(&mut source, target, there.as_ref())
+                    .map_err(|error| match error {
+                        untouched @ keyslots::Error::ChangedMeanwhile => untouched.into(),
+                        error => CliError::RestoreUnfinished(error),
+                    })?;
+                let restored = match &backup {
+                    Backup::Luks1(backup) => Header::Luks1(backup.header().clone()),
+                    Backup::Luks2(_) => Header::read(target)?,
+                };
+                if restored.version() != backup.version() || restored.uuid() != backup.uuid() {
+                    return Err(keyslots::Error::ChangedMeanwhile.into());
+                }
+                if was_luks1 || restored.luks1().is_some() {
+                    changing.look_again(&header_device, target, &restored, None)?;
+                }
+                Ok(())
+            },
+        )
     })?;
     cx.console.answer(|| json!({ "revived": plan.revives }), String::new);
     Ok(())

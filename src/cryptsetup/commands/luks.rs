@@ -13,6 +13,7 @@ use keyslots::units::Bytes;
 use super::context::Context;
 use super::secrets::{Source, passphrase_prompt};
 use super::{keyring_keys, tokens};
+use crate::block_device::Holder;
 use crate::console::{Deriving, Persona};
 use crate::crypt_device::{Changing, Event, HeaderPlace, LuksDevice, LuksMapping, Observer, UnlockRequest};
 use crate::cryptsetup::error::{CliError, KeyslotError};
@@ -263,9 +264,17 @@ impl Observer for Teller<'_> {
             Event::Derived => drop(self.deriving.take()),
             Event::BackedUp { file } => console.say(format_args!("Header backed up to {}.", file.display())),
             Event::OpenElsewhere { path, user } => console.complain(format_args!(
-                "WARNING: {user} has {} open, and can still write its LUKS1 header back as it was: look at the key slots when \
+                "WARNING: {} has {} open, and can still write its LUKS1 header back as it was: look at the key slots when \
                  it has ended (luksDump).",
+                user.map_or("perhaps another program".into(), Holder::to_string),
                 shown(path)
+            )),
+            Event::WaitingFor { path, user } => console.complain(format_args!(
+                "Waiting for {user}, which has {} open and can change its LUKS1 header.",
+                shown(path)
+            )),
+            Event::PutBack { keyslot } => console.complain(format_args!(
+                "Another program wrote the header back as it was before; key slot {keyslot} has been put back into it."
             )),
             Event::RewritingHeader => console.verbose("Writing LUKS header to disk."),
             Event::Unlocked { keyslot } => console.verbose(format_args!("Key slot {keyslot} unlocked.")),

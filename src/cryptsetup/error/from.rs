@@ -92,6 +92,10 @@ impl From<HeaderError> for CliError {
                 mode,
                 source,
             },
+            HeaderError::OpenElsewhere { path, user } => Self::DeviceInUse {
+                device: path,
+                holders: user.into_iter().collect(),
+            },
             HeaderError::Luks(error) => error.into(),
         }
     }

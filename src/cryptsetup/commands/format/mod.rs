@@ -22,7 +22,7 @@ use super::access::last_slot;
 use super::context::Context;
 use super::secrets::passphrase_prompt;
 use crate::block_device::{self, DevNo, Topology};
-use crate::crypt_device::open_to_look;
+use crate::crypt_device::{Others, open_to_look};
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::args::Options;
 use crate::cryptsetup::error::{CliError, KeyslotError, PbkdfError};
@@ -258,7 +258,8 @@ impl Plan<'_> {
         let sealed = header.seal(&self.key, &passphrase, iterations, &limits)?;
         let (slot, file) = self.write(cx, device, size, data_offset, |storage| {
             header.write_new(storage, medium)?;
-            Ok(header.add_sealed(storage, &sealed, self.slot)?)
+            let slot = header.add_sealed(storage, &sealed, self.slot)?;
+            Ok((slot, Header::Luks1(header.clone())))
         })?;
         Ok((slot, Header::Luks1(header), file))
     }
@@ -311,18 +312,21 @@ impl Plan<'_> {
         let (slot, file) = self.write(cx, device, header.size(), data_offset, |storage| {
             header.write_new(storage, medium)?;
             let (key, slot) = (&self.key, self.slot);
-            header.add_sealed_and(
+            let slot = header.add_sealed_and(
                 storage,
                 key,
                 &sealed,
                 slot,
                 KeyFor::Data,
                 &limits,
-                |edit, slot| match &options.slot_name {
-                    Some(name) => Ok(slot_names::set(edit, slot, name, Some(options.protect))?),
-                    None => Ok(()),
+                |edit, slot| -> Result<(), CliError> {
+                    match &options.slot_name {
+                        Some(name) => Ok(slot_names::set(edit, slot, name, Some(options.protect))?),
+                        None => Ok(()),
+                    }
                 },
-            )
+            )?;
+            Ok((slot, Header::Luks2(header.clone())))
         })?;
         Ok((slot, Header::Luks2(header), file))
     }
@@ -340,47 +344,56 @@ impl Plan<'_> {
         device: &HeaderDevice,
         size: Bytes,
         data_offset: Bytes,
-        write: impl FnOnce(&mut dyn Storage) -> Result<u32, CliError>,
+        write: impl FnOnce(&mut dyn Storage) -> Result<(u32, Header), CliError>,
     ) -> Result<(u32, File), CliError> {
-        device.exclusive_raw(|file| {
-            let looking = || CliError::io(LOOKING);
-            // A person took time for a passphrase meanwhile: another device may be under the path, or this one be mounted.
-            if let Some(seen) = self.seen
-                && !block_device::is_same_file(seen, file).map_err(looking())?
-            {
-                return Err(keyslots::Error::ChangedMeanwhile.into());
-            }
-            let _claim = self.claim(cx, device, file)?;
-            self.check_apart(cx, file, size, data_offset)?;
-            if cx.options.backup.is_some() {
-                match Header::read(file) {
-                    Ok(header) => cx.back_up(&header, file)?,
-                    // There is nothing that a backup could be of.
-                    Err(keyslots::Error::NotLuks) => {}
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            let kept = file.try_clone().map_err(looking())?;
-            let Target::Image { held, .. } = self.target else {
-                device.grow_file(file, size)?;
-                return Ok((write(file)?, kept));
-            };
-            if let Some(target) = held {
-                empty(target).map_err(CliError::io("empty the target"))?;
-                // Holes are wanted where discards are.
-                if !cx.options.allow_discards
-                    && let Some(whole) = self.image_end(data_offset)
+        cx.changing(|changing| {
+            changing.exclusive(device, Others::May, |file, was_luks1| {
+                let looking = || CliError::io(LOOKING);
+                // A person took time for a passphrase meanwhile: another device may be under the path, or this one be mounted.
+                if let Some(seen) = self.seen
+                    && !block_device::is_same_file(seen, file).map_err(looking())?
                 {
-                    block_device::reserve(target, whole).map_err(CliError::io("reserve space for the image"))?;
+                    return Err(keyslots::Error::ChangedMeanwhile.into());
                 }
-            }
-            device.grow_file(file, size)?;
-            let slot = match held.is_some() || cx.options.header.is_some() {
-                true => write(&mut Unfinished(file))?,
-                // A pipe gets its header when that is whole.
-                false => write(file)?,
-            };
-            Ok((slot, kept))
+                let _claim = self.claim(cx, device, file)?;
+                self.check_apart(cx, file, size, data_offset)?;
+                if cx.options.backup.is_some() {
+                    match Header::read(file) {
+                        Ok(header) => cx.back_up(&header, file)?,
+                        // There is nothing that a backup could be of.
+                        Err(keyslots::Error::NotLuks) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+                let kept = file.try_clone().map_err(looking())?;
+                let Target::Image { held, .. } = self.target else {
+                    device.grow_file(file, size)?;
+                    let (slot, header) = write(file)?;
+                    if was_luks1 {
+                        changing.look_again(device, file, &header, None)?;
+                    }
+                    return Ok((slot, kept));
+                };
+                if let Some(target) = held {
+                    empty(target).map_err(CliError::io("empty the target"))?;
+                    // Holes are wanted where discards are.
+                    if !cx.options.allow_discards
+                        && let Some(whole) = self.image_end(data_offset)
+                    {
+                        block_device::reserve(target, whole).map_err(CliError::io("reserve space for the image"))?;
+                    }
+                }
+                device.grow_file(file, size)?;
+                let (slot, header) = match held.is_some() || cx.options.header.is_some() {
+                    true => write(&mut Unfinished(file))?,
+                    // A pipe gets its header when that is whole.
+                    false => write(file)?,
+                };
+                if was_luks1 {
+                    changing.look_again(device, file, &header, None)?;
+                }
+                Ok((slot, kept))
+            })
         })
     }
 

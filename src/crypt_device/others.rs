@@ -1,0 +1,162 @@
+//! Programs that take no lock on a LUKS1 header: one that has read it before a change writes it back later as it was.
+//!
+//! So a change waits until those have ended that have the header open, looks once more when it is through, and puts back what
+//! an older header has taken the place of. Where nobody has it open, nothing waits.
+
+use std::fs::File;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use keyslots::Error;
+use keyslots::header::Header;
+use keyslots::luks1::{self, RawHeader};
+
+use super::{Changing, Event, Observer};
+use crate::block_device::{self, Holder};
+use crate::header_device::{HeaderDevice, HeaderError};
+use crate::same_bytes::ground;
+
+/// For so long their end is awaited: they may derive a key, or ask a person for one.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// For so long nothing is said of it.
+const SILENCE: Duration = Duration::from_secs(1);
+/// For so long one look for them takes at most.
+const LOOK: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(20);
+/// So often keyslots are put back.
+const ATTEMPTS: u32 = 3;
+
+/// Whether a change is made while others have the header open that do not end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// It is.
+    May,
+    /// It is not: an older header would cost a key.
+    MustNot,
+}
+
+impl Changing<'_> {
+    /// Runs `action` on the opened device under the exclusive lock. Where there is a LUKS1 header, that others have open, waits for
+    /// them first. `action` learns whether there is one, and asks [`Changing::look_again`] at its end.
+    ///
+    /// # Errors
+    /// [`HeaderError`], or the action's.
+    pub fn exclusive<T, E: From<HeaderError>>(
+        &self,
+        device: &HeaderDevice,
+        others: Others,
+        action: impl FnOnce(&mut File, bool) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let (path, deadline) = (device.path(), Instant::now() + PATIENCE);
+        // Without the lock at first: others who want it need not wait as well.
+        if let Ok(mut opened) = device.open(false)
+            && is_luks1(&mut opened.file)
+        {
+            wait(path, &opened.file, deadline, self.observer);
+        }
+        device.exclusive_raw(|file| {
+            let was_luks1 = is_luks1(file);
+            if was_luks1 {
+                let left = wait(path, file, deadline, self.observer).unwrap_or_default();
+                if others == Others::MustNot
+                    && let Some(user) = left.into_iter().next()
+                {
+                    return Err(open_elsewhere(path, Some(user)).into());
+                }
+            }
+            action(file, was_luks1)
+        })
+    }
+
+    /// Looks at a header that was changed once more when the programs have ended that have it open: at what differs from `before`,
+    /// or at all of it. Keyslots over which an older header was written are put back where that can be. Who still has it open
+    /// is told.
+    ///
+    /// # Errors
+    /// [`HeaderError::Luks`]: it is not what was written.
+    pub fn look_again(
+        &self,
+        device: &HeaderDevice,
+        file: &mut File,
+        header: &Header,
+        before: Option<&RawHeader>,
+    ) -> Result<(), HeaderError> {
+        let path = device.path();
+        for _ in 0..ATTEMPTS {
+            let left = wait(path, file, Instant::now() + PATIENCE, self.observer);
+            let back = match header {
+                Header::Luks1(header) => header.put_back(file, before)?,
+                Header::Luks2(header) => {
+                    header.expect_written(file)?;
+                    Vec::new()
+                }
+            };
+            if back.is_empty() {
+                let left = left.map(|users| users.into_iter().map(Some).collect());
+                for user in left.unwrap_or_else(|| vec![None]) {
+                    let user = user.as_ref();
+                    self.observer.notice(Event::OpenElsewhere { path, user });
+                }
+                return Ok(());
+            }
+            for keyslot in back {
+                self.observer.notice(Event::PutBack { keyslot });
+            }
+        }
+        Err(Error::ChangedMeanwhile.into())
+    }
+}
+
+/// Checks that nobody has a LUKS1 header open who takes no lock, and does not wait.
+///
+/// # Errors
+/// [`HeaderError::OpenElsewhere`].
+pub(super) fn expect_none(path: &Path, file: &File) -> Result<(), HeaderError> {
+    let users = users(file).ok_or_else(|| open_elsewhere(path, None))?;
+    match users.into_iter().next() {
+        Some(user) => Err(open_elsewhere(path, Some(user))),
+        None => Ok(()),
+    }
+}
+
+fn open_elsewhere(path: &Path, user: Option<Holder>) -> HeaderError {
+    HeaderError::OpenElsewhere {
+        path: path.to_owned(),
+        user,
+    }
+}
+
+/// A damaged one is one too.
+fn is_luks1(file: &mut File) -> bool {
+    !matches!(
+        luks1::Header::read(file),
+        Err(Error::NotLuks | Error::UnknownVersion(_))
+    )
+}
+
+/// Who has it open by the end of the wait; `None` where that cannot be told.
+fn wait(path: &Path, file: &File, deadline: Instant, observer: &dyn Observer) -> Option<Vec<Holder>> {
+    let mut silent_until = Some(Instant::now() + SILENCE);
+    loop {
+        let users = users(file)?;
+        let now = Instant::now();
+        if users.is_empty() || now >= deadline {
+            return Some(users);
+        }
+        if silent_until.is_some_and(|until| now >= until) {
+            silent_until = None;
+            for user in &users {
+                observer.notice(Event::WaitingFor { path, user });
+            }
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn users(file: &File) -> Option<Vec<Holder>> {
+    let ours = ground(file).ok()?;
+    block_device::libcryptsetup_users(Instant::now() + LOOK, move |other| {
+        ground(other).is_ok_and(|other| ours.overlaps(&other))
+    })
+}

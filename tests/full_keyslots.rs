@@ -242,3 +242,30 @@ fn a_restore_says_what_a_kill_can_cost() {
     assert!(fs::read(folder.join("v")).expect("a volume") == original);
     assert!(opens(folder, THEIRS, "k1") && opens(folder, THEIRS, "k7"));
 }
+
+/// An older header, written back over the keyslot when that has its new key, would leave it to no passphrase.
+#[test]
+fn a_killed_change_is_not_finished_under_a_cryptsetup_that_has_the_header_open() {
+    let folder = TempDir::new().expect("a folder");
+    let folder = folder.path();
+    full(folder, "luks1");
+    kill_half_way(folder);
+    let pipe = folder.join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    let mut theirs = Command::new(THEIRS)
+        .args(format!("luksChangeKey {FAST} -d k0 v pipe").split_whitespace())
+        .current_dir(folder)
+        .spawn()
+        .expect("it runs");
+    // It has read the header, and waits for the key.
+    let mut key = fs::OpenOptions::new().write(true).open(&pipe).expect("a pipe");
+    let told = done(folder, OURS, "luksDump -q --dump-volume-key v -d new");
+    let expected = format!("slot 1: process {} (cryptsetup) has v open", theirs.id());
+    assert!(told.contains(&expected), "{told}");
+    std::io::Write::write_all(&mut key, b"another").expect("it reads");
+    drop(key);
+    assert!(theirs.wait().expect("it ends").success());
+    let told = done(folder, OURS, "luksDump -q --dump-volume-key v -d new");
+    assert!(told.contains("Finished the interrupted"), "{told}");
+    assert!(opens(folder, THEIRS, "new") && opens(folder, THEIRS, "k2"));
+}

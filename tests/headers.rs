@@ -4,11 +4,13 @@
 //! No device is needed, and nothing is skipped: without cryptsetup the tests fail.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -569,4 +571,155 @@ fn a_luks1_keyslot_that_cryptsetup_overwrites_is_not_called_added() {
         let told = String::from_utf8_lossy(&ours.stderr);
         assert!(!ours.status.success() || opens("b"), "{told}");
     }
+}
+
+/// A cryptsetup that has read the LUKS1 header of "v", and waits for the key that it is to add, until it is let go on.
+struct Waiting {
+    lab: Lab,
+    program: Child,
+    key: fs::File,
+}
+
+impl Waiting {
+    /// "a" and "b" open the volume.
+    fn new(slot: &str) -> Self {
+        let lab = Lab::new();
+        let volume = fs::File::create(lab.path("v")).expect("a file");
+        volume.set_len(4 << 20).expect("room");
+        let format = ["luksFormat", "-q", "--type", "luks1", "-s", "256", "v", "a"];
+        lab.run(Tool::Debians, &[&format, CHEAP.as_slice()].concat());
+        lab.run(
+            Tool::Debians,
+            &[&["luksAddKey", "-q", "v", "b", "-d", "a"], CHEAP.as_slice()].concat(),
+        );
+        let pipe = lab.path("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        let add = ["luksAddKey", "-q", "v", "pipe", "-d", "b", "-S", slot];
+        let mut command = lab.command(Tool::Debians, &[&add, CHEAP.as_slice()].concat());
+        let program = command.spawn().expect("it runs");
+        // Opens when the other end is opened.
+        let key = fs::OpenOptions::new().write(true).open(&pipe).expect("a pipe");
+        Self { lab, program, key }
+    }
+
+    fn header(&self) -> Vec<u8> {
+        fs::read(self.lab.path("v")).expect("a volume")[..592].to_vec()
+    }
+
+    /// It gets its key, and ends.
+    fn go_on(mut self) -> Lab {
+        std::io::Write::write_all(&mut self.key, b"passphrase c").expect("it reads");
+        drop(self.key);
+        assert!(self.program.wait().expect("it ends").success());
+        self.lab
+    }
+
+    fn start(&self, arguments: &[&str]) -> Child {
+        let cheap = if arguments[0] == "convert" {
+            &[]
+        } else {
+            CHEAP.as_slice()
+        };
+        let mut command = self.lab.command(Tool::Ours, &[arguments, cheap].concat());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        command.spawn().expect("it runs")
+    }
+}
+
+/// Which of the keys open the volume.
+fn opening(lab: &Lab) -> String {
+    let opens = |key: &&str| {
+        let opened = lab.try_run(Tool::Debians, &["open", "--test-passphrase", "v", "-d", key]);
+        opened.status.success()
+    };
+    ["a", "b", "c", "d"].into_iter().filter(opens).collect()
+}
+
+/// Where it reads the header before our change and writes it back after, keys and headers would be lost.
+#[test]
+fn a_luks1_header_is_not_changed_under_a_cryptsetup_that_has_it_open() {
+    let change: &[&str] = &["luksChangeKey", "-q", "v", "d", "-d", "a"];
+    let convert: &[&str] = &["convert", "-q", "v", "--type", "luks2"];
+    let format: &[&str] = &["luksFormat", "-q", "v", "d", "--type", "luks2"];
+    thread::scope(|scope| {
+        for (arguments, keys, version) in [(change, "bcd", 1), (convert, "abc", 2), (format, "d", 2)] {
+            scope.spawn(move || {
+                let waiting = Waiting::new("5");
+                let before = waiting.header();
+                let mut ours = waiting.start(arguments);
+                let mut told = BufReader::new(ours.stderr.take().expect("a pipe"));
+                let mut line = String::new();
+                told.read_line(&mut line).expect("text");
+                let expected = format!("Waiting for process {} (cryptsetup), ", waiting.program.id());
+                assert!(line.starts_with(&expected), "{arguments:?}: {line}");
+                assert!(waiting.header() == before, "{arguments:?}");
+                let lab = waiting.go_on();
+                assert!(ours.wait().expect("it ends").success(), "{arguments:?}");
+                assert_eq!(opening(&lab), keys, "{arguments:?}");
+                assert_eq!(fs::read(lab.path("v")).expect("a volume")[7], version, "{arguments:?}");
+            });
+        }
+        // It does not end: what could cost a key is not done.
+        for arguments in [change, convert] {
+            scope.spawn(move || {
+                let waiting = Waiting::new("5");
+                let before = waiting.header();
+                let ours = waiting.start(arguments).wait_with_output().expect("it ends");
+                let told = String::from_utf8_lossy(&ours.stderr);
+                assert_eq!(ours.status.code(), Some(5), "{arguments:?}: {told}");
+                assert!(waiting.header() == before, "{arguments:?}");
+                assert_eq!(opening(&waiting.go_on()), "abc", "{arguments:?}");
+            });
+        }
+        // What is added is put back into the header that it writes then.
+        scope.spawn(|| {
+            let waiting = Waiting::new("5");
+            let before = waiting.header();
+            let ours = waiting.start(&["luksAddKey", "-q", "v", "d", "-d", "a"]);
+            while waiting.header() == before {
+                thread::sleep(Duration::from_millis(5));
+            }
+            let lab = waiting.go_on();
+            let ours = ours.wait_with_output().expect("it ends");
+            let told = String::from_utf8_lossy(&ours.stderr);
+            assert!(ours.status.success() && told.contains("has been put back"), "{told}");
+            assert_eq!(opening(&lab), "abcd");
+        });
+    });
+}
+
+/// Anybody may have that library, and files with a lease on them: who opens these waits for most of a minute.
+#[test]
+fn a_lease_on_a_file_of_somebody_else_holds_no_change_up() {
+    let lab = Lab::new();
+    let volume = fs::File::create(lab.path("v")).expect("a file");
+    volume.set_len(4 << 20).expect("room");
+    let format = ["luksFormat", "-q", "--type", "luks1", "-s", "256", "v", "a"];
+    lab.run(Tool::Debians, &[&format, CHEAP.as_slice()].concat());
+    // F_SETLEASE, F_WRLCK.
+    let hold = "open(F, '+>', 'leased') or die; $SIG{IO} = 'IGNORE'; fcntl(F, 1024, 1) or die; \
+                $| = 1; print \"ready\\n\"; <STDIN>";
+    let mut other = Command::new("perl")
+        .args(["-e", hold])
+        .current_dir(lab.folder.path())
+        .env("LD_PRELOAD", "libcryptsetup.so.12")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("perl");
+    let mut line = String::new();
+    let mut told = BufReader::new(other.stdout.take().expect("a pipe"));
+    told.read_line(&mut line).expect("text");
+    assert_eq!(line, "ready\n");
+    let maps = fs::read_to_string(format!("/proc/{}/maps", other.id())).expect("maps");
+    assert!(maps.contains("/libcryptsetup."), "it has the library");
+    let begin = Instant::now();
+    lab.run(
+        Tool::Ours,
+        &[&["luksAddKey", "-q", "v", "b", "-d", "a"], CHEAP.as_slice()].concat(),
+    );
+    let took = begin.elapsed();
+    other.kill().expect("it runs");
+    other.wait().expect("it ends");
+    assert!(took < Duration::from_secs(20), "{took:?}");
 }

@@ -592,6 +592,9 @@ impl Waiting {
             Tool::Debians,
             &[&["luksAddKey", "-q", "v", "b", "-d", "a"], CHEAP.as_slice()].concat(),
         );
+        fs::copy(lab.path("v"), lab.path("w")).expect("a copy");
+        lab.run(Tool::Ours, &["convert", "-q", "w", "--type", "luks2"]);
+        lab.run(Tool::Ours, &["luksHeaderBackup", "w", "--header-backup-file", "w2"]);
         let pipe = lab.path("pipe");
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
         let add = ["luksAddKey", "-q", "v", "pipe", "-d", "b", "-S", slot];
@@ -615,7 +618,7 @@ impl Waiting {
     }
 
     fn start(&self, arguments: &[&str]) -> Child {
-        let cheap = if arguments[0] == "convert" {
+        let cheap = if ["convert", "luksHeaderRestore"].contains(&arguments[0]) {
             &[]
         } else {
             CHEAP.as_slice()
@@ -641,8 +644,15 @@ fn a_luks1_header_is_not_changed_under_a_cryptsetup_that_has_it_open() {
     let change: &[&str] = &["luksChangeKey", "-q", "v", "d", "-d", "a"];
     let convert: &[&str] = &["convert", "-q", "v", "--type", "luks2"];
     let format: &[&str] = &["luksFormat", "-q", "v", "d", "--type", "luks2"];
+    let restore: &[&str] = &["luksHeaderRestore", "-q", "v", "--header-backup-file", "w2"];
+    let changes = [
+        (change, "bcd", 1),
+        (convert, "abc", 2),
+        (format, "d", 2),
+        (restore, "ab", 2),
+    ];
     thread::scope(|scope| {
-        for (arguments, keys, version) in [(change, "bcd", 1), (convert, "abc", 2), (format, "d", 2)] {
+        for (arguments, keys, version) in changes {
             scope.spawn(move || {
                 let waiting = Waiting::new("5");
                 let before = waiting.header();

@@ -192,7 +192,11 @@ impl Backup {
             device.settle(storage)?;
             return self.restoring(file, storage, device).run(self.end());
         }
-        copy(file, storage, Bytes::new(HEADER_LEN as u64), self.end())?;
+        let behind_header = Range {
+            start: Bytes::new(HEADER_LEN as u64),
+            end: self.end(),
+        };
+        copy(file, storage, behind_header, &[])?;
         storage.sync().map_err(Error::io("sync the restored key material"))?;
         write_raw(storage, &self.header.raw)
     }
@@ -263,15 +267,16 @@ fn same_bytes(one: &mut dyn Storage, other: &mut dyn Storage, range: Range) -> R
     Ok(same)
 }
 
-/// Copies what is not there already; what is there is not put at risk by writing it again.
-pub(super) fn copy(from: &mut dyn Storage, to: &mut dyn Storage, start: Bytes, end: Bytes) -> Result<()> {
+/// Copies `range`, but for what is there already of the areas in use, `live`: that is not put at risk by writing it again.
+/// Elsewhere what reads so may have failed to reach the disk.
+pub(super) fn copy(from: &mut dyn Storage, to: &mut dyn Storage, range: Range, live: &[Range]) -> Result<()> {
     let mut run = Run {
-        start,
+        start: range.start,
         bytes: Vec::new(),
     };
-    for_each_block(from, start, end, |end, block| {
+    for_each_block(from, range.start, range.end, |end, block| {
         let at = start_of(end, block);
-        if is_there(to, at, block)? {
+        if live.iter().any(|area| area.overlaps(Range { start: at, end })) && is_there(to, at, block)? {
             return run.flush(to);
         }
         if run.bytes.len() >= MAX_RUN {

@@ -74,13 +74,21 @@ impl Restoring<'_> {
     /// Writes all but what lies behind `end`.
     pub(super) fn run(mut self, end: Bytes) -> Result<()> {
         if self.is_by_keyslot()? {
+            // As it was read: a sync that failed before may have left it in a cache alone, and never written it.
+            write_raw(self.device, &self.now)?;
             self.restore_keyslots()?;
+            // While the header still names what is dropped: it would not be missed where a stop leaves its key material.
+            for slot in (0..KEYSLOTS).filter(|slot| !is_active(self.backup, *slot)) {
+                self.put_material(slot, slot)?;
+            }
         } else {
-            self.copy_rest(end)?;
+            self.copy_rest(end, &[])?;
         }
         // In the one case all keys are there; in the other all key material, which no header names yet.
         write_raw(self.device, self.backup)?;
-        self.copy_rest(end)
+        let active = (0..KEYSLOTS).filter(|slot| is_active(self.backup, *slot));
+        let live: Vec<Range> = active.map(|slot| self.area(slot)).collect();
+        self.copy_rest(end, &live)
     }
 
     /// Whether the keyslots lie at the same places, and there is one to come.
@@ -238,6 +246,11 @@ impl Restoring<'_> {
 
     /// Puts keyslot `source` of the backup into keyslot `slot`: the header names it when it is there.
     fn put(&mut self, source: usize, slot: usize) -> Result<()> {
+        // What is in use already is not put at risk by writing it again. Of anything else it is not known that it has reached
+        // the disk, even where it reads so.
+        if self.holds(source, slot)? {
+            return Ok(());
+        }
         self.put_material(source, slot)?;
         let mut next = self.now.clone();
         next.keyslots[slot] = self.keyslot(source, slot);
@@ -246,10 +259,6 @@ impl Restoring<'_> {
 
     fn put_material(&mut self, source: usize, slot: usize) -> Result<()> {
         let (material, to) = (self.material(source)?, self.area(slot).start);
-        // What is there is on the disk, and not put at risk by writing it again.
-        if is_there(self.device, to, &material)? {
-            return Ok(());
-        }
         self.device
             .write_at(to, &material)
             .map_err(Error::io("restore the key material"))?;
@@ -265,14 +274,14 @@ impl Restoring<'_> {
     }
 
     /// What no header names any more, or yet; last of it what may wait for a keyslot.
-    fn copy_rest(&mut self, end: Bytes) -> Result<()> {
+    fn copy_rest(&mut self, end: Bytes, live: &[Range]) -> Result<()> {
         let header = Bytes::new(HEADER_LEN as u64);
         for (start, end) in [
             (header, staged::START),
             (AREA_ALIGNMENT, end),
             (staged::START, AREA_ALIGNMENT.min(end)),
         ] {
-            copy(self.file, self.device, start, end)?;
+            copy(self.file, self.device, Range { start, end }, live)?;
             self.device
                 .sync()
                 .map_err(Error::io("sync the restored key material"))?;

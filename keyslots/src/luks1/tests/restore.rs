@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hasher};
 use super::*;
 use crate::luks1::{AtRisk, Backup};
 use crate::storage::fault::Recorder;
+use crate::units::Bytes;
 use crate::wipe::Medium;
 
 struct Case {
@@ -350,4 +351,104 @@ fn a_spare_keyslot_that_holds_a_key_is_at_risk() {
     disk.for_each_crash(|crash| {
         assert_eq!(lost(&from.0, &to.0, crash.image), [0; 0], "{:?}", crash.cause);
     });
+}
+
+/// A disk that forgets what a failed sync should have written, while who reads finds it in the cache.
+struct Forgetful {
+    cache: Memory,
+    disk: Memory,
+    dirty: Vec<std::ops::Range<usize>>,
+    syncs: usize,
+    fails: usize,
+}
+
+impl Storage for Forgetful {
+    fn size(&mut self) -> std::io::Result<Bytes> {
+        self.cache.size()
+    }
+
+    fn read_at(&mut self, offset: Bytes, buf: &mut [u8]) -> std::io::Result<()> {
+        self.cache.read_at(offset, buf)
+    }
+
+    fn write_at(&mut self, offset: Bytes, buf: &[u8]) -> std::io::Result<()> {
+        let start = offset.to_usize().expect("small");
+        self.dirty.push(start..start + buf.len());
+        self.cache.write_at(offset, buf)
+    }
+
+    fn sync(&mut self) -> std::io::Result<()> {
+        let dirty = std::mem::take(&mut self.dirty);
+        self.syncs += 1;
+        if self.syncs == self.fails {
+            return Err(std::io::Error::from_raw_os_error(5));
+        }
+        for range in dirty {
+            self.disk.0[range.clone()].copy_from_slice(&self.cache.0[range]);
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_restore_after_a_failed_sync_writes_what_only_reads_as_written() {
+    let base = volume(&[]);
+    let mut from = aged(&base, &[0, 1, 2, 3, 4, 5, 6], "new");
+    let to = aged(&base, &[0, 1, 6, 7], "old");
+    let backup = Backup::read(&mut from).expect("a backup");
+    for there in [true, false] {
+        let mut fails = 0;
+        loop {
+            fails += 1;
+            let (cache, disk) = (to.clone(), to.clone());
+            let (dirty, syncs) = (Vec::new(), 0);
+            let mut device = Forgetful {
+                cache,
+                disk,
+                dirty,
+                syncs,
+                fails,
+            };
+            let mut restore = || {
+                let header = Header::read(&mut device).expect("a header");
+                backup.restore(&mut from.clone(), &mut device, Some(&header).filter(|_| there))
+            };
+            let first = restore();
+            if first.is_ok() {
+                break;
+            }
+            restore().expect("no fault");
+            assert!(device.disk.0 == from.0, "sync {fails} failed, and something is lost");
+        }
+        assert!(fails > 2, "{fails} syncs are not all");
+    }
+}
+
+/// What a restore drops is overwritten while the header still names it.
+#[test]
+fn no_stop_of_a_restore_leaves_dropped_key_material_unnamed() {
+    let base = volume(&[]);
+    let mut from = aged(&base, &[0, 6], "new");
+    let to = aged(&base, &[0, 1, 2, 7], "old");
+    let backup = Backup::read(&mut from).expect("a backup");
+    let mut disk = Recorder::new(to.0.clone());
+    let device = Header::read(&mut disk).expect("a header");
+    backup.restore(&mut from, &mut disk, Some(&device)).expect("no fault");
+    let mut left = 0;
+    disk.for_each_crash(|crash| {
+        let header = Header::read(&mut Memory(crash.image.to_vec())).expect("a header");
+        for slot in [1, 2, 7] {
+            let start = header.raw().keyslots[slot].material_offset as usize * 512;
+            let is_left = crash.image[start..start + 64_000] == to.0[start..start + 64_000];
+            left += usize::from(is_left);
+            let is_named = header.active_keyslots().any(|active| active == slot as u32);
+            assert!(
+                is_named || !is_left,
+                "{slot}: after {} events, {:?}",
+                crash.after,
+                crash.cause
+            );
+        }
+    });
+    assert!(left > 0, "it is there before");
 }

@@ -1,4 +1,4 @@
-//! What the kernel can be asked: the commands, the flags beside them, and the version that it answers with.
+//! The requests that the kernel answers: commands, their flags, and the version of the interface.
 
 use std::fmt;
 
@@ -20,9 +20,9 @@ pub(super) mod flags {
     pub(crate) const BUFFER_FULL: u32 = 1 << 8;
     /// In: do not freeze a file system on suspend.
     pub(crate) const SKIP_LOCKFS: u32 = 1 << 10;
-    /// In: do not flush queued I/O on suspend, nor pool metadata before a state is told.
+    /// In: do not flush queued I/O on suspend, nor pool metadata before a status is reported.
     pub(crate) const NOFLUSH: u32 = 1 << 11;
-    /// In: tell of the inactive table.
+    /// In: query the inactive table.
     pub(crate) const QUERY_INACTIVE_TABLE: u32 = 1 << 12;
     /// Out: udev was sent an event.
     pub(crate) const UEVENT_GENERATED: u32 = 1 << 13;
@@ -39,7 +39,7 @@ pub(super) mod flags {
     /// In: what the integrity measurement would see.
     pub(crate) const IMA_MEASUREMENT: u32 = 1 << 19;
 
-    /// Those of a request, in words.
+    /// The flags of a request, spelled out.
     pub(crate) fn names(flags: u32) -> String {
         const NAMES: [(u32, &str); 10] = [
             (READONLY, "readonly"),
@@ -75,13 +75,13 @@ impl fmt::Display for Version {
     }
 }
 
-/// What the kernel is asked to do. The number is the ioctl's.
+/// A request to the kernel. The number is the ioctl's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Command {
-    /// Tell the version of the interface.
+    /// Get the version of the interface.
     Version = 0,
-    /// Remove every device that nobody uses.
+    /// Remove every unused device.
     RemoveAll = 1,
     /// List all devices.
     List = 2,
@@ -93,7 +93,7 @@ pub enum Command {
     Rename = 5,
     /// Suspend a device. The kernel has one command for this and for resuming.
     Suspend = 6,
-    /// Tell of a device.
+    /// Get the state of a device.
     Info = 7,
     /// Wait for an event of a device.
     Wait = 8,
@@ -101,28 +101,28 @@ pub enum Command {
     Load = 9,
     /// Drop the table in the inactive slot.
     Clear = 10,
-    /// Tell what devices a table uses.
+    /// List the devices that a table uses.
     Deps = 11,
-    /// Tell a table, or the state of its targets.
+    /// Get a table, or the status of its targets.
     Table = 12,
     /// List the target types.
     Targets = 13,
     /// Send a message to a target.
     Message = 14,
-    /// Set what a BIOS would see of the disk's shape.
+    /// Set the disk geometry that a BIOS would see.
     SetGeometry = 15,
     /// Make the control node readable when any device has an event.
     ArmPoll = 16,
-    /// Tell the version of one target type, loading its module where need be.
+    /// Get the version of one target type, loading its module if needed.
     TargetVersion = 17,
     /// Resume a device: the ioctl of [`Command::Suspend`] without its flag.
     Resume = 0x80 | 6,
-    /// Tell the states of the targets: the ioctl of [`Command::Table`] without its flag.
+    /// Get the status of the targets: the ioctl of [`Command::Table`] without its flag.
     Status = 0x80 | 12,
 }
 
 impl Command {
-    /// The command's name as dmsetup's messages have it: `device-mapper: reload ioctl on …`.
+    /// The command's name as dmsetup's messages spell it: `device-mapper: reload ioctl on …`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Version => "version",

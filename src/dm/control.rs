@@ -1,4 +1,4 @@
-//! The control node, `/dev/mapper/control`: opened, and made by hand in a `/dev` that nobody fills.
+//! The control node, `/dev/mapper/control`: opened, and made by hand where no udev fills `/dev`.
 
 use std::fs::{self, File};
 use std::io;
@@ -75,7 +75,7 @@ fn make(path: &Path) -> Result<(), DmError> {
     mknod(path, SFlag::S_IFCHR, Mode::S_IRUSR | Mode::S_IWUSR, number).map_err(|errno| failed(errno.into()))
 }
 
-/// Whether the kernel can load modules at all; one that cannot will not grow a device-mapper.
+/// Whether the kernel can load modules at all; without them, no device-mapper will appear later.
 fn may_be_loaded() -> bool {
     Path::new("/proc/modules").exists()
 }

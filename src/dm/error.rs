@@ -1,4 +1,4 @@
-//! What may go wrong between us and the device-mapper: the facts. What to do about them is the command line's to say.
+//! Errors between us and the device-mapper: the facts. The command line knows the remedies.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::command::{Command, Version};
 /// A failed operation on the device-mapper.
 #[derive(Debug, thiserror::Error)]
 pub enum DmError {
-    /// The kernel has no device-mapper: neither `/proc/misc` nor the control node knows it.
+    /// The kernel has no device-mapper: it is neither in `/proc/misc` nor behind the control node.
     #[error("the kernel has no device-mapper (module dm_mod)")]
     NoDeviceMapper,
     /// The control node cannot be made or opened.
@@ -21,26 +21,26 @@ pub enum DmError {
         /// The system's error; permission denied without CAP_SYS_ADMIN.
         source: io::Error,
     },
-    /// The kernel speaks another major version of the interface.
+    /// The kernel has another major version of the interface.
     #[error("the kernel's device-mapper interface is {kernel}, and version 4 is needed")]
     Version {
-        /// What the kernel speaks.
+        /// The kernel's version.
         kernel: Version,
     },
     /// The kernel refused.
     #[error("{} ioctl{} failed: {}", command.name(), on_device(device), system_text(*errno))]
     Ioctl {
-        /// What was asked.
+        /// The request.
         command: Command,
         /// The device, empty where the command has none.
         device: String,
-        /// Why.
+        /// The reason.
         errno: Errno,
     },
     /// The request cannot be put into the kernel's form.
     #[error("bad {} request: {defect}", command.name())]
     BadRequest {
-        /// What was to be asked.
+        /// The request.
         command: Command,
         /// What is wrong with it.
         defect: &'static str,
@@ -48,25 +48,25 @@ pub enum DmError {
     /// The kernel's answer makes no sense.
     #[error("bad reply to the {} ioctl: {defect}", command.name())]
     BadReply {
-        /// What was asked.
+        /// The request.
         command: Command,
         /// What is wrong with the answer.
         defect: &'static str,
     },
-    /// The answer is larger than any that makes sense, or came from a message that must not be repeated.
+    /// The answer is larger than any valid one, or came from a message that must not be repeated.
     #[error("the reply to the {} ioctl is too large", command.name())]
     ReplyTooLarge {
-        /// What was asked.
+        /// The request.
         command: Command,
     },
     /// The kernel's interface is too old for this.
     #[error("{what} needs a newer kernel: its device-mapper interface is {kernel}, and {needed} is needed")]
     TooOld {
-        /// What was wanted.
+        /// The request.
         what: &'static str,
-        /// What the kernel speaks.
+        /// The kernel's version.
         kernel: Version,
-        /// What it takes.
+        /// The version that it needs.
         needed: Version,
     },
     /// No memory for a buffer.
@@ -93,7 +93,7 @@ fn text_of(error: &io::Error) -> String {
     )
 }
 
-/// The text of a system error as glibc has it, which is what people and scripts look for, whatever library this program is
+/// The text of a system error as glibc words it, which people and scripts look for, whatever library this program is
 /// linked with.
 pub(crate) fn system_text(errno: Errno) -> &'static str {
     match errno {
@@ -127,14 +127,14 @@ fn on_device(device: &str) -> String {
     }
 }
 
-/// What a caller may want to tell apart.
+/// The kinds of failure that a caller may want to tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DmErrorKind {
-    /// Somebody has the device open, or stands on it.
+    /// A process has the device open, or another device uses it.
     Busy,
     /// There is no such device.
     NotFound,
-    /// There is such a device already, or one with that UUID.
+    /// There is already such a device, or one with that UUID.
     Exists,
     /// Not root.
     Denied,
@@ -169,7 +169,7 @@ impl DmError {
         }
     }
 
-    /// The same as a failure of `command`, for which another was only a question.
+    /// Reports the failure as one of `command`, for which the failed query was made.
     pub fn during(self, command: Command) -> Self {
         match self {
             Self::Ioctl { device, errno, .. } => Self::Ioctl { command, device, errno },

@@ -2,8 +2,8 @@
 //!
 //! The layout is the kernel's `linux/dm-ioctl.h`. Requests are built and replies are read as bytes at fixed offsets,
 //! through slices that check their bounds; no pointer is ever cast. The buffer is a [`Secret`]: locked, and wiped after
-//! every call that may have carried a key. Lists of devices and of target types have one of their own, since they are much
-//! longer than what else is asked.
+//! every call that may have carried a key. Lists of devices and of target types have a buffer of their own, since they are
+//! much longer than other replies.
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
@@ -24,13 +24,13 @@ use crate::log;
 
 /// `_IOWR(0xfd, …)`, the group that the kernel gave the device-mapper.
 const GROUP: u8 = 0xfd;
-/// What a list of devices may take at first: about a thousand. The kernel walks over all of them to find that it is not enough.
+/// The room for a list of devices at first: about a thousand. The kernel walks over all of them to find that it is too small.
 const LIST_ROOM: usize = 64 * 1024;
-/// What most other replies fit in. The kernel copies and wipes as much as it is offered, with every request.
+/// Enough room for most other replies. The kernel copies and wipes as much as it is offered, with every request.
 const COMMON_ROOM: usize = 4 * 1024;
-/// The most that is offered to replies because one has needed it.
+/// The most room that later replies are offered because an earlier one needed it.
 const MOST_OFFERED: usize = 16 * 1024;
-/// Where growing ends: the kernel asks for no more even with a hundred thousand devices.
+/// The limit of growing: a list of a hundred thousand devices fits.
 const LARGEST_BUFFER: usize = 64 * 1024 * 1024;
 /// The oldest interface we speak, and the one we ask for: later minors only add to it.
 const ASKED_VERSION: Version = Version {
@@ -65,7 +65,7 @@ impl Command {
         nix::request_code_readwrite!(GROUP, (self as u8) & 0x7f, HEADER) as libc::Ioctl
     }
 
-    /// Whether asking once more does no harm, so that a reply that did not fit may be asked for again.
+    /// Whether repeating the request is harmless, so that a reply that did not fit can be requested again.
     fn repeatable(self) -> bool {
         matches!(
             self,
@@ -116,12 +116,12 @@ pub(super) struct Control {
     buffer: RefCell<Buffer>,
 }
 
-/// What requests and replies stand in.
+/// The buffer for requests and replies.
 struct Buffer {
     bytes: Secret,
-    /// How much of it may be other than zero: to wipe all of it would take longer than most requests.
+    /// How much of it may be nonzero: wiping all of it would take longer than most requests.
     used: usize,
-    /// What the next request offers for its reply.
+    /// The room that the next request offers for its reply.
     common: usize,
 }
 
@@ -157,7 +157,7 @@ impl Control {
     }
 
     /// Sends one request and hands the reply to `read`. `device` names the device in errors. A reply that does not fit
-    /// is asked for again with more room where that is harmless.
+    /// is requested again with more room where that is harmless.
     pub(super) fn call<T>(
         &self,
         command: Command,
@@ -200,7 +200,8 @@ impl Control {
     ) -> Result<T, DmError> {
         let mut room = LIST_ROOM;
         while room <= LARGEST_BUFFER {
-            // No secret, but memory that is there at once: the kernel would meet each page of other memory as a fault, twice.
+            // Not a secret, but memory that is mapped already: the kernel would meet each page of other memory as a fault,
+            // twice.
             let mut buffer = Secret::zeroed(room).map_err(DmError::Memory)?;
             if let Some(value) = self.exchange(command, request, "", buffer.expose_mut(), &read)? {
                 return Ok(value);
@@ -222,7 +223,7 @@ impl Control {
         encode(request, buffer).map_err(|defect| DmError::BadRequest { command, defect })?;
         let answer = self.ioctl(command, buffer);
         let outcome = answer.map_or_else(system_text, |()| "ok");
-        // Nothing of the payload: it may have a key in it.
+        // Nothing of the payload: it may hold a key.
         log::debug(format_args!(
             "dm {} {device} [{}]: {outcome}",
             command.name(),
@@ -257,7 +258,7 @@ impl fmt::Debug for Control {
 }
 
 impl Buffer {
-    /// Sees to it that there are `len` bytes.
+    /// Makes sure that there are `len` bytes.
     fn make_room(&mut self, len: usize, command: Command) -> Result<(), DmError> {
         if len > LARGEST_BUFFER {
             return Err(DmError::ReplyTooLarge { command });
@@ -275,8 +276,8 @@ impl Buffer {
     }
 }
 
-/// How much of the buffer a request and its reply have written to: the kernel copies out as many bytes as the reply says
-/// that it has.
+/// How much of the buffer a request and its reply have written to: the kernel copies out as many bytes as the reply's
+/// header states.
 fn touched(request: &Request<'_>, buffer: &[u8]) -> usize {
     let reply = super::wire::u32_at(buffer, offset_of!(Layout, data_size)).unwrap_or(u32::MAX);
     (reply as usize).max(HEADER + request.payload.len()).min(buffer.len())
@@ -327,7 +328,7 @@ fn decode(buffer: &[u8]) -> Result<Reply<'_>, &'static str> {
         word(offset_of!(Layout, data_start))? as usize,
         word(offset_of!(Layout, data_size))? as usize,
     );
-    // A reply that did not fit has no data to speak of, and some have none at all.
+    // A reply that did not fit has no usable data, and some have none at all.
     let data = if flags & flags::BUFFER_FULL != 0 || size <= start {
         &[]
     } else {
@@ -413,7 +414,7 @@ mod tests {
             used: 0,
             common: COMMON_ROOM,
         };
-        // What the kernel says, where it is more than was sent; all of it, where it makes no sense.
+        // The kernel's figure, where it is more than was sent; all of it, where it makes no sense.
         for (said, touched_bytes) in [(305, HEADER + 40), (600, 600), (1024, 1024), (u32::MAX, 1024)] {
             encode(&request, buffer.bytes.expose_mut()).expect("a good request");
             let size = offset_of!(Layout, data_size);

@@ -17,7 +17,7 @@ pub const MAX_NAME: usize = 127;
 /// Longest UUID, in bytes: the kernel's field less its closing NUL.
 pub const MAX_UUID: usize = 128;
 
-/// Most names are short, and lists of a thousand devices have a thousand of them: those are no calls for memory.
+/// Most names are short, and a list of a thousand devices has a thousand of them: those need no allocation.
 type Bytes = SmallVec<[u8; 24]>;
 
 /// The name of a device, as the kernel has it: 1 to 127 bytes, with no `/` and no NUL.
@@ -29,7 +29,7 @@ pub struct DeviceName(Bytes);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceUuid(Bytes);
 
-/// Why a name or a UUID is none.
+/// Why a name or a UUID is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nothing at all.
@@ -56,14 +56,13 @@ pub enum NameError {
         /// The byte.
         byte: u8,
     },
-    /// `control`, `.` or `..`, which `/dev/mapper` has already.
+    /// `control`, `.` or `..`, which `/dev/mapper` already contains.
     #[error("the name {name} is taken by the system")]
     Reserved {
         /// The name.
         name: &'static str,
     },
-    /// Some bytes are mangled and others need it, or `\x` stands without its two digits, so that nobody can tell what is
-    /// meant.
+    /// Some bytes are mangled and others need it, or `\x` comes without its two digits, so that the name is ambiguous.
     #[error("the {what} has both \\xNN and characters that need it")]
     MixedMangling {
         /// `name` or `UUID`.
@@ -71,14 +70,14 @@ pub enum NameError {
     },
 }
 
-/// What becomes of characters that udev does not take: anything but letters, digits and `#+-.:=@_`.
+/// The treatment of characters that udev does not take: anything but letters, digits and `#+-.:=@_`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mangling {
     /// Nothing: the name is what was typed.
     None,
     /// Each becomes `\xNN`, the backslash too.
     Hex,
-    /// As [`Mangling::Hex`], but a name that is mangled already stays as it is. What dmsetup does unless told.
+    /// As [`Mangling::Hex`], but a name that is already mangled stays as it is. dmsetup's default.
     #[default]
     Auto,
 }
@@ -124,7 +123,7 @@ impl DeviceName {
     /// The name with exactly these bytes.
     ///
     /// # Errors
-    /// [`NameError`] where the kernel could not hold it, or `/dev/mapper` has another use for it.
+    /// [`NameError`] where the kernel cannot hold it, or `/dev/mapper` has another use for it.
     pub fn new(name: impl AsRef<[u8]>) -> Result<Self, NameError> {
         const WHAT: &str = "name";
         let name = name.as_ref();
@@ -137,7 +136,7 @@ impl DeviceName {
         Ok(Self(Bytes::from_slice(name)))
     }
 
-    /// What a person typed, mangled.
+    /// A name as a person typed it, mangled.
     ///
     /// # Errors
     /// As [`DeviceName::new`], and for a name that is only partly mangled.
@@ -171,13 +170,13 @@ impl DeviceUuid {
     /// The UUID with exactly these bytes.
     ///
     /// # Errors
-    /// [`NameError`] where the kernel could not hold it.
+    /// [`NameError`] where the kernel cannot hold it.
     pub fn new(uuid: impl AsRef<[u8]>) -> Result<Self, NameError> {
         checked(uuid.as_ref(), MAX_UUID, "UUID", b"\0")?;
         Ok(Self(Bytes::from_slice(uuid.as_ref())))
     }
 
-    /// What a person typed, mangled.
+    /// A UUID as a person typed it, mangled.
     ///
     /// # Errors
     /// As [`DeviceUuid::new`], and for a UUID that is only partly mangled.
@@ -279,7 +278,7 @@ fn unmangle(bytes: &[u8]) -> Vec<u8> {
     plain
 }
 
-/// The byte that a `\xNN` at the very start stands for.
+/// The byte that a `\xNN` at the very start encodes.
 fn escape(bytes: &[u8]) -> Option<u8> {
     let [b'\\', b'x', high, low, ..] = bytes else {
         return None;
@@ -306,7 +305,7 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Bytes that are text with nothing to hide: most are, and long lists have many of them.
+/// Bytes that are text with nothing to escape: most are, and long lists have many of them.
 fn plain_text(bytes: &[u8]) -> Option<&str> {
     is_plain(bytes).then(|| std::str::from_utf8(bytes).ok()).flatten()
 }
@@ -343,7 +342,7 @@ macro_rules! shown_safely {
         }
 
         impl $name {
-            /// As it is displayed, without a copy where nothing has to be changed for that.
+            /// The displayed form, without a copy where nothing has to be escaped.
             pub fn to_text(&self) -> Cow<'_, str> {
                 plain_text(&self.0).map_or_else(|| self.to_string().into(), Cow::from)
             }

@@ -1,4 +1,4 @@
-//! Nodes in `/dev/mapper`, made, moved and removed by hand where udev does not do it, and checked where it should have.
+//! Nodes in `/dev/mapper`, made, moved and removed by hand where udev does not do it, and checked where it does.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -45,7 +45,7 @@ impl Default for NodeOwner {
 /// The group `disk` where no `/etc/group` says otherwise, as in an initramfs.
 const DEBIAN_DISK: u32 = 6;
 
-/// How the names of nodes begin that are not in their place yet.
+/// The prefix of nodes that are not in their place yet.
 const STAGED: &str = ".luksmith-";
 
 /// The directory of the nodes: `/dev/mapper`, or `mapper` in the directory that `DM_DEV_DIR` names.
@@ -61,7 +61,7 @@ pub fn node_path(name: &DeviceName) -> PathBuf {
     mapper_dir().join(name.as_os_str())
 }
 
-/// Sees to it that the node is there and leads to the device. A right one, or a symbolic link of udev's to a right one,
+/// Makes sure that the node is there and leads to the device. A right one, or a symbolic link of udev's to a right one,
 /// stays as it is.
 pub fn ensure(name: &DeviceName, number: DevNo, owner: NodeOwner) -> Result<(), DmError> {
     let path = node_path(name);
@@ -71,8 +71,8 @@ pub fn ensure(name: &DeviceName, number: DevNo, owner: NodeOwner) -> Result<(), 
     make(&path, number, owner).map_err(|source| DmError::Node { path, source })
 }
 
-/// As [`ensure`], where udev is at work and late: what is missing is made as udev makes it, a link to the kernel's own node. A
-/// node in its place would keep udev from making the link.
+/// As [`ensure`], where udev is running but late: what is missing is made as udev makes it, a link to the kernel's own node.
+/// A node in its place would keep udev from making the link.
 pub fn ensure_as_udev(name: &DeviceName, number: DevNo, owner: NodeOwner) -> Result<(), DmError> {
     let path = node_path(name);
     let leads_there = |path: &Path| matches!(DevNo::of_path(path), Ok(Some(found)) if found == number);
@@ -100,8 +100,8 @@ fn link(path: &Path, target: &Path, number: DevNo) -> io::Result<()> {
     })
 }
 
-/// Where something is made before it is moved into place. Of this process and this device alone: another thread may be at
-/// another one.
+/// The place where a node is made before it is moved into place. Only for this process and this device: another thread
+/// may be working on another one.
 fn staged(path: &Path, number: DevNo) -> io::Result<PathBuf> {
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let staged = dir.join(format!("{STAGED}{}-{number}", std::process::id()));
@@ -109,7 +109,8 @@ fn staged(path: &Path, number: DevNo) -> io::Result<PathBuf> {
     Ok(staged)
 }
 
-/// Removes the node where it is still there. A link that leads to another living device is somebody else's, and stays.
+/// Removes the node if it is still there. A link that leads to another live device belongs to another program, and
+/// stays.
 pub fn remove(name: &DeviceName, number: DevNo) -> Result<(), DmError> {
     let path = node_path(name);
     let Ok(metadata) = fs::symlink_metadata(&path) else {
@@ -133,7 +134,7 @@ pub fn remove(name: &DeviceName, number: DevNo) -> Result<(), DmError> {
     }
 }
 
-/// What is in the directory of the nodes, less the control node and nodes that are being made.
+/// The contents of the directory of the nodes, less the control node and nodes that are being made.
 ///
 /// # Errors
 /// The system's; a directory that is not there is empty.
@@ -156,7 +157,7 @@ pub fn names() -> Result<Vec<OsString>, DmError> {
     names.map_err(|source| DmError::Node { path, source })
 }
 
-/// Removes the node or the link with the name of a device that is gone. What is neither is not ours, and stays.
+/// Removes the node or the link with the name of a device that is gone. Other files are not ours, and stay.
 ///
 /// # Errors
 /// The system's.
@@ -174,7 +175,7 @@ pub fn remove_stale(name: &OsStr) -> Result<(), DmError> {
     }
 }
 
-/// Makes the node under a name of its own and moves it into place, so that no one ever finds it missing or half made.
+/// Makes the node under a temporary name and moves it into place, so that no one ever finds it missing or half made.
 fn make(path: &Path, number: DevNo, owner: NodeOwner) -> io::Result<()> {
     log::debug(format_args!("Making the node {} for {number}.", path.display()));
     let dir = path.parent().ok_or(io::ErrorKind::InvalidInput)?;

@@ -39,7 +39,7 @@ impl Semaphore {
         Self::get(key, 0)
     }
 
-    /// The one with this number, which no other gets.
+    /// The one with this number, which is never reused.
     pub(super) fn of_id(id: i32) -> Self {
         Self { id }
     }
@@ -77,12 +77,12 @@ impl Semaphore {
         self.operate(difference, libc::IPC_NOWAIT, None)
     }
 
-    /// The same until this process ends: the kernel takes it back then, however that comes.
+    /// Like `add`, but until this process ends: the kernel then undoes it, however the process ends.
     pub(super) fn add_for_now(self, difference: i16) -> Result<(), Errno> {
         self.operate(difference, libc::IPC_NOWAIT | libc::SEM_UNDO, None)
     }
 
-    /// Returns when the value is zero: `EAGAIN` where it is not so in time, `EIDRM` where somebody removes it first.
+    /// Returns when the value is zero: `EAGAIN` where that takes too long, `EIDRM` where the set is removed first.
     pub(super) fn wait_for_zero(self, limit: Duration) -> Result<(), Errno> {
         self.operate(0, 0, Some(limit))
     }
@@ -104,7 +104,7 @@ impl Semaphore {
         Errno::result(result).map(drop)
     }
 
-    /// Removes it; who waits on it is told so.
+    /// Removes it; processes that wait on it are woken with an error.
     pub(super) fn remove(self) -> Result<(), Errno> {
         // SAFETY: IPC_RMID takes no fourth argument and touches no memory of ours.
         let result = unsafe { libc::semctl(self.id, 0, libc::IPC_RMID) };
@@ -112,7 +112,7 @@ impl Semaphore {
     }
 }
 
-/// How many seconds the local time is ahead of UTC at a time in seconds since 1970; 0 where nobody knows.
+/// How many seconds the local time is ahead of UTC at a time in seconds since 1970; 0 where that is unknown.
 pub(super) fn ahead_of_utc(time: i64) -> i64 {
     // SAFETY: all of the structure's fields may be zero, the pointers in it too.
     let mut parts: libc::tm = unsafe { std::mem::zeroed() };

@@ -5,7 +5,7 @@
 //! `DM_COOKIE`; udev's rules end with `dmsetup udevcomplete $DM_COOKIE`, which takes 1 away; the program takes its own 1
 //! back, waits for zero and removes the semaphore. The upper half of `DM_COOKIE` has flags for udev's rules.
 //!
-//! Where nobody would complete a cookie none is made, and every wait has a limit.
+//! Without a udev that would complete a cookie, none is made, and every wait has a limit.
 
 use std::env;
 use std::fs;
@@ -28,10 +28,10 @@ pub const MAGIC: u16 = 0x0d4d;
 /// How long udev may take, unless a [`UdevPolicy`] says otherwise.
 pub const DEFAULT_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a cookie is at 0 without anybody who waits before it is taken for one that a killed process has left.
+/// How long a cookie is at 0 without a waiting process before it counts as left behind by a killed one.
 const ABANDONED: Duration = Duration::from_secs(60);
 
-/// What udev's rules are to do with the events of a request.
+/// Instructions to udev's rules for the events of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UdevFlags(u16);
 
@@ -42,30 +42,30 @@ impl UdevFlags {
     pub const DISABLE_SUBSYSTEM_RULES: Self = Self(0x0002);
     /// No links in `/dev/disk`.
     pub const DISABLE_DISK_RULES: Self = Self(0x0004);
-    /// No other rules: nobody is to look at the device.
+    /// No other rules: no program may probe the device.
     pub const DISABLE_OTHER_RULES: Self = Self(0x0008);
     /// Links give way to those of other devices.
     pub const LOW_PRIORITY: Self = Self(0x0010);
-    /// Nodes are udev's alone: nobody makes them by hand.
+    /// Nodes are udev's alone: none are made by hand.
     pub const DISABLE_LIBRARY_FALLBACK: Self = Self(0x0020);
     /// The event comes from a program like this one, and not from a `udevadm trigger`.
     pub const PRIMARY_SOURCE: Self = Self(0x0040);
-    /// What a device is made with that only this program should see.
+    /// The flags for a device that only this program should see.
     pub const PRIVATE: Self =
         Self(Self::DISABLE_SUBSYSTEM_RULES.0 | Self::DISABLE_DISK_RULES.0 | Self::DISABLE_OTHER_RULES.0);
 
-    /// Both together.
+    /// The flags of both.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether all of `other`'s are here.
+    /// Whether it has all flags of `other`.
     pub const fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// The bits, as they stand in the upper half of `DM_COOKIE`.
+    /// The bits, as in the upper half of `DM_COOKIE`.
     pub const fn bits(self) -> u16 {
         self.0
     }
@@ -76,7 +76,7 @@ impl UdevFlags {
     }
 }
 
-/// Why nobody is asked to complete a cookie.
+/// Why no one is asked to complete a cookie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoUdev {
     /// No udevd runs.
@@ -91,35 +91,35 @@ pub enum NoUdev {
     NotWanted,
 }
 
-/// Who is to complete our requests.
+/// Who completes our requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UdevMode {
     /// A cookie for each operation, waited for.
     Sync,
     /// The cookie with this key, which its maker waits for.
     Shared(u32),
-    /// Nobody: nodes are made by hand.
+    /// No one: nodes are made by hand.
     Off(NoUdev),
 }
 
-/// How operations go together with udev.
+/// How operations work with udev.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UdevPolicy {
     /// Who completes.
     pub mode: UdevMode,
-    /// What the rules are told.
+    /// The flags for the rules.
     pub flags: UdevFlags,
     /// How long to wait.
     pub limit: Duration,
 }
 
-/// What came of waiting for udev. Whatever it is, the node in `/dev/mapper` has been looked after since. That udev was not
-/// done in time is told by [`crate::log`].
+/// The outcome of waiting for udev. Whatever it is, the node in `/dev/mapper` has been checked since. A udev that is late
+/// is reported through [`crate::log`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UdevOutcome {
     /// udev has done its part.
     Done,
-    /// It was not waited for: the cookie is somebody else's, or there is no udev.
+    /// It was not waited for: the cookie is another program's, or there is no udev.
     NotAwaited,
     /// It did not finish in time.
     TimedOut(Duration),
@@ -128,7 +128,7 @@ pub enum UdevOutcome {
 }
 
 impl UdevPolicy {
-    /// What this system and the environment (`DM_DISABLE_UDEV`, `DM_UDEV_COOKIE`) call for.
+    /// The policy that this system and the environment (`DM_DISABLE_UDEV`, `DM_UDEV_COOKIE`) call for.
     pub fn detect() -> Self {
         let mode = match no_udev() {
             Some(reason) => UdevMode::Off(reason),
@@ -148,7 +148,7 @@ impl UdevPolicy {
         ));
         Self {
             mode,
-            // Nodes are looked at when udev is done in any case; its records are to say what libdevmapper's do.
+            // Nodes are checked when udev is done in any case; its records should match those of libdevmapper.
             flags: UdevFlags::DISABLE_LIBRARY_FALLBACK,
             limit: DEFAULT_LIMIT,
         }
@@ -163,8 +163,8 @@ impl UdevPolicy {
         }
     }
 
-    /// Whether udev makes the node and nobody waits for it to do so. Otherwise the node is checked, and made where it
-    /// is missing, as soon as the operation is over.
+    /// Whether udev makes the node and we do not wait for it. Otherwise the node is checked, and made if it is missing,
+    /// as soon as the operation is over.
     pub(super) fn leaves_nodes_to_udev(&self) -> bool {
         matches!(self.mode, UdevMode::Shared(_) | UdevMode::Off(NoUdev::NotWanted))
             && !self.flags.contains(UdevFlags::DISABLE_DM_RULES)
@@ -172,7 +172,7 @@ impl UdevPolicy {
 }
 
 impl UdevPolicy {
-    /// Sees to it that a node is there, unless that is left to udev.
+    /// Makes sure that a node is there, unless that is left to udev.
     pub(super) fn look_after_node(&self, name: &DeviceName, number: DevNo, owner: NodeOwner) -> Result<(), DmError> {
         if self.leaves_nodes_to_udev() {
             Ok(())
@@ -210,7 +210,7 @@ fn cookie_of_environment() -> Option<u32> {
     (cookie >> 16 == u32::from(MAGIC)).then_some(cookie)
 }
 
-/// A cookie as dmsetup takes it: decimal, `0x` and hexadecimal, or `0` and octal.
+/// A cookie in the forms that dmsetup takes: decimal, `0x` and hexadecimal, or `0` and octal.
 pub fn parse_cookie(text: &str) -> Option<u32> {
     if let Some(hex) = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         return u32::from_str_radix(hex, 16).ok();
@@ -239,7 +239,7 @@ pub struct ExistingCookie {
 /// All cookies of this system.
 ///
 /// # Errors
-/// The system's, where `/proc` does not tell.
+/// The system's, where `/proc` cannot be read.
 pub fn cookies() -> io::Result<Vec<ExistingCookie>> {
     let list = fs::read_to_string("/proc/sysvipc/sem")?;
     let cookies = list.lines().skip(1).filter_map(|line| {
@@ -248,7 +248,7 @@ pub fn cookies() -> io::Result<Vec<ExistingCookie>> {
         let mut field = |skip: usize| fields.nth(skip)?.ok();
         let (key, semaphore) = (field(0)? as u32, field(0)? as i32);
         let (last_operation, last_change) = (field(6)?.unsigned_abs(), field(0)?.unsigned_abs());
-        // One that went since the list was read is not listed.
+        // One that was removed since the list was read is not listed.
         let value = (key >> 16 == u32::from(MAGIC))
             .then(|| Semaphore::of_id(semaphore).value())?
             .ok()?;
@@ -293,7 +293,7 @@ pub fn release(key: u32, limit: Duration) -> Result<(), Errno> {
     semaphore.remove().and(waited)
 }
 
-/// Says for udev that one operation of a cookie is complete. `cookie` may have flags in its upper half.
+/// Tells waiting programs that udev completed one operation of a cookie. `cookie` may have flags in its upper half.
 ///
 /// # Errors
 /// `ENOENT` where there is no such cookie, `EAGAIN` where it has nothing to complete.
@@ -301,7 +301,7 @@ pub fn complete(cookie: u32) -> Result<(), Errno> {
     Semaphore::open(u32::from(MAGIC) << 16 | cookie & 0xffff)?.add(-1)
 }
 
-/// Removes a cookie whatever its value. Who waits for it waits no more.
+/// Removes a cookie whatever its value, which ends all waits for it.
 ///
 /// # Errors
 /// `ENOENT` where there is no such cookie.
@@ -347,7 +347,8 @@ impl Cookie {
                     policy,
                     ours: true,
                 };
-                // Ours and the request's. If this process is killed, the value is 0 again, which tells `sweep` so.
+                // Ours and the request's. If this process is killed, the value returns to 0, by which `sweep` recognises
+                // it.
                 semaphore.add_for_now(2)?;
                 log::debug(format_args!(
                     "Made the udev cookie {:#x}.",
@@ -358,7 +359,7 @@ impl Cookie {
         }
     }
 
-    /// The same where there is a semaphore to be had; where there is none, nodes are made by hand.
+    /// The same if a semaphore is available; otherwise nodes are made by hand.
     pub(super) fn begin_or_do_without(policy: UdevPolicy) -> (Self, UdevPolicy) {
         let cookie = Self::begin(policy).unwrap_or_else(|_| {
             let policy = UdevPolicy {
@@ -376,19 +377,19 @@ impl Cookie {
         (cookie, policy)
     }
 
-    /// What the kernel is to send along with the event.
+    /// The cookie that the kernel sends along with the event.
     pub(super) fn event_nr(&self) -> u32 {
         let flags = self.policy.flags.with(UdevFlags::PRIMARY_SOURCE).bits();
         (u32::from(flags) << 16) | u32::from(self.low)
     }
 
-    /// Ends the wait. `event` says whether the kernel sent an event at all; if not, nobody else completes it.
+    /// Ends the wait. `event` says whether the kernel sent an event at all; if not, it is completed here.
     pub(super) fn finish(mut self, event: bool) -> UdevOutcome {
         let Some(semaphore) = self.semaphore else {
             return UdevOutcome::NotAwaited;
         };
         if !event {
-            // Nothing to be done about a failure: the wait below then has its limit.
+            // A failure is ignored: the wait below then has its limit.
             let _ = semaphore.add(-1);
         }
         if !self.ours {
@@ -401,7 +402,7 @@ impl Cookie {
         let outcome = match waited {
             Ok(()) => UdevOutcome::Done,
             Err(Errno::EAGAIN) => UdevOutcome::TimedOut(self.policy.limit),
-            // `dmsetup udevcomplete_all` removed it: nobody is to wait any more.
+            // `dmsetup udevcomplete_all` removed it, to end all waits.
             Err(Errno::EIDRM | Errno::EINVAL) => UdevOutcome::Done,
             Err(errno) => UdevOutcome::Failed(errno),
         };
@@ -431,36 +432,36 @@ impl Drop for Cookie {
     }
 }
 
-/// Removes the cookies of processes that were killed before udev was done, as long as such a one is at least `age` old. One
-/// that somebody still needs is not at 0, or somebody waits for that.
+/// Removes the cookies of processes that were killed before udev was done, if one of them is at least `age` old. A cookie
+/// that is still needed is not at 0, or has a waiting process.
 fn sweep(age: Duration) {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |t| t.as_secs());
-    // What seems older than the machine's run was stamped before the clock was set: nobody knows its age.
+    // One that seems older than the machine's uptime was stamped before the clock was set: its age is unknown.
     let boot = now.saturating_sub(uptime().unwrap_or(0));
     for cookie in cookies().unwrap_or_default() {
         let since = cookie.last_operation.max(cookie.last_change);
-        // By its key it might be another one by now.
+        // The key might be another cookie's by now.
         let semaphore = Semaphore::of_id(cookie.semaphore);
         if cookie.value == 0 && since + age.as_secs() <= now && since >= boot && semaphore.waiters() == Ok(0) {
             log::debug(format_args!(
                 "Removing the udev cookie {:#x} of a process that is gone.",
                 cookie.key
             ));
-            // Another one may have done it.
+            // Another process may have done it.
             let _ = semaphore.remove();
         }
     }
 }
 
-/// For how many seconds, rounded up, the machine runs.
+/// The uptime of the machine in seconds, rounded up.
 fn uptime() -> Option<u64> {
     let text = fs::read_to_string("/proc/uptime").ok()?;
     text.split('.').next()?.parse().ok().map(|seconds: u64| seconds + 1)
 }
 
-/// A new semaphore under a key that nobody has.
+/// A new semaphore under an unused key.
 fn create() -> Result<(Semaphore, u16), Errno> {
     sweep(ABANDONED);
     // The keys need to differ, not to be secret.

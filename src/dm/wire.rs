@@ -35,7 +35,7 @@ pub(super) fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     Some(u64::from_ne_bytes(field.try_into().ok()?))
 }
 
-/// What stands before the first NUL; `None` without one.
+/// The bytes before the first NUL; `None` without one.
 pub(super) fn until_nul(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.iter().position(|b| *b == 0)?;
     Some(&bytes[..end])
@@ -128,7 +128,7 @@ pub(super) fn table(data: &[u8], count: u32) -> Result<TableText, Defect> {
     Ok(table)
 }
 
-/// What [`super::ioctl::Command::Load`] takes: records whose `next` counts from each record's own start.
+/// The input of [`super::ioctl::Command::Load`]: records whose `next` counts from each record's own start.
 pub(super) fn encode_table(table: &TableText) -> std::io::Result<Secret> {
     let record = |params: &[u8]| (SPEC + params.len() + 1).next_multiple_of(8);
     let total = table.lines().map(|line| record(line.params)).sum();

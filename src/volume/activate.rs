@@ -125,7 +125,7 @@ impl Activate<'_> {
         load(&table).map_err(|error| self.explain(dm, error, key))
     }
 
-    /// The kernel's answers to a cipher that it does not have.
+    /// The kernel's errors for a cipher that it does not have.
     fn explain(&self, dm: &Dm, error: VolumeError, key: &VolumeKey) -> VolumeError {
         match error {
             VolumeError::Dm(source) if source.errno() == Some(Errno::EINVAL) && lacks_dm_crypt(dm) => {
@@ -146,7 +146,7 @@ impl Activate<'_> {
     }
 }
 
-/// How long the data on a device of `device_size` are: `wanted`, or all from `offset` on.
+/// The size of the data on a device of `device_size`: `wanted`, or all from `offset` on.
 ///
 /// # Errors
 /// [`VolumeError::NoData`] where the device ends before the data, [`VolumeError::TooSmall`] where it ends inside them,
@@ -180,7 +180,7 @@ pub fn size_of_data(
     Ok(size)
 }
 
-/// Whether a place or a length is one of whole encryption sectors.
+/// Whether a place or a length is a multiple of the encryption sector size.
 fn is_aligned(sectors: Sectors, sector_size: u32) -> bool {
     sectors
         .get()
@@ -202,7 +202,7 @@ pub fn check_free(dm: &Dm, name: &DeviceName) -> Result<(), VolumeError> {
 /// Maps the volume.
 ///
 /// # Errors
-/// [`VolumeError`]; nothing is left of the mapping then.
+/// [`VolumeError`]; no mapping is left behind then.
 pub fn activate(dm: &Dm, volume: &Activate<'_>, key: &VolumeKey) -> Result<(), VolumeError> {
     let uuid = volume.identity.dm_uuid(volume.name)?;
     volume.tell("Mapping");

@@ -1,7 +1,7 @@
 //! Whether this kernel can map a cipher, found out before a header that names it is written.
 //!
-//! The kernel is asked by loading a table that is never resumed, over a device of errors, so that no data are touched and nothing
-//! waits for udev.
+//! The kernel is asked by loading a table that is never resumed, over an error device, so that no data are touched and
+//! nothing waits for udev.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,14 +14,15 @@ use super::{Flags, VolumeError};
 use crate::dm::table::{CryptKey, CryptTarget, DeviceRef, Table, Target, TargetType};
 use crate::dm::{DeviceId, DeviceInfo, DeviceName, Dm, Mangling, NewDevice, RemoveOptions};
 
-/// The size of the mapping that is asked about: a page.
+/// The size of the test mapping: a page.
 const SIZE: Sectors = Sectors::new(8);
 
 /// Asks the kernel to set up `cipher` (`aes-xts-plain64`, `capi:…`) with a key of `key_len` bytes and encryption sectors of
 /// `sector_size` bytes. The key is random and used for nothing.
 ///
 /// # Errors
-/// [`VolumeError::CipherText`], [`VolumeError::NoDmCrypt`], [`VolumeError::CipherRefused`] with the kernel's answer; others where the question could not be asked.
+/// [`VolumeError::CipherText`], [`VolumeError::NoDmCrypt`], [`VolumeError::CipherRefused`] with the kernel's answer; others
+/// where the test could not be made.
 pub fn check_cipher(dm: &Dm, cipher: &CipherName, key_len: usize, sector_size: u32) -> Result<(), VolumeError> {
     cipher.check()?;
     let key_len = if cipher.is_null() { 0 } else { key_len };
@@ -62,7 +63,7 @@ pub(super) fn lacks_dm_crypt(dm: &Dm) -> bool {
     versions.is_ok_and(|versions| versions.iter().all(|(kind, _)| *kind != TargetType::CRYPT))
 }
 
-/// A device that is gone when this is.
+/// A device that is removed on drop.
 struct Temporary<'a> {
     dm: &'a Dm,
     id: DeviceId,
@@ -73,7 +74,7 @@ impl<'a> Temporary<'a> {
     fn create(dm: &'a Dm) -> Result<Self, VolumeError> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        // The reference's name, which udev's rules and people's scripts know to leave alone.
+        // cryptsetup's name, which udev's rules and people's scripts know to leave alone.
         let name = format!("temporary-cryptsetup-{}-{number}", std::process::id());
         let name = DeviceName::mangled(&name, Mangling::default())?;
         let info = dm.create(&NewDevice::empty(&name))?.info;
@@ -87,7 +88,7 @@ impl<'a> Temporary<'a> {
 
 impl Drop for Temporary<'_> {
     fn drop(&mut self) {
-        // Nothing depends on it, and what failed before is what is told.
+        // Nothing depends on it, and the earlier failure is the one to report.
         let _ = self.dm.remove(
             &self.id,
             RemoveOptions {

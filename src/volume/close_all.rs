@@ -1,4 +1,4 @@
-//! Closing every volume that nobody needs any more, as at shutdown: what stands on a volume goes before it.
+//! Closing every unused volume, as at shutdown, after the devices on top of it.
 
 use std::thread;
 use std::time::Duration;
@@ -12,32 +12,32 @@ use crate::mapping::VolumeKind;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What became of the volumes.
+/// The outcome for each volume.
 #[derive(Debug, Default)]
 pub struct ClosedAll {
-    /// Those that are gone, and what stood on them, in the order in which they went.
+    /// Those that were removed, with the devices on top of them, in the order of removal.
     pub closed: Vec<DeviceName>,
-    /// Those that go when their last user does.
+    /// Those that are removed when their last user closes them.
     pub deferred: Vec<DeviceName>,
-    /// Those that are still in use, and by whom.
+    /// Those that are still in use, and their users.
     pub in_use: Vec<(DeviceName, Vec<Holder>)>,
 }
 
-/// Removes all encrypted volumes that nobody uses, and the mappings on them that nobody uses either, such as logical
-/// volumes. With `deferred`, a volume that is in use goes as soon as it is not.
+/// Removes all unused encrypted volumes, and the unused mappings on them, such as logical volumes. With `deferred`, a
+/// volume that is in use is removed as soon as it is not.
 ///
 /// # Errors
 /// The device-mapper's.
 pub fn close_all(dm: &Dm, deferred: bool) -> Result<ClosedAll, DmError> {
     let mut result = ClosedAll::default();
     let mut at_once = RemoveOptions::default();
-    // A look that udev takes at a device keeps it for a moment.
+    // A udev rule that probes a device keeps it open for a moment.
     let mut patience = 10;
     loop {
         let mappings = Mappings::enumerate(dm)?;
         let volumes: Vec<&Mapping> = mappings.iter().filter(|mapping| is_volume(mapping)).collect();
         let mut doomed: Vec<&Mapping> = volumes.clone();
-        // What stands on a doomed one is doomed too, up to the top.
+        // What is on a doomed one is doomed too, up to the top.
         let mut at = 0;
         while let Some(lower) = doomed.get(at).copied() {
             for mapping in &mappings {

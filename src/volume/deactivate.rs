@@ -7,16 +7,16 @@ use crate::dm::{DeviceId, Dm, Removal, RemoveOptions, Which};
 use crate::log;
 use crate::mapping;
 
-/// What became of a mapping.
+/// The outcome of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deactivated {
     /// It is gone.
     Gone,
-    /// It goes when its last user does.
+    /// It is removed when its last user closes it.
     Deferred,
 }
 
-/// Removes the mapping: at once, or as soon as nobody uses it where `deferred` says so.
+/// Removes the mapping: at once, or with `deferred` as soon as it is unused.
 ///
 /// # Errors
 /// [`VolumeError::NotActive`], [`VolumeError::Busy`], or the device-mapper's.
@@ -54,7 +54,7 @@ pub fn deactivate(dm: &Dm, name: &DeviceName, deferred: bool) -> Result<Deactiva
     }
 }
 
-/// Takes a deferred removal back.
+/// Cancels a deferred removal.
 ///
 /// # Errors
 /// [`VolumeError::NotActive`], or the device-mapper's.

@@ -1,4 +1,4 @@
-//! What can go wrong between a key and a mapping: the facts. Remedies are the command line's.
+//! Errors between a key and a mapping: the facts. Remedies are the command line's.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,7 @@ use crate::keyring::KeyringError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VolumeError {
-    /// There is a mapping of that name already.
+    /// There is already a mapping of that name.
     #[error("device {0} already exists")]
     Exists(String),
     /// There is no mapping of that name.
@@ -27,18 +27,18 @@ pub enum VolumeError {
     /// The mapping is not one of dm-crypt.
     #[error("device {0} is not an encrypted volume")]
     NotCrypt(String),
-    /// Somebody has the mapping open.
+    /// A process has the mapping open.
     #[error("device {name} is still in use")]
     Busy {
         /// Its name.
         name: String,
-        /// Who, as far as that can be seen.
+        /// Its users, as far as they are visible.
         holders: Vec<Holder>,
     },
-    /// The mapping is suspended already.
+    /// The mapping is already suspended.
     #[error("volume {0} is already suspended")]
     Suspended(String),
-    /// The mapping is suspended, and must not be for what was to be done.
+    /// The mapping is suspended, which the operation does not allow.
     #[error("volume {0} is suspended")]
     Frozen(String),
     /// The mapping is not suspended.
@@ -59,9 +59,9 @@ pub enum VolumeError {
     TooSmall {
         /// The data device.
         device: PathBuf,
-        /// How long the data are to be.
+        /// The size of the data.
         wanted: Sectors,
-        /// How much there is from their start on.
+        /// The size of the device from their start on.
         available: Sectors,
     },
     /// The size is not a whole number of encryption sectors.
@@ -86,7 +86,7 @@ pub enum VolumeError {
     /// An active mapping cannot get another cipher, sector size or key.
     #[error("mapping {0} has another cipher, sector size or key")]
     Mismatch(String),
-    /// The cipher's text is none.
+    /// The cipher's text is not a valid specification.
     #[error(transparent)]
     CipherText(#[from] CipherTextError),
     /// The volume is in the middle of a reencryption.
@@ -95,7 +95,7 @@ pub enum VolumeError {
     /// The volume has integrity protection.
     #[error("the volume has integrity protection (dm-integrity)")]
     NeedsIntegrity,
-    /// The volume is on a self-encrypting drive, whose locking range would have to be unlocked too.
+    /// The volume is on a self-encrypting drive, whose locking range would have to be unlocked as well.
     #[error("the volume is on a self-encrypting drive (OPAL)")]
     NeedsOpal,
     /// The data are in several segments: more than one mapping can show.
@@ -104,7 +104,7 @@ pub enum VolumeError {
     /// The data start before the header ends: what is on this device is the header of a volume whose data is elsewhere.
     #[error("the header is one of data on another device")]
     HeaderOverData,
-    /// The header is that of another volume than the active one, or it cannot be told.
+    /// The header is that of another volume than the active one, or they cannot be compared.
     #[error("the header has the UUID {header:?}, and mapping {name} the device-mapper UUID {mapped:?}")]
     OtherVolume {
         /// The mapping.
@@ -117,16 +117,16 @@ pub enum VolumeError {
     /// The device is another one than the active volume's.
     #[error("mapping {0} is on another device")]
     OtherDevice(String),
-    /// It cannot be told what a device stands on.
+    /// It is unknown which devices a device is on.
     #[error("cannot find out what a device stands on: {0}")]
     Ground(#[source] std::io::Error),
     /// The first segment is not one of dm-crypt.
     #[error("the volume has no segment for dm-crypt")]
     NoCryptSegment,
-    /// The header keeps the volume from being mapped.
+    /// The header does not allow mapping the volume.
     #[error(transparent)]
     Luks(#[from] keyslots::Error),
-    /// The name cannot be one of a device.
+    /// The name is not a valid device name.
     #[error(transparent)]
     Name(#[from] NameError),
     /// No mapping can have the name.
@@ -134,7 +134,7 @@ pub enum VolumeError {
     NameUnfit {
         /// The name.
         name: String,
-        /// Why not.
+        /// The reason.
         why: &'static str,
     },
     /// The table cannot be put together or understood.
@@ -143,7 +143,7 @@ pub enum VolumeError {
     /// The device-mapper refused.
     #[error(transparent)]
     Dm(#[from] DmError),
-    /// The kernel refused the table: most often for want of a cipher.
+    /// The kernel refused the table, most often for lack of a cipher.
     #[error("the kernel does not take the cipher {cipher} with a key of {key_bits} bits: {source}")]
     CipherRefused {
         /// Cipher specification.
@@ -153,7 +153,7 @@ pub enum VolumeError {
         /// The kernel's answer.
         source: DmError,
     },
-    /// The kernel refused the table since it has no target of that kind.
+    /// The kernel refused the table since it has no such target.
     #[error("the kernel has no dm-crypt: {0}")]
     NoDmCrypt(#[source] DmError),
     /// The kernel refused a table with an option that only newer ones have.
@@ -162,7 +162,7 @@ pub enum VolumeError {
     /// The kernel keyring refused the volume key.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
-    /// No memory that can be wiped.
+    /// Out of memory that can be wiped.
     #[error("no memory for a key: {0}")]
     Memory(#[source] std::io::Error),
 }

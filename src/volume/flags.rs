@@ -1,4 +1,4 @@
-//! How a volume is mapped, and which of that a LUKS2 header can remember.
+//! How a volume is mapped, and which flags a LUKS2 header can store.
 
 use crate::dm::table::CryptOptions;
 
@@ -34,14 +34,14 @@ const PERSISTENT: [Name; 6] = [
 ];
 
 impl Flags {
-    /// Sets what the persistent flags of a header say, besides what is set already.
+    /// Adds the flags that a header stores to those that are set.
     pub fn add_persistent(&mut self, names: &[String]) {
         for (name, flag) in PERSISTENT {
             *flag(self) |= names.iter().any(|stored| stored == name);
         }
     }
 
-    /// The flags of an activation for which these were given: with those that the header stores, unless these replace them
+    /// The flags of an activation that was given these: with those that the header stores, unless these replace them
     /// (`--persistent`).
     #[must_use]
     pub fn with_stored(mut self, stored: &[String], replaced: bool) -> Self {
@@ -51,7 +51,7 @@ impl Flags {
         self
     }
 
-    /// The persistent flags for a header: these, and those of `stored` that have another meaning than these have.
+    /// The persistent flags for a header: these, and those of `stored` that these do not replace.
     pub fn to_persistent(mut self, stored: &[String]) -> Vec<String> {
         let unknown = stored
             .iter()

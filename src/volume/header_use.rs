@@ -1,4 +1,4 @@
-//! Which active volumes a header belongs to, and whether it belongs to this one.
+//! Which active volumes a header belongs to, and whether it belongs to a given one.
 
 use std::fs::File;
 use std::io;
@@ -47,7 +47,7 @@ fn open_below(active: &Active) -> io::Result<File> {
 }
 
 /// The active volumes whose only header this may be: they have its UUID, and no header of their own where their data are.
-/// A copy of a whole disk is none of theirs.
+/// A copy of a whole disk does not count.
 ///
 /// # Errors
 /// The device-mapper's.
@@ -60,7 +60,7 @@ pub fn users_of_header(dm: &Dm, header: &Header) -> Result<Vec<String>, VolumeEr
         }
         match state(dm, &mapping.name) {
             Ok(active) if has_own_header(&active, header) => {}
-            // What is not known to have one may have this.
+            // One that is not known to have its own may use this one.
             Ok(_) | Err(VolumeError::NotCrypt(_) | VolumeError::NoTable(_)) => users.push(mapping.name.to_string()),
             Err(VolumeError::NotActive(_)) => {}
             Err(error) => return Err(error),
@@ -69,7 +69,7 @@ pub fn users_of_header(dm: &Dm, header: &Header) -> Result<Vec<String>, VolumeEr
     Ok(users)
 }
 
-/// With integrity protection, another mapping stands between the volume and the device with its header.
+/// With integrity protection, another mapping is between the volume and the device with its header.
 fn has_own_header(active: &Active, header: &Header) -> bool {
     let below = active.device.number().map(block_device::made_of).unwrap_or_default();
     let further = below.into_iter().filter_map(|number| File::open(number.path()?).ok());

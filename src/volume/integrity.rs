@@ -1,5 +1,5 @@
-//! The dm-integrity device that cryptsetup puts under a volume with integrity protection, as `<name>_dif`. Luksmith makes none; what
-//! is there is shown as a part of its volume, and goes with it.
+//! The dm-integrity device that cryptsetup puts under a volume with integrity protection, as `<name>_dif`. Luksmith makes
+//! none; an existing one is shown as a part of its volume, and removed with it.
 
 use crate::block_device::DevNo;
 use crate::dm::table::{DeviceRef, TargetType};
@@ -14,7 +14,7 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    /// The one that the volume `name` stands on; `below` are the devices of its table.
+    /// The one that the volume `name` is on; `below` are the devices of its table.
     pub(super) fn of(dm: &Dm, name: &DeviceName, below: &[DevNo]) -> Option<Self> {
         let inner = [name.as_bytes(), b"_dif"].concat();
         let id = DeviceId::Name(DeviceName::new(inner).ok()?);

@@ -1,4 +1,4 @@
-//! From a validated LUKS header to what is mapped: which layout, under which identity, with the key in which place.
+//! From a validated LUKS header to a mapping: its layout, its identity, and the place of the key.
 
 use std::fs::File;
 
@@ -11,8 +11,8 @@ use keyslots::units::{Bytes, Sectors};
 use super::{Identity, KeyPlace, VolumeError};
 use crate::same_bytes::ground_of_range;
 
-/// Checks that the data of a volume on one device with its header stand behind it. What was written to a mapping of a
-/// header that is kept apart, taken for a volume, would go over the keyslots.
+/// Checks that the data of a volume on one device with its header come after it. If the detached header of a volume were
+/// mapped as its data, writes would overwrite the keyslots.
 ///
 /// # Errors
 /// [`VolumeError::HeaderOverData`].
@@ -23,8 +23,8 @@ pub fn check_behind_header(header: &Header, layout: &DataLayout) -> Result<(), V
     }
 }
 
-/// Checks that no byte of the header is one of the data, whatever paths lead to them: what was written to such a mapping
-/// would go over the keyslots.
+/// Checks that the header and the data share no bytes, whatever paths lead to them: writes to such a mapping would
+/// overwrite the keyslots.
 ///
 /// # Errors
 /// [`VolumeError::HeaderOverData`], [`VolumeError::Ground`].
@@ -46,7 +46,7 @@ pub fn check_apart(
     }
 }
 
-/// How the data are laid out, where that is something that can be mapped.
+/// The layout of the data, if dm-crypt can map it.
 ///
 /// # Errors
 /// [`VolumeError::InReencryption`], [`VolumeError::NeedsIntegrity`], [`VolumeError::NeedsOpal`],
@@ -87,11 +87,11 @@ pub fn identity(header: &Header) -> Identity {
     }
 }
 
-/// Where the kernel is to get the key from: LUKS2 hands it over in the keyring where it can and may, LUKS1 in the
-/// table, as the reference has it.
+/// Where the kernel gets the key from: with LUKS2 from the keyring if possible and allowed, with LUKS1 from the table,
+/// as with cryptsetup.
 ///
-/// A LUKS2 keyslot may hold another key than that of the data, with which everything would be garbage and everything
-/// written lost: this is where it is found out, whatever the place.
+/// A LUKS2 keyslot may hold another key than that of the data, with which all reads would return garbage and all writes
+/// be lost: this is the check for that, whatever the place.
 ///
 /// # Errors
 /// That of the digest, where the key is not the volume's.
@@ -125,7 +125,7 @@ mod tests {
 
     use super::*;
 
-    /// A header whose metadata are as `edit` leaves them, and its volume key.
+    /// A header with the metadata as changed by `edit`, and its volume key.
     fn header(edit: impl FnOnce(&mut Metadata)) -> (Header, VolumeKey) {
         let key = VolumeKey::random(64).expect("random bytes");
         let params = CreateParams {

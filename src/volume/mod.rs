@@ -1,8 +1,8 @@
 //! From a header and a key to a mapped volume, and back.
 //!
-//! What is mapped is described by values that were validated once; nothing here reads a header, asks for a passphrase
-//! or prints. [`activate`] and [`deactivate()`] make and remove a mapping, [`suspend`] freezes one and
-//! takes its key away, [`resize()`] makes it longer or shorter, [`state`] says what an active one is.
+//! Mappings are described by values that were validated once; nothing here reads a header, asks for a passphrase or
+//! prints. [`activate`] and [`deactivate()`] make and remove a mapping, [`suspend`] freezes one and takes its key away,
+//! [`resize()`] makes it longer or shorter, [`state`] reports on an active one.
 
 mod activate;
 mod cipher_check;

@@ -1,15 +1,15 @@
-//! The UUIDs that device-mapper devices of volumes have: other programs recognise a volume by them.
+//! The device-mapper UUIDs of volumes, by which other programs recognise them.
 
 use crate::dm::{DeviceName, DeviceUuid, MAX_UUID, Mangling};
 use crate::terminal_text::clean;
 
 use super::VolumeError;
 
-/// The name of a mapping that is about to be made, from what a person calls it: one that every command finds again.
+/// Checks the name of a new mapping, as a person typed it: every command has to find it again.
 ///
 /// # Errors
-/// [`VolumeError::NameUnfit`]: a slash would be mangled here, and be the end of a folder's name for whoever is given the
-/// mapping's path. [`VolumeError::Name`] where the kernel cannot hold it.
+/// [`VolumeError::NameUnfit`]: a slash would be mangled here, and end the name of a folder for a program that is given
+/// the mapping's path. [`VolumeError::Name`] where the kernel cannot hold it.
 pub fn new_name(name: &str) -> Result<DeviceName, VolumeError> {
     let unfit = |why| VolumeError::NameUnfit { name: clean(name), why };
     match name {
@@ -35,17 +35,17 @@ impl Identity {
     /// The device-mapper UUID of this volume under `name`, cut to what the kernel takes.
     ///
     /// # Errors
-    /// [`VolumeError::Name`] where the parts make no UUID.
+    /// [`VolumeError::Name`] where the parts make no valid UUID.
     pub fn dm_uuid(&self, name: &DeviceName) -> Result<DeviceUuid, VolumeError> {
         let mut bytes = self.prefix().into_bytes();
         bytes.extend_from_slice(name.as_bytes());
-        // One byte of the kernel's field stays for the NUL.
+        // One byte of the kernel's field is for the NUL.
         bytes.truncate(MAX_UUID);
         DeviceUuid::new(bytes).map_err(VolumeError::Name)
     }
 
-    /// Whether a device-mapper UUID is that of this volume, under whatever name. It is compared as it is made: what a
-    /// header says is text of no certain form. Without a UUID nothing can be compared.
+    /// Whether a device-mapper UUID is that of this volume, under whatever name. It is compared as it was made: the UUID
+    /// in a header is text of any form. Without a UUID nothing can be compared.
     pub fn is_of(&self, uuid: &DeviceUuid) -> bool {
         let has_one = match self {
             Self::Luks1(uuid) | Self::Luks2(uuid) => !uuid.is_empty(),
@@ -114,7 +114,7 @@ mod tests {
         for (n, uuid) in uuids.iter().enumerate() {
             let dm_uuid = Identity::Luks2((*uuid).into()).dm_uuid(&name).expect("a UUID");
             for (m, other) in uuids.iter().enumerate() {
-                // Dashes count for nothing, as the kernel never sees them.
+                // Dashes are ignored, as they never reach the kernel.
                 let same =
                     !uuid.is_empty() && (n == m || [*uuid, other].iter().all(|uuid| ["odd", "o-dd-"].contains(uuid)));
                 assert_eq!(

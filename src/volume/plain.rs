@@ -1,5 +1,5 @@
-//! The key of a plain volume: dm-crypt without a header, whose key is made of the passphrase alone, as cryptsetup(8)
-//! has it under "Passphrase processing for PLAIN mode".
+//! The key of a plain volume: dm-crypt without a header, whose key is made of the passphrase alone, as described in
+//! cryptsetup(8) under "Passphrase processing for PLAIN mode".
 //!
 //! There is no salt, no iteration and no check: a wrong passphrase gives another key, and the data look like noise.
 
@@ -16,10 +16,10 @@ pub const MAX_KEY_LEN: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlainKeyError {
-    /// No hash of that name.
+    /// The hash is unknown.
     #[error("the hash {0} is unknown")]
     UnknownHash(String),
-    /// The length behind the hash's name is no number, longer than the key, or longer than what is there to be used.
+    /// The length behind the hash's name is not a number, or exceeds the key or the available bytes.
     #[error("the hash {0} cannot fill the key")]
     BadLength(String),
     /// The key is longer than any cipher's.
@@ -28,7 +28,7 @@ pub enum PlainKeyError {
         /// Its length in bytes.
         len: usize,
     },
-    /// No memory that can be wiped.
+    /// Out of memory that can be wiped.
     #[error("no memory for a key: {0}")]
     Memory(#[from] std::io::Error),
 }
@@ -49,11 +49,11 @@ pub struct PlainHash {
     method: Method,
     /// Bytes of the key that are filled, `None` for all of them; the rest is zero.
     len: Option<usize>,
-    /// As it was written, for messages.
+    /// The text as given, for messages.
     text: String,
 }
 
-/// What is done to a passphrase.
+/// The treatment of a passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Method {
     /// Nothing: it is the key.
@@ -67,12 +67,12 @@ impl PlainHash {
         self.method == Method::Take
     }
 
-    /// Whether each byte of the key has to come from the passphrase: what is missing would be zero.
+    /// Whether each byte of the key has to come from the passphrase: missing ones would be zero.
     pub fn takes_all(&self) -> bool {
         self.is_plain() && self.len.is_none()
     }
 
-    /// The key of `key_len` bytes that `passphrase` stands for.
+    /// The key of `key_len` bytes for `passphrase`.
     ///
     /// A digest that is shorter than the key is followed by that of `A` and the passphrase, then of `AA` and the
     /// passphrase, and so on.

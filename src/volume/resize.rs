@@ -1,5 +1,5 @@
-//! Changing the live table of a mapping: its length, or how it is encrypted on which processor. What is not changed
-//! stays as the kernel has it, the key included.
+//! Changing the live table of a mapping: its length, or how it is encrypted on which processor. The rest stays as the
+//! kernel has it, the key included.
 
 use keyslots::cipher::CipherName;
 use keyslots::secret::VolumeKey;
@@ -10,8 +10,8 @@ use crate::dm::table::{CryptKey, CryptTarget, KeyKind, Table, Target};
 use crate::dm::{DeviceId, DeviceName, Dm, SuspendOptions, Which};
 use crate::keyring;
 
-/// Makes an active mapping `size` long. `key` is needed where the kernel has the key from a keyring, since it is gone
-/// from there.
+/// Sets the size of an active mapping to `size`. `key` is needed if the kernel got the key from a keyring, which no
+/// longer has it.
 ///
 /// # Errors
 /// [`VolumeError::Frozen`], [`VolumeError::KeyNeeded`], [`VolumeError::NotActive`], [`VolumeError::NotCrypt`], the
@@ -23,8 +23,8 @@ pub fn resize(dm: &Dm, name: &DeviceName, size: Sectors, key: Option<&VolumeKey>
     })
 }
 
-/// Gives an active plain mapping other flags; whether it can be written to is none of them. It must have the cipher,
-/// the sector size and the key that are given.
+/// Changes the flags of an active plain mapping, except whether it can be written to. The cipher, the sector size and
+/// the key have to match.
 ///
 /// # Errors
 /// [`VolumeError::Mismatch`], or as [`resize`].
@@ -46,7 +46,7 @@ pub fn refresh_plain(
     })
 }
 
-/// Loads the live table once more as `edit` has changed it, and makes it the live one.
+/// Loads the live table again as changed by `edit`, and makes it live.
 fn change(
     dm: &Dm,
     name: &DeviceName,

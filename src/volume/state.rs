@@ -1,4 +1,4 @@
-//! What an active mapping is.
+//! The state of an active mapping.
 
 use keyslots::units::Sectors;
 
@@ -9,29 +9,29 @@ use crate::dm::table::{CryptKey, CryptOptions, DeviceRef, Table};
 use crate::dm::{DeviceId, DeviceInfo, Dm, Which};
 use crate::mapping::VolumeKind;
 
-/// Where the kernel has the key of an active mapping from.
+/// Where the kernel got the key of an active mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyLocation {
-    /// The table had it.
+    /// From the table.
     DmCrypt,
-    /// A keyring had it.
+    /// From a keyring.
     Keyring,
 }
 
 /// An active encrypted volume. It has the length of the key, never the key.
 #[derive(Clone, Debug)]
 pub struct Active {
-    /// What the device-mapper says of the device.
+    /// The device's state, from the device-mapper.
     pub info: DeviceInfo,
     /// The kind of volume, `None` where its UUID does not tell.
     pub kind: Option<VolumeKind>,
-    /// The volume's own UUID, where LUKS has put it into the device's.
+    /// The volume's own UUID, for LUKS part of the device's.
     pub uuid: Option<String>,
     /// Cipher specification.
     pub cipher: String,
     /// Length of the key in bytes.
     pub key_len: usize,
-    /// Where the kernel has the key from.
+    /// Where the kernel got the key.
     pub key_location: KeyLocation,
     /// Description of the key in the keyring.
     pub key_description: Option<String>,
@@ -45,7 +45,7 @@ pub struct Active {
     pub iv_offset: Sectors,
     /// The options of the crypt target.
     pub options: CryptOptions,
-    /// The flags that it has been mapped with.
+    /// The flags that it was mapped with.
     pub flags: Flags,
 }
 
@@ -73,7 +73,7 @@ pub fn state(dm: &Dm, name: &DeviceName) -> Result<Active, VolumeError> {
     let Some((line, crypt)) = table.as_crypt() else {
         return Err(VolumeError::NotCrypt(name.to_string()));
     };
-    // What the volume is on is below the device that keeps its tags.
+    // The data device of the volume is below the device that keeps its tags.
     let inner = crypt.options.integrity.as_ref().and_then(|_| {
         let below = crypt.device.number()?;
         Inner::of(dm, name, &[below])

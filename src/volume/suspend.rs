@@ -16,7 +16,7 @@ pub fn suspend(dm: &Dm, name: &DeviceName, active: &Active) -> Result<(), Volume
     if active.info.suspended {
         return Err(VolumeError::Suspended(name.to_string()));
     }
-    // Nothing is frozen that cannot be let run again: resume gives no key to what keeps tags.
+    // What cannot be resumed is not suspended: resume does not give a key to a mapping with authentication tags.
     if active.options.integrity.is_some() {
         return Err(VolumeError::NeedsIntegrity);
     }
@@ -25,7 +25,7 @@ pub fn suspend(dm: &Dm, name: &DeviceName, active: &Active) -> Result<(), Volume
     match dm.message(&id, 0, b"key wipe") {
         Ok(_) => Ok(()),
         Err(error) => {
-            // The first error is the one to tell.
+            // The first error is the one to report.
             let _ = dm.resume(&id, SuspendOptions::default());
             Err(error.into())
         }

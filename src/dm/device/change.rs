@@ -1,4 +1,4 @@
-//! What may change in a living device: its name, its UUID, its shape; and messages to its targets.
+//! Changes to an existing device: its name, its UUID, its geometry; and messages to its targets.
 
 use super::{Activation, DeviceId, Dm, MessageReply, with_event};
 use crate::dm::command::{Command, flags};
@@ -9,7 +9,7 @@ use crate::dm::nodes::{self, NodeOwner};
 use crate::dm::udev::UdevMode;
 use crate::dm::wire;
 
-/// Room for the answer to a message, which cannot be asked for twice.
+/// Room for the answer to a message, which cannot be requested twice.
 const MESSAGE_ROOM: usize = 256 * 1024;
 
 impl Dm {
@@ -82,7 +82,7 @@ impl Dm {
         })
     }
 
-    /// Sets what a BIOS would see of the disk's shape.
+    /// Sets the disk geometry that a BIOS would see.
     ///
     /// # Errors
     /// The kernel's, as [`DmError`].

@@ -1,4 +1,4 @@
-//! How a device comes to be and to run: made, loaded, suspended, resumed.
+//! Creating, loading, suspending and resuming devices.
 
 use super::{Activation, DeviceId, DeviceInfo, Dm, NewDevice, RemoveOptions, SuspendOptions, info_of, with_event};
 use crate::block_device::DevNo;
@@ -12,16 +12,16 @@ use crate::dm::udev::{UdevMode, UdevOutcome};
 use crate::dm::wire;
 
 impl Dm {
-    /// Makes a device, loads its table and resumes it. When any of this fails, nothing is left of the device.
+    /// Makes a device, loads its table and resumes it. If any of this fails, the device is removed again.
     ///
     /// # Errors
-    /// Of the kind `Exists` where the name or the UUID is taken; the kernel's for a table that it does not take.
+    /// Of the kind `Exists` where the name or the UUID is taken; the kernel's for a table that it rejects.
     pub fn create(&self, new: &NewDevice<'_>) -> Result<Activation, DmError> {
         let info = self.create_empty(new)?;
         let id = DeviceId::Number(info.number);
         let activated = self.activate(new, info);
         if activated.is_err() {
-            // The first error is the one to tell.
+            // The first error is the one to report.
             let _ = self.remove(
                 &id,
                 RemoveOptions {
@@ -60,7 +60,7 @@ impl Dm {
         self.control.call(Command::Create, &request, new.name, info_of)
     }
 
-    /// A device without a table makes no event for which udev makes a node.
+    /// A device without a table makes no event that would have udev make a node.
     fn with_node(&self, new: &NewDevice<'_>, info: DeviceInfo) -> Result<Activation, DmError> {
         if matches!(self.udev.mode, UdevMode::Off(_)) && !self.udev.leaves_nodes_to_udev() {
             nodes::ensure(&info.name, info.number, new.owner.unwrap_or_default())?;
@@ -74,7 +74,7 @@ impl Dm {
     /// Loads a table into the inactive slot.
     ///
     /// # Errors
-    /// The kernel's, as [`DmError`]; it says no more than `EINVAL` for most things that may be wrong with a table.
+    /// The kernel's, as [`DmError`]; for most mistakes in a table that is no more than `EINVAL`.
     pub fn load(&self, id: &DeviceId, table: &TableText, read_only: bool) -> Result<DeviceInfo, DmError> {
         let command = Command::Load;
         let payload = wire::encode_table(table).map_err(DmError::Memory)?;
@@ -94,7 +94,7 @@ impl Dm {
     /// Puts a table in place of the live one.
     ///
     /// # Errors
-    /// The kernel's, as [`DmError`]; the device is as it was then, and runs where it ran.
+    /// The kernel's, as [`DmError`]; the device then keeps its old table, and is running if it was before.
     pub fn replace(
         &self,
         id: &DeviceId,
@@ -104,7 +104,7 @@ impl Dm {
     ) -> Result<Activation, DmError> {
         let before = self.load(id, table, read_only)?;
         self.resume(id, options).inspect_err(|_| {
-            // The first error is the one to tell. The kernel leaves a device suspended whose new table it could not take.
+            // The first error is the one to report. The kernel leaves a device suspended whose new table it rejected.
             let _ = self.clear(id);
             if !before.suspended {
                 let _ = self.resume(id, SuspendOptions::default());

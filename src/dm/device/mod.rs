@@ -1,4 +1,4 @@
-//! The handle on the device-mapper: one method for each thing that can be done to a device.
+//! The handle on the device-mapper: one method for each operation on a device.
 
 mod change;
 mod create;
@@ -27,7 +27,7 @@ pub struct Dm {
 }
 
 impl Dm {
-    /// Opens the control node, and finds out how udev is to be dealt with.
+    /// Opens the control node, and finds out how to work with udev.
     ///
     /// # Errors
     /// [`DmError::NoDeviceMapper`], [`DmError::Control`] (most often: not root), [`DmError::Version`].
@@ -38,12 +38,12 @@ impl Dm {
         })
     }
 
-    /// How operations go together with udev.
+    /// How operations work with udev.
     pub fn udev_policy(&self) -> UdevPolicy {
         self.udev
     }
 
-    /// Changes how operations go together with udev, from now on.
+    /// Changes how operations work with udev, from now on.
     pub fn set_udev_policy(&mut self, policy: UdevPolicy) {
         self.udev = policy;
     }

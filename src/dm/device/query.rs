@@ -1,4 +1,4 @@
-//! Questions: the list of devices, their states, their tables. Nothing changes by asking.
+//! Queries: the list of devices, their states, their tables. They change nothing.
 
 use nix::errno::Errno;
 
@@ -16,7 +16,7 @@ impl Dm {
     /// # Errors
     /// The kernel's, as [`DmError`].
     pub fn list(&self) -> Result<Vec<ListEntry>, DmError> {
-        // The kernel tells the UUIDs with the names only where that is asked for.
+        // The kernel reports the UUIDs with the names only on request.
         let request = Request {
             flags: flags::UUID,
             ..Request::default()
@@ -25,7 +25,7 @@ impl Dm {
             .list(Command::List, &request, |reply| wire::device_list(reply.data))
     }
 
-    /// The target types that the kernel has at hand, with their versions.
+    /// The target types that the kernel has loaded, with their versions.
     ///
     /// # Errors
     /// The kernel's, as [`DmError`].
@@ -35,7 +35,7 @@ impl Dm {
         })
     }
 
-    /// The version of one target type, whose module is loaded where need be. `None` where the kernel has none such.
+    /// The version of one target type, whose module is loaded if needed. `None` if the kernel has no such type.
     ///
     /// # Errors
     /// The kernel's, as [`DmError`].
@@ -68,10 +68,10 @@ impl Dm {
         }
     }
 
-    /// What the kernel says of a device.
+    /// The state of a device, as the kernel reports it.
     ///
     /// # Errors
-    /// Of the kind `NotFound` where there is none such.
+    /// Of the kind `NotFound` if there is no such device.
     pub fn info(&self, id: &DeviceId) -> Result<DeviceInfo, DmError> {
         self.on(Command::Info, id, 0, Request::default(), info_of)
     }
@@ -130,7 +130,7 @@ impl Dm {
         Ok(self.info_and_deps(id, which)?.1)
     }
 
-    /// What the kernel says of a device, and the devices that its table uses: both in one request.
+    /// The state of a device, and the devices that its table uses: both in one request.
     ///
     /// # Errors
     /// As [`Dm::info`].

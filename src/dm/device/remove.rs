@@ -1,4 +1,4 @@
-//! How a device goes.
+//! Removing devices.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,9 +11,9 @@ use crate::dm::nodes;
 use crate::dm::udev::UdevMode;
 use crate::log;
 
-/// How long a removal is tried again while somebody, most often a udev rule, has the device open.
+/// How long a removal is tried again while another process, most often a udev rule, has the device open.
 const REMOVE_RETRY_LIMIT: Duration = Duration::from_secs(5);
-/// On a machine that is short of time, who has it open is short of it too: so often it is tried at least.
+/// The least number of tries: on a busy machine the process that has the device open is slow too.
 const REMOVE_ATTEMPTS: u32 = 100;
 const REMOVE_RETRY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -21,7 +21,7 @@ impl Dm {
     /// Removes a device.
     ///
     /// # Errors
-    /// Of the kind `Busy` where it is in use, `NotFound` where there is none such.
+    /// Of the kind `Busy` where it is in use, `NotFound` where it does not exist.
     pub fn remove(&self, id: &DeviceId, options: RemoveOptions) -> Result<Removal, DmError> {
         // The node has to be found by name when the device can no longer be asked for it.
         let before = self.info(id).map_err(|error| error.during(Command::Remove))?;
@@ -69,15 +69,15 @@ impl Dm {
         nodes::remove(&gone.name, gone.number)
     }
 
-    /// Takes back a deferred removal.
+    /// Cancels a deferred removal.
     ///
     /// # Errors
-    /// `ENXIO` or `EINVAL` where none was scheduled, as the kernel says it.
+    /// `ENXIO` or `EINVAL` where none was scheduled, as the kernel reports it.
     pub fn cancel_deferred_remove(&self, id: &DeviceId) -> Result<(), DmError> {
         self.message(id, 0, b"@cancel_deferred_remove").map(drop)
     }
 
-    /// Removes every device that nobody uses.
+    /// Removes every unused device.
     ///
     /// # Errors
     /// The kernel's, as [`DmError`].

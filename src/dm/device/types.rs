@@ -1,4 +1,4 @@
-//! What a device is named by, what is asked of it, and what is told of it.
+//! The types of requests and answers: names of devices, options, states.
 
 use std::fmt;
 
@@ -44,7 +44,7 @@ pub struct DeviceInfo {
     pub open_count: u32,
     /// The number of its last event.
     pub event_nr: u32,
-    /// Lines in the table that was asked about.
+    /// Lines in the table that was queried.
     pub target_count: u32,
     /// Whether it is suspended.
     pub suspended: bool,
@@ -56,11 +56,11 @@ pub struct DeviceInfo {
     pub live_table: bool,
     /// Whether it has an inactive table.
     pub inactive_table: bool,
-    /// Whether it goes when its last user closes it.
+    /// Whether it is removed when its last user closes it.
     pub deferred_remove: bool,
 }
 
-/// One line of the list of all devices. What older kernels do not tell here is in [`DeviceInfo`].
+/// One line of the list of all devices. What older kernels leave out here is in [`DeviceInfo`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListEntry {
     /// The device's name.
@@ -113,7 +113,7 @@ impl<'a> NewDevice<'a> {
     }
 }
 
-/// How a device is to be suspended or resumed.
+/// Options of suspending or resuming a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SuspendOptions {
     /// Leave queued I/O in the queue.
@@ -122,19 +122,19 @@ pub struct SuspendOptions {
     pub skip_lockfs: bool,
 }
 
-/// How a device is to be removed.
+/// Options of removing a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RemoveOptions {
-    /// Where it is in use, let it go when its last user closes it.
+    /// If it is in use, remove it when its last user closes it.
     pub deferred: bool,
-    /// Where it is in use, try again for a few seconds.
+    /// If it is in use, try again for a few seconds.
     pub retry: bool,
 }
 
-/// What is to be told of targets.
+/// Options of querying targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatusOptions {
-    /// Of which table.
+    /// The table to query.
     pub which: Which,
     /// Do not let a thin pool commit its metadata first.
     pub no_flush: bool,
@@ -143,22 +143,22 @@ pub struct StatusOptions {
 /// A device that was made, resumed or renamed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Activation {
-    /// What it is now.
+    /// Its state now.
     pub info: DeviceInfo,
-    /// What came of waiting for udev.
+    /// The outcome of waiting for udev.
     pub udev: UdevOutcome,
 }
 
-/// What became of a removal.
+/// The outcome of a removal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Removal {
     /// The device is gone.
     Removed(UdevOutcome),
-    /// It is in use, and goes when its last user closes it.
+    /// It is in use, and is removed when its last user closes it.
     Deferred,
 }
 
-/// What a target answered to a message.
+/// The answer of a target to a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MessageReply {
     /// It took the message.

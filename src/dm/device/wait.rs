@@ -10,7 +10,7 @@ use crate::dm::command::{Command, Version};
 use crate::dm::error::DmError;
 use crate::dm::ioctl::Request;
 
-/// How long a wait without an end sleeps at a time.
+/// How long a wait without a limit sleeps at a time.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 impl Dm {
@@ -28,7 +28,7 @@ impl Dm {
     /// As [`Dm::wait`].
     pub fn wait_for_other(&self, id: &DeviceId, event_nr: u32) -> Result<DeviceInfo, DmError> {
         let info = self.info(id).map_err(|error| error.during(Command::Wait))?;
-        // A device without a table goes without an event.
+        // A device without a table is removed without an event.
         let id = DeviceId::Number(info.number);
         loop {
             if let Some(info) = self.wait_until(&id, |now| now != event_nr, Some(LOOK_AGAIN))? {
@@ -61,7 +61,7 @@ impl Dm {
         let info = self.info(id).map_err(|error| error.during(Command::Wait))?;
         let id = DeviceId::Number(info.number);
         loop {
-            // Armed first and asked then: no event can fall in between.
+            // Armed before the query, so that no event falls in between.
             self.control
                 .call(Command::ArmPoll, &Request::default(), "", |_| Ok(()))?;
             let info = self.info(&id).map_err(|error| error.during(Command::Wait))?;

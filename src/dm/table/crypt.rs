@@ -1,5 +1,5 @@
-//! The parameters of dm-crypt: `<cipher> <key> <iv_offset> <device> <offset> [<n> <options…>]`, as the kernel's
-//! `admin-guide/device-mapper/dm-crypt.rst` has them.
+//! The parameters of dm-crypt: `<cipher> <key> <iv_offset> <device> <offset> [<n> <options…>]`, as in the kernel's
+//! `admin-guide/device-mapper/dm-crypt.rst`.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::words::{DeviceRef, Params, TableError, Words, digits};
 
 const TARGET: &str = "crypt";
 
-/// What dm-crypt is to do.
+/// The parameters of a crypt target.
 #[derive(Debug)]
 pub struct CryptTarget {
     /// `aes-xts-plain64`, or `capi:…` in the kernel's own terms.
@@ -24,7 +24,7 @@ pub struct CryptTarget {
     pub device: DeviceRef,
     /// Where on that device it begins.
     pub offset: Sectors,
-    /// The rest.
+    /// The optional parameters.
     pub options: CryptOptions,
 }
 
@@ -48,7 +48,7 @@ pub enum CryptKey {
 pub enum KeyKind {
     /// Cannot be read back from user space.
     Logon,
-    /// Can be read by who may.
+    /// Can be read back by those with permission.
     User,
     /// Made by the kernel, encrypted under another key.
     Encrypted,
@@ -61,7 +61,7 @@ pub enum KeyKind {
 pub struct CryptOptions {
     /// Pass discards on.
     pub allow_discards: bool,
-    /// Encrypt on the processor that asks.
+    /// Encrypt on the processor that submitted the request.
     pub same_cpu_crypt: bool,
     /// Use a high-priority work queue.
     pub high_priority: bool,
@@ -73,7 +73,7 @@ pub struct CryptOptions {
     pub no_write_workqueue: bool,
     /// Authentication tags.
     pub integrity: Option<IntegrityTags>,
-    /// Bytes that are encrypted at once: 512 unless told.
+    /// Bytes that are encrypted as one unit: 512 by default.
     pub sector_size: Option<u32>,
     /// Count IVs in sectors of [`CryptOptions::sector_size`].
     pub iv_large_sectors: bool,
@@ -168,7 +168,7 @@ impl fmt::Debug for CryptKey {
     }
 }
 
-/// Writes a key as hexadecimal digits, two for each byte, as tables and messages of dm-crypt take it.
+/// Writes a key as hexadecimal digits, two for each byte, the form that tables and messages of dm-crypt take.
 pub fn put_hex(out: &mut [u8], key: &[u8]) {
     for (pair, byte) in out.chunks_exact_mut(2).zip(key) {
         pair[0] = hex_digit(byte >> 4);
@@ -249,7 +249,7 @@ impl CryptOptions {
         Ok(options)
     }
 
-    /// Takes one option. What is not known, or not in the known form, is kept as it is.
+    /// Takes one option. One that is unknown, or not in the known form, is kept as it is.
     fn take(&mut self, option: &str) {
         if let Some(flag) = self.flag(option) {
             *flag = true;
@@ -344,7 +344,7 @@ mod tests {
         round_trip("aes-xts-plain64 00 0 7:0 0 3 high_priority sector_size:big new:option");
     }
 
-    /// Found by fuzzing: this was read, and could not be written.
+    /// Found by fuzzing: this could be read, but not written.
     #[test]
     fn control_characters_are_in_no_word() {
         CryptTarget::parse(b"aes-xts-pla\x01\t64 00 0 7:0 0").expect_err("a control character");

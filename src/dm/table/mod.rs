@@ -1,8 +1,8 @@
 //! Tables: which target serves which sectors of a device.
 //!
-//! [`Table`] has types for the targets that this program makes or looks into; [`TableText`] holds the parameters as the
-//! kernel has them, in wiped memory, since a crypt target's hold the key. One becomes the other: [`Table::to_text`],
-//! [`Table::from_text`]. A target that is not known in detail is kept as its text.
+//! [`Table`] has types for the targets that this program makes or looks into; [`TableText`] holds the parameters in the
+//! kernel's form, in wiped memory, since a crypt target's hold the key. [`Table::to_text`] and [`Table::from_text`]
+//! convert between them. A target of an unknown type is kept as its text.
 
 mod crypt;
 mod simple;
@@ -34,7 +34,7 @@ pub struct TargetLine {
     pub start: Sectors,
     /// How much of the device it serves.
     pub length: Sectors,
-    /// Who serves it.
+    /// The target that serves it.
     pub target: Target,
 }
 
@@ -57,7 +57,7 @@ pub enum Target {
     Other(OtherTarget),
 }
 
-/// A target whose parameters are kept as they came.
+/// A target whose parameters are kept verbatim.
 pub struct OtherTarget {
     /// The type.
     pub kind: TargetType,
@@ -91,10 +91,10 @@ impl Table {
         Ok(text)
     }
 
-    /// Takes the parameters apart. A target of an unknown type becomes [`Target::Other`].
+    /// Parses the parameters. A target of an unknown type becomes [`Target::Other`].
     ///
     /// # Errors
-    /// [`TableError`] where a known target's parameters are not what they must be.
+    /// [`TableError`] where a known target's parameters are invalid.
     pub fn from_text(text: &TableText) -> Result<Self, TableError> {
         let lines = text
             .lines()
@@ -138,7 +138,7 @@ impl Target {
         }
     }
 
-    /// Takes the parameters of one line apart.
+    /// Parses the parameters of one line.
     ///
     /// # Errors
     /// As [`Table::from_text`].

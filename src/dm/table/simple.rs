@@ -17,7 +17,7 @@ pub struct Linear {
 /// Pieces of several devices in turns: `<n> <chunk> [<device> <offset>]…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Striped {
-    /// How much comes from one device before the next one's turn.
+    /// How much is taken from one device before the next one's turn.
     pub chunk: Sectors,
     /// The devices.
     pub stripes: Vec<Stripe>,
@@ -40,13 +40,13 @@ pub enum Snapshot {
         merging: bool,
         /// The device whose former contents it keeps.
         origin: DeviceRef,
-        /// Where it keeps them.
+        /// The device that keeps them.
         store: DeviceRef,
         /// `P`, `PO` or `N`: whether they outlive a restart.
         persistence: String,
         /// The unit of copying.
         chunk: Sectors,
-        /// What follows, as it came.
+        /// The rest, verbatim.
         features: Vec<String>,
     },
 }

@@ -1,4 +1,4 @@
-//! A table as text, in wiped memory: what goes to the kernel and what comes from it.
+//! A table as text, in wiped memory: the form that the kernel takes and returns.
 
 use std::cell::Cell;
 use std::fmt;
@@ -18,15 +18,15 @@ pub struct TargetType {
     len: u8,
 }
 
-/// A table whose parameters are text. Its memory is wiped when it goes; its `Debug` shows no parameters.
+/// A table whose parameters are text. Its memory is wiped on drop; its `Debug` shows no parameters.
 pub struct TableText {
     lines: Vec<Stored>,
     params: Room,
     used: usize,
 }
 
-/// Where parameters stand. What was wiped is kept for the next table: to lock memory takes longer than to ask for a table,
-/// and some ask for a thousand.
+/// The buffer for parameters. A wiped one is kept for the next table: locking memory takes longer than requesting a table,
+/// and some commands request a thousand.
 struct Room(Option<Secret>);
 
 thread_local! {
@@ -71,7 +71,7 @@ impl TargetType {
     pub const SNAPSHOT: Self = Self::constant("snapshot");
     /// A device that has snapshots.
     pub const SNAPSHOT_ORIGIN: Self = Self::constant("snapshot-origin");
-    /// A snapshot on its way back into its origin.
+    /// A snapshot that is being merged back into its origin.
     pub const SNAPSHOT_MERGE: Self = Self::constant("snapshot-merge");
     /// dm-integrity.
     pub const INTEGRITY: Self = Self::constant("integrity");
@@ -117,10 +117,10 @@ impl TargetType {
 }
 
 impl TableText {
-    /// An empty table with room for so many bytes of parameters; it grows when they are more.
+    /// An empty table with room for this many bytes of parameters; it grows when they are more.
     ///
     /// # Errors
-    /// The system's, where no memory is to be had.
+    /// The system's, if it cannot allocate the memory.
     pub fn with_room(bytes: usize) -> io::Result<Self> {
         Ok(Self {
             lines: Vec::new(),
@@ -163,7 +163,7 @@ impl TableText {
     /// Adds a line.
     ///
     /// # Errors
-    /// The system's, where no memory is to be had.
+    /// The system's, if it cannot allocate the memory.
     pub fn push(&mut self, start: Sectors, length: Sectors, kind: TargetType, params: &[u8]) -> io::Result<()> {
         let from = self.used;
         self.append(params)?;
@@ -250,7 +250,7 @@ impl Drop for Room {
         let Some(mut secret) = self.0.take() else { return };
         if secret.len() == COMMON {
             secret.expose_mut().zeroize();
-            // Where the thread ends, it goes.
+            // Freed when the thread ends.
             let _ = SPARE.try_with(|spare| spare.set(Some(secret)));
         }
     }

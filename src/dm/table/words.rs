@@ -11,7 +11,7 @@ use keyslots::units::Sectors;
 use super::text::TableText;
 use crate::block_device::DevNo;
 
-/// Why a text is no table. It names the line and the field, and never shows a value: that may be a key.
+/// Why a text is not a valid table. It names the line and the field, and never shows a value: that may be a key.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
     /// A line lacks its start, its length or its target type, or they are not numbers.
@@ -37,7 +37,7 @@ pub enum TableError {
     /// More than 15 bytes, or none, or a space in them.
     #[error("not the name of a target type")]
     BadType,
-    /// No memory that can be locked and wiped.
+    /// Out of memory that can be locked and wiped.
     #[error("no memory for a table: {0}")]
     Memory(#[from] io::Error),
 }
@@ -45,7 +45,7 @@ pub enum TableError {
 /// A device in a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceRef {
-    /// By number, as the kernel tells it.
+    /// By number, as the kernel reports it.
     Number(DevNo),
     /// By path, which the kernel resolves when the table is loaded.
     Path(PathBuf),
@@ -93,7 +93,7 @@ impl From<DevNo> for DeviceRef {
     }
 }
 
-/// What is in no word of a table, read or written.
+/// The characters that no word of a table may contain, read or written.
 fn is_control(byte: &u8) -> bool {
     *byte < b' ' || *byte == 0x7f
 }

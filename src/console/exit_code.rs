@@ -1,10 +1,10 @@
 //! How a program ends.
 
-/// How a program ends, as its callers know it.
+/// How a program ends, as seen by its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
-    /// Done.
+    /// Success.
     Success = 0,
     /// Wrong parameters, or any failure without a code of its own.
     Failure = 1,
@@ -12,14 +12,14 @@ pub enum ExitCode {
     Permission = 2,
     /// Not enough memory.
     OutOfMemory = 3,
-    /// The device is not there, or not of the kind that is needed.
+    /// The device is missing, or of the wrong kind.
     WrongDevice = 4,
-    /// It is there already, or in use.
+    /// It already exists, or is in use.
     Busy = 5,
 }
 
 impl ExitCode {
-    /// What `--verbose` calls it.
+    /// Its name with `--verbose`.
     pub fn text(self) -> &'static str {
         match self {
             Self::Success => "success",

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-/// What the lines are made of.
+/// The pieces that lines are made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Symbols {
     /// Past a branch.
@@ -50,7 +50,7 @@ pub(crate) const VT100: Symbols = Symbols {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub(crate) symbols: Symbols,
-    /// The first branch stands on its parent's line.
+    /// The first branch is on its parent's line.
     pub(crate) compact: bool,
     /// Longer lines are cut.
     pub(crate) width: Option<usize>,
@@ -59,11 +59,11 @@ pub(crate) struct Look {
 struct Level<'a> {
     /// Its branches that are still to come.
     rest: std::slice::Iter<'a, usize>,
-    /// Where their symbols stand.
+    /// The columns of their symbols.
     column: usize,
 }
 
-/// Draws each root with what hangs from it. What has no label is passed over, its branches are not.
+/// Draws each root with its branches. A node without a label is skipped, its branches are not.
 ///
 /// # Errors
 /// The output's.
@@ -77,7 +77,7 @@ pub(crate) fn draw<'a>(
     let mut line = Vec::new();
     for root in roots {
         line = label(root);
-        // Without recursion: how high devices are stacked is not ours to say.
+        // Without recursion: the number of devices on top of each other has no limit.
         let mut levels = vec![Level {
             rest: branches(root).iter(),
             column: if look.compact { width(&line) + 1 } else { 1 },
@@ -129,7 +129,7 @@ pub(crate) fn draw<'a>(
     end(out, &mut line, look.width)
 }
 
-/// What stands on a line before its own symbol.
+/// The part of a line before its own symbol.
 fn margin(line: &mut Vec<u8>, levels: &[Level<'_>], pass: &str) {
     let Some((own, above)) = levels.split_last() else {
         return;
@@ -143,7 +143,7 @@ fn margin(line: &mut Vec<u8>, levels: &[Level<'_>], pass: &str) {
     line.resize(line.len() + own.column - at, b' ');
 }
 
-/// Writes a line with its end, unless there is none.
+/// Writes a line with its end, unless it is empty.
 fn end(out: &mut impl Write, line: &mut Vec<u8>, limit: Option<usize>) -> io::Result<()> {
     if line.is_empty() {
         return Ok(());

@@ -1,4 +1,5 @@
-//! What both command lines say, and how: text and JSON, exit codes, questions, progress, trees. It knows no option and no action.
+//! What both command lines share: text and JSON output, exit codes, questions, progress, trees. It knows no option and no
+//! action.
 
 mod confirm;
 mod envelope;

@@ -1,6 +1,6 @@
-//! What a command says: text as the reference words it, or one JSON object ([`super::envelope`]).
+//! The output of a command: text in cryptsetup's words, or one JSON object ([`super::envelope`]).
 //!
-//! Nothing here is buffered beyond one call, so what was written is out, and no copy of it stays behind.
+//! Nothing here is buffered beyond one call, so that written text is out, and no copy of it stays behind.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -16,7 +16,7 @@ use super::{ExitCode, Persona, SCHEMA_VERSION, json_text};
 use crate::log::{self, Level};
 use crate::terminal_text::{can_wipe_line, clean, harmless};
 
-/// Where the lines of `--debug` go: standard output as the reference has it, standard error where they would spoil the answer.
+/// The destination of `--debug` lines: standard output as with cryptsetup, standard error where they would spoil the answer.
 static DEBUG_TO_ERRORS: AtomicBool = AtomicBool::new(false);
 
 fn show_log(level: Level, text: &str) {
@@ -24,7 +24,7 @@ fn show_log(level: Level, text: &str) {
         Level::Debug => format!("# {}\n", clean(text)),
         Level::Warning => format!("{}\n", clean(text)),
     };
-    // Where nobody listens, nothing is to be done.
+    // If standard error is closed, there is nothing left to do.
     let _ = match level {
         Level::Debug if !DEBUG_TO_ERRORS.load(Ordering::Relaxed) => {
             write_unbuffered(io::stdout().as_fd(), line.as_bytes())
@@ -37,14 +37,14 @@ fn write_unbuffered(fd: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<()> {
     File::from(fd.try_clone_to_owned()?).write_all(bytes)
 }
 
-/// How a command speaks.
+/// The style of a command's output.
 #[derive(Clone, Copy, Debug)]
 pub struct Manner {
-    /// As which program.
+    /// The program to speak as.
     pub persona: Persona,
-    /// Each step is told on a line of its own.
+    /// Each step is reported on a line of its own.
     pub debug: bool,
-    /// More is said than is necessary.
+    /// More is reported than is necessary.
     pub verbose: bool,
     /// The answer is JSON.
     pub json: bool,
@@ -61,19 +61,19 @@ pub struct Report {
     pub text: String,
     /// The message in JSON, where it differs from `text`.
     pub message: Option<String>,
-    /// More that was found out.
+    /// More details that were found.
     pub note: Option<String>,
-    /// What to do.
+    /// The remedy.
     pub remedy: Option<String>,
 }
 
-/// Where a command speaks, and how much.
+/// Where a command writes its output, and how much.
 #[derive(Debug)]
 pub struct Console {
     manner: Manner,
     /// Whether standard output is for data.
     data: Cell<bool>,
-    /// What to put under `result`, until the command ends.
+    /// The value of `result`, until the command ends.
     result: RefCell<Value>,
     /// A key that goes into `result`, in hexadecimal; kept apart from it, since it is wiped.
     key: RefCell<Option<Zeroizing<String>>>,
@@ -102,7 +102,7 @@ impl Console {
         self.manner.persona
     }
 
-    /// Whether questions are to be taken as answered.
+    /// Whether questions count as answered with yes.
     pub fn batch(&self) -> bool {
         self.manner.batch
     }
@@ -112,13 +112,13 @@ impl Console {
         self.manner.json
     }
 
-    /// From here on standard output is for data alone: what would be said there is said on standard error.
+    /// From here on standard output is for data alone: messages that would go there go to standard error.
     pub fn keep_stdout_for_data(&self) {
         self.data.set(true);
         DEBUG_TO_ERRORS.store(true, Ordering::Relaxed);
     }
 
-    /// Shows what was asked for: as JSON, or as text. Only one of the two is made.
+    /// Shows the answer: as JSON, or as text. Only one of the two is made.
     pub fn answer(&self, result: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
         if self.manner.json {
             self.result.replace(result());
@@ -145,7 +145,7 @@ impl Console {
         }
     }
 
-    /// A line about what happened, shown unless the answer is JSON.
+    /// A line of information, shown unless the answer is JSON.
     pub fn say(&self, text: impl fmt::Display) {
         if self.data.get() {
             self.complain(text);
@@ -161,7 +161,7 @@ impl Console {
         }
     }
 
-    /// A line that `--debug` shows. Never a secret.
+    /// A line that `--debug` shows. Never contains a secret.
     pub fn debug(&self, text: impl fmt::Display) {
         log::debug(format_args!("{text}"));
     }
@@ -172,8 +172,9 @@ impl Console {
         let _ = writeln!(io::stderr(), "{}", harmless(&text.to_string()));
     }
 
-    /// Says on a terminal that a key is being derived, until the guard goes; elsewhere nothing. Under the reference's name
-    /// too: a person who sees nothing after Enter types again, and what waits for a prompt does not wait for this.
+    /// Shows a progress line on a terminal while a key is being derived, until the guard is dropped. Under cryptsetup's
+    /// name too: a person who sees nothing after Enter types again, and a program that waits for a prompt does not wait
+    /// for this.
     pub fn deriving(&self) -> Deriving {
         let shown = !self.manner.json && io::stderr().is_terminal() && crate::passphrase::is_interactive();
         let wiped = can_wipe_line();
@@ -184,7 +185,7 @@ impl Console {
         Deriving { shown: shown && wiped }
     }
 
-    /// Ends a command: says how it went, and returns its exit code.
+    /// Ends a command: reports the outcome, and returns its exit code.
     pub fn finish(&self, command: &str, outcome: Result<(), Report>) -> ExitCode {
         let code = outcome.as_ref().err().map_or(ExitCode::Success, |report| report.code);
         if self.manner.json {
@@ -213,7 +214,7 @@ impl Console {
             self.verbose("Command successful.");
         }
         match self.broken.take() {
-            // A reader that has seen enough is no failure.
+            // A reader that closes early is no failure.
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 self.complain(format_args!("Cannot write to standard output: {error}"));
                 if code == ExitCode::Success {
@@ -252,7 +253,7 @@ impl Console {
                     "reason": report.code.text(),
                     "message": report.message.as_ref().unwrap_or(&report.text).trim_end(),
                 });
-                // The findings are shown too, where the failure is what was found.
+                // The findings are shown too, if they are the failure.
                 let found = self.result.take();
                 if found.as_object().is_some_and(|found| !found.is_empty()) {
                     envelope["result"] = found;

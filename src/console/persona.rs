@@ -1,14 +1,14 @@
-//! In whose manner the program for volumes speaks, by the name it was started under.
+//! The program to speak as, by the name it was started under.
 
 use std::ffi::OsStr;
 use std::path::Path;
 
-/// The programs for volumes that Luksmith is.
+/// The programs for volumes that Luksmith can act as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Persona {
     /// Itself: help by action, remedies, no option without effect.
     Luksmith,
-    /// cryptsetup to the letter.
+    /// cryptsetup, to the letter.
     Cryptsetup,
 }
 

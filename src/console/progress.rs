@@ -1,4 +1,4 @@
-//! How far a long copy has come: a bar on a terminal, lines of JSON where they are asked for, and nothing elsewhere.
+//! Progress of a long copy: a bar on a terminal, lines of JSON on request, and nothing elsewhere.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -7,13 +7,13 @@ use serde_json::json;
 
 use crate::terminal_text::can_wipe_line;
 
-/// How often the bar moves.
+/// The interval of the bar.
 const BAR_INTERVAL: Duration = Duration::from_millis(200);
-/// How often a line of JSON comes where `--progress-frequency` does not say.
+/// The interval of JSON lines without `--progress-frequency`.
 const JSON_INTERVAL: Duration = Duration::from_secs(1);
 const BAR_WIDTH: u64 = 30;
 
-/// How progress is to be shown.
+/// How to show progress.
 #[derive(Clone, Copy, Debug)]
 pub struct ProgressForm {
     /// As lines of JSON on standard error.
@@ -27,7 +27,7 @@ pub struct ProgressForm {
 /// The progress of one copy. The bar is wiped on drop.
 #[derive(Debug)]
 pub struct Progress {
-    /// What is worked on, as the JSON names it.
+    /// The path in the JSON.
     device: String,
     total: Option<u64>,
     shown: Shown,
@@ -77,7 +77,7 @@ impl Progress {
         }
         self.last = Instant::now();
         let elapsed = self.start.elapsed();
-        // Where standard error is closed, nobody looks.
+        // If standard error is closed, the report is lost.
         let _ = match self.shown {
             Shown::Bar => write!(io::stderr(), "\r{}\x1b[K", bar(done, self.total, elapsed)),
             Shown::Json => writeln!(io::stderr(), "{}", self.line(done, elapsed)),
@@ -137,7 +137,7 @@ fn bar(done: u64, total: Option<u64>, elapsed: Duration) -> String {
     )
 }
 
-/// A number of bytes for a person.
+/// A number of bytes in readable form.
 pub(crate) fn amount(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let power = (bytes.max(1).ilog2() / 10).min(4);
@@ -166,7 +166,7 @@ mod tests {
         );
         assert_eq!(bar(1500, None, Duration::from_secs(1)), "1.4 KiB done, 1.4 KiB/s");
         assert!(bar(0, Some(1), Duration::ZERO).starts_with("[....."));
-        // What was measured wrong breaks nothing.
+        // A wrong measurement breaks nothing.
         assert!(bar(u64::MAX, Some(1), Duration::from_secs(1)).contains("100 %"));
         assert_eq!(amount(u64::MAX), "16777215.9 TiB");
         assert_eq!(amount(0), "0 B");

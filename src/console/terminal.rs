@@ -1,11 +1,11 @@
-//! What the terminal can show.
+//! The abilities of the terminal.
 
 use std::env;
 use std::io::{self, IsTerminal as _};
 
 use terminal_size::Width;
 
-/// Whether people here read UTF-8: the first of these that says anything decides, as in the C library.
+/// Whether the locale is UTF-8: the first of these variables that is set decides, as in the C library.
 pub fn speaks_utf8() -> bool {
     let set = ["LC_ALL", "LC_CTYPE", "LANG"]
         .iter()
@@ -15,7 +15,7 @@ pub fn speaks_utf8() -> bool {
     set.ends_with("utf-8") || set.ends_with("utf8")
 }
 
-/// The columns of the terminal that takes the output; what is too narrow to draw on is none.
+/// The columns of the terminal that takes the output; `None` if it is too narrow to draw on.
 pub fn terminal_width() -> Option<usize> {
     if !io::stdout().is_terminal() {
         return None;

@@ -1,8 +1,8 @@
-//! What to do where there is no way to the device-mapper.
+//! The remedy where the device-mapper is unreachable.
 
 use crate::dm::{DmError, DmErrorKind};
 
-/// Why there is no way to the device-mapper, with what to do, in one line.
+/// Why the device-mapper is unreachable, with the remedy, in one line.
 pub(crate) fn unreachable_text(error: &DmError) -> String {
     match error.kind() {
         DmErrorKind::NoDeviceMapper => {

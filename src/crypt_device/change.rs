@@ -1,4 +1,4 @@
-//! Changes of a header: it is read again under the exclusive lock, and a backup of it comes first where one is asked for.
+//! Changes of a header: it is read again under the exclusive lock, and on request a backup of it is written first.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ use super::{Event, Observer, Others};
 use crate::header_backup::{self, BackupError};
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
 
-/// How a header is changed.
+/// The conditions of a header change.
 #[derive(Clone, Copy, Debug)]
 pub struct Changing<'a> {
     /// The folder that gets a backup of the header before it is changed.
     pub backup: Option<&'a Path>,
-    /// What a keyslot or a digest may cost.
+    /// The limits for the cost of a keyslot or a digest.
     pub limits: &'a CostLimits,
-    /// Who is told of what happens.
+    /// The observer that receives events.
     pub observer: &'a dyn Observer,
 }
 

@@ -30,7 +30,7 @@ pub enum CryptError {
     /// The backup that comes before a change.
     #[error(transparent)]
     Backup(#[from] BackupError),
-    /// Another device, or none, has come in the place of the one that was looked at.
+    /// The device that was looked at has been replaced, or is gone.
     #[error("{} is no longer the same device", .0.display())]
     Replaced(PathBuf),
 }
@@ -42,14 +42,14 @@ impl From<keyslots::Error> for CryptError {
 }
 
 impl CryptError {
-    /// Whether another passphrase could do what this one did not.
+    /// Whether another passphrase could succeed.
     pub fn is_wrong_passphrase(&self) -> bool {
         matches!(self, Self::Header(HeaderError::Luks(keyslots::Error::WrongPassphrase)))
     }
 
-    /// The errno of the fact: `EPERM` for a wrong passphrase, `ENOENT` for no keyslot to try, `ENODEV` for a device that is not there
-    /// or is another one, `EBUSY` for one in use, `EEXIST` for a name that is taken, `ENOMEM`, the system's own where it has
-    /// failed, and else `EINVAL`.
+    /// The errno of the fact: `EPERM` for a wrong passphrase, `ENOENT` for no keyslot to try, `ENODEV` for a device that is
+    /// missing or replaced, `EBUSY` for one in use, `EEXIST` for a name that is taken, `ENOMEM`, the system's own for a
+    /// failed call, and else `EINVAL`.
     pub fn errno(&self) -> Errno {
         match self {
             Self::Header(error) => of_header(error),

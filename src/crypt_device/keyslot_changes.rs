@@ -1,7 +1,7 @@
-//! Keyslots are added, changed and destroyed.
+//! Adding, changing and destroying keyslots.
 //!
-//! What takes its time, which is the derivation of a key, comes before the lock. Under the lock the header is read again, and a
-//! keyslot that is another one by now than the one that was looked at is left alone.
+//! The slow part, the derivation of a key, comes before the lock. Under the lock the header is read again, and a keyslot that
+//! has been replaced since it was looked at is left alone.
 
 use keyslots::Error;
 use keyslots::header::{Header, SlotState};
@@ -25,41 +25,41 @@ pub enum KeyslotCost {
     Luks2(luks2::NewKeyslot),
 }
 
-/// A keyslot that is to be added.
+/// A keyslot to add.
 #[derive(Debug)]
 pub struct NewKeyslot<'a> {
-    /// The key that it holds.
+    /// The key in it.
     pub key: &'a VolumeKey,
     /// What the key is for.
     pub key_for: KeyFor,
-    /// What will open it.
+    /// The passphrase that will open it.
     pub passphrase: &'a Passphrase,
-    /// How.
+    /// Its parameters.
     pub cost: &'a KeyslotCost,
     /// Its number; the first free one where none is given.
     pub slot: Option<u32>,
     /// Its name, and whether that protects it.
     pub name: Option<(&'a str, bool)>,
-    /// The token that is to open it too.
+    /// The token that should open it too.
     pub token: Option<u32>,
 }
 
 /// A keyslot that gets another passphrase, or other parameters.
 #[derive(Debug)]
 pub struct ChangedKeyslot<'a> {
-    /// The key that it holds.
+    /// The key in it.
     pub key: &'a VolumeKey,
-    /// What will open it.
+    /// The passphrase that will open it.
     pub passphrase: &'a Passphrase,
-    /// How.
+    /// Its parameters.
     pub cost: &'a KeyslotCost,
     /// Which keyslot.
     pub slot: u32,
     /// Whether it stays where it is in LUKS1 too, where it otherwise moves to a free place.
     pub stays: bool,
-    /// The name that it gets.
+    /// Its new name.
     pub name: Option<&'a str>,
-    /// The name that its user knows it by, which is asked for where it is protected.
+    /// The name that its user knows it by, needed if it is protected.
     pub known_as: Option<&'a str>,
 }
 
@@ -71,7 +71,7 @@ enum Ready {
 }
 
 impl LuksDevice {
-    /// Checks that keyslots can be changed at all, before anybody waits or is asked for anything.
+    /// Checks that keyslots can be changed at all, before anyone waits or is prompted.
     ///
     /// # Errors
     /// [`CryptError::Header`]: a requirement of the header is not met.
@@ -142,8 +142,8 @@ impl LuksDevice {
         })
     }
 
-    /// Destroys a keyslot, for somebody who calls it `name`. Where it has become the last one since it was looked at, it stays, unless
-    /// `may_be_last`.
+    /// Destroys a keyslot for a user who calls it `name`. If it has become the last one since it was looked at, it stays,
+    /// unless `may_be_last`.
     ///
     /// # Errors
     /// [`CryptError`]; [`Error::ChangedMeanwhile`] where it is another keyslot by now.
@@ -168,7 +168,7 @@ impl LuksDevice {
         })
     }
 
-    /// Destroys all keyslots, for somebody who calls a protected one `name`. Returns their numbers.
+    /// Destroys all keyslots for a user who calls a protected one `name`. Returns their numbers.
     ///
     /// # Errors
     /// [`CryptError`]; [`Error::ChangedMeanwhile`] where it is another volume by now.
@@ -183,7 +183,7 @@ impl LuksDevice {
             let slots = match header {
                 // Those too that are marked neither as used nor as free.
                 Header::Luks1(header) => return Ok(header.erase(storage, medium)?),
-                // The state of a reencryption stays, as the reference has it.
+                // The state of a reencryption stays, as with cryptsetup.
                 Header::Luks2(header) => header.erase(storage, medium)?,
             };
             slot_names::tidy(header, storage)?;

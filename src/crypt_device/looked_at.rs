@@ -9,7 +9,7 @@ use nix::libc;
 
 use crate::block_device::{DevNo, disk_sequence};
 
-/// A device or a file that was looked at. It is kept open, so that its number is nobody else's meanwhile.
+/// A device or a file that was looked at. It is kept open, so that its number is not reused meanwhile.
 #[derive(Debug)]
 pub struct LookedAt {
     path: PathBuf,
@@ -19,14 +19,14 @@ pub struct LookedAt {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Which {
-    /// Its number, and which of the disks since the start of the machine it is on, where the kernel counts them.
+    /// Its number, and the kernel's sequence number of the disk, where there is one.
     Device(DevNo, Option<u64>),
     /// Its file system, its inode.
     File(u64, u64),
 }
 
 impl LookedAt {
-    /// What is at a path now.
+    /// Opens the device or file that is now at a path.
     ///
     /// # Errors
     /// The system's.
@@ -44,8 +44,8 @@ impl LookedAt {
         Self::at(&self.path).is_ok_and(|now| now.which == self.which)
     }
 
-    /// Whether the device that somebody has opened by the same path is the one that was looked at; of a file, which is
-    /// behind a loop device then, only the path can tell.
+    /// Whether a device that was opened by the same path is the one that was looked at; for a file, which is then behind
+    /// a loop device, only the path can tell.
     pub fn is(&self, opened: DevNo) -> bool {
         match self.which {
             Which::Device(..) => self.which == Which::Device(opened, disk_sequence(opened)),
@@ -54,7 +54,7 @@ impl LookedAt {
     }
 }
 
-/// Opens a device or a file without waiting for anything and without keeping anybody out.
+/// Opens a device or a file without waiting and without locking others out.
 ///
 /// # Errors
 /// The system's.
@@ -88,7 +88,7 @@ mod tests {
     fn another_device_is_another_one_and_so_is_another_disk_of_the_same_number() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut seen = LookedAt::at(folder.path()).expect("seen");
-        // No driver has it, so that the kernel has no count for it.
+        // It has no driver, so that the kernel has no sequence number for it.
         let number = DevNo::new(4095, 7);
         seen.which = Which::Device(number, None);
         assert!(seen.is(number) && !seen.is(DevNo::new(4095, 8)));

@@ -24,16 +24,16 @@ pub enum HeaderPlace {
     Apart,
 }
 
-/// How a passphrase is tried.
+/// The conditions of trying a passphrase.
 #[derive(Clone, Copy, Debug)]
 pub struct UnlockRequest<'a> {
     /// On which keyslots.
     pub candidates: Candidates,
-    /// What a keyslot may cost.
+    /// The limits for the cost of a keyslot.
     pub limits: &'a CostLimits,
     /// Whether the header may be written to finish an interrupted change of a passphrase.
     pub finish_changes: bool,
-    /// Who is told of what happens.
+    /// The observer that receives events.
     pub observer: &'a dyn Observer,
 }
 
@@ -51,7 +51,8 @@ pub struct LuksDevice {
 }
 
 impl LuksDevice {
-    /// Reads the header. A damaged or outdated copy is written anew, unless nothing may be written (`read_only`) or locks are off.
+    /// Reads the header. A damaged or outdated copy is rewritten, unless writing is not allowed (`read_only`) or locks are
+    /// off.
     ///
     /// # Errors
     /// [`HeaderError`].
@@ -73,7 +74,7 @@ impl LuksDevice {
         })
     }
 
-    /// How the data on `device` are laid out, where that is something that can be mapped. The header must not be among them.
+    /// The layout of the data on `device`, if dm-crypt can map it. The header must not be among them.
     ///
     /// # Errors
     /// [`VolumeError`].
@@ -86,12 +87,12 @@ impl LuksDevice {
         Ok(layout)
     }
 
-    /// Checks the device with the data, once it is open: with its header on it, it must be the device that the header was read from,
-    /// and with one elsewhere not run into that. A person took time for a passphrase, and what stands under a path by now may be
-    /// another disk.
+    /// Checks the device with the data, once it is open: with its header on it, it must be the device that the header was
+    /// read from, and with a detached header the data must not overlap that. Typing a passphrase takes time, and the path may
+    /// lead to another disk by now.
     ///
     /// # Errors
-    /// [`CryptError::Replaced`]; [`VolumeError`] where the header is among the data, or where that cannot be told.
+    /// [`CryptError::Replaced`]; [`VolumeError`] where the header is among the data, or where that is unknown.
     pub fn check_data(&self, layout: &DataLayout, path: &Path, data: &File) -> Result<(), CryptError> {
         volume::check_apart(&self.header, &self.opened.file, layout, data)?;
         let same = || same_bytes::is_same(&self.opened.file, data).map_err(VolumeError::Ground);
@@ -168,7 +169,7 @@ impl LuksDevice {
         reader.outcome(unlocked)
     }
 
-    /// Which keyslot a passphrase opens, where it does. Nothing is told, and nothing is finished.
+    /// The keyslot that a passphrase opens, if any. No event is sent, and no change is finished.
     pub fn opens(&mut self, passphrase: &Passphrase, candidates: Candidates, limits: &CostLimits) -> Option<u32> {
         let mut reader = self.device.reader(&mut self.opened);
         let unlocked = self.header.unlock(&mut reader, passphrase, candidates, limits);

@@ -11,35 +11,35 @@ use crate::data_device::DataDevice;
 use crate::dm::{DeviceName, Dm};
 use crate::volume::{self, Activate, Active, Flags, Identity, KeyPlace, VolumeError};
 
-/// A mapping that is to be made.
+/// A mapping to make.
 #[derive(Debug)]
 pub struct MapRequest<'a> {
     /// Its name.
     pub name: &'a DeviceName,
-    /// The device with the data, as a person called it.
+    /// The device with the data, as the user named it.
     pub path: &'a Path,
-    /// The device that was looked at before a passphrase was asked for: no other is mapped in its place.
+    /// The device that was looked at before the prompt for a passphrase: no other is mapped in its place.
     pub looked_at: &'a LookedAt,
-    /// The flags that were asked for.
+    /// The requested flags.
     pub flags: Flags,
     /// Whether the device may have other users.
     pub shared: bool,
 }
 
-/// An active mapping that is to get other flags.
+/// An active mapping that gets other flags.
 #[derive(Debug)]
 pub struct RefreshRequest<'a> {
     /// Its name.
     pub name: &'a DeviceName,
-    /// The device with the data, as a person called it.
+    /// The device with the data, as the user named it.
     pub path: &'a Path,
     /// Its state.
     pub active: &'a Active,
-    /// The flags that were asked for.
+    /// The requested flags.
     pub flags: Flags,
 }
 
-/// What is known of a volume without a header.
+/// The parameters of a volume without a header.
 #[derive(Debug)]
 pub struct PlainVolume<'a> {
     /// How it is encrypted, and where.
@@ -48,28 +48,28 @@ pub struct PlainVolume<'a> {
     pub iv_large_sectors: bool,
 }
 
-/// How a LUKS volume's mapping is made, beside its request.
+/// How a LUKS volume is mapped, besides the request.
 #[derive(Clone, Copy, Debug)]
 pub struct LuksMapping<'a> {
-    /// Whether the flags that the header stores are left out, since others take their place.
+    /// Whether the flags that the header stores are left out, since others replace them.
     pub without_stored_flags: bool,
     /// Whether the kernel may take the key from the keyring.
     pub may_use_keyring: bool,
-    /// What a digest of the key may cost.
+    /// The limits for the cost of a digest of the key.
     pub limits: &'a CostLimits,
 }
 
 impl MapRequest<'_> {
     fn open_data(&self, read_only: bool, sector_size: u32) -> Result<DataDevice, CryptError> {
         let data = DataDevice::open(self.path, read_only, !self.shared, sector_size)?;
-        // What was opened, and not what the path leads to by now: it is what is mapped.
+        // The open device is mapped, and not the one that the path leads to by now.
         match self.looked_at.is(data.number) {
             true => Ok(data),
             false => Err(CryptError::Replaced(self.path.to_owned())),
         }
     }
 
-    /// Maps a volume without a header. Nothing can tell whether the key is right.
+    /// Maps a volume without a header. A wrong key cannot be detected.
     ///
     /// # Errors
     /// [`CryptError`].
@@ -93,7 +93,7 @@ impl MapRequest<'_> {
 }
 
 impl LuksDevice {
-    /// The flags of an activation for which `given` were given.
+    /// The flags of an activation that was given `given`.
     pub fn flags(&self, given: Flags, without_stored: bool) -> Flags {
         match &self.header {
             Header::Luks1(_) => given,
@@ -135,7 +135,7 @@ impl LuksDevice {
         let layout = volume::mappable(&self.header)?;
         let mut flags = self.flags(request.flags, how.without_stored_flags);
         flags.read_only = request.active.flags.read_only;
-        // A container file stands behind the loop device that it is mapped from.
+        // A container file is behind the loop device that it is mapped from.
         let below = request.active.device.path();
         let below = below.ok_or_else(|| VolumeError::NotActive(request.name.to_string()))?;
         let data = DataDevice::open(&below, flags.read_only, false, layout.sector_size)?;
@@ -166,7 +166,7 @@ impl LuksDevice {
         }
     }
 
-    /// Where the kernel takes the key from, which is found to be that of the data.
+    /// Where the kernel gets the key, after a check that it is the key of the data.
     ///
     /// # Errors
     /// That of the digest, where the key is not the volume's.

@@ -1,11 +1,11 @@
-//! Operations on an encrypted device: read its header, unlock it, map it, change its keyslots, repair it. No options of a command line, no terminal, no exit code:
-//! what a command line, a boot and a library have in common.
+//! Operations on an encrypted device: read its header, unlock it, map it, change its keyslots, repair it. No command-line
+//! options, no terminal, no exit codes: what a command line, a boot and a library have in common.
 //!
-//! An operation states facts. What it notices on its way goes to an [`Observer`], and its [`CryptError`] knows an errno; the words
-//! for people, and what to do, are its caller's.
+//! An operation states facts. Events on its way go to an [`Observer`], and its [`CryptError`] has an errno; messages and
+//! remedies are up to its caller.
 //!
-//! Decided here, and nowhere else: whether a device is still the one that was looked at ([`LookedAt`]), which flags a mapping gets,
-//! where the kernel takes the key from, and which keyslots a token may open ([`tokens`]).
+//! Decided here, and nowhere else: whether a device is still the one that was looked at ([`LookedAt`]), which flags a mapping
+//! gets, where the kernel gets the key, and which keyslots a token may open ([`tokens`]).
 
 mod change;
 mod error;

@@ -1,4 +1,4 @@
-//! What an operation notices on its way.
+//! The events of an operation.
 
 use std::fmt;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::block_device::Holder;
 use crate::header_device::HeaderError;
 
-/// Something that an operation noticed. Never a secret.
+/// An event of an operation. Never contains a secret.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
@@ -50,11 +50,11 @@ pub enum Event<'a> {
         /// Which keyslot.
         keyslot: u32,
     },
-    /// The same could not be finished; the passphrase opens the keyslot as before.
+    /// An interrupted change could not be finished; the passphrase opens the keyslot as before.
     ChangeNotFinished {
         /// Which keyslot.
         keyslot: u32,
-        /// Why.
+        /// The reason.
         error: &'a HeaderError,
     },
     /// Changes of these keyslots' passphrases were interrupted, and wait for the use of their new passphrases.
@@ -64,8 +64,8 @@ pub enum Event<'a> {
     },
 }
 
-/// Takes note of events. It must not fail, and should not take long.
+/// Receives events. It must not fail, and should not take long.
 pub trait Observer: fmt::Debug {
-    /// Something was noticed.
+    /// Receives one event.
     fn notice(&self, event: Event<'_>);
 }

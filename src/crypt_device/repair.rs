@@ -1,4 +1,4 @@
-//! What is wrong with a header that can be mended, and the mending.
+//! Repairable problems of a header, and their repair.
 
 use keyslots::Error;
 use keyslots::header::{Header, Version};
@@ -12,7 +12,7 @@ use crate::block_device::signatures::Signature;
 use crate::header_backup::BackupError;
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
 
-/// Something that can be mended.
+/// A problem that can be repaired.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Problem {
@@ -25,7 +25,7 @@ pub enum Problem {
         /// What is wrong with it.
         defect: String,
     },
-    /// Something else stands over the damaged copy, and its owner may lose it.
+    /// The damaged copy was overwritten by other data, whose owner may lose them.
     Foreign(Signature),
     /// The metadata of LUKS2 have members that older programs left behind.
     Leftovers,
@@ -33,10 +33,10 @@ pub enum Problem {
     Luks1(Fix),
 }
 
-/// What would be mended. Reads only.
+/// The problems that would be repaired. Reads only.
 ///
 /// # Errors
-/// [`HeaderError::NotLuks`] where there is nothing that could be a header of the wanted version.
+/// [`HeaderError::NotLuks`] if there is no trace of a header of the wanted version.
 pub fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice, wanted: Wanted) -> Result<Vec<Problem>, CryptError> {
     match Header::read(storage) {
         Ok(Header::Luks2(header)) if wanted.takes(Version::Luks2) => {
@@ -70,10 +70,10 @@ pub fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice, wanted: Wanted
     }
 }
 
-/// Mends the problems that a person has agreed to, and nothing else.
+/// Repairs the problems that the user agreed to, and nothing else.
 ///
 /// # Errors
-/// [`CryptError`]; [`Error::ChangedMeanwhile`] where the problems are others by now.
+/// [`CryptError`]; [`Error::ChangedMeanwhile`] where the problems have changed.
 pub fn mend(
     changing: &Changing<'_>,
     device: &HeaderDevice,
@@ -89,7 +89,8 @@ pub fn mend(
                 changing.back_up(&header, file)?;
                 Ok(header)
             }
-            // One that cannot be read cannot be backed up either: who asked for that is not served without.
+            // A header that cannot be read cannot be backed up either: without the requested backup, nothing is
+            // repaired.
             Err(error) if changing.backup.is_some() => return Err(BackupError::Unreadable(error).into()),
             unreadable => unreadable,
         };

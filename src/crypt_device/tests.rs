@@ -1,4 +1,4 @@
-//! A volume in a file: what is told while it is unlocked and changed, and what is refused.
+//! A volume in a file: the events of unlocking and changing it, and what is refused.
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -131,7 +131,7 @@ fn a_device_in_the_place_of_another_is_refused() {
     volume.check_data(&layout, &path, &same).expect("the same");
     assert!(looked_at.is_there());
 
-    // The very same bytes, by the same path: another file all the same.
+    // The same bytes at the same path: still another file.
     let copy = folder.path().join("copy");
     fs::copy(&path, &copy).expect("room");
     fs::rename(&copy, &path).expect("renamed");

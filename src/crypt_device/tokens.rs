@@ -29,7 +29,7 @@ pub struct UsableToken {
 }
 
 impl UsableToken {
-    /// Its passphrase, from the kernel's keyring.
+    /// Reads its passphrase from the kernel's keyring.
     ///
     /// # Errors
     /// [`KeyringError`]: the key is not there, or may not be read.
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// As cryptsetup 2.6.1 does it: a keyslot of another key would open, and the data not.
+    /// As in cryptsetup 2.6.1: a keyslot of another key would open, but not the data.
     #[test]
     fn a_token_opens_what_holds_the_key_of_the_data() {
         let limits = CostLimits::default();

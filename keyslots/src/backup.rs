@@ -1,7 +1,7 @@
-//! The face that the backups of both versions share.
+//! A backup of either version behind one interface.
 //!
 //! A backup may be restored over a header of the other version, or over none: then there is nothing to compare it with,
-//! and what the device holds is lost. Who asks for that has been told so by [`Backup::check`].
+//! and what the device holds is lost. [`Backup::check`] reports that beforehand.
 
 use crate::header::{Header, Version};
 pub use crate::luks1::AtRisk;
@@ -9,7 +9,7 @@ use crate::storage::Storage;
 use crate::units::Bytes;
 use crate::{Result, luks1, luks2};
 
-/// A backup that was read and validated, but not its key material, which only a passphrase can tell from noise.
+/// A backup that was read and validated, except for its key material: without a passphrase, that looks like noise.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one backup at a time")]
 pub enum Backup {
@@ -30,14 +30,14 @@ pub enum BackupRefused {
     Luks2(#[from] luks2::backup::BackupRefused),
 }
 
-/// What restoring a backup would mean.
+/// The consequences of restoring a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restore {
     /// Whether there is a header of the same version on the device now.
     pub replaces: bool,
     /// Whether backup and device have the same UUID.
     pub same_uuid: bool,
-    /// Keyslots whose passphrases may work after it, and not now: perhaps removed for a reason.
+    /// Keyslots whose passphrases may work after it, but do not now: perhaps they were removed for a reason.
     pub revives: Vec<u32>,
 }
 
@@ -77,7 +77,7 @@ impl Backup {
         }
     }
 
-    /// Decides whether the backup fits a device with the header `device`, or none, and says what it would change.
+    /// Checks whether the backup fits a device with the header `device`, or none, and returns what it would change.
     /// `device_size` is `None` for a file that can grow.
     ///
     /// # Errors
@@ -108,7 +108,7 @@ impl Backup {
     }
 
     /// What a stop at any write of [`Backup::restore`] could cost: every keyslot over a header of the other version, and in
-    /// LUKS2 where there is no room for the new keyslots beside the old ones.
+    /// LUKS2 where the new keyslots do not fit beside the old ones.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io).
@@ -134,7 +134,7 @@ impl Backup {
         match self {
             Self::Luks1(backup) => {
                 backup.restore(file, device, there.and_then(Header::luks1))?;
-                // It would be found again if the new header were damaged.
+                // Otherwise it would be found again if the new header were damaged.
                 if let Some(Header::Luks2(old)) = there
                     && old.binary().hdr_size >= self.size()
                 {

@@ -1,5 +1,5 @@
-//! Whether the key material on a device can still be what was written: encrypted, it looks like noise. What has been
-//! overwritten by zeros, a pattern or text does not, and no passphrase opens it any more.
+//! Whether the key material on a device can still be intact: encrypted, it looks like noise. Zeros, a pattern or text
+//! that overwrote it do not, and then no passphrase opens it any more.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::storage::Storage;
 use crate::units::Bytes;
 use crate::{Error, Result};
 
-/// So many bytes are judged as one.
+/// The size of a block that is judged as a whole.
 pub const BLOCK: usize = 128;
 
 /// The sum of the squares of how often each byte is in a block. Noise has about 192, and a spread of 11; a block of text
@@ -19,13 +19,13 @@ const TOO_UNEVEN: u32 = 1000;
 pub struct Suspect {
     /// The keyslot.
     pub slot: u32,
-    /// Where on the device the blocks start that are no noise.
+    /// Where on the device the blocks start that are not noise.
     pub offsets: Vec<Bytes>,
     /// The area cannot be read.
     pub unreadable: bool,
 }
 
-/// The blocks of an area that are no noise.
+/// Finds the blocks of an area that are not noise.
 ///
 /// # Errors
 /// The storage's.

@@ -1,4 +1,4 @@
-//! What can go wrong, one variant per fact; what to do about it is for the caller to say.
+//! Errors of this crate, one variant per fact; the remedy is up to the caller.
 
 use std::io;
 
@@ -14,7 +14,7 @@ pub enum Error {
     /// The storage failed.
     #[error("cannot {action}: {source}")]
     Io {
-        /// What was being done, as a verb phrase: "read the keyslot area".
+        /// The failed action, as a verb phrase: "read the keyslot area".
         action: &'static str,
         /// The system's error.
         #[source]
@@ -104,7 +104,7 @@ pub enum Error {
     /// All digests are taken: each key of its own needs one.
     #[error("all digests are in use")]
     AllDigestsInUse,
-    /// The volume is being reencrypted, and who does that relies on the header as it is.
+    /// The volume is being reencrypted, and the reencrypting program relies on the header as it is.
     #[error("the volume is in reencryption")]
     InReencryption,
     /// The JSON metadata outgrow their area.
@@ -126,7 +126,7 @@ pub enum Error {
         /// Bytes that are needed.
         needed: u64,
     },
-    /// What was asked for cannot be written into a header.
+    /// A parameter cannot be written into a header.
     #[error("{field} cannot be {value}: {rule}")]
     BadParameter {
         /// The parameter, as the specification names it.
@@ -136,10 +136,10 @@ pub enum Error {
         /// The rule that it breaks.
         rule: &'static str,
     },
-    /// Someone else wrote the header since it was read.
+    /// Another program wrote the header since it was read.
     #[error("the header was changed by another process")]
     ChangedMeanwhile,
-    /// Another process wrote the keyslot, or its place in the header, right after this one: it may not be there.
+    /// Another process wrote the keyslot, or its entry in the header, right after this one: it may be lost.
     #[error("another process wrote the header at the same time; keyslot {0} may be lost")]
     Overwritten(u32),
     /// The other version has no counterpart of this header; nothing was written.
@@ -154,7 +154,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Wraps a storage error with what was being done.
+    /// Adds the failed action to a storage error.
     pub fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, source }
     }

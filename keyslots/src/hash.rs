@@ -1,6 +1,6 @@
 //! Hash functions by the names that headers use.
 //!
-//! A [`enum@Hash`] is a name and nothing else: it holds no state, so it can stand in a parsed header. PBKDF2, the
+//! A [`enum@Hash`] is a name and nothing else: it holds no state, so it can be part of a parsed header. PBKDF2, the
 //! anti-forensic splitter and ESSIV all dispatch through it.
 
 use std::fmt;
@@ -71,7 +71,7 @@ macro_rules! hashes {
 }
 
 hashes! {
-    /// MD5, which some LUKS2 headers and plain volumes of old name.
+    /// MD5, used by some old LUKS2 headers and plain volumes.
     Md5, "md5", "md5", md5::Md5, Hmac, [];
     /// SHA-1, as in the oldest LUKS1 headers.
     Sha1, "sha1", "sha1", sha1::Sha1, Hmac, ["sha-1"];
@@ -135,22 +135,22 @@ impl Hash {
     }
 }
 
-/// A hash as a header names it, which may be in a spelling of its own, or unknown here: it is written as it was read.
+/// A hash as a header names it, perhaps in a spelling of its own, or unknown here: it is written as it was read.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct HashName(String);
 
 impl HashName {
-    /// The name as it stands in a header.
+    /// The name as written in a header.
     pub fn new(name: String) -> Self {
         Self(name)
     }
 
-    /// The name as it stands in the header.
+    /// The name as written in the header.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The hash, where it is one that is known here.
+    /// The hash, if it is known here.
     pub fn known(&self) -> Option<Hash> {
         Hash::from_name(&self.0)
     }

@@ -50,10 +50,10 @@ pub struct DataLayout {
     pub iv_offset: Sectors,
 }
 
-/// What is known of a keyslot number.
+/// The state of a keyslot number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotState {
-    /// There can be no such keyslot.
+    /// The number is out of range.
     OutOfRange,
     /// It is free.
     Inactive,
@@ -65,12 +65,12 @@ pub enum SlotState {
     Other,
 }
 
-/// What ends an interrupted change of a keyslot: its new content.
+/// The rest of an interrupted keyslot change: the keyslot's new content.
 #[derive(Debug)]
 pub enum Unfinished {
     /// In LUKS1.
     Luks1(luks1::Sealed),
-    /// In LUKS1, where nothing is left to do but to wipe what it has left.
+    /// In LUKS1, where only leftovers remain to be wiped.
     Luks1Record,
     /// In LUKS2.
     Luks2(luks2::Sealed),
@@ -103,7 +103,7 @@ impl Header {
         }
     }
 
-    /// What only LUKS1 has.
+    /// The LUKS1 header, if it is one.
     pub fn luks1(&self) -> Option<&luks1::Header> {
         match self {
             Self::Luks1(header) => Some(header),
@@ -111,7 +111,7 @@ impl Header {
         }
     }
 
-    /// What only LUKS2 has.
+    /// The LUKS2 header, if it is one.
     pub fn luks2(&self) -> Option<&luks2::Header> {
         match self {
             Self::Luks1(_) => None,
@@ -119,7 +119,7 @@ impl Header {
         }
     }
 
-    /// UUID, as text of no certain form.
+    /// The UUID, as unvalidated text.
     pub fn uuid(&self) -> &str {
         match self {
             Self::Luks1(header) => header.uuid(),
@@ -150,7 +150,7 @@ impl Header {
         }
     }
 
-    /// Length of the volume key. `None` where no keyslot of LUKS2 tells it.
+    /// Length of the volume key. `None` where no keyslot of LUKS2 states it.
     pub fn key_size(&self) -> Option<Bytes> {
         match self {
             Self::Luks1(header) => Some(header.key_size()),
@@ -194,8 +194,8 @@ impl Header {
     /// Tries `passphrase` on `candidates`.
     ///
     /// # Errors
-    /// [`Error::WrongPassphrase`], [`Error::NoUsableKeyslot`], [`Error::KeyslotInactive`], or what kept a keyslot from
-    /// being tried.
+    /// [`Error::WrongPassphrase`], [`Error::NoUsableKeyslot`], [`Error::KeyslotInactive`], or the reason why a keyslot
+    /// could not be tried.
     pub fn unlock(
         &self,
         storage: &mut dyn Storage,
@@ -234,8 +234,8 @@ impl Header {
         }
     }
 
-    /// What it costs to try a passphrase: the keyslots that it would be tried on, in that order, each with its
-    /// derivation. `slot` is the one that is named.
+    /// The cost of trying a passphrase: the keyslots that it would be tried on, in that order, each with its derivation.
+    /// `slot` is the one that was named.
     pub fn derivations(&self, slot: Option<u32>) -> Vec<(u32, Kdf)> {
         match self {
             Self::Luks1(header) => {
@@ -261,7 +261,7 @@ impl Header {
         }
     }
 
-    /// As [`Header::derivations`], for the keys that interrupted changes have left. Those of LUKS1 need no memory.
+    /// As [`Header::derivations`], for the keys that interrupted changes left behind. Those of LUKS1 need no memory.
     pub fn waiting_derivations(&self, slot: Option<u32>) -> Vec<(u32, Kdf)> {
         match self {
             Self::Luks1(_) => Vec::new(),
@@ -269,7 +269,7 @@ impl Header {
         }
     }
 
-    /// What is known of keyslot `slot`.
+    /// The state of keyslot `slot`.
     pub fn slot_state(&self, slot: u32) -> SlotState {
         let (count, data): (u32, Vec<u32>) = match self {
             Self::Luks1(header) => (luks1::KEYSLOTS as u32, header.active_keyslots().collect()),
@@ -282,7 +282,7 @@ impl Header {
             }
         };
         if data.contains(&slot) {
-            // One that cannot be opened here is no other to rely on.
+            // A keyslot that cannot be opened here does not count as another one.
             let can_open = |id: &u32| match self {
                 Self::Luks1(_) => true,
                 Self::Luks2(header) => header.metadata().keyslots.get(id).is_some_and(Keyslot::is_known),
@@ -301,8 +301,8 @@ impl Header {
         }
     }
 
-    /// Checks that keyslot `slot` is as it was in `earlier`, a header of the same volume: that a passphrase which opened
-    /// it there opens it here.
+    /// Checks that keyslot `slot` is the same as in `earlier`, a header of the same volume: that a passphrase which
+    /// opened it there opens it here.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`].
@@ -324,8 +324,8 @@ impl Header {
         if same { Ok(()) } else { Err(Error::ChangedMeanwhile) }
     }
 
-    /// The keyslots whose key material is no noise any more, or cannot be read, so that no passphrase can open them. One that
-    /// cannot be read hides none of the others.
+    /// The keyslots whose key material is no longer noise, or cannot be read, so that no passphrase can open them. One that
+    /// cannot be read does not hide others.
     ///
     /// # Errors
     /// [`Error::KeyslotOutOfRange`].
@@ -367,7 +367,7 @@ impl Header {
         Ok(found)
     }
 
-    /// The keyslots whose change of passphrase was interrupted: the new passphrase ends it.
+    /// The keyslots whose change of passphrase was interrupted; using the new passphrase finishes it.
     ///
     /// # Errors
     /// The storage's.
@@ -378,7 +378,7 @@ impl Header {
         }
     }
 
-    /// Ends the interrupted change of keyslot `slot`. Where another process has ended it, nothing is written.
+    /// Finishes the interrupted change of keyslot `slot`. If another process has finished it, nothing is written.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`], or the storage's.
@@ -397,7 +397,7 @@ impl Header {
         }
     }
 
-    /// Destroys keyslot `slot`. Whether others are left is not asked.
+    /// Destroys keyslot `slot`, even if it is the last one.
     ///
     /// # Errors
     /// [`Error::KeyslotInactive`], [`Error::KeyslotOutOfRange`], or the storage's.
@@ -420,7 +420,7 @@ impl Header {
     }
 }
 
-/// What deriving a key takes, for those of `slots` of which that is known.
+/// The derivation of each of `slots`, where it is known.
 fn costs(metadata: &Metadata, slots: impl Iterator<Item = u32>) -> Vec<(u32, Kdf)> {
     slots
         .filter_map(|id| Some((id, metadata.keyslots.get(&id)?.luks2()?.kdf.known()?)))

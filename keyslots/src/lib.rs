@@ -193,7 +193,7 @@ pub struct Unlocked {
     pub keyslot: u32,
     /// The key.
     pub volume_key: secret::VolumeKey,
-    /// Where a change of the keyslot was interrupted, and the new passphrase was given: what ends it, see
+    /// The rest of an interrupted change of the keyslot, if the new passphrase was given; see
     /// [`header::Header::finish_change`].
     pub unfinished: Option<Box<header::Unfinished>>,
 }

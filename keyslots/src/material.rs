@@ -1,4 +1,4 @@
-//! Key material: a volume key as it lies in a keyslot area, split and encrypted.
+//! Key material: a volume key as stored in a keyslot area, split and encrypted.
 //!
 //! This is the whole of a keyslot's cryptography but for the derivation of the area key, see [`crate::kdf`].
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::hash::Hash;
 use crate::secret::{Secret, VolumeKey};
 
-/// Key material is encrypted in sectors of this size, whatever the data has.
+/// The sector size that key material is encrypted in, whatever the data has.
 const SECTOR: usize = 512;
 
 /// Unit of the key material that waits for its keyslot.
@@ -20,7 +20,8 @@ pub(crate) fn spare_stripes(key_len: usize) -> u32 {
     u32::try_from(sectors / key_len.max(1)).unwrap_or(1)
 }
 
-/// Splits the volume key, pads it with zeros to whole sectors and encrypts them from IV sector 0: what goes to disk.
+/// Splits the volume key, pads it with zeros to whole sectors and encrypts them from IV sector 0: the bytes for the
+/// disk.
 ///
 /// # Errors
 /// Those of [`af::split`] and [`SectorCipher::new`].
@@ -34,7 +35,7 @@ pub fn seal(volume_key: &[u8], area_key: &[u8], spec: &CipherSpec, af_hash: Hash
     Ok(sealed)
 }
 
-/// Decrypts and merges what [`seal`] made. Whether the key is the right one, only a digest can tell.
+/// Decrypts and merges the output of [`seal`]. Only a digest can tell whether the key is right.
 ///
 /// # Errors
 /// Those of [`af::merge`] and [`SectorCipher::new`]; `ciphertext` has to be [`padded_len`] bytes at least.

@@ -1,8 +1,8 @@
 //! Memory for keys and passphrases.
 //!
-//! A [`Secret`] has pages of its own: locked against swapping and left out of core dumps where the system allows it,
-//! and wiped before they go back. It cannot be cloned, it prints nothing, and its comparison takes the same time
-//! whatever the contents. It is filled in place, so that no copy is left on a stack or a heap.
+//! A [`Secret`] has pages of its own: locked against swapping and left out of core dumps where the system allows it, and
+//! wiped before they are freed. It cannot be cloned, it prints nothing, and its comparison takes the same time whatever
+//! the contents. It is filled in place, so that no copy is left on a stack or a heap.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use zeroize::Zeroize;
 
 use crate::units::Bytes;
 
-/// What [`wipe_stack`] reaches.
+/// The depth of [`wipe_stack`].
 const STACK: usize = 128 << 10;
 
 /// Writes over what calls that have returned left on this thread's stack, 128 KiB deep: a cipher is moved there with the
@@ -36,7 +36,7 @@ impl Secret {
     /// A buffer of `len` zero bytes, to be filled through [`Secret::expose_mut`].
     ///
     /// # Errors
-    /// The system's error where no memory is to be had.
+    /// The system's error if it cannot allocate the memory.
     pub fn zeroed(len: usize) -> io::Result<Self> {
         let pages = MmapMut::map_anon(len.max(1))?;
         // Both are best effort: an ordinary user may lock only a little, and an old kernel lacks the advice. Miri has neither.
@@ -118,7 +118,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a person or a key file says to open a keyslot: any bytes, none included.
+/// The passphrase or the key file's contents that open a keyslot: any bytes, or none.
 #[derive(Debug)]
 pub struct Passphrase(Secret);
 
@@ -137,7 +137,7 @@ impl Passphrase {
         self.0.expose()
     }
 
-    /// Whether it is empty, which is a passphrase like any other.
+    /// Whether it is empty; an empty passphrase is valid.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

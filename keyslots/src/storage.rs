@@ -1,7 +1,7 @@
-//! Where a header lives: the one way in which this crate reads and writes.
+//! The storage of a header: the one way in which this crate reads and writes.
 //!
 //! [`Storage`] is implemented for [`std::fs::File`] (a file or a block device) and for [`Memory`]. The crate opens
-//! nothing by itself: who calls it decides on the flags and the locks.
+//! nothing by itself: the caller chooses flags and locks.
 
 pub mod fault;
 
@@ -28,10 +28,10 @@ pub trait Storage {
     /// Writes all of `buf` at `offset`.
     ///
     /// # Errors
-    /// The system's. Nothing is known of what was written then.
+    /// The system's. It is then unknown what was written.
     fn write_at(&mut self, offset: Bytes, buf: &[u8]) -> io::Result<()>;
 
-    /// Returns when all that was written will survive a power loss.
+    /// Returns when all writes will survive a power loss.
     ///
     /// # Errors
     /// The system's, and then nothing written since the last sync may be relied on.
@@ -98,7 +98,7 @@ impl Storage for Memory {
     }
 }
 
-/// A storage that has a size of 1 MiB, and fails with EIO whatever is asked of it.
+/// A storage that reports a size of 1 MiB, and fails with EIO on any access.
 #[cfg(test)]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Unreadable;

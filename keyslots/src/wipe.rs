@@ -1,4 +1,4 @@
-//! Overwriting what must not be read again.
+//! Overwriting data that must not be read again.
 //!
 //! Random bytes, since zeros can be told apart from an area that never held a key and may be left out by a device that
 //! compresses; one pass, since more of them reach nothing on a solid-state drive, and several on a rotating disk.
@@ -7,13 +7,13 @@ use crate::storage::Storage;
 use crate::units::Bytes;
 use crate::{Error, Result};
 
-/// What an area stands on, as far as it matters for wiping.
+/// The medium of an area, as far as it matters for wiping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Medium {
     /// Flash, a file, or unknown: one pass.
     #[default]
     Other,
-    /// A rotating disk, where the tracks are what they seem: several passes.
+    /// A rotating disk, where writes reach the old sectors: several passes.
     Rotational,
 }
 
@@ -26,7 +26,7 @@ impl Medium {
     }
 }
 
-/// Bytes that go out in one write.
+/// Bytes per write.
 const CHUNK: usize = 1024 * 1024;
 
 /// Overwrites `len` bytes at `offset` with random ones and waits until they are on the medium, for each pass.

@@ -1,7 +1,7 @@
 //! From LUKS1 to LUKS2 and back, so that a stop at any write leaves a header that opens with every passphrase.
 //!
-//! Each way prepares all that the new header needs beside the old one, and then changes which of the two is read with
-//! the write of a single sector. A valid LUKS1 header wins over the secondary copy of a LUKS2 header, and a damaged
+//! Each way prepares everything that the new header needs beside the old one, and then changes which of the two is read
+//! with the write of a single sector. A valid LUKS1 header wins over the secondary copy of a LUKS2 header, and a damaged
 //! LUKS2 primary loses to it. Not for: reencryption; the volume key and the data stay what they are.
 
 mod to_luks1;
@@ -28,12 +28,12 @@ pub enum ConvertRefused {
     /// The key material of a keyslot is in the way, and cannot be moved without risk.
     #[error("there is no free place to which the key material of keyslot {0} could be moved")]
     NoRoomToMove(u32),
-    /// The passphrase of a keyslot was being changed, and only what stands behind the header opens with the new one.
+    /// The passphrase of a keyslot was being changed, and only the record behind the header opens with the new one.
     #[error(
         "the passphrase change of keyslot {0} was interrupted; open the volume with the new passphrase to finish it"
     )]
     UnfinishedChange(u32),
-    /// A keyslot's state is not one that LUKS1 defines.
+    /// A keyslot's state is not defined by LUKS1.
     #[error("keyslot {0} is damaged")]
     DamagedKeyslot(u32),
     /// LUKS1 has 8 keyslots, LUKS2 has 32.
@@ -60,7 +60,7 @@ pub enum ConvertRefused {
     /// A requirement.
     #[error("the volume has the requirement {}", shown(.0))]
     Requirement(String),
-    /// No keyslot tells how long the volume key is.
+    /// No keyslot states the length of the volume key.
     #[error("without keyslots, nothing tells the size of the volume key")]
     NoKeyslots,
     /// A name or number that the LUKS1 header has no room for.
@@ -71,7 +71,7 @@ pub enum ConvertRefused {
     NoRoomForKeyslots,
 }
 
-/// Writes the one sector at `offset` and waits until it is there.
+/// Writes the one sector at `offset` and syncs it.
 fn write_synced(storage: &mut dyn Storage, offset: Bytes, bytes: &[u8]) -> Result<()> {
     debug_assert!(bytes.len() as u64 <= SECTOR_SIZE, "only a sector is written as a whole");
     storage.write_at(offset, bytes).map_err(Error::io("write the header"))?;

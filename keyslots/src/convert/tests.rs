@@ -1,4 +1,4 @@
-//! Both ways, with a stop at every write.
+//! Both conversions, with a stop at every write.
 
 use super::*;
 use crate::header::Header;
@@ -50,7 +50,7 @@ fn luks1(slots: &[u32], payload: u64) -> Memory {
     disk
 }
 
-/// Opens with the header that a reader finds, and says of which version it is.
+/// Opens with the header that a reader finds, and returns its version.
 fn opens(image: &[u8], slot: u32) -> Option<crate::header::Version> {
     let mut disk = Memory(image.to_vec());
     let header = Header::read(&mut disk).ok()?;
@@ -151,7 +151,7 @@ fn what_cannot_be_moved_is_refused_before_any_write() {
         refused(luks1(&[0, 1, 2, 3, 4, 5, 6, 7], 2056)),
         ConvertRefused::NoRoomToMove(0)
     );
-    // Keyslot 0 and the free one stand in different sectors of the header.
+    // Keyslot 0 and the free one are in different sectors of the header.
     assert_eq!(
         refused(luks1(&[0, 1, 2, 3, 4, 5, 6], 2056)),
         ConvertRefused::NoRoomToMove(0)
@@ -175,7 +175,7 @@ fn what_others_keep_before_the_data_is_not_touched() {
     assert!(disk.0[gap].iter().all(|&byte| byte == b'm'));
 }
 
-/// A restore of the version from before a conversion, or where no keyslot is free, is one that a stop can spoil: it says so.
+/// A restore of the version from before a conversion, or without a free keyslot, can be spoiled by a stop: it reports so.
 #[test]
 fn a_restore_that_cannot_be_staged_says_so() {
     use crate::backup::{AtRisk, Backup};

@@ -3,7 +3,7 @@
 //! The key material stays where it is.
 //! 1. The end of the LUKS1 header, behind its first sector, is written: that breaks the primary copy, and the secondary
 //!    stands in for it.
-//! 2. The first sector is written: LUKS1 counts from here on.
+//! 2. The first sector is written: LUKS1 is valid from here on.
 //! 3. The secondary copy is wiped.
 
 use super::{ConvertRefused, Place, free_place, write_synced};
@@ -45,7 +45,7 @@ pub fn to_luks1(header: &luks2::Header, storage: &mut dyn Storage) -> Result<luk
     write_synced(storage, Bytes::new(SECTOR_SIZE), rest)?;
     write_synced(storage, Bytes::ZERO, first_sector)?;
     let copy_size = header.binary().hdr_size;
-    // An area may not stand there, since keyslot areas start behind both copies.
+    // No area can be there, since keyslot areas start behind both copies.
     wipe_zeros(storage, copy_size, copy_size)?;
     let left = copy_size.checked_sub(Bytes::new(HEADER_LEN as u64)).unwrap_or_default();
     wipe_zeros(storage, Bytes::new(HEADER_LEN as u64), left)?;
@@ -108,7 +108,7 @@ fn luks1_header(header: &luks2::Header, size: Bytes) -> Result<RawHeader> {
     })
 }
 
-/// Where the data start, in sectors, and how they are encrypted.
+/// The start of the data, in sectors, and their encryption.
 fn data(header: &luks2::Header) -> Result<(u32, &Crypt)> {
     let segments = &header.metadata().segments;
     let segment = segments.get(&0).filter(|_| segments.len() == 1);
@@ -140,8 +140,8 @@ fn is_compatible(slot: &Keyslot, crypt: &Crypt, hash: Hash, key_bytes: u32) -> b
         && slot.area.offset.is_multiple_of(Bytes::new(SECTOR_SIZE))
 }
 
-/// The keyslots that are there, where they are, and places for the others: behind where the copies were, or else from
-/// behind the LUKS1 header on.
+/// The existing keyslots, where they are, and places for the others: behind the former copies, or else behind the LUKS1
+/// header.
 fn keyslots(header: &luks2::Header, key_bytes: u32, payload: u32, size: Bytes) -> Result<[RawKeyslot; KEYSLOTS]> {
     let end = match payload {
         0 => size.get(),

@@ -31,12 +31,13 @@ const AREAS_START: u64 = 2 * DEFAULT_METADATA_SIZE.get();
 /// only two of the same sector can be changed at once.
 const FIRST_OF_SECOND_SECTOR: usize = 6;
 
-/// Bytes of the gap that are looked at at a time.
+/// Bytes of the gap that are checked at a time.
 const CHUNK: usize = 1024 * 1024;
 
 /// Converts the LUKS1 header on `storage`; returns the LUKS2 header. The caller holds the exclusive lock.
 ///
-/// What other programs keep between the key material and the data is not touched: the keyslots area ends before it.
+/// Data that other programs keep between the key material and the data are not touched: the keyslots area ends before
+/// them.
 ///
 /// # Errors
 /// [`Error::CannotConvert`], and nothing was written then; [`Error::ChangedMeanwhile`], [`Error::Io`].
@@ -70,7 +71,7 @@ pub fn to_luks2(header: &luks1::Header, storage: &mut dyn Storage, medium: Mediu
     luks2::Header::read(storage)
 }
 
-/// Where the keyslots area may end: at the data, or before what other programs keep in front of them.
+/// The end of the keyslots area: at the data, or before what other programs keep in front of them.
 fn areas_end(header: &luks1::Header, storage: &mut dyn Storage, size: Bytes) -> Result<u64> {
     let payload = header.payload_offset().bytes().unwrap_or_default();
     let detached = payload == Bytes::ZERO;
@@ -107,7 +108,7 @@ fn is_blank(storage: &mut dyn Storage, place: Place) -> Result<bool> {
     Ok(true)
 }
 
-/// One keyslot's material goes elsewhere. Where that is the place of an unused keyslot, the two change places.
+/// One keyslot's material is moved. If the destination is the place of an unused keyslot, the two change places.
 struct Move {
     slot: usize,
     swapped_with: Option<usize>,
@@ -115,7 +116,7 @@ struct Move {
     to: Place,
 }
 
-/// Which material has to go where, without ever overwriting any that is in use.
+/// Plans which material to move where, without ever overwriting material that is in use.
 fn plan(raw: &RawHeader, len: u64, end: u64) -> Result<Vec<Move>> {
     let place_of = |raw: &RawHeader, slot: usize| {
         let start = u64::from(raw.keyslots[slot].material_offset) * SECTOR_SIZE;
@@ -190,7 +191,7 @@ impl Move {
         header.replace(storage, raw)
     }
 
-    /// Destroys what is left of the old material behind the copies, unless something else stands there by now.
+    /// Destroys the rest of the old material behind the copies, unless the place has been reused by now.
     fn wipe_rest(&self, raw: &RawHeader, len: u64, storage: &mut dyn Storage, medium: Medium) -> Result<()> {
         let rest = Place {
             start: self.from.start.max(AREAS_START),

@@ -1,7 +1,7 @@
-//! Backup and restore of header, key material and what other programs keep behind it.
+//! Backup and restore of header, key material and the data that other programs keep behind it.
 //!
-//! A backup is the start of the device, byte for byte: up to the end of the key material as the reference writes it,
-//! and on to the last block of the gap that holds anything. Each of the two programs restores the other's.
+//! A backup is the start of the device, byte for byte: up to the end of the key material as cryptsetup writes it, and on
+//! to the last block of the gap that is not empty. Luksmith and cryptsetup each restore the other's.
 
 use std::io::Write;
 
@@ -13,10 +13,10 @@ use crate::error::{Error, Result};
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
 
-/// The gap is looked at, and a restore compares, in blocks of this size.
+/// The block size in which the gap is checked and a restore compares.
 const BLOCK: usize = 4096;
 
-/// A restore writes no more than this at once.
+/// The most that a restore writes at once.
 const MAX_RUN: usize = 256 * 1024;
 
 impl Header {
@@ -42,7 +42,7 @@ impl Header {
         Ok(size)
     }
 
-    /// Writes a backup to `out` and returns its size. The passphrases of today will open it for ever.
+    /// Writes a backup to `out` and returns its size. The present passphrases will open it for ever.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::ChangedMeanwhile`].
@@ -56,7 +56,7 @@ impl Header {
     }
 }
 
-/// A backup that was read and validated, but not its key material, which only a passphrase can tell from noise.
+/// A backup that was read and validated, except for its key material: without a passphrase, that looks like noise.
 #[derive(Clone, Debug)]
 pub struct Backup {
     header: Header,
@@ -85,9 +85,9 @@ pub enum BackupRefused {
     /// The key material does not fit the device.
     #[error("the backup takes {needed}, the device has {device}")]
     DoesNotFit {
-        /// What it takes.
+        /// The size that it needs.
         needed: Bytes,
-        /// What is there.
+        /// The size that is available.
         device: Bytes,
     },
 }
@@ -107,7 +107,7 @@ pub enum AtRisk {
     Header,
 }
 
-/// What restoring a backup would mean.
+/// The consequences of restoring a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restore {
     /// Whether there is a LUKS1 header on the device now.
@@ -117,7 +117,7 @@ pub struct Restore {
     /// Whether they have the same cipher, hash and volume key digest: else the data cannot be read afterwards, unless
     /// the header on the device is the wrong one.
     pub same_volume_key: bool,
-    /// Keyslots whose passphrases work after it, and not now: perhaps removed for a reason.
+    /// Keyslots whose passphrases work after it, but do not now: perhaps they were removed for a reason.
     pub revives: Vec<u32>,
     /// Keyslots whose passphrases work now, and not after it.
     pub drops: Vec<u32>,
@@ -139,17 +139,17 @@ impl Backup {
         &self.header
     }
 
-    /// Decides whether the backup fits a device with the header `device`, or none, and says what it would change.
+    /// Checks whether the backup fits a device with the header `device`, or none, and returns what it would change.
     /// `device_size` is `None` for a file that can grow.
     ///
     /// # Errors
-    /// [`BackupRefused`]. The rules are those of the reference: payload offset and key size have to be the same.
+    /// [`BackupRefused`]. The rules are cryptsetup's: payload offset and key size have to be the same.
     pub fn check(
         &self,
         device: Option<&Header>,
         device_size: Option<Bytes>,
     ) -> std::result::Result<Restore, BackupRefused> {
-        // All that a restore writes, what others keep in the gap included: it must not fail halfway.
+        // Everything that a restore writes, other programs' data in the gap included: it must not fail halfway.
         let needed = self.header.material_end().max(self.end());
         if let Some(size) = device_size.filter(|&size| size < needed) {
             return Err(BackupRefused::DoesNotFit { needed, device: size });
@@ -182,7 +182,7 @@ impl Backup {
     }
 
     /// Restores the backup in `file` onto `storage`, on which `device` was read, or no header. The caller has asked
-    /// [`Backup::check`]. What a stop at any write leaves, [`Backup::at_risk`] says.
+    /// [`Backup::check`]. [`Backup::at_risk`] says what a stop at any write could cost.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`], [`Error::Io`].
@@ -291,7 +291,7 @@ pub(super) fn copy(from: &mut dyn Storage, to: &mut dyn Storage, range: Range, l
     run.flush(to)
 }
 
-/// Blocks side by side that go out in one write.
+/// Adjacent blocks that are written at once.
 struct Run {
     start: Bytes,
     bytes: Vec<u8>,

@@ -17,10 +17,10 @@ use crate::units::{Bytes, Sectors};
 use crate::uuid::random_uuid;
 use crate::wipe::{Medium, wipe_random, wipe_zeros};
 
-/// The data of a new volume starts at a multiple of this where the caller does not choose: 1 MiB.
+/// The data of a new volume start at a multiple of this by default: 1 MiB.
 pub const DEFAULT_ALIGNMENT: Sectors = Sectors::new(2048);
 
-/// What a new volume is to be.
+/// The parameters of a new volume.
 #[derive(Debug)]
 pub struct CreateParams<'a> {
     /// Cipher of data and keyslots.
@@ -31,7 +31,7 @@ pub struct CreateParams<'a> {
     pub volume_key: &'a VolumeKey,
     /// UUID, `None` for a random one.
     pub uuid: Option<&'a str>,
-    /// Iterations of the volume key digest, 1000 at least. The reference takes what lasts 125 ms.
+    /// Iterations of the volume key digest, 1000 at least. cryptsetup takes as many as last 125 ms.
     pub mk_iterations: u32,
     /// Where the data starts.
     pub data: DataPlacement,
@@ -42,14 +42,14 @@ pub struct CreateParams<'a> {
 pub enum DataPlacement {
     /// At the first multiple of this behind the key material (`--align-payload`).
     Aligned(Sectors),
-    /// So far behind the first such multiple, where a device says that its physical sectors start there.
+    /// The distance behind the first such multiple, for a device whose physical sectors are reported to start there.
     Shifted {
         /// As for [`DataPlacement::Aligned`].
         alignment: Sectors,
-        /// How far behind it.
+        /// The distance behind it.
         by: Sectors,
     },
-    /// Here (`--offset`), a multiple of 4096 bytes that is not below the end of the key material.
+    /// At this offset (`--offset`), a multiple of 4096 bytes that is not below the end of the key material.
     At(Sectors),
     /// On another device (`--header`), from its start.
     Detached,
@@ -58,7 +58,7 @@ pub enum DataPlacement {
 impl Header {
     /// Makes the header of a new volume, with eight free keyslots. Nothing is written, see [`Header::write_new`].
     ///
-    /// # Errors
+    /// [`Error::BadParameter`] names the invalid one; [`Error::Cipher`] for the key's length; [`Error::Kdf`].
     /// [`Error::BadParameter`] names what cannot be; [`Error::Cipher`] for the key's length; [`Error::Kdf`].
     pub fn create(params: &CreateParams<'_>, limits: &CostLimits) -> Result<Self> {
         check_iterations("volume key digest iterations", params.mk_iterations)?;
@@ -114,7 +114,7 @@ impl Header {
         Ok(validate(&raw, None)?)
     }
 
-    /// Writes a header from [`Header::create`] over whatever `storage` holds, which is gone from the first write on.
+    /// Writes a header from [`Header::create`] over the contents of `storage`, which are lost from the first write on.
     ///
     /// First the start is zeroed and synced, so that no older header outlives its key material. Then the space up to
     /// the data is zeroed (16 MiB of it at most; of a detached header, the space up to the end of the key material), and

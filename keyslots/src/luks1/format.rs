@@ -1,14 +1,14 @@
 //! The LUKS1 header as bytes and fields, and nothing else: no rule is checked here.
 //!
-//! LUKS1 On-Disk Format 1.2.3, §3 "The partition header": 592 bytes, integers big-endian. Every byte
-//! has its field, so that a header that is read and written again comes out as it was, whatever it holds; what the
-//! fields must meet stands in [`super::validate`].
+//! LUKS1 On-Disk Format 1.2.3, §3 "The partition header": 592 bytes, integers big-endian. Every byte has its field, so
+//! that a header that is read and written again comes out as it was, whatever it holds; the rules for the fields are in
+//! [`super::validate`].
 
 /// Length of the header in bytes.
 pub const HEADER_LEN: usize = 592;
 /// The first six bytes of a LUKS header.
 pub const MAGIC: [u8; 6] = *b"LUKS\xba\xbe";
-/// The version that this format has.
+/// The version of this format.
 pub const VERSION: u16 = 1;
 /// Keyslots in a header, always.
 pub const KEYSLOTS: usize = 8;
@@ -27,7 +27,7 @@ pub const NAME_LEN: usize = 32;
 /// Bytes of the UUID field, the final NUL included.
 pub const UUID_LEN: usize = 40;
 
-/// The fields of a header, as they stand.
+/// The fields of a header, verbatim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawHeader {
     /// [`MAGIC`].
@@ -56,7 +56,7 @@ pub struct RawHeader {
     pub keyslots: [RawKeyslot; KEYSLOTS],
 }
 
-/// The fields of a keyslot, as they stand.
+/// The fields of a keyslot, verbatim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawKeyslot {
     /// [`STATE_ACTIVE`] or [`STATE_INACTIVE`].
@@ -122,7 +122,7 @@ impl RawHeader {
     }
 }
 
-/// Whether a keyslot of the one header opens under the other.
+/// Whether a keyslot of one header opens under the other.
 pub(super) fn same_volume_key(one: &RawHeader, other: &RawHeader) -> bool {
     let of = |raw: &RawHeader| {
         (
@@ -158,7 +158,7 @@ pub(crate) fn field<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(field)
 }
 
-/// Walks over the header; its fixed length is what makes every `take` succeed.
+/// A cursor over the header; its fixed length makes every `take` succeed.
 struct Cursor<'a>(&'a [u8]);
 
 impl Cursor<'_> {

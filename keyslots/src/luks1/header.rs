@@ -1,4 +1,4 @@
-//! [`Header`]: a LUKS1 header that meets every rule, and what may be asked of it.
+//! [`Header`]: a LUKS1 header that meets every rule, and its accessors.
 
 use super::format::{self, DIGEST_LEN, HEADER_LEN, KEYSLOTS, RawHeader, SALT_LEN, UUID_LEN};
 use super::layout::{AREA_ALIGNMENT, Range, area_size};
@@ -14,7 +14,7 @@ use crate::uuid::is_uuid;
 /// A validated header. It holds no secret: all of it may be printed.
 #[derive(Clone, Debug)]
 pub struct Header {
-    /// What stands on the disk; all other fields are made of it.
+    /// The bytes on the disk; all other fields are derived from them.
     pub(super) raw: RawHeader,
     pub(super) cipher_name: String,
     pub(super) cipher_mode: String,
@@ -56,7 +56,7 @@ pub enum KeyslotState {
     Active,
     /// It does not.
     Inactive,
-    /// The state has this other value: the slot is neither opened unless it is named, nor taken for a new key.
+    /// The state has this other value: the slot is neither opened unless it is named, nor used for a new key.
     Invalid(u32),
 }
 
@@ -74,8 +74,8 @@ impl Header {
         Ok(validate(&raw, Some(size))?)
     }
 
-    /// Validates the header at the start of `bytes`; more bytes may follow. `device_size` is the size of what they come
-    /// from, `None` where it is not known.
+    /// Validates the header at the start of `bytes`; more bytes may follow. `device_size` is the size of their source,
+    /// `None` where it is unknown.
     ///
     /// # Errors
     /// As [`Header::read`], but for I/O.
@@ -83,7 +83,7 @@ impl Header {
         Ok(validate(&raw_from_bytes(bytes)?, device_size)?)
     }
 
-    /// The header as it stands on the disk.
+    /// The bytes of the header as they are on the disk.
     pub fn raw(&self) -> &RawHeader {
         &self.raw
     }
@@ -101,7 +101,7 @@ impl Header {
     /// Cipher name and mode as a specification that this crate can compute with.
     ///
     /// # Errors
-    /// Where only the kernel may know the cipher. The volume key can then be given, but no keyslot be opened.
+    /// Where only the kernel may know the cipher. The volume key can then be given, but no keyslot can be opened.
     pub fn cipher_spec(&self) -> std::result::Result<CipherSpec, CipherError> {
         CipherSpec::from_parts(&self.cipher_name, &self.cipher_mode)
     }
@@ -121,12 +121,12 @@ impl Header {
         Bytes::new(u64::from(self.raw.key_bytes))
     }
 
-    /// Where the data starts, zero where it is on another device than the header.
+    /// Where the data start, zero if they are on another device than the header.
     pub fn payload_offset(&self) -> Sectors {
         Sectors::new(u64::from(self.raw.payload_offset))
     }
 
-    /// UUID, as text of no certain form.
+    /// UUID, as unvalidated text.
     pub fn uuid(&self) -> &str {
         &self.uuid
     }
@@ -171,7 +171,7 @@ impl Header {
 
     /// Where header and key material end: the last area's end, up to a multiple of 4096, but never inside the data.
     ///
-    /// What stands from here to the payload offset is other programs' (luksmeta's, for one), and never written to.
+    /// The space from here to the payload offset belongs to other programs (luksmeta, for one), and is never written to.
     pub fn metadata_size(&self) -> Bytes {
         let end = self.material_end();
         let rounded = end.round_up(AREA_ALIGNMENT).unwrap_or(end);
@@ -181,10 +181,10 @@ impl Header {
         }
     }
 
-    /// Gives the volume another UUID. It stands in one sector, so that a stop leaves the old one or the new one.
+    /// Sets the UUID. It is in one sector, so that a stop leaves the old one or the new one.
     ///
     /// # Errors
-    /// [`Error::BadParameter`] where `uuid` is none, [`Error::ChangedMeanwhile`], [`Error::Io`].
+    /// [`Error::BadParameter`] where `uuid` is invalid, [`Error::ChangedMeanwhile`], [`Error::Io`].
     pub fn set_uuid(&mut self, storage: &mut dyn Storage, uuid: &str) -> Result<()> {
         let mut raw = self.raw.clone();
         raw.uuid = uuid_field(uuid)?;
@@ -199,7 +199,7 @@ impl Header {
             .unwrap_or_default()
     }
 
-    /// Checks that what is on the disk is still what was read, before the first write that follows from it.
+    /// Checks that the disk still has the header that was read, before the first write that relies on it.
     pub(crate) fn expect_unchanged(&self, storage: &mut dyn Storage) -> Result<()> {
         if read_raw(storage)? == self.raw {
             Ok(())
@@ -208,14 +208,14 @@ impl Header {
         }
     }
 
-    /// The same before anything that relies on what was read is destroyed: a process that was killed may have left it in a
+    /// The same before data that the header that was read replaces are destroyed: a killed process may have left it in a
     /// cache alone.
     pub(crate) fn settle(&self, storage: &mut dyn Storage) -> Result<()> {
         self.expect_unchanged(storage)?;
         storage.sync().map_err(Error::io("sync the LUKS1 header that was read"))
     }
 
-    /// Writes `raw` over the header, syncs, and then is it.
+    /// Writes `raw` over the header, syncs, and then takes it over.
     pub(crate) fn replace(&mut self, storage: &mut dyn Storage, raw: RawHeader) -> Result<()> {
         let next = validate(&raw, None)?;
         self.expect_unchanged(storage)?;
@@ -231,7 +231,7 @@ impl Header {
     /// Checks that the device has this header, after a write: programs that take no lock may have written at the same time.
     ///
     /// # Errors
-    /// [`Error::Overwritten`] with the first keyslot that is another one, [`Error::ChangedMeanwhile`], [`Error::Io`].
+    /// [`Error::Overwritten`] with the first keyslot that differs, [`Error::ChangedMeanwhile`], [`Error::Io`].
     pub fn expect_written(&self, storage: &mut dyn Storage) -> Result<()> {
         let there = read_raw(storage)?;
         let differs = |slot: &usize| there.keyslots[*slot] != self.raw.keyslots[*slot];

@@ -1,7 +1,7 @@
 //! Keyslots: open, add, change, remove. LUKS1 On-Disk Format 1.2.3, §4 "LUKS operations".
 //!
-//! The order of writes is what keeps keys from being lost, see each function. A header write changes one keyslot at a
-//! time, since its two sectors may reach the disk without each other, and slot 6 lies across them.
+//! The order of writes keeps keys from being lost, see each function. A header write changes one keyslot at a time,
+//! since its two sectors may reach the disk without each other, and slot 6 lies across them.
 
 use super::format::{
     DIGEST_LEN, KEYSLOTS, RawHeader, RawKeyslot, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE, STRIPES, same_volume_key,
@@ -18,10 +18,10 @@ use crate::wipe::{Medium, wipe_random};
 use crate::{Error, Result, Unlocked};
 use subtle::ConstantTimeEq;
 
-/// The least iterations of PBKDF2 that are written, as RFC 2898 and the reference have it.
+/// The least iterations of PBKDF2 that are written, as in RFC 2898 and cryptsetup.
 pub const MIN_ITERATIONS: u32 = 1000;
 
-/// Where a changed passphrase goes.
+/// The destination of a changed passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeTo {
     /// To the first free keyslot; the old one is free then. Derives one key.
@@ -47,8 +47,8 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::WrongPassphrase`]; [`Error::NoUsableKeyslot`] where none is active; [`Error::KeyslotInactive`] or
-    /// [`Error::KeyslotOutOfRange`] for a named one. A keyslot whose derivation is refused or whose area cannot be
-    /// read is passed over, and its error is returned where no other one opens.
+    /// [`Error::KeyslotOutOfRange`] for a named one. A keyslot whose derivation is refused or whose area cannot be read
+    /// is skipped, and its error is returned if no other one opens.
     pub fn unlock(
         &self,
         storage: &mut dyn Storage,
@@ -71,7 +71,7 @@ impl Header {
             match self.open_keyslot(storage, passphrase, slot, limits) {
                 Ok(unlocked) => return Ok(self.with_leftovers(storage, unlocked)),
                 Err(Error::WrongPassphrase) => failure = failure.or(Some(Error::WrongPassphrase)),
-                // What kept a keyslot from being tried says more than that another one did not open.
+                // The reason why a keyslot could not be tried says more than that another one did not open.
                 Err(error) => {
                     failure = failure
                         .filter(|first| !matches!(first, Error::WrongPassphrase))
@@ -91,7 +91,7 @@ impl Header {
         unlocked
     }
 
-    /// Tries the keys that an interrupted change has left, where no keyslot opened and `failure` says why.
+    /// Tries the keys that an interrupted change left behind, after no keyslot opened because of `failure`.
     fn open_staged(
         &self,
         storage: &mut dyn Storage,
@@ -174,7 +174,7 @@ impl Header {
         self.add_sealed(storage, &sealed, slot)
     }
 
-    /// As [`Header::add_keyslot`], with what [`Header::seal`] made before the lock was taken.
+    /// As [`Header::add_keyslot`], with the output of [`Header::seal`], made before the lock was taken.
     ///
     /// # Errors
     /// As there; [`Error::ChangedMeanwhile`] too where it was made for another volume key.
@@ -242,8 +242,8 @@ impl Header {
         self.change_sealed(storage, slot, &new, back.as_ref(), medium)
     }
 
-    /// As [`Header::change_keyslot`], with what [`Header::seal`] made before the lock was taken: `new` goes to the first
-    /// free keyslot, and `back`, where it is given, from there to the keyslot that was changed.
+    /// As [`Header::change_keyslot`], with the output of [`Header::seal`], made before the lock was taken: `new` is
+    /// written to the first free keyslot, and `back`, if given, from there to the keyslot that was changed.
     ///
     /// # Errors
     /// As there, and those of [`Header::add_sealed`].
@@ -268,7 +268,7 @@ impl Header {
         Ok(slot)
     }
 
-    /// The keyslots whose change was interrupted, and is not finished.
+    /// The keyslots whose change was interrupted and is not finished.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -277,7 +277,7 @@ impl Header {
         Ok(waiting.into_iter().map(|record| record.slot).collect())
     }
 
-    /// Wipes what changes have left that are through, or can never be.
+    /// Wipes the leftovers of changes that are finished, or can never be.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`], [`Error::Io`].
@@ -301,7 +301,7 @@ impl Header {
         }
     }
 
-    /// Overwrites keyslot `slot` when its new key is safe elsewhere.
+    /// Overwrites keyslot `slot` once its new key is safe elsewhere.
     fn change_in_place(&mut self, storage: &mut dyn Storage, slot: u32, new: &Sealed, medium: Medium) -> Result<()> {
         self.used_keyslot(slot)?;
         if !same_volume_key(&self.raw, &new.made_for) {
@@ -320,7 +320,7 @@ impl Header {
         overwritten.map_err(|error| Error::HalfWritten(error.into()))
     }
 
-    /// Wipes what waits for `slot`, and what waits for nothing any more.
+    /// Wipes the records for `slot`, and those for no keyslot any more.
     fn wipe_records(&self, storage: &mut dyn Storage, slot: u32, medium: Medium) -> Result<()> {
         let raw = &self.raw;
         staged::wipe(storage, raw, medium, |record| {
@@ -328,8 +328,8 @@ impl Header {
         })
     }
 
-    /// Destroys keyslot `slot`: wipes what an interrupted change has left of it, then its area, syncs, and marks it inactive.
-    /// Whether others are left is not asked.
+    /// Destroys keyslot `slot`: wipes the leftovers of an interrupted change, then its area, syncs, and marks it inactive.
+    /// The last keyslot can be destroyed too.
     ///
     /// # Errors
     /// [`Error::KeyslotInactive`], [`Error::KeyslotOutOfRange`], [`Error::ChangedMeanwhile`], [`Error::Io`].
@@ -341,7 +341,7 @@ impl Header {
         self.replace_keyslot(storage, slot, deactivate)
     }
 
-    /// Destroys all keyslots and returns the numbers of those that held something. Nothing opens the volume then.
+    /// Destroys all keyslots and returns the numbers of those that were in use. Afterwards nothing opens the volume.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`], [`Error::Io`].
@@ -397,7 +397,7 @@ impl Header {
     ) -> Result<Unlocked> {
         let keyslot = self.keyslot(slot).ok_or(Error::KeyslotOutOfRange(slot))?;
         let spec = self.cipher_spec()?;
-        // Any passphrase would open it, and the person would believe in it.
+        // Any passphrase would open it, and its user would trust in it.
         if spec.is_null() && !passphrase.is_empty() {
             return Err(Error::WrongPassphrase);
         }
@@ -460,7 +460,7 @@ impl Header {
     ) -> Result<Sealed> {
         let spec = self.cipher_spec()?;
         let (key, spare) = (volume_key.expose(), material::spare_stripes(volume_key.len()));
-        // Under the same key, but what is encrypted is random in both.
+        // Under the same key, but the encrypted data are random in both.
         let seal = |stripes| material::seal(key, area_key.expose(), &spec, self.hash, stripes);
         Ok(Sealed {
             material: seal(STRIPES)?,
@@ -528,7 +528,7 @@ pub(super) fn check_iterations(field: &'static str, iterations: u32) -> Result<(
     }
 }
 
-/// A keyslot as the reference leaves it: offset and stripes stay.
+/// A free keyslot as cryptsetup writes it: offset and stripes stay.
 pub(super) fn deactivate(keyslot: &mut RawKeyslot) {
     keyslot.state = STATE_INACTIVE;
     keyslot.iterations = 0;

@@ -1,8 +1,7 @@
-//! Where the key material stands: the arithmetic that reading, formatting and repairing share.
+//! The place of the key material: the arithmetic that reading, formatting and repairing share.
 //!
 //! LUKS1 On-Disk Format 1.2.3, §3: a header says where each area starts, and one area holds `key bytes × stripes`, up to
-//! a full sector. The standard layout is that of the reference: each area starts at a multiple of 4096 bytes, the first
-//! at 4096.
+//! a full sector. The standard layout is cryptsetup's: each area starts at a multiple of 4096 bytes, the first at 4096.
 
 use super::format::{KEYSLOTS, RawHeader, STRIPES};
 use crate::units::{Bytes, SECTOR_SIZE, Sectors};
@@ -10,8 +9,8 @@ use crate::units::{Bytes, SECTOR_SIZE, Sectors};
 /// Areas, the end of the last one and the backup of a header are aligned to this.
 pub(super) const AREA_ALIGNMENT: Bytes = Bytes::kib(4);
 
-/// What stands between key material and data is cleared by a format, and goes into a backup, as far as this. A header
-/// may place its data terabytes away.
+/// A format clears the space between key material and data up to here, and a backup contains it. A header may place its
+/// data terabytes away.
 pub(super) const GAP_END_AT_MOST: Bytes = Bytes::mib(16);
 
 /// Size of one area of a key of `key_bytes`, a multiple of 512.
@@ -22,7 +21,7 @@ pub(crate) fn area_size(key_bytes: u32) -> Bytes {
 
 /// Where area `slot` starts in the standard layout; for `slot` = 8 where the last one ends.
 ///
-/// `None` where the sector number has no room in 32 bits.
+/// `None` if the sector number does not fit in 32 bits.
 pub(super) fn standard_offset(key_bytes: u32, slot: usize) -> Option<u32> {
     let stride = area_size(key_bytes).round_up(AREA_ALIGNMENT)?;
     let offset = AREA_ALIGNMENT.checked_add(stride.checked_mul(slot as u64)?)?;

@@ -1,18 +1,18 @@
 //! LUKS1: the older of the two header formats, still what boot loaders read.
 //!
-//! A header is 592 bytes at the start of a device or a file, with eight keyslots; the key material of each stands
-//! behind it, and then, unless the data is on another device, the data. There is one copy and no checksum.
-//! LUKS1 On-Disk Format 1.2.3 is the specification that the section numbers in this module mean.
+//! A header is 592 bytes at the start of a device or a file, with eight keyslots; the key material of each follows it,
+//! and then, unless the data are on another device, the data. There is one copy and no checksum. The section numbers in
+//! this module are those of the LUKS1 On-Disk Format 1.2.3.
 //!
 //! | to | use |
 //! |---|---|
-//! | read what is there | [`Header::read`], then its accessors |
+//! | read a header | [`Header::read`], then its accessors |
 //! | get the volume key | [`Header::unlock`] |
 //! | make a volume | [`Header::create`], [`Header::write_new`], [`Header::add_keyslot`] |
 //! | change the keyslots | [`Header::add_keyslot`], [`Header::change_keyslot`], [`Header::remove_keyslot`] |
 //! | destroy them all | [`Header::erase`] |
 //! | keep and restore it | [`Header::backup`], [`Backup`] |
-//! | mend known damage | [`Repair::diagnose`] |
+//! | repair known damage | [`Repair::diagnose`] |
 //!
 //! Not for: locks, devices, prompts. Each function that writes keeps the rule that keys are never lost: after a stop at
 //! any of its writes, the old or the new passphrase opens the volume.

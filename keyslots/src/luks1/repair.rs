@@ -1,7 +1,7 @@
-//! Mending the damage that is known: what old versions wrote, and what a partition table does to a header.
+//! Repairing known damage: what old versions wrote, and what a partition table does to a header.
 //!
-//! [`Repair::diagnose`] finds it and writes nothing. No active keyslot is changed, and no salt but for two bytes that
-//! are not one, so that whatever opened before still does.
+//! [`Repair::diagnose`] finds it and writes nothing. No active keyslot is changed, and no salt except for two bytes that
+//! are not part of one, so that every passphrase still opens what it did.
 
 use super::format::{KEYSLOTS, RawHeader, RawKeyslot, STATE_ACTIVE, STATE_INACTIVE, STRIPES, field, text};
 use super::header::{Header, read_raw};
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
 
-/// A header as it could be.
+/// A header and its repaired form.
 #[derive(Clone, Debug)]
 pub struct Repair {
     found: RawHeader,
@@ -19,7 +19,7 @@ pub struct Repair {
     fixes: Vec<Fix>,
 }
 
-/// One thing that is mended.
+/// One repair.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fix {
@@ -29,14 +29,14 @@ pub enum Fix {
     /// The hash is in upper case; it becomes lower case.
     #[error("hash {0:?} becomes lower case")]
     HashCase(String),
-    /// The key material of an unused keyslot stands where none can; it goes to its place in the standard layout.
+    /// The key material of an unused keyslot is at an impossible place; it is moved to its place in the standard layout.
     #[error("keyslot {slot}: key material offset {found} becomes {fixed}")]
     MaterialOffset {
         /// The keyslot.
         slot: u32,
-        /// What it was.
+        /// The old place.
         found: Sectors,
-        /// What it becomes.
+        /// The new place.
         fixed: Sectors,
     },
     /// The stripes of an unused keyslot become 4000.
@@ -44,7 +44,7 @@ pub enum Fix {
     Stripes {
         /// The keyslot.
         slot: u32,
-        /// What they were.
+        /// The old number.
         found: u32,
     },
     /// A damaged keyslot's state is not a valid one; it becomes inactive.
@@ -52,7 +52,7 @@ pub enum Fix {
     State {
         /// The keyslot.
         slot: u32,
-        /// What it was.
+        /// The old state.
         found: u32,
     },
     /// A partition table's signature (55 AA at byte 510) lies in the salt of keyslot 6; it becomes zero.
@@ -61,10 +61,10 @@ pub enum Fix {
 }
 
 impl Repair {
-    /// Looks at the header of `storage` for damage that is known.
+    /// Checks the header of `storage` for known damage.
     ///
     /// # Errors
-    /// The [`super::Defect`] that is left when all of it is mended; [`Error::NotLuks`], [`Error::UnknownVersion`],
+    /// The [`super::Defect`] that remains after all repairs; [`Error::NotLuks`], [`Error::UnknownVersion`],
     /// [`Error::Io`].
     pub fn diagnose(storage: &mut dyn Storage) -> Result<Self> {
         let size = storage
@@ -95,7 +95,7 @@ impl Repair {
         &self.header
     }
 
-    /// Writes the header, where anything is to be changed, and returns it.
+    /// Writes the header, if there is anything to change, and returns it.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`], [`Error::Io`].
@@ -165,7 +165,7 @@ fn mend_keyslot(raw: &mut RawHeader, index: usize, device_size: Bytes, fixes: &m
         });
         keyslot.material_offset = fixed;
     }
-    // With its salt there and nothing else wrong, it may be a key whose state was hit: that stays for a person.
+    // With its salt there and nothing else wrong, it may be a key whose state was hit: a person has to decide.
     if damaged || keyslot.salt.iter().all(|&byte| byte == 0) {
         mend_state(keyslot, slot, fixes);
     }

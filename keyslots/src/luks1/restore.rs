@@ -1,4 +1,4 @@
-//! In which order a backup is written over a LUKS1 header, so that a stop at any write costs no key.
+//! The order in which a backup is written over a LUKS1 header, so that a stop at any write costs no key.
 //!
 //! Keyslot by keyslot. What a keyslot of the backup holds goes into a spare one, which is in use in only one of the two
 //! headers, or in neither; then the header names it there, the keyslot itself is overwritten, and the header names it in its
@@ -6,12 +6,12 @@
 //! eight, there is nowhere to go: the one that is being written may be lost, the others open. The spare is free in the header
 //! while it is written, so that a restore after a stop finds it again.
 //!
-//! Where the volume key is another one, the digest changes with the keyslots. The first sector of a header has the digest and
+//! If the volume key is another one, the digest changes with the keyslots. The first sector of a header has the digest and
 //! the keyslots 0 to 5, and is written whole or not at all: it switches from the old header to one key of the backup, which
 //! stands in one of these. Of all the keyslots of both, a stop behind that may leave this one alone.
 //!
-//! The bytes between header and key material come last: a passphrase that waits there (see the module `staged`) counts until
-//! its keyslot is restored.
+//! The bytes between header and key material come last: a passphrase in a record there (see the module `staged`) is valid
+//! until its keyslot is restored.
 
 use super::backup::{AtRisk, copy, is_active, is_there};
 use super::format::{HEADER_LEN, KEYSLOTS, RawHeader, RawKeyslot, STATE_INACTIVE, same_volume_key};
@@ -71,7 +71,7 @@ impl Restoring<'_> {
         })
     }
 
-    /// Writes all but what lies behind `end`.
+    /// Writes everything except what is behind `end`.
     pub(super) fn run(mut self, end: Bytes) -> Result<()> {
         if self.is_by_keyslot()? {
             // As it was read: a sync that failed before may have left it in a cache alone, and never written it.
@@ -127,7 +127,7 @@ impl Restoring<'_> {
         Ok(())
     }
 
-    /// Lets the header name the volume key of the backup, and one keyslot for it.
+    /// Has the header name the volume key of the backup, and one keyslot for it.
     fn switch_volume_key(&mut self) -> Result<()> {
         let Some(Entry { source, slot }) = self.entry()? else {
             return Ok(());
@@ -212,7 +212,7 @@ impl Restoring<'_> {
             .any(|(ours, theirs)| head == ours || tail == theirs)
     }
 
-    /// A keyslot that holds what belongs into another one, and which, as an interrupted restore leaves it.
+    /// A keyslot whose contents belong into another one, and which, as left behind by an interrupted restore.
     fn copy(&mut self) -> Result<Option<(usize, usize)>> {
         for slot in 0..KEYSLOTS {
             for source in (0..KEYSLOTS).filter(|source| *source != slot) {

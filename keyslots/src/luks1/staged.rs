@@ -1,13 +1,15 @@
-//! A passphrase that changes while all eight keyslots are in use: its key waits behind the header until the keyslot holds it.
+//! A passphrase that changes while all eight keyslots are in use: its key is staged behind the header until the keyslot holds
+//! it.
 //!
-//! Every layout leaves the sectors from 2 to the first key material unused, and programs that change keyslots keep them; not
-//! so who backs the header up and restores it, or converts it. A record there has what a keyslot has, the volume key under
-//! the new passphrase alone, in fewer stripes. It is synced before the keyslot is overwritten and wiped when the header names the new key: at each moment the old passphrase
-//! opens the keyslot, or the new one the keyslot or the record.
+//! Every layout leaves the sectors from 2 to the first key material unused, and programs that change keyslots keep them;
+//! those that back the header up and restore it, or convert it, do not. A record there has the contents of a keyslot, the
+//! volume key under the new passphrase alone, in fewer stripes. It is synced before the keyslot is overwritten and wiped once
+//! the header names the new key: at each moment the old passphrase opens the keyslot, or the new one the keyslot or the
+//! record.
 //!
-//! A record counts for the keyslot that it was made for: where another program has freed or refilled that, it opens
-//! nothing. What it opens is checked against the volume key digest as everything else. The magic is the first of a record that
-//! is written and the last that is wiped, so that whatever a stop leaves of one is known for ours, and wiped.
+//! A record is valid for the keyslot that it was made for: if another program has freed or refilled that, it opens nothing.
+//! The key in it is checked against the volume key digest like every other. The magic is written first and wiped last, so
+//! that whatever a stop leaves of a record is recognised as ours, and wiped.
 
 use super::format::{RawHeader, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE};
 use super::keyslots::Sealed;
@@ -29,7 +31,7 @@ pub(super) const SPLIT: usize = 8;
 const FIELDS: usize = 16 + 4 + 4 + 2 * SALT_LEN;
 pub(super) const CHECKSUM: usize = 32;
 
-/// A key that waits for its keyslot.
+/// A key that is staged for its keyslot.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) slot: u32,
@@ -47,13 +49,13 @@ impl Record {
         self.is_of(raw) && !self.is_done(raw)
     }
 
-    /// Whether the header names the key by now.
+    /// Whether the header already names the key.
     fn is_done(&self, raw: &RawHeader) -> bool {
         let keyslot = &raw.keyslots[self.slot as usize];
         keyslot.state == STATE_ACTIVE && keyslot.salt == self.salt && keyslot.iterations == self.iterations
     }
 
-    /// Whether the keyslot is the one that was to be changed, or partly so: the salt of keyslot 6 lies in two sectors.
+    /// Whether the keyslot is the one to be changed, or partly so: the salt of keyslot 6 lies in two sectors.
     fn is_of(&self, raw: &RawHeader) -> bool {
         let keyslot = &raw.keyslots[self.slot as usize];
         let (head, tail) = keyslot.salt.split_at(SPLIT);
@@ -80,7 +82,7 @@ impl Record {
     }
 }
 
-/// The places that are ours, and the records there, done or not; of some only a part is there.
+/// The places that are ours, and the records there, finished or not; some are only partly written.
 fn read(storage: &mut dyn Storage, raw: &RawHeader) -> Result<Vec<(Bytes, Option<Record>)>> {
     let Some((len, bytes)) = places(storage, raw)? else {
         return Ok(Vec::new());
@@ -95,13 +97,13 @@ fn read(storage: &mut dyn Storage, raw: &RawHeader) -> Result<Vec<(Bytes, Option
     Ok(ours.collect())
 }
 
-/// Whether there is anything to tidy.
+/// Whether there is anything to clean up.
 pub(super) fn is_untidy(storage: &mut dyn Storage, raw: &RawHeader) -> Result<bool> {
     let mut ours = read(storage, raw)?.into_iter();
     Ok(ours.any(|(_, record)| record.is_none_or(|record| !record.counts(raw))))
 }
 
-/// The records with which the volume may be opened.
+/// The records that can open the volume.
 pub(super) fn waiting(storage: &mut dyn Storage, raw: &RawHeader) -> Result<Vec<Record>> {
     let records = read(storage, raw)?.into_iter().filter_map(|(_, record)| record);
     Ok(records.filter(|record| record.counts(raw)).collect())
@@ -154,12 +156,12 @@ pub(super) fn put(storage: &mut dyn Storage, raw: &RawHeader, slot: u32, sealed:
     Ok(())
 }
 
-/// Wipes the records whose keyslot holds the key by now, or another one.
+/// Wipes the records whose keyslot already holds the key, or another one.
 pub(super) fn tidy(storage: &mut dyn Storage, raw: &RawHeader, medium: Medium) -> Result<()> {
     wipe(storage, raw, medium, |record| !record.counts(raw))
 }
 
-/// Wipes the records that `which` names, and what is left of others. Zeros are what an unused place has.
+/// Wipes the records that `which` selects, and the remains of others. Unused places are zero.
 pub(super) fn wipe(
     storage: &mut dyn Storage,
     raw: &RawHeader,

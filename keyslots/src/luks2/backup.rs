@@ -1,4 +1,4 @@
-//! Header backups: both copies and the keyslots area, byte for byte, and their way back.
+//! Header backups: both copies and the keyslots area, byte for byte, and their restore.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Bytes that are copied at a time.
 const CHUNK: usize = 1024 * 1024;
 
-/// A backup that was read and validated, but not its key material, which only a passphrase can tell from noise.
+/// A backup that was read and validated, except for its key material: without a passphrase, that looks like noise.
 #[derive(Clone, Debug)]
 pub struct Backup {
     header: Header,
@@ -43,24 +43,24 @@ pub enum BackupRefused {
     /// The device is too small.
     #[error("the backup takes {needed}, the device has {device}")]
     DoesNotFit {
-        /// What it takes.
+        /// The size that it needs.
         needed: Bytes,
-        /// What is there.
+        /// The size that is available.
         device: Bytes,
     },
-    /// A requirement that a restored header may not have: only the device itself knows how far it has come.
+    /// A requirement that a restored header may not have: only the device itself knows the progress.
     #[error("the backup has the requirement {}", shown(.0))]
     Requirement(String),
 }
 
-/// What restoring a backup would mean.
+/// The consequences of restoring a backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restore {
     /// Whether there is a LUKS2 header on the device now.
     pub replaces: bool,
     /// Whether backup and device have the same UUID.
     pub same_uuid: bool,
-    /// Keyslots whose passphrases may work after it, and not now: perhaps removed for a reason.
+    /// Keyslots whose passphrases may work after it, but do not now: perhaps they were removed for a reason.
     pub revives: Vec<u32>,
 }
 
@@ -100,7 +100,7 @@ impl Backup {
         &self.header
     }
 
-    /// Decides whether the backup fits a device with the header `device`, or none, and says what it would change.
+    /// Checks whether the backup fits a device with the header `device`, or none, and returns what it would change.
     /// `device_size` is `None` for a file that can grow.
     ///
     /// # Errors
@@ -152,10 +152,10 @@ impl Backup {
     /// Writes the backup in `file` to `device`, on which `there` was read, or no header. The caller has asked
     /// [`Backup::check`] and holds the exclusive lock.
     ///
-    /// The keyslots area comes first, then the copies. So that all of the old or all of the new passphrases open after
-    /// a stop at any write, the keyslots of the backup are put into places that both leave free, with a header of their
-    /// own, before anything that is in use is overwritten. For as many of them as there are such places: those that hold
-    /// the key of the data come first. Where there is none, the backup itself is what a stop leaves.
+    /// The keyslots area comes first, then the copies. So that all of the old or all of the new passphrases open after a
+    /// stop at any write, the keyslots of the backup are put into places that both leave free, with a header of their
+    /// own, before anything that is in use is overwritten. This is done for as many of them as there are such places:
+    /// those that hold the key of the data come first. If there is none, a stop leaves only the backup itself.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`], [`Error::Io`].
@@ -181,7 +181,7 @@ impl Backup {
         restore_range(file, device, at, self.header.size())?;
         device.sync().map_err(Error::io("sync the keyslots area"))?;
         for which in [Which::Primary, Which::Secondary] {
-            // A copy that is damaged in the backup is no better on the device.
+            // A copy that is damaged in the backup is just as damaged on the device.
             match self.header.loser.needs_recovery() == Some(which) {
                 true => copies::recover(device, &self.header.copy, which)?,
                 false => copies::restore(file, device, self.header.binary(), which)?,
@@ -281,7 +281,7 @@ impl Backup {
             let digest = metadata.digest_of_keyslot(*slot);
             digest.is_some_and(|(_, digest)| !digest.segments.is_empty())
         };
-        // The key of the data, in the order in which it is tried, and then whatever else there is.
+        // The key of the data, in the order in which it is tried, and then all others.
         let mut slots: Vec<u32> = metadata.keyslots_to_try().into_iter().filter(bound).collect();
         let keys = metadata.keyslots.iter().filter(|(_, slot)| slot.is_luks2());
         for (&slot, _) in keys {
@@ -290,7 +290,7 @@ impl Backup {
             }
         }
 
-        // What no spot may touch: all areas of both. Numbers do not matter for that.
+        // The areas that no place may overlap: all of both. Numbers do not matter for that.
         let both = metadata.keyslots.values().chain(there.metadata().keyslots.values());
         let mut taken = metadata.clone();
         taken.keyslots = (0..).zip(both.cloned()).collect();

@@ -41,7 +41,7 @@ impl Copy {
     }
 }
 
-/// What was found on a device.
+/// The copies on a device.
 #[derive(Clone, Debug)]
 pub struct Copies {
     /// The copy that wins.
@@ -53,7 +53,7 @@ pub struct Copies {
 /// The state of the copy that did not win.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Loser {
-    /// It says the same as the winner.
+    /// It has the same contents as the winner.
     Agrees,
     /// It is valid, but older.
     Stale(Which),
@@ -62,7 +62,7 @@ pub enum Loser {
 }
 
 impl Loser {
-    /// The copy that needs to be written again.
+    /// The copy that needs to be rewritten.
     pub fn needs_recovery(&self) -> Option<Which> {
         match self {
             Self::Agrees => None,
@@ -135,7 +135,7 @@ pub fn read_from(
     }
 }
 
-/// Looks for a secondary copy where the primary does not say how large it is.
+/// Looks for a secondary copy where the primary does not state its size.
 fn find_secondary(
     storage: &mut dyn Storage,
     size: Bytes,
@@ -172,7 +172,7 @@ fn read_start(storage: &mut dyn Storage, offset: Bytes, size: Bytes) -> std::res
 /// A copy with the right checksum, and its bytes.
 struct ReadCopy {
     binary: BinaryHeader,
-    /// `None` where they are those of the primary copy, byte for byte.
+    /// `None` if they are those of the primary copy, byte for byte.
     metadata: std::result::Result<Option<Metadata>, Defect>,
     bytes: Vec<u8>,
 }
@@ -198,7 +198,7 @@ impl ReadCopy {
     }
 }
 
-/// Reads the rest of the copy that starts with `bytes`, and checks all of it. Metadata that are those of the `primary`
+/// Reads the rest of the copy that starts with `bytes`, and checks all of it. Metadata equal to those of the `primary`
 /// copy, of the same size and on the same device, have been checked with it.
 fn read_copy(
     storage: &mut dyn Storage,
@@ -217,7 +217,7 @@ fn read_copy(
             read_at: offset.get(),
         });
     }
-    // The secondary says by its place how large a copy is.
+    // The place of the secondary gives the size of a copy.
     if which == Which::Secondary && binary.hdr_size != offset {
         return Err(Defect::HeaderSize(binary.hdr_size.get()));
     }
@@ -260,9 +260,9 @@ fn unreadable(error: io::Error) -> Defect {
     }
 }
 
-/// A header as the device will have it: it fits its area, and what a reader will make of it is what was meant.
+/// A header as it will be on the device: it fits its area, and a reader will find in it what was meant.
 ///
-/// The types cannot hold everything that the format forbids, and a header that nobody can read loses every key.
+/// The types allow more than the format does, and an unreadable header loses every key.
 #[derive(Debug)]
 pub(super) struct Encoded<'a> {
     copy: &'a Copy,
@@ -307,8 +307,8 @@ pub fn write(storage: &mut dyn Storage, copy: &Copy) -> Result<()> {
     Encoded::new(copy)?.write(storage)
 }
 
-/// Writes one copy again, with the same seqid as the other. That one may have been read out of a cache, where a process that
-/// was killed has left it: it is on the device before its only alternative goes.
+/// Rewrites one copy, with the same seqid as the other. That one may have been read from a cache, where a killed process
+/// left it: it is synced to the device before its only alternative is overwritten.
 ///
 /// # Errors
 /// As [`write()`].
@@ -329,7 +329,7 @@ pub(super) fn sync_read(storage: &mut dyn Storage) -> Result<()> {
 /// Writes one copy as the backup in `file` has it, byte for byte: `copy` was read there, and is valid.
 ///
 /// # Errors
-/// [`Error::ChangedMeanwhile`] where it is not there any more, else the storage's.
+/// [`Error::ChangedMeanwhile`] where it is no longer there, else the storage's.
 pub(super) fn restore(
     file: &mut dyn Storage,
     storage: &mut dyn Storage,
@@ -354,8 +354,8 @@ pub(super) fn restore(
     Unchecked { offset, bytes }.complete(storage)
 }
 
-/// Wipes what is left of secondary copies from `end` on, where the header ends that is now on the device: they would
-/// stand in for it if it were damaged, with the keyslots that an older volume had.
+/// Wipes the remains of secondary copies from `end` on, where the header on the device ends: they would stand in for it
+/// if it were damaged, with the keyslots of an older volume.
 ///
 /// # Errors
 /// The storage's.
@@ -383,7 +383,7 @@ pub(crate) fn forget_secondary(storage: &mut dyn Storage, at: Bytes) -> Result<(
     Ok(())
 }
 
-/// Whether the metadata of the copy at `offset` have members that `copy`, which was read there, does not have.
+/// Whether the metadata of the copy at `offset` have members that `copy`, which was read there, lacks.
 ///
 /// # Errors
 /// The storage's.
@@ -395,7 +395,7 @@ pub(super) fn has_leftovers(storage: &mut dyn Storage, copy: &Copy, offset: Byte
     Ok(has_more(&there, &Value::Object(copy.metadata.to_object())))
 }
 
-/// Whether `one` has a member, at any depth, that `other` has not. Empty lists and objects say nothing.
+/// Whether `one` has a member, at any depth, that `other` lacks. Empty lists and objects do not count.
 fn has_more(one: &Value, other: &Value) -> bool {
     let says_nothing = |value: &Value| match value {
         Value::Array(values) => values.is_empty(),
@@ -415,7 +415,7 @@ fn has_more(one: &Value, other: &Value) -> bool {
 fn json_area(copy: &Copy) -> Result<Vec<u8>> {
     let mut text = json::to_bytes(&Value::Object(copy.metadata.to_object()));
     let room = copy.binary.json_area_len();
-    // One byte for the NUL.
+    // One byte is for the NUL.
     if text.len() >= room {
         return Err(Error::MetadataTooLarge {
             len: text.len(),
@@ -430,7 +430,7 @@ fn write_copy(storage: &mut dyn Storage, binary: &BinaryHeader, json_area: &[u8]
     write_unchecked(storage, binary, json_area, which)?.complete(storage)
 }
 
-/// A copy that is on the device, but for its checksum: it is not valid.
+/// A copy that is on the device except for its checksum: it is not valid.
 struct Unchecked {
     offset: Bytes,
     /// Its binary header, with the checksum.

@@ -16,30 +16,30 @@ use crate::units::{Bytes, SECTOR_SIZE};
 use crate::uuid::random_uuid;
 use crate::{Error, Result};
 
-/// Size of one copy where nothing else is said.
+/// The default size of one copy.
 pub const DEFAULT_METADATA_SIZE: Bytes = Bytes::kib(16);
-/// Where the data start where nothing else is said: two copies and the keyslots area make 16 MiB.
+/// The default start of the data: two copies and the keyslots area make 16 MiB.
 pub const DEFAULT_DATA_OFFSET: Bytes = Bytes::mib(16);
-/// Data start at a multiple of this where the device does not ask for more.
+/// The default alignment of the data, unless the device needs a larger one.
 pub const DEFAULT_DATA_ALIGNMENT: Bytes = Bytes::mib(1);
 
-/// What a new volume is to be like.
+/// The parameters of a new volume.
 #[derive(Clone, Debug)]
 pub struct CreateParams {
     /// Cipher specification of the data.
     pub encryption: String,
-    /// Bytes of data encrypted as one: 512, 1024, 2048 or 4096.
+    /// Bytes of data encrypted as one unit: 512, 1024, 2048 or 4096.
     pub sector_size: u32,
-    /// UUID; a random one where there is none.
+    /// UUID; `None` for a random one.
     pub uuid: Option<String>,
     /// Label, or empty.
     pub label: String,
     /// Subsystem label, or empty.
     pub subsystem: String,
-    /// Size of one copy; [`DEFAULT_METADATA_SIZE`] where there is none.
+    /// Size of one copy; `None` for [`DEFAULT_METADATA_SIZE`].
     pub metadata_size: Option<Bytes>,
-    /// Size of the keyslots area, or less where [`DataPlace::Offset`] leaves less; all that lies before the data where
-    /// there is none.
+    /// Size of the keyslots area, or less where [`DataPlace::Offset`] leaves less; `None` for all of the space before
+    /// the data.
     pub keyslots_size: Option<Bytes>,
     /// Where the data start.
     pub data: DataPlace,
@@ -54,23 +54,23 @@ pub struct CreateParams {
 pub enum DataPlace {
     /// Behind the header, at a multiple of the alignment.
     Aligned(Bytes),
-    /// So far behind such a multiple, where a device says that its physical sectors start there.
+    /// The distance behind such a multiple, for a device whose physical sectors are reported to start there.
     Shifted {
         /// As for [`DataPlace::Aligned`].
         alignment: Bytes,
-        /// How far behind it.
+        /// The distance behind it.
         by: Bytes,
     },
-    /// Behind the header, at this very offset.
+    /// Behind the header, at exactly this offset.
     Offset(Bytes),
-    /// At the start of a device of their own.
+    /// At the start of a separate device.
     Detached,
 }
 
 /// Builds the header in memory, without keyslots. Nothing is written.
 ///
 /// # Errors
-/// [`Error::BadParameter`] with the parameter that cannot be.
+/// [`Error::BadParameter`] with the invalid parameter.
 pub fn create(params: &CreateParams, key: &VolumeKey, limits: &CostLimits) -> Result<Header> {
     let layout = Layout::choose(params)?;
     let bad = |field, value: &str, rule| Error::BadParameter {
@@ -126,7 +126,7 @@ pub fn create(params: &CreateParams, key: &VolumeKey, limits: &CostLimits) -> Re
     validate::validate(&metadata, layout.hdr_size)?;
     let binary = BinaryHeader {
         hdr_size: layout.hdr_size,
-        // The keyslot that every new volume gets makes it the three that the reference ends with.
+        // With the keyslot that every new volume gets it makes three, as with cryptsetup.
         seqid: 1,
         label: params.label.as_str().into(),
         checksum_hash: Hash::Sha256,
@@ -138,7 +138,7 @@ pub fn create(params: &CreateParams, key: &VolumeKey, limits: &CostLimits) -> Re
     Ok(Header::new(Copy { binary, metadata }))
 }
 
-/// A digest of `key` that names nothing yet.
+/// A digest of `key` that refers to nothing yet.
 ///
 /// # Errors
 /// Those of the derivation.
@@ -191,7 +191,7 @@ impl Layout {
             .checked_mul(2)
             .ok_or_else(|| bad("metadata size", hdr_size, "is too large"))?;
         let keyslots_size = match (params.keyslots_size, params.data) {
-            // What the reference does with a data offset that leaves less.
+            // As cryptsetup does for a data offset that leaves less.
             (Some(size), DataPlace::Offset(offset)) if size <= MAX_KEYSLOTS_SIZE => {
                 size.min(Self::all_before(offset, copies))
             }
@@ -232,7 +232,7 @@ impl Layout {
         })
     }
 
-    /// The largest keyslots area between the copies and the data. Too small a place for the copies leaves it empty.
+    /// The largest keyslots area between the copies and the data; empty if there is too little room for the copies.
     fn all_before(data_offset: Bytes, copies: Bytes) -> Bytes {
         let room = data_offset
             .checked_sub(copies)

@@ -4,17 +4,17 @@
 
 use crate::error::shown;
 
-/// What is wrong with a LUKS2 copy. `path` is where in the metadata, as in `keyslots.0.area.offset`.
+/// A defect of a LUKS2 copy. `path` is where in the metadata, as in `keyslots.0.area.offset`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Defect {
-    /// The magic of the copy is not there.
+    /// The magic of the copy is missing.
     #[error("the magic is missing")]
     Magic,
     /// The version field is not 2.
     #[error("version is {0}, not 2")]
     Version(u16),
-    /// `hdr_size` is none of the allowed sizes.
+    /// `hdr_size` is not one of the allowed sizes.
     #[error("hdr_size is {0}: not one of 16 KiB to 4 MiB in powers of two")]
     HeaderSize(u64),
     /// `hdr_offset` differs from where the copy was read.
@@ -25,7 +25,7 @@ pub enum Defect {
         /// Where the copy was read, in bytes.
         read_at: u64,
     },
-    /// The copy ends behind the device.
+    /// The copy ends behind the end of the device.
     #[error("the header copy ends behind the device")]
     Truncated,
     /// The storage failed to read the copy.
@@ -46,16 +46,16 @@ pub enum Defect {
     /// The JSON area does not start with `{`, or is not an object.
     #[error("the JSON area is not an object")]
     JsonStart,
-    /// No NUL stands behind the JSON text.
+    /// No NUL follows the JSON text.
     #[error("the JSON area is not terminated")]
     JsonUnterminated,
-    /// Something other than NULs stands behind the JSON text.
+    /// Something other than NULs follows the JSON text.
     #[error("data stands behind the JSON text")]
     JsonTrailingData,
     /// The JSON text is malformed.
     #[error("the JSON text is malformed: {0}")]
     JsonSyntax(String),
-    /// A required member is not there.
+    /// A required member is missing.
     #[error("{} is missing", shown(.0))]
     Missing(String),
     /// A member has the wrong JSON type.
@@ -63,28 +63,28 @@ pub enum Defect {
     WrongType {
         /// Where in the metadata.
         path: String,
-        /// What it should be.
+        /// The expected type.
         expected: &'static str,
     },
-    /// A number is not in the form that its member asks for.
+    /// A number is not in the form that its member requires.
     #[error("{} is {}: not {expected}", shown(path), shown(value))]
     Number {
         /// Where in the metadata.
         path: String,
         /// The value.
         value: String,
-        /// The form asked for.
+        /// The required form.
         expected: &'static str,
     },
     /// An object name is not a decimal number.
     #[error("{} is not named by a decimal number", shown(.0))]
     ObjectName(String),
-    /// An array names an object that is not there.
+    /// An array names an object that does not exist.
     #[error("{} names {id}, which does not exist", shown(path))]
     DanglingReference {
         /// Where in the metadata.
         path: String,
-        /// The object that does not exist.
+        /// The missing object.
         id: u32,
     },
     /// A string that must not be empty is.
@@ -113,7 +113,7 @@ pub enum Defect {
     Base64 {
         /// Where in the metadata.
         path: String,
-        /// The length asked for.
+        /// The required length.
         expected: &'static str,
     },
     /// `json_size` does not fit `hdr_size`.
@@ -140,13 +140,13 @@ pub enum Defect {
     /// There is no segment.
     #[error("there is no segment")]
     NoSegment,
-    /// There is no segment but backups.
+    /// There are only backup segments.
     #[error("there is no regular segment")]
     NoRegularSegment,
     /// Segment numbers have a gap.
     #[error("segment {0} is missing: numbers must follow one another from 0")]
     SegmentGap(u32),
-    /// A regular segment stands behind a backup one.
+    /// A regular segment follows a backup one.
     #[error("regular segment {0} stands behind a backup segment")]
     SegmentOrder(u32),
     /// Two regular segments overlap.
@@ -161,7 +161,7 @@ pub enum Defect {
     /// A crypt segment has no digest.
     #[error("segment {0} has no digest")]
     SegmentWithoutDigest(u32),
-    /// A luks2 keyslot has not exactly one digest.
+    /// A luks2 keyslot does not have exactly one digest.
     #[error("keyslot {id} has {count} digests: it needs one")]
     KeyslotDigests {
         /// The keyslot.
@@ -204,7 +204,7 @@ pub enum Defect {
         /// Bytes needed.
         needed: u64,
     },
-    /// A header that was about to be written would be read as another one.
+    /// A header to be written would be read as another one.
     #[error("the header would not be read as it is meant")]
     NotReadAsWritten,
     /// Reencryption without its segments, its keyslot or its requirement.

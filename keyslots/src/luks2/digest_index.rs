@@ -1,5 +1,5 @@
-//! Which digest each keyslot and each segment has, for who asks about all of them: one look at every digest for each would
-//! take time in the square of a header's size. For a single question there is [`Metadata::digest_of_keyslot`].
+//! The digests of all keyslots and segments at once: going over every digest for each of them would take time in the
+//! square of a header's size. For a single one there is [`Metadata::digest_of_keyslot`].
 
 use std::collections::HashMap;
 

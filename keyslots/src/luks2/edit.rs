@@ -1,7 +1,7 @@
-//! Changes of the metadata alone: labels, flags, priorities, tokens; as many at once as belong together.
+//! Changes of the metadata alone: labels, flags, priorities, tokens; related ones in one write.
 //!
-//! An [`Edit`] changes a header in memory, and what it has done reaches the device in one write, or not at all. Not for:
-//! key material, which is [`super::update`]'s.
+//! An [`Edit`] changes a header in memory, and its changes reach the device in one write, or not at all. Not for: key
+//! material, see [`super::update`].
 
 use super::copies::Copy;
 use super::format::{LABEL_LEN, UUID_LEN};
@@ -22,7 +22,7 @@ impl<'a> Edit<'a> {
         Self { copy }
     }
 
-    /// The metadata as they are by now.
+    /// The metadata with the changes so far.
     pub fn metadata(&self) -> &Metadata {
         &self.copy.metadata
     }
@@ -34,12 +34,12 @@ impl<'a> Edit<'a> {
     pub fn set_priority(&mut self, slot: u32, priority: Priority) -> Result<()> {
         let keyslots = &mut self.copy.metadata.keyslots;
         let keyslot = keyslots.get_mut(&slot).ok_or(Error::KeyslotInactive(slot))?;
-        // The reference leaves a normal priority unsaid.
+        // cryptsetup leaves a normal priority out.
         keyslot.priority = (priority != Priority::Normal).then_some(priority);
         Ok(())
     }
 
-    /// Sets label and subsystem; `None` leaves one as it is.
+    /// Sets label and subsystem; `None` leaves one unchanged.
     ///
     /// # Errors
     /// [`Error::BadParameter`] for one that is too long.
@@ -53,10 +53,10 @@ impl<'a> Edit<'a> {
         Ok(())
     }
 
-    /// Puts `token` into `id`, or the first free place; one that is there already only goes where `replace` says so.
+    /// Puts `token` into `id`, or the first free place; an existing one is overwritten only with `replace`.
     ///
     /// # Errors
-    /// [`Error::BadParameter`] for a token with the key of an interrupted change, [`Error::TokenHoldsKey`] where one would go;
+    /// [`Error::BadParameter`] for a token with the key of an interrupted change, [`Error::TokenHoldsKey`] to overwrite one;
     /// [`Error::TokenInUse`], [`Error::AllTokensInUse`], [`Error::TokenOutOfRange`], [`Error::KeyslotInactive`] for a
     /// keyslot that does not exist.
     pub fn put_token(&mut self, token: Token, id: Option<u32>, replace: bool) -> Result<u32> {
@@ -124,8 +124,8 @@ impl<'a> Edit<'a> {
 }
 
 impl Header {
-    /// Does all that `edit` does with one write. On an error, its own too, the header is as before, here and on the device,
-    /// but for [`Error::HalfWritten`].
+    /// Writes all changes made by `edit` at once. On an error, also one of `edit`, the header is as before, here and on the
+    /// device, except for [`Error::HalfWritten`].
     ///
     /// # Errors
     /// Those of `edit`; [`Error::UnmetRequirements`], [`Error::InReencryption`], [`Error::ChangedMeanwhile`], or the storage's.

@@ -10,7 +10,7 @@ use super::Defect;
 use super::json::Object;
 use crate::units::Bytes;
 
-/// One JSON object on its way to a type: members are taken one by one, and what is left is kept or refused.
+/// One JSON object being parsed: members are taken one by one, and the rest is kept or refused.
 #[derive(Clone, Debug)]
 pub(super) struct Fields {
     path: String,
@@ -44,7 +44,7 @@ impl Fields {
         self.members.contains_key(member)
     }
 
-    /// Where a member stands among the others.
+    /// The position of a member among the others.
     pub(super) fn position(&self, member: &str) -> Option<usize> {
         self.members.keys().position(|name| name == member)
     }
@@ -117,8 +117,8 @@ impl Fields {
         self.u64(member).map(Bytes::new)
     }
 
-    /// An array of object names, each a string of digits. One that stands there twice is named once: other programs write
-    /// such arrays, and they have but one meaning.
+    /// An array of object names, each a string of digits. A repeated one is returned once: other programs write such
+    /// arrays, and their meaning is clear.
     pub(super) fn ids(&mut self, member: &str) -> Result<Vec<u32>, Defect> {
         let names = self.strings(member)?;
         let mut ids = Vec::with_capacity(names.len());
@@ -130,7 +130,7 @@ impl Fields {
             })?;
             ids.push(id);
         }
-        // A set of them all would take longer than reading them.
+        // A set of all of them would take longer than reading them.
         let mut different = ids.clone();
         different.sort_unstable();
         different.dedup();
@@ -158,7 +158,7 @@ impl Fields {
         strings.collect()
     }
 
-    /// An optional array of strings; empty where it is not there.
+    /// An optional array of strings; empty if it is missing.
     pub(super) fn optional_strings(&mut self, member: &str) -> Result<Vec<String>, Defect> {
         if self.has(member) {
             self.strings(member)
@@ -190,12 +190,12 @@ impl Fields {
         }
     }
 
-    /// What was not taken, to be kept on write.
+    /// The members that were not taken, to be kept on write.
     pub(super) fn rest(self) -> Object {
         self.members
     }
 
-    /// All was taken.
+    /// Checks that all members were taken.
     pub(super) fn end(self) -> Result<(), Defect> {
         match self.members.into_iter().next() {
             Some((member, _)) => Err(Defect::UnexpectedMember {
@@ -215,7 +215,7 @@ pub(super) fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.parse().ok()
 }
 
-/// The number of an object. "1" and "01" would be one object under two names, so that a name is canonical.
+/// The number of an object. "1" and "01" would be one object under two names, so that a name must be canonical.
 fn object_name(name: &str) -> Option<u32> {
     decimal::<u32>(name).filter(|_| name == "0" || !name.starts_with('0'))
 }

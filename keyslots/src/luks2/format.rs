@@ -1,6 +1,6 @@
 //! The binary header of a LUKS2 copy: 4096 bytes and the JSON area behind them, as bytes and fields only.
 //!
-//! LUKS2 On-Disk Format Specification 1.1.x, section 2.1. Rules across fields and copies stand in [`super::copies`].
+//! LUKS2 On-Disk Format Specification 1.1.x, section 2.1. Rules across fields and copies are in [`super::copies`].
 
 use std::fmt;
 
@@ -56,8 +56,8 @@ impl Which {
     }
 }
 
-/// What a person wrote into the label or the subsystem field. It is kept to the byte: the reference takes it in whatever
-/// encoding the person's terminal had, so it need not be UTF-8. Displayed, what is none is replaced.
+/// A label or a subsystem label. It is kept to the byte: cryptsetup takes it in whatever encoding the user's terminal
+/// had, so it need not be UTF-8. Invalid bytes are replaced on display.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Label(Vec<u8>);
 
@@ -66,7 +66,7 @@ impl Label {
         terminated(field, name).map(|bytes| Self(bytes.to_vec()))
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -101,18 +101,18 @@ pub struct BinaryHeader {
     pub label: Label,
     /// Checksum algorithm over the copy.
     pub checksum_hash: Hash,
-    /// Random bytes that make each copy's checksum its own.
+    /// Random bytes that make each copy's checksum unique.
     pub salt: [u8; SALT_LEN],
     /// UUID of the volume.
     pub uuid: String,
     /// Subsystem label, or empty.
     pub subsystem: Label,
-    /// Where this copy says that it stands.
+    /// The offset of the copy according to itself.
     pub hdr_offset: Bytes,
 }
 
 impl BinaryHeader {
-    /// Reads the fields of the copy `which` and checks each by itself. The checksum is for [`verify_checksum`].
+    /// Reads the fields of the copy `which` and checks each by itself. The checksum is up to [`verify_checksum`].
     ///
     /// # Errors
     /// A [`Defect`] with the field and the value.
@@ -179,7 +179,7 @@ pub fn put_checksum(header: &mut [u8; BINARY_HEADER_LEN], json_area: &[u8], hash
     header[CHECKSUM_FIELD].copy_from_slice(&checksum);
 }
 
-/// Blanks the checksum field of `header`: it is not valid without.
+/// Clears the checksum field of `header`, which invalidates the copy.
 pub(super) fn blank_checksum(header: &mut [u8; BINARY_HEADER_LEN]) {
     header[CHECKSUM_FIELD].fill(0);
 }
@@ -215,7 +215,7 @@ fn array<const N: usize>(bytes: &[u8; BINARY_HEADER_LEN], at: usize) -> [u8; N] 
     field
 }
 
-/// The bytes in front of the NUL, which there must be.
+/// The bytes before the NUL, which must exist.
 fn terminated<'a>(field: &'a [u8], name: &'static str) -> Result<&'a [u8], Defect> {
     let end = field.iter().position(|&byte| byte == 0);
     end.map(|end| &field[..end]).ok_or(Defect::UnterminatedText(name))
@@ -226,7 +226,7 @@ fn text(field: &[u8], name: &'static str) -> Result<String, Defect> {
 }
 
 fn put_text(field: &mut [u8], text: &[u8]) {
-    // One byte stays for the NUL.
+    // One byte is for the NUL.
     let len = text.len().min(field.len() - 1);
     field[..len].copy_from_slice(&text[..len]);
 }

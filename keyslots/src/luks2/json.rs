@@ -1,10 +1,10 @@
-//! JSON as a header has it: what the parser takes is what a second program would take too, and every value is kept as it
-//! is spelt.
+//! JSON as headers contain it: the parser takes only text that another program would take too, and every value is kept
+//! as it is spelt.
 //!
 //! No comments, no trailing commas, no single quotes, and no member twice in one object. The tokens of other programs are
-//! the exception: this crate has no need to understand them, and cryptsetup takes them from whatever text a person
-//! imports, so that what it takes is taken there ([`parse_token`] and the members of `tokens`). Not for: the meaning of
-//! the members, see [`super::metadata`].
+//! the exception: this crate does not need to understand them, and cryptsetup takes them from whatever text a person
+//! imports, so that the same is accepted there ([`parse_token`] and the members of `tokens`). Not for: the meaning of the
+//! members, see [`super::metadata`].
 //!
 //! A number is kept as its digits. A byte of a token that is not UTF-8 is kept as a character of the last private
 //! plane; [`to_bytes`] makes it that byte again.
@@ -15,10 +15,10 @@ use serde_json::{Map, Number, Value};
 use super::Defect;
 use super::tokens::RESERVED_PREFIX;
 
-/// The members of one JSON object, in the order in which they stand.
+/// The members of one JSON object, in their order.
 pub type Object = Map<String, Value>;
 
-/// Values that may stand in one another; cryptsetup takes no more.
+/// The nesting limit of values; cryptsetup's is the same.
 const MAX_DEPTH: usize = 32;
 /// How deep in a header the members of a token are.
 const TOKEN_DEPTH: usize = 2;
@@ -57,8 +57,8 @@ pub fn parse_object(text: &[u8]) -> Result<Object, Defect> {
     object(value)
 }
 
-/// Parses the text of a token that is imported, as leniently as cryptsetup: of a member that stands twice the last one
-/// counts, and what stands behind the object is passed over.
+/// Parses the text of an imported token, as leniently as cryptsetup: the last of repeated members counts, and anything
+/// behind the object is ignored.
 ///
 /// # Errors
 /// [`Defect::JsonSyntax`] with the position and the reason.
@@ -81,7 +81,7 @@ pub fn to_bytes(value: &Value) -> Vec<u8> {
     restore_bytes(value.to_string())
 }
 
-/// Bytes of JSON text in which characters stand for bytes that are not UTF-8.
+/// JSON text as bytes; characters that represent bytes that are not UTF-8 become those bytes.
 pub fn restore_bytes(text: String) -> Vec<u8> {
     let text = text.into_bytes();
     if !text.contains(&FOUR_BYTES) {
@@ -98,12 +98,12 @@ pub fn restore_bytes(text: String) -> Vec<u8> {
     bytes
 }
 
-/// A text of the metadata as a person reads it: bytes that are not UTF-8 become U+FFFD.
+/// A text of the metadata for display: bytes that are not UTF-8 become U+FFFD.
 pub fn lossy(text: &str) -> String {
     String::from_utf8_lossy(&restore_bytes(text.to_owned())).into_owned()
 }
 
-/// The value as every JSON parser takes it: what is not a number for one (`NaN`, `Infinity`) is null.
+/// The value as every JSON parser takes it: non-standard numbers (`NaN`, `Infinity`) become null.
 pub fn strict(value: &Value) -> Value {
     match value {
         Value::Array(values) => values.iter().map(strict).collect(),
@@ -116,10 +116,10 @@ pub fn strict(value: &Value) -> Value {
     }
 }
 
-/// First byte, in UTF-8, of the characters that stand for bytes.
+/// First byte, in UTF-8, of the characters that represent bytes.
 const FOUR_BYTES: u8 = 0xf4;
 
-/// Text of bytes that may be anything; a character that stands for a byte is kept as its own bytes.
+/// Text of arbitrary bytes; a character that could represent a byte is kept as its own bytes.
 pub(super) fn lossless(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     let keep = |text: &mut String, bytes: &[u8]| {
@@ -141,7 +141,7 @@ pub(super) fn lossless(bytes: &[u8]) -> String {
     text
 }
 
-/// A number as its text. That is checked here, and serde_json prints it as it is.
+/// A number as its text, which is checked here and printed by serde_json as it is.
 fn number_of(text: String) -> Number {
     Number::from_string_unchecked(text)
 }
@@ -161,9 +161,9 @@ enum Place {
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
-    /// Takes what cryptsetup takes.
+    /// Accepts what cryptsetup accepts.
     lenient: bool,
-    /// Where something stands that only a lenient reader takes.
+    /// The position of the first thing that only a lenient reader accepts.
     lax: Option<usize>,
 }
 
@@ -185,7 +185,7 @@ impl<'a> Reader<'a> {
         Defect::JsonSyntax(format!("{what} at byte {}", self.at))
     }
 
-    /// Something that is not JSON stands here: an error, but for a lenient reader.
+    /// Handles text that is not JSON: an error, except for a lenient reader.
     fn not_json(&mut self, what: &str) -> Result<(), Defect> {
         if !self.lenient {
             return Err(self.wrong(what));
@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// What is between brackets, separated by commas.
+    /// The elements between brackets, separated by commas.
     fn each(&mut self, close: u8, mut one: impl FnMut(&mut Self) -> Result<(), Defect>) -> Result<(), Defect> {
         self.at += 1;
         self.skip_space()?;
@@ -317,7 +317,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// `true`, `false` and `null`; to a lenient reader also what is none of the numbers.
+    /// `true`, `false` and `null`; for a lenient reader also non-standard numbers.
     fn word(&mut self) -> Result<Value, Defect> {
         let rest = &self.text[self.at..];
         let len = rest.iter().position(|byte| !byte.is_ascii_alphabetic());
@@ -340,7 +340,7 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// The digits as they stand; to a lenient reader also those that a number may not have, without them.
+    /// The digits as they are; a lenient reader also accepts, and drops, those that a number may not have.
     fn number(&mut self) -> Result<Number, Defect> {
         const INFINITY: &[u8] = b"-Infinity";
         let start = self.at;
@@ -468,7 +468,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The character of `\u`, of two where the first is half of one.
+    /// The character of `\u`, or of two of them for a surrogate pair.
     fn code_point(&mut self) -> Result<char, Defect> {
         let first = self
             .four_digits()
@@ -519,7 +519,7 @@ mod tests {
         assert!(matches!(parse_area(b"{}\0x"), Err(Defect::JsonTrailingData)));
     }
 
-    /// Each with what is wrong, and whether the token of another program may have it.
+    /// Each with its defect, and whether the token of another program may have it.
     #[rustfmt::skip]
     const LAX: [(&[u8], bool); 39] = [
         (b"{\"a\":1,\"a\":1}", true), (b"{\"b\":{\"a\":1,\"a\":2}}", true), (b"{'a':1}", true), (b"{\"a\":'b'}", true),
@@ -560,7 +560,7 @@ mod tests {
         }
     }
 
-    /// As deep as cryptsetup takes it, in a header and in a token that it could not read again in one.
+    /// As deep as cryptsetup accepts, in a header and in a token that it could not read again in one.
     #[test]
     fn nesting_is_bounded() {
         let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
@@ -581,7 +581,7 @@ mod tests {
         for parsed in [parse_object(text.as_bytes()), parse_token(text.as_bytes())] {
             assert_eq!(Value::Object(parsed.expect("JSON")).to_string(), text);
         }
-        // What is not JSON is written as JSON, but for what JSON has no word for.
+        // Non-standard text is written as JSON, except where JSON has no form for it.
         let lax = b"{'a':[NAN,-infinity,007,-01,1.,-2.e5,1e,True,'\\ud83d',\"\t\xff\xf4\x8f\xbf\xbf\"],/*x*/'b':1,'a':2,'c':{},} x";
         let parsed = Value::Object(parse_token(lax).expect("a token"));
         assert_eq!(to_bytes(&parsed), b"{\"a\":2,\"b\":1,\"c\":{}}");

@@ -23,7 +23,7 @@ pub struct Keyslot {
     pub key_size: u32,
     /// Where it is on the device.
     pub area: Area,
-    /// Priority, `None` where the metadata does not say.
+    /// Priority, `None` if the metadata does not state it.
     pub priority: Option<Priority>,
     /// Members unknown here.
     pub extra: Object,
@@ -41,11 +41,11 @@ pub enum KeyslotKind {
         /// `forward` or `backward`.
         direction: String,
     },
-    /// A kind unknown here, by its type: kept, but of no use.
+    /// A kind unknown here, by its type: kept, but not usable.
     Unknown(String),
 }
 
-/// What a `luks2` keyslot has.
+/// The members of a `luks2` keyslot.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Luks2Keyslot {
     /// From passphrase to area key.
@@ -81,12 +81,12 @@ pub enum SlotKdf {
         /// Lanes.
         lanes: u32,
     },
-    /// A function unknown here, by its type, and all its members: kept, but of no use.
+    /// A function unknown here, by its type, and all its members: kept, but not usable.
     Unknown(String, Object),
 }
 
 impl SlotKdf {
-    /// The function, where it and its hash are known here.
+    /// The function, if it and its hash are known here.
     pub fn known(&self) -> Option<Kdf> {
         match *self {
             Self::Pbkdf2 { ref hash, iterations } => Some(Kdf::Pbkdf2 {
@@ -213,12 +213,12 @@ impl Keyslot {
         })
     }
 
-    /// The priority that it has, be it said or not.
+    /// The effective priority, stated or not.
     pub fn priority(&self) -> Priority {
         self.priority.unwrap_or_default()
     }
 
-    /// What a `luks2` keyslot has, `None` for the other kinds.
+    /// The members of a `luks2` keyslot, `None` for the other kinds.
     pub fn luks2(&self) -> Option<&Luks2Keyslot> {
         match &self.kind {
             KeyslotKind::Luks2(slot) => Some(slot),
@@ -231,7 +231,7 @@ impl Keyslot {
         self.luks2().is_some()
     }
 
-    /// Whether everything that it takes to try a passphrase on it is known here.
+    /// Whether everything needed to try a passphrase on it is known here.
     pub fn is_known(&self) -> bool {
         self.luks2().is_some_and(|slot| {
             let cipher = slot.encryption.parse::<CipherSpec>();
@@ -257,7 +257,7 @@ impl Keyslot {
         let mut value = Object::new();
         value.insert("type".into(), self.type_name().into());
         value.insert("key_size".into(), self.key_size.into());
-        // The order of the members is the reference's, so that dumps compare.
+        // The order of the members is cryptsetup's, so that dumps compare.
         if let KeyslotKind::Luks2(slot) = &self.kind {
             value.insert("af".into(), slot.af_to_value());
         }
@@ -387,7 +387,7 @@ fn parse_kdf(mut fields: Fields) -> Result<(SlotKdf, Vec<u8>), Defect> {
             lanes: positive(&mut fields, "cpus")?,
         },
     };
-    // What an earlier key derivation function left behind is dropped: see `Metadata::parse`.
+    // Leftovers of an earlier key derivation function are dropped: see `Metadata::parse`.
     for member in ["hash", "iterations", "time", "memory", "cpus"] {
         if fields.has(member) {
             fields.take(member)?;
@@ -428,7 +428,7 @@ fn parse_reencrypt(
         "datashift-checksum" => (true, true),
         _ => return Err(area_fields.value("type", &area.kind, "is not a kind of reencryption area")),
     };
-    // The area's own members stay where they are, in `extra`: reencryption itself is for who continues it.
+    // The area's own members stay where they are, in `extra`: only a program that continues the reencryption needs them.
     let mut copy = area_fields.clone();
     if checksum {
         copy.non_empty("hash")?;

@@ -1,7 +1,7 @@
-//! The JSON metadata as types: what [`Metadata::parse`] returns has the right shape throughout.
+//! The JSON metadata as types: the result of [`Metadata::parse`] has the right shape throughout.
 //!
-//! Members that are unknown here are kept and written back. Rules that span several objects stand in
-//! [`super::validate`]. LUKS2 On-Disk Format Specification 1.1.x, section 3.
+//! Members that are unknown here are kept and written back. Rules that span several objects are in [`super::validate`].
+//! LUKS2 On-Disk Format Specification 1.1.x, section 3.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -33,7 +33,7 @@ pub struct Metadata {
     pub extra: Object,
 }
 
-/// How to recognise a key.
+/// A digest, by which a key is recognised.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Digest {
     /// The kind; only pbkdf2 is known.
@@ -82,10 +82,10 @@ pub struct Config {
 }
 
 impl Metadata {
-    /// Gives the members of the JSON object their types.
+    /// Parses the JSON object into types.
     ///
-    /// Left-over members of a key derivation function are dropped here and are gone with the next write: older
-    /// programs left them behind, and they would only confuse.
+    /// Leftover members of a key derivation function are dropped here and are gone with the next write: older programs
+    /// left them behind, and they would only confuse.
     ///
     /// # Errors
     /// The first [`Defect`] with its path.
@@ -131,7 +131,7 @@ impl Metadata {
         object
     }
 
-    /// Takes all keyslots but `kept` away, and their numbers from tokens and digests.
+    /// Removes all keyslots except `kept`, and their numbers from tokens and digests.
     pub(super) fn keep_only_keyslots(&mut self, kept: &[u32]) {
         let kept: HashSet<u32> = kept.iter().copied().collect();
         self.keyslots.retain(|id, _| kept.contains(id));
@@ -158,8 +158,8 @@ impl Metadata {
             .map(|(&id, digest)| (id, digest))
     }
 
-    /// The keyslots in the order in which a passphrase is tried on them: preferred, then normal; ignored ones not at
-    /// all. Keyslots whose type is unknown are left out.
+    /// The keyslots in the order in which a passphrase is tried on them: preferred, then normal; ignored ones are left
+    /// out, and so are those whose type is unknown.
     pub fn keyslots_to_try(&self) -> Vec<u32> {
         let with = |priority| {
             self.keyslots
@@ -196,7 +196,7 @@ impl Digest {
             return Err(fields.value("iterations", iterations, "must be above 0"));
         }
         let salt = fields.base64("salt", |len| len == 32, "32 bytes")?;
-        // LUKS1 volumes that were converted have 20 bytes whatever the hash.
+        // LUKS1 volumes that were converted have 20 bytes, whatever the hash.
         let fits = |len| match hash.known() {
             Some(hash) => len == 20 || len == hash.output_len(),
             None => (1..=MAX_OUTPUT_LEN).contains(&len),
@@ -210,7 +210,7 @@ impl Digest {
         })
     }
 
-    /// Whether nothing refers to it any more.
+    /// Whether it is unreferenced.
     pub fn is_unused(&self) -> bool {
         self.keyslots.is_empty() && self.segments.is_empty()
     }
@@ -287,7 +287,7 @@ impl Config {
 }
 
 /// A hash by its name.
-/// One that is unknown here makes what it belongs to useless, and nothing else.
+/// One that is unknown here makes its object unusable, and nothing else.
 pub(super) fn parse_hash(fields: &mut Fields, member: &str) -> Result<HashName, Defect> {
     fields.non_empty(member).map(HashName::new)
 }

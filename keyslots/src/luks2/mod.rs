@@ -1,9 +1,9 @@
 //! LUKS2: two copies of a binary header with JSON metadata, and an area of keyslots behind them.
 //!
-//! [`Header`] is what was read and validated, and it is what is used: nothing reads the metadata from the device a
-//! second time. Each file has one job: [`mod@format`] and [`json`] the bytes, [`metadata`], [`keyslot`],
-//! [`segment`] and `tokens` the types, [`mod@validate`] the rules across them, [`copies`] which copy
-//! wins and how both are written, `areas` where the next keyslot fits, `unlock` from passphrase to key.
+//! [`Header`] is read and validated once, and then used: nothing reads the metadata from the device a second time. Each
+//! file has one job: [`mod@format`] and [`json`] the bytes, [`metadata`], [`keyslot`], [`segment`] and `tokens` the
+//! types, [`mod@validate`] the rules across them, [`copies`] which copy wins and how both are written, `areas` where the
+//! next keyslot fits, `unlock` from passphrase to key.
 
 pub(crate) mod areas;
 pub mod backup;
@@ -46,11 +46,11 @@ use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
 use crate::{Error, Result, Unlocked};
 
-/// Keyslots and tokens that one header can have; each.
+/// The limit of keyslots, and of tokens, in one header.
 pub const MAX_KEYSLOTS: u32 = 32;
-/// Tokens that one header can have.
+/// The limit of tokens in one header.
 pub const MAX_TOKENS: u32 = 32;
-/// Digests that one header can have.
+/// The limit of digests in one header.
 pub const MAX_DIGESTS: u32 = 8;
 
 /// Requirements that this crate knows.
@@ -68,7 +68,7 @@ pub const KNOWN_REQUIREMENTS: [&str; 6] = [
 pub struct Header {
     copy: Copy,
     loser: Loser,
-    /// The copy that the device has, as far as is known: none, while a new header is written over whatever is there.
+    /// The copy on the device, as far as is known: `None` while a new header is written over something else.
     on_device: Option<Box<Copy>>,
 }
 
@@ -121,7 +121,7 @@ impl Header {
         &self.loser
     }
 
-    /// Where the keyslots area ends: as much of the device as the header takes.
+    /// The end of the keyslots area: how much of the device the header takes.
     pub fn size(&self) -> Bytes {
         // Validation has computed the same sum.
         validate::KeyslotsArea::new(self.copy.binary.hdr_size, self.copy.metadata.config.keyslots_size)
@@ -147,7 +147,7 @@ impl Header {
         self.segment().map_or(Sectors::ZERO, |segment| segment.offset.sectors())
     }
 
-    /// The requirements that this crate does not know. None of them may be ignored by who activates or writes.
+    /// The requirements that this crate does not know. No program that activates or writes may ignore any of them.
     pub fn unknown_requirements(&self) -> Vec<&str> {
         let requirements = self.copy.metadata.config.requirements.iter().map(String::as_str);
         requirements
@@ -170,7 +170,7 @@ impl Header {
         requirements.iter().any(|name| name.contains("reencrypt"))
     }
 
-    /// Checks that the header may be changed. A keyslot may go whatever this says.
+    /// Checks that the header may be changed. A keyslot may be removed in any case.
     ///
     /// # Errors
     /// [`Error::UnmetRequirements`], [`Error::InReencryption`].
@@ -198,7 +198,7 @@ impl Header {
         unlock::unlock(&self.copy.metadata, storage, passphrase, candidates, limits)
     }
 
-    /// The digest that `key` matches: of the data's, or of any where `data_only` is false.
+    /// The digest that `key` matches: of the data's, or of any if `data_only` is false.
     ///
     /// # Errors
     /// [`Error::WrongVolumeKey`].
@@ -208,7 +208,7 @@ impl Header {
 
     /// Writes both copies with the next seqid. The caller holds the exclusive lock.
     ///
-    /// A copy that is damaged or stale is recovered first, so that there is a good one at every moment.
+    /// A copy that is damaged or stale is recovered first, so that there is a valid one at every moment.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`] where another process wrote since this header was read, else the storage's.
@@ -216,8 +216,8 @@ impl Header {
         self.write_after(storage, |_| Ok(()))
     }
 
-    /// As [`Header::write`], with `prepare` run when nothing but the storage can fail any more: the new header is valid,
-    /// nobody else has written, and both copies are good.
+    /// As [`Header::write`], with `prepare` run when only the storage can still fail: the new header is valid, no other
+    /// program has written, and both copies are good.
     pub(crate) fn write_after(
         &mut self,
         storage: &mut dyn Storage,
@@ -250,7 +250,7 @@ impl Header {
         written
     }
 
-    /// After a change that failed: as before, but for one that may have come as far as the device.
+    /// After a failed change: restores the state from before, unless the change may have reached the device.
     pub(crate) fn restore_unless_written(&mut self, before: &Copy) {
         if self.copy.binary.seqid == before.binary.seqid {
             self.copy = before.clone();
@@ -304,8 +304,8 @@ impl Header {
             .collect()
     }
 
-    /// Whether the metadata on the device have members that a write would drop: what an older key derivation function
-    /// left behind, or digests that nothing refers to.
+    /// Whether the metadata on the device have members that a write would drop: leftovers of an older key derivation
+    /// function, or unreferenced digests.
     ///
     /// # Errors
     /// The storage's.

@@ -30,7 +30,7 @@ pub enum SegmentKind {
     Crypt(Crypt),
     /// Not encrypted.
     Linear,
-    /// Encrypted by a self-encrypting drive, and by dm-crypt on top where `crypt` is there.
+    /// Encrypted by a self-encrypting drive, and by dm-crypt on top if `crypt` is set.
     HwOpal {
         /// Locking range on the drive.
         segment_number: u32,
@@ -124,7 +124,7 @@ impl Segment {
         self.flags.iter().any(|flag| flag.starts_with("backup-"))
     }
 
-    /// How dm-crypt encrypts it, `None` where it doesn't.
+    /// How dm-crypt encrypts it, `None` if it does not.
     pub fn crypt(&self) -> Option<&Crypt> {
         match &self.kind {
             SegmentKind::Crypt(crypt) => Some(crypt),

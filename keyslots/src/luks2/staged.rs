@@ -1,16 +1,17 @@
-//! A passphrase that changes where the keyslots area has no room for a second copy of the key: the key waits in a token.
+//! A passphrase that changes where the keyslots area has no room for a second copy of the key: the key is staged in a
+//! token.
 //!
-//! The token has the keyslot as it will be, and the key under the new passphrase alone, in few stripes. It is in both
-//! copies of the metadata before the area is overwritten in place, and goes with the write that puts the new keyslot into
-//! its place: at each moment the old passphrase opens the keyslot, or the new one the keyslot or the token. Other programs
+//! The token has the future keyslot, and the key under the new passphrase alone, in few stripes. It is in both copies of
+//! the metadata before the area is overwritten in place, and is removed with the write that puts the new keyslot into its
+//! place: at each moment the old passphrase opens the keyslot, or the new one the keyslot or the token. Other programs
 //! keep tokens that they do not know, and take the keyslots that they remove out of them.
 //!
-//! A token counts for the keyslot that it was made for: it has the number and the salt of the one that it replaces, and
-//! still lists it. Where another program has removed that keyslot, or given it another passphrase, the token opens nothing,
-//! and goes with the next write.
+//! A token is valid for the keyslot that it was made for: it has the number and the salt of the one that it replaces, and
+//! still lists it. If another program has removed that keyslot, or given it another passphrase, the token opens nothing,
+//! and is removed with the next write.
 //!
-//! A header that somebody else made may have such tokens. Each costs one derivation, within the limits of every other, and
-//! what it opens is checked against the keyslot's digest.
+//! A header from another source may have such tokens. Each costs one derivation, within the limits of every other, and the
+//! key in it is checked against the keyslot's digest.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +29,7 @@ use crate::{Error, Result};
 /// The type of such tokens.
 pub const CHANGE_TOKEN: &str = "luksmith-keyslot-change";
 
-/// A key that waits for its keyslot.
+/// A key that is staged for its keyslot.
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) keyslot: Luks2Keyslot,
@@ -55,7 +56,7 @@ fn token(slot: u32, replaces: Value, keyslot: &Keyslot, sealed: &Sealed) -> Toke
     }
 }
 
-/// The keys that wait for keyslot `slot`: one, but for who puts others there.
+/// The keys that are staged for keyslot `slot`: one, unless more were put there by hand.
 pub(super) fn waiting(metadata: &Metadata, slot: u32) -> impl Iterator<Item = Waiting> {
     let there = metadata.keyslots.get(&slot).map(|there| there.key_size);
     let tokens = metadata
@@ -91,7 +92,7 @@ fn parse(token: &Token, key_size: u32) -> std::result::Result<Option<Waiting>, D
     }))
 }
 
-/// Puts the key of `sealed` into `metadata`, in the place of whatever waited for `slot`.
+/// Puts the key of `sealed` into `metadata`, in the place of any that was staged for `slot`.
 ///
 /// # Errors
 /// [`Error::KeyslotInactive`], [`Error::AllTokensInUse`].
@@ -108,26 +109,26 @@ pub(super) fn put(metadata: &mut Metadata, slot: u32, keyslot: &Keyslot, sealed:
     Ok(())
 }
 
-/// Drops what waits for `slot`.
+/// Drops the keys that are staged for `slot`.
 pub(super) fn forget(metadata: &mut Metadata, slot: u32) {
     let Metadata { tokens, keyslots, .. } = metadata;
     tokens.retain(|_, token| slot_of(keyslots, token) != Some(slot));
 }
 
-/// Drops what waits for a keyslot that another program has removed or changed.
+/// Drops the keys that are staged for a keyslot that another program has removed or changed.
 pub(super) fn tidy(metadata: &mut Metadata) {
     let Metadata { tokens, keyslots, .. } = metadata;
     tokens.retain(|_, token| token.kind != CHANGE_TOKEN || slot_of(keyslots, token).is_some());
 }
 
-/// Drops whatever waits; returns whether anything did.
+/// Drops all staged keys; returns whether there were any.
 pub(super) fn forget_all(metadata: &mut Metadata) -> bool {
     let before = metadata.tokens.len();
     metadata.tokens.retain(|_, token| token.kind != CHANGE_TOKEN);
     metadata.tokens.len() != before
 }
 
-/// Checks that token `id` may go, or no longer list a keyslot.
+/// Checks that token `id` may be removed, or no longer list a keyslot.
 ///
 /// # Errors
 /// [`Error::TokenHoldsKey`] where it has the only copy of a key, perhaps.

@@ -1,4 +1,4 @@
-//! Tokens: hints on how to get at a passphrase without asking for it.
+//! Tokens: hints on how to get a passphrase without a prompt.
 //!
 //! The tokens of other programs (systemd-tpm2, clevis, …) are shown and kept as they are; only `luks2-keyring` has a
 //! meaning here. LUKS2 On-Disk Format Specification 1.1.x, section 3.5.
@@ -11,24 +11,24 @@ use super::json::{Object, lossless, parse_token, restore_bytes};
 
 /// The type of tokens whose passphrase is in the kernel keyring.
 pub(super) const KEYRING_TOKEN: &str = "luks2-keyring";
-/// Types that start like this belong to the format and to nobody else.
+/// Types that start like this are reserved for the format.
 pub(super) const RESERVED_PREFIX: &str = "luks2-";
 
 /// A token.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Token {
-    /// Who understands it.
+    /// The type, which names the program that understands it.
     pub kind: String,
     /// The keyslots that it opens.
     pub keyslots: Vec<u32>,
     /// All other members.
     pub extra: Object,
-    /// Where the first two stand among the others.
+    /// The positions of the first two among the others.
     pub places: Places,
 }
 
-/// The places of `type` and `keyslots` among the members of a token: who compares what was imported with what is exported
-/// finds no difference.
+/// The positions of `type` and `keyslots` among the members of a token, so that an exported token does not differ from
+/// the imported one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Places {
     kind: usize,
@@ -42,7 +42,7 @@ impl Default for Places {
 }
 
 impl Token {
-    /// A token of the text that `token import` takes: one JSON object, read as leniently as cryptsetup reads it.
+    /// Parses the text that `token import` takes: one JSON object, read as leniently as cryptsetup reads it.
     ///
     /// # Errors
     /// The [`Defect`] of the text or of its members.
@@ -87,7 +87,7 @@ impl Token {
         })
     }
 
-    /// Whether another program has made it, to open its keyslots with a key of its own.
+    /// Whether another program made it, to open its keyslots with a key of its own.
     pub fn is_foreign(&self) -> bool {
         !self.kind.starts_with(RESERVED_PREFIX)
     }
@@ -97,7 +97,7 @@ impl Token {
         Some(restore_bytes(self.key_description()?.to_owned()))
     }
 
-    /// The key description of a `luks2-keyring` token, to be shown.
+    /// The key description of a `luks2-keyring` token, for display.
     pub fn key_description(&self) -> Option<&str> {
         if self.kind == KEYRING_TOKEN {
             self.extra.get("key_description")?.as_str()
@@ -130,7 +130,7 @@ mod tests {
         let token = Token::from_json(br#"{"type":"luks2-keyring","keyslots":["0","1"],"key_description":"desc"}"#);
         let token = token.expect("a token");
         assert_eq!(token.key_description(), Some("desc"));
-        // Any bytes, and the characters that stand for them are none of them.
+        // Any bytes; the characters that represent them are not among them.
         let any = b"{\"type\":\"luks2-keyring\",\"keyslots\":[],\"key_description\":\"caf\xe9\x80\"}";
         let parsed = Token::from_json(any).expect("a token");
         assert_eq!(
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    /// Some are no JSON number, some do not fit one of 64 bits, some have another spelling.
+    /// Some are not JSON numbers, some do not fit in 64 bits, some have another spelling.
     #[test]
     fn a_token_keeps_its_numbers_and_its_order() {
         for text in [

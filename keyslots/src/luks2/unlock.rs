@@ -96,7 +96,7 @@ fn open_keyslot(
     let slot = metadata.keyslots.get(&id).ok_or(Error::KeyslotInactive(id))?;
     let luks2 = slot.luks2().ok_or(Error::NoUsableKeyslot)?;
     let spec: CipherSpec = luks2.encryption.parse()?;
-    // A key that is not encrypted may not look as if a passphrase had protected it.
+    // An unencrypted key must not look as if a passphrase had protected it.
     if spec.is_null() && !passphrase.is_empty() {
         return Err(Error::WrongPassphrase);
     }
@@ -119,7 +119,7 @@ fn open_keyslot(
     }
 }
 
-/// Tries the key that an interrupted change of the keyslot has left.
+/// Tries the key that an interrupted change of the keyslot left behind.
 fn open_staged(
     metadata: &Metadata,
     passphrase: &Passphrase,
@@ -190,7 +190,7 @@ fn read_area(storage: &mut dyn Storage, slot: &Keyslot) -> Result<Secret> {
     Ok(ciphertext)
 }
 
-/// Whether `key` is the one that `digest` describes. Its length has been checked by who knows it.
+/// Whether `key` is the one that `digest` describes. The caller has checked its length.
 ///
 /// # Errors
 /// [`Error::UnknownHash`], and those of the derivation.
@@ -215,7 +215,7 @@ pub(super) fn digest_matches(digest: &Digest, key: &VolumeKey, limits: &CostLimi
 
 /// The digest that `key` matches, of those of the data where `data_only`.
 ///
-/// The length counts too: PBKDF2 takes a key and the same key followed by zeros for one.
+/// The length counts too: to PBKDF2 a key and the same key followed by zeros are equal.
 ///
 /// # Errors
 /// [`Error::WrongVolumeKey`], or those of the derivation, that of a hash which is unknown where no other digest matches.
@@ -252,7 +252,7 @@ pub(super) fn matching_digest(
     Err(unknown.unwrap_or(Error::WrongVolumeKey))
 }
 
-/// Whether the ciphers of the segments take a key as long as this: without keyslots, nothing else tells the length.
+/// Whether the ciphers of the segments take a key of this length: without keyslots, nothing else states the length.
 fn fits_segments(metadata: &Metadata, digest: &Digest, key: &VolumeKey) -> bool {
     let segments = digest
         .segments
@@ -279,12 +279,12 @@ pub struct NewKeyslot {
     pub encryption: CipherSpec,
     /// Length of the area key in bytes.
     pub area_key_size: u32,
-    /// Priority, where it is to be said.
+    /// Priority, if it is to be stated.
     pub priority: Option<Priority>,
 }
 
-/// A keyslot that is ready to be written: what takes time, memory or random bytes, and may fail for the want of them, is
-/// done, before anything is locked or overwritten.
+/// A keyslot that is ready to be written: everything that takes time, memory or random bytes, and may fail for lack of
+/// them, is done before anything is locked or overwritten.
 #[derive(Debug)]
 pub struct Sealed {
     pub(super) slot: Luks2Keyslot,
@@ -310,7 +310,7 @@ impl Sealed {
             value: key.len().to_string(),
             rule: "must fit a keyslot area",
         })?;
-        // Under the same key, but what is encrypted is random in both.
+        // Under the same key, but the encrypted data are random in both.
         let seal = |stripes| material::seal(key.expose(), area_key.expose(), spec, af_hash, stripes);
         Ok(Self {
             slot,

@@ -1,7 +1,7 @@
-//! What changes keyslots, and the metadata with them. Each change is safe against a kill at every write.
+//! Changes of keyslots, and of the metadata with them. Each change is safe against a kill at every write.
 //!
-//! The order is always the same: what is new is on the device before the header says so, and what is old is destroyed
-//! only when no header names it any more, save for a removal, where the key goes first.
+//! The order is always the same: new data are on the device before the header refers to them, and old data are destroyed
+//! only when no header names them any more, except for a removal, where the key is destroyed first.
 
 use super::copies::Encoded;
 use super::create::new_digest;
@@ -20,7 +20,7 @@ use crate::{Error, Result};
 /// Which key a new keyslot holds.
 #[derive(Clone, Copy, Debug)]
 pub enum KeyFor {
-    /// The key of the data; its digest is looked for.
+    /// The key of the data, with its existing digest.
     Data,
     /// A key of its own, with a new digest of this hash and these iterations.
     Unbound(Hash, u32),
@@ -28,7 +28,7 @@ pub enum KeyFor {
 
 impl Header {
     /// Writes a new header where there was none: the place of the copies is cleared, the keyslots area filled with
-    /// random bytes, so that nothing of an older volume can be opened again, and then the header written.
+    /// random bytes, so that nothing of an older volume can be opened again, and then the header is written.
     ///
     /// # Errors
     /// [`Error::DeviceTooSmall`], or the storage's.
@@ -42,7 +42,7 @@ impl Header {
                 needed: end.get(),
             });
         }
-        // What cannot be written may cost nothing of what is there.
+        // A header that cannot be written must not cost any existing data.
         super::copies::Encoded::new(&self.copy)?;
         wipe_zeros(storage, Bytes::ZERO, copies)?;
         wipe_random(storage, copies, self.copy.metadata.config.keyslots_size, medium)?;
@@ -71,7 +71,7 @@ impl Header {
         self.add_sealed(storage, key, &sealed, slot, key_for, limits)
     }
 
-    /// Whether a keyslot has room in the header. Before a new header is written over another, that has to be known.
+    /// Whether a keyslot has room in the header. This is checked before a new header is written over another one.
     ///
     /// # Errors
     /// [`Error::NoRoomForKeyslot`].
@@ -84,7 +84,7 @@ impl Header {
     /// # Errors
     /// [`Error::KeyslotFull`], [`Error::AllKeyslotsFull`], [`Error::NoRoomForKeyslot`], [`Error::WrongVolumeKey`],
     /// [`Error::ChangedMeanwhile`], …; the header on the device is as before then. [`Error::HalfWritten`] where the
-    /// keyslot may be in force all the same.
+    /// keyslot may be in force anyway.
     pub fn add_sealed(
         &mut self,
         storage: &mut dyn Storage,
@@ -97,7 +97,7 @@ impl Header {
         self.add_sealed_and(storage, key, sealed, slot, key_for, limits, |_, _| Ok(()))
     }
 
-    /// As [`Header::add_sealed`]; what `also` changes for the new keyslot, it changes with the same write.
+    /// As [`Header::add_sealed`], with the changes of `also` for the new keyslot in the same write.
     ///
     /// # Errors
     /// Those of [`Header::add_sealed`], and that of `also`, with which the header on the device is as before.
@@ -181,7 +181,7 @@ impl Header {
         self.change_sealed_and(storage, slot, key, sealed, medium, limits, |_| Ok(()))
     }
 
-    /// As [`Header::change_sealed`]; what `also` changes, it changes with the same write, or with that of the token.
+    /// As [`Header::change_sealed`], with the changes of `also` in the same write, or in that of the token.
     ///
     /// # Errors
     /// Those of [`Header::change_sealed`] and of `also`.
@@ -261,7 +261,7 @@ impl Header {
         staged::waiting(&self.copy.metadata, slot).any(|waiting| waiting.keyslot == sealed.slot)
     }
 
-    /// Overwrites the area of `slot` when its new key is safe in a token.
+    /// Overwrites the area of `slot` once its new key is safe in a token.
     fn change_in_place<E: From<Error>>(
         &mut self,
         storage: &mut dyn Storage,
@@ -273,18 +273,18 @@ impl Header {
     ) -> std::result::Result<(), E> {
         let before = self.copy.clone();
         let area = keyslot.area.clone();
-        // An area need not be whole sectors, and what comes behind it is somebody else's.
+        // An area need not be whole sectors, and the bytes behind it may belong to another one.
         let needed = sealed.material.len() as u64;
         if Bytes::new(needed) > area.size {
             return Err(Error::NoRoomForKeyslot { needed }.into());
         }
-        // With the first write: who ends an interrupted change does not know what else was asked for.
+        // With the first write: the program that finishes an interrupted change does not know the other changes.
         let mut asked = before.clone();
         also(&mut Edit::new(&mut asked))?;
         let mut last = asked.clone();
         staged::forget(&mut last.metadata, slot);
         last.metadata.keyslots.insert(slot, keyslot.clone());
-        // What does not fit fails before anything is overwritten.
+        // If the token does not fit, fail before anything is overwritten.
         Encoded::new(&last)?;
         if !self.waits(slot, sealed) {
             self.copy = asked;
@@ -292,7 +292,7 @@ impl Header {
                 .and_then(|()| self.write(storage))
                 .inspect_err(|_| self.restore_unless_written(&before))?;
         } else {
-            // Both copies have it before the area goes.
+            // Both copies have it before the area is overwritten.
             self.settle(storage)?;
         }
         let between = self.copy.clone();
@@ -317,8 +317,8 @@ impl Header {
         })
     }
 
-    /// Destroys keyslot `slot`: first its key material, then its place in the header. Tokens forget it; a key that an
-    /// interrupted change has left in one goes first of all.
+    /// Destroys keyslot `slot`: first its key material, then its entry in the header. Tokens forget it; a key that an
+    /// interrupted change left in one is destroyed before all else.
     ///
     /// # Errors
     /// [`Error::KeyslotInactive`]; [`Error::InReencryption`] for the keyslot that holds the state of one;
@@ -360,8 +360,8 @@ impl Header {
         told.inspect_err(|_| self.restore_unless_written(&before))
     }
 
-    /// Destroys all keyslots that hold a key, and whatever interrupted changes have left, also of keyslots that are gone.
-    /// Returns the numbers of the keyslots. The state of a reencryption is no key, and stays.
+    /// Destroys all keyslots that hold a key, and all leftovers of interrupted changes, also of keyslots that are gone.
+    /// Returns the numbers of the keyslots. The state of a reencryption is not a key, and stays.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`], or the storage's.
@@ -370,7 +370,7 @@ impl Header {
         let keys = keyslots.filter(|(_, keyslot)| !matches!(keyslot.kind, KeyslotKind::Reencrypt { .. }));
         let slots: Vec<u32> = keys.map(|(&slot, _)| slot).collect();
         let before = self.copy.clone();
-        // A copy that is stale may have what the other has not.
+        // A stale copy may have members that the other lacks.
         if staged::forget_all(&mut self.copy.metadata) || slots.is_empty() {
             self.write(storage)
                 .inspect_err(|_| self.restore_unless_written(&before))?;
@@ -413,7 +413,7 @@ impl Header {
     }
 
     /// Changes the header in memory; then writes the area of `keyslot`, waits until it is safe there, and writes the
-    /// header. On an error the header is as before, here and on the device, but for [`Error::HalfWritten`].
+    /// header. On an error the header is as before, here and on the device, except for [`Error::HalfWritten`].
     fn change_with_area<E: From<Error>>(
         &mut self,
         storage: &mut dyn Storage,

@@ -1,6 +1,6 @@
 //! Every rule that spans several objects of the metadata.
 //!
-//! The rules of one object by itself are checked where it is parsed. What passes here is what is used.
+//! The rules of one object by itself are checked during parsing. Only metadata that pass here are used.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ impl KeyslotsArea {
     }
 }
 
-/// Checks metadata that stand in copies of `hdr_size`.
+/// Checks the metadata of copies of `hdr_size`.
 ///
 /// # Errors
 /// The first [`Defect`].
@@ -138,7 +138,7 @@ fn regular_segments(regular: &[(&u32, &Segment)], area: KeyslotsArea) -> Result<
     }
     let mut by_offset = regular.to_vec();
     by_offset.sort_by_key(|(_, segment)| segment.offset);
-    // One alone may end past any device, and past 2^64: mapping it fails as on any device that is too small.
+    // A single one may end past any device, and past 2^64: mapping it fails as on any device that is too small.
     if let [_, _, ..] = regular
         && let Some((id, _)) = regular
             .iter()

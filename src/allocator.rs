@@ -1,7 +1,7 @@
-//! What happens where the smallest piece of memory is not to be had: exit code 3 and a word of it, as with the large ones,
-//! which are asked for and checked where they are needed. The standard library would abort.
+//! Running out of memory in a small allocation: exit code 3 and a message, as with the large ones, which are requested and
+//! checked where they are needed. The standard library would abort.
 //!
-//! To end at once is what every command has to stand anyway: a machine may stop at any moment.
+//! Every command has to survive a sudden end anyway: a machine may stop at any moment.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -10,11 +10,11 @@ use std::io::Write as _;
 use luksmith::console::ExitCode;
 use nix::libc;
 
-/// The system's allocator, and the end where it has nothing.
+/// The system's allocator, which ends the program when it fails.
 #[derive(Debug)]
 pub(crate) struct OrExit;
 
-// SAFETY: each call is passed on as it came to the system's allocator, whose answer is passed back unless it is null.
+// SAFETY: each call is passed on unchanged to the system's allocator, whose answer is passed back unless it is null.
 unsafe impl GlobalAlloc for OrExit {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as the caller promised.

@@ -1,4 +1,4 @@
-//! The device that holds a volume's data: a block device, or a file behind a loop device that goes by itself.
+//! The device that holds a volume's data: a block device, or a file behind a loop device that is detached automatically.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -18,7 +18,7 @@ use crate::same_bytes;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DataDeviceError {
-    /// It is not there, or may not be opened.
+    /// It is missing, or cannot be opened.
     #[error("cannot open {}: {source}", path.display())]
     Open {
         /// The device.
@@ -34,7 +34,7 @@ pub enum DataDeviceError {
     InUse {
         /// The device.
         path: PathBuf,
-        /// Who uses it, as far as that can be seen.
+        /// Its users, as far as they are visible.
         holders: Vec<Holder>,
     },
     /// There is no loop device for the file.
@@ -48,7 +48,7 @@ pub enum DataDeviceError {
 }
 
 impl DataDeviceError {
-    /// A device that is in use, with who uses it.
+    /// A device that is in use, with its users.
     pub fn in_use(path: PathBuf) -> Self {
         let number = DevNo::of_path(&path).ok().flatten();
         Self::InUse {
@@ -58,7 +58,7 @@ impl DataDeviceError {
     }
 }
 
-/// An opened data device. A loop device lives as long as this does, and as long as a mapping stands on it.
+/// An opened data device. A loop device lives as long as this does, and as long as a mapping uses it.
 #[derive(Debug)]
 pub struct DataDevice {
     /// Its number.
@@ -67,7 +67,7 @@ pub struct DataDevice {
     pub size: Sectors,
     /// Whether it cannot be written to.
     pub read_only: bool,
-    /// The device, opened: keeps a loop device from going before a mapping holds it.
+    /// The device, opened: keeps a loop device from being detached before a mapping holds it.
     pub file: File,
 }
 
@@ -88,7 +88,7 @@ impl DataDevice {
         if kind.is_file() {
             let attached = LoopDevice::attach(path, read_only, sector_size);
             let attached = attached.map_err(|source| match source.kind() {
-                // Somebody writes to the volume without the kernel.
+                // A process writes to the volume without the kernel.
                 io::ErrorKind::WouldBlock => DataDeviceError::in_use(path.to_owned()),
                 _ => DataDeviceError::Loop {
                     path: path.to_owned(),
@@ -135,8 +135,8 @@ impl DataDevice {
     }
 }
 
-/// Checks that nobody has mounted or mapped the device, nor the volume in the file: what is about to be destroyed is in
-/// nobody's use.
+/// Checks that neither the device nor the volume in the file is mounted or mapped: the data about to be destroyed are
+/// not in use.
 ///
 /// # Errors
 /// As [`check_unused`].
@@ -150,13 +150,13 @@ pub fn check_destroyable(path: &Path) -> Result<(), DataDeviceError> {
     }
 }
 
-/// What keeps others from mounting and mapping a device, for as long as it is there. A file has a lock instead, which goes
+/// Keeps others from mounting and mapping a device, for as long as it lives. A file has a lock instead, which is released
 /// with the descriptor that was claimed.
 #[derive(Debug)]
 pub struct Claim(#[expect(dead_code, reason = "the kernel keeps others out while it is open")] Option<File>);
 
-/// Checks that what is open as `file`, for reading and writing, is in nobody's use, and keeps it so: the file or device
-/// itself, whatever `path` leads to by now.
+/// Checks that the open `file`, for reading and writing, is not in use, and keeps it so: the file or device itself,
+/// whatever `path` leads to by now.
 ///
 /// # Errors
 /// As [`check_unused`].
@@ -167,7 +167,7 @@ pub fn claim(file: &File, path: &Path) -> Result<Claim, DataDeviceError> {
     };
     let metadata = file.metadata().map_err(failed)?;
     let claim = if metadata.file_type().is_block_device() {
-        // On a block device O_EXCL without O_CREAT asks for just this.
+        // On a block device this is the meaning of O_EXCL without O_CREAT.
         match block_device::reopen(file, path, libc::O_EXCL) {
             Err(error) if error.raw_os_error() == Some(Errno::EBUSY as i32) => {
                 return Err(in_use(file, path));
@@ -188,12 +188,12 @@ pub fn claim(file: &File, path: &Path) -> Result<Claim, DataDeviceError> {
     }
 }
 
-/// Whether somebody uses some of the bytes of a file or device through a loop device: one on it, on its disk, on a partition
-/// of it, or beside it on the same file. No claim keeps those out. A loop device that nobody uses is no reason: scripts set
-/// one up first.
+/// Whether some of the bytes of a file or device are in use through a loop device: one on it, on its disk, on a partition of
+/// it, or beside it on the same file. No claim keeps those out. An unused loop device does not count: scripts set one up
+/// first.
 ///
 /// # Errors
-/// The system's, where the descriptor cannot be asked.
+/// The system's, where the descriptor cannot be queried.
 pub fn is_used_through_loop(file: &File) -> io::Result<bool> {
     let (ground, own) = (same_bytes::ground(file)?, DevNo::of_file(file)?);
     let reaches = |number: DevNo| same_bytes::ground_of_device(number).overlaps(&ground);
@@ -204,7 +204,7 @@ pub fn is_used_through_loop(file: &File) -> io::Result<bool> {
         }
         let partitions = block_device::partitions(number);
         let mut taken = partitions.iter().filter(|(name, _)| used(name)).peekable();
-        // The disk of a partition that is used looks used as well.
+        // The disk of a partition in use looks used as well.
         match taken.peek() {
             Some(_) => taken.any(|(_, number)| reaches(*number)),
             None => used(&name),
@@ -213,11 +213,11 @@ pub fn is_used_through_loop(file: &File) -> io::Result<bool> {
     Ok(found)
 }
 
-/// Whether what a loop device is used by is the device itself, its disk or its partition, which the kernel keeps apart, or a
+/// Whether the user of a loop device is the device itself, its disk or its partition, which the kernel keeps apart, or a
 /// mapping or an array that it is made of.
 fn claims(own: DevNo, loop_device: DevNo) -> bool {
     let disk = |number| block_device::disk_of_partition(number).unwrap_or(number);
-    // With whether each is used by the one above it: what stands behind a loop device is not.
+    // With whether each is used by the one above it: the file behind a loop device is not.
     let mut below = vec![(disk(own), true)];
     let mut at = 0;
     while let Some(&(number, claimed)) = below.get(at) {
@@ -244,7 +244,7 @@ fn in_use(file: &File, path: &Path) -> DataDeviceError {
     }
 }
 
-/// Checks that nobody has mounted or mapped the device. A file is never in use in this sense.
+/// Checks that the device is neither mounted nor mapped. A file is never in use in this sense.
 ///
 /// # Errors
 /// [`DataDeviceError::InUse`], [`DataDeviceError::Open`], [`DataDeviceError::WrongKind`].
@@ -260,7 +260,7 @@ pub fn check_unused(path: &Path) -> Result<(), DataDeviceError> {
     if !kind.is_block_device() {
         return Err(DataDeviceError::WrongKind(path.to_owned()));
     }
-    // On a block device O_EXCL without O_CREAT asks for just this.
+    // On a block device this is the meaning of O_EXCL without O_CREAT.
     match OpenOptions::new()
         .read(true)
         .custom_flags(libc::O_EXCL | libc::O_CLOEXEC)

@@ -1,5 +1,5 @@
-//! What applies where nothing is said. The values are cryptsetup's since 2.7; whoever builds for a system whose cryptsetup has
-//! others says so in the environment of the build (`docs/packaging.md`).
+//! Default values. They are cryptsetup's since 2.7; to build for a system whose cryptsetup has others, set them in the
+//! environment of the build (`docs/packaging.md`).
 
 /// Cipher of a plain volume: `LUKSMITH_PLAIN_CIPHER`.
 pub const PLAIN_CIPHER: &str = or(option_env!("LUKSMITH_PLAIN_CIPHER"), "aes-xts-plain64");
@@ -21,7 +21,7 @@ const fn or(given: Option<&'static str>, usual: &'static str) -> &'static str {
     }
 }
 
-/// A number of whole bytes; what is none ends the build.
+/// A number of whole bytes; an invalid one ends the build.
 const fn bits(given: Option<&'static str>, usual: u32) -> u32 {
     let Some(text) = given else { return usual };
     let (digits, mut at, mut value) = (text.as_bytes(), 0, 0);
@@ -47,7 +47,7 @@ mod tests {
 
     use super::*;
 
-    /// Whatever the build was told.
+    /// Whatever values the build was given.
     #[test]
     fn defaults_are_known_here() {
         for cipher in [PLAIN_CIPHER, LUKS_CIPHER] {

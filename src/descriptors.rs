@@ -9,15 +9,15 @@ use nix::unistd::close;
 /// The kernel's own limit, unless root raises it (`fs.nr_open`).
 const MOST: u64 = 1 << 20;
 
-/// Closes all but the first three. A program that goes on for long holds nothing of its caller's: a lock on a
-/// descriptor, or the pipe that somebody reads to its end. To be called before anything is opened.
+/// Closes all but the first three. A long-running program holds nothing of its caller's: a lock on a descriptor, or the
+/// pipe that another process reads to its end. To be called before anything is opened.
 pub(crate) fn close_inherited() {
     // The folder is closed before its entries are.
     let listed = fs::read_dir("/proc/self/fd").map(|folder| {
         let numbers = folder.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
         numbers.collect::<Vec<RawFd>>()
     });
-    // Without /proc each number is tried that there can be.
+    // Without /proc, close every possible number.
     let open = listed.unwrap_or_else(|_| {
         let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(MOST, |(soft, _)| soft.min(MOST));
         (0..limit as RawFd).collect()

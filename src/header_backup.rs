@@ -15,11 +15,11 @@ use crate::block_device::reserve;
 /// Bytes compared at a time.
 const CHUNK: usize = 1024 * 1024;
 
-/// Why there is no backup.
+/// Why a backup could not be made.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BackupError {
-    /// The file is there already. A backup never overwrites anything.
+    /// The file already exists. A backup never overwrites anything.
     #[error("{} already exists", .0.display())]
     Exists(PathBuf),
     /// The file cannot be made.
@@ -41,10 +41,10 @@ pub enum BackupError {
     /// What was read back differs from the header.
     #[error("{} does not read back as it was written", .0.display())]
     Differs(PathBuf),
-    /// The device failed while the header was copied.
+    /// The device failed while the header was being copied.
     #[error(transparent)]
     Luks(#[from] keyslots::Error),
-    /// The header cannot be read, and so not backed up.
+    /// The header cannot be read, and so cannot be backed up.
     #[error("{0}")]
     Unreadable(#[source] keyslots::Error),
 }
@@ -52,7 +52,7 @@ pub enum BackupError {
 /// Writes a backup of the header on `storage` to the new file `path`, syncs it, reads it back and compares.
 ///
 /// # Errors
-/// [`BackupError`]; a file that was begun is removed.
+/// [`BackupError`]; an unfinished file is removed.
 pub fn write(header: &Header, storage: &mut dyn Storage, path: &Path) -> Result<(), BackupError> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::AlreadyExists => BackupError::Exists(path.to_owned()),
@@ -71,13 +71,13 @@ pub fn write(header: &Header, storage: &mut dyn Storage, path: &Path) -> Result<
         .map_err(failed)?;
     let written = fill(header, storage, &mut file, path);
     if written.is_err() {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = std::fs::remove_file(path);
     }
     written
 }
 
-/// Writes a backup into a folder, under a name that tells which volume and when. Returns the file.
+/// Writes a backup into a folder, under a name with the volume and the time. Returns the file.
 ///
 /// # Errors
 /// As [`write()`].
@@ -85,7 +85,7 @@ pub fn into_folder(header: &Header, storage: &mut dyn Storage, folder: &Path) ->
     let seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
-    // A UUID is text of no certain form: nothing of it may name another folder.
+    // A UUID is unvalidated text: it must not lead to another folder.
     let uuid: String = header
         .uuid()
         .chars()
@@ -103,7 +103,7 @@ pub fn into_folder(header: &Header, storage: &mut dyn Storage, folder: &Path) ->
 }
 
 fn fill(header: &Header, storage: &mut dyn Storage, file: &mut File, path: &Path) -> Result<(), BackupError> {
-    // A disk that is full is told before a byte is written.
+    // A full disk is reported before a byte is written.
     let size = match header {
         Header::Luks1(header) => header.backup_size(storage)?,
         Header::Luks2(header) => header.size(),
@@ -116,7 +116,7 @@ fn fill(header: &Header, storage: &mut dyn Storage, file: &mut File, path: &Path
         Header::Luks1(header) => header.backup(storage, file)?,
         Header::Luks2(header) => header.backup(storage, file)?,
     };
-    // The name has to be there too when what it is a backup of is gone.
+    // The name has to survive the loss of the header as well.
     file.sync_all()
         .and_then(|()| sync_folder_of(path))
         .map_err(|source| BackupError::File {
@@ -129,7 +129,7 @@ fn fill(header: &Header, storage: &mut dyn Storage, file: &mut File, path: &Path
 fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     match File::open(folder.unwrap_or(Path::new("."))).and_then(|folder| folder.sync_all()) {
-        // A folder that may be written to and not read, or a file system that knows no such thing.
+        // A folder that may be written to but not read, or a file system that cannot sync one.
         Err(error)
             if matches!(
                 error.kind(),

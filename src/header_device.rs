@@ -1,7 +1,7 @@
 //! The device or file that holds a header: opened, locked and read, for as long as that takes and no longer.
 //!
-//! No lock is held while a person is asked for something. What reads keeps the header that it has validated; what
-//! writes takes the exclusive lock, reads again, and works on that.
+//! No lock is held during a prompt. A reader keeps the header that it has validated; a writer takes the exclusive lock,
+//! reads again, and works on that.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -23,7 +23,7 @@ use crate::block_device::{self, DevNo, Holder};
 use crate::locks::{Lock, LockError, LockMode};
 use crate::log;
 
-/// Which versions a caller takes.
+/// The versions that a caller accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// Both.
@@ -32,7 +32,7 @@ pub enum Wanted {
     Only(Version),
 }
 
-/// Why a header cannot be had.
+/// Why a header is unavailable.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeaderError {
@@ -44,7 +44,7 @@ pub enum HeaderError {
         /// The system's error.
         source: io::Error,
     },
-    /// The device can be read, and not written.
+    /// The device can be read, but not written.
     #[error("cannot write to {}: {source}", path.display())]
     NotWritable {
         /// The device.
@@ -63,22 +63,22 @@ pub enum HeaderError {
         /// The wanted version.
         wanted: Wanted,
     },
-    /// The primary copy is damaged, and something else stands where it was.
+    /// The primary copy is damaged, and its place was overwritten by something else.
     #[error("the primary LUKS2 header on {} is damaged, and there is a {found} at byte {}", path.display(), found.offset.get())]
     Ambiguous {
         /// The device.
         path: PathBuf,
-        /// What stands there.
+        /// The name of what is there.
         found: Signature,
     },
-    /// There is a header, and it is not valid.
+    /// The header is invalid.
     #[error("the header on {} is damaged: {source}", path.display())]
     Damaged {
         /// The device.
         path: PathBuf,
         /// The wanted version.
         wanted: Wanted,
-        /// What is wrong with it.
+        /// The defect.
         source: keyslots::Error,
     },
     /// The device ends inside the header.
@@ -94,9 +94,9 @@ pub enum HeaderError {
     Lock {
         /// The device.
         path: PathBuf,
-        /// What the lock was for.
+        /// The purpose of the lock.
         mode: LockMode,
-        /// Why.
+        /// The reason.
         source: LockError,
     },
     /// A program that takes no lock has the LUKS1 header open.
@@ -122,7 +122,7 @@ impl Wanted {
         }
     }
 
-    /// Whether a header of that version is one of them.
+    /// Whether it accepts a header of that version.
     pub fn takes(self, version: Version) -> bool {
         self == Self::Any || self == Self::Only(version)
     }
@@ -147,18 +147,18 @@ pub struct Opened {
     pub file: File,
     /// Its number, where it is a block device.
     pub number: Option<DevNo>,
-    /// What stands over the primary copy, where the header was read without locks.
+    /// What overwrote the primary copy, where the header was read without locks.
     pub foreign: Option<Signature>,
-    /// What became of a copy of the header that was damaged or out of date.
+    /// The outcome of rewriting a copy of the header that was damaged or out of date.
     pub repair: Option<Repair>,
 }
 
-/// A copy of the header that lost was written anew, or should have been.
+/// The losing copy of a header, which was or should have been rewritten.
 #[derive(Debug)]
 pub struct Repair {
     /// The copy.
     pub which: Which,
-    /// Why it could not be written.
+    /// The reason why it could not be written.
     pub failure: Option<Box<HeaderError>>,
 }
 
@@ -241,8 +241,8 @@ impl Storage for LockedReads<'_> {
     }
 }
 
-/// What a device starts with, read at once under the lock, which is not held while megabytes of metadata are checked.
-/// Each other read takes the lock for itself.
+/// The start of a device, read at once under the lock, which is not held while megabytes of metadata are checked. Each
+/// other read takes the lock for itself.
 struct Snapshot<'a> {
     start: Vec<u8>,
     reads: LockedReads<'a>,
@@ -274,7 +274,7 @@ impl Storage for Snapshot<'_> {
 }
 
 impl HeaderDevice {
-    /// The header on `path`. Without `locks`, nobody else is kept out.
+    /// The header on `path`. Without `locks`, other programs are not locked out.
     pub fn new(path: impl Into<PathBuf>, locks: bool) -> Self {
         Self {
             path: path.into(),
@@ -333,8 +333,8 @@ impl HeaderDevice {
         }
     }
 
-    /// Reads the header under the shared lock, validates it without, and writes nothing. The file stays open. For commands that
-    /// ask a question before they change anything.
+    /// Reads the header under the shared lock, validates it without, and writes nothing. The file stays open. For commands
+    /// that ask for confirmation before they change anything.
     ///
     /// # Errors
     /// [`HeaderError`].
@@ -345,8 +345,8 @@ impl HeaderDevice {
         Ok((header, opened))
     }
 
-    /// As [`HeaderDevice::peek`], and writes a damaged or outdated copy anew, unless locks are off; what is returned is the
-    /// header as it was read.
+    /// As [`HeaderDevice::peek`], and rewrites a damaged or outdated copy, unless locks are off; returns the header as it
+    /// was read.
     ///
     /// # Errors
     /// [`HeaderError`].
@@ -361,7 +361,7 @@ impl HeaderDevice {
         Ok((header, opened))
     }
 
-    /// Reads both copies of the metadata. What cannot be read stays for who reads it on its own.
+    /// Reads both copies of the metadata. Unreadable sectors are left to later reads.
     fn snapshot<'a>(&'a self, opened: &'a mut Opened) -> Result<Snapshot<'a>, HeaderError> {
         let lock = self.lock(opened, LockMode::Shared)?;
         let size = opened.file.size().map_or(0, Bytes::get);
@@ -387,7 +387,7 @@ impl HeaderDevice {
         })
     }
 
-    /// Writes the copy of a LUKS2 header that lost anew, from the one that won.
+    /// Rewrites the losing copy of a LUKS2 header from the winning one.
     fn recover(&self) -> Result<(), HeaderError> {
         self.exclusive(Wanted::Only(Version::Luks2), |header, storage| {
             if let Header::Luks2(header) = header {
@@ -447,7 +447,7 @@ impl HeaderDevice {
         action(&mut opened.file)
     }
 
-    /// What the header stands on, as far as it matters for wiping.
+    /// The medium of the header, as far as it matters for wiping.
     pub fn medium(&self) -> Medium {
         match DevNo::of_path(&self.path) {
             Ok(Some(number)) if block_device::is_rotational(number) => Medium::Rotational,
@@ -455,8 +455,8 @@ impl HeaderDevice {
         }
     }
 
-    /// Makes a header file that is shorter than `size` as long as that, with room on its disk for all of it: a disk that is
-    /// full says so before a byte is written. A block device has its size.
+    /// Extends a header file to `size`, with all of it allocated on its disk: a full disk is reported before a byte is
+    /// written. A block device has a fixed size.
     ///
     /// # Errors
     /// [`HeaderError::Luks`].
@@ -524,12 +524,12 @@ impl HeaderDevice {
         }
     }
 
-    /// What stands over a damaged primary copy. It is somebody's data: no repair may overwrite it, so that nothing goes on.
-    /// Without locks nothing is repaired, and the other copy will do.
+    /// Finds what overwrote a damaged primary copy. These are other data: no repair may overwrite them, so that the
+    /// operation stops. Without locks nothing is repaired, and the other copy will do.
     ///
     /// # Errors
-    /// [`HeaderError::Luks`], where the system does not tell the device's size. Sectors that cannot be read are no reason to keep
-    /// the other copy from whoever needs it.
+    /// [`HeaderError::Luks`], if the system does not report the device's size. Sectors that cannot be read do not make the
+    /// other copy unavailable.
     pub fn foreign_over(
         &self,
         header: &luks2::Header,
@@ -540,7 +540,7 @@ impl HeaderDevice {
             return Ok(None);
         };
         let found = signatures::probe_readable(storage).map_err(keyslots::Error::io("look for signatures"))?;
-        // A partition table's copy at the end says nothing of the first sectors; the member of an array, there, does.
+        // A backup partition table at the end does not concern the first sectors; the metadata of an array, there, do.
         let start = header.binary().hdr_size;
         Ok(found.into_iter().find(|found| {
             found.name != "crypto_LUKS" && (found.kind == SignatureKind::Superblock || found.offset < start)

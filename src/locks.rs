@@ -2,7 +2,7 @@
 //!
 //! A block device is locked through the file `L_<major>:<minor>` in `/run/cryptsetup`, a header in a file by itself:
 //! flock(2), shared to read and exclusive to write. The last user removes the lock file, so a process that has waited for one
-//! checks that it is still the one that the path names.
+//! checks that the path still names it.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -20,26 +20,26 @@ use crate::log;
 /// Where the lock files of block devices are.
 pub const LOCK_DIR: &str = "/run/cryptsetup";
 
-/// How often a lock file may be removed by its last user while we wait for it, before that is an error.
+/// How often the last user of a lock file may remove it while we wait for it, before that is an error.
 const RETRIES: usize = 1000;
 
-/// How long others may hold a header's lock: nobody holds one while a person is asked, or a key derived.
+/// How long others may hold a header's lock: none is held during a prompt or a key derivation.
 const HEADER_PATIENCE: Duration = Duration::from_secs(60);
 /// How long others may derive keys one after the other.
 const DERIVATION_PATIENCE: Duration = Duration::from_secs(600);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
-/// What a lock is for.
+/// The purpose of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LockMode {
     /// Reading: others may read too.
     Shared,
-    /// Writing: nobody else may do anything.
+    /// Writing: all others are locked out.
     Exclusive,
 }
 
-/// Why there is no lock.
+/// Why a lock cannot be taken.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot lock {}: {source}", path.display())]
 pub struct LockError {
@@ -50,7 +50,7 @@ pub struct LockError {
     pub source: io::Error,
 }
 
-/// A lock that is held. It goes with the value.
+/// A lock that is held. It is released on drop.
 #[derive(Debug)]
 pub struct Lock {
     file: Flock<File>,
@@ -63,7 +63,7 @@ impl Lock {
     /// it.
     ///
     /// # Errors
-    /// [`LockError`]; of the kind `TimedOut` where they have not.
+    /// [`LockError`]; of the kind `TimedOut` if they do not.
     pub fn take(header: &File, path: &Path, mode: LockMode) -> Result<Self, LockError> {
         let at = |path: &Path| {
             let path = path.to_owned();
@@ -85,8 +85,8 @@ impl Lock {
     }
 }
 
-/// Waits, ten minutes at the most, until no other process derives a key that takes much memory, and keeps others from it while the lock is held:
-/// what `--serialize-memory-hard-pbkdf` asks for, by the same lock file as cryptsetup's.
+/// Waits, ten minutes at the most, until no other process derives a key that takes much memory, and locks others out while
+/// the lock is held: `--serialize-memory-hard-pbkdf`, with the same lock file as cryptsetup's.
 ///
 /// # Errors
 /// [`LockError`].
@@ -99,12 +99,12 @@ pub fn serialize_derivations() -> Result<Lock, LockError> {
 impl Drop for Lock {
     fn drop(&mut self) {
         log::debug(format_args!("Releasing the lock."));
-        // Only the last user gets the exclusive lock at once; the lock itself goes with the file.
+        // Only the last user gets the exclusive lock at once; the lock itself is released with the file.
         if let Some(resource) = &self.resource
             && self.file.relock(FlockArg::LockExclusiveNonblock).is_ok()
             && names_file(resource, &self.file).unwrap_or(false)
         {
-            // A lock file that stays is no harm.
+            // A lock file that is left behind does no harm.
             let _ = fs::remove_file(resource);
         }
     }
@@ -142,7 +142,7 @@ fn lock_resource(resource: &Path, mode: LockMode, patience: Duration) -> io::Res
     Err(io::ErrorKind::ResourceBusy.into())
 }
 
-/// Tries again and again, since a wait inside flock(2) has no end of its own.
+/// Tries repeatedly, since a wait inside flock(2) has no time limit.
 pub(crate) fn flock(mut file: File, mode: LockMode, deadline: Instant) -> io::Result<Flock<File>> {
     let argument = match mode {
         LockMode::Shared => FlockArg::LockSharedNonblock,
@@ -166,7 +166,7 @@ pub(crate) fn flock(mut file: File, mode: LockMode, deadline: Instant) -> io::Re
     }
 }
 
-/// Whether `path` still names the file that is open.
+/// Whether `path` still names the open file.
 fn names_file(path: &Path, file: &File) -> io::Result<bool> {
     let open = file.metadata()?;
     match fs::symlink_metadata(path) {

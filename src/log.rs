@@ -1,4 +1,4 @@
-//! What a program does, step by step, for `--debug`; and what went otherwise than it should without being a failure.
+//! The steps of a program, for `--debug`; and warnings about what went wrong without being a failure.
 //!
 //! Every room may write here; the owner of the terminal says where it goes, and until then it goes nowhere. Never a secret,
 //! and never a table or a message for a target, which may have a key in it.
@@ -6,12 +6,12 @@
 use std::fmt;
 use std::sync::OnceLock;
 
-/// How much a line matters.
+/// The level of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// A step.
     Debug,
-    /// Something that a person should know.
+    /// A warning for the user.
     Warning,
 }
 
@@ -21,7 +21,7 @@ static SINK: OnceLock<(Level, Sink)> = OnceLock::new();
 
 /// Sends lines of this level and of those above it to `sink`, for the rest of the program's life.
 pub fn send(least: Level, sink: Sink) {
-    // Who came first stays.
+    // The first call wins.
     let _ = SINK.set((least, sink));
 }
 
@@ -33,12 +33,12 @@ fn line(level: Level, text: fmt::Arguments<'_>) {
     }
 }
 
-/// A step.
+/// Logs a step.
 pub(crate) fn debug(text: fmt::Arguments<'_>) {
     line(Level::Debug, text);
 }
 
-/// Something that a person should know.
+/// Logs a warning for the user.
 pub(crate) fn warn(text: fmt::Arguments<'_>) {
     line(Level::Warning, text);
 }

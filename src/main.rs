@@ -16,8 +16,8 @@ fn main() -> ExitCode {
     ExitCode::from(luksmith::multicall::run(std::env::args_os()) as u8)
 }
 
-/// No core dump may hold a key, and no other process of the user may look. Best effort: what forbids it forbids it to
-/// the reference too.
+/// No core dump may hold a key, and no other process of the user may read our memory. Best effort: a system that forbids
+/// it does so for cryptsetup too.
 fn keep_memory_private() {
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     let _ = prctl::set_dumpable(false);

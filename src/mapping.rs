@@ -1,7 +1,6 @@
-//! Mappings: what devices the device-mapper has, and how they stand to each other and to the rest of the system.
+//! Mappings: the devices of the device-mapper, and their relations to each other and to the rest of the system.
 //!
-//! The one place that `list`, `info`, `status`, `deps` and a volume's own status ask. It answers in types and prints
-//! nothing.
+//! The one source for `list`, `info`, `status`, `deps` and a volume's own status. It returns types and prints nothing.
 
 pub(crate) mod describe;
 mod kind;
@@ -24,7 +23,7 @@ pub use kind::VolumeKind;
 pub use stack::{Layer, LayerKind, Stack};
 pub use tree::{Node, Tree};
 
-/// All devices, from one look at the system.
+/// All devices, as of one point in time.
 #[derive(Debug)]
 pub struct Mappings {
     entries: Vec<Mapping>,
@@ -43,13 +42,13 @@ pub struct Mapping {
     pub event_nr: u32,
 }
 
-/// A text that is to name a device, and does not.
+/// A text that does not name a device.
 #[derive(Debug, thiserror::Error)]
 pub enum LookupError {
-    /// It cannot be the name of a device.
+    /// It is not a valid device name.
     #[error(transparent)]
     Name(#[from] NameError),
-    /// It is a path, and what is there is no device of the device-mapper.
+    /// It is a path that leads to something other than a device of the device-mapper.
     #[error("{path} is not a device of the device-mapper")]
     NotMapped {
         /// The path.
@@ -58,18 +57,18 @@ pub enum LookupError {
 }
 
 impl Mappings {
-    /// Looks at all devices: one request, or one more for each device where an old kernel's list lacks the UUIDs.
+    /// Lists all devices: one request, or one more for each device where an old kernel's list lacks the UUIDs.
     ///
     /// # Errors
     /// The device-mapper's.
     pub fn enumerate(dm: &Dm) -> Result<Self, DmError> {
-        // Collected in the place of what was listed.
+        // Collected into the allocation of the list.
         let entries = dm.list()?.into_iter().filter_map(|entry| {
             let (uuid, event_nr) = match (entry.uuid, entry.event_nr) {
                 (Some(uuid), Some(event_nr)) => (uuid, event_nr),
                 _ => match dm.info(&DeviceId::Number(entry.number)) {
                     Ok(info) => (info.uuid, info.event_nr),
-                    // It went since it was listed.
+                    // It was removed since it was listed.
                     Err(error) if error.is_not_found() => return None,
                     Err(error) => return Some(Err(error)),
                 },
@@ -125,8 +124,8 @@ impl<'a> IntoIterator for &'a Mappings {
     }
 }
 
-/// Which device a person means: a path to a node, or a name. A path that ends in the mapper directory names a device
-/// even where its node is missing.
+/// Finds the device that a person named: by a path to a node, or by name. A path that ends in the mapper directory names
+/// a device even where its node is missing.
 ///
 /// # Errors
 /// [`LookupError`].
@@ -170,10 +169,10 @@ fn majors_of(devices: &str, driver: &str) -> Vec<u32> {
         .collect()
 }
 
-/// What the kernel says of a device, `None` where there is none such.
+/// The state of a device, `None` if there is no such device.
 ///
 /// # Errors
-/// The device-mapper's, other than that there is no such device.
+/// The device-mapper's, except that there is no such device.
 pub fn find(dm: &Dm, id: &DeviceId) -> Result<Option<DeviceInfo>, DmError> {
     match dm.info(id) {
         Ok(info) => Ok(Some(info)),
@@ -185,7 +184,7 @@ pub fn find(dm: &Dm, id: &DeviceId) -> Result<Option<DeviceInfo>, DmError> {
 /// A device with its live table by type.
 #[derive(Debug)]
 pub struct Details {
-    /// What the kernel says of it.
+    /// Its state, from the kernel.
     pub info: DeviceInfo,
     /// Its table; it may hold a key.
     pub table: Table,
@@ -211,24 +210,24 @@ pub fn targets(dm: &Dm, number: DevNo) -> Result<Vec<String>, DmError> {
     Ok(types)
 }
 
-/// The size of a device as sysfs has it.
+/// The size of a device, from sysfs.
 pub fn size(number: DevNo) -> Option<Sectors> {
     let text = fs::read_to_string(number.sysfs().join("size")).ok()?;
     text.trim().parse().ok().map(Sectors::new)
 }
 
-/// What may go wrong while a table is asked for and understood.
+/// Errors of reading and parsing a table.
 #[derive(Debug, thiserror::Error)]
 pub enum DetailsError {
     /// The device-mapper refused.
     #[error(transparent)]
     Dm(#[from] DmError),
-    /// The table makes no sense.
+    /// The table is invalid.
     #[error(transparent)]
     Table(#[from] TableError),
 }
 
-/// A device with its live table, `None` where there is none such.
+/// A device with its live table, `None` if there is no such device.
 ///
 /// # Errors
 /// [`DetailsError`].
@@ -243,7 +242,7 @@ pub fn details(dm: &Dm, id: &DeviceId) -> Result<Option<Details>, DetailsError> 
     }
 }
 
-/// Who uses a device: what stands on it, and who has it open.
+/// The users of a device: devices and file systems on it, and processes that have it open.
 pub fn users(info: &DeviceInfo) -> Vec<Holder> {
     holders(info.number)
 }

@@ -1,4 +1,4 @@
-//! Which of the command lines serves, by the name that the program is started under.
+//! Choosing the command line by the name that the program is started under.
 
 use std::ffi::{OsStr, OsString};
 
@@ -10,10 +10,10 @@ use crate::console::{ExitCode, Persona, print};
 use crate::descriptors::close_inherited;
 use crate::{cryptsetup, dmsetup, manual, userspace};
 
-/// Whose command line it is.
+/// The command lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Program {
-    /// The one for volumes, in one of its two manners.
+    /// The one for volumes, in one of its two styles.
     Volumes(Persona),
     /// dmsetup's.
     Dmsetup,
@@ -69,12 +69,12 @@ fn no_action(words: &[OsString]) -> Option<ExitCode> {
             let shell = Shell::from_str(argument.to_str()?, false).ok()?;
             Some(print(manual::completions(shell)))
         }
-        // A server, started by `open`; not for people.
+        // A server, started by `open`; not for users.
         userspace::SERVE_WORD => Some(match userspace::serve(argument.to_str()?) {
             true => ExitCode::Success,
             false => ExitCode::Failure,
         }),
-        // What a device that does not answer is left to; not for people.
+        // Waits for a device that does not answer; not for users.
         in_flight::WAITS => {
             close_inherited();
             in_flight::wait_for_answer();

@@ -1,4 +1,4 @@
-//! The kernel's keyrings: where a volume key waits for dm-crypt, and where tokens find passphrases.
+//! The kernel's keyrings: where a volume key is kept for dm-crypt, and where tokens find passphrases.
 
 mod syscalls;
 
@@ -13,7 +13,7 @@ use crate::log;
 
 /// The keyring of this thread, which ends with it.
 const THREAD: Serial = Serial(-1);
-/// The keyring of the session, or the one that stands in for it.
+/// The keyring of the session, or its substitute.
 const SESSION: Serial = Serial(-3);
 /// The keyring of the user.
 const USER: Serial = Serial(-4);
@@ -27,7 +27,7 @@ const KEYRING_TYPE: &CStr = c"keyring";
 /// The largest payload that a key can have.
 const MAX_PAYLOAD: usize = 32767;
 
-/// What is wrong between a keyring and us.
+/// An error of a keyring operation.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyringError {
@@ -40,30 +40,30 @@ pub enum KeyringError {
     /// There is no such keyring.
     #[error("there is no keyring {0:?}")]
     NoKeyring(String),
-    /// A description that cannot be one.
+    /// The description is invalid.
     #[error("{0:?} cannot describe a key")]
     BadDescription(String),
     /// The kernel refused.
     #[error("the keyring refused to {action} key {description:?}: {errno}")]
     Refused {
-        /// What was to be done.
+        /// The operation.
         action: &'static str,
         /// The key.
         description: String,
-        /// Why.
+        /// The reason.
         errno: Errno,
     },
-    /// No memory that can be wiped.
+    /// Out of memory that can be wiped.
     #[error("no memory for a key: {0}")]
     Memory(#[from] io::Error),
 }
 
-/// Whether a key can be read back.
+/// Whether a key can be read back, and by whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyType {
     /// By the kernel alone.
     Logon,
-    /// By who may.
+    /// By those with permission.
     User,
 }
 
@@ -76,7 +76,7 @@ impl KeyType {
     }
 }
 
-/// A key in the keyring of this thread; it leaves it with this value.
+/// A key in the keyring of this thread; it is removed on drop.
 #[derive(Debug)]
 pub struct ThreadKey(Serial);
 
@@ -96,14 +96,14 @@ pub struct LinkedKey {
 }
 
 impl LinkedKey {
-    /// Takes it out of the keyring again.
+    /// Removes it from the keyring.
     pub fn remove(self) {
         // It may have been removed already.
         let _ = syscalls::unlink(self.key, self.keyring);
     }
 }
 
-/// Puts a key where dm-crypt finds it, in the keyring of this thread.
+/// Puts a key where dm-crypt finds it, into the keyring of this thread.
 ///
 /// # Errors
 /// [`KeyringError::Unavailable`], [`KeyringError::Refused`].
@@ -132,7 +132,7 @@ pub fn read_user_key(description: impl AsRef<[u8]>) -> Result<Secret, KeyringErr
 /// description alone.
 ///
 /// # Errors
-/// As [`read_user_key`]; a `logon` key is one that cannot be read.
+/// As [`read_user_key`]; a `logon` key cannot be read.
 pub fn read_key(identifier: &str) -> Result<Secret, KeyringError> {
     let bad = || KeyringError::BadDescription(identifier.to_owned());
     let key = match identifier.strip_prefix('%') {
@@ -164,7 +164,7 @@ fn read_payload(key: Serial, description: &str) -> Result<Secret, KeyringError> 
         Errno::ENOKEY | Errno::EKEYREVOKED | Errno::EKEYEXPIRED => KeyringError::NotFound(description.to_owned()),
         other => refused("read", description)(other),
     })?;
-    // What is longer than that was not read at all.
+    // If it is longer than that, it was not read at all.
     if len > payload.len() {
         return Err(refused("read", description)(Errno::EFBIG));
     }
@@ -187,7 +187,7 @@ pub fn add_to_keyring(
     Ok(LinkedKey { key, keyring })
 }
 
-/// Whether a keyring of this name is there; see [`add_to_keyring`].
+/// Whether a keyring of this name exists; see [`add_to_keyring`].
 ///
 /// # Errors
 /// [`KeyringError::NoKeyring`].

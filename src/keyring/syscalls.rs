@@ -12,7 +12,7 @@ pub(super) struct Serial(pub(super) i32);
 
 /// add_key(2): a key of type `kind` with this payload in `keyring`.
 pub(super) fn add_key(kind: &CStr, description: &CStr, payload: &[u8], keyring: Serial) -> Result<Serial, Errno> {
-    // SAFETY: both strings end in a NUL, the payload is as long as is said, and the kernel copies all three.
+    // SAFETY: both strings end in a NUL, the payload has the length that is passed, and the kernel copies all three.
     let result = unsafe {
         libc::syscall(
             libc::SYS_add_key,
@@ -41,10 +41,10 @@ pub(super) fn request_key(kind: &CStr, description: &CStr) -> Result<Serial, Err
     serial(result)
 }
 
-/// KEYCTL_READ: fills `buffer` and returns how long the payload is, which may be more.
+/// KEYCTL_READ: fills `buffer` and returns the length of the payload, which may be more.
 pub(super) fn read(key: Serial, buffer: &mut [u8]) -> Result<usize, Errno> {
     let operation = c_long::from(libc::KEYCTL_READ);
-    // SAFETY: the kernel writes at most as many bytes as the buffer is said to have.
+    // SAFETY: the kernel writes at most as many bytes as it is told that the buffer has.
     let result = unsafe {
         libc::syscall(
             libc::SYS_keyctl,
@@ -74,7 +74,7 @@ pub(super) fn search(keyring: Serial, kind: &CStr, description: &CStr) -> Result
     serial(result)
 }
 
-/// KEYCTL_UNLINK: takes a key out of a keyring.
+/// KEYCTL_UNLINK: removes a key from a keyring.
 pub(super) fn unlink(key: Serial, keyring: Serial) -> Result<(), Errno> {
     let operation = c_long::from(libc::KEYCTL_UNLINK);
     // SAFETY: only numbers are passed.

@@ -1,5 +1,5 @@
-//! What devices of the device-mapper, and what they stand on, are called, and how they are told as JSON: one form for `info`, `deps`,
-//! `table`, `status` and `tree` as for `luksmith dm`.
+//! Names and JSON forms of devices of the device-mapper, and of those below them: one form for `info`, `deps`, `table`,
+//! `status` and `tree` as for `luksmith dm`.
 
 use std::borrow::Cow;
 
@@ -12,17 +12,18 @@ use crate::dm::table::Line;
 use crate::dm::{DeviceInfo, DeviceName, DeviceUuid, is_plain};
 use crate::terminal_text::clean;
 
-/// A name as the kernel holds it: JSON escapes what a terminal would act on. What is no text at all is told as people are told it.
+/// A name as the kernel holds it: JSON escapes the characters that a terminal would act on. One that is not text has the form
+/// that people see.
 pub(crate) fn name(name: &DeviceName) -> String {
     text(name.as_bytes()).unwrap_or_else(|| name.to_string())
 }
 
-/// Where its node is.
+/// The path of its node.
 pub(crate) fn path(name: &DeviceName) -> String {
     format!("/dev/mapper/{}", self::name(name))
 }
 
-/// A UUID in the same way.
+/// A UUID in the same form.
 pub(crate) fn uuid(uuid: &DeviceUuid) -> String {
     text(uuid.as_bytes()).unwrap_or_else(|| uuid.to_string())
 }
@@ -55,7 +56,7 @@ pub(crate) fn device(info: &DeviceInfo) -> Map<String, Value> {
     }
 }
 
-/// The same with what it stands on.
+/// The same with the devices below it.
 pub(crate) fn device_and_uses(info: &DeviceInfo, uses: &[DevNo]) -> Map<String, Value> {
     let mut value = device(info);
     value.insert("uses".into(), uses.iter().map(|number| used(*number)).collect());
@@ -79,7 +80,7 @@ pub(crate) fn target(line: &Line<'_>) -> Value {
     })
 }
 
-/// What made a device, by its UUID: a kind of volume, or the program that names its devices so. `None` where the UUID does
+/// What made a device, by its UUID: a kind of volume, or the program that names its devices so. `None` if the UUID does
 /// not tell.
 pub(crate) fn kind(uuid: Option<&DeviceUuid>) -> Option<Cow<'_, str>> {
     let uuid = uuid?;
@@ -98,7 +99,7 @@ pub(crate) fn kind(uuid: Option<&DeviceUuid>) -> Option<Cow<'_, str>> {
     })
 }
 
-/// What a layer is called, and what it is.
+/// The name and the kind of a layer.
 pub(crate) fn named(layer: &Layer) -> (String, String) {
     let kernel_name = || layer.number.and_then(DevNo::kernel_name).unwrap_or_default();
     let (name, kind) = match &layer.kind {
@@ -124,7 +125,7 @@ pub(crate) fn named(layer: &Layer) -> (String, String) {
     (clean(&name), clean(&kind))
 }
 
-/// What stands on what: each layer with the places of those that it uses.
+/// The layers, each with the indices of those that it uses.
 pub(crate) fn layers(stack: &Stack) -> Value {
     stack.layers().iter().map(layer).collect()
 }

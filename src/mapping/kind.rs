@@ -2,7 +2,7 @@
 
 use crate::dm::DeviceUuid;
 
-/// What a mapped volume is.
+/// The kind of a mapped volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VolumeKind {
     /// LUKS1.
@@ -17,9 +17,9 @@ pub enum VolumeKind {
 
 impl VolumeKind {
     /// The kind of volume behind a device-mapper UUID, and a LUKS volume's own UUID with its dashes.
-    /// `None` for what is no volume.
+    /// `None` if it is not a volume.
     pub fn of_dm_uuid(uuid: &DeviceUuid) -> Option<(Self, Option<String>)> {
-        // Most devices of a long list are no volumes, and known as such here.
+        // Most devices of a long list are not volumes, which is clear at this point.
         let rest = uuid.as_bytes().strip_prefix(b"CRYPT-")?;
         let rest = std::str::from_utf8(rest).ok()?;
         let (kind, rest) = rest.split_once('-')?;

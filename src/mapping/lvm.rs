@@ -1,8 +1,8 @@
-//! What the names of LVM's devices say.
+//! The meaning of LVM's device names.
 
 use super::Mapping;
 
-/// What the UUIDs of LVM's devices begin with: the only program whose names can be taken apart.
+/// The prefix of the UUIDs of LVM's devices: only LVM's names can be taken apart.
 pub(crate) const SUBSYSTEM: &[u8] = b"LVM";
 
 /// The parts of a name.
@@ -14,7 +14,7 @@ pub(crate) struct Parts {
 }
 
 /// The parts of a name that `subsystem` made: volume group, logical volume, layer. A hyphen inside of a part is doubled,
-/// one at the very end is a part of the name, and what comes behind the layer is dropped.
+/// one at the very end is a part of the name, and the text behind the layer is dropped.
 pub(crate) fn parts(name: &[u8], subsystem: &[u8]) -> Parts {
     let mut parts: [Vec<u8>; 4] = Default::default();
     if subsystem == SUBSYSTEM {
@@ -36,7 +36,7 @@ pub(crate) fn parts(name: &[u8], subsystem: &[u8]) -> Parts {
     Parts { group, volume, layer }
 }
 
-/// The volume group and the logical volume that a mapping of LVM's is of; `None` for any other.
+/// The volume group and the logical volume of an LVM mapping; `None` for any other.
 pub(crate) fn group_and_volume(mapping: &Mapping) -> Option<(String, String)> {
     let subsystem = mapping.uuid.as_ref()?.subsystem()?;
     let parts = parts(mapping.name.as_bytes(), subsystem);

@@ -1,5 +1,5 @@
-//! What stands on what beyond the device-mapper: file systems and swap above its devices, and below them partitions,
-//! disks, RAIDs, loop devices and the files behind those. Only what has a mapping in it.
+//! The stack of devices beyond the device-mapper: file systems and swap above its devices, and below them partitions,
+//! disks, RAIDs, loop devices and the files behind those. Only stacks with a mapping in them.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use super::{Mapping, Mappings, Tree};
 use crate::block_device::{self, DevNo, Mounts};
 use crate::dm::{DeviceUuid, Dm, DmError};
 
-/// All mappings with what stands on them and what they stand on.
+/// All mappings with the layers above and below them.
 #[derive(Debug, Default)]
 pub struct Stack {
     layers: Vec<Layer>,
@@ -20,15 +20,15 @@ pub struct Layer {
     pub kind: LayerKind,
     /// Its number, where it is a block device.
     pub number: Option<DevNo>,
-    /// What it stands on: places in [`Stack::layers`].
+    /// The layers below it: indices into [`Stack::layers`].
     pub uses: Vec<usize>,
-    /// Whether anything stands on it.
+    /// Whether there is a layer above it.
     pub used: bool,
     /// The types of its targets, for a mapping whose UUID does not tell what made it.
     pub targets: Vec<String>,
 }
 
-/// What a layer is.
+/// The kind of a layer.
 #[derive(Debug)]
 pub enum LayerKind {
     /// A device of the device-mapper.
@@ -50,7 +50,7 @@ pub enum LayerKind {
     File(PathBuf),
     /// A RAID or the like, made of other devices.
     Made,
-    /// A device that stands on nothing.
+    /// A device with nothing below it.
     Disk,
 }
 
@@ -60,7 +60,7 @@ fn names_maker(uuid: &DeviceUuid) -> bool {
 }
 
 impl Stack {
-    /// Asks every mapping what it uses, and the system for the rest.
+    /// Queries what every mapping uses, and reads the rest from the system.
     ///
     /// # Errors
     /// The device-mapper's.
@@ -93,7 +93,7 @@ impl Stack {
         &self.layers
     }
 
-    /// Finds what the devices that are no mappings stand on.
+    /// Finds the layers below devices that are not mappings.
     fn dig(&mut self) {
         let mut at = 0;
         while at < self.layers.len() {
@@ -119,7 +119,7 @@ impl Stack {
 
     fn stand_on_device(&mut self, above: usize, number: DevNo) {
         match self.layers.iter().position(|layer| layer.number == Some(number)) {
-            // The kernel lets no device stand on itself, but asking takes time, and devices come and go.
+            // The kernel allows no cycles, but queries take time, and devices come and go.
             Some(known) if self.reaches(known, above) => {}
             Some(known) => {
                 self.layers[above].uses.push(known);
@@ -149,7 +149,7 @@ impl Stack {
         self.layers.push(Layer { used: true, ..below });
     }
 
-    /// Puts file systems and swap on top.
+    /// Adds file systems and swap on top.
     fn top(&mut self) {
         let mounts = Mounts::read();
         for at in 0..self.layers.len() {

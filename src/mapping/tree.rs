@@ -1,4 +1,4 @@
-//! How devices stand on each other: which mapping uses which, down to devices that are no mappings.
+//! The tree of devices: which mapping uses which, down to devices that are not mappings.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use super::{Mapping, Mappings};
 use crate::block_device::DevNo;
 use crate::dm::{DeviceId, DeviceInfo, Dm, DmError, Which};
 
-/// All mappings and what they stand on, in the order in which they are met: each before what it uses, and that before
+/// All mappings and the devices below them, in the order of the walk: each before those that it uses, and these before
 /// the next in the kernel's list.
 #[derive(Debug, Default)]
 pub struct Tree {
@@ -19,18 +19,18 @@ pub struct Tree {
 pub struct Node {
     /// Its number.
     pub number: DevNo,
-    /// What it is where it is a mapping.
+    /// The mapping, if it is one.
     pub mapping: Option<Mapping>,
-    /// What the kernel says of it where it is a mapping.
+    /// Its state, if it is a mapping.
     pub info: Option<DeviceInfo>,
-    /// What it uses, in the order of its table's devices: places in [`Tree::nodes`].
+    /// The devices that it uses, in the order of its table: indices into [`Tree::nodes`].
     pub uses: Vec<usize>,
-    /// What uses it: places in [`Tree::nodes`].
+    /// The devices that use it: indices into [`Tree::nodes`].
     pub used_by: Vec<usize>,
 }
 
 impl Tree {
-    /// Asks every mapping what it uses: one request for each.
+    /// Queries what every mapping uses: one request for each.
     ///
     /// # Errors
     /// The device-mapper's.
@@ -38,7 +38,7 @@ impl Tree {
         Self::build(mappings, |mapping| {
             match dm.info_and_deps(&DeviceId::Number(mapping.number), Which::Live) {
                 Ok((info, uses)) => Ok(Some((Some(info), uses))),
-                // It went since it was listed.
+                // It was removed since it was listed.
                 Err(error) if error.is_not_found() => Ok(None),
                 Err(error) => Err(error),
             }
@@ -52,7 +52,7 @@ impl Tree {
         let known: HashMap<DevNo, &Mapping> = mappings.iter().map(|mapping| (mapping.number, mapping)).collect();
         let mut tree = Self::default();
         for mapping in mappings {
-            // Without recursion: how high devices are stacked is not ours to say.
+            // Without recursion: the number of devices on top of each other has no limit.
             let mut open = Vec::new();
             if !tree.by_number.contains_key(&mapping.number) {
                 open.extend(tree.enter(mapping.number, &known, &mut ask)?);
@@ -81,7 +81,7 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Takes a device in. Returns its place and what it uses, the first last; `None` for a mapping that is gone.
+    /// Adds a device. Returns its index and the devices that it uses, the first last; `None` for a mapping that is gone.
     fn enter<E>(
         &mut self,
         number: DevNo,

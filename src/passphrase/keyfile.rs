@@ -1,4 +1,4 @@
-//! Passphrases from files and pipes, byte for byte, and never a byte further than asked.
+//! Passphrases from files and pipes, byte for byte, and never a byte further than requested.
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
@@ -13,13 +13,13 @@ use nix::sys::statfs::{SYSFS_MAGIC, fstatfs};
 
 use super::PassphraseError;
 
-/// Most that a key file may hold unless its size is named.
+/// The default limit of a key file's size.
 pub const MAX_KEY_FILE: Bytes = Bytes::mib(8);
 
 /// First buffer for input of unknown length; it doubles from there.
 const FIRST: usize = 4096;
 
-/// Comes back when there is something to read, or with an error when nobody wants to wait any more.
+/// Returns when there is something to read, or with an error when the reader gives up.
 pub(crate) type Wait<'a> = &'a dyn Fn(BorrowedFd<'_>) -> io::Result<()>;
 
 /// Which bytes of a key file are the passphrase.
@@ -38,7 +38,7 @@ impl KeyFileRange {
         size: None,
     };
 
-    /// From what was typed; a size of 0 means all.
+    /// The range as given by the user; a size of 0 means all.
     pub fn new(offset: Option<Bytes>, size: Option<Bytes>) -> Self {
         Self {
             offset: offset.unwrap_or_default(),
@@ -67,7 +67,7 @@ pub(super) fn read_file(path: &Path, range: KeyFileRange) -> Result<Passphrase, 
             .map_err(|_| PassphraseError::Offset)?;
         let passphrase = read_all(&Input::of(file.as_fd()), range)?;
         let expected = metadata.len() - range.offset.get();
-        // Without this, a file that is emptied while it is read would be an empty passphrase.
+        // Without this, a file that is emptied while it is being read would be an empty passphrase.
         let is_short = (passphrase.len() as u64) < expected;
         if range.size.is_none() && is_short && (passphrase.is_empty() || has_its_size(&file)) {
             return Err(PassphraseError::CutOff {
@@ -77,7 +77,7 @@ pub(super) fn read_file(path: &Path, range: KeyFileRange) -> Result<Passphrase, 
         }
         return Ok(passphrase);
     }
-    // What stands before the key on a device may be large, or may not be read.
+    // The bytes before the key on a device may be many, or unreadable.
     let mut rest = range;
     if metadata.file_type().is_block_device() {
         file.seek(SeekFrom::Start(range.offset.get()))
@@ -87,7 +87,8 @@ pub(super) fn read_file(path: &Path, range: KeyFileRange) -> Result<Passphrase, 
     read_stream(&Input::of(file.as_fd()), rest)
 }
 
-/// Whether a file ends where its size says: each of sysfs (`product_uuid` of a machine, for one) has a page, whatever it holds.
+/// Whether a file ends where its size says: each file of sysfs (`product_uuid` of a machine, for one) claims a page, whatever
+/// it holds.
 fn has_its_size(file: &File) -> bool {
     !fstatfs(file).is_ok_and(|system| system.filesystem_type() == SYSFS_MAGIC)
 }
@@ -97,7 +98,7 @@ pub(super) fn read_stdin(range: KeyFileRange) -> Result<Passphrase, PassphraseEr
     read_stream(&Input::of(io::stdin().as_fd()), range)
 }
 
-/// What comes out of a pipe or a device. Nothing at all is not an empty passphrase: its writer has failed.
+/// Reads a pipe or a device. Empty input is not an empty passphrase: its writer has failed.
 fn read_stream(input: &Input<'_>, range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
     skip(input, range.offset)?;
     let passphrase = read_all(input, range)?;
@@ -110,7 +111,7 @@ fn read_stream(input: &Input<'_>, range: KeyFileRange) -> Result<Passphrase, Pas
 
 /// Reads a range of a stream that does not block, and may have nothing yet; `wait` is called before each read.
 ///
-/// # Errors
+/// [`PassphraseError::Read`], also with an error of `wait`; the others as for a key file.
 /// [`PassphraseError::Read`] with that of `wait` too; the others as for a key file.
 pub(crate) fn from_slow_stream(
     stream: BorrowedFd<'_>,
@@ -145,7 +146,7 @@ fn line_from(input: &Input<'_>, range: KeyFileRange) -> Result<Passphrase, Passp
             };
         }
     }
-    // Without a size, the line is longer than may be.
+    // Without a size, the line exceeds the limit.
     range.size.map(|_| filling.finish()).ok_or(PassphraseError::TooLong)
 }
 
@@ -160,7 +161,7 @@ fn read_all(input: &Input<'_>, range: KeyFileRange) -> Result<Passphrase, Passph
     }
 }
 
-/// Passes over `count` bytes that cannot be seeked over. They are as secret as the rest.
+/// Skips `count` bytes that cannot be seeked over. They are as secret as the rest.
 fn skip(input: &Input<'_>, count: Bytes) -> Result<(), PassphraseError> {
     let mut left = count.get();
     let mut scratch = Secret::zeroed(FIRST).map_err(PassphraseError::Memory)?;
@@ -174,7 +175,7 @@ fn skip(input: &Input<'_>, count: Bytes) -> Result<(), PassphraseError> {
     Ok(())
 }
 
-/// A passphrase while it is read: a secret that grows, each step into a new wiped buffer.
+/// A passphrase being read: a secret that grows, each step into a new wiped buffer.
 pub(super) struct Filling {
     secret: Secret,
     len: usize,
@@ -182,7 +183,7 @@ pub(super) struct Filling {
 }
 
 impl Filling {
-    /// An empty one that takes up to `limit` bytes.
+    /// Makes an empty one that takes up to `limit` bytes.
     pub(super) fn new(limit: usize) -> Result<Self, PassphraseError> {
         let secret = Secret::zeroed(limit.min(FIRST)).map_err(PassphraseError::Memory)?;
         Ok(Self { secret, len: 0, limit })
@@ -202,19 +203,19 @@ impl Filling {
         Ok(read)
     }
 
-    /// Drops a new line at the end, and says whether there was one.
+    /// Drops a new line at the end; returns whether there was one.
     pub(super) fn drop_newline(&mut self) -> bool {
         let found = self.secret.expose()[..self.len].ends_with(b"\n");
         self.len -= usize::from(found);
         found
     }
 
-    /// Takes the last byte back; the next one read overwrites it.
+    /// Drops the last byte; the next one read overwrites it.
     pub(super) fn drop_last(&mut self) {
         self.len = self.len.saturating_sub(1);
     }
 
-    /// Bytes so far.
+    /// The number of bytes so far.
     pub(super) fn len(&self) -> usize {
         self.len
     }
@@ -226,20 +227,20 @@ impl Filling {
     }
 }
 
-/// Where bytes come from. Never through a buffered reader, which would read ahead.
+/// The source of bytes. Never a buffered reader, which would read ahead.
 pub(super) struct Input<'a> {
     fd: BorrowedFd<'a>,
-    /// What is called before each read, of what does not block.
+    /// A nonblocking source, with the function to call before each read.
     wait: Option<Wait<'a>>,
 }
 
 impl<'a> Input<'a> {
-    /// What blocks until it has something.
+    /// A source that blocks until it has something.
     pub(super) fn of(fd: BorrowedFd<'a>) -> Self {
         Self { fd, wait: None }
     }
 
-    /// One `read`, repeated only where a signal interrupted it, or somebody else was faster.
+    /// One `read`, repeated only if a signal interrupted it, or another reader was faster.
     fn read(&self, buffer: &mut [u8]) -> Result<usize, PassphraseError> {
         loop {
             if let Some(wait) = self.wait {

@@ -1,11 +1,11 @@
-//! Where a passphrase comes from: the terminal, standard input, or a key file; and exactly which bytes are read.
+//! Reading a passphrase: from the terminal, standard input, or a key file; and exactly which bytes are read.
 //!
 //! - The terminal: up to the first new line, without echo; the first 512 bytes count.
 //! - Standard input without a key file: up to the first new line, which is dropped, one byte at a time, since the next
 //!   secret may stand right behind it.
 //! - A key file, and standard input as the key file `-`: byte for byte, at most 8 MiB unless a size is given.
 //!
-//! An empty passphrase is one. What the bytes open is not known here.
+//! An empty passphrase is valid. What the bytes open is not known here.
 
 mod keyfile;
 mod quality;
@@ -26,7 +26,7 @@ pub use quality::{Weakness, weakness};
 pub(crate) use terminal::heeded_signals;
 pub use terminal::{MAX_INTERACTIVE, TypedLine};
 
-/// Why there is no passphrase. `Display` is the reference's wording.
+/// Why there is no passphrase. `Display` is cryptsetup's wording.
 #[derive(Debug, thiserror::Error)]
 pub enum PassphraseError {
     /// The key file cannot be opened.
@@ -41,13 +41,13 @@ pub enum PassphraseError {
     /// Ctrl-C, or a request to end, at the prompt.
     #[error("Error reading passphrase from terminal.")]
     Interrupted,
-    /// Nobody typed anything in time.
+    /// No answer came in time.
     #[error("Error reading passphrase from terminal.")]
     TimedOut,
     /// Standard input ended before the first byte.
     #[error("Nothing to read on input.")]
     NothingToRead,
-    /// The input is shorter than the size that was asked for.
+    /// The input is shorter than the requested size.
     #[error("Cannot read requested amount of data.")]
     TooShort,
     /// The file ended before its size.
@@ -55,27 +55,27 @@ pub enum PassphraseError {
     CutOff {
         /// Bytes that were read.
         read: usize,
-        /// Bytes that should have been there.
+        /// Bytes that were expected.
         expected: u64,
     },
-    /// The input is shorter than the offset that was asked for.
+    /// The input is shorter than the requested offset.
     #[error("Cannot seek to requested keyfile offset.")]
     Offset,
-    /// The input is longer than may be, and no size was asked for.
+    /// The input exceeds the limit, and no size was requested.
     #[error("Maximum keyfile size exceeded.")]
     TooLong,
-    /// The second time something else was typed.
+    /// The second entry differs from the first.
     #[error("Passphrases do not match.")]
     Mismatch,
-    /// No memory for the passphrase.
+    /// Out of memory for the passphrase.
     #[error("Out of memory while reading passphrase.")]
     Memory(#[source] io::Error),
 }
 
-/// A question for a passphrase.
+/// A prompt for a passphrase.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// What is shown on a terminal, the colon and the space after it included.
+    /// The text on a terminal, with the colon and the space after it.
     pub prompt: &'a str,
     /// Ask a second time, and refuse if the two differ.
     pub verify: bool,
@@ -85,12 +85,12 @@ pub struct Question<'a> {
     pub range: KeyFileRange,
 }
 
-/// Whether [`ask`] would talk to a person.
+/// Whether [`ask`] would prompt a person.
 pub fn is_interactive() -> bool {
     io::stdin().is_terminal()
 }
 
-/// Asks on the terminal, or takes the first line of standard input where that is no terminal.
+/// Prompts on the terminal, or takes the first line of standard input where that is no terminal.
 ///
 /// # Errors
 /// See [`PassphraseError`].
@@ -115,7 +115,7 @@ pub fn read_line(range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
     keyfile::read_line(range)
 }
 
-/// Reads a key file; `-` is standard input to its end, or the question where that is a terminal.
+/// Reads a key file; `-` is standard input to its end, or a prompt where that is a terminal.
 ///
 /// # Errors
 /// See [`PassphraseError`].
@@ -130,8 +130,8 @@ pub fn from_key_file(path: &Path, question: &Question<'_>) -> Result<Passphrase,
     }
 }
 
-/// Asks a person something that is no secret: the answer is shown as it is typed. At most 512 bytes, without the new
-/// line. Standard input must be a terminal.
+/// Asks a person for something that is not secret: the answer is shown as it is typed. At most 512 bytes, without the
+/// new line. Standard input must be a terminal.
 ///
 /// # Errors
 /// See [`PassphraseError`].
@@ -139,7 +139,7 @@ pub fn ask_openly(prompt: &str) -> Result<Vec<u8>, PassphraseError> {
     terminal::ask_openly(prompt).map(|answer| answer.expose().to_vec())
 }
 
-/// What makes a key differ from the one that was meant: an editor ends a file with a new line.
+/// The likely difference between a key and the intended one: an editor ends a file with a new line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FinalNewline {
     /// The key has one.
@@ -149,7 +149,7 @@ pub enum FinalNewline {
 }
 
 impl FinalNewline {
-    /// The key with the other end, and what is wrong with this one; `None` where it can have no other.
+    /// The key with the other ending, and the flaw of this one; `None` if there is no other ending.
     ///
     /// # Errors
     /// The system's, where it has no memory.
@@ -171,7 +171,7 @@ impl fmt::Display for FinalNewline {
     }
 }
 
-/// The same bytes without the new line at their end, where there is one: an editor puts it there, and the keyslot was
+/// The same bytes without the new line at their end, if there is one: an editor puts it there, and the keyslot was
 /// perhaps made without it.
 fn without_final_newline(passphrase: &Passphrase) -> io::Result<Option<Passphrase>> {
     let Some(trimmed) = passphrase.expose().strip_suffix(b"\n") else {
@@ -181,8 +181,8 @@ fn without_final_newline(passphrase: &Passphrase) -> io::Result<Option<Passphras
     Secret::copy_from(trimmed).map(|secret| Some(Passphrase::new(secret)))
 }
 
-/// The passphrase with a new line behind it. `None` where it has one, or is not a line of text: a key of random bytes was
-/// not cut off by anybody.
+/// The passphrase with a new line added. `None` if it has one, or is not a line of text: a key of random bytes did not
+/// lose one.
 fn with_final_newline(passphrase: &Passphrase) -> io::Result<Option<Passphrase>> {
     const LONGEST_LINE: usize = 512;
     let bytes = passphrase.expose();

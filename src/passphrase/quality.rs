@@ -6,15 +6,15 @@ use std::fmt;
 
 use keyslots::secret::Passphrase;
 
-/// Fewest bytes that are let pass without a word.
+/// The fewest bytes that cause no warning.
 const SHORTEST: usize = 8;
 /// Fewest different bytes.
 const FEWEST_DIFFERENT: usize = 5;
 
-/// What is weak about a passphrase. `Display` completes "this passphrase".
+/// The weakness of a passphrase. `Display` completes "this passphrase".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weakness {
-    /// There are no bytes.
+    /// It is empty.
     Empty,
     /// Fewer than eight bytes.
     Short,
@@ -38,7 +38,7 @@ impl fmt::Display for Weakness {
     }
 }
 
-/// The worst weakness of a passphrase, `None` where there is nothing to say.
+/// The worst weakness of a passphrase, `None` if there is none.
 pub fn weakness(passphrase: &Passphrase) -> Option<Weakness> {
     let bytes = passphrase.expose();
     let different = (0..=u8::MAX).filter(|byte| bytes.contains(byte)).count();

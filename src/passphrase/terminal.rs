@@ -1,7 +1,7 @@
-//! The prompt: one line from the terminal without echo, which is as it was afterwards, whatever happens.
+//! The prompt: reads one line from the terminal without echo, and restores the terminal afterwards, whatever happens.
 //!
-//! Signals that would end or stop the program while the echo is off are taken from a descriptor instead: the terminal
-//! is put right first, then they have their way. They are blocked in the calling thread only, so a prompt belongs to a
+//! Signals that would end or stop the program while the echo is off are read from a descriptor instead: the terminal is
+//! restored first, then they take effect. They are blocked in the calling thread only, so a prompt belongs to a
 //! program's only thread, or to one whose other threads block them too.
 
 use std::fs;
@@ -22,23 +22,22 @@ use super::PassphraseError;
 use super::keyfile::{Filling, Input};
 use crate::terminal_text::harmless;
 
-/// Most bytes of what is typed that count. The reference passes over the rest of the line without a word, and volumes
-/// were made that way.
+/// The most typed bytes that count. cryptsetup silently ignores the rest of the line, and volumes were made that way.
 pub const MAX_INTERACTIVE: usize = 512;
 
-/// What the terminal does with the typed characters meanwhile.
+/// How the terminal echoes typed characters meanwhile.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Echo {
     Off,
     On,
 }
 
-/// Asks for a passphrase. Standard input must be a terminal.
+/// Prompts for a passphrase. Standard input must be a terminal.
 pub(super) fn ask(prompt: &str, timeout: Option<Duration>) -> Result<Passphrase, PassphraseError> {
     converse(prompt, timeout, Echo::Off)
 }
 
-/// Asks for something that may be seen.
+/// Prompts for an answer that may be visible.
 pub(super) fn ask_openly(prompt: &str) -> Result<Passphrase, PassphraseError> {
     converse(prompt, None, Echo::On)
 }

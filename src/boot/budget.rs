@@ -1,5 +1,5 @@
-//! Which key derivations run side by side: as many as memory and processors allow, one after the other where they do
-//! not, and none that cannot be had at all.
+//! The limits of parallel key derivations: as many as memory and processors allow, otherwise one after the other, and
+//! none that does not fit at all.
 
 use std::thread;
 
@@ -7,13 +7,13 @@ use keyslots::header::Header;
 use keyslots::kdf::{CostLimits, available_memory};
 use keyslots::units::Bytes;
 
-/// Left to the rest of the system by a derivation that takes all that there is.
+/// Memory left to the rest of the system by a derivation that takes everything else.
 const RESERVE: Bytes = Bytes::mib(16);
 
-/// What trying a passphrase on a volume takes.
+/// The cost of trying a passphrase on a volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Memory of the largest derivation; they come one after the other.
+    /// Memory of the largest derivation; they run one after the other.
     pub memory: Bytes,
     /// Processors that it keeps busy.
     pub lanes: u32,
@@ -22,13 +22,13 @@ pub struct Cost {
 /// A keyslot that opens only with more memory than there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge {
-    /// What the least of the volume's keyslots takes.
+    /// The need of the volume's cheapest keyslot.
     pub needed: Bytes,
-    /// What there is.
+    /// The available memory.
     pub available: Bytes,
 }
 
-/// What derivations may take, and what they take at this moment.
+/// The limits of derivations, and their present use.
 #[derive(Debug)]
 pub struct Budget {
     memory: Bytes,
@@ -45,7 +45,7 @@ impl Budget {
         let memory = match (limit, available) {
             (Some(limit), Some(available)) => limit.min(available),
             (Some(only), None) | (None, Some(only)) => only,
-            // A system that does not say: as much as any keyslot is allowed to take.
+            // A system that does not report it: as much as any keyslot is allowed to take.
             (None, None) => Bytes::mib(4096),
         };
         let cpus = thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(1));
@@ -62,18 +62,18 @@ impl Budget {
         }
     }
 
-    /// All that derivations may take together.
+    /// The limit of all derivations together.
     pub fn memory(&self) -> Bytes {
         self.memory
     }
 
-    /// What a volume's keyslots are held against, so that one that is too large is passed over.
+    /// The limits for a volume's keyslots, so that one that is too large is skipped.
     pub fn limits(&self) -> CostLimits {
         let default = Bytes::mib(4096);
         CostLimits::default().allow_memory(self.memory.min(default))
     }
 
-    /// What it takes to try a passphrase on a volume, leaving out the keyslots that do not fit.
+    /// The cost of trying a passphrase on a volume, leaving out the keyslots that do not fit.
     ///
     /// # Errors
     /// [`TooLarge`] where none of them fits.
@@ -100,8 +100,8 @@ impl Budget {
         })
     }
 
-    /// Takes what a derivation needs, where it is to be had now. More threads than processors would only be slower,
-    /// but one derivation always runs.
+    /// Takes the resources of a derivation, if they are available now. More threads than processors would only be
+    /// slower, but one derivation always runs.
     pub fn take(&mut self, cost: Cost) -> bool {
         let memory = self.used.checked_add(cost.memory).filter(|sum| *sum <= self.memory);
         let Some(memory) = memory.filter(|_| self.running == 0 || self.lanes.saturating_add(cost.lanes) <= self.cpus)

@@ -8,18 +8,18 @@ use nix::sys::stat::{major, minor};
 use super::options::VolumeOptions;
 use super::source::{DeviceSpec, Place};
 
-/// Where the key of a volume comes from first. A person is asked where it is not to be had.
+/// The first source of a volume's key. If it is unavailable, a person is prompted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeySource {
-    /// From a person.
+    /// A person.
     Ask,
-    /// From a file.
+    /// A file.
     File(Place),
-    /// From a device itself, as mkinitcpio's `cryptkey=` has it: where it starts and how long it is are in the options.
+    /// A device itself, as with mkinitcpio's `cryptkey=`: its offset and size are in the options.
     Raw(DeviceSpec),
-    /// From a file here or, where there is none, on whichever device has it, as dracut's `rd.luks.key=` has it.
+    /// A file here or, if it is missing, on whichever device has it, as with dracut's `rd.luks.key=`.
     Search(PathBuf),
-    /// From what a program prints: its path or name, and its argument.
+    /// The output of a program: its path or name, and its argument.
     Script {
         /// The program.
         program: String,
@@ -33,26 +33,26 @@ pub enum KeySource {
 pub struct Entry {
     /// The name of the mapping.
     pub name: String,
-    /// Whether the name is to end in the whole UUID once that is known.
+    /// Whether the whole UUID is appended to the name once it is known.
     pub named_by_uuid: bool,
     /// The device with the data.
     pub source: DeviceSpec,
-    /// Where the key comes from.
+    /// The source of the key.
     pub key: KeySource,
     /// The options.
     pub options: VolumeOptions,
-    /// Where it stands among the entries: a key script comes after what stands before it.
+    /// Its position among the entries: a key script runs after the entries before it.
     pub position: usize,
-    /// The fields as they stand in the file, for a key script.
+    /// The fields as written in the file, for a key script.
     pub fields: [String; 4],
 }
 
-/// What a text holds.
+/// The contents of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Crypttab {
     /// The entries, in their order.
     pub entries: Vec<Entry>,
-    /// What in it means nothing, each with its line.
+    /// The lines that are invalid, each with a warning.
     pub warnings: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ impl Crypttab {
         crypttab
     }
 
-    /// No two mappings can have one name: the first entry that has it stays.
+    /// Mapping names are unique: the first entry with a name stays.
     pub(super) fn keep_first_of_each_name(&mut self) {
         let mut names = Vec::new();
         self.entries.retain(|entry| {
@@ -91,7 +91,7 @@ impl Crypttab {
 }
 
 impl Entry {
-    /// Reads one line, which is not empty.
+    /// Parses one line, which is not empty.
     fn parse(line: &str, warnings: &mut Vec<String>) -> Option<Self> {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let [name, source, rest @ ..] = fields.as_slice() else {
@@ -130,8 +130,8 @@ impl Entry {
 }
 
 impl KeySource {
-    /// Whether it is a device that gives other bytes each time: by its name, or by its number (devices.txt of the kernel). Any
-    /// other character device may be one that keeps a key.
+    /// Whether it is a device that gives other bytes each time: by its name, or by its number (devices.txt of the kernel).
+    /// Any other character device may be one that stores a key.
     pub fn is_random(&self) -> bool {
         let Self::File(place) = self else { return false };
         let has_number = || {
@@ -149,7 +149,7 @@ impl KeySource {
         let asked = matches!(key, "" | "none" | "-");
         let script = options.keyscript.as_deref();
         match script.map(|script| script.rsplit('/').next().unwrap_or(script)) {
-            // A passphrase that is shared by volumes is what unlocking them together does anyway.
+            // Sharing a passphrase among volumes is what unlocking them together does anyway.
             Some("decrypt_keyctl") => Self::Ask,
             // `device:path[:timeout]`.
             Some("passdev") => {
@@ -173,8 +173,8 @@ impl KeySource {
     }
 }
 
-/// Undoes `\040` and `\0101`, as Debian has them: a backslash, a zero, and up to three octal digits of one byte; and three
-/// digits, of which the first is no zero, as fstab(5) has them.
+/// Decodes `\040` and `\0101`, as in Debian: a backslash, a zero, and up to three octal digits of one byte; and three
+/// digits, of which the first is not zero, as in fstab(5).
 pub(super) fn unescape(field: &str) -> String {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field.as_bytes();
@@ -277,7 +277,8 @@ mod tests {
         );
     }
 
-    /// A device that keeps a key was taken for a random one: nothing would be asked for, and a swap area written over.
+    /// A device that stores a key was taken for a random one: no prompt would appear, and a swap area would be
+    /// overwritten.
     #[test]
     fn only_random_devices_are_random() {
         let folder = tempfile::tempdir().expect("a folder");

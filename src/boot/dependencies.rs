@@ -1,5 +1,5 @@
-//! Which entries need which others: a mapping that one entry makes may hold the device, the header or the key of another,
-//! and a key script may use whatever stands before it, since Debian's crypttab(5) is read in its order.
+//! The dependencies between entries: a mapping that one entry makes may hold the device, the header or the key of
+//! another, and a key script may use all entries before it, since Debian's crypttab(5) is read in its order.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use super::source::{DeviceSpec, Place};
 pub struct Dependencies {
     names: Vec<String>,
     needs: Vec<Vec<usize>>,
-    /// Of these, what only the key is on.
+    /// Of these, those that hold only the key.
     keys: Vec<Vec<usize>>,
-    /// What a key is on that is not waited for, since it needs the entry itself.
+    /// Entries with a key that is not waited for, since they need the entry itself.
     circular: Vec<Vec<usize>>,
     turns: Vec<Vec<usize>>,
 }
 
-/// The most steps of a circle that are told.
+/// The most steps of a circle that are reported.
 const TOLD_STEPS: usize = 16;
 
 impl Dependencies {
@@ -49,7 +49,7 @@ impl Dependencies {
         scripts.sort_by_key(|at| entries[*at].position);
         let mut needed_by = dependencies.needed_by();
         for at in scripts {
-            // What needs this entry cannot come before it, wherever it stands.
+            // An entry that needs this one cannot come before it, whatever the order.
             let dependents = reachable(&needed_by, at);
             let earlier = |other: &usize| entries[*other].position < entries[at].position && !dependents[*other];
             dependencies.turns[at] = (0..entries.len()).filter(earlier).collect();
@@ -65,7 +65,7 @@ impl Dependencies {
         &self.needs[at]
     }
 
-    /// Of these, those that hold its device or its header, for which nothing else will do.
+    /// Of these, those that hold its device or its header, for which there is no substitute.
     pub fn needs_firmly(&self, at: usize) -> impl Iterator<Item = usize> {
         let is_firm = move |needed: &usize| !self.keys[at].contains(needed);
         self.needs[at].iter().copied().filter(is_firm)
@@ -76,8 +76,8 @@ impl Dependencies {
         &self.circular[at]
     }
 
-    /// Where entries need each other, a passphrase does instead of a key: keys in circles are not waited for where a person
-    /// may be asked, those of scripts only where that is not enough. What is done needs nothing any more.
+    /// If entries need each other, a passphrase replaces a key: keys in circles are not waited for if a person may be
+    /// prompted, and those of scripts only if that is not enough. A finished entry needs nothing any more.
     pub fn ask_in_circles(&mut self, entries: &[&Entry], is_done: impl Fn(usize) -> bool) {
         for at in (0..self.needs.len()).filter(|at| is_done(*at)) {
             self.needs[at].clear();
@@ -105,7 +105,7 @@ impl Dependencies {
         reachable(&self.needs, from)[to]
     }
 
-    /// The needs the other way round.
+    /// The reverse of the needs.
     fn needed_by(&self) -> Vec<Vec<usize>> {
         let mut needed_by = vec![Vec::new(); self.needs.len()];
         for (at, needs) in self.needs.iter().enumerate() {
@@ -114,7 +114,7 @@ impl Dependencies {
         needed_by
     }
 
-    /// The entries whose turn comes before that of this one, which has a key script.
+    /// The entries that come before this one, which has a key script.
     pub fn turns_before(&self, at: usize) -> &[usize] {
         &self.turns[at]
     }
@@ -148,7 +148,7 @@ impl Dependencies {
     }
 }
 
-/// What the steps lead to from one entry, itself included.
+/// All entries that the steps lead to from one entry, itself included.
 fn reachable(steps: &[Vec<usize>], from: usize) -> Vec<bool> {
     let mut seen = vec![false; steps.len()];
     let mut found = vec![from];
@@ -286,7 +286,7 @@ mod tests {
         let each_others = "a /dev/x /k:/dev/mapper/b luks\nb /dev/y /k:/dev/mapper/a luks\n";
         assert_eq!(of(each_others, &[]), (false, "b,a".into()));
         assert_eq!(of(each_others, &["a"]), (false, ",".into()));
-        // Who may not ask waits for the other one.
+        // An entry without a prompt waits for the other one.
         let headless = each_others.replacen("luks", "luks,headless", 1);
         assert_eq!(of(&headless, &[]), (false, ",a".into()));
         assert!(of(&headless.replace("a luks", "a luks,headless"), &[]).0);

@@ -1,6 +1,6 @@
-//! Devices that are being read and may never answer. Whoever reads can be ended, but the kernel closes a device for the
-//! last time only when all that was to be read has come: a program that ends with such a device open stays, as does everybody
-//! who opens the device after that. So it is left to a program of its own, which is in nobody's way.
+//! Devices that are being read and may never answer. The reader can be ended, but the kernel closes a device for the last
+//! time only when all pending reads have returned: a program that ends with such a device open hangs, and so do all that open
+//! the device after that. So it is left to a program of its own, whose hanging disturbs no one.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::libc;
 
-/// The word that makes this program such a one.
+/// The argument that starts this program in that role.
 pub(crate) const WAITS: &str = "wait-for";
 
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ fn all() -> MutexGuard<'static, Open> {
 pub(super) struct InFlight(u64);
 
 impl InFlight {
-    /// The device, or file, at a path is about to be read.
+    /// Registers the device, or file, at a path that is about to be read.
     ///
     /// # Errors
     /// The system's, where it cannot be opened.
@@ -61,8 +61,8 @@ impl Drop for InFlight {
     }
 }
 
-/// Leaves all of them to programs that end when the devices have answered, so that this one can end. For its end: what reads
-/// them here goes on until then.
+/// Hands all of them to programs that end when the devices have answered, so that this one can end. For the end of the
+/// program: reads here continue until then.
 pub(super) fn leave_behind() {
     let files = std::mem::take(&mut all().files);
     for file in files.into_values() {
@@ -70,15 +70,15 @@ pub(super) fn leave_behind() {
         reader.arg0("luksmith").args([WAITS, "-"]);
         reader.env_clear().current_dir("/");
         reader.stdin(file).stdout(Stdio::null()).stderr(Stdio::null());
-        // Where it cannot be started, this program waits for the devices.
+        // If it cannot be started, this program waits for the devices.
         let _ = reader.process_group(0).spawn();
     }
 }
 
-/// What such a program does: it waits for the device that is its standard input. It does nothing but read, since whoever
-/// seeks keeps others from reading, who cannot be ended then.
+/// Runs such a program: it waits for the device that is its standard input. It only reads, since a seek would block
+/// other readers, which then could not be ended.
 pub(crate) fn wait_for_answer() {
-    // Whatever the answer is, it is one.
+    // Any answer will do.
     let _ = io::stdin().lock().read(&mut [0]);
 }
 

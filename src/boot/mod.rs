@@ -1,9 +1,9 @@
-//! Unlocking a machine's volumes while it boots: which volumes, in which order, with as few questions as can be.
+//! Unlocking a machine's volumes while it boots: which volumes, in which order, with as few prompts as possible.
 //!
-//! [`crypttab`], [`options`] and [`source`] read crypttab(5), and [`cmdline`] what the kernel's command line makes of
-//! it. [`devices`] finds what they name, `key` gets keys that need no person, [`prompt`] asks a person, and [`budget`]
-//! says how many derivations run at once. [`dependencies`] says what waits for what,
-//! [`unlock`] puts them together, and [`doctor`] says beforehand whether that can work.
+//! [`crypttab`], [`options`] and [`source`] read crypttab(5), and [`cmdline`] applies the kernel's command line to it.
+//! [`devices`] finds the devices, `key` gets keys that need no person, [`prompt`] asks a person, and [`budget`] limits
+//! how many derivations run at once. [`dependencies`] orders the entries, [`unlock`] puts them together, and [`doctor`]
+//! checks beforehand whether that can work.
 
 pub mod budget;
 pub mod cmdline;

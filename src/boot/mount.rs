@@ -1,8 +1,8 @@
 //! A file system that is mounted read-only for as long as a key or a header is read from it.
 //!
-//! Read-only alone does not mean unchanged: a journal is replayed all the same, and a machine that sleeps would wake up on
-//! a file system that has moved on. So it is mounted from a loop device that cannot be written to, and without its
-//! journal; where there are no loop devices, only file systems that can be told to leave their journal alone are mounted.
+//! Read-only alone does not mean unchanged: a journal is replayed anyway, and a hibernated machine would wake up on a file
+//! system that has changed. So it is mounted from a loop device that cannot be written to, and without its journal;
+//! without loop devices, only file systems with an option to ignore their journal are mounted.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read as _};
@@ -17,7 +17,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use super::in_flight::InFlight;
 use crate::block_device::{LoopDevice, identify};
 
-/// Where this program keeps what does not outlive it.
+/// The folder for this program's temporary files.
 pub(super) const RUN: &str = "/run/luksmith";
 
 /// A mounted file system; unmounted on drop.
@@ -30,11 +30,11 @@ pub(super) struct Mounted {
 }
 
 impl Mounted {
-    /// Mounts what is on `device`, so that nothing on it is changed, run or taken for a device.
+    /// Mounts the file system on `device`, so that nothing on it is changed, run or taken for a device.
     ///
     /// # Errors
-    /// The system's; `InvalidInput` where the kernel knows no file system for it, `ReadOnlyFilesystem` where mounting it
-    /// would change it.
+    /// The system's; `InvalidInput` if the kernel knows no file system for it, `ReadOnlyFilesystem` if mounting it would
+    /// change it.
     pub(super) fn new(device: &Path) -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let held = InFlight::at(device)?;
@@ -87,16 +87,16 @@ impl Drop for Mounted {
     }
 }
 
-/// Reads from the device itself, and not from what the kernel has kept of it. Who waits here can be ended; who waits inside
-/// of mount(2) cannot, and a program of which one thread waits there stays as long.
+/// Reads from the device itself, and not from the kernel's cache. A reader that waits here can be ended; one that waits
+/// inside of mount(2) cannot, and neither can a program with a thread that waits there.
 fn check_answers(device: &Path) -> io::Result<()> {
     let mut file = File::open(device)?;
     posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED)?;
     file.read_exact(&mut [0; 512])
 }
 
-/// What makes a file system leave its journal as it is; `None` where nothing that is known does. The kernel's documents
-/// (filesystems/ext4, xfs, btrfs, f2fs) have them. Of several, the first that the kernel takes.
+/// The options that make a file system leave its journal alone; `None` if no such option is known. They are in the
+/// kernel's documents (filesystems/ext4, xfs, btrfs, f2fs). Of several, the first that the kernel accepts.
 fn without_journal(kind: &str) -> Option<&'static [&'static str]> {
     match kind {
         "ext3" | "ext4" => Some(&["noload"]),
@@ -110,7 +110,7 @@ fn without_journal(kind: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-/// Mounts it as the first of the kinds that it is; `guarded` says that nothing can be written to the device.
+/// Mounts it as the first kind that works; `guarded` means that nothing can be written to the device.
 fn mount_one_of(kinds: &[String], device: &Path, point: &Path, guarded: bool) -> io::Result<()> {
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     let mut refused = io::Error::from(io::ErrorKind::InvalidInput);
@@ -127,7 +127,7 @@ fn mount_one_of(kinds: &[String], device: &Path, point: &Path, guarded: bool) ->
             let options = Some(*options).filter(|options| !options.is_empty());
             match mount(Some(device), point, Some(kind.as_str()), flags, options) {
                 Ok(()) => return Ok(()),
-                // Not of this kind, or a kind or an option that the kernel does not have.
+                // Not of this kind, or a kind or an option that the kernel lacks.
                 Err(Errno::EINVAL | Errno::ENODEV) => {}
                 Err(errno) => refused = errno.into(),
             }
@@ -136,7 +136,7 @@ fn mount_one_of(kinds: &[String], device: &Path, point: &Path, guarded: bool) ->
     Err(refused)
 }
 
-/// The kinds of file system to try: the one that the device shows, or else all that the kernel has.
+/// The kinds of file system to try: the detected one, or else all that the kernel has.
 fn kinds(device: &Path) -> io::Result<Vec<String>> {
     let known: &[&str] = match identify(&mut File::open(device)?)?.map(|found| found.kind) {
         Some("ext2" | "ext3" | "ext4" | "ext4dev") => &["ext4", "ext3", "ext2"],

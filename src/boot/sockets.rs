@@ -6,7 +6,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, bind, connect, getsockopt, socket, sockopt};
 
-/// Connects, or says at once that it cannot: `EAGAIN` where others wait there already. What is returned does not block.
+/// Connects, or fails at once: `EAGAIN` if others are already waiting there. The returned socket does not block.
 ///
 /// # Errors
 /// The system's.
@@ -32,7 +32,7 @@ fn connect_from(own: Option<&UnixAddr>, address: &UnixAddr) -> Result<OwnedFd, E
     Ok(stream)
 }
 
-/// Lets reads and writes wait from here on, as long as the socket's own timeouts say.
+/// Lets reads and writes wait from here on, as long as the socket's own timeouts allow.
 ///
 /// # Errors
 /// The system's.
@@ -40,7 +40,8 @@ pub(super) fn let_wait(stream: &OwnedFd) -> Result<(), Errno> {
     fcntl(stream.as_fd(), FcntlArg::F_SETFL(OFlag::empty())).map(drop)
 }
 
-/// Whether who is at the other end is root, or who runs this program: nobody else may see or say anything of secrets.
+/// Whether the process at the other end belongs to root, or to the user of this program: no other may see or send
+/// secrets.
 pub(super) fn is_trusted(stream: &impl std::os::fd::AsFd) -> bool {
     let own = nix::unistd::geteuid().as_raw();
     getsockopt(stream, sockopt::PeerCredentials).is_ok_and(|peer| peer.uid() == 0 || peer.uid() == own)

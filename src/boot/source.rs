@@ -1,9 +1,9 @@
-//! What names a device in crypttab(5) and on the kernel's command line, without udev's links.
+//! Names of devices in crypttab(5) and on the kernel's command line, without udev's links.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// A device, as a person names it.
+/// A device, as a user names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceSpec {
     /// By its path: a node, or a file.
@@ -31,7 +31,7 @@ pub struct Place {
     pub device: Option<DeviceSpec>,
 }
 
-/// How a tag is written, where udev would put a link for it, and what it makes.
+/// The form of a tag, the folder where udev would put a link for it, and the resulting type.
 type Tag = (&'static str, &'static str, fn(&str) -> DeviceSpec);
 
 const TAGS: [Tag; 4] = [
@@ -50,7 +50,8 @@ const TAGS: [Tag; 4] = [
 ];
 
 impl DeviceSpec {
-    /// From a path, or a tag as in fstab(5). A path to one of udev's links means what the link is for, so that it
+    /// Parses a path, or a tag as in fstab(5). A path to one of udev's links means the target of the link, so that it
+    /// works without udev too.
     /// works without udev too.
     pub fn parse(text: &str) -> Self {
         for (tag, link, make) in TAGS {
@@ -67,14 +68,14 @@ impl DeviceSpec {
         }
     }
 
-    /// Whether a text is one that can only name a device.
+    /// Whether a text can only name a device.
     pub fn is_device(text: &str) -> bool {
         text.starts_with("/dev/") || text.starts_with("ID=") || TAGS.iter().any(|(tag, ..)| text.starts_with(tag))
     }
 }
 
 impl Place {
-    /// `path`, or `path:device` as systemd has it. A colon in a path is part of it unless a device follows.
+    /// `path`, or `path:device` as in systemd. A colon in a path is part of it unless a device follows.
     pub fn parse(text: &str) -> Self {
         if let Some((path, device)) = text.rsplit_once(':')
             && DeviceSpec::is_device(device)
@@ -95,7 +96,7 @@ fn unquoted(value: &str) -> &str {
     value.trim_matches('"')
 }
 
-/// Undoes the `\x20` that udev writes into the names of its links.
+/// Decodes the `\x20` that udev writes into the names of its links.
 fn unescape_link(name: &str) -> String {
     let mut plain = Vec::with_capacity(name.len());
     let mut rest = name.as_bytes();

@@ -1,4 +1,4 @@
-//! What the arguments say, one by one.
+//! Parsing the arguments one by one.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::boot::crypttab::{Entry, KeySource};
 use crate::boot::options::duration;
 use crate::boot::source::{DeviceSpec, Place};
 
-/// mkinitcpio takes this file where no other key is named and the file is there.
+/// mkinitcpio uses this file if no other key is named and the file exists.
 const DEFAULT_KEY: &str = "/crypto_keyfile.bin";
 
-/// Everything that was said.
+/// The contents of all arguments.
 #[derive(Debug, Default)]
 pub(super) struct Said {
     pub(super) disabled: bool,
@@ -21,7 +21,7 @@ pub(super) struct Said {
     pub(super) volumes: Vec<ByUuid>,
     pub(super) others: Vec<(DeviceSpec, Option<String>)>,
     pub(super) entries: Vec<Entry>,
-    /// The key and the options of volumes for which none were said.
+    /// The key and the options of volumes without their own.
     pub(super) key: Option<String>,
     pub(super) options: Option<String>,
     pub(super) discard: bool,
@@ -44,7 +44,7 @@ impl Said {
                 Some((name, value)) => (name, Some(value)),
                 None => (word.as_str(), None),
             };
-            // What is for the initramfs alone stands behind `rd.`; it means the same here.
+            // Arguments for the initramfs alone start with `rd.`; they mean the same here.
             said.take(name.strip_prefix("rd.").unwrap_or(name), value);
         }
         said.finish()
@@ -104,7 +104,7 @@ impl Said {
         }
     }
 
-    /// What was said of a UUID so far.
+    /// The arguments for a UUID so far.
     fn volume(&mut self, uuid: &str) -> &mut ByUuid {
         let uuid = plain_uuid(uuid);
         let at = self
@@ -135,7 +135,7 @@ impl Said {
         }
     }
 
-    /// `<path>[:<key device>[:<volume>]]`, as dracut has it; the first two as systemd has them.
+    /// `<path>[:<key device>[:<volume>]]`, as in dracut; the first two as in systemd.
     fn dracut_key(&mut self, text: &str) {
         let place = Place::parse(text);
         let of_volume = place.device.as_ref().and_then(|volume| {
@@ -171,7 +171,7 @@ impl Said {
         );
     }
 
-    /// `target=…,source=…,key=…` with the options of the fourth field among them.
+    /// `target=…,source=…,key=…` mixed with the options of the fourth field.
     fn cryptopts(&mut self, text: &str) {
         self.only_empty_cryptopts = Some(self.only_empty_cryptopts.unwrap_or(true) && text.is_empty());
         if text.is_empty() {
@@ -201,7 +201,7 @@ impl Said {
         );
     }
 
-    /// `cryptkey=` and `crypto=` are for every `cryptdevice=`, wherever they stand.
+    /// `cryptkey=` and `crypto=` apply to every `cryptdevice=`, in any order.
     fn finish(mut self) -> Self {
         let key = self.cryptkey.take();
         let crypto = self.crypto.take();
@@ -221,7 +221,7 @@ impl Said {
         self
     }
 
-    /// A volume that is named by something else than a LUKS UUID.
+    /// A volume that is named by something other than a LUKS UUID.
     pub(super) fn other(&self, source: &DeviceSpec, name: Option<&str>) -> Option<Entry> {
         let name = name.map_or_else(
             || match source {
@@ -243,7 +243,7 @@ impl Said {
         Some(entry)
     }
 
-    /// A key of which only the path is known may be on any device, as dracut has it.
+    /// A key that only has a path may be on any device, as in dracut.
     pub(super) fn search_for_key(&self, entry: &mut Entry) {
         if let KeySource::File(place) = &entry.key
             && place.device.is_none()

@@ -25,7 +25,7 @@ pub(super) fn cryptkey(text: &str, entry: &mut Entry, warnings: &mut Vec<String>
             entry.options.keyfile_size = Some(Bytes::new(size));
             entry.key = KeySource::Raw(DeviceSpec::parse(device));
         }
-        // The type of the file system is what the device says it is.
+        // The type of the file system is detected on the device.
         _ => {
             entry.key = KeySource::File(Place {
                 path: third.into(),

@@ -1,5 +1,5 @@
-//! What the kernel's command line says of volumes, in the words of systemd and dracut (`rd.luks.*`), of mkinitcpio
-//! (`cryptdevice=`, `cryptkey=`, `crypto=`) and of Debian (`cryptopts=`), and what becomes of a crypttab under it.
+//! The kernel's command line, as far as it concerns volumes, in the syntax of systemd and dracut (`rd.luks.*`), of
+//! mkinitcpio (`cryptdevice=`, `cryptkey=`, `crypto=`) and of Debian (`cryptopts=`), and its effect on a crypttab.
 
 mod kernel_args;
 mod mkinitcpio;
@@ -14,8 +14,8 @@ use super::crypttab::{Crypttab, Entry};
 use super::dependencies::Dependencies;
 use super::source::DeviceSpec;
 
-/// What is to be unlocked: the crypttab as the kernel's command line changes it. A device to resume from comes first,
-/// the root next, the others in their order.
+/// The volumes to unlock: the crypttab as changed by the kernel's command line. A device to resume from comes first, the
+/// root next, the others in their order.
 pub fn plan(crypttab: Crypttab, command_line: &str) -> Crypttab {
     let said = Said::read(command_line);
     let mut warnings = crypttab.warnings;
@@ -34,7 +34,7 @@ pub fn plan(crypttab: Crypttab, command_line: &str) -> Crypttab {
     for mut entry in crypttab.entries {
         let volume = said.volumes.iter().position(|volume| volume.is_of(&entry.source));
         let wanted = volume.is_some_and(|at| said.volumes[at].wanted);
-        // A volume that is named on the kernel's command line has its crypttab line for everything else.
+        // A volume that is named on the kernel's command line takes everything else from its crypttab line.
         if !wanted && (said.without_crypttab || selected) {
             continue;
         }
@@ -94,8 +94,8 @@ pub fn plan(crypttab: Crypttab, command_line: &str) -> Crypttab {
     planned
 }
 
-/// What an entry that is unlocked needs is unlocked too, whatever it says of `noauto`. The machine can do without it: where it
-/// cannot, what needs it says so.
+/// Entries that an unlocked entry needs are unlocked too, even with `noauto`. They do not count as required: if one fails,
+/// the entry that needs it reports so.
 fn unlock_what_is_needed(entries: &mut [Entry]) {
     let dependencies = Dependencies::of(entries);
     let mut wanted: Vec<usize> = (0..entries.len()).filter(|at| !entries[*at].options.noauto).collect();
@@ -109,13 +109,13 @@ fn unlock_what_is_needed(entries: &mut [Entry]) {
     }
 }
 
-/// Whether an entry says that it is unlocked before the root is there.
+/// Whether an entry asks to be unlocked before the root is mounted.
 pub(super) fn is_for_initramfs(entry: &Entry) -> bool {
     let mut given = entry.options.given.iter();
     given.any(|(name, _)| matches!(name.as_str(), "initramfs" | "x-initrd.attach"))
 }
 
-/// What a command line names as root, and as what to resume from.
+/// The devices that a command line names as root, and to resume from.
 pub(super) fn root_and_resume(command_line: &str) -> (Option<DeviceSpec>, Option<DeviceSpec>) {
     let said = Said::read(command_line);
     (said.root, said.resume)

@@ -1,4 +1,4 @@
-//! Each way in which a kernel command line names volumes, and what of it means nothing.
+//! Each way in which a kernel command line names volumes, and the arguments that are invalid.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn planned(crypttab: &str, line: &str) -> Vec<Entry> {
     planned.entries
 }
 
-/// And it is said why.
+/// With the reason.
 #[track_caller]
 fn none_is_unlocked(crypttab: &str, line: &str, argument: &str) {
     let planned = plan(Crypttab::parse(crypttab), line);
@@ -221,7 +221,7 @@ fn a_key_without_a_device_is_searched_for() {
     let search = KeySource::Search("/key".into());
     assert_eq!(key(&format!("rd.luks.uuid={UUID} rd.luks.key=/key")), search);
     assert_eq!(key("rd.luks.partuuid=ab rd.luks.key=/key"), search);
-    // One that is named for a volume is here, as systemd has it.
+    // A key that is named for a volume must be present, as in systemd.
     assert_eq!(
         key(&format!("rd.luks.name={UUID}=root rd.luks.key={UUID}=/key")),
         KeySource::File(Place::parse("/key"))
@@ -240,7 +240,7 @@ fn what_is_needed_is_unlocked_whatever_it_says_of_noauto() {
     );
     let noauto: Vec<bool> = entries.iter().map(|entry| entry.options.noauto).collect();
     assert_eq!(noauto, [false, false, true]);
-    // A stick in a drawer is nothing that the machine cannot do without.
+    // A detached stick is not required by the machine.
     let nofail: Vec<bool> = entries.iter().map(|entry| entry.options.nofail).collect();
     assert_eq!(nofail, [false, true, false]);
 }

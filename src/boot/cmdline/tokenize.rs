@@ -1,6 +1,6 @@
 //! The words of a command line.
 
-/// The words of a command line; double quotes keep blanks together, as the kernel has it. What follows `--` is for the
+/// The words of a command line; double quotes keep blanks together, as for the kernel. The words after `--` are for the
 /// first process.
 pub(super) fn words(text: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted) = (Vec::new(), String::new(), false);

@@ -1,11 +1,11 @@
-//! What is said of one LUKS volume, by its UUID or the start of it.
+//! The arguments for one LUKS volume, by its UUID or the start of it.
 
 use super::kernel_args::Said;
 use crate::boot::crypttab::{Entry, KeySource};
 use crate::boot::options::VolumeOptions;
 use crate::boot::source::DeviceSpec;
 
-/// What was said for one LUKS volume, by its UUID or the start of it.
+/// The arguments for one LUKS volume, by its UUID or the start of it.
 #[derive(Debug, Default)]
 pub(super) struct ByUuid {
     pub(super) uuid: String,
@@ -13,7 +13,7 @@ pub(super) struct ByUuid {
     pub(super) data: Option<String>,
     pub(super) key: Option<String>,
     pub(super) options: Option<String>,
-    /// Whether it is to be opened, and not only described.
+    /// Whether it is unlocked, and not only described.
     pub(super) wanted: bool,
 }
 
@@ -23,7 +23,7 @@ impl ByUuid {
         !self.uuid.is_empty() && begins(source, &self.uuid)
     }
 
-    /// Changes a crypttab entry to what was said.
+    /// Applies the arguments to a crypttab entry.
     pub(super) fn change(&self, entry: &mut Entry, warnings: &mut Vec<String>) {
         if let Some(name) = &self.name {
             entry.name.clone_from(name);
@@ -39,7 +39,7 @@ impl ByUuid {
         }
     }
 
-    /// The entry of a volume that no crypttab has.
+    /// The entry of a volume that is in no crypttab.
     pub(super) fn entry(&self, said: &Said, warnings: &mut Vec<String>) -> Option<Entry> {
         let name = self.name.clone().unwrap_or_else(|| format!("luks-{}", self.uuid));
         let key = self.key.as_deref().or(said.key.as_deref()).unwrap_or("none");

@@ -1,4 +1,4 @@
-//! What a person knows a device by.
+//! The description of a device for a person.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,7 +9,7 @@ use keyslots::units::Bytes;
 use crate::block_device::{self, DevNo, identify};
 use crate::terminal_text::clean;
 
-/// What a person knows a device by: label, size, UUID, model.
+/// The properties by which a person recognises a device: label, size, UUID, model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Description {
     /// The label of what is on it.
@@ -23,7 +23,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// Asks the device, or the file.
+    /// Reads them from the device, or the file.
     pub fn of(path: &Path) -> Self {
         let mut file = File::open(path).ok();
         let identity = file.as_mut().and_then(|file| identify(file).ok()?).unwrap_or_default();
@@ -46,12 +46,12 @@ impl std::fmt::Display for Description {
             self.uuid.as_ref().map(|uuid| format!("UUID {uuid}")),
         ];
         let text = parts.into_iter().flatten().collect::<Vec<_>>().join(", ");
-        // Anybody who can write to the disk can set the label: it must not control a terminal.
+        // Anyone who can write to the disk can set the label: it must not control a terminal.
         f.write_str(&clean(&text))
     }
 }
 
-/// A size as a person says it: three digits at the most, where that loses no more than a tenth.
+/// A size in readable form: three digits at the most, if that loses no more than a tenth.
 fn in_round_units(size: Bytes) -> String {
     const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
     let (mut whole, mut tenths, mut unit) = (size.get(), 0, 0);

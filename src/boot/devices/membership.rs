@@ -6,26 +6,25 @@ use super::probe_cache::Slow;
 use crate::block_device::{self, DevNo, Probe, disk_of_partition, dm_name_and_uuid, made_of, signatures};
 use crate::boot::in_flight::InFlight;
 
-/// Members that show what the whole holds, since what says that they are members stands at their ends. Names as `blkid`
-/// prints them.
+/// Members that look like the whole, since the signature of membership is at their ends. Names as `blkid` prints them.
 const MEMBERS: &[&str] = &["linux_raid_member", "isw_raid_member", "ddf_raid_member", "drbd"];
-/// How long a device may take to say it.
+/// How long a device may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 static ENDS: Slow<Option<&'static str>> = Slow::new();
 
-/// What lvm(8) keeps for the names of the volumes that a logical volume is made of.
+/// LVM's reserved names for the volumes that a logical volume is made of.
 const HIDDEN: &[&str] = &[
     "_cdata", "_cmeta", "_corig", "_cvol", "_imeta", "_iorig", "_mimage", "_mlog", "_pmspare", "_rimage", "_rmeta",
     "_tdata", "_tmeta", "_vdata", "_vorigin", "_wcorig",
 ];
 
-/// What a device is a part of.
+/// The whole that a device is a part of.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    /// The whole, in words.
+    /// The whole, as text.
     pub(super) whole: String,
-    /// Whether it cannot be otherwise. Not so where only the end of its disk says so, and nothing holds that.
+    /// Whether that is certain. It is not if only the end of its disk says so, and no array holds the disk.
     pub(super) is_certain: bool,
 }
 
@@ -34,7 +33,7 @@ pub(super) fn owe_answers() -> bool {
     ENDS.is_owed(None)
 }
 
-/// What a device is a part of; `None` where it stands for itself.
+/// The whole that a device is a part of; `None` if it is independent.
 pub(super) fn whole_of(number: DevNo) -> Option<Part> {
     let holder = |number| {
         let holders = block_device::held_by(number);
@@ -61,12 +60,12 @@ pub(super) fn whole_of(number: DevNo) -> Option<Part> {
         })
 }
 
-/// What the end of a device says.
+/// The signature at the end of a device.
 #[derive(Clone, Copy)]
 enum End {
     Nothing,
     Member(&'static str),
-    /// It has not said it so far.
+    /// It has not answered so far.
     Silent,
 }
 
@@ -90,17 +89,17 @@ fn is_volume(number: DevNo) -> bool {
     dm_name_and_uuid(number).is_some_and(|(_, uuid)| uuid.starts_with("CRYPT-"))
 }
 
-/// `LVM-`, 64 letters, and a layer where the volume is not one of its own.
+/// `LVM-`, 64 letters, and a layer unless the volume is independent.
 fn hidden_volume(name: &str, uuid: &str) -> Option<String> {
     let id = uuid.strip_prefix("LVM-")?;
-    // `group-volume`, in which a hyphen of a name stands twice.
+    // `group-volume`, with hyphens inside a name doubled.
     let single = name.replace("--", " ");
     let volume = single.rsplit('-').next().unwrap_or_default();
     let hidden = id.get(64..).is_some_and(|layer| !layer.is_empty()) || HIDDEN.iter().any(|part| volume.contains(part));
     hidden.then(|| "part of a logical volume".to_owned())
 }
 
-/// Whether a logical volume is a snapshot of another one: it has a store for what has changed.
+/// Whether a logical volume is a snapshot of another one: it has a store for the changes.
 pub(super) fn is_snapshot(number: DevNo) -> bool {
     let is_store = |part: DevNo| dm_name_and_uuid(part).is_some_and(|(_, uuid)| uuid.ends_with("-cow"));
     made_of(number).into_iter().any(is_store)

@@ -1,11 +1,11 @@
-//! Which device a [`DeviceSpec`] means at this moment, by a look of our own at every block device: no udev is needed.
+//! Finding the device that a [`DeviceSpec`] means, by scanning every block device: no udev is needed.
 //!
-//! A member of an array shows what the array holds, and so do a leg of a mirror, a path of a multipath device and a
-//! snapshot. To write to a part is to destroy the whole, so that a part is never what is meant by a UUID or a label: the
-//! whole is waited for.
+//! A member of an array looks like the contents of the array, and so do a leg of a mirror, a path of a multipath device
+//! and a snapshot. Writing to a part destroys the whole, so that a UUID or a label never means a part: the whole is
+//! waited for.
 //!
-//! What a disk's end says of an array may be left from a former life of the disk, though. A partition of such a disk is
-//! nothing's part as long as nothing holds the disk: it is passed over at first, and taken by who has waited
+//! The signature of an array at a disk's end may be a remnant of the disk's former use, though. A partition of such a
+//! disk is not a part as long as no array holds the disk: it is skipped at first, and used after a wait
 //! ([`Devices::giving_way`]).
 
 mod description;
@@ -29,15 +29,15 @@ use crate::block_device::{
 
 pub use self::description::Description;
 
-/// How long a device may take to say what is on it; disks wake up in that time.
+/// How long a device may take to return its signature; disks spin up in that time.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-/// As long as a person does not notice.
+/// A delay that a person does not notice.
 const GLANCE: Duration = Duration::from_millis(500);
 
 static IDENTITIES: Slow<Option<Identity>> = Slow::new();
 static PARTITIONS: Slow<PartitionNames> = Slow::new();
 
-/// The devices that there are now. What is on one is read once, and only when it is asked for.
+/// The present devices. The signature of each is read once, and only on demand.
 #[derive(Clone, Debug)]
 pub struct Devices {
     all: Rc<[Device]>,
@@ -55,12 +55,12 @@ struct Device {
 }
 
 impl Devices {
-    /// Looks which there are.
+    /// Scans the devices.
     pub fn now() -> Self {
         Self::with_patience(PATIENCE)
     }
 
-    /// Looks which there are, and does not wait for what does not answer at once: as good as not there, until it has.
+    /// Scans the devices, without waiting for those that do not answer at once: they count as missing until they have.
     pub fn at_a_glance() -> Self {
         Self::with_patience(GLANCE)
     }
@@ -79,8 +79,8 @@ impl Devices {
         }
     }
 
-    /// The same devices, and with them the partitions of disks that say that they are members of an array, while no array
-    /// has them.
+    /// The same devices, and with them the partitions of disks that have the signature of an array, while no array holds
+    /// them.
     pub fn giving_way(&self) -> Self {
         Self {
             all: self.all.clone(),
@@ -88,14 +88,14 @@ impl Devices {
         }
     }
 
-    /// The path of the device or file that is meant; `None` where there is none yet.
+    /// The path of the device or file; `None` if it does not exist yet.
     pub fn find(&self, spec: &DeviceSpec) -> Option<PathBuf> {
         self.all_of(spec).into_iter().next()
     }
 
-    /// All that may be meant, the likeliest first: what nothing stands on, and of such what itself stands on others. A
-    /// snapshot comes last, even where something stands on what it is a snapshot of: its data are those of another day. More
-    /// than one are copies of each other.
+    /// All candidates, the likeliest first: those with nothing on top, and of such those that are on others. A snapshot
+    /// comes last, even if its origin has something on top: its data are those of another day. If there is more than one,
+    /// they are copies of each other.
     pub fn all_of(&self, spec: &DeviceSpec) -> Vec<PathBuf> {
         if let DeviceSpec::Path(path) = spec {
             return self.at_path(path).into_iter().collect();
@@ -122,7 +122,7 @@ impl Devices {
             .collect()
     }
 
-    /// All that may hold a file: what is on them is known, and is no container of something else.
+    /// All that may hold a file: their signature is known, and is not that of a container.
     pub fn with_file_systems(&self) -> Vec<PathBuf> {
         let holds_files = |device: &&Device| {
             let kind = device.identity().map(|identity| identity.kind);
@@ -133,18 +133,18 @@ impl Devices {
         all.filter_map(|device| device.number.path()).collect()
     }
 
-    /// Whether some device has yet to say what is on it: what was not found may be there all the same.
+    /// Whether some device has yet to answer: a device that was not found may exist anyway.
     pub fn owe_answers(&self) -> bool {
         IDENTITIES.is_owed(None) || PARTITIONS.is_owed(None) || membership::owe_answers()
     }
 
-    /// Whether what is at a path can be read without a wait: a block device that answers, or none at all.
+    /// Whether a path can be read without a wait: a block device that answers, or no block device.
     pub fn answers(&self, path: &Path) -> bool {
         let Some(number) = number_of(path) else {
             return true;
         };
         let device = self.all.iter().find(|device| device.number == number);
-        // Asked at the latest now.
+        // It has been probed by now.
         device.and_then(Device::identity);
         !IDENTITIES.is_owed(Some(number))
     }
@@ -154,13 +154,12 @@ impl Devices {
         number_of(path).is_some_and(membership::is_snapshot)
     }
 
-    /// The parts that were passed over in a search for the device, each with what it is a part of, in words; `None`
-    /// where there are none.
+    /// The parts that were skipped in a search for the device, each with its whole, as text; `None` if there are none.
     pub fn parts_of(&self, spec: &DeviceSpec) -> Option<String> {
         self.passed_over(spec, |_| true)
     }
 
-    /// Those of them that [`Self::giving_way`] takes.
+    /// Those of them that [`Self::giving_way`] uses.
     pub fn unclaimed_of(&self, spec: &DeviceSpec) -> Option<String> {
         self.passed_over(spec, |part| !part.is_certain)
     }
@@ -174,12 +173,12 @@ impl Devices {
         (!parts.is_empty()).then_some(parts)
     }
 
-    /// A path that is there. Of one of udev's links to a disk only the name at its end is known here.
+    /// A path that exists. Of one of udev's links to a disk only the name at its end is known here.
     fn at_path(&self, path: &Path) -> Option<PathBuf> {
         if fs::metadata(path).is_ok() {
             return Some(path.to_owned());
         }
-        // A node that is not there yet, while the kernel has the device.
+        // A node that does not exist yet, while the kernel has the device.
         let name = path.strip_prefix("/dev").ok()?.to_str()?;
         let device = self.all.iter().find(|device| device.kernel_name == name)?;
         device.number.path()

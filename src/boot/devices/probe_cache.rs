@@ -1,4 +1,4 @@
-//! Asking devices that may not answer: a thread of its own waits for each, and nobody else does for long.
+//! Probing devices that may not answer: a thread of its own waits for each, and no other thread does for long.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::block_device::{DevNo, disk_sequence};
 
-/// A device, and which one it is of all that have its number, where the kernel counts them.
+/// A device, with the kernel's sequence number where there is one, as numbers are reused.
 type Which = (DevNo, Option<u64>);
 
-/// One question, and the devices that still owe the answer to it.
+/// One kind of probe, and the devices that still owe the answer to it.
 #[derive(Debug)]
 pub(super) struct Slow<T>(Mutex<BTreeMap<Which, Receiver<T>>>);
 
@@ -20,7 +20,7 @@ impl<T: Send + 'static> Slow<T> {
         Self(Mutex::new(BTreeMap::new()))
     }
 
-    /// Whether any device, or this one, still owes an answer, or has given one that nobody has heard yet.
+    /// Whether any device, or this one, still owes an answer, or has given one that was not read yet.
     pub(super) fn is_owed(&self, by: Option<DevNo>) -> bool {
         let owed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut devices = owed.keys().map(|(number, _)| *number);
@@ -30,8 +30,8 @@ impl<T: Send + 'static> Slow<T> {
         }
     }
 
-    /// Asks a device; `None` where it does not answer in time. It is not asked again before it has, and what it answers
-    /// late is what the next one gets who asks.
+    /// Probes a device; `None` if it does not answer in time. It is not probed again before it has, and a late answer is
+    /// returned by the next call.
     pub(super) fn ask(
         &self,
         number: DevNo,
@@ -49,7 +49,7 @@ impl<T: Send + 'static> Slow<T> {
         }
         let (sender, answer) = channel();
         let ask = move || {
-            // Where nobody waits any more, nobody wants to know.
+            // The receiver is gone: the answer is not needed any more.
             let _ = sender.send(question());
         };
         thread::Builder::new().spawn(ask).ok()?;
@@ -77,7 +77,7 @@ mod tests {
         let hangs = move || held.recv().expect("released");
         assert_eq!(slow.ask(device, nobody, hangs), None);
         assert!(slow.is_owed(None) && slow.is_owed(Some(device)) && !slow.is_owed(Some(DevNo::new(4095, 2))));
-        // It is not asked again, nor waited for.
+        // It is neither probed again nor waited for.
         let started = Instant::now();
         let patience = Duration::from_secs(60);
         assert_eq!(slow.ask(device, patience, || 0), None);

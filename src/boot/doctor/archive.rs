@@ -1,6 +1,6 @@
-//! The files in an initramfs: archives of cpio(5), format `newc`, one behind the other, of which the last may be compressed, as
-//! the kernel reads them (driver-api/early-userspace/buffer-format). Each is read once, from its beginning to its end, and nothing
-//! is kept but names and what the caller wants; the system's own programs unpack.
+//! The files in an initramfs: archives of cpio(5), format `newc`, one behind the other, of which the last may be compressed,
+//! as the kernel reads them (driver-api/early-userspace/buffer-format). Each is read once, from its beginning to its end, and
+//! nothing is kept but names and the wanted files; the system's own programs unpack.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
@@ -9,13 +9,13 @@ use std::os::unix::fs::FileExt as _;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-/// What all images together may cost.
+/// The limits of all images together.
 #[derive(Debug)]
 pub(super) struct Allowance {
-    /// Unpacked: an image of a gigabyte would be a large one.
+    /// Unpacked bytes: an image of a gigabyte would be a large one.
     bytes: u64,
     files: u32,
-    /// Of names, which are kept.
+    /// Bytes of names, which are kept.
     names: u64,
 }
 
@@ -30,7 +30,7 @@ impl Default for Allowance {
 }
 
 impl Allowance {
-    /// Takes a file with a name of this length from it.
+    /// Counts a file with a name of this length.
     fn file(&mut self, name: usize) -> Result<(), ArchiveError> {
         let files = self.files.checked_sub(1).ok_or(TOO_LARGE)?;
         let names = self.names.checked_sub(name as u64).ok_or(TOO_LARGE)?;
@@ -63,13 +63,13 @@ pub(super) enum ArchiveError {
     NoProgram(&'static str),
 }
 
-/// Is told the path of each file, and given the content of those that it wants.
+/// Receives the path of each file, and the content of those that it wants.
 pub(super) trait Visitor {
     fn wants(&mut self, path: &str) -> bool;
     fn content(&mut self, path: &str, content: Vec<u8>);
 }
 
-/// How an archive is compressed, and what unpacks it.
+/// The compression of an archive, and the program that unpacks it.
 const PROGRAMS: [(&[u8], &[&str]); 8] = [
     (b"\x1f\x8b", &["gzip", "-dc"]),
     (b"\xfd7zXZ\0", &["xz", "-dc"]),
@@ -104,7 +104,7 @@ pub(super) fn read(
         } else {
             let packed = |(start, _): &&(&[u8], &[&str])| magic.starts_with(start);
             let (_, program) = PROGRAMS.iter().find(packed).ok_or(ArchiveError::Unknown)?;
-            // It reaches to the end: nothing but the unpacker knows where that is.
+            // It reaches to the end: only the unpacker knows where that is.
             return unpack(program, file, at..part.end, stream.left, visitor);
         }
         read_any = true;
@@ -153,7 +153,7 @@ fn unpack(
             match stream.skip_zeros() {
                 Ok(true) => match stream.archive(visitor) {
                     Ok(()) => read_any = true,
-                    // What follows the archives is nobody's.
+                    // Anything after the archives is ignored.
                     Err(_) if read_any => break Ok(()),
                     Err(error) => break Err(error),
                 },
@@ -163,13 +163,13 @@ fn unpack(
             }
         };
         drop(stream);
-        // The thread that feeds it ends when it no longer reads.
+        // The thread that feeds it ends when the program stops reading.
         drop(child);
         read
     })
 }
 
-/// A program that does not outlive what it was started for.
+/// A program that is killed on drop.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -216,7 +216,7 @@ impl<'a, R: BufRead> Stream<'a, R> {
         }
     }
 
-    /// Whether there is something behind the zeros here.
+    /// Whether anything follows the zeros here.
     fn skip_zeros(&mut self) -> Result<bool, ArchiveError> {
         loop {
             let buffer = self.reader.fill_buf()?;
@@ -268,7 +268,7 @@ impl<'a, R: BufRead> Stream<'a, R> {
         }
     }
 
-    /// So many bytes, of which there are few.
+    /// Reads this many bytes, of which there are few.
     fn take(&mut self, len: u64) -> Result<Vec<u8>, ArchiveError> {
         self.left.bytes(len)?;
         let mut bytes = Vec::new();
@@ -376,7 +376,7 @@ mod tests {
         for cut in 1..end {
             assert!(read_bytes(&whole[..cut]).is_err(), "{cut}");
         }
-        // Each byte of a header, turned to what is no digit and to the largest one.
+        // Each byte of a header, changed to a non-digit and to the largest digit.
         for at in 0..110 {
             for byte in [b'z', b'f', 0, b'+', 0xff] {
                 let mut bytes = whole.clone();

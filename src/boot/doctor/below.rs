@@ -1,4 +1,4 @@
-//! Files below a root that may be another system's: nothing there leads out of it, or keeps anybody waiting.
+//! Files below a root that may be another system's: no path leads out of it, and no file blocks the reader.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
@@ -8,11 +8,10 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
-/// The longest text that is read: a long configuration of GRUB has a tenth of it.
+/// The longest text that is read: ten times a long configuration of GRUB.
 const LONGEST: u64 = 1 << 20;
 
-/// The text of a regular file below `root`, links followed as that system has them; `None` where there is none, or one that
-/// is too long.
+/// The text of a regular file below `root`, with links resolved as in that system; `None` if it is missing or too long.
 pub(super) fn text_of(root: &Path, path: &Path) -> Option<String> {
     text(root, path).ok()
 }

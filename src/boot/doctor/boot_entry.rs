@@ -1,5 +1,5 @@
-//! Which initramfs will boot, and with which kernel arguments: what GRUB, systemd-boot (also unified kernel images) or extlinux
-//! start by themselves, or else the newest image in /boot. All that is looked at is below one folder, the system's root.
+//! Which initramfs will boot, and with which kernel arguments: the default of GRUB, systemd-boot (also unified kernel images)
+//! or extlinux, or else the newest image in /boot. All files are read below one folder, the system's root.
 
 use std::cmp::Ordering;
 use std::fs;
@@ -9,16 +9,16 @@ use super::below::{self, text_of};
 use super::grub::{self, Start, Starts};
 use super::unified;
 
-/// Where the file system is mounted that the loader reads.
+/// Mount points of the file system that the loader reads.
 const BOOTS: [&str; 4] = ["boot", "efi", "boot/efi", ""];
 
-/// The most ways to start that are looked at: each may cost the unpacking of an image.
+/// The most boot entries that are examined: each may cost the unpacking of an image.
 const MOST_ENTRIES: usize = 100;
 
-/// One way in which the machine may start.
+/// One boot entry.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct BootEntry {
-    /// Who starts it, in words.
+    /// The loader, as text.
     pub from: String,
     /// The images that are loaded together.
     pub images: Vec<PathBuf>,
@@ -26,8 +26,7 @@ pub struct BootEntry {
     pub arguments: Option<String>,
 }
 
-/// The ways in which the system below `root` may start: of each boot loader the one that starts by itself, or all of which it
-/// may be any.
+/// The boot entries of the system below `root`: of each boot loader the default one, or all that may be the default.
 pub fn boot_entries(root: &Path) -> Vec<BootEntry> {
     let mut entries = Vec::new();
     for folder in ["boot/grub", "boot/grub2"] {
@@ -45,7 +44,7 @@ pub fn boot_entries(root: &Path) -> Vec<BootEntry> {
     }
     for boot in BOOTS.iter().map(|boot| root.join(boot)) {
         let Some(text) = text_of(root, &boot.join("loader/loader.conf")) else {
-            // Without a configuration there may still be images that start by themselves.
+            // Without a configuration, unified images may still boot by themselves.
             if entries.is_empty() {
                 entries.extend(unified_images(&boot, root).into_iter().map(|(_, entry)| entry));
             }
@@ -83,7 +82,7 @@ fn of_grub(root: &Path, start: Start, which: &str) -> Option<BootEntry> {
     (!entry.images.is_empty()).then_some(entry)
 }
 
-/// Where a path of a boot loader's is: it starts on its own file system, or in a subvolume.
+/// The file of a boot loader's path: on the loader's own file system, or in a subvolume.
 fn find(root: &Path, path: &str) -> Option<PathBuf> {
     // A variable that names a device, or a device.
     let path = path
@@ -112,7 +111,7 @@ fn loader_entries(boot: &Path, root: &Path, loader: &str) -> Vec<(String, BootEn
             let (key, value) = line.trim().split_once(char::is_whitespace).unwrap_or_default();
             match key {
                 "initrd" => {
-                    // GRUB's entries may name several in one line, and end in the name of a variable.
+                    // GRUB's entries may name several in one line, and end with the name of a variable.
                     let paths = value.split_whitespace().filter(|path| !path.starts_with('$'));
                     entry
                         .images
@@ -165,7 +164,7 @@ fn of_unified(root: &Path, image: &Path, from: &str) -> Option<BootEntry> {
     })
 }
 
-/// The entry that a name or a pattern means, the newest of several; without one the `newest`, or all.
+/// The entry that a name or a pattern selects, the newest of several; without one the `newest`, or all.
 fn default_of(mut found: Vec<(String, BootEntry)>, chosen: Option<&str>, newest: bool) -> Vec<BootEntry> {
     found.sort_by(|(one, _), (other, _)| by_version(one, other));
     let matches = |name: &str| {
@@ -179,7 +178,7 @@ fn default_of(mut found: Vec<(String, BootEntry)>, chosen: Option<&str>, newest:
     }
 }
 
-/// Whether a name is like a pattern, in which `*` stands for anything.
+/// Whether a name matches a pattern, in which `*` matches anything.
 fn is_like(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else {
@@ -260,7 +259,7 @@ fn newest_image(boot: &Path, root: &Path) -> Option<BootEntry> {
     })
 }
 
-/// The files in a folder, in no order.
+/// The files in a folder, in no particular order.
 fn files(folder: &Path, root: &Path) -> Vec<PathBuf> {
     let all = fs::read_dir(folder).into_iter().flatten().flatten();
     all.map(|file| file.path())
@@ -268,7 +267,7 @@ fn files(folder: &Path, root: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Numbers in a name count as numbers.
+/// Numbers in a name compare as numbers.
 fn by_version(one: &str, other: &str) -> Ordering {
     let parts = |text: &str| {
         let mut parts: Vec<(u64, String)> = vec![(0, String::new())];

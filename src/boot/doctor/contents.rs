@@ -1,4 +1,4 @@
-//! What an initramfs holds: the names of its files, and the few of them that say what it will do.
+//! The contents of an initramfs: the names of its files, and the few that determine its behaviour.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use super::unified;
 /// Its lists of volumes: Debian's hook writes the first, all others the second.
 const CRYPTTABS: [&str; 2] = ["cryptroot/crypttab", "etc/crypttab"];
 
-/// What an initramfs holds.
+/// The contents of an initramfs.
 #[derive(Clone, Debug, Default)]
 pub struct Contents {
     /// The paths in it, without `/` or `usr/` in front.
@@ -33,7 +33,7 @@ impl Images {
     /// As [`Contents::read`].
     ///
     /// # Errors
-    /// Why one of them cannot be read, in words.
+    /// The reason why one of them cannot be read, as text.
     pub fn contents(&mut self, images: &[PathBuf], root: &Path, release: &str) -> Result<Contents, String> {
         if let Some((_, contents)) = self.known.iter().find(|(known, _)| known == images) {
             return contents.clone();
@@ -44,7 +44,7 @@ impl Images {
     }
 }
 
-/// What made the initramfs fit to unlock volumes.
+/// The software that unlocks volumes in the initramfs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {
     /// One of ours, in contrib/.
@@ -60,7 +60,7 @@ pub enum Hook {
 }
 
 impl Hook {
-    /// What a person calls it.
+    /// The name for people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Luksmith => "luksmith unlock (contrib/)",
@@ -73,7 +73,7 @@ impl Hook {
 }
 
 impl Contents {
-    /// Of the images that are loaded together, or of folders with what is in them. `root` is the system's.
+    /// Reads images that are loaded together, or folders with their contents. `root` is the system's.
     fn read(images: &[PathBuf], root: &Path, release: &str, left: &mut Allowance) -> Result<Self, String> {
         let mut contents = Self::default();
         for image in images {
@@ -124,19 +124,19 @@ impl Contents {
             .map(String::as_str)
     }
 
-    /// Whether a file is in it, of which the path is that in the running initramfs.
+    /// Whether it has a file, given by its path in the running initramfs.
     pub fn has(&self, path: &Path) -> bool {
         self.names.contains(plain(&path.to_string_lossy()))
     }
 
-    /// Whether it has a file in one of the usual folders of programs.
+    /// Whether one of the usual folders of programs has a file of this name.
     pub fn has_program(&self, name: &str) -> bool {
         ["bin/", "sbin/"]
             .iter()
             .any(|folder| self.names.contains(&format!("{folder}{name}")))
     }
 
-    /// What unlocks volumes there; `None` where nothing does.
+    /// The software that unlocks volumes there; `None` if there is none.
     pub fn hook(&self) -> Option<Hook> {
         let has = |path: &str| self.names.contains(path);
         let runs = |name: &str| self.has_program(name);
@@ -158,7 +158,7 @@ impl Contents {
         self.names.iter().any(is_keymap)
     }
 
-    /// Whether a module of that name, or one that is named after it (`aesni-intel`), is there or built in.
+    /// Whether a module of that name, or one derived from it (`aesni-intel`), is there or built in.
     pub(super) fn has_module(&self, name: &str) -> bool {
         let named = |path: &str| {
             let file = path.rsplit('/').next().unwrap_or(path).replace('-', "_");
@@ -181,7 +181,7 @@ impl Visitor for Contents {
     }
 }
 
-/// Without what leads to the same file with and without it.
+/// Without the prefix, which leads to the same file.
 fn plain(path: &str) -> &str {
     let path = path.trim_start_matches("./").trim_start_matches('/');
     path.strip_prefix("usr/").unwrap_or(path)

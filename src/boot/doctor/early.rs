@@ -1,4 +1,5 @@
-//! What the initramfs has to unlock: the root, what the machine resumes from, and whatever those need; and whether it can.
+//! The volumes that the initramfs has to unlock: the root, the device to resume from, and their dependencies; and whether
+//! it can.
 
 use std::path::{Path, PathBuf};
 
@@ -20,15 +21,15 @@ const SCRIPTS: &str = "/lib/cryptsetup/scripts";
 struct Start {
     /// What names it: `root=…`.
     named: String,
-    /// The mappings that it is, or stands on; `None` where that is not known.
+    /// The mappings that it is, or is on; `None` if that is unknown.
     mappings: Option<Vec<String>>,
 }
 
-/// Examines what is unlocked before the root is there.
+/// Examines the volumes that are unlocked before the root is mounted.
 pub(super) fn examine(host: &Crypttab, machine: &Machine<'_>, devices: &Devices) -> Vec<(Option<String>, Finding)> {
     let contents = machine.initramfs.as_ref().ok();
     let has_list = contents.is_some_and(|contents| contents.crypttab().is_some());
-    // mkinitcpio's hook has no list; where there is none that is needed, that is told elsewhere.
+    // mkinitcpio's hook has no list; a missing one is reported elsewhere.
     let text = contents.and_then(Contents::crypttab).unwrap_or_default();
     let is_known = has_list || contents.is_some_and(|contents| contents.hook() == Some(Hook::Encrypt));
     let early = plan(Crypttab::parse(text), machine.arguments);
@@ -38,7 +39,7 @@ pub(super) fn examine(host: &Crypttab, machine: &Machine<'_>, devices: &Devices)
         return findings;
     }
     if has_list && early.entries.is_empty() {
-        // Unless it is known that there is nothing to unlock so early.
+        // Unless it is certain that there is nothing to unlock so early.
         let needs_some = starts.is_empty()
             || starts
                 .iter()
@@ -81,7 +82,7 @@ pub(super) fn examine(host: &Crypttab, machine: &Machine<'_>, devices: &Devices)
     findings
 }
 
-/// The files that an entry names and that are not there when it is unlocked.
+/// The files that an entry names and that are missing when it is unlocked.
 fn lacking_files(entry: &Entry, contents: &Contents) -> Vec<PathBuf> {
     let is_here = |place: &Place| place.device.is_none() && place.path.is_absolute() && !place.path.starts_with("/dev");
     let mut needed: Vec<PathBuf> = Vec::new();
@@ -105,7 +106,7 @@ fn lacking_files(entry: &Entry, contents: &Contents) -> Vec<PathBuf> {
     needed
 }
 
-/// What the kernel's arguments and fstab(5) name as root, and what they resume from.
+/// The devices that the kernel's arguments and fstab(5) name as root, and to resume from.
 fn starts(machine: &Machine<'_>, devices: &Devices) -> Vec<Start> {
     let (root, resume) = cmdline::root_and_resume(machine.arguments);
     let of_fstab = || {
@@ -127,7 +128,7 @@ fn starts(machine: &Machine<'_>, devices: &Devices) -> Vec<Start> {
     root.into_iter().chain(resume).map(start).collect()
 }
 
-/// The mappings that a device is, or stands on, by name.
+/// The mappings that a device is, or is on, by name.
 fn mappings_below(device: &DeviceSpec, devices: &Devices) -> Option<Vec<String>> {
     let named = match device {
         DeviceSpec::Path(path) => path.strip_prefix("/dev/mapper").ok().and_then(|name| name.to_str()),
@@ -155,7 +156,7 @@ fn mappings_below(device: &DeviceSpec, devices: &Devices) -> Option<Vec<String>>
     Some(names)
 }
 
-/// Whether a mapping of that name is no volume, but made by something else: by LVM, most often.
+/// Whether a mapping of that name is not a volume, but made by another program: by LVM, most often.
 fn is_made_by_others(name: &str, contents: Option<&Contents>) -> bool {
     let path = Path::new("/dev/mapper").join(name);
     let there = DevNo::of_path(&path).ok().flatten().and_then(dm_name_and_uuid);

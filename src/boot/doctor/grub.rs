@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::below::text_of;
 
-/// How deep menus are looked into.
+/// The nesting limit of menus.
 const DEEPEST: usize = 32;
 
 /// An entry, or a menu of entries.
@@ -32,7 +32,7 @@ pub(super) struct Start {
 pub(super) enum Starts {
     /// The entry that starts by itself.
     Default(Start),
-    /// One of these: which is not known.
+    /// One of these: it is unknown which.
     AnyOf(Vec<Start>),
     /// The entries in `loader/entries`, the newest or the one of this name.
     LoaderEntries(Option<String>),
@@ -57,7 +57,7 @@ pub(super) fn read(root: &Path, folder: &Path) -> Option<Starts> {
         .lines()
         .any(|line| line.split_whitespace().next() == Some("blscfg"))
     {
-        // A number, or nothing, stands for the newest.
+        // A number, or nothing, means the newest.
         return Some(Starts::LoaderEntries(
             saved("saved_entry").filter(|name| name.parse::<u32>().is_err()),
         ));
@@ -71,7 +71,7 @@ pub(super) fn read(root: &Path, folder: &Path) -> Option<Starts> {
     Some(Starts::AnyOf(all))
 }
 
-/// What `set default=` says, but for what it says of the next start alone.
+/// The value of `set default=`, except one for the next start alone.
 fn default(text: &str) -> Option<String> {
     let lines = text.lines().filter_map(|line| line.trim().strip_prefix("set default="));
     let mut values = lines.map(|value| value.trim_matches(['"', '\'']).to_owned());
@@ -79,7 +79,7 @@ fn default(text: &str) -> Option<String> {
 }
 
 fn parse(text: &str) -> Vec<Item> {
-    // What a brace opens that is no entry belongs to whatever it stands in.
+    // The contents of any other brace belong to the enclosing block.
     let mut open: Vec<Item> = vec![Item::default()];
     let mut braces: Vec<bool> = Vec::new();
     for line in text.lines() {
@@ -119,7 +119,7 @@ fn parse(text: &str) -> Vec<Item> {
     open.pop().unwrap_or_default().items
 }
 
-/// Puts the innermost item into the one that it is in, unless it is deeper in than any menu that somebody uses.
+/// Closes the innermost item, unless it is nested deeper than any real menu.
 fn close(open: &mut Vec<Item>) {
     if let Some(item) = open.pop().filter(|_| !open.is_empty())
         && open.len() <= DEEPEST
@@ -129,7 +129,7 @@ fn close(open: &mut Vec<Item>) {
     }
 }
 
-/// The words of a line, quotes and backslashes undone.
+/// The words of a line, with quotes and backslashes removed.
 fn words(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut escaped) = (Vec::new(), None::<String>, None, false);
     for letter in line.chars() {
@@ -152,10 +152,10 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-/// The entry that `1>2`, a title or an ID means; of a menu, its first.
+/// The entry that `1>2`, a title or an ID selects; of a menu, its first.
 fn select<'a>(items: &'a [Item], chosen: &str) -> Option<&'a Item> {
     let by = |name: &str| items.iter().find(|item| item.title == name || item.id == name);
-    // A title may hold the sign.
+    // A title may contain the sign.
     if let Some(item) = by(chosen) {
         return item.first();
     }
@@ -261,7 +261,7 @@ menuentry 'Firmware' { fwsetup
             panic!("none")
         };
         assert_eq!(start.initrds, ["/microcode.cpio", "/initrd.img-2"]);
-        // One that is not there: any of them.
+        // One that does not exist: any of them.
         assert!(matches!(starts("gone", ""), Some(Starts::AnyOf(all)) if all.len() == 3));
     }
 

@@ -1,5 +1,5 @@
-//! Will the next boot unlock this machine? What crypttab names is looked at, and the initramfs that will boot, without a change
-//! to either: the facts. Remedies are the command line's.
+//! Will the next boot unlock this machine? Examines the entries of crypttab, and the initramfs that will boot, without
+//! changing either: the facts. Remedies are the command line's.
 
 mod archive;
 mod below;
@@ -34,7 +34,7 @@ pub use self::below::text;
 pub use self::boot_entry::{BootEntry, boot_entries};
 pub use self::contents::{Contents, Hook, Images};
 
-/// Something that keeps, or may keep, a volume from being unlocked, or a [note](Self::is_note).
+/// A problem that keeps, or may keep, a volume from being unlocked, or a [note](Self::is_note).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Finding {
@@ -50,25 +50,25 @@ pub enum Finding {
     /// The list of volumes in the initramfs names none.
     #[error("the crypttab in the initramfs is empty: nothing is unlocked before the root is needed")]
     EmptyCrypttab,
-    /// Nothing names a volume.
+    /// No configuration names a volume.
     #[error("no entry of crypttab and no kernel argument names a volume")]
     NoEntry,
-    /// An entry is needed before the root is there, and is not in the initramfs.
+    /// An entry is needed before the root is mounted, and is not in the initramfs.
     #[error("it is needed before the root is there, and the crypttab in the initramfs does not have it")]
     NotInInitramfs(String),
-    /// The machine starts from a mapping, or an entry needs one, that nothing makes.
+    /// The machine starts from a mapping, or an entry needs one, that no entry makes.
     #[error("{0} needs /dev/mapper/{1}, and no entry makes it")]
     NoEntryMakes(String, String),
     /// A file that an entry names is not in the initramfs.
     #[error("the initramfs does not hold {}", .0.display())]
     NotInside(PathBuf),
-    /// The key of a LUKS volume is another one each time.
+    /// The key of a LUKS volume changes at each boot.
     #[error("{0} gives other bytes each time, and cannot be the key of a LUKS volume")]
     RandomKey(String),
-    /// The device with its key is not there, and nobody is asked instead.
+    /// The device with its key is missing, and no prompt replaces it.
     #[error("there is no device {0} with its key, and the line does not allow a prompt for a passphrase")]
     NoKeyDevice(DeviceSpec),
-    /// It has no key, and nobody is asked for one.
+    /// It has no key, and no prompt appears.
     #[error("it is headless, and no key is named")]
     Headless,
     /// Options of a plain volume are not named.
@@ -77,28 +77,28 @@ pub enum Finding {
     /// The initramfs and the kernel lack a module.
     #[error("the initramfs holds no module {0}, and the kernel does not have it built in")]
     NoModule(String),
-    /// The system's keyboard is not what the initramfs will take it for.
+    /// The initramfs will assume another keyboard than the system's.
     #[error("the keyboard has the layout {0}, and the initramfs holds no keymap: it will be read as a US keyboard")]
     NoKeymap(String),
-    /// The passphrase has letters that a keyboard may not give so early.
+    /// The passphrase has letters that a keyboard may not produce so early.
     #[error("the passphrase has characters that are not on every keyboard, or that depend on the encoding")]
     Untypable,
-    /// A line of crypttab, or a kernel argument, means nothing.
+    /// A line of crypttab, or a kernel argument, is invalid.
     #[error("{0}")]
     Config(String),
-    /// The device is not there.
+    /// The device is missing.
     #[error("there is no device {0}")]
     NoDevice(DeviceSpec),
     /// The disk has the signature of an array that does not hold it.
     #[error("{0}, and it is not part of an assembled array: each boot waits for one")]
     StaleArray(String),
-    /// The header is not there.
+    /// The header is missing.
     #[error("its header {0} is not there")]
     NoHeader(String),
-    /// The volume could not be opened, whatever is typed.
+    /// The volume cannot be opened, whatever is typed.
     #[error("{0}")]
     Unusable(UnlockError),
-    /// Nothing can be typed that opens it.
+    /// No typed passphrase can open it.
     #[error("it has no keyslot that a passphrase could open")]
     NoKeyslot,
     /// A keyslot takes too much memory.
@@ -106,26 +106,26 @@ pub enum Finding {
     TooLarge {
         /// The keyslot.
         slot: u32,
-        /// What it needs.
+        /// The memory that it needs.
         needed: Bytes,
-        /// What there is.
+        /// The available memory.
         available: Bytes,
     },
     /// The two copies of the header differ.
     #[error("the {} copy of its LUKS2 header is damaged or outdated", match .0 { Which::Primary => "first", Which::Secondary => "second" })]
     Copies(Which),
-    /// Its key file is not there.
+    /// Its key file is missing.
     #[error("its key file {} is not there", .0.display())]
     NoKeyFile(PathBuf),
     /// Others can read its key file.
     #[error("others than root can read its key file {}", .0.display())]
     OpenKeyFile(PathBuf),
-    /// A keyslot protects a passphrase too little. It opens all the same.
+    /// A keyslot protects a passphrase too little. It opens anyway.
     #[error("keyslot {slot} is cheap to attack: {weakness}")]
     WeakKeyslot {
         /// The keyslot.
         slot: u32,
-        /// What is too low.
+        /// The value that is too low.
         weakness: Weakness,
     },
     /// There is no backup of its header.
@@ -134,16 +134,16 @@ pub enum Finding {
 }
 
 impl Finding {
-    /// Whether it is worth knowing, but keeps nothing from being unlocked.
+    /// Whether it is only informative, and does not keep a volume from being unlocked.
     pub fn is_note(&self) -> bool {
         matches!(self, Self::WeakKeyslot { .. })
     }
 }
 
-/// What is looked at beside crypttab.
+/// The inputs besides crypttab.
 #[derive(Debug)]
 pub struct Machine<'a> {
-    /// The initramfs, or why it is not known.
+    /// The initramfs, or why it is unknown.
     pub initramfs: Result<Contents, String>,
     /// The memory that derivations may take.
     pub budget: Budget,
@@ -151,7 +151,7 @@ pub struct Machine<'a> {
     pub backups: Option<&'a Path>,
     /// The text of the system's keyboard settings.
     pub keyboard: &'a str,
-    /// The passphrase, where it is to be looked at.
+    /// The passphrase, if it is to be checked.
     pub passphrase: Option<&'a Passphrase>,
     /// The system's root: `/`, or where it is mounted.
     pub root: &'a Path,
@@ -161,7 +161,7 @@ pub struct Machine<'a> {
     pub has_crypttab: bool,
 }
 
-/// All that is wrong, each with the volume that it is wrong with, if it is one.
+/// All findings, each with its volume, if it concerns one.
 pub fn examine(crypttab: &Crypttab, machine: &Machine<'_>) -> Vec<(Option<String>, Finding)> {
     let mut findings = Vec::new();
     let warnings = crypttab.warnings.iter().cloned();
@@ -208,7 +208,7 @@ fn examine_volume(
         return;
     }
     let Some(source) = devices.find(&entry.source) else {
-        // What another entry makes comes with that.
+        // A device that another entry makes appears with that.
         let is_made = |other: &Entry| entry.source == DeviceSpec::Path(Path::new("/dev/mapper").join(&other.name));
         if !crypttab.entries.iter().any(is_made) {
             findings.push(Finding::NoDevice(entry.source.clone()));
@@ -231,7 +231,7 @@ fn examine_volume(
             return;
         }
     };
-    // Without locks: with them, reading repairs a damaged copy, and here nothing is changed.
+    // Without locks: with them, reading repairs a damaged copy, and doctor changes nothing.
     match HeaderDevice::new(path, false).read(Wanted::Any) {
         Ok((header, _)) => {
             if entry.key.is_random() {
@@ -258,7 +258,7 @@ fn examine_key(entry: &Entry, devices: &Devices, machine: &Machine<'_>, findings
             }
             Ok(_) => {}
         },
-        // Who has it in a drawer is asked for a passphrase, unless nobody may be.
+        // If the stick is not plugged in, a prompt appears, unless prompts are off.
         KeySource::File(Place {
             device: Some(device), ..
         })
@@ -322,7 +322,7 @@ fn examine_header(header: &Header, entry: &Entry, machine: &Machine<'_>, finding
     }
 }
 
-/// What the initramfs as a whole lacks.
+/// The problems of the initramfs as a whole.
 fn examine_contents(contents: &Contents, machine: &Machine<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     if contents.hook().is_none() {
@@ -342,7 +342,7 @@ fn examine_contents(contents: &Contents, machine: &Machine<'_>) -> Vec<Finding> 
     findings
 }
 
-/// The layout that keyboard(5) or vconsole.conf(5) names, unless it is the one that the kernel has by itself.
+/// The layout that keyboard(5) or vconsole.conf(5) names, unless it is the kernel's default.
 fn layout(text: &str) -> Option<String> {
     let value = text.lines().find_map(|line| {
         let (name, value) = line.trim().split_once('=')?;

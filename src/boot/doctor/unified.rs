@@ -4,10 +4,10 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 
-/// More than any image has.
+/// More than any real image has.
 const MOST_SECTIONS: u16 = 96;
 
-/// Where the section of this name is in the file; `None` where there is none, or the file is none of these images.
+/// The place of the section of this name in the file; `None` if there is none, or the file is not such an image.
 pub(super) fn section(file: &File, wanted: &[u8]) -> Option<Range<u64>> {
     let len = file.metadata().ok()?.len();
     if read::<2>(file, 0)? != *b"MZ" {

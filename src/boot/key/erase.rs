@@ -1,4 +1,4 @@
-//! Erasing a key file that is to be used once, as `keyfile-erase` of crypttab(5) asks for.
+//! Erasing a key file after its single use, as requested by `keyfile-erase` of crypttab(5).
 
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read as _};
@@ -13,11 +13,11 @@ use crate::boot::source::Place;
 /// As many as the kernel follows.
 const MOST_LINKS: usize = 40;
 
-/// Erases the key file of an entry that asks for it. `None` where there is nothing to erase: nothing of a FIFO, a socket
-/// or a source of random numbers is kept.
+/// Erases the key file of an entry that asks for it. `None` if there is nothing to erase: a FIFO, a socket or a source
+/// of random numbers stores nothing.
 ///
 /// # Errors
-/// The system's; also for a file on another device, for a device, and for a link that somebody else has made.
+/// The system's; also for a file on another device, for a device, and for another user's link.
 pub(in crate::boot) fn erase(entry: &Entry) -> Option<io::Result<()>> {
     if !entry.options.keyfile_erase {
         return None;
@@ -31,7 +31,7 @@ pub(in crate::boot) fn erase(entry: &Entry) -> Option<io::Result<()>> {
         KeySource::File(Place { path, device: None }) | KeySource::Search(path) => path,
     };
     match fs::metadata(path) {
-        // Somebody else has erased it.
+        // Another program has erased it.
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => Some(Err(error)),
         Ok(metadata) if metadata.is_file() => Some(erase_file(path, &metadata)),
@@ -40,8 +40,8 @@ pub(in crate::boot) fn erase(entry: &Entry) -> Option<io::Result<()>> {
     }
 }
 
-/// Links from the name to the file are followed: the key was read through them, and what is to be gone is the key, not the way to it.
-/// Then the link that was named goes too. But nobody else's link: it could lead to any file of this machine.
+/// Links from the name to the file are followed: the key was read through them, and the key has to be destroyed, not only the
+/// link. Then the named link is removed too, but not another user's: it could lead to any file of this machine.
 fn erase_file(path: &Path, expected: &Metadata) -> io::Result<()> {
     let named = fs::symlink_metadata(path)?;
     let mut end = path.to_owned();
@@ -89,7 +89,7 @@ mod tests {
         erase(&Crypttab::parse(&line).entries.remove(0))
     }
 
-    /// A key, and a second name of it that shows what is left of its bytes.
+    /// A key, and a second name of it that shows the remains of its bytes.
     fn key(folder: &Path) -> (PathBuf, PathBuf) {
         let (key, other) = (folder.join("key"), folder.join("other"));
         fs::write(&key, "secret").expect("written");
@@ -129,7 +129,7 @@ mod tests {
     fn what_is_not_erased_is_told_where_a_key_stays() {
         let folder = tempfile::tempdir().expect("a folder");
         let (key, other, link) = linked_key(folder.path());
-        // Only root can make it somebody else's.
+        // Only root can make it another user's.
         if lchown(&link, Some(12345), None).is_ok() {
             let own = folder.path().join("own");
             symlink("link", &own).expect("linked");

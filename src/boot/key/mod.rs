@@ -1,8 +1,8 @@
-//! Getting the key that an entry names, without a person: from a file, from another device, from a program, from a
+//! Getting the key that an entry names, without a prompt: from a file, from another device, from a program, from a
 //! socket.
 //!
-//! [`locate`] looks whether it is there, and takes no time. [`Located::read`] may take as long as its [`Limits`] let it: it
-//! is for a thread of its own.
+//! [`locate`] checks whether it is available, and takes no time. [`Located::read`] may take as long as its [`Limits`]
+//! allow: it is for a separate thread.
 
 mod erase;
 mod script;
@@ -33,9 +33,9 @@ const KEY_FOLDERS: [&str; 2] = ["/etc/cryptsetup-keys.d", "/run/cryptsetup-keys.
 /// Why there is no key.
 #[derive(Debug)]
 pub(super) enum NoKey {
-    /// Its device or its file is not there yet.
+    /// Its device or its file does not exist yet.
     NotYet,
-    /// It cannot be had, for this reason.
+    /// It is unavailable, for this reason.
     Failed(String),
 }
 
@@ -54,12 +54,12 @@ pub(super) enum Located {
     On(PathBuf, Place),
     /// A file on one of these devices' file systems.
     OnAny(Vec<PathBuf>, PathBuf),
-    /// What a program prints: its name, and its argument.
+    /// The output of a program: its name, and its argument.
     Script(String, String),
 }
 
-/// Where the key of an entry is; `None` where a person has to be asked from the start. Reading changes nothing, so that no
-/// array is waited for that may or may not hold the disk.
+/// Finds the key of an entry; `None` if a person has to be prompted from the start. Reading changes nothing, so that
+/// arrays that may or may not hold the disk are not waited for.
 ///
 /// # Errors
 /// [`NoKey`].
@@ -86,19 +86,19 @@ pub(super) fn locate(entry: &Entry, devices: &Devices, searched: &mut Searched) 
     Ok(Some(located))
 }
 
-/// The key file that has the name of the volume. Not for a key script whose work is done here: its argument is no file.
+/// The key file that has the name of the volume. Not for a key script that is replaced here: its argument is not a file.
 fn default_key(entry: &Entry, folders: &[&str], is_there: impl Fn(&Path) -> bool) -> Option<PathBuf> {
     let name = format!("{}.key", entry.name);
     let mut paths = folders.iter().map(|folder| Path::new(folder).join(&name));
     paths.find(|path| entry.options.keyscript.is_none() && is_there(path))
 }
 
-/// Whether there is such a file in a system that is installed, not in what is there while it starts.
+/// Whether there is such a file in an installed system, not in an initramfs.
 pub(super) fn has_default_key(entry: &Entry, is_there: impl Fn(&Path) -> bool) -> bool {
     default_key(entry, &KEY_FOLDERS[..1], is_there).is_some()
 }
 
-/// The devices on which a key was looked for: each once, and a disk that has come in the place of another one too.
+/// The devices on which a key was looked for: each once, and a disk that has replaced another one as well.
 #[derive(Debug, Default)]
 pub(super) struct Searched(Vec<(PathBuf, Option<u64>)>);
 
@@ -119,7 +119,7 @@ impl Searched {
 }
 
 impl Located {
-    /// Reads it. `tried` is how often it was tried before.
+    /// Reads it. `tried` is the number of earlier tries.
     ///
     /// # Errors
     /// [`NoKey`].
@@ -137,7 +137,7 @@ impl Located {
                     limits
                         .check()
                         .map_err(|error| NoKey::because(&path.display(), &error))?;
-                    // What cannot be mounted has no file.
+                    // If it cannot be mounted, it has no file.
                     if let Ok(mounted) = Mounted::new(device)
                         && let Ok(file) = mounted.file(path)
                     {
@@ -155,7 +155,7 @@ fn from_path(path: &Path, volume: &str, range: KeyFileRange, limits: &Limits) ->
     let failed = |error: io::Error| NoKey::because(&path.display(), &error);
     let kind = fs::metadata(path).map_err(failed)?.file_type();
     if kind.is_socket() {
-        // As systemd has it: who serves the socket sends the key and closes.
+        // As in systemd: the server of the socket sends the key and closes.
         let stream = stream::connect(path, volume, limits).map_err(failed)?;
         return stream::read(stream, KeyFileRange::ALL, limits).map_err(failed);
     }

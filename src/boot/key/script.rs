@@ -1,4 +1,4 @@
-//! A key script of Debian's: its environment is documented in crypttab(5), its exit status says nothing.
+//! A key script of Debian's: its environment is documented in crypttab(5), its exit status is ignored.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,10 +19,10 @@ use crate::passphrase::KeyFileRange;
 
 /// Where Debian's crypttab(5) looks for a program that is not named by its path.
 const SCRIPTS: &str = "/lib/cryptsetup/scripts";
-/// What a script has to put the terminal right once it is asked to end.
+/// The time that a script has to restore the terminal when it is asked to end.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Runs it, and takes what it prints, byte for byte.
+/// Runs it, and takes its output, byte for byte.
 pub(super) fn run(
     program: &str,
     argument: &str,
@@ -75,7 +75,7 @@ fn ended(child: &mut Child, limits: &Limits) -> io::Result<()> {
     Ok(())
 }
 
-/// Ends it and what it has started: what asks at the console would go on asking there.
+/// Ends it and its children: one that prompts at the console would continue.
 fn end(child: &mut Child) {
     let mut all = vec![child.id()];
     let mut at = 0;

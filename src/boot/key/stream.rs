@@ -1,4 +1,4 @@
-//! Reading what may never come: pipes, sockets and the like, with an end to the patience.
+//! Reading from pipes, sockets and the like, which may stay silent, with a time limit.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -16,10 +16,10 @@ use nix::sys::socket::UnixAddr;
 use crate::boot::sockets::connect_as;
 use crate::passphrase::{self, KeyFileRange, PassphraseError};
 
-/// How often it is looked whether the patience is over.
+/// How often the time limit is checked.
 const STEP: Duration = Duration::from_millis(100);
 
-/// For how long something may be waited for.
+/// The limits of a wait.
 #[derive(Clone, Debug)]
 pub(in crate::boot) struct Limits {
     end: Option<Instant>,
@@ -27,7 +27,7 @@ pub(in crate::boot) struct Limits {
 }
 
 impl Limits {
-    /// So long, or for ever; or until it is stopped.
+    /// This long, or for ever; or until it is stopped.
     pub(in crate::boot) fn new(patience: Option<Duration>) -> Self {
         Self {
             end: patience.and_then(|patience| Instant::now().checked_add(patience)),
@@ -72,8 +72,8 @@ impl Limits {
     }
 }
 
-/// The name of this end, by which a server of several keys knows which volume is meant, as systemd's crypttab(5) has it: a
-/// random word, so that it is nobody else's, and the volume.
+/// The name of this end, by which a server of several keys knows which volume is meant, as described in systemd's
+/// crypttab(5): a random word, which makes it unique, and the volume.
 fn own_address(volume: &str) -> io::Result<UnixAddr> {
     let random = keyslots::secret::Secret::random(8)?;
     let random: String = random.expose().iter().map(|byte| format!("{byte:02x}")).collect();
@@ -82,7 +82,7 @@ fn own_address(volume: &str) -> io::Result<UnixAddr> {
     )?)
 }
 
-/// Connects to a socket whose server may have no time.
+/// Connects to a socket whose server may be busy.
 pub(super) fn connect(path: &Path, volume: &str, limits: &Limits) -> io::Result<OwnedFd> {
     let address = UnixAddr::new(path)?;
     loop {

@@ -1,5 +1,5 @@
-//! The fourth field of crypttab(5): every option that Debian's and systemd's manual pages have. One that is unknown is
-//! a warning, as with both of them; so is one whose value means nothing, which is then as if it were not there.
+//! The fourth field of crypttab(5): every option in Debian's and systemd's manual pages. An unknown one is a warning, as
+//! with both of them; so is one with an invalid value, which is then ignored.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use keyslots::units::{Bytes, Sectors};
 use super::crypttab::unescape;
 use super::source::Place;
 
-/// What is on a device.
+/// The format of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// LUKS of either version.
     Luks,
     /// dm-crypt without a header.
     Plain,
-    /// A format of another system, by its option's name, which Luksmith does not open.
+    /// A format of another system, by its option's name, which Luksmith cannot open.
     Foreign(&'static str),
 }
 
-/// Whether what is typed may be seen.
+/// The visibility of typed characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Echo {
     /// As it is typed.
@@ -31,7 +31,7 @@ pub enum Echo {
     Silent,
 }
 
-/// The options of one volume. `None` is the reader's default.
+/// The options of one volume. `None` is for the reader's default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -60,14 +60,14 @@ pub struct VolumeOptions {
     pub submit_from_crypt_cpus: bool,
     pub no_read_workqueue: bool,
     pub no_write_workqueue: bool,
-    /// How many passphrases; 0 is no limit.
+    /// The number of passphrase tries; 0 is no limit.
     pub tries: Option<u32>,
-    /// How long a person may take; zero is for ever.
+    /// The time that a person may take; zero is for ever.
     pub timeout: Option<Duration>,
-    /// How long the device may take to appear; zero is for ever.
+    /// The time that the device may take to appear; zero is for ever.
     pub device_timeout: Option<Duration>,
     pub swap: bool,
-    /// The type of a file system to make.
+    /// The type of the file system to make.
     pub tmp: Option<String>,
     pub check: Option<String>,
     pub checkargs: Option<String>,
@@ -79,13 +79,12 @@ pub struct VolumeOptions {
     pub password_echo: Echo,
     pub headless: bool,
     pub try_empty_password: bool,
-    /// Name and value of each option as it was given, for the environment of a key script; aliases by their first
-    /// name.
+    /// Name and value of each option as it was given, for the environment of a key script; aliases by their first name.
     pub given: Vec<(String, String)>,
 }
 
-/// Options that both manual pages name and that mean nothing to an unlocker: they are about other programs, or about
-/// when it is called.
+/// Options in both manual pages that do not concern an unlocker: they are about other programs, or about when it is
+/// called.
 const OF_OTHERS: &[&str] = &[
     "_netdev",
     "noearly",
@@ -95,7 +94,7 @@ const OF_OTHERS: &[&str] = &[
     "password-cache",
     "luks-2",
 ];
-/// systemd's ways to a key through a device of its own. The volume is asked for by passphrase instead.
+/// systemd's ways to a key through a device of its own. A prompt for the passphrase replaces them.
 const TOKENS: &[&str] = &[
     "fido2-device",
     "fido2-cid",
@@ -116,7 +115,7 @@ const TOKENS: &[&str] = &[
     "link-volume-key",
     "fixate-volume-key",
 ];
-/// Options of formats that are not opened, without a meaning for those that are.
+/// Options of formats that cannot be opened, without a meaning for the others.
 const OF_FOREIGN: &[&str] = &[
     "tcrypt-keyfile",
     "tcrypt-hidden",
@@ -127,7 +126,7 @@ const OF_FOREIGN: &[&str] = &[
     "veracrypt-pim",
     "veracrypt-query-pim",
 ];
-/// The names under which a key script finds an option that has several.
+/// The names under which a key script finds an option with several names.
 const ALIASES: &[(&str, &str)] = &[
     ("key-slot", "keyslot"),
     ("read-only", "readonly"),
@@ -136,8 +135,8 @@ const ALIASES: &[(&str, &str)] = &[
 ];
 
 impl VolumeOptions {
-    /// Reads a list separated by commas, and adds a warning for whatever in it means nothing. `\\054` and the like are decoded
-    /// in each option, as Debian has it: a comma that is written so separates nothing.
+    /// Parses a list separated by commas, and adds a warning for each invalid part. `\\054` and the like are decoded in each
+    /// option, as in Debian: a comma that is written so separates nothing.
     pub fn parse(list: &str, warnings: &mut Vec<String>) -> Self {
         let mut options = Self::default();
         for word in list.split(',').filter(|word| !word.is_empty()) {
@@ -225,7 +224,7 @@ impl VolumeOptions {
     }
 }
 
-/// Why an option means nothing.
+/// Why an option is invalid.
 enum Problem {
     Unknown,
     Value,
@@ -255,7 +254,7 @@ fn number<T: std::str::FromStr>(value: Option<&str>) -> Result<T, Problem> {
     digits.and_then(|digits| digits.parse().ok()).ok_or(Problem::Value)
 }
 
-/// A flag, or a boolean in systemd's words.
+/// A flag, or a boolean in systemd's syntax.
 fn boolean(value: Option<&str>) -> Result<bool, Problem> {
     match value {
         None | Some("1" | "yes" | "y" | "true" | "t" | "on") => Ok(true),
@@ -264,7 +263,7 @@ fn boolean(value: Option<&str>) -> Result<bool, Problem> {
     }
 }
 
-/// A time as systemd.time(7) writes it. Zero and `infinity` are for ever, which is `Some(0)`.
+/// A time in the syntax of systemd.time(7). Zero and `infinity` are for ever, which is `Some(0)`.
 fn span(value: Option<&str>) -> Result<Option<Duration>, Problem> {
     let value = value.ok_or(Problem::Value)?;
     if value == "infinity" {

@@ -1,4 +1,4 @@
-//! Every option of the manual pages, and what means nothing.
+//! Every option of the manual pages, and invalid ones.
 
 use super::*;
 use crate::boot::source::DeviceSpec;

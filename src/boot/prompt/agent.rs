@@ -15,26 +15,26 @@ use super::question::Question;
 use crate::boot::options::Echo;
 
 const FOLDER: &str = "/run/systemd/ask-password";
-/// There where systemd is the first process.
+/// Exists where systemd is the first process.
 const BOOTED: &str = "/run/systemd/system";
 /// More than any agent sends.
 const MAX_ANSWER: usize = 4096;
 
-/// Whether systemd runs, whose consoles they are then.
+/// Whether systemd runs, which then owns the consoles.
 pub(super) fn has_system() -> bool {
     Path::new(BOOTED).is_dir()
 }
 
-/// What an agent says.
+/// The answer of an agent.
 #[derive(Debug)]
 pub(super) enum Reply {
     /// The passphrase.
     Answer(Passphrase),
-    /// Who was asked has pressed Ctrl-C. The agent does not ask again by itself.
+    /// The person pressed Ctrl-C. The agent does not ask again by itself.
     Refused,
 }
 
-/// A question that the agents have; they are told when it goes.
+/// A question that the agents have; withdrawn on drop.
 #[derive(Debug)]
 pub(super) struct Agent {
     socket: UnixDatagram,
@@ -56,7 +56,7 @@ impl Agent {
         let socket_path = folder.join(format!("sck.{own}"));
         let _ = fs::remove_file(&socket_path);
         let socket = UnixDatagram::bind(&socket_path).ok()?;
-        // From here on its drop tidies up.
+        // From here on its drop cleans up.
         let agent = Self {
             socket,
             socket_path,
@@ -73,7 +73,7 @@ impl Agent {
             .open(&hidden)
             .ok()?;
         let written = file.write_all(agent.text(question).as_bytes());
-        // The agents look when the name appears, so it appears when all of it is there.
+        // The agents look when the name appears, so it appears when the file is complete.
         written.and_then(|()| fs::rename(&hidden, &agent.file)).ok()?;
         Some(agent)
     }
@@ -93,7 +93,7 @@ impl Agent {
         )
     }
 
-    /// The answer; `None` where what came comes from somebody who may not answer, or is nonsense.
+    /// The answer; `None` if the sender is not permitted to answer, or the message is invalid.
     pub(super) fn read(&mut self) -> Option<Reply> {
         let mut secret = Secret::zeroed(MAX_ANSWER).ok()?;
         let mut space = nix::cmsg_space!(nix::sys::socket::UnixCredentials);
@@ -128,7 +128,7 @@ impl AsFd for Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // An agent takes its question back when the file goes.
+        // An agent withdraws its question when the file is removed.
         let _ = fs::remove_file(&self.file);
         let _ = fs::remove_file(&self.socket_path);
     }

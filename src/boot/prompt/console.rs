@@ -15,17 +15,17 @@ use super::tty_writer::Sink;
 use crate::boot::options::Echo;
 use crate::passphrase::{PassphraseError, TypedLine};
 
-/// `/dev/console`: whichever console the kernel likes best.
+/// `/dev/console`: the console that the kernel prefers.
 const CONSOLE: (u64, u64) = (5, 1);
 
-/// All consoles. Nothing that is typed at them is shown, from [`Consoles::take`] to the end, but for an answer that may be
-/// seen: who types ahead of the question does not write a passphrase on the screen.
+/// All consoles. Nothing that is typed at them is shown, from [`Consoles::take`] to the end, except for an answer that may
+/// be visible: typing ahead of the question does not write a passphrase on the screen.
 #[derive(Debug)]
 pub(super) struct Consoles {
     terminals: Vec<Terminal>,
     /// Where there is no terminal.
     errors: Option<Sink>,
-    /// The line that is written over, where one is shown.
+    /// The line that is overwritten, if one is shown.
     progress: Option<String>,
     caps_lock: Option<bool>,
     /// The prompt, while a question is out.
@@ -39,8 +39,7 @@ struct Terminal {
 }
 
 impl Consoles {
-    /// The terminal on standard input. Where that is the kernel's console, or where it is none, all that the kernel
-    /// has.
+    /// The terminal on standard input. If that is the kernel's console, or is not a terminal, all that the kernel has.
     pub(super) fn find() -> Self {
         let stdin = io::stdin();
         let own = stdin
@@ -74,7 +73,7 @@ impl Consoles {
         self.terminals.is_empty()
     }
 
-    /// Shows nothing more of what is typed, but leaves a terminal alone that another job has.
+    /// Hides what is typed from here on, but leaves a terminal alone that another job has.
     pub(super) fn take(&mut self) {
         for terminal in &mut self.terminals {
             if terminal.line.is_some() || !is_another_jobs(&terminal.tty) {
@@ -83,12 +82,12 @@ impl Consoles {
         }
     }
 
-    /// Whether any of them shows nothing of what is typed.
+    /// Whether any of them hides what is typed.
     pub(super) fn are_taken(&self) -> bool {
         self.terminals.iter().any(|terminal| terminal.line.is_some())
     }
 
-    /// Gives the terminals back as they were.
+    /// Restores the terminals.
     pub(super) fn give_back(&mut self) {
         for terminal in &mut self.terminals {
             terminal.line = None;
@@ -100,7 +99,7 @@ impl Consoles {
         self.progress(None);
         self.caps_lock = caps_lock();
         let prompt = with_caps_lock(&question.prompt, self.caps_lock);
-        // A terminal that cannot be silenced is no place to type a passphrase.
+        // A terminal that cannot be silenced is not a place to type a passphrase.
         self.terminals
             .retain_mut(|terminal| terminal.take(question.echo == Echo::Plain));
         for terminal in &self.terminals {
@@ -109,7 +108,7 @@ impl Consoles {
         self.prompt = Some(question.prompt.clone());
     }
 
-    /// Takes the question back.
+    /// Withdraws the question.
     pub(super) fn withdraw(&mut self) {
         if self.prompt.take().is_none() {
             return;
@@ -120,7 +119,7 @@ impl Consoles {
         }
     }
 
-    /// Says anew what Caps Lock is, where that has changed under an open question.
+    /// Updates the Caps Lock note, if that has changed under an open question.
     pub(super) fn refresh(&mut self) {
         let Some(prompt) = &self.prompt else { return };
         let now = caps_lock();
@@ -157,7 +156,7 @@ impl Consoles {
         self.progress(shown.as_deref());
     }
 
-    /// A line that is written over; `None` erases it.
+    /// A line that is overwritten; `None` erases it.
     pub(super) fn progress(&mut self, text: Option<&str>) {
         if self.progress.as_deref() == text || self.prompt.is_some() {
             return;
@@ -168,13 +167,13 @@ impl Consoles {
         self.progress = text.map(str::to_owned);
     }
 
-    /// Those that can be read, by their places.
+    /// Those that can be read, by their indices.
     pub(super) fn lines(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
         let lines = self.terminals.iter().enumerate();
         lines.filter_map(|(at, terminal)| terminal.line.as_ref().map(|line| (at, line.as_fd())))
     }
 
-    /// What was typed at one of them. One that is gone is not asked again.
+    /// Reads the input of one of them. One that is gone is not asked again.
     pub(super) fn read(&mut self, at: usize) -> Option<Passphrase> {
         let terminal = self.terminals.get_mut(at)?;
         match terminal.line.as_mut()?.read() {
@@ -188,7 +187,7 @@ impl Consoles {
 }
 
 impl Terminal {
-    /// Shows what is typed, or does not; says whether it does as it is told.
+    /// Shows or hides what is typed; returns whether the terminal obeys.
     fn take(&mut self, shown: bool) -> bool {
         let as_told = match &mut self.line {
             Some(line) => line.show(shown),
@@ -206,7 +205,7 @@ impl Terminal {
 
 impl Drop for Consoles {
     fn drop(&mut self) {
-        // A line that was typed and not asked for may be a passphrase: no shell is to have it for a command.
+        // A line that was typed without a question may be a passphrase: no shell may get it as a command.
         for line in self.terminals.iter().filter_map(|terminal| terminal.line.as_ref()) {
             line.forget();
         }
@@ -215,7 +214,7 @@ impl Drop for Consoles {
 
 /// Whether this program is in the background of the terminal, and would be stopped for changing it.
 fn is_another_jobs(tty: &Sink) -> bool {
-    // Where it is not the terminal of this session, nobody is stopped.
+    // If it is not the terminal of this session, no process is stopped.
     nix::unistd::tcgetpgrp(tty).is_ok_and(|job| job != nix::unistd::getpgrp())
 }
 
@@ -248,7 +247,7 @@ fn kernel_consoles() -> Vec<File> {
     }
 }
 
-/// Whether Caps Lock is on at any keyboard that has a light for it; `None` where no keyboard tells.
+/// Whether Caps Lock is on at any keyboard that has a light for it; `None` if no keyboard reports it.
 pub fn caps_lock() -> Option<bool> {
     let lights = fs::read_dir("/sys/class/leds").ok()?;
     let caps = lights

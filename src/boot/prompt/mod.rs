@@ -1,5 +1,5 @@
-//! Asking a person: on every console, through plymouth, through systemd's password agents, and from a remote shell,
-//! whoever answers first. Nothing here blocks but [`Prompts::wait`], which waits for all of them at once.
+//! Prompting a person: on every console, through plymouth, through systemd's password agents, and from a remote shell;
+//! the first answer counts. Nothing here blocks but [`Prompts::wait`], which waits for all of them at once.
 //!
 //! Where plymouth or systemd has the screen, the consoles are theirs and are left alone.
 
@@ -30,19 +30,19 @@ use crate::passphrase::{self, KeyFileRange, heeded_signals};
 pub use self::console::caps_lock;
 pub use self::question::Question;
 
-/// No person refuses within so short a time.
+/// A person takes longer than this to refuse.
 const TOO_SOON: Duration = Duration::from_millis(200);
 
-/// What came of waiting.
+/// The outcome of waiting.
 #[derive(Debug)]
 pub enum Event {
-    /// Somebody has answered.
+    /// An answer came.
     Answer(Passphrase),
-    /// Somebody wants the program to end.
+    /// A signal asks the program to end.
     Stop,
-    /// Nobody can answer any more.
+    /// No way to an answer is left.
     Deaf,
-    /// The time is over, or something else than an answer came.
+    /// The time is over, or an event other than an answer came.
     Nothing,
 }
 
@@ -51,9 +51,9 @@ pub enum Event {
 pub struct Prompts {
     signals: SignalFd,
     consoles: Consoles,
-    /// Standard input, where it is no terminal: each line is a passphrase.
+    /// Standard input, if it is not a terminal: each line is a passphrase.
     piped: bool,
-    /// Standard input was meant to have the answers.
+    /// Whether standard input was meant to have the answers.
     was_piped: bool,
     splash: Splash,
     plymouth: Option<Plymouth>,
@@ -61,13 +61,13 @@ pub struct Prompts {
     agents_asked: Option<Instant>,
     remote: Option<Listener>,
     asking: Option<Question>,
-    /// What is being done, as it was told last.
+    /// The last progress line.
     told: Option<String>,
 }
 
 impl Prompts {
-    /// Finds out which ways there are. Blocks the signals that end a program, so that a terminal is never left without
-    /// echo: to be called before the first thread.
+    /// Finds out which ways are available. Blocks the signals that end a program, so that a terminal is never left
+    /// without echo: to be called before the first thread.
     ///
     /// # Errors
     /// The system's.
@@ -97,7 +97,7 @@ impl Prompts {
         })
     }
 
-    /// Asks, unless just this is asked already.
+    /// Asks, unless the same question is open.
     pub fn ask(&mut self, question: &Question) {
         if self.asking.as_ref() == Some(question) {
             return;
@@ -120,7 +120,7 @@ impl Prompts {
         }
     }
 
-    /// Takes the question back: it is answered, or has nothing left to ask for.
+    /// Withdraws the question: it is answered, or is not needed any more.
     pub fn withdraw(&mut self) {
         if self.asking.take().is_none() {
             return;
@@ -133,12 +133,12 @@ impl Prompts {
         }
     }
 
-    /// Whether a question is out.
+    /// Whether a question is open.
     pub fn is_asking(&self) -> bool {
         self.asking.is_some()
     }
 
-    /// Tells everybody something that stays on the screen.
+    /// Shows everywhere a message that stays on the screen.
     pub fn say(&mut self, text: &str) {
         if !self.splash.show(text) {
             self.consoles.say(text);
@@ -148,7 +148,7 @@ impl Prompts {
         }
     }
 
-    /// Shows what is being done, in a line that is written over; `None` clears it.
+    /// Shows progress, in a line that is overwritten; `None` clears it.
     pub fn progress(&mut self, text: Option<&str>) {
         if self.told.as_deref() == text {
             return;
@@ -163,7 +163,7 @@ impl Prompts {
         }
     }
 
-    /// Tells remote shells how it ended.
+    /// Tells remote shells the outcome.
     pub fn finish(&mut self, code: u8) {
         self.withdraw();
         self.progress(None);
@@ -188,7 +188,7 @@ impl Prompts {
             self.pause()?;
             return Ok(Event::Nothing);
         }
-        // The last first: removing one changes the places of those behind it.
+        // The last first: removing one shifts those behind it.
         for source in ready.into_iter().rev() {
             let answer = match source {
                 Source::Signal | Source::Wake => None,
@@ -226,8 +226,8 @@ impl Prompts {
         Ok(if self.is_deaf() { Event::Deaf } else { Event::Nothing })
     }
 
-    /// Stops as Ctrl-Z has it, with the terminals as they were, and asks again once it goes on. Where there is nobody who
-    /// could let it go on, the kernel does not stop it.
+    /// Stops as on Ctrl-Z, with the terminals restored, and asks again when it is continued. If no process could continue
+    /// it, the kernel does not stop it.
     fn pause(&mut self) -> io::Result<()> {
         let asking = self.asking.clone();
         let taken = self.consoles.are_taken();
@@ -236,7 +236,7 @@ impl Prompts {
         let stop: SigSet = [Signal::SIGTSTP].into_iter().collect();
         raise(Signal::SIGTSTP)?;
         stop.thread_unblock()?;
-        // Here it has stopped, and gone on.
+        // Stopped, and continued, at this point.
         stop.thread_block()?;
         if taken {
             self.consoles.take();
@@ -247,9 +247,9 @@ impl Prompts {
         Ok(())
     }
 
-    /// A new question, since the agents are done with the old one. But not for one that refuses by itself.
+    /// A new question, since the agents are done with the old one. But not for an agent that refuses by itself.
     fn ask_agents_again(&mut self) {
-        // The old one goes first: the new one has the same name.
+        // The old one is removed first: the new one has the same name.
         self.agent = None;
         if self.agents_asked.is_none_or(|asked| asked.elapsed() >= TOO_SOON) {
             self.agent = self.asking.as_ref().and_then(Agent::ask);
@@ -266,7 +266,7 @@ impl Prompts {
         }
     }
 
-    /// A remote shell may still come, but is not waited for where standard input was meant to have the answer.
+    /// A remote shell may still connect, but is not waited for if standard input was meant to have the answer.
     fn is_deaf(&self) -> bool {
         let local = self.piped || self.plymouth.is_some() || self.agent.is_some() || !self.consoles.is_empty();
         let remote = self.remote.is_some() && !self.was_piped;

@@ -1,5 +1,5 @@
 //! The boot splash. Its protocol: a command letter, a byte 2, a length byte, that many bytes with a NUL at their end; the
-//! answer to a question is a byte 2, a little-endian length and the bytes typed, or another byte where there is none.
+//! answer to a question is a byte 2, a little-endian length and the bytes typed, or another byte if there is none.
 
 use std::io::{Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -21,10 +21,10 @@ const ANSWER: u8 = 0x02;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a broken one is left alone.
 const REST: Duration = Duration::from_secs(30);
-/// Nobody types more.
+/// The time limit for typing.
 const MAX_ANSWER: usize = 4096;
 
-/// Whether a splash is there, and what it was told.
+/// Whether there is a splash, and the last message to it.
 #[derive(Debug, Default)]
 pub(super) struct Splash {
     /// It has not answered: it is left alone until then.
@@ -37,14 +37,14 @@ impl Splash {
         self.connect().is_some()
     }
 
-    /// Asks, where a splash is there.
+    /// Asks, if there is a splash.
     pub(super) fn ask(&mut self, prompt: &str) -> Option<Plymouth> {
         let mut stream = self.connect()?;
         stream.write_all(&request(PASSWORD, prompt)).ok()?;
         Some(Plymouth(stream))
     }
 
-    /// Shows a message, and says whether a splash has taken it.
+    /// Shows a message; returns whether a splash has accepted it.
     pub(super) fn show(&mut self, text: &str) -> bool {
         let Some(mut stream) = self.connect() else { return false };
         let mut reply = [0];
@@ -69,7 +69,7 @@ impl Splash {
             }
             Err(_) => return None,
         };
-        // Anybody can have that address.
+        // Any process can have that address.
         if !is_trusted(&stream) {
             return None;
         }
@@ -81,12 +81,12 @@ impl Splash {
     }
 }
 
-/// A question that the splash shows. It is taken back on drop.
+/// A question that the splash shows. It is withdrawn on drop.
 #[derive(Debug)]
 pub(super) struct Plymouth(UnixStream);
 
 impl Plymouth {
-    /// The answer; `None` where the splash has none to give.
+    /// The answer; `None` if the splash cannot give one.
     pub(super) fn read(mut self) -> Option<Passphrase> {
         let mut kind = [0];
         self.0.read_exact(&mut kind).ok()?;
@@ -113,7 +113,7 @@ impl AsFd for Plymouth {
     }
 }
 
-/// A command with a text, which is cut to what the length byte can say, at the end of a character.
+/// A command with a text, which is cut to the limit of the length byte, at the end of a character.
 fn request(command: u8, text: &str) -> Vec<u8> {
     let mut end = text.len().min(254);
     while !text.is_char_boundary(end) {

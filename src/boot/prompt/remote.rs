@@ -20,9 +20,9 @@ use super::question::Question;
 use crate::boot::mount::RUN;
 use crate::boot::sockets::{connect_at_once, is_trusted};
 
-/// A client that does not read or write for so long is gone.
+/// A client that does not read or write for this long counts as gone.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// As long as a key may be.
+/// The longest possible key.
 const MAX_MESSAGE: u32 = 8 << 20;
 
 /// Where the unlocker listens.
@@ -40,7 +40,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// Listens, in the place of one that is no more.
+    /// Listens, replacing an unlocker that has ended.
     pub(super) fn new() -> io::Result<Self> {
         Self::at(socket_path())
     }
@@ -93,23 +93,23 @@ impl Listener {
         self.clients.retain_mut(|client| send(client, kind, bytes).is_ok());
     }
 
-    /// What is to be waited for: the door, and everybody inside by their places.
+    /// What to poll: the listening socket, and all clients by their indices.
     pub(super) fn sources(&self) -> Vec<(Option<usize>, BorrowedFd<'_>)> {
         let clients = self.clients.iter().enumerate();
         let clients = clients.map(|(at, client)| (Some(at), client.as_fd()));
         std::iter::once((None, self.listener.as_fd())).chain(clients).collect()
     }
 
-    /// Lets somebody in, or takes an answer.
+    /// Accepts a client, or reads an answer.
     pub(super) fn read(&mut self, source: Option<usize>) -> Option<Passphrase> {
         let Some(at) = source else {
             self.accept();
             return None;
         };
-        // However slowly it talks.
+        // However slow it is.
         let end = Instant::now().checked_add(PATIENCE);
         match receive(self.clients.get_mut(at)?, end) {
-            // An answer that comes too late answers nothing.
+            // An answer that comes too late is dropped.
             Ok((b'A', secret)) => self.question.is_some().then(|| Passphrase::new(secret)),
             Ok(_) => None,
             Err(_) => {
@@ -147,12 +147,12 @@ impl Drop for Listener {
     }
 }
 
-/// What the unlocker says to a remote shell.
+/// A message from the unlocker to a remote shell.
 #[derive(Debug)]
 pub enum Word {
     /// A question, with its prompt.
     Question(String),
-    /// It is answered, or has nothing left to ask for.
+    /// It is answered, or is not needed any more.
     Withdrawn,
     /// A line that stays.
     Line(String),
@@ -175,7 +175,7 @@ impl Client {
         UnixStream::connect(socket_path()).map(Self)
     }
 
-    /// Waits for the next word.
+    /// Waits for the next message.
     ///
     /// # Errors
     /// `UnexpectedEof` where the unlocker has gone.
@@ -218,7 +218,7 @@ fn send(stream: &mut UnixStream, kind: u8, bytes: &[u8]) -> io::Result<()> {
     stream.write_all(bytes)
 }
 
-/// Reads a message, which is to be whole by `end`.
+/// Reads a message, which must be complete by `end`.
 fn receive(stream: &mut UnixStream, end: Option<Instant>) -> io::Result<(u8, Secret)> {
     let mut fill = |mut rest: &mut [u8]| -> io::Result<()> {
         while !rest.is_empty() {

@@ -19,7 +19,7 @@ pub enum AnswerError {
     /// No unlocker waits.
     #[error("no unlocker waits for a passphrase")]
     NobodyAsks,
-    /// The unlocker went without a word.
+    /// The unlocker ended without a final message.
     #[error("the unlocker has gone: {0}")]
     Gone(#[source] io::Error),
     /// There is no passphrase to answer with.
@@ -49,17 +49,17 @@ pub fn converse() -> Result<u8, AnswerError> {
     }
 }
 
-/// A person at a terminal. What is typed is not shown, from the first word to the last.
+/// A person at a terminal. What is typed is hidden, from the first message to the last.
 struct AtTerminal {
     signals: SignalFd,
     line: Option<TypedLine>,
     /// The question that is open.
     question: Option<String>,
-    /// What is being done, where that is what the line on the screen says.
+    /// The progress, if the line on the screen shows it.
     progress: bool,
 }
 
-/// What came first.
+/// The first event.
 enum First {
     Signal(Signal),
     Typed,
@@ -114,7 +114,7 @@ impl AtTerminal {
         }
     }
 
-    /// Takes a word, and says how it ended where that is the word.
+    /// Handles a message; returns the exit code if it has one.
     fn hear(&mut self, word: Word) -> Option<u8> {
         match word {
             Word::Question(text) => {
@@ -131,7 +131,7 @@ impl AtTerminal {
                 self.over(&format!("{text}\n"));
                 self.ask_again();
             }
-            // The question has the line.
+            // The question uses the line.
             Word::Progress(_) if self.question.is_some() => {}
             Word::Progress(text) => {
                 self.over(&text);
@@ -145,28 +145,28 @@ impl AtTerminal {
         None
     }
 
-    /// Over what stands in the line, where something does.
+    /// Overwrites the current line, if there is one.
     fn over(&mut self, text: &str) {
         let erase = self.progress || self.question.is_some();
         self.progress = false;
         tell(&format!("{}{text}", if erase { "\r\x1b[K" } else { "" }));
     }
 
-    /// The prompt once more, without what is known of the volume.
+    /// The prompt once more, without the description of the volume.
     fn ask_again(&self) {
         if let Some(question) = &self.question {
             tell(question.rsplit('\n').next().unwrap_or_default());
         }
     }
 
-    /// Stops as Ctrl-Z has it, with the terminal as it was.
+    /// Stops as on Ctrl-Z, with the terminal restored.
     fn pause(&mut self) -> Result<(), AnswerError> {
         self.line = None;
         tell("\n");
         let stop: SigSet = [Signal::SIGTSTP].into_iter().collect();
         raise(Signal::SIGTSTP).map_err(failed)?;
         stop.thread_unblock().map_err(failed)?;
-        // Here it has stopped, and gone on.
+        // Stopped, and continued, at this point.
         stop.thread_block().map_err(failed)?;
         self.take()?;
         self.ask_again();
@@ -179,7 +179,7 @@ impl AtTerminal {
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
                 PollFd::new(client.as_fd(), PollFlags::POLLIN),
             ];
-            // What is typed ahead waits for its question.
+            // Input that is typed ahead waits for its question.
             let line = self.line.as_ref().filter(|_| self.question.is_some());
             fds.extend(line.map(|line| PollFd::new(line.as_fd(), PollFlags::POLLIN)));
             match poll(&mut fds, PollTimeout::NONE) {

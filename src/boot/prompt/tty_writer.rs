@@ -1,5 +1,5 @@
-//! Writing to a terminal that may be held up (Ctrl-S, a serial line at which nobody listens): what does not get through in
-//! time is lost, and the machine boots on.
+//! Writing to a terminal that may be blocked (Ctrl-S, a serial line without a listener): text that is not accepted in time
+//! is lost, and the machine boots on.
 
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
@@ -11,16 +11,16 @@ use std::time::{Duration, Instant};
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// How long one text may take; the slowest serial lines get through a screenful in that time.
+/// The time limit for one text; the slowest serial lines transmit a screenful in that time.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// As much as fits where there is room at all.
+/// Small enough to fit if there is room at all.
 const PIECE: usize = 128;
 
-/// Where a text goes.
+/// The destination of a text.
 #[derive(Debug)]
 pub(super) struct Sink {
     file: File,
-    /// The last text did not get through: the next one waits for no room.
+    /// The last text was not accepted: the next one does not wait for room.
     stuck: Cell<bool>,
 }
 
@@ -32,7 +32,7 @@ impl Sink {
         }
     }
 
-    /// A terminal that is open already, by a description of our own that does not block: others use the one that is there.
+    /// A terminal that is already open, by a description of our own that does not block: others use the existing one.
     pub(super) fn of_terminal(tty: File) -> Self {
         let again = || -> io::Result<File> {
             let path = nix::unistd::ttyname(&tty)?;
@@ -73,7 +73,7 @@ impl Sink {
             match (&self.file).write(&rest[..rest.len().min(PIECE)]) {
                 Ok(written) => rest = &rest[written..],
                 Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
-                // Where it cannot be written, others still are.
+                // If it cannot be written to, others still can.
                 Err(_) => return,
             }
         }

@@ -1,4 +1,4 @@
-//! Volumes that are open before anything is done: a program may be run twice, and another one may have been here first.
+//! Volumes that are open beforehand: the program may be run twice, or after another one.
 
 use super::volume::Volume;
 use super::{Engine, Outcome, UnlockError};
@@ -9,7 +9,7 @@ use crate::dm::{DeviceId, DeviceName, Dm, DmError, Mangling, Which};
 use crate::mapping::VolumeKind;
 
 impl Engine<'_> {
-    /// What is mapped already is not unlocked again. A mapping that only has the name is not it.
+    /// Skips a volume that is already mapped. A mapping that only has the name does not count.
     pub(super) fn mark_open(&mut self, dm: &Dm) -> Result<(), DmError> {
         let devices = Devices::now();
         for volume in &mut self.volumes {
@@ -29,8 +29,8 @@ impl Engine<'_> {
     }
 }
 
-/// The name that its mapping has, or would have. One that is to end in a UUID of which only the start is known is looked
-/// for among those that there are.
+/// The actual or future name of its mapping. One that ends in a UUID of which only the start is known is looked for
+/// among the existing ones.
 fn name_of(volume: &Volume, dm: &Dm) -> Result<Option<DeviceName>, DmError> {
     if volume.entry.named_by_uuid
         && let DeviceSpec::UuidPrefix(start) = volume.source()
@@ -42,8 +42,8 @@ fn name_of(volume: &Volume, dm: &Dm) -> Result<Option<DeviceName>, DmError> {
     Ok(DeviceName::mangled(&volume.entry.name, Mangling::default()).ok())
 }
 
-/// Whether a mapping of a LUKS volume of this UUID, or of no LUKS volume, that stands on `below` is the volume. The UUID
-/// tells where both have one: a snapshot, or the leg of a mirror, may be what it stands on.
+/// Whether a mapping of a LUKS volume of this UUID, or of no LUKS volume, on `below`, is the volume. The UUID decides if
+/// both have one: the mapping may be on a snapshot, or on the leg of a mirror.
 fn is_it(volume: &Volume, uuid: Option<&str>, below: &[DevNo], devices: &Devices) -> bool {
     let source = volume.source();
     let found = devices.all_of(source);
@@ -61,7 +61,7 @@ fn is_it(volume: &Volume, uuid: Option<&str>, below: &[DevNo], devices: &Devices
             return false;
         }
     }
-    // A file has a loop device of its own, and the device may not be there any more.
+    // A file has a loop device of its own, and the device may no longer exist.
     let mut numbers = found.iter().filter_map(|path| DevNo::of_path(path).ok()?).peekable();
     numbers.peek().is_none() || numbers.any(|number| below.contains(&number))
 }

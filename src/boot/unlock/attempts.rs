@@ -1,4 +1,4 @@
-//! Passphrases that are tried on volumes, each on a thread of its own, as far as the budget goes.
+//! Trying passphrases on volumes, each on a thread of its own, within the budget.
 
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read as _, Write as _};
@@ -14,25 +14,25 @@ use super::map_barrier::Gate;
 use super::target::Target;
 use crate::boot::budget::{Budget, Cost};
 
-/// Where a passphrase comes from.
+/// The source of a passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// The volume's own key.
     Own {
-        /// Whether it is a file's.
+        /// Whether it is from a file.
         from_file: bool,
     },
     /// It has opened another volume.
     Known,
-    /// A person has just given it.
+    /// A person has just entered it.
     Person,
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 pub(super) struct Tried {
     pub(super) volume: usize,
     pub(super) origin: Origin,
-    /// What is to be told of it, once it is open.
+    /// Messages to show once the volume is open.
     pub(super) result: Result<Option<String>, UnlockError>,
     cost: Cost,
 }
@@ -51,7 +51,7 @@ pub(super) struct Attempts {
     running: Vec<JoinHandle<()>>,
     unfinished: usize,
     results: (Sender<Tried>, Receiver<Tried>),
-    /// A byte goes in when an attempt ends.
+    /// A byte is written here when an attempt ends.
     bell: (PipeReader, Arc<PipeWriter>),
     gate: Arc<Gate>,
 }
@@ -88,19 +88,19 @@ impl Attempts {
         self.waiting.is_empty() && self.unfinished == 0
     }
 
-    /// Forgets what has not begun, and abandons what has: nothing is mapped from here on.
+    /// Drops attempts that have not begun, and abandons the others: nothing is mapped from here on.
     pub(super) fn abandon(&mut self) {
         self.waiting.clear();
         self.running.clear();
         self.gate.close();
     }
 
-    /// Where a byte goes in when there is something to look at.
+    /// Where to write a byte when there is something to look at.
     pub(super) fn bell(&self) -> Arc<PipeWriter> {
         self.bell.1.clone()
     }
 
-    /// Starts whatever fits, the first first; a large one that waits does not keep small ones from running.
+    /// Starts every attempt that fits, in order; a large one that waits does not block small ones.
     pub(super) fn start(&mut self) {
         let mut at = 0;
         while at < self.waiting.len() {
@@ -121,7 +121,7 @@ impl Attempts {
         let gate = self.gate.clone();
         let work = move |attempt: &Attempt| {
             let result = attempt.target.open(&attempt.passphrase, attempt.origin, &gate);
-            // Where nobody listens any more, nobody wants to know.
+            // The receiver is gone: the outcome is not needed any more.
             let _ = results.send(Tried {
                 volume: attempt.volume,
                 origin: attempt.origin,
@@ -133,12 +133,12 @@ impl Attempts {
         let (elsewhere, there) = (attempt.clone(), work.clone());
         match thread::Builder::new().spawn(move || there(&elsewhere)) {
             Ok(thread) => self.running.push(thread),
-            // Without a thread to be had it takes longer, and is done all the same.
+            // If no thread can be started it takes longer, but is done anyway.
             Err(_) => work(&attempt),
         }
     }
 
-    /// What has ended since the last call.
+    /// The attempts that have ended since the last call.
     pub(super) fn finished(&mut self) -> Vec<Tried> {
         let tried: Vec<Tried> = self.results.1.try_iter().collect();
         for one in &tried {
@@ -166,10 +166,10 @@ impl Attempts {
         ready.is_ok_and(|count| count > 0) && self.bell.0.read(&mut [0; 64]).is_ok_and(|read| read > 0)
     }
 
-    /// Waits for what still runs.
+    /// Waits for the attempts that are still running.
     pub(super) fn join(&mut self) {
         for thread in self.running.drain(..) {
-            // It has told how it ended.
+            // It has reported its outcome.
             let _ = thread.join();
         }
     }

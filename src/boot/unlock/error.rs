@@ -20,22 +20,22 @@ pub enum UnlockError {
     /// The device did not appear.
     #[error("{device} did not appear within {} s", waited.as_secs())]
     DeviceMissing {
-        /// Which one.
+        /// The device.
         device: DeviceSpec,
-        /// How long it was waited for.
+        /// The length of the wait.
         waited: Duration,
     },
     /// Only parts of the device appeared.
     #[error("{device} did not appear within {} s; only some members were found: {parts}", waited.as_secs())]
     OnlyParts {
-        /// Which one.
+        /// The device.
         device: DeviceSpec,
         /// The parts.
         parts: String,
-        /// How long it was waited for.
+        /// The length of the wait.
         waited: Duration,
     },
-    /// Another device has come in the place of the one that was looked at, or none.
+    /// The device that was looked at has been replaced, or is gone.
     #[error("{} is no longer the same device", .0.display())]
     Replaced(PathBuf),
     /// Its name is that of another mapping.
@@ -44,59 +44,59 @@ pub enum UnlockError {
     /// The device with the header, or the header's file, did not appear.
     #[error("the header {header} did not appear within {} s", waited.as_secs())]
     HeaderMissing {
-        /// Where it should be.
+        /// The expected place.
         header: Place,
-        /// How long it was waited for.
+        /// The length of the wait.
         waited: Duration,
     },
     /// The file system with the header cannot be mounted.
     #[error("cannot get at the header {header}: {source}")]
     HeaderMount {
-        /// Where it should be.
+        /// The expected place.
         header: Place,
         /// The system's error.
         source: io::Error,
     },
-    /// The type is one that Luksmith does not open.
+    /// The type is not one that Luksmith can open.
     #[error("Luksmith cannot open volumes of type {0}")]
     Unsupported(&'static str),
-    /// Neither is there a LUKS header, nor do the options say that there should be none.
+    /// There is no LUKS header, and the options do not say that there should be none.
     #[error("{} has no LUKS header, and no option says how it is encrypted", .0.display())]
     Unknown(PathBuf),
     /// No keyslot fits into the memory.
     #[error("its keyslots need {needed} of memory; {available} is available")]
     OutOfMemory {
-        /// What the least of them needs.
+        /// The memory that the smallest of them needs.
         needed: Bytes,
-        /// What there is.
+        /// The available memory.
         available: Bytes,
     },
     /// Every try was wrong.
     #[error("no key available with this passphrase")]
     WrongPassphrase,
-    /// The key opens nothing; with the other end, it would.
+    /// The key opens nothing; with the other line ending, it would.
     #[error("the {fault} {keyslot}")]
     FinalNewline {
-        /// What is wrong with it.
+        /// The flaw of the key.
         fault: FinalNewline,
         /// The keyslot.
         keyslot: u32,
     },
-    /// What was decrypted is not what it should be.
+    /// The decrypted data fail a check.
     #[error("the check '{check}' failed: {found}")]
     CheckFailed {
-        /// Which check.
+        /// The check.
         check: String,
-        /// What there was.
+        /// The data that were found.
         found: String,
     },
-    /// Nobody answered in time.
+    /// No answer came in time.
     #[error("no passphrase was given within {} s", .0.as_secs())]
     TimedOut(Duration),
-    /// No console, no standard input and no program can give a passphrase.
+    /// There is no console, standard input or program to give a passphrase.
     #[error("there is no way to ask for a passphrase")]
     NobodyToAsk,
-    /// Somebody ended the program.
+    /// The program was interrupted.
     #[error("interrupted")]
     Stopped,
     /// Its entry is in a circle of entries that need each other.
@@ -105,18 +105,18 @@ pub enum UnlockError {
     /// It needs the mapping of another entry, which is not open.
     #[error("it needs {0}, which is not open")]
     NeedsOther(String),
-    /// A typed passphrase of a plain volume does not show what should be there.
+    /// A typed passphrase of a plain volume does not decrypt the expected contents.
     #[error("with this passphrase there is no {0} behind it")]
     NothingInside(&'static str),
-    /// Its key cannot be had, and nobody may be asked.
+    /// Its key is unavailable, and prompts are off.
     #[error("there is no key: {0}")]
     NoKey(String),
-    /// A plain volume's key has fewer bytes than its cipher takes: zeros in their place would make it one that others know.
+    /// A plain volume's key has fewer bytes than its cipher takes: padding it with zeros would make it guessable.
     #[error("its key has {found} bytes, and {needed} are needed")]
     ShortKey {
-        /// Bytes there are.
+        /// The length of the key.
         found: usize,
-        /// Bytes that the cipher takes.
+        /// The length that the cipher takes.
         needed: usize,
     },
     /// The data would be destroyed.
@@ -124,17 +124,17 @@ pub enum UnlockError {
     WouldDestroy {
         /// The device.
         device: PathBuf,
-        /// What is on it.
+        /// The data on it.
         found: String,
-        /// By what.
+        /// The cause.
         tool: String,
     },
-    /// A program that was to be run failed.
+    /// A required program failed.
     #[error("{program} failed: {reason}")]
     Program {
-        /// Which one.
+        /// The program.
         program: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The header.
@@ -149,7 +149,7 @@ pub enum UnlockError {
     /// The mapping.
     #[error(transparent)]
     Volume(#[from] VolumeError),
-    /// Another operation on the device.
+    /// Another operation on the device failed.
     #[error(transparent)]
     Operation(CryptError),
 }
@@ -167,7 +167,7 @@ impl From<CryptError> for UnlockError {
 }
 
 impl UnlockError {
-    /// Whether another passphrase could do what this one did not.
+    /// Whether another passphrase could succeed.
     pub fn is_wrong_passphrase(&self) -> bool {
         matches!(
             self,

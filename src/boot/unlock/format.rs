@@ -1,4 +1,4 @@
-//! What a volume is: a header, or the options that stand for one, and where the header is.
+//! The format of a volume: a header, or the options in place of one, and the place of the header.
 
 use std::path::{Path, PathBuf};
 
@@ -16,13 +16,13 @@ use crate::crypt_device::LuksDevice;
 use crate::defaults::{PLAIN_CIPHER, PLAIN_HASH, PLAIN_KEY_BITS};
 use crate::volume::{PlainHash, VolumeError};
 
-/// What is on it.
+/// The format.
 #[derive(Debug)]
 pub(super) enum Format {
     Luks {
         volume: Box<LuksDevice>,
         layout: DataLayout,
-        /// Keeps the file system with the header.
+        /// Keeps the file system with the header mounted.
         mounted: Option<Mounted>,
     },
     Plain {
@@ -52,8 +52,8 @@ impl Format {
     }
 }
 
-/// The options of a plain volume that its line lacks, with their values. What opens it elsewhere may take others; without a
-/// passphrase nothing is hashed.
+/// The options of a plain volume that its line lacks, with their defaults. Other programs may have other defaults; without
+/// a passphrase nothing is hashed.
 pub(in crate::boot) fn assumed(entry: &Entry) -> Option<String> {
     let options = &entry.options;
     let hashes = !matches!(entry.key, KeySource::File(_) | KeySource::Raw(_) | KeySource::Search(_));
@@ -81,7 +81,7 @@ pub(in crate::boot) fn header_path(
         source,
     };
     let Some(device) = &header.device else {
-        // `header=UUID=…` names a device that is nothing but a header.
+        // `header=UUID=…` names a device that contains nothing but a header.
         let spec = DeviceSpec::parse(&header.path.to_string_lossy());
         let found = devices.find(&spec).filter(|path| devices.answers(path));
         return Ok(found.map(|path| (path, None)));
@@ -101,7 +101,7 @@ pub(super) fn header_device(options: &VolumeOptions) -> Option<DeviceSpec> {
     Some(header.device.clone().unwrap_or_else(device))
 }
 
-/// Where the header should be, for messages.
+/// The expected place of the header, for messages.
 pub(super) fn header_place(options: &VolumeOptions) -> Option<&Place> {
     options.header.as_ref()
 }

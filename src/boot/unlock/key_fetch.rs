@@ -1,5 +1,5 @@
-//! Reading a volume's own key on a thread of its own: a script may ask a person, a device may take its time, and nothing
-//! else is to wait for them.
+//! Reading a volume's own key on a thread of its own: a script may prompt a person, a device may take its time, and
+//! nothing else has to wait for them.
 
 use std::io::{PipeWriter, Write as _};
 use std::path::PathBuf;
@@ -13,16 +13,16 @@ use keyslots::secret::Passphrase;
 use crate::boot::crypttab::{Entry, KeySource};
 use crate::boot::key::{Limits, Located, NoKey};
 
-/// How long a script may take where nothing is said: it may ask a person, who may have to fetch something.
+/// The default time limit of a script: it may prompt a person, who may have to fetch something.
 const SCRIPT_PATIENCE: Duration = Duration::from_secs(300);
-/// How long it is waited for a thread that was told to stop: a script is given a moment to end.
+/// How long to wait for a thread that was told to stop: a script is given a moment to end.
 const STOPPING: Duration = Duration::from_secs(2);
 
 /// A key that is being read.
 #[derive(Debug)]
 pub(super) struct Fetching {
     limits: Limits,
-    /// When it is waited for no longer: what is read may keep the thread in the kernel, where it knows no limits.
+    /// When to stop waiting for it: the read may keep the thread in the kernel, which knows no limits.
     end: Option<Instant>,
     result: Receiver<Result<Passphrase, NoKey>>,
     thread: Option<JoinHandle<()>>,
@@ -30,7 +30,7 @@ pub(super) struct Fetching {
 }
 
 impl Fetching {
-    /// Begins, and rings the bell at the end. `patience` is for what is no script.
+    /// Begins, and notifies through `bell` at the end. `patience` is for keys that are not scripts.
     pub(super) fn start(
         located: Located,
         entry: Entry,
@@ -41,7 +41,7 @@ impl Fetching {
     ) -> Self {
         let is_script = matches!(entry.key, KeySource::Script { .. });
         let said = entry.options.timeout.filter(|time| !time.is_zero());
-        // A script is ended by its thread, which tells of it.
+        // A script is ended by its thread, which reports it.
         let (patience, more) = if is_script {
             (Some(said.unwrap_or(SCRIPT_PATIENCE)), STOPPING)
         } else {
@@ -52,7 +52,7 @@ impl Fetching {
         let (sender, result) = channel();
         let own = limits.clone();
         let work = move || {
-            // Where nobody listens any more, nobody wants to know.
+            // The receiver is gone: the key is not needed any more.
             let _ = sender.send(located.read(&entry, &source, tried, &own));
             let _ = (&*bell).write_all(&[0]);
         };
@@ -60,7 +60,7 @@ impl Fetching {
             limits,
             end,
             result,
-            // Without a thread there is no key, and a person is asked.
+            // Without a thread there is no key, and a prompt appears.
             thread: thread::Builder::new().spawn(work).ok(),
             is_script,
         }
@@ -71,12 +71,12 @@ impl Fetching {
         self.is_script
     }
 
-    /// Whether it has had its time. What it reads after that is wiped, and nobody's.
+    /// Whether its time is over. A key that it reads after that is wiped unused.
     pub(super) fn is_overdue(&self) -> bool {
         self.end.is_some_and(|end| Instant::now() >= end)
     }
 
-    /// The key, once there is one or none.
+    /// The key, once it is read or missing.
     pub(super) fn result(&self) -> Option<Result<Passphrase, NoKey>> {
         match self.result.try_recv() {
             Ok(result) => Some(result),
@@ -87,7 +87,7 @@ impl Fetching {
 }
 
 impl Drop for Fetching {
-    /// A program does not outlive what it was started for.
+    /// A program that is killed on drop.
     fn drop(&mut self) {
         self.limits.stop();
         let Some(thread) = self.thread.take().filter(|_| self.is_script) else {

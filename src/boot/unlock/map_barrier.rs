@@ -1,13 +1,13 @@
-//! What maps a volume passes through here, so that the program can end at once without leaving half of a mapping behind:
+//! A barrier that every mapping passes, so that the program can end at once without leaving half of a mapping behind:
 //! derivations are abandoned wherever they are, a mapping that was begun is finished.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How long a mapping that was begun may take, with the checks and the file system that belong to it.
+/// The time limit for a mapping that was begun, with the checks and the file system that belong to it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The gate.
+/// The barrier.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     state: Mutex<State>,
@@ -20,12 +20,12 @@ struct State {
     inside: u32,
 }
 
-/// One who is inside; leaves on drop.
+/// One thread inside; leaves on drop.
 #[derive(Debug)]
 pub(super) struct Inside<'a>(&'a Gate);
 
 impl Gate {
-    /// Goes in; `None` once it is closed.
+    /// Enters; `None` once it is closed.
     pub(super) fn enter(&self) -> Option<Inside<'_>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.closed {
@@ -35,7 +35,7 @@ impl Gate {
         Some(Inside(self))
     }
 
-    /// Lets nobody in any more, and waits for those inside, but not for ever.
+    /// Closes it, and waits for those inside, but not for ever.
     pub(super) fn close(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.closed = true;

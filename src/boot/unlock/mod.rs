@@ -1,8 +1,9 @@
-//! Many volumes with few questions: a passphrase is tried on every volume that waits, derivations run side by side as
-//! far as the budget goes, and whatever comes late is tried with what is known before anybody is asked again.
+//! Many volumes with few prompts: a passphrase is tried on every volume that waits, derivations run in parallel within
+//! the budget, and known passphrases are tried on late devices before the next prompt.
 //!
 //! One thread waits for everything; the derivations have threads of their own. A wrong answer costs a try of each volume
-//! that it was tried on, but only where it opened none: who has two passphrases makes no mistake by giving one of them.
+//! that it was tried on, but only if it opened none: a user with two passphrases makes no mistake by entering one of
+//! them.
 
 mod already_open;
 mod attempts;
@@ -43,43 +44,43 @@ pub use self::error::UnlockError;
 pub(in crate::boot) use self::format::{assumed, header_path, says_plain};
 pub use self::volume::Outcome;
 
-/// How long to wait for what may happen without a sign.
+/// How long to wait for events without a notification.
 const TICK: Duration = Duration::from_millis(200);
-/// How often all devices are looked at even if the kernel has told of no change.
+/// How often to scan all devices even if the kernel has reported no change.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// What may be done, and for how long.
+/// Permissions and time limits.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The most memory for key derivations, where it is to be less than what there is.
+    /// The memory limit of key derivations, if it is less than what is available.
     pub memory: Option<Bytes>,
-    /// How long a device may take to appear, where its own options do not say; `None` is for ever.
+    /// The default time for a device to appear; `None` is for ever.
     pub device_timeout: Option<Duration>,
-    /// Whether a key may go to the kernel through a keyring.
+    /// Whether a key may be passed to the kernel through a keyring.
     pub keyring: bool,
     /// Whether `swap` and `tmp` may destroy what a device held before.
     pub destroy: bool,
-    /// Whether passphrases are only tried, and nothing is mapped.
+    /// Whether passphrases are only tested, and nothing is mapped.
     pub only_try: bool,
 }
 
-/// One volume, at the end.
+/// The outcome for one volume.
 #[derive(Debug)]
 pub struct Finished {
     /// The name of its entry.
     pub name: String,
     /// Whether the machine can do without it.
     pub optional: bool,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// Unlocks all entries, in their order where it matters, and says how each of them ended.
+/// Unlocks all entries, in their order where it matters, and returns the outcome of each.
 ///
 /// # Errors
-/// The device-mapper's, where there is none; the system's, where it cannot wait.
+/// The device-mapper's, if it is unavailable; the system's, if it cannot wait.
 pub fn unlock(entries: Vec<Entry>, settings: &Settings, prompts: &mut Prompts) -> Result<Vec<Finished>, EngineError> {
-    // Whatever happens, a device that does not answer keeps nobody from ending.
+    // Whatever happens, a device that does not answer must not block the end of the program.
     let _leave = OnDrop(in_flight::leave_behind);
     let mut engine = Engine::new(entries, settings, prompts)?;
     if !settings.only_try {
@@ -95,7 +96,7 @@ pub fn unlock(entries: Vec<Entry>, settings: &Settings, prompts: &mut Prompts) -
     Ok(finished.collect())
 }
 
-/// Does something at the end, however that comes.
+/// Runs a function at the end, however that comes.
 struct OnDrop(fn());
 
 impl Drop for OnDrop {
@@ -104,7 +105,7 @@ impl Drop for OnDrop {
     }
 }
 
-/// What keeps all volumes from being unlocked.
+/// An error that prevents all unlocking.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -123,11 +124,11 @@ struct Engine<'a> {
     prompts: &'a mut Prompts,
     permissions: Permissions,
     device_timeout: Option<Duration>,
-    /// Passphrases that have opened something.
+    /// Passphrases that have opened a volume.
     known: Vec<Arc<Passphrase>>,
     /// The answer that is being tried.
     answer: Option<Answer>,
-    /// The first of two answers that have to be the same, and what for.
+    /// The first of two answers that have to match, and its purpose.
     to_verify: Option<(usize, Passphrase)>,
     /// When derivations began to run without a pause.
     deriving_since: Option<Instant>,
@@ -190,7 +191,7 @@ impl<'a> Engine<'a> {
         Ok(())
     }
 
-    /// Erases the key files that were to be used once, and have been.
+    /// Erases the key files for a single use that were used.
     fn erase_keys(&mut self) {
         if self.permissions.only_try {
             return;
@@ -203,7 +204,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// Finds devices and keys that have come.
+    /// Finds new devices and keys.
     fn look(&mut self) {
         let devices = Devices::at_a_glance();
         let others_done = self
@@ -231,7 +232,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// What has opened another volume is tried before anybody is asked.
+    /// Tries passphrases that have opened another volume before the next prompt.
     fn try_known(&mut self, at: usize) {
         let volume = &mut self.volumes[at];
         if self.answer.is_some() || !volume.shares_passphrases() {
@@ -251,7 +252,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// How an attempt ended.
+    /// Handles the outcome of an attempt.
     fn note(&mut self, tried: Tried) {
         let volume = &mut self.volumes[tried.volume];
         volume.pending -= 1;
@@ -277,7 +278,7 @@ impl<'a> Engine<'a> {
                     answer.refused.push((tried.volume, error));
                 }
             }
-            // Unplugged, or plugged in anew.
+            // Unplugged, or replugged.
             (Err(UnlockError::Replaced(_)), _) => volume.begin_anew(),
             (Err(error @ UnlockError::FinalNewline { .. }), _) => self.prompts.say(&format!("{name}: {error}.")),
             // Another key, or a person, may have the right one.
@@ -298,7 +299,7 @@ impl<'a> Engine<'a> {
         }
     }
 
-    /// What may still be opened without a person is waited for.
+    /// Waits for volumes that may still open without a person.
     fn nobody_answers(&mut self) {
         for volume in self.volumes.iter_mut().filter(|volume| volume.wants_person()) {
             volume.fail(UnlockError::NobodyToAsk);
@@ -308,7 +309,7 @@ impl<'a> Engine<'a> {
     /// Ends, without waiting for derivations.
     fn give_up(&mut self, error: impl Fn() -> UnlockError) {
         self.attempts.abandon();
-        // What was mapped before the gate was closed is.
+        // Mappings made before the barrier was closed remain.
         for tried in self.attempts.finished() {
             self.note(tried);
         }
@@ -321,7 +322,7 @@ impl<'a> Engine<'a> {
     }
 }
 
-/// When to look at the devices: after each change that the kernel tells of, and now and then.
+/// When to scan the devices: after each change that the kernel reports, and now and then.
 #[derive(Debug, Default)]
 struct Events {
     sequence: Option<String>,

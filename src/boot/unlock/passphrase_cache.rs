@@ -1,4 +1,4 @@
-//! What a person is asked for, and what becomes of the answer.
+//! Prompts, and the use of their answers.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,7 +18,7 @@ pub(super) struct Answer {
 }
 
 impl Engine<'_> {
-    /// Tries an answer on all that it was asked for.
+    /// Tries an answer on all volumes of the prompt.
     pub(super) fn answered(&mut self, passphrase: Passphrase) {
         let asked = self.asked_for();
         let Some(passphrase) = self.verified(&asked, passphrase) else {
@@ -40,7 +40,7 @@ impl Engine<'_> {
         }
     }
 
-    /// The answer, unless it has to be given a second time first. Only where any answer would do: a header knows a typo.
+    /// The answer, unless it has to be entered twice first. Only if any answer would do: a header detects a typo.
     fn verified(&mut self, asked: &[usize], passphrase: Passphrase) -> Option<Passphrase> {
         let &[at] = asked else { return Some(passphrase) };
         if !self.volumes[at].wants_verification() {
@@ -61,7 +61,7 @@ impl Engine<'_> {
         }
     }
 
-    /// An answer was tried on all that waited for it.
+    /// Handles an answer that was tried on all volumes that waited for it.
     pub(super) fn end_answer(&mut self) {
         let Some(answer) = self.answer.take() else { return };
         if answer.opened > 0 {
@@ -82,7 +82,7 @@ impl Engine<'_> {
         }
     }
 
-    /// The volumes that the next answer is tried on: all that take none but the right one, or one that takes any.
+    /// The volumes that the next answer is tried on: all that accept only the right one, or one that accepts any.
     fn asked_for(&self) -> Vec<usize> {
         let waiting = || (0..self.volumes.len()).filter(|at| self.volumes[*at].wants_person());
         let sharing: Vec<_> = waiting().filter(|at| self.volumes[*at].shares_passphrases()).collect();
@@ -93,11 +93,11 @@ impl Engine<'_> {
         }
     }
 
-    /// Keeps the question right that is out, or puts one.
+    /// Updates the open question, or asks one.
     pub(super) fn ask(&mut self) {
         let asked = self.asked_for();
         let busy = self.answer.is_some()
-            // It may be asking somebody, on the same console.
+            // It may have a prompt of its own, on the same console.
             || self.volumes.iter().any(Volume::runs_script)
             || asked
                 .iter()

@@ -1,5 +1,5 @@
-//! What is behind a mapping: the checks of Debian's crypttab, and the swap area or file system that a volume with a key
-//! of its own for each boot is given.
+//! Steps after mapping: the checks of Debian's crypttab, and the swap area or file system for a volume that has another
+//! key at each boot.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -17,7 +17,7 @@ use crate::boot::program::spawn;
 /// Where Debian's crypttab(5) looks for a check that is not named by its path.
 const CHECKS: &str = "/lib/cryptsetup/checks";
 
-/// Checks a mapping as `check=` and `checkargs=` say.
+/// Checks a mapping according to `check=` and `checkargs=`.
 pub(super) fn check(source: &Path, mapping: &Path, options: &VolumeOptions) -> Result<(), UnlockError> {
     let Some(check) = &options.check else { return Ok(()) };
     let wanted = options.checkargs.as_deref();
@@ -81,16 +81,16 @@ fn run_check(
     })
 }
 
-/// Whether a volume's key outlives the machine's run, and whether it is known to be the right one.
+/// Whether a volume's key outlives the machine's run, and whether it is proven to be the right one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyLasts {
-    /// It is random: nothing that was written with another one can be read any more.
+    /// It is random: data written with another one cannot be read any more.
     No,
-    /// It lasts, and nothing tells whether it is the right one.
+    /// It is permanent, and nothing proves it right.
     Yes,
-    /// So does a passphrase that somebody has typed.
+    /// The same, typed by a person.
     Typed,
-    /// It lasts, and a header has told that it is right.
+    /// It is permanent, and a header has proven it right.
     Proven,
 }
 
@@ -100,16 +100,15 @@ pub(super) struct Place<'a> {
     pub(super) source: &'a Path,
     /// The decrypted volume.
     pub(super) mapping: &'a Path,
-    /// Whether its key outlives the machine's run: what is in it was meant to stay then.
+    /// Whether its key outlives the machine's run: then its contents were meant to stay.
     pub(super) key: KeyLasts,
     /// Where its data start on the device below.
     pub(super) offset: Sectors,
 }
 
-/// Makes the swap area or the file system, unless that would destroy something that was there before. A swap area that is
-/// there is left as it is: it may hold the image of a machine that sleeps. So may what a wrong key makes noise of: without
-/// `may_destroy` only a random key makes anything, and a passphrase never does that was typed and that nothing has proven. Returns
-/// what is to be told.
+/// Makes the swap area or the file system, unless that would destroy existing data. An existing swap area is left as it is:
+/// it may hold the image of a hibernated machine. So may data that a wrong key turns into noise: without `may_destroy` only a
+/// random key makes anything, and a typed, unproven passphrase never does. Returns messages to show.
 pub(super) fn make(
     place: &Place<'_>,
     options: &VolumeOptions,
@@ -136,7 +135,7 @@ pub(super) fn make(
         found: listed(found),
         tool: tool.clone(),
     };
-    // A machine sleeps in it: nobody's to overwrite. One that sleeps in front of the volume loses nothing.
+    // A hibernated machine's: it must not be overwritten. An image in front of the volume is not affected.
     let start = place.offset.bytes().unwrap_or(Bytes::ZERO);
     let is_in_front = || swap_end(source).is_some_and(|end| end <= start);
     for (device, found) in [(mapping, &inside), (source, &outside)] {
@@ -158,11 +157,11 @@ pub(super) fn make(
         KeyLasts::No | KeyLasts::Yes | KeyLasts::Proven => {}
     }
     if !may_destroy {
-        // Data need not look like anything that is known.
+        // Data need not have a known signature.
         if place.key != KeyLasts::No || !inside.is_empty() {
             return Err(would_destroy(mapping, &inside));
         }
-        // What ends in front of the volume is kept, and is often there on purpose, to find it by.
+        // Data that end in front of the volume are kept, and are often there on purpose, to find it by.
         let kept = ext_end(source).is_some_and(|end| place.offset.bytes().is_some_and(|start| end <= start));
         let harmless = |found: &Signature| is_swap(found) || kept && found.name.starts_with("ext");
         let outside: Vec<_> = outside.into_iter().filter(|found| !harmless(found)).collect();
@@ -184,7 +183,7 @@ pub(super) fn make(
     Ok(None)
 }
 
-/// What the options want to be there.
+/// The contents that the options require.
 fn wanted(options: &VolumeOptions) -> &'static str {
     if options.tmp.is_some() {
         "file system"
@@ -201,7 +200,7 @@ fn is_swap(found: &Signature) -> bool {
     found.name == "swap" || is_suspended(found)
 }
 
-/// Where an ext2, ext3 or ext4 file system ends, if there is one: `struct ext2_super_block` of the kernel's documentation
+/// The end of an ext2, ext3 or ext4 file system, if there is one: `struct ext2_super_block` of the kernel's documentation
 /// (filesystems/ext4), of which the counts of 32 bits are enough for a small one.
 fn ext_end(device: &Path) -> Option<Bytes> {
     let mut superblock = [0; 64];
@@ -213,7 +212,7 @@ fn ext_end(device: &Path) -> Option<Bytes> {
     u64::from(number(4)?).checked_mul(block).map(Bytes::new)
 }
 
-/// Where a swap area ends, also one that a machine sleeps in: its last page is in `union swap_header` of linux/swap.h.
+/// The end of a swap area, also one with a hibernation image: its last page is in `union swap_header` of linux/swap.h.
 fn swap_end(device: &Path) -> Option<Bytes> {
     let mut last = [0; 4];
     let mut file = OpenOptions::new().read(true).open(device).ok()?;
@@ -250,7 +249,7 @@ fn make_swap(mapping: &Path) -> io::Result<()> {
 
 fn swap_header(page: usize, pages: u64) -> io::Result<Vec<u8>> {
     const MAGIC: &[u8] = b"SWAPSPACE2";
-    // mkswap asks for as many.
+    // mkswap requires as many.
     if pages < 10 {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -339,12 +338,12 @@ mod tests {
         ext[1024 + 76] = 1;
         fs::write(source.path(), &ext).expect("written");
         assert!(made(random, 1024, false).is_ok() && refused(made(random, 1023, false)));
-        // Nor is nothing; but a volume whose key lasts is nobody's to overwrite.
+        // Nor is an empty volume; but one with a permanent key must not be overwritten.
         fs::write(source.path(), vec![0; 2048]).expect("written");
         assert!(made(random, 0, false).is_ok() && refused(made(KeyLasts::Proven, 4096, false)));
     }
 
-    /// What a wrong key makes noise of may be the image of a machine that sleeps.
+    /// Data that a wrong key turns into noise may be a hibernation image.
     #[test]
     fn only_a_random_key_makes_anything() {
         let source = tempfile::NamedTempFile::new().expect("a file");
@@ -370,7 +369,7 @@ mod tests {
                 let changed = fs::read(mapping.path()).expect("read") != vec![0x5a; 1 << 20];
                 assert_eq!(changed, makes, "{list} {key:?} {may_destroy}: {made:?}");
                 match key {
-                    // It is asked for once more.
+                    // Another prompt appears.
                     KeyLasts::Typed => assert!(made.is_err_and(|error| error.is_wrong_passphrase())),
                     KeyLasts::Yes if !may_destroy => assert!(made.is_ok_and(|note| note.is_some())),
                     _ => assert!(made.is_ok_and(|note| note.is_none())),

@@ -1,4 +1,4 @@
-//! What a person is told: the question, and what is going on while there is none.
+//! Texts for a person: the question, and the state without one.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,11 @@ use super::{Engine, Outcome};
 use crate::boot::devices::Description;
 use crate::boot::prompt::Question;
 
-/// After so long, a person is told what is waited for.
+/// After this long, a person is told about the wait.
 const SILENCE: Duration = Duration::from_secs(2);
 
 impl Engine<'_> {
-    /// The question about `first`, whose answer is tried on all that are `asked` for; `again` where it is to be the same
-    /// once more.
+    /// The question about `first`, whose answer is tried on all of `asked`; `again` for the repetition of an answer.
     pub(super) fn question(&self, first: usize, asked: &[usize], again: bool) -> Question {
         let volume = &self.volumes[first];
         let name = &volume.entry.name;
@@ -43,7 +42,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Says what is going on when nobody is asked anything.
+    /// Describes the state while no question is open.
     pub(super) fn show_progress(&mut self) {
         if !self.attempts.is_idle() {
             let since = *self.deriving_since.get_or_insert_with(Instant::now);

@@ -1,4 +1,4 @@
-//! A volume whose device is there: what it is, what trying a passphrase on it costs, and how it is mapped.
+//! A volume whose device is there: its format, the cost of trying a passphrase on it, and its mapping.
 
 use std::path::{Path, PathBuf};
 
@@ -29,9 +29,9 @@ use crate::volume::{self, Flags, PlainHash, VolumeError};
 pub(super) struct Target {
     /// The device or file with the data.
     pub(super) source: PathBuf,
-    /// What a person knows it by.
+    /// Its description for a person.
     pub(super) description: Description,
-    /// What trying a passphrase takes.
+    /// The cost of trying a passphrase.
     pub(super) cost: Cost,
     name: DeviceName,
     options: VolumeOptions,
@@ -42,7 +42,7 @@ pub(super) struct Target {
     format: Format,
     /// Whether each boot has another key: its line names a source of random bytes.
     random_key: bool,
-    /// What its line does not say of a plain volume, and is assumed.
+    /// The defaults assumed for a plain volume.
     assumed: Option<String>,
     /// The device that was looked at. Nothing else is mapped in its place.
     looked_at: LookedAt,
@@ -50,7 +50,7 @@ pub(super) struct Target {
     header_looked_at: Option<LookedAt>,
 }
 
-/// What the engine lets a target do.
+/// The conditions that the engine sets for a target.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Permissions {
     pub(super) keyring: bool,
@@ -60,7 +60,7 @@ pub(super) struct Permissions {
 }
 
 impl Target {
-    /// Looks at the volume; `None` where its device, or the one with its header, is not there yet.
+    /// Looks at the volume; `None` if its device, or the one with its header, is missing.
     pub(super) fn find(
         entry: &Entry,
         devices: &Devices,
@@ -148,12 +148,12 @@ impl Target {
         }))
     }
 
-    /// Whether its paths still lead to what was looked at.
+    /// Whether its paths still lead to the devices that were looked at.
     pub(super) fn is_there(&self) -> bool {
         self.looked_at.is_there() && self.header_looked_at.as_ref().is_none_or(LookedAt::is_there)
     }
 
-    /// Lets go of the file system with the header.
+    /// Releases the file system with the header.
     pub(super) fn detach(&self) {
         if let Format::Luks {
             mounted: Some(mounted), ..
@@ -168,12 +168,12 @@ impl Target {
         matches!(self.format, Format::Plain { .. })
     }
 
-    /// What its line does not say of a plain volume, and is assumed.
+    /// The defaults assumed for a plain volume.
     pub(super) fn assumed(&self) -> Option<&str> {
         self.assumed.as_deref()
     }
 
-    /// Which bytes of a key file are the key, where the volume itself says so.
+    /// Which bytes of a key file are the key, if the volume's options name them.
     pub(super) fn key_len(&self) -> Option<Bytes> {
         match &self.format {
             Format::Plain { key_len, .. } => Some(Bytes::new(*key_len as u64)),
@@ -181,7 +181,7 @@ impl Target {
         }
     }
 
-    /// Tries a passphrase, and maps the volume. Of a key file, plain volumes do not hash it. Returns what is to be told.
+    /// Tries a passphrase, and maps the volume. A key file of a plain volume is not hashed. Returns messages to show.
     pub(super) fn open(
         &self,
         passphrase: &Passphrase,
@@ -251,7 +251,7 @@ impl Target {
         let unlocked = volume.unlock_anew(passphrase, candidates, &self.limits);
         match unlocked {
             Ok(unlocked) => Ok(unlocked),
-            // A keyslot that was passed over for its cost does not make the passphrase right.
+            // A keyslot that was skipped for its cost does not make the passphrase right.
             Err(HeaderError::Luks(keyslots::Error::WrongPassphrase)) => Err(UnlockError::WrongPassphrase),
             Err(HeaderError::Luks(keyslots::Error::Kdf(KdfError::CostTooHigh { .. })))
                 if volume.header.derivations(self.options.key_slot).len() > 1 =>
@@ -309,10 +309,10 @@ impl Target {
         Path::new("/dev/mapper").join(self.name.as_os_str())
     }
 
-    /// Nothing stays mapped that is not what it should be.
+    /// Removes a mapping that fails its checks.
     fn close_after(&self, error: UnlockError) -> Result<(), UnlockError> {
         let dm = Dm::open().map_err(VolumeError::from)?;
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = volume::deactivate(&dm, &self.name, false);
         Err(error)
     }

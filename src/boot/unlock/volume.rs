@@ -1,4 +1,4 @@
-//! One volume on its way from a line of crypttab to a mapping: what it waits for, and what was tried.
+//! One volume on its way from a line of crypttab to a mapping: its waits and its tries.
 
 mod own_key;
 
@@ -18,12 +18,12 @@ use crate::boot::devices::{self, Devices};
 use crate::boot::key::Searched;
 use crate::boot::source::DeviceSpec;
 
-/// How often a person may try where nothing is said, as both crypttabs have it.
+/// The default number of a person's tries, as in both crypttabs.
 const TRIES: u32 = 3;
-/// How long an array may take to be put together: as long as mdadm's own timer gives one that lacks a member.
+/// The time limit for assembling an array: that of mdadm's own timer for one that lacks a member.
 const ARRAY_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How a volume ended.
+/// The outcome for a volume.
 #[derive(Debug)]
 pub enum Outcome {
     /// It was opened.
@@ -42,18 +42,18 @@ pub(super) struct Volume {
     pub(super) outcome: Option<Outcome>,
     /// Attempts that wait or run.
     pub(super) pending: u32,
-    /// How many of the passphrases that are known were tried.
+    /// The number of known passphrases that were tried.
     pub(super) tried_known: usize,
     /// Wrong answers of a person.
     pub(super) wrong: u32,
-    /// Since when a person is asked for it.
+    /// When the prompt for it began.
     pub(super) asked_since: Option<Instant>,
-    /// What other entries make it wait for.
+    /// Its waits for other entries.
     pub(super) waits: Waits,
     started: Instant,
-    /// Since when its device may be there.
+    /// Since when its device may appear.
     device_since: Instant,
-    /// Since when its device is there, on a disk that an array was to hold.
+    /// Since when its device is there, on a disk with the signature of an array.
     array_since: Option<Instant>,
     /// Since when its own key is looked for.
     key_since: Option<Instant>,
@@ -61,11 +61,11 @@ pub(super) struct Volume {
     key_tried: u32,
     key_state: KeyState,
     fetching: Option<Fetching>,
-    /// Its key was read from its file at some time, whatever became of the device since.
+    /// Its key was read from its file at some time, even if the device is gone since.
     key_was_read: bool,
     /// Devices on which its key was looked for.
     key_searched: Searched,
-    /// A person is asked only because its key is not there; it may still come.
+    /// The prompt appears only because its key is missing; it may still come.
     key_may_come: bool,
 }
 
@@ -111,7 +111,7 @@ impl Volume {
     }
 
     /// Looks for the device, unless it is found or given up. A volume that the machine can do without is not waited for
-    /// once `others_done`, unless its options say how long.
+    /// once `others_done`, unless its options set a time.
     pub(super) fn look(
         &mut self,
         devices: &Devices,
@@ -130,7 +130,7 @@ impl Volume {
         if self.target.is_some() {
             return;
         }
-        // For ever would be until somebody ends it, and the machine can do without it.
+        // "For ever" would be until a person ends it, and the machine can do without it.
         let for_ever = |own: &Duration| own.is_zero() && self.is_optional();
         let own = self.entry.options.device_timeout.filter(|own| !for_ever(own));
         let patience = own.or(patience).filter(|patience| !patience.is_zero());
@@ -147,10 +147,10 @@ impl Volume {
             found = Target::find(&self.entry, &devices.giving_way(), budget, permissions);
             notes.extend(matches!(found, Ok(Some(_))).then_some(note));
         }
-        // Now that they have been asked. A disk wakes up in that time.
+        // Now that they have been probed. A disk spins up in that time.
         let hasty = self.started.elapsed() < devices::PATIENCE && devices.owe_answers();
         match found {
-            // What it is a snapshot of may have yet to answer.
+            // Its origin may have yet to answer.
             Ok(Some(target)) if hasty && devices.is_snapshot(&target.source) => {}
             Ok(Some(target)) => {
                 let all = devices.all_of(&self.entry.source);
@@ -187,7 +187,7 @@ impl Volume {
         }
     }
 
-    /// The entry that was to make the mapping that its data are on, or its header, and that has failed.
+    /// The failed entry that should have made the mapping with its data, or its header.
     fn lost_device(&self) -> Option<String> {
         let lost = self.waits.lost.as_ref()?;
         let mapping = DeviceSpec::Path(Path::new("/dev/mapper").join(lost));
@@ -195,13 +195,13 @@ impl Volume {
         is_lost.then(|| lost.clone())
     }
 
-    /// Whether something happens to it that may end without what it waits for: its device is there, and its key is being
-    /// read or tried, or somebody is asked for it.
+    /// Whether it is in progress without the device that it waits for: its device is there, and its key is being read or
+    /// tried, or a prompt for it is open.
     pub(super) fn goes_on(&self) -> bool {
         !self.is_done() && self.target.is_some() && (self.pending > 0 || self.fetching.is_some() || self.wants_person())
     }
 
-    /// Whether a person is asked for it only because its key is not there.
+    /// Whether the prompt for it is open only because its key is missing.
     pub(super) fn lacks_key(&self) -> bool {
         self.key_may_come
     }
@@ -211,8 +211,8 @@ impl Volume {
         matches!(self.entry.key, KeySource::Script { .. })
     }
 
-    /// Where its device is there, on a disk that was to be in an array, and the array has had its time, or there is no more
-    /// time: what to say of that.
+    /// What to report of a device on a disk with the signature of an array, once the time of the array, or all time, is
+    /// over.
     fn array_does_not_come(&mut self, devices: &Devices, is_over: bool) -> Option<String> {
         let header = header_device(&self.entry.options);
         let specs = [Some(&self.entry.source), header.as_ref()].into_iter().flatten();
@@ -248,19 +248,19 @@ impl Volume {
         }
     }
 
-    /// Whether a program that it has started may have the console.
+    /// Whether a program that it started may use the console.
     pub(super) fn runs_script(&self) -> bool {
         self.fetching.as_ref().is_some_and(Fetching::is_script)
     }
 
-    /// Forgets the device that is not there any more, and what was tried on it.
+    /// Forgets a device that is gone, and what was tried on it.
     pub(super) fn begin_anew(&mut self) {
         self.target = None;
         self.tried_known = 0;
         self.key_tried = 0;
     }
 
-    /// Ends what it has started.
+    /// Ends the programs that it started.
     pub(super) fn stop(&mut self) {
         self.fetching = None;
         if let Some(target) = &self.target {
@@ -268,40 +268,40 @@ impl Volume {
         }
     }
 
-    /// Whether a person is to be asked for it now.
+    /// Whether a prompt for it is due.
     pub(super) fn wants_person(&self) -> bool {
         !self.is_done() && self.target.is_some() && self.pending == 0 && self.key_state == KeyState::Person
     }
 
-    /// Whether a person's answer has to be given twice.
+    /// Whether a person has to enter the answer twice.
     pub(super) fn wants_verification(&self) -> bool {
         let takes_any = self.target.as_ref().is_some_and(|target| target.takes_anything());
         takes_any && self.entry.options.verify
     }
 
-    /// Whether a key file that is to be used once has been: once the volume is open, and also where it cannot be opened,
-    /// as crypttab(5) of systemd has it. Who has interrupted it may want to try again.
+    /// Whether a key file for a single use was used: once the volume is open, and also if it cannot be opened, as
+    /// described in crypttab(5) of systemd. After an interruption, the user may want to try again.
     pub(super) fn is_done_with_key(&self) -> bool {
         self.key_was_read && !matches!(self.outcome, None | Some(Outcome::Failed(UnlockError::Stopped)))
     }
 
-    /// Whether a passphrase that was typed for any volume may be tried on it.
+    /// Whether a passphrase typed for another volume may be tried on it.
     pub(super) fn shares_passphrases(&self) -> bool {
         let takes_any = self.target.as_ref().is_some_and(|target| target.takes_anything());
         self.wants_person() && !takes_any
     }
 
-    /// How often a person may try; `None` for ever.
+    /// The number of a person's tries; `None` is no limit.
     fn tries(&self) -> Option<u32> {
         Some(self.entry.options.tries.unwrap_or(TRIES)).filter(|tries| *tries > 0)
     }
 
-    /// How many tries are left, where they are counted.
+    /// The number of tries that are left, if it is limited.
     pub(super) fn tries_left(&self) -> Option<u32> {
         self.tries().map(|tries| tries.saturating_sub(self.wrong))
     }
 
-    /// A person's answer was wrong.
+    /// Counts a wrong answer.
     pub(super) fn count_wrong(&mut self, error: UnlockError) {
         self.wrong += 1;
         if self.tries_left() == Some(0) {
@@ -309,7 +309,7 @@ impl Volume {
         }
     }
 
-    /// Gives it up where nobody has answered in time.
+    /// Gives it up if no answer came in time.
     pub(super) fn check_patience(&mut self) {
         let patience = self.entry.options.timeout.filter(|patience| !patience.is_zero());
         if let (Some(since), Some(patience)) = (self.asked_since, patience)
@@ -320,12 +320,12 @@ impl Volume {
         }
     }
 
-    /// Which device, as the person who wrote the entry called it.
+    /// The device, as the entry names it.
     pub(super) fn source(&self) -> &DeviceSpec {
         &self.entry.source
     }
 
-    /// What it waits for, where it waits for a device.
+    /// The device or file that it waits for, if any.
     pub(super) fn waits_for(&self) -> Option<String> {
         if self.is_done() {
             return None;

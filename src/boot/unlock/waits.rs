@@ -1,4 +1,4 @@
-//! What keeps an entry waiting that another one holds up: its mapping, its turn, or the person who is asked for it.
+//! How entries hold each other up: by a mapping, by the order, or by an open prompt.
 
 use super::hindrance::Waits;
 use super::volume::Volume;
@@ -14,8 +14,8 @@ impl Engine<'_> {
         let is_to_come = |at: &usize| !self.volumes[*at].is_done();
         let failed = |at: &usize| matches!(self.volumes[*at].outcome, Some(Outcome::Failed(_)));
         let is_script = self.volumes[at].has_script();
-        // A person may have the key as well: it is not waited for that a device comes which may never come. A script that
-        // is started too early has failed.
+        // A person may have the key as well: a device that may never come is not waited for. A script that is started too
+        // early fails.
         let holds_up = |needed: &usize| {
             dependencies.needs_firmly(at).any(|firm| firm == *needed)
                 || is_script && !self.volumes[*needed].is_optional()
@@ -23,7 +23,7 @@ impl Engine<'_> {
         };
         let is_before = |before: &usize| {
             let volume = &self.volumes[*before];
-            // What the machine can do without, and what is not there, holds nobody up.
+            // A volume that the machine can do without and whose device is missing holds up no other.
             !volume.is_done() && (volume.target.is_some() || !volume.is_optional())
         };
         let others = || {
@@ -61,7 +61,7 @@ impl Engine<'_> {
         false
     }
 
-    /// Entries that wait for each other are never unlocked, unless that is for a key alone and a person may be asked.
+    /// Entries that wait for each other are never unlocked, unless only a key is missing and prompts are allowed.
     pub(super) fn fail_circles(&mut self) {
         let entries: Vec<_> = self.volumes.iter().map(|volume| &volume.entry).collect();
         let is_done = |at: usize| self.volumes[at].is_done();

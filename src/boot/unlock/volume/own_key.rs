@@ -1,4 +1,4 @@
-//! The key of a volume that needs no person: looked for, read, and given up in time.
+//! The key of a volume that needs no person: finding it, reading it, and giving up in time.
 
 use std::io::PipeWriter;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use crate::boot::key::{self, NoKey};
 use crate::boot::unlock::UnlockError;
 use crate::boot::unlock::key_fetch::Fetching;
 
-/// How long a device with a key may take to appear where nothing is said.
+/// The default time for a device with a key to appear.
 const KEY_PATIENCE: Duration = Duration::from_secs(20);
-/// How long reading it may take at the least, where it has come late.
+/// The least time for reading it, if it appeared late.
 const READING: Duration = Duration::from_secs(5);
 
 /// A passphrase that the volume itself has found.
@@ -24,20 +24,20 @@ pub(in crate::boot::unlock) struct FoundKey {
     pub(in crate::boot::unlock) from_file: bool,
 }
 
-/// What there is of a key that needs no person.
+/// The state of the key that needs no person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyState {
     /// An empty passphrase comes first.
     Empty,
     /// Its own key is looked for.
     Own,
-    /// A person is asked.
+    /// A person is prompted.
     Person,
 }
 
 impl Volume {
-    /// The next key that needs no person, once the device is there. Says in `notes` why a person is asked instead. What
-    /// takes its time rings the `bell`.
+    /// The next key that needs no person, once the device is there. Adds to `notes` why a prompt appears instead. Slow
+    /// reads notify through the `bell`.
     pub(in crate::boot::unlock) fn own_key(
         &mut self,
         devices: &Devices,
@@ -49,7 +49,7 @@ impl Volume {
             return None;
         }
         if self.waits.needs.is_some() {
-            // It has its time from when it may be there.
+            // Its time starts when the device may appear.
             self.key_since = None;
             return None;
         }
@@ -72,7 +72,7 @@ impl Volume {
         }
         if let Some(fetching) = &self.fetching {
             let Some(result) = fetching.result() else {
-                // Who reads may not come back from the kernel: a device need not answer.
+                // The reader may be stuck in the kernel: a device need not answer.
                 if fetching.is_overdue() {
                     self.fetching = None;
                     self.ask_instead(format!("{} does not answer", self.key_place()), notes);
@@ -100,7 +100,7 @@ impl Volume {
             return None;
         }
         match key::locate(&self.entry, devices, &mut self.key_searched) {
-            // One question at a time, and everybody in turn.
+            // One prompt at a time, in turn.
             Ok(Some(_)) if is_script && self.waits.turn => {}
             Ok(Some(_)) if is_script && self.waits.absent && since.elapsed() < KEY_PATIENCE => {}
             Ok(Some(located)) => {
@@ -108,9 +108,9 @@ impl Volume {
                 if let Some(len) = target.key_len() {
                     entry.options.keyfile_size = Some(len);
                 }
-                // What is there may still have nothing to say, and is given as long as if it were not there.
+                // An existing file may still be silent, and has the same time as a missing one.
                 let patience = self.entry.options.keyfile_timeout.unwrap_or(KEY_PATIENCE);
-                // But one that comes at the last moment is read all the same.
+                // But one that comes at the last moment is read anyway.
                 let least = patience.min(READING);
                 let left = (!patience.is_zero()).then(|| patience.saturating_sub(since.elapsed()).max(least));
                 let source = target.source.clone();
@@ -127,7 +127,7 @@ impl Volume {
 
     fn lack_key(&mut self, error: NoKey, notes: &mut Vec<String>) {
         match error {
-            // A person is asked already.
+            // A prompt is already open.
             NoKey::NotYet if self.key_state == KeyState::Person => {}
             NoKey::NotYet => {
                 let said = self.entry.options.keyfile_timeout;
@@ -161,7 +161,7 @@ impl Volume {
         }
     }
 
-    /// A file that is to be here is here now or never; a device may come late.
+    /// A local file is here now or never; a device may come late.
     fn key_patience(&self) -> Duration {
         match &self.entry.key {
             KeySource::File(place) if place.device.is_none() && !place.path.starts_with("/dev") => Duration::ZERO,
@@ -181,7 +181,7 @@ impl Volume {
 
     fn ask_instead(&mut self, reason: String, notes: &mut Vec<String>) {
         self.key_may_come = false;
-        // Whatever is typed would seem to open a plain volume, with a key that is not the one its line names.
+        // Any passphrase would seem to open a plain volume, with another key than the one in its line.
         let takes_any = self.target.as_ref().is_some_and(|target| target.takes_anything());
         if self.entry.options.headless || takes_any {
             self.fail(UnlockError::NoKey(reason));

@@ -1,4 +1,4 @@
-//! What a served volume is: handed to its server, and reported when its state is asked for.
+//! The description of a served volume: handed to its server, and reported as its state.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 pub struct Description {
     /// The device or file under it.
     pub device: PathBuf,
-    /// `LUKS1`, `LUKS2`, or what else it is.
+    /// `LUKS1`, `LUKS2`, or another kind.
     pub kind: String,
     /// The volume's own UUID.
     pub uuid: Option<String>,
@@ -37,7 +37,7 @@ pub struct Description {
 }
 
 impl Description {
-    /// How the data are laid out.
+    /// The layout of the data.
     pub fn layout(&self) -> DataLayout {
         DataLayout {
             cipher: CipherName::new(&self.cipher),
@@ -66,7 +66,7 @@ impl Description {
         })
     }
 
-    /// From [`Description::to_json`]; `None` where a member is missing or no such thing.
+    /// From [`Description::to_json`]; `None` where a member is missing or invalid.
     pub fn from_json(value: &Value) -> Option<Self> {
         let text = |name: &str| value[name].as_str().map(str::to_owned);
         let sectors = |name: &str| value[name].as_str()?.parse().ok().map(Sectors::new);

@@ -16,17 +16,17 @@ use super::UserspaceError;
 use crate::block_device;
 use crate::data_device;
 
-/// What a volume is opened for.
+/// The access that a volume is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Others may read too.
     Read,
-    /// Nobody else may do anything.
+    /// All others are locked out.
     Write,
 }
 
-/// As [`open_device`], for as long as a volume is open: a block device that is only read is kept from writers too, as the
-/// kernel keeps what a read-only mapping stands on.
+/// As [`open_device`], for as long as a volume is open: even a block device that is only read is locked against writers,
+/// as the kernel does below a read-only mapping.
 ///
 /// # Errors
 /// As [`open_device`].
@@ -34,7 +34,7 @@ pub fn claim_device(path: &Path, access: Access) -> Result<File, UserspaceError>
     open(path, access, true)
 }
 
-/// Opens the device or file at `path` for the data of a volume. What this keeps out is kept out until the file is closed.
+/// Opens the device or file at `path` for the data of a volume. Others are locked out until the file is closed.
 ///
 /// # Errors
 /// [`UserspaceError::Open`], [`UserspaceError::NotWritable`], [`UserspaceError::WrongKind`], [`UserspaceError::InUse`].
@@ -60,7 +60,7 @@ fn open(path: &Path, access: Access, claim: bool) -> Result<File, UserspaceError
     let file = OpenOptions::new()
         .read(true)
         .write(write)
-        // What has come under the path meanwhile may be a FIFO, which would block.
+        // The path may lead to a FIFO by now, which would block.
         .custom_flags(libc::O_CLOEXEC | libc::O_NONBLOCK | if exclusive { libc::O_EXCL } else { 0 })
         .open(path)
         .map_err(|error| match error.raw_os_error().map(Errno::from_raw) {

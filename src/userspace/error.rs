@@ -27,7 +27,7 @@ pub enum UserspaceError {
         /// The system's error.
         source: io::Error,
     },
-    /// The device can be read, and not written.
+    /// The device can be read, but not written.
     #[error("cannot write to {}: {source}", path.display())]
     NotWritable {
         /// The device.
@@ -43,23 +43,23 @@ pub enum UserspaceError {
     InUse(PathBuf),
 }
 
-/// Why a volume cannot be served as a file, or not stop being served.
+/// Why a volume cannot be served as a file, or stop being served.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The name cannot be that of a file.
+    /// The name is not a valid file name.
     #[error("{0:?} cannot be the name of a file")]
     Name(String),
-    /// A volume of this name is served already.
+    /// A volume of this name is already served.
     #[error("{0} is served already")]
     Exists(String),
     /// No volume of this name is served.
     #[error("{0} is not served")]
     NotServed(String),
-    /// Somebody has the file open.
+    /// A process has the file open.
     #[error("{0} is in use")]
     Busy(String),
-    /// Its server is stopped, and answers nothing until it goes on.
+    /// Its server is stopped, and does not answer until it is continued.
     #[error("the server of {name}, process {pid}, is stopped")]
     Stopped {
         /// The name.
@@ -86,7 +86,7 @@ pub enum ServeError {
     Mount {
         /// Where.
         path: PathBuf,
-        /// What FUSE said.
+        /// FUSE's error.
         source: io::Error,
     },
     /// The file cannot be unmounted.
@@ -94,10 +94,10 @@ pub enum ServeError {
     Unmount {
         /// Where.
         path: PathBuf,
-        /// What the kernel or the helper said.
+        /// The error of the kernel or the helper.
         source: io::Error,
     },
-    /// Closed, but the device could not keep what was written.
+    /// Closed, but the device could not store the written data.
     #[error("{name} is closed, but what was written last may be lost: {source}")]
     Sync {
         /// The name.

@@ -1,11 +1,12 @@
-//! A volume as a file: what the kernel asks through FUSE, answered by a [`Volume`].
+//! A volume as a file: requests of the kernel through FUSE, answered by a [`Volume`].
 //!
 //! The file itself is the mount point, so there is one inode and no directory. It behaves as a block device does: its
 //! size is that of the volume, opening it for writing truncates nothing, and a write at its end fails for want of
 //! space. Only `ftruncate` to a larger size makes it longer, where the volume is one that can grow.
 //!
 //! The kernel keeps no changed data of its own (FUSE's write-back cache is off): a write has reached the device's page
-//! cache when it returns, so a lack of space is told to who wrote, and a killed server loses no write that returned.
+//! cache when it returns, so a lack of space is reported to the writer, and a killed server loses no write that
+//! returned.
 
 use std::cell::RefCell;
 use std::io;
@@ -21,9 +22,9 @@ use nix::fcntl::FallocateFlags;
 
 use super::Volume;
 
-/// The largest request: what kernels allow unless told otherwise.
+/// The largest request: the kernel's default limit.
 const MAX_REQUEST: u32 = 1 << 20;
-/// How long the kernel may believe what it was told of the file: nobody else changes it.
+/// How long the kernel may cache the attributes of the file: no other program changes it.
 const TTL: Duration = Duration::from_secs(60);
 
 /// The one file.
@@ -36,7 +37,7 @@ pub(super) struct VolumeFile {
 }
 
 thread_local! {
-    /// Where a request is read to; each server thread has its own.
+    /// The buffer for a request; each server thread has its own.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -77,7 +78,7 @@ impl VolumeFile {
         match file {
             _ if size == now => Ok(()),
             _ if size > now => self.volume.grow(Bytes::new(size)),
-            // Opening with O_TRUNC, which means nothing to a device.
+            // Opening with O_TRUNC, which has no effect on a device.
             None if size == 0 => Ok(()),
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }
@@ -103,7 +104,7 @@ impl VolumeFile {
 
 impl Filesystem for VolumeFile {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // What an old kernel does not have, it goes without.
+        // Features that an old kernel lacks are not used.
         let _ = config.set_max_write(MAX_REQUEST);
         if let Err(most) = config.set_max_readahead(MAX_REQUEST) {
             let _ = config.set_max_readahead(most);
@@ -227,7 +228,7 @@ fn answer(outcome: io::Result<()>, reply: ReplyEmpty) {
     }
 }
 
-/// The system's number for an error: as the device said it, or as the volume means it.
+/// The system's number for an error: that of the device, or that of the volume.
 fn errno(error: &io::Error) -> Errno {
     match (error.raw_os_error(), error.kind()) {
         (Some(errno), _) => Errno::from_i32(errno),
@@ -236,7 +237,7 @@ fn errno(error: &io::Error) -> Errno {
         (None, io::ErrorKind::InvalidInput) => Errno::EINVAL,
         (None, io::ErrorKind::Unsupported) => Errno::EOPNOTSUPP,
         (None, io::ErrorKind::FileTooLarge) => Errno::EFBIG,
-        // The device is shorter than it was, or something has panicked.
+        // The device is shorter than it was, or a thread has panicked.
         (None, _) => Errno::EIO,
     }
 }

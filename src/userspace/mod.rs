@@ -1,7 +1,7 @@
-//! A volume without the device-mapper: its plaintext, read and written by this program itself.
+//! A volume without the device-mapper: this program itself reads and writes its plaintext.
 //!
-//! [`Volume`] needs no root, no kernel module and no trust of the kernel in what is on the device: only a file that can
-//! be opened. What it writes, dm-crypt reads, and the other way round. Headers and passphrases are not its business; see
+//! [`Volume`] needs no root, no kernel module and no trust of the kernel in the data on the device: only a file that can
+//! be opened. dm-crypt reads what it writes, and the other way round. Headers and passphrases are not its business; see
 //! `examples/userspace.rs` for the whole way from a passphrase to the data.
 //!
 //! ```

@@ -10,19 +10,19 @@ use keyslots::secret::wipe_stack;
 
 use super::UserspaceError;
 
-/// Work that is worth a thread of its own.
+/// The amount of work that is worth a thread.
 const WORTH_A_THREAD_NANOS: u64 = 150_000;
 
-/// How requests are cut.
+/// How requests are split.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts {
     processors: usize,
     sector_size: usize,
-    /// Bytes that are worth a thread of its own.
+    /// Bytes that are worth a thread.
     worth: usize,
 }
 
-/// A buffer that can be cut.
+/// A buffer that can be split.
 pub(super) trait Cut: Send + Sized {
     fn len(&self) -> usize;
     fn cut(self, at: usize) -> (Self, Self);
@@ -49,7 +49,7 @@ impl Cut for &mut [u8] {
 }
 
 impl Parts {
-    /// Tries the cipher out to see how much of its work is worth a thread.
+    /// Measures how much of the cipher's work is worth a thread.
     pub(super) fn for_cipher(cipher: &SectorCipher) -> Result<Self, UserspaceError> {
         const SAMPLE: usize = 16 * 1024;
         let mut sample = vec![0; SAMPLE];
@@ -66,10 +66,10 @@ impl Parts {
         })
     }
 
-    /// Runs `work` on the parts of whole sectors, side by side where that is worth it. It gets where its part starts.
+    /// Runs `work` on the parts of whole sectors, in parallel where that is worth it. It gets the offset of its part.
     ///
     /// # Errors
-    /// That of a part that failed; what became of the others is not known.
+    /// That of a failed part; the outcome of the others is unknown.
     pub(super) fn run<T: Cut>(&self, whole: T, work: impl Fn(u64, T) -> io::Result<()> + Sync) -> io::Result<()> {
         let len = whole.len();
         let parts = (len / self.worth).clamp(1, self.processors);
@@ -100,7 +100,7 @@ impl Parts {
             outcome
         };
         thread::scope(|scope| {
-            // Where the system gives fewer threads, those do it all.
+            // If the system gives fewer threads, those do all the work.
             let running: Vec<_> = (1..threads)
                 .map_while(|_| thread::Builder::new().spawn_scoped(scope, worker).ok())
                 .collect();

@@ -1,4 +1,4 @@
-//! Copying with reading and writing side by side.
+//! Copying, with reading and writing in parallel.
 
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter, Read};
@@ -9,12 +9,12 @@ use std::thread;
 use keyslots::secret::wipe_stack;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Bytes that are handed on at a time: whole sectors of any size, and enough for several processors.
+/// Bytes of a chunk: whole sectors of any size, and enough for several processors.
 pub const PUMP_CHUNK: usize = 4 << 20;
 /// Chunks under way: one is read, one waits, one is written.
 const CHUNKS: usize = 3;
 
-/// Which side of a copy has failed.
+/// The side of a copy that failed.
 #[derive(Debug)]
 pub enum PumpError {
     /// Reading.
@@ -23,7 +23,7 @@ pub enum PumpError {
     Sink(io::Error),
 }
 
-/// An input that may stay silent for ever, such as a pipe, until [`Stop`] goes: then there is no more of it.
+/// An input that may stay silent for ever, such as a pipe, until [`Stop`] is dropped: then it ends.
 #[derive(Debug)]
 pub struct Stoppable {
     input: File,
@@ -35,7 +35,7 @@ pub struct Stoppable {
 pub struct Stop(#[expect(dead_code, reason = "the other end sees that it is closed")] PipeWriter);
 
 impl Stoppable {
-    /// Over an input whose data nobody has buffered.
+    /// Wraps an input that has not been buffered.
     ///
     /// # Errors
     /// The system's, without file descriptors.
@@ -59,9 +59,9 @@ impl Read for Stoppable {
     }
 }
 
-/// Hands chunks on from `fill`, which returns how many bytes it had and zero at the end, to `drain`. The two run side by
-/// side; chunks stay in order, and all but the last are as long as `fill` made them. When `drain` has failed, `stop` goes, so
-/// that nobody waits for an input that has nothing to say.
+/// Passes chunks on from `fill`, which returns their length and zero at the end, to `drain`. The two run in parallel; chunks
+/// stay in order, and all but the last are as long as `fill` made them. When `drain` has failed, `stop` is dropped, so that a
+/// silent input does not block the end.
 ///
 /// # Errors
 /// The first failure of either side.

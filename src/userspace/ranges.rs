@@ -1,7 +1,8 @@
-//! Which sectors are being read or written just now, so that requests that overlap take turns.
+//! The sectors that are being read or written, so that overlapping requests take turns.
 //!
-//! A sector is encrypted as one: a read in the middle of a write of the same sector would give garbage instead of the old
-//! or the new bytes, and two writes of parts of a sector would undo each other. Few requests run at a time, so a list does.
+//! A sector is encrypted as a unit: a read in the middle of a write of the same sector would give garbage instead of the
+//! old or the new bytes, and two writes of parts of a sector would undo each other. Few requests run at a time, so a list
+//! is enough.
 
 use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,11 +17,11 @@ pub(super) struct Ranges {
 #[derive(Debug, Default)]
 struct List {
     held: Vec<Held>,
-    /// Who waits to hold something. Nearly always nobody, and then nobody need be woken, which is a call of the system.
+    /// The number of waiting requests. It is nearly always zero, and then no wake-up is needed, which is a system call.
     waiting: usize,
 }
 
-/// What a request does with its sectors.
+/// The way in which a request uses its sectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     Read,
@@ -40,7 +41,7 @@ impl Held {
     }
 }
 
-/// Sectors in use until this goes.
+/// Sectors in use until this is dropped.
 #[derive(Debug)]
 pub(super) struct Guard<'a> {
     ranges: &'a Ranges,
@@ -48,7 +49,7 @@ pub(super) struct Guard<'a> {
 }
 
 impl Ranges {
-    /// Waits until nobody uses any of `sectors` in a way that `used` excludes.
+    /// Waits until no request uses any of `sectors` in a way that `used` excludes.
     pub(super) fn hold(&self, sectors: Range<u64>, used: Use) -> Guard<'_> {
         let wanted = Held { sectors, used };
         let mut list = self.list();
@@ -73,7 +74,7 @@ impl Ranges {
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let mut list = self.ranges.list();
-        // Two that are equal are worth the same.
+        // Two equal ones are interchangeable.
         if let Some(at) = list.held.iter().position(|other| *other == self.held) {
             list.held.swap_remove(at);
         }

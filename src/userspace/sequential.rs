@@ -1,4 +1,4 @@
-//! A volume's data as a stream, for what cannot be sought in: pipes.
+//! A volume's data as a stream, for pipes, which cannot seek.
 
 use std::io;
 
@@ -21,7 +21,7 @@ pub struct Sequential {
 }
 
 impl Sequential {
-    /// For the data that are laid out as `layout` says. Where they are is the caller's business.
+    /// Starts a stream for data with this `layout`. Where they are is up to the caller.
     ///
     /// # Errors
     /// [`UserspaceError::Cipher`].
@@ -52,7 +52,7 @@ impl Sequential {
         self.next(data, |cipher, iv, part| cipher.decrypt(iv, part))
     }
 
-    /// Passes over sectors that are not to be changed.
+    /// Skips sectors without changing them.
     pub fn skip(&mut self, len: u64) {
         self.position += len;
     }

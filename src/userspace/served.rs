@@ -1,9 +1,9 @@
-//! Which volumes are served from userspace: their names, their files and their servers.
+//! The volumes that are served from userspace: their names, their files and their servers.
 //!
 //! `/run/luksmith/NAME` is the plaintext; for an ordinary user it is `$XDG_RUNTIME_DIR/luksmith/NAME`, or
-//! `/tmp/luksmith-UID/NAME` where there is no such folder. `.state/NAME` beside it says what the volume is. Its server
-//! holds a lock on that for as long as it lives; so a server that was killed is known by a state without a lock.
-//! Opening and closing hold the lock of the whole folder.
+//! `/tmp/luksmith-UID/NAME` if there is no such folder. `.state/NAME` beside it describes the volume. Its server holds a
+//! lock on that for as long as it lives; a state without a lock means that the server was killed. Opening and closing
+//! hold the lock of the whole folder.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -46,32 +46,32 @@ pub struct Served {
     pub name: String,
     /// Its plaintext.
     pub path: PathBuf,
-    /// What it is.
+    /// Its description.
     pub description: Description,
     /// Process id of its server.
     pub pid: u32,
-    /// Whether the server lives; if not, it was killed, and [`Registry::close`] clears away what is left.
+    /// Whether the server lives; if not, it was killed, and [`Registry::close`] cleans up.
     pub alive: bool,
 }
 
 impl Served {
-    /// Whether the server is stopped, by a signal or a debugger: whoever asks the file for anything waits until it goes on.
+    /// Whether the server is stopped, by a signal or a debugger: every access to the file waits until it is continued.
     pub fn is_stopped(&self) -> bool {
         self.alive && matches!(process_state(self.pid), Some((b'T' | b't', _)))
     }
 }
 
-/// The right to open and close; it goes with the value.
+/// The right to open and close; it is released on drop.
 #[derive(Debug)]
 pub struct RegistryLock {
     _file: Flock<File>,
 }
 
 impl Registry {
-    /// The folder of this user, made where it is not there.
+    /// The folder of this user, created if it is missing.
     ///
     /// # Errors
-    /// [`ServeError::Folder`] where it cannot be made, or is somebody else's.
+    /// [`ServeError::Folder`] where it cannot be made, or has another owner.
     pub fn open() -> Result<Self, ServeError> {
         let registry = Self::place();
         registry.make().map_err(|source| ServeError::Folder {
@@ -84,19 +84,19 @@ impl Registry {
     fn make(&self) -> io::Result<()> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
-        // In /tmp it may be a link of somebody else's, through which nothing is to be made.
+        // In /tmp it may be another user's link, through which nothing may be created.
         builder.create(&self.folder)?;
         self.check_owner()?;
         builder.create(self.folder.join(".state"))
     }
 
-    /// The folder of this user, where it is there and to be trusted.
+    /// The folder of this user, if it exists and is trustworthy.
     pub fn existing() -> Option<Self> {
         let registry = Self::place();
         registry.check_owner().ok().map(|()| registry)
     }
 
-    /// A registry that a test has for itself.
+    /// A registry for a single test.
     #[cfg(test)]
     pub(super) fn in_folder(folder: &Path) -> Self {
         let registry = Self {
@@ -116,7 +116,7 @@ impl Registry {
         Self { folder }
     }
 
-    /// In a folder of somebody else's, anything could be under a name.
+    /// In another user's folder, any file could have the name.
     fn check_owner(&self) -> io::Result<()> {
         let metadata = fs::symlink_metadata(&self.folder)?;
         if metadata.is_dir() && metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o022 == 0 {
@@ -129,7 +129,7 @@ impl Registry {
         }
     }
 
-    /// Where the plaintext of `name` is, or would be.
+    /// The path of the plaintext of `name`.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
@@ -138,7 +138,8 @@ impl Registry {
         self.folder.join(".state").join(name)
     }
 
-    /// Waits until nobody else opens or closes, ten minutes at the most: a close waits for all data to be on the device.
+    /// Waits until no other process opens or closes, ten minutes at the most: a close waits for all data to be on the
+    /// device.
     ///
     /// # Errors
     /// [`ServeError::Folder`].
@@ -195,8 +196,8 @@ impl Registry {
         served.into_iter().map(|served| served.name).collect()
     }
 
-    /// Ends the service of `name`: what was written is on the device, the file is gone, and so is the server. Of a server
-    /// that was killed, it clears away what is left.
+    /// Ends the service of `name`: afterwards all written data are on the device, and the file and the server are gone.
+    /// After a killed server, cleans up.
     ///
     /// # Errors
     /// [`ServeError::NotServed`]; [`ServeError::Busy`] with nothing changed; [`ServeError::Stopped`]; [`ServeError::Sync`] where what was written
@@ -208,7 +209,7 @@ impl Registry {
             self.clear(name)?;
             return sync_device(name, &served.description);
         }
-        // All of it waits for the server, which may be stopped before or meanwhile, and would keep this waiting for ever.
+        // All of it waits for the server, which may be stopped before or meanwhile, and would block this for ever.
         let (this, name) = (self.clone(), name.to_owned());
         let (tell, told) = channel();
         let server = served.clone();
@@ -240,12 +241,12 @@ impl Registry {
         })?;
         let synced = File::open(&served.path).and_then(|file| file.sync_all());
         self.unmount(name, MntFlags::UMOUNT_NOFOLLOW)?;
-        // The server lets go of its lock when everything is on the device, and of the device when it ends.
+        // The server releases its lock when everything is on the device, and the device when it ends.
         drop(Flock::lock(server, FlockArg::LockExclusive));
         wait_for_end(served.pid);
         self.clear(name)?;
         match synced {
-            // It was killed just now: what is left of it is cleared away, as it would be later.
+            // It was killed just now: clean up as usual.
             Err(error) if matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED)) => {
                 sync_device(name, &served.description)
             }
@@ -256,11 +257,11 @@ impl Registry {
         }
     }
 
-    /// Takes away the files of a volume that has no server.
+    /// Removes the files of a volume that has no server.
     pub(super) fn clear(&self, name: &str) -> Result<(), ServeError> {
         match self.unmount(name, MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH) {
             Ok(()) => {}
-            // What nobody can unmount is in nobody's way but this name's.
+            // A mount that cannot be removed only blocks this name.
             Err(error) => return Err(error),
         }
         let gone = |path: &Path| match fs::remove_file(path) {
@@ -274,7 +275,7 @@ impl Registry {
         gone(&self.state_path(name))
     }
 
-    /// Unmounts the file; where that is not mounted, there is nothing to do.
+    /// Unmounts the file; if it is not mounted, there is nothing to do.
     pub(super) fn unmount(&self, name: &str, flags: MntFlags) -> Result<(), ServeError> {
         let path = self.path(name);
         let failed = |source| ServeError::Unmount {
@@ -303,14 +304,14 @@ impl Registry {
                     false => Err(failed(io::Error::other(said.trim().to_owned()))),
                 }
             }
-            // An ordinary user is told so whether or not something is mounted.
+            // An ordinary user gets this error whether or not something is mounted.
             Err(Errno::EPERM) => Ok(()),
             Err(errno) => Err(failed(errno.into())),
         }
     }
 }
 
-/// Whether something is mounted at just this path.
+/// Whether something is mounted at exactly this path.
 fn is_mounted(path: &Path) -> bool {
     let Ok(table) = fs::read_to_string("/proc/self/mountinfo") else {
         return true;
@@ -322,7 +323,7 @@ fn is_mounted(path: &Path) -> bool {
         .any(|mounted| mounted == wanted)
 }
 
-/// Checks that a name can be that of a file.
+/// Checks that a name is a valid file name.
 ///
 /// # Errors
 /// [`ServeError::Name`].
@@ -336,10 +337,10 @@ pub fn check_name(name: &str) -> Result<(), ServeError> {
     }
 }
 
-/// Waits until a process has let go of what it had open, ten seconds at the most.
+/// Waits until a process has closed its files, ten seconds at the most.
 fn wait_for_end(pid: u32) {
     for _ in 0..2000 {
-        // Of one that nobody has buried yet, nothing but its number is left, once all its threads have ended.
+        // A zombie has nothing left but its number, once all its threads have ended.
         if matches!(process_state(pid), None | Some((b'Z', 1))) {
             return;
         }
@@ -347,9 +348,9 @@ fn wait_for_end(pid: u32) {
     }
 }
 
-/// What a server that was killed had handed to the system, but not synced.
+/// Syncs what a killed server had written, but not synced.
 fn sync_device(name: &str, description: &Description) -> Result<(), ServeError> {
-    // A state that nobody can read names no device.
+    // An unreadable state names no device.
     if description.read_only || description.device.as_os_str().is_empty() {
         return Ok(());
     }
@@ -362,7 +363,7 @@ fn sync_device(name: &str, description: &Description) -> Result<(), ServeError> 
         })
 }
 
-/// The letter of `/proc/PID/stat`, and how many threads there are; `None` where there is no such process.
+/// The letter of `/proc/PID/stat`, and the number of threads; `None` if there is no such process.
 fn process_state(pid: u32) -> Option<(u8, u32)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name before it may have blanks and brackets too.

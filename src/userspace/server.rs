@@ -1,9 +1,9 @@
 //! The process that serves a volume: started by the program that unlocked it, and alive until the file is unmounted.
 //!
-//! No fork: the program starts itself anew (`serve-volume NAME`), so no thread, lock or secret of the first process is in
-//! the second. The device comes as its standard input, which hands on the locks on it; what to serve and the key come
-//! through a socket that is its standard output, and "ready" or an error goes back through it. The first process ends
-//! only then.
+//! No fork: the program executes itself again (`serve-volume NAME`), so no thread, lock or secret of the first process is
+//! in the second. It gets the device as its standard input, which passes the locks on it along; the description and the
+//! key come through a socket that is its standard output, and "ready" or an error is returned through it. The first
+//! process ends only after that.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -31,22 +31,21 @@ use super::served::{Registry, check_name};
 use super::{Access, ServeError, Volume, VolumeOptions};
 use crate::descriptors::close_inherited;
 
-/// The word on the command line that makes this program a server. It is of no use to a person: the volume comes from the
-/// process that starts it.
+/// The argument that makes this program a server. It is not for users: the volume comes from the process that starts it.
 pub const SERVE_WORD: &str = "serve-volume";
 
 /// Threads that answer requests, at most; a request of many sectors is spread over the processors besides.
 const MAX_THREADS: usize = 8;
-/// No key is longer.
+/// The longest key.
 const MAX_KEY: usize = 4096;
-/// Only what is touched is locked: a thread's stack is mostly empty. From `linux/mman.h`; nix has no name for it.
+/// Locks only touched pages: a thread's stack is mostly empty. From `linux/mman.h`; nix has no name for it.
 const MCL_ONFAULT: i32 = 4;
 
 /// Starts a server for the volume on `device`, which has been opened with [`open_device`](super::open_device), and returns
-/// where the plaintext is. It stays there until [`Registry::close`].
+/// the path of the plaintext. It stays there until [`Registry::close`].
 ///
 /// # Errors
-/// [`ServeError::Exists`], [`ServeError::Start`], [`ServeError::Server`] with what the server said.
+/// [`ServeError::Exists`], [`ServeError::Start`], [`ServeError::Server`] with the server's message.
 pub fn start(name: &str, description: &Description, device: File, key: &VolumeKey) -> Result<PathBuf, ServeError> {
     check_name(name)?;
     let registry = Registry::open()?;
@@ -62,7 +61,7 @@ pub fn start(name: &str, description: &Description, device: File, key: &VolumeKe
     let environment = keep
         .into_iter()
         .filter_map(|name| Some((name, std::env::var_os(name)?)));
-    // The command holds copies of what it hands on; they go with it.
+    // The command holds copies of the descriptors that it passes on; they are closed with it.
     Command::new("/proc/self/exe")
         .arg0("luksmith")
         .args([SERVE_WORD, name])
@@ -87,7 +86,7 @@ pub fn start(name: &str, description: &Description, device: File, key: &VolumeKe
     }
 }
 
-/// The whole life of a server, from the process that started it to the end of the mount. Whether it went well.
+/// Runs a server, from its start by another process to the end of the mount. Returns whether it succeeded.
 pub fn serve(name: &str) -> bool {
     close_inherited();
     let (Ok(device), Ok(parent)) = (
@@ -124,10 +123,10 @@ struct Server {
 impl Server {
     fn prepare(name: &str, device: File, parent: &mut UnixStream) -> Result<Self, ServeError> {
         check_name(name)?;
-        // Where it is the leader of a group already, it has none to leave.
+        // If it already leads a group, it has none to leave.
         let _ = setsid();
         lock_memory();
-        // Before there is any other thread, so that all of them leave these to the one that waits for them.
+        // Before any other thread starts, so that all of them leave these signals to the one that waits for them.
         let signals = ending_signals();
         signals
             .thread_block()
@@ -166,21 +165,21 @@ impl Server {
                 _state: state,
             }),
             Err(source) => {
-                // The first error is the one to tell.
+                // The first error is the one to report.
                 let _ = registry.clear(name);
                 Err(ServeError::Mount { path, source })
             }
         }
     }
 
-    /// Answers requests until the file is unmounted. Whether everything that was written is on the device.
+    /// Answers requests until the file is unmounted. Returns whether all written data are on the device.
     fn run(self) -> bool {
         let (registry, name, volume) = (self.registry.clone(), self.name.clone(), self.volume.clone());
         // Without it, only an unmount ends the service.
         let _ = thread::Builder::new().spawn(move || {
             let signals = ending_signals();
             while signals.wait().is_ok() {
-                // While the file is in use it stays, but nothing that was written is lost.
+                // While the file is in use it stays, but no written data are lost.
                 let _ = volume.sync();
                 let _ = registry.unmount(&name, MntFlags::UMOUNT_NOFOLLOW);
             }
@@ -252,8 +251,8 @@ fn read_key(parent: &mut UnixStream, len: usize) -> Result<VolumeKey, ServeError
     Ok(VolumeKey::new(key))
 }
 
-/// Writes what the volume is, and locks it for as long as this process lives. It is whole and locked when it gets its
-/// name: who asks for the state of all volumes at that moment is not in the way.
+/// Writes the description of the volume, and locks it for as long as this process lives. It is complete and locked when
+/// it gets its name: a process that reads all states at that moment does not interfere.
 fn write_state(registry: &Registry, name: &str, description: &Description) -> Result<Flock<File>, ServeError> {
     let path = registry.state_path(name);
     // No volume has such a name.
@@ -269,13 +268,13 @@ fn write_state(registry: &Registry, name: &str, description: &Description) -> Re
         Ok(file)
     });
     written.map_err(|source| {
-        // The first error is the one to tell.
+        // The first error is the one to report.
         let _ = fs::remove_file(&new);
         ServeError::Folder { path, source }
     })
 }
 
-/// Lets go of the terminal, the socket and the extra descriptor of the device.
+/// Releases the terminal, the socket and the extra descriptor of the device.
 fn leave_terminal() -> io::Result<()> {
     let null = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     dup2_stdin(&null)?;
@@ -290,7 +289,7 @@ mod tests {
 
     use super::*;
 
-    /// A look at the states took the lock for a moment, in which no server could start.
+    /// Reading the states took the lock for a moment, in which no server could start.
     #[test]
     fn who_looks_is_not_in_the_way_and_sees_all_or_nothing() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,4 @@
-//! Giving space back, and taking more.
+//! Discarding, allocating and growing.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -12,8 +12,8 @@ use super::span::Span;
 use super::volume::CHUNK;
 
 impl Volume {
-    /// Makes `len` bytes from `offset` on read as zeros, as far as the volume goes. With `allow_discards` whole sectors
-    /// are given back to the device instead of being written, where it can take them.
+    /// Makes `len` bytes from `offset` on read as zeros, as far as the volume extends. With `allow_discards` whole
+    /// sectors are discarded instead of being written, if the device supports that.
     ///
     /// # Errors
     /// As [`Volume::write_at`].
@@ -33,7 +33,7 @@ impl Volume {
     }
 
     /// Asks the file system under the volume for room for `len` bytes from `offset` on, so that writing them later does not
-    /// fail for want of it. Nothing that reads changes.
+    /// fail for lack of it. The contents do not change.
     ///
     /// # Errors
     /// `StorageFull` past the end of the volume, `Unsupported` where the device cannot, or the device's.
@@ -66,8 +66,8 @@ impl Volume {
         if wanted < old {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        // A header that stands before the data has its size; the file may end inside the last sector.
-        // Somebody may have made it longer than that meanwhile, and nothing there is ours to cut off.
+        // A header in front of the data has a fixed size; the file may end inside the last sector.
+        // Another program may have made it longer than that meanwhile, and that part must not be cut off.
         if self.device.metadata()?.len() < end {
             self.device.set_len(end)?;
         }
@@ -87,7 +87,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Gives whole sectors back to the device; whether it could take them.
+    /// Discards whole sectors; returns whether the device supports that.
     fn punch(&self, offset: u64, len: u64) -> io::Result<bool> {
         let sectors = offset / self.sector_size..(offset + len) / self.sector_size;
         let _writing = self.ranges.hold(sectors, Use::Write);

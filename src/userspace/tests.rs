@@ -1,4 +1,5 @@
-//! Any request on any layout does what it would on a plain buffer, and leaves the ciphertext that dm-crypt would.
+//! Any request on any layout has the effect that it would have on a plain buffer, and leaves the ciphertext that
+//! dm-crypt would.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
@@ -36,7 +37,7 @@ fn writable() -> VolumeOptions {
     VolumeOptions::new(Access::Write)
 }
 
-/// Numbers that look random and are the same every time.
+/// Pseudo-random numbers, the same every time.
 struct Numbers(u64);
 
 impl Numbers {
@@ -87,7 +88,7 @@ fn requests_of_any_size_and_place_are_those_on_a_buffer() {
             }
         }
         volume.sync().expect("a sync");
-        // What is on the device is what the cipher says, and nothing before or after the data has changed.
+        // The device holds the ciphertext, and nothing before or after the data has changed.
         let mut device = vec![0; (4096 + size) as usize];
         container.read_exact_at(&mut device, 0).expect("data");
         let (before, data) = device.split_at_mut(4096);
@@ -269,7 +270,7 @@ fn growing_cuts_nothing_off() {
     let key = VolumeKey::random(64).expect("random bytes");
     let container = file(4096 + 8192);
     let volume = open(&container, &layout("aes-xts-plain64", 512), &key, writable());
-    // Somebody makes the file longer, and puts something there.
+    // Another program makes the file longer, and writes something there.
     container.write_all_at(b"behind it", 4096 + (1 << 20)).expect("space");
     volume.grow(Bytes::new(16384)).expect("space");
     assert_eq!(volume.size(), Bytes::new(16384));

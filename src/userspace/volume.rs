@@ -1,8 +1,8 @@
 //! The engine: plaintext in and out at any byte, from any number of threads.
 //!
-//! A read lands in the caller's buffer and is decrypted there. A write is encrypted on the way into a buffer of its own,
-//! since the caller's may not change. Large requests are cut into one part for each processor; each part does its own
-//! input, output and encryption.
+//! A read fills the caller's buffer and is decrypted there. A write is encrypted into a separate buffer, since the
+//! caller's may not change. Large requests are split into one part for each processor; each part does its own input,
+//! output and encryption.
 
 use std::fs::File;
 use std::io;
@@ -25,7 +25,7 @@ use super::span::{Span, whole};
 /// Bytes that are encrypted and written at a time: they stay in the processor's cache. A multiple of every sector size.
 pub(super) const CHUNK: usize = 256 * 1024;
 
-/// How a volume is to be used.
+/// How to use a volume.
 #[derive(Clone, Copy, Debug)]
 pub struct VolumeOptions {
     /// Reading only, or writing too. The device must be open for it.
@@ -38,7 +38,7 @@ pub struct VolumeOptions {
 }
 
 impl VolumeOptions {
-    /// As most volumes are used.
+    /// The usual options.
     pub fn new(access: Access) -> Self {
         Self {
             access,
@@ -51,8 +51,8 @@ impl VolumeOptions {
 /// The plaintext of a volume, without the device-mapper. See the [module](super) for an example.
 ///
 /// The methods with a position work from any number of threads at once. [`Read`](io::Read), [`Write`](io::Write) and
-/// [`Seek`](io::Seek) add a position of its own to it. Nothing is buffered: what a write has returned for is with the
-/// device, and survives a power loss after [`Volume::sync`].
+/// [`Seek`](io::Seek) add a position of its own to it. Nothing is buffered: a completed write is with the device, and
+/// survives a power loss after [`Volume::sync`].
 #[derive(Debug)]
 pub struct Volume {
     pub(super) device: File,
@@ -61,25 +61,25 @@ pub struct Volume {
     /// Where the data start on the device.
     pub(super) start: u64,
     pub(super) size: AtomicU64,
-    /// The size that it should have.
+    /// The expected size.
     full_size: Bytes,
-    /// Whether the data go on to the end of the device.
+    /// Whether the data extend to the end of the device.
     pub(super) dynamic: bool,
     iv_offset: u64,
     pub(super) options: VolumeOptions,
     parts: Parts,
     pub(super) ranges: Ranges,
-    /// Buffers for ciphertext, to be used again.
+    /// Reusable buffers for ciphertext.
     buffers: Mutex<Vec<Vec<u8>>>,
-    /// A sync has failed: the kernel may have dropped what it could not write, and would not say so again.
+    /// Whether a sync has failed: the kernel may have dropped unwritten data, and would not report it again.
     broken: AtomicBool,
-    /// For `Read`, `Write` and `Seek`.
+    /// The position of `Read`, `Write` and `Seek`.
     pub(super) position: u64,
 }
 
 impl Volume {
-    /// The volume on `device` that is laid out as `layout` says and encrypted under `key`. Keep others from the device
-    /// with [`open_device`](super::open_device).
+    /// The volume on `device` with this `layout`, encrypted under `key`. Lock others out of the device with
+    /// [`open_device`](super::open_device).
     ///
     /// # Errors
     /// [`UserspaceError::Cipher`] where this program lacks the cipher, [`UserspaceError::NoData`],
@@ -122,12 +122,12 @@ impl Volume {
         Bytes::new(self.size.load(Ordering::Acquire))
     }
 
-    /// The size that the header says, where it says one: more than [`Volume::size`] where the device was cut off.
+    /// The size according to the header, if it has one: more than [`Volume::size`] if the device was cut off.
     pub fn full_size(&self) -> Bytes {
         if self.dynamic { self.size() } else { self.full_size }
     }
 
-    /// Bytes encrypted as one: requests of whole sectors are the fastest.
+    /// Bytes encrypted as one unit: requests of whole sectors are the fastest.
     pub fn sector_size(&self) -> u32 {
         self.sector_size as u32
     }
@@ -172,8 +172,8 @@ impl Volume {
     /// ends. Parts of a sector are read, changed and written.
     ///
     /// # Errors
-    /// `StorageFull` from the end of the volume on, `ReadOnlyFilesystem`, or the device's; what was written then is
-    /// not known.
+    /// `StorageFull` from the end of the volume on, `ReadOnlyFilesystem`, or the device's; it is then unknown what was
+    /// written.
     pub fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
         self.check_writable()?;
         let len = self.size().get().saturating_sub(offset).min(data.len() as u64);
@@ -196,8 +196,8 @@ impl Volume {
         Ok(len as usize)
     }
 
-    /// Returns when all that was written will survive a power loss. After one failure it fails for good: what the kernel
-    /// could not write, it may have dropped.
+    /// Returns when all writes will survive a power loss. After one failure it fails for good: the kernel may have
+    /// dropped the data that it could not write.
     ///
     /// # Errors
     /// The device's.
@@ -253,7 +253,7 @@ impl Volume {
         Ok(())
     }
 
-    /// Decrypts what is not a hole. No ciphertext that anybody would ever write is all zeros.
+    /// Decrypts everything except holes. Real ciphertext is never all zeros.
     fn decrypt_written(&self, offset: u64, sectors: &mut [u8]) -> io::Result<()> {
         let size = self.sector_size as usize;
         for (n, sector) in sectors.chunks_mut(size).enumerate() {

@@ -12,9 +12,9 @@ use super::sysfs::dm_name_and_uuid;
 /// The major and minor number of a block device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DevNo {
-    /// Which driver; 12 bits in the kernel.
+    /// The driver; 12 bits in the kernel.
     pub major: u32,
-    /// Which of the driver's devices; 20 bits in the kernel.
+    /// The driver's device; 20 bits in the kernel.
     pub minor: u32,
 }
 
@@ -24,13 +24,13 @@ pub struct DevNo {
 pub struct DevNoError;
 
 impl DevNo {
-    /// The number from its parts.
+    /// Makes the number from its parts.
     pub const fn new(major: u32, minor: u32) -> Self {
         Self { major, minor }
     }
 
     /// From the 64-bit form in `st_rdev` and in device-mapper replies (the two agree on all the bits that the kernel
-    /// gives out).
+    /// uses).
     pub const fn from_raw(dev: u64) -> Self {
         Self {
             major: ((dev >> 8) & 0xfff) as u32,
@@ -53,8 +53,8 @@ impl DevNo {
         Ok(Self::of_metadata(&fs::metadata(path)?))
     }
 
-    /// The number of the block device that is open as `file`; `None` where it is anything else. A path may lead elsewhere
-    /// by the time it is asked again.
+    /// The number of the block device that is open as `file`; `None` for anything else. A path may lead elsewhere by the
+    /// next call.
     ///
     /// # Errors
     /// The system's.
@@ -72,16 +72,16 @@ impl DevNo {
         PathBuf::from(format!("/sys/dev/block/{self}"))
     }
 
-    /// The kernel's own name for the device, such as `sda1` or `dm-3`, as sysfs has it.
+    /// The kernel's own name for the device, such as `sda1` or `dm-3`, from sysfs.
     pub fn kernel_name(self) -> Option<String> {
         let target = fs::read_link(self.sysfs()).ok()?;
-        // sysfs writes `!` where a driver's name has a slash (cciss!c0d0).
+        // sysfs writes `!` for a slash in a driver's name (cciss!c0d0).
         Some(target.file_name()?.to_str()?.replace('!', "/"))
     }
 
-    /// A path in `/dev` that opens this very device: in `/dev/mapper` for a device of the device-mapper, whose number says
-    /// nothing and changes with each boot; else by the kernel's name where that node is right, otherwise by a search of
-    /// `/dev`. `None` where there is no such node.
+    /// A path in `/dev` that opens this device: in `/dev/mapper` for a device of the device-mapper, whose number is
+    /// meaningless and changes with each boot; else by the kernel's name if that node is right, otherwise by a search of
+    /// `/dev`. `None` if there is no such node.
     pub fn path(self) -> Option<PathBuf> {
         let mapped = dm_name_and_uuid(self).map(|(name, _)| Path::new("/dev/mapper").join(name));
         let named = || Some(Path::new("/dev").join(self.kernel_name()?));
@@ -133,7 +133,7 @@ impl FromStr for DevNo {
     }
 }
 
-/// Whether two open files are one file or block device, be it by several paths.
+/// Whether two open files are one file or block device, even by different paths.
 ///
 /// # Errors
 /// The system's.

@@ -1,4 +1,4 @@
-//! Where on its device the data of a file lies, by the file system's own account (FIEMAP, the kernel's
+//! Where on its device the data of a file lie, according to the file system (FIEMAP, the kernel's
 //! Documentation/filesystems/fiemap.rst).
 
 use std::fs::File;
@@ -6,7 +6,7 @@ use std::io;
 
 use super::ioctl;
 
-/// A piece of a file that lies on its device in one run.
+/// A contiguous piece of a file on its device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
     /// Where on the device it begins, in sectors.
@@ -16,15 +16,16 @@ pub struct Extent {
 }
 
 const LAST: u32 = 0x1;
-/// Unknown, not yet allocated, encoded, encrypted, not aligned, inline or in the tail of another: no sectors are the
+/// Unknown, not yet allocated, encoded, encrypted, not aligned, inline or in the tail of another: then the file has no
+/// sectors of its own.
 /// file's own then.
 const PLACELESS: u32 = 0x2 | 0x4 | 0x8 | 0x80 | 0x100 | 0x200 | 0x400;
 const SECTOR: u64 = 512;
 
-/// The extents of a file in the order of its bytes. `sync` has what was written find its place first.
+/// The extents of a file in the order of its bytes. `sync` writes delayed data out first.
 ///
 /// # Errors
-/// The system's; not supported, where the file system does not tell.
+/// The system's; "not supported" if the file system does not report extents.
 pub fn extents(file: &File, sync: bool) -> io::Result<Vec<Extent>> {
     let mut found = Vec::new();
     let mut start = 0;
@@ -40,18 +41,18 @@ pub fn extents(file: &File, sync: bool) -> io::Result<Vec<Extent>> {
         };
         match last.logical.checked_add(last.length) {
             Some(next) if next > start => start = next,
-            // No file goes round in circles.
+            // Guards against an endless loop.
             _ => return Err(io::ErrorKind::InvalidData.into()),
         }
     }
 }
 
-/// Whether nobody but this process has a file open.
+/// Whether only this process has a file open.
 pub fn is_only_holder(file: &File) -> bool {
     ioctl::is_only_holder(file)
 }
 
-/// Adds an extent: one that begins where the last ends is one with it, however the file system keeps them.
+/// Adds an extent: one that begins where the last ends is merged with it, however the file system stores them.
 fn push(found: &mut Vec<Extent>, extent: Extent) {
     match found.last_mut() {
         Some(last) if last.start.checked_add(last.length) == Some(extent.start) => {
@@ -77,7 +78,7 @@ mod tests {
     fn what_has_no_sectors_of_its_own_is_no_extent() {
         let extent = Extent { start: 8, length: 16 };
         assert_eq!(placed(4096, 8192, LAST), Some(extent));
-        // Allocated, and not written yet.
+        // Allocated, but not written yet.
         assert_eq!(placed(4096, 8192, 0x800), Some(extent));
         for flags in [0x2, 0x4, 0x8, 0x80, 0x100, 0x200, 0x400] {
             assert_eq!(placed(4096, 8192, flags), None, "{flags:#x}");

@@ -1,5 +1,5 @@
-//! A lock on a whole file that holds a volume's data: advisory, of the open-file-description kind (fcntl(2)). It goes with the
-//! last descriptor of that description, be it in another process or in a loop device.
+//! A lock on a whole file that holds a volume's data: advisory, of the open-file-description kind (fcntl(2)). It is released
+//! with the last descriptor of that description, even one in another process or in a loop device.
 
 use std::fs::File;
 
@@ -7,10 +7,10 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 
-/// Locks a file at once or not at all: for all readers, or for one who writes and keeps all others out.
+/// Locks a file without waiting: shared for readers, or exclusive for a writer.
 ///
 /// # Errors
-/// `EAGAIN` or `EACCES` where somebody else is in the way.
+/// `EAGAIN` or `EACCES` if another lock conflicts.
 pub fn lock_file(file: &File, alone: bool) -> nix::Result<()> {
     let kind = if alone { libc::F_WRLCK } else { libc::F_RDLCK };
     let whole = libc::flock {
@@ -22,7 +22,7 @@ pub fn lock_file(file: &File, alone: bool) -> nix::Result<()> {
     };
     match fcntl(file, FcntlArg::F_OFD_SETLK(&whole)) {
         Ok(_) => Ok(()),
-        // A file system without locks keeps nobody out; that is no reason to keep everybody out.
+        // A file system without locks cannot lock others out; the file is usable anyway.
         Err(Errno::ENOLCK | Errno::EOPNOTSUPP) => Ok(()),
         Err(errno) => Err(errno),
     }

@@ -1,10 +1,10 @@
-//! What an open file or device stands on, down to what stands on nothing else: whether two of them end on the same bytes.
+//! The ground of an open file or device, down to the lowest devices: whether two of them end on the same bytes.
 //!
 //! A path says little. A file has hard links, other mounts and loop devices; a partition is a piece of a disk; a mapping and
-//! a RAID are made of other devices. A command that reads from one and writes to the other must know. The answer holds for as long
-//! as both files stay open: numbers of devices and of files are given out again.
+//! a RAID are made of other devices. A command that reads from one and writes to the other must know. The answer holds for as
+//! long as both files stay open: numbers of devices and of files are reused.
 //!
-//! What the device-mapper's tables say comes from the caller ([`crate::same_bytes`]), which knows them.
+//! The device-mapper's tables come from the caller ([`crate::same_bytes`]), which can read them.
 
 use std::fs::{self, File};
 use std::io;
@@ -19,10 +19,10 @@ use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, fstatfs};
 use super::loop_device::{Backing, backing};
 use super::{DevNo, sysfs};
 
-/// No stack of devices is deeper, and a description that goes round in circles ends.
+/// No stack of devices is deeper; the limit ends a circular description.
 const DEEPEST: u32 = 32;
 
-/// Everything that an open file or device stands on.
+/// All devices and files below an open file or device.
 #[derive(Clone, Debug, Default)]
 pub struct Ground {
     parts: Vec<Part>,
@@ -33,7 +33,7 @@ pub struct Ground {
 struct Part {
     node: Node,
     range: Range<u64>,
-    /// The device below which only the kernel knows which of these bytes are used; `None` where all of them are. Two parts
+    /// The device below which only the kernel knows which of these bytes are used; `None` if all of them are. Two parts
     /// with the same one have been compared on that device.
     lost: Option<DevNo>,
 }
@@ -44,18 +44,18 @@ enum Node {
     File(FileId),
 }
 
-/// Which file it is.
+/// The identity of the file.
 #[derive(Clone, Debug)]
 struct FileId {
     dev: u64,
     ino: u64,
-    /// Of a file that is seen through an overlay, or may be seen so from elsewhere: an overlay gives it another device
-    /// number, and these are the same then. Size, and the times of the last change of content and of anything.
+    /// For a file that is, or may be, also seen through an overlay: an overlay gives it another device number, but these
+    /// are the same. Size, and the times of the last change of content and of status.
     stamp: Option<(u64, i64, i64, i64, i64)>,
     overlay: bool,
 }
 
-/// A run of sectors of a mapping, and where on another device they are.
+/// A run of sectors of a mapping, and their place on another device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Where it begins on the mapping.
@@ -66,29 +66,29 @@ pub struct Piece {
     pub device: DevNo,
     /// Where it begins there.
     pub offset: Sectors,
-    /// How much of the device the sectors are on, where they change places.
+    /// How much of the device the sectors are spread over, if their order changes.
     pub spread: Option<Sectors>,
 }
 
-/// What a mapping's table says.
+/// The contents of a mapping's table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pieces {
-    /// What is passed on sector by sector.
+    /// The runs that are passed on sector by sector.
     pub exact: Vec<Piece>,
-    /// Whether that is all. If not, the mapping stands on its devices in a way that only the kernel knows.
+    /// Whether that is all. If not, only the kernel knows how the mapping uses its devices.
     pub complete: bool,
     /// If not, whether mappings of its kind share devices without sharing bytes, as the volumes of a pool and snapshots do.
     pub apart: bool,
 }
 
-/// Tells the table of a mapping; `None` where it cannot be asked for.
+/// Reads the table of a mapping; `None` if it cannot be queried.
 pub type Tables<'a> = &'a dyn Fn(DevNo) -> Option<Pieces>;
 
 impl Ground {
     /// The ground of the bytes from `start` on: `length` of them, or all. A pipe has none.
     ///
     /// # Errors
-    /// The system's, where the descriptor cannot be asked.
+    /// The system's, if the descriptor cannot be queried.
     pub fn of(file: &File, start: Bytes, length: Option<Bytes>, tables: Tables<'_>) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let end = length.map_or(u64::MAX, |length| start.get().saturating_add(length.get()));
@@ -121,7 +121,7 @@ impl Ground {
         Ok(Self { parts: walk.parts })
     }
 
-    /// Whether what is written to one can be read from the other.
+    /// Whether data written to one can be read from the other.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.parts.iter().any(|one| {
             other.parts.iter().any(|other| {
@@ -188,7 +188,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Adds a part; says whether it is new.
+    /// Adds a part; returns whether it is new.
     fn push(&mut self, node: Node, range: Range<u64>, lost: Option<DevNo>) -> bool {
         let known = self.parts.iter().any(|part| {
             let as_exact = part.lost.is_none() || part.lost == lost;
@@ -239,12 +239,12 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// A mapping by its table, else by the devices that it is made of.
+    /// A mapping by its table, or else by the devices that it is made of.
     fn made_of(&mut self, number: DevNo, dir: &Path, range: &Range<u64>, lost: Option<DevNo>, deeper: u32) {
         let is_mapping = dir.join("dm").exists();
         let pieces = is_mapping.then(|| (self.tables)(number)).flatten();
-        // Arrays of one container share disks, devices of bcache a cache. A mapping without a table, which only root may read,
-        // counts as of such a kind: most are.
+        // Arrays of one container share disks, devices of bcache a cache. A mapping whose table is unavailable, as without
+        // root, counts as such: most are.
         let pieces = pieces.unwrap_or_else(|| Pieces {
             apart: true,
             ..Pieces::default()
@@ -300,7 +300,7 @@ mod tests {
 
     use super::*;
 
-    /// A sysfs of its own.
+    /// A sysfs for the test.
     struct Sysfs(TempDir);
 
     impl Sysfs {
@@ -324,7 +324,7 @@ mod tests {
             self
         }
 
-        /// What a device is made of.
+        /// The devices below a device.
         fn slaves(&self, folder: &str, slaves: &[&str]) -> &Self {
             let dir = self.0.path().join("devices").join(folder).join("slaves");
             fs::create_dir_all(&dir).expect("a folder");
@@ -391,7 +391,7 @@ mod tests {
                 1 => vec![linear(0, 100, "4000:0", 0)],
                 2 => vec![linear(0, 100, "4000:0", 100)],
                 3 => vec![linear(0, 50, "4000:0", 500), linear(50, 50, "4000:0", 199)],
-                // Nobody may read their tables.
+                // Their tables are unreadable.
                 4 | 5 => return None,
                 _ => Vec::new(),
             };

@@ -1,5 +1,5 @@
-//! Who keeps a block device from being removed or overwritten: devices that stand on it, file systems that are mounted
-//! from it, swap, loop devices, and programs that have it open.
+//! The users that keep a block device from being removed or overwritten: devices on top of it, mounted file systems,
+//! swap, loop devices, and programs that have it open.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -15,10 +15,10 @@ use nix::libc;
 
 use super::{DevNo, loops_on, sysfs};
 
-/// One who holds a device.
+/// A holder of a device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Holder {
-    /// A device that stands on it: a mapping, a RAID, a bcache.
+    /// A device on top of it: a mapping, a RAID, a bcache.
     Device {
         /// The kernel's name, such as `dm-3`.
         kernel_name: String,
@@ -32,36 +32,36 @@ pub enum Holder {
     },
     /// A file system mounted from it.
     Mount {
-        /// Where.
+        /// The mount point.
         point: PathBuf,
     },
-    /// A file system mounted from it that only others see: in the mount namespace of a container or a service.
+    /// A file system mounted from it in another mount namespace, of a container or a service.
     MountElsewhere {
-        /// Where they see it.
+        /// The mount point there.
         point: PathBuf,
-        /// One of them.
+        /// A process in that namespace.
         pid: u32,
         /// Its name.
         name: String,
     },
     /// A swap area that is in use.
     Swap,
-    /// An active volume, whose header it is.
+    /// An active volume that uses its header.
     Volume {
         /// Its name.
         name: String,
     },
     /// A program that has it open.
     Process {
-        /// Its number.
+        /// The process id.
         pid: u32,
         /// Its name.
         name: String,
     },
 }
 
-/// All who hold a device, as far as the caller may see them: mounts of other mount namespaces, other users' programs and
-/// what stands behind loop devices stay hidden from who is not root.
+/// All holders of a device that are visible to the caller: mounts of other mount namespaces, other users' programs and
+/// files behind loop devices are visible to root alone.
 pub fn holders(number: DevNo) -> Vec<Holder> {
     let mut found: Vec<Holder> = sysfs::linked(number, "holders")
         .into_iter()
@@ -93,7 +93,7 @@ pub fn holders(number: DevNo) -> Vec<Holder> {
     found
 }
 
-/// What is mounted and swapped to at this moment.
+/// The present mounts and swap areas.
 #[derive(Debug)]
 pub struct Mounts {
     mountinfo: Vec<u8>,
@@ -101,7 +101,7 @@ pub struct Mounts {
 }
 
 impl Mounts {
-    /// As far as the caller may see; nothing where `/proc` is not there.
+    /// As far as the caller may see; nothing without `/proc`.
     pub fn read() -> Self {
         Self {
             mountinfo: fs::read("/proc/self/mountinfo").unwrap_or_default(),
@@ -109,7 +109,7 @@ impl Mounts {
         }
     }
 
-    /// Where a device's file system is mounted.
+    /// The mount point of a device's file system.
     pub fn points(&self, number: DevNo) -> Vec<PathBuf> {
         mounts_of(&self.mountinfo, number)
             .map(|mount| PathBuf::from(unescape(mount.point)))
@@ -122,7 +122,7 @@ impl Mounts {
         Some(String::from_utf8_lossy(mount.kind).into_owned())
     }
 
-    /// Whether a file is swapped to.
+    /// Whether a file is in use as swap.
     pub fn is_swap_file(&self, file: &fs::Metadata) -> bool {
         let id = |file: &fs::Metadata| (file.dev(), file.ino());
         self.swaps
@@ -130,7 +130,7 @@ impl Mounts {
             .any(|path| fs::metadata(path).is_ok_and(|swap| id(&swap) == id(file)))
     }
 
-    /// Whether a device is swapped to.
+    /// Whether a device is in use as swap.
     pub fn is_swap(&self, number: DevNo) -> bool {
         self.swaps
             .iter()
@@ -146,7 +146,7 @@ struct Mount<'a> {
 }
 
 /// The mounts of a device, from a text in the form of `/proc/self/mountinfo` (proc(5)). A file system of several devices
-/// (btrfs) has a number of its own, of no driver: the device that it was mounted by tells then.
+/// (btrfs) has a number of its own, of no driver: then the device that it was mounted by decides.
 fn mounts_of(mountinfo: &[u8], wanted: DevNo) -> impl Iterator<Item = Mount<'_>> {
     let number = wanted.to_string();
     let mounts = mountinfo.split(|b| *b == b'\n').filter_map(|line| {
@@ -181,7 +181,7 @@ fn swap_paths(swaps: &[u8]) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Undoes the `\040` and the like that `/proc` writes for white space and backslashes.
+/// Decodes the `\040` and the like that `/proc` writes for white space and backslashes.
 fn unescape(field: &[u8]) -> OsString {
     let mut plain = Vec::with_capacity(field.len());
     let mut rest = field;

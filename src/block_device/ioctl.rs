@@ -1,4 +1,4 @@
-//! The ioctls of block and loop devices, and what files answer: one safe function each. linux/fs.h, linux/loop.h,
+//! The ioctls of block and loop devices, and queries of files: one safe function each. linux/fs.h, linux/loop.h,
 //! linux/fiemap.h.
 #![allow(unsafe_code)]
 
@@ -72,7 +72,7 @@ struct LoopConfig {
     reserved: [u64; 8],
 }
 
-/// How many extents are asked for at once.
+/// The number of extents per request.
 const EXTENTS: usize = 128;
 
 /// `struct fiemap_extent`.
@@ -124,7 +124,7 @@ pub(super) fn optimal_io_size(device: &File) -> Result<u32, Errno> {
     get_int(device, BLKIOOPT)
 }
 
-/// BLKALIGNOFF: where the first physical block starts. It is -1, and an error here, where there is none that does.
+/// BLKALIGNOFF: where the first physical block starts. It is -1, and an error here, if no block starts anywhere.
 pub(super) fn alignment_offset(device: &File) -> Result<u32, Errno> {
     get_int(device, BLKALIGNOFF)
 }
@@ -134,14 +134,14 @@ pub(super) fn logical_block_size(device: &File) -> Result<u32, Errno> {
     get_int(device, BLKSSZGET)
 }
 
-/// LOOP_SET_CAPACITY: a loop device takes the size that its file has now.
+/// LOOP_SET_CAPACITY: updates a loop device to the present size of its file.
 pub(super) fn update_loop_size(device: &File) -> Result<(), Errno> {
     // SAFETY: the ioctl takes no argument.
     let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_SET_CAPACITY as _) };
     Errno::result(result).map(drop)
 }
 
-/// LOOP_GET_STATUS64: what stands behind a loop device, whatever has become of its name.
+/// LOOP_GET_STATUS64: the file or device behind a loop device, even if it was renamed.
 pub(super) fn loop_status(device: &File) -> Result<LoopInfo64, Errno> {
     let mut info = LoopInfo64::EMPTY;
     // SAFETY: the kernel writes a `struct loop_info64`, whose layout and size `LoopInfo64` has.
@@ -149,8 +149,8 @@ pub(super) fn loop_status(device: &File) -> Result<LoopInfo64, Errno> {
     Ok(info)
 }
 
-/// FS_IOC_FIEMAP: the next extents of a file from a byte of it on, none where there are no more. `sync` has what was
-/// written find its place first.
+/// FS_IOC_FIEMAP: the next extents of a file from a byte of it on, none if there are no more. `sync` writes delayed data
+/// out first.
 pub(super) fn extents(file: &File, start: u64, sync: bool) -> Result<Vec<FiemapExtent>, Errno> {
     const FS_IOC_FIEMAP: c_ulong = 0xc020_660b;
     const FIEMAP_FLAG_SYNC: u32 = 1;
@@ -178,7 +178,7 @@ pub(super) fn extents(file: &File, start: u64, sync: bool) -> Result<Vec<FiemapE
     Ok(map.extents[..mapped].to_vec())
 }
 
-/// Whether nobody else has a file open: the kernel gives a lease to write only then. It is given back at once.
+/// Whether no other process has a file open: the kernel grants a write lease only then. It is given back at once.
 pub(super) fn is_only_holder(file: &File) -> bool {
     let lease = |kind: c_int| {
         // SAFETY: F_SETLEASE takes a number and touches no memory of ours.
@@ -198,8 +198,8 @@ pub(super) fn free_loop_device(control: &File) -> Result<u32, Errno> {
     Errno::result(number).map(|number| u32::try_from(number).unwrap_or(0))
 }
 
-/// LOOP_CONFIGURE, or what stood for it before Linux 5.8: backs a free loop device by a file. It goes by itself when
-/// its last user closes it.
+/// LOOP_CONFIGURE, or its equivalent before Linux 5.8: backs a free loop device by a file. It is detached automatically
+/// when its last user closes it.
 pub(super) fn attach_loop(
     device: &File,
     file: &File,
@@ -211,7 +211,7 @@ pub(super) fn attach_loop(
         flags: LO_FLAGS_AUTOCLEAR | if read_only { LO_FLAGS_READ_ONLY } else { 0 },
         ..LoopInfo64::EMPTY
     };
-    // One byte stays for the NUL.
+    // One byte is for the NUL.
     let len = file_name.len().min(LO_NAME_SIZE - 1);
     info.file_name[..len].copy_from_slice(&file_name[..len]);
     let fd = u32::try_from(file.as_raw_fd()).map_err(|_| Errno::EBADF)?;

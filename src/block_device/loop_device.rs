@@ -15,7 +15,7 @@ use crate::log;
 /// How often another process may take the free loop device before us.
 const RETRIES: usize = 64;
 
-/// A loop device that is held open. It goes by itself when this and every mapping on it are gone.
+/// A loop device that is held open. It is detached automatically when this and every mapping on it are gone.
 #[derive(Debug)]
 pub struct LoopDevice {
     /// The device, opened.
@@ -27,17 +27,18 @@ pub struct LoopDevice {
 }
 
 impl LoopDevice {
-    /// Backs a free loop device by the file at `path`: read-only where that is asked for or the file is.
+    /// Backs a free loop device by the file at `path`: read-only on request, or if the file is.
     ///
     /// The device has logical blocks of `block_size` bytes, as the encryption sectors of the volume.
     ///
-    /// It keeps who would write to the volume in the file by other means ([`lock_file`]) out for as long as it is there.
+    /// Other programs that would write to the volume in the file are locked out ([`lock_file`]) for as long as it
+    /// exists.
     ///
     /// # Errors
-    /// The system's; `NotFound` where there are no loop devices, `WouldBlock` where somebody has locked the file.
+    /// The system's; `NotFound` if there are no loop devices, `WouldBlock` if another process has locked the file.
     pub fn attach(path: &Path, read_only: bool, block_size: u32) -> io::Result<Self> {
         let (file, read_only) = open_backing(path, read_only)?;
-        // The kernel keeps this very description of the file, and the lock with it.
+        // The kernel keeps this open file description, and the lock with it.
         lock_file(&file, false).map_err(|errno| match errno {
             Errno::EAGAIN | Errno::EACCES => io::ErrorKind::WouldBlock.into(),
             errno => io::Error::from(errno),
@@ -87,7 +88,7 @@ fn open_backing(path: &Path, read_only: bool) -> io::Result<(File, bool)> {
     }
 }
 
-/// Lets a loop device take the size that the file behind it has now. Any other device has the size that it has.
+/// Updates a loop device to the present size of its file. Any other device has a fixed size.
 ///
 /// # Errors
 /// The system's.
@@ -99,7 +100,7 @@ pub fn update_loop_size(number: DevNo) -> io::Result<()> {
     Ok(ioctl::update_loop_size(&device)?)
 }
 
-/// Every loop device that something stands behind, with the kernel's name.
+/// Every attached loop device, with the kernel's name.
 pub fn loops() -> Vec<(String, DevNo)> {
     let devices = fs::read_dir("/sys/block").into_iter().flatten().flatten();
     devices
@@ -129,7 +130,7 @@ pub fn loops_on(below: &fs::Metadata) -> Vec<String> {
         .collect()
 }
 
-/// What stands behind a loop device.
+/// The file or device behind a loop device.
 pub(super) struct Backing {
     /// The block device, where it is one.
     pub(super) device: Option<DevNo>,
@@ -141,8 +142,8 @@ pub(super) struct Backing {
     pub(super) size_limit: u64,
 }
 
-/// What stands behind the loop device with this directory in sysfs; `None` for any other device. The device itself knows
-/// best (`ask`): the name in sysfs may be gone, or be another file's in this mount namespace.
+/// The backing of the loop device with this directory in sysfs; `None` for any other device. Querying the device itself
+/// (`ask`) is more reliable: the name in sysfs may be gone, or be another file's in this mount namespace.
 pub(super) fn backing(number: DevNo, dir: &Path, ask: bool) -> Option<Backing> {
     let name = fs::read(dir.join("loop/backing_file")).ok()?;
     let open = |path| OpenOptions::new().read(true).custom_flags(libc::O_CLOEXEC).open(path);

@@ -1,5 +1,5 @@
-//! How a partition is named by the table that it stands in: UUID and name in a GPT, the disk's number and its own in a
-//! DOS table.
+//! The names that a partition table gives a partition: UUID and name in a GPT, the disk's number and its own in a DOS
+//! table.
 
 use std::fs;
 use std::io;
@@ -19,7 +19,7 @@ pub struct PartitionNames {
     pub label: Option<String>,
 }
 
-/// The names of a partition; none where the device is no partition, or its disk cannot be read.
+/// The names of a partition; none if the device is not a partition, or its disk cannot be read.
 pub fn partition_names(number: DevNo) -> PartitionNames {
     let read = || -> Option<PartitionNames> {
         let sysfs = number.sysfs();
@@ -51,7 +51,7 @@ fn names_in(disk: &mut dyn Storage, sector: u32, index: u32) -> io::Result<Parti
     let header = read(sector, 92)?.filter(|header| header.starts_with(b"EFI PART"));
     if let Some(header) = header {
         let (first, count, len) = (le64(&header, 72), le32(&header, 80), le32(&header, 84));
-        // Entries have 128 bytes, or twice that so many times; and index 0 is no partition.
+        // Entries have 128 bytes, or a power of two times that; and index 0 is not a partition.
         let place = index
             .checked_sub(1)
             .filter(|at| *at < count && (128..=4096).contains(&len));

@@ -1,4 +1,4 @@
-//! A device that is read to find out what is on it.
+//! A device that is read to identify its contents.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,8 +9,8 @@ use keyslots::units::{Bytes, Sectors};
 
 use super::DevNo;
 
-/// A device that is read to find out what is on it. Its size is what sysfs says: who seeks to its end waits, and cannot be
-/// ended meanwhile, for everybody who reads it and has no answer yet.
+/// A device that is read to identify its contents. Its size is taken from sysfs: a seek to its end would wait, without a
+/// way to end it, for all pending reads of the device.
 #[derive(Debug)]
 pub struct Probe {
     file: File,

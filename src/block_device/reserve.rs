@@ -1,4 +1,4 @@
-//! Room in a file before anything is written to it, and a second way to a file that is open.
+//! Reserving room in a file before anything is written to it, and reopening an open file.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -13,11 +13,11 @@ use nix::libc;
 
 use super::is_same_file;
 
-/// Makes a regular file at least `size` long, with room on its disk for all of that: a file system that is full says so
-/// now, and not after half of what was to be written. What the file holds stays. A block device has its size.
+/// Makes a regular file at least `size` long, with all of that allocated on its disk: a full file system is reported
+/// now, and not halfway through the writing. The contents stay. A block device has a fixed size.
 ///
 /// # Errors
-/// The system's; the file has the length that it had.
+/// The system's; the file then has its old length.
 pub fn reserve(file: &File, size: Bytes) -> io::Result<()> {
     let metadata = file.metadata()?;
     if !metadata.is_file() || size == Bytes::ZERO {
@@ -33,18 +33,18 @@ pub fn reserve(file: &File, size: Bytes) -> io::Result<()> {
     };
     match reserved {
         Ok(()) => Ok(()),
-        // A file system that reserves nothing.
+        // A file system that cannot reserve.
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS) if before < size.get() => file.set_len(size.get()),
         Err(Errno::EOPNOTSUPP | Errno::ENOSYS) => Ok(()),
         Err(errno) => {
-            // What was reserved in part is given back; the first error is the one to tell.
+            // A partial reservation is given back; the first error is the one to report.
             let _ = file.set_len(before);
             Err(errno.into())
         }
     }
 }
 
-/// Opens what is open as `file` once more: that very file or device, whatever `path`, by which it was found, leads to by now.
+/// Reopens `file`: the same file or device, whatever `path`, by which it was found, leads to by now.
 ///
 /// # Errors
 /// The system's; without `/proc`, `ResourceBusy` where the path leads elsewhere.

@@ -1,4 +1,4 @@
-//! What sysfs says of how block devices stand to each other, to who may not ask the devices themselves.
+//! Relations between block devices according to sysfs, which needs no access to the devices themselves.
 
 use std::fs;
 use std::io;
@@ -6,8 +6,7 @@ use std::path::Path;
 
 use super::DevNo;
 
-/// The name and the UUID of a device-mapper device (the latter empty where it has none), without asking the
-/// device-mapper.
+/// The name and the UUID of a device-mapper device (the latter empty if it has none), without asking the device-mapper.
 pub fn dm_name_and_uuid(number: DevNo) -> Option<(String, String)> {
     let dir = number.sysfs().join("dm");
     let read = |file: &str| {
@@ -43,7 +42,7 @@ pub fn made_of(number: DevNo) -> Vec<DevNo> {
     parts.into_iter().map(|(_, part)| part).collect()
 }
 
-/// The disk that a partition is of; `None` for what is no partition.
+/// The disk of a partition; `None` if it is not a partition.
 pub fn disk_of_partition(number: DevNo) -> Option<DevNo> {
     let dir = fs::canonicalize(number.sysfs()).ok()?;
     dir.join("partition").exists().then_some(())?;
@@ -67,13 +66,13 @@ fn numbered(dir: &Path) -> Option<(String, DevNo)> {
     Some((dir.file_name()?.to_str()?.replace('!', "/"), number))
 }
 
-/// How far the kernel reads ahead, in sectors of 512 bytes; `None` where sysfs does not tell.
+/// The kernel's readahead, in sectors of 512 bytes; `None` if sysfs does not report it.
 pub fn read_ahead(number: DevNo) -> Option<u64> {
     let kib = fs::read_to_string(number.sysfs().join("queue/read_ahead_kb")).ok()?;
     kib.trim().parse::<u64>().ok()?.checked_mul(2)
 }
 
-/// Says how far the kernel is to read ahead, in sectors of 512 bytes; it rounds to its own pages.
+/// Sets the kernel's readahead, in sectors of 512 bytes; it rounds to its own pages.
 ///
 /// # Errors
 /// The system's.
@@ -96,18 +95,18 @@ pub fn all() -> Vec<(String, DevNo)> {
     found
 }
 
-/// Whether another device stands on this one.
+/// Whether another device is on top of this one.
 pub fn is_held(number: DevNo) -> bool {
     !linked(number, "holders").is_empty()
 }
 
-/// The devices that stand on this one, by the kernel's names.
+/// The devices on top of this one, by the kernel's names.
 pub fn held_by(number: DevNo) -> Vec<(String, DevNo)> {
     linked(number, "holders")
 }
 
-/// The number that the kernel has given to a disk, or to that of a partition, when it came; no other disk is given it
-/// again. `None` before Linux 5.15.
+/// The kernel's sequence number of a disk, or of a partition's disk, set when it appeared and never reused. `None`
+/// before Linux 5.15.
 pub fn disk_sequence(number: DevNo) -> Option<u64> {
     let dirs = [number.sysfs(), number.sysfs().join("..")];
     let text = dirs
@@ -116,7 +115,7 @@ pub fn disk_sequence(number: DevNo) -> Option<u64> {
     text.trim().parse().ok()
 }
 
-/// The serial number and the model of the drive that a device is or is a part of, as far as its driver tells.
+/// The serial number and the model of the drive that a device is or is a part of, as far as its driver reports them.
 pub fn drive(number: DevNo) -> (Option<String>, Option<String>) {
     let read = |name: &str| {
         let dirs = [number.sysfs(), number.sysfs().join("..")];

@@ -1,4 +1,4 @@
-//! What a block device says of its sectors.
+//! The sector sizes and alignments of a block device.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,7 +10,7 @@ use nix::libc;
 
 use super::{DevNo, ioctl};
 
-/// Sizes and alignments of a block device, or of a file that is to be one.
+/// Sizes and alignments of a block device, or of a file that will become one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Topology {
     /// The size.
@@ -21,14 +21,14 @@ pub struct Topology {
     pub logical_block_size: u32,
     /// The smallest unit that is written without loss.
     pub minimum_io_size: Bytes,
-    /// The unit that the device likes best, zero where it does not say.
+    /// The device's preferred unit, zero if it does not report one.
     pub optimal_io_size: Bytes,
     /// Where the first such unit starts.
     pub alignment_offset: Bytes,
 }
 
 impl Topology {
-    /// Asks the device.
+    /// Queries the device.
     ///
     /// # Errors
     /// The system's.
@@ -53,12 +53,12 @@ impl Topology {
             logical_block_size: ioctl::logical_block_size(&file)?,
             minimum_io_size: bytes(ioctl::minimum_io_size(&file)),
             optimal_io_size: bytes(ioctl::optimal_io_size(&file)),
-            // Below zero where it starts nowhere.
+            // Negative if it starts nowhere.
             alignment_offset: bytes(ioctl::alignment_offset(&file)),
         })
     }
 
-    /// A multiple of this is a good place for data: 1 MiB, or what the device likes best where 1 MiB is no multiple of that.
+    /// A multiple of this is a good place for data: 1 MiB, or the device's preference if 1 MiB is not a multiple of that.
     pub fn alignment(&self) -> Bytes {
         const DEFAULT: Bytes = Bytes::mib(1);
         // Some USB bridges report nonsense.
@@ -68,8 +68,8 @@ impl Topology {
         if DEFAULT.is_multiple_of(best) { DEFAULT } else { best }
     }
 
-    /// 4096 where the device writes so much at once and its size is a multiple of that, else 512: the reference chooses
-    /// none between.
+    /// 4096 if the device writes that much at once and its size is a multiple of that, else 512: cryptsetup chooses
+    /// nothing in between.
     pub fn encryption_sector_size(&self) -> u32 {
         const LARGE: u32 = 4096;
         let at_once = self.physical_block_size.max(self.logical_block_size) >= LARGE;
@@ -85,7 +85,7 @@ fn bytes(answer: Result<u32, nix::errno::Errno>) -> Bytes {
     answer.map_or(Bytes::ZERO, |bytes| Bytes::new(bytes.into()))
 }
 
-/// Whether the device is a zoned disk that is written in order only, so that nothing on it can be rewritten in its place.
+/// Whether the device is a zoned disk that is written in order only, so that nothing on it can be rewritten in place.
 pub fn is_host_managed(number: DevNo) -> bool {
     queue_text(number, "queue/zoned").is_some_and(|text| text.trim() == "host-managed")
 }
@@ -111,7 +111,7 @@ pub fn is_read_only(device: &File) -> io::Result<bool> {
     Ok(ioctl::is_read_only(device)?)
 }
 
-/// Whether what could not be opened for writing, with `error`, can be read.
+/// Whether a file that could not be opened for writing, with `error`, can be read.
 pub fn is_only_readable(path: &Path, error: &io::Error) -> bool {
     let is_denial = matches!(
         error.kind(),

@@ -1,7 +1,7 @@
-//! What a device calls itself: the UUID and the label of what is on it, as `blkid` prints them, read without udev.
+//! The identity of a device: the UUID and the label of its contents, as `blkid` prints them, read without udev.
 //!
-//! Only formats by which a person names a volume, a key device or a root have names here; the table of formats is
-//! [`super::table`]'s.
+//! Only formats by which a user names a volume, a key device or a root have names here; the table of formats is in
+//! [`super::table`].
 
 use std::io;
 
@@ -10,7 +10,7 @@ use keyslots::storage::Storage;
 use super::Image;
 use super::table::MAGICS;
 
-/// The names of what is on a device.
+/// The names of a device's contents.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
     /// The format, as `blkid` prints its `TYPE`.
@@ -24,10 +24,10 @@ pub struct Identity {
 /// UUID and label.
 pub(super) type Names = (Option<String>, Option<String>);
 
-/// Reads the names that a format keeps; `None` where it is not that format after all.
+/// Reads the names that a format stores; `None` if it is not that format after all.
 pub(super) type ReadNames = fn(&mut Image<'_>) -> io::Result<Option<Names>>;
 
-/// Reads the names of what is on a storage; `None` where it is nothing that is known here.
+/// Reads the names of a storage's contents; `None` if the format is unknown here.
 ///
 /// # Errors
 /// The system's, where it cannot be read.
@@ -104,7 +104,7 @@ pub(super) fn f2fs(image: &mut Image<'_>) -> io::Result<Option<Names>> {
 }
 
 impl Image<'_> {
-    /// A text up to its NUL or the blanks at its end; `None` where it is empty.
+    /// A text up to its NUL or trailing blanks; `None` if it is empty.
     fn text(&mut self, offset: u64, len: usize) -> io::Result<Option<String>> {
         let bytes = self.at(offset, len)?.unwrap_or_default();
         let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(len.min(bytes.len()));
@@ -135,8 +135,8 @@ impl Image<'_> {
         Ok(number.map(|number| format!("{number:016x}")))
     }
 
-    /// The identifier of a physical volume: 32 letters behind the label header, written in groups. It is the one UUID
-    /// whose letters differ by their case; it is compared without, as no two of one machine differ by that alone.
+    /// The identifier of a physical volume: 32 letters behind the label header, written in groups. It is the only UUID
+    /// that is case-sensitive; it is compared without case, as no two of one machine differ by that alone.
     fn lvm(&mut self, sector: u64) -> io::Result<Option<String>> {
         let text = self
             .text(sector + 32, 32)?

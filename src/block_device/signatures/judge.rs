@@ -1,5 +1,4 @@
-//! The further looks that some magic numbers need: what tells two formats apart, and what keeps two bytes of chance from
-//! being taken for one.
+//! Further checks that some magic numbers need: to tell two formats apart, or to rule out a chance match of two bytes.
 
 use std::io;
 
@@ -9,8 +8,8 @@ pub(super) fn as_named(_: &mut Image<'_>, _: u64, name: &'static str) -> io::Res
     Ok(Some(name))
 }
 
-/// Which of the family it is shows in the features (`s_feature_compat`, `_incompat`, `_ro_compat` behind byte 92 of the
-/// superblock).
+/// The features (`s_feature_compat`, `_incompat`, `_ro_compat` behind byte 92 of the superblock) show which of the
+/// family it is.
 pub(super) fn ext(image: &mut Image<'_>, magic: u64, _: &'static str) -> io::Result<Option<&'static str>> {
     const HAS_JOURNAL: u32 = 0x4;
     const IS_JOURNAL: u32 = 0x8;
@@ -20,7 +19,7 @@ pub(super) fn ext(image: &mut Image<'_>, magic: u64, _: &'static str) -> io::Res
     // Sparse superblocks, large files, directory trees.
     const EXT3_RO_COMPAT: u32 = 0x7;
     const TEST_FILE_SYSTEM: u32 = 0x4;
-    // Two bytes are little: the size of a block (1 KiB times a power of two) and the revision must be right too.
+    // Two bytes are not enough: the size of a block (1 KiB times a power of two) and the revision must be right too.
     const LARGEST_BLOCK: u32 = 6;
     const NEWEST_REVISION: u32 = 1;
     let start = magic - 56;
@@ -43,7 +42,7 @@ pub(super) fn ext(image: &mut Image<'_>, magic: u64, _: &'static str) -> io::Res
     }))
 }
 
-/// A boot sector that means it: a sector and a cluster size that are powers of two.
+/// A real boot sector: a sector and a cluster size that are powers of two.
 pub(super) fn fat(image: &mut Image<'_>, _: u64, name: &'static str) -> io::Result<Option<&'static str>> {
     Ok(image.at(0, 512)?.filter(|sector| has_fat_sizes(sector)).map(|_| name))
 }
@@ -63,7 +62,7 @@ fn has_fat_sizes(sector: &[u8]) -> bool {
     bytes.is_power_of_two() && (512..=4096).contains(&bytes) && sector[13].is_power_of_two()
 }
 
-/// BitLocker To Go hides in a FAT32 boot sector, with its GUID behind the boot code.
+/// BitLocker To Go is disguised as a FAT32 boot sector, with its GUID behind the boot code.
 pub(super) fn bitlocker_to_go(image: &mut Image<'_>, _: u64, name: &'static str) -> io::Result<Option<&'static str>> {
     const GUID: &[u8] = b"\x3b\xd6\x67\x49\x29\x2e\xd8\x4a\x83\x99\xf6\xa3\x39\xe3\xd0\x01";
     Ok((image.at(424, GUID.len())?.as_deref() == Some(GUID)).then_some(name))
@@ -83,7 +82,7 @@ pub(super) fn md_0(image: &mut Image<'_>, magic: u64, name: &'static str) -> io:
     Ok(sound.then_some(name))
 }
 
-/// Two bytes are little: the revision (2) in front of them must be right too.
+/// Two bytes are not enough: the revision (2) in front of them must be right too.
 pub(super) fn nilfs2(image: &mut Image<'_>, magic: u64, name: &'static str) -> io::Result<Option<&'static str>> {
     Ok((image.le32(magic - 6)? == Some(2)).then_some(name))
 }
@@ -172,7 +171,7 @@ pub(super) fn jmicron(image: &mut Image<'_>, magic: u64, name: &'static str) -> 
     Ok((sum <= 1 && bytes[0x34] <= 5).then_some(name))
 }
 
-/// The major version tells squashfs from what came before it.
+/// The major version distinguishes squashfs from its predecessors.
 pub(super) fn squashfs(image: &mut Image<'_>, magic: u64, name: &'static str) -> io::Result<Option<&'static str>> {
     let version = image.at(magic + 28, 2)?.unwrap_or_default();
     let old = matches!(version[..], [1..=3, 0] | [0, 1..=3]);

@@ -1,7 +1,7 @@
-//! What is already on a device, so that a person can be asked before it is overwritten: file systems, partition tables,
+//! Existing data on a device, so that a user can be asked before they are overwritten: file systems, partition tables,
 //! members of RAIDs and volume groups. Names are those that `blkid` prints as `TYPE` and `PTTYPE`.
 //!
-//! This is for warnings, not for mounting: it looks at magic numbers, and at more only where those alone would often be
+//! This is for warnings, not for mounting: it checks magic numbers, and more only where those alone would often be
 //! wrong.
 
 mod identity;
@@ -21,20 +21,20 @@ pub(super) use identity::uuid_text;
 pub use identity::{Identity, identify};
 use table::{MAGICS, Place};
 
-/// One thing that was found.
+/// A signature that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Signature {
     /// The name that `blkid` prints, such as `ext4`, `LVM2_member`, `gpt`.
     pub name: &'static str,
-    /// What sort of thing it is.
+    /// The kind of signature.
     pub kind: SignatureKind,
     /// Where its magic number is.
     pub offset: Bytes,
-    /// How long that is.
+    /// Its length.
     pub length: Bytes,
 }
 
-/// What sort of thing a signature is of.
+/// The kinds of signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureKind {
     /// A file system, a member of an array or of a volume group, an encrypted volume.
@@ -69,10 +69,10 @@ pub fn probe_storage(storage: &mut dyn Storage) -> io::Result<Vec<Signature>> {
     probe_image(&mut Image::read(storage)?)
 }
 
-/// As [`probe_storage`], on a disk of which parts cannot be read: whatever would stand there is passed over.
+/// As [`probe_storage`], on a disk with unreadable parts: a signature there is not found.
 ///
 /// # Errors
-/// The system's, where it does not tell the size.
+/// The system's, if it does not report the size.
 pub fn probe_readable(storage: &mut dyn Storage) -> io::Result<Vec<Signature>> {
     probe_image(&mut Image::readable(storage)?)
 }
@@ -94,7 +94,7 @@ fn probe_image(image: &mut Image<'_>) -> io::Result<Vec<Signature>> {
     Ok(found)
 }
 
-/// Overwrites the magic numbers, so that nothing finds these again.
+/// Overwrites the magic numbers, so that these are not found again.
 ///
 /// # Errors
 /// The system's, where the device cannot be written.
@@ -121,20 +121,19 @@ impl fmt::Display for Signature {
     }
 }
 
-/// A device whose start has been read at once; the rest is read where it is looked at.
+/// A device whose start has been read at once; the rest is read on demand.
 struct Image<'a> {
     storage: &'a mut dyn Storage,
     size: u64,
     head: Vec<u8>,
-    /// The blocks that cannot be read, where that is no reason to stop. None of them is tried twice: a failing disk takes its
-    /// time for each.
+    /// The unreadable blocks, if they are not fatal. None of them is tried twice: a failing disk takes its time for each.
     unreadable: Option<BTreeSet<u64>>,
 }
 
 impl<'a> Image<'a> {
-    /// Up to here it is read at once: a ZFS label ends here.
+    /// The size of the first read: a ZFS label ends here.
     const HEAD: u64 = 256 * 1024;
-    /// So much is lost with a sector that cannot be read.
+    /// The amount that is lost with an unreadable sector.
     const BLOCK: u64 = 4096;
 
     fn read(storage: &'a mut dyn Storage) -> io::Result<Self> {
@@ -149,7 +148,7 @@ impl<'a> Image<'a> {
         })
     }
 
-    /// The same of a disk of which parts cannot be read.
+    /// The same for a disk with unreadable parts.
     fn readable(storage: &'a mut dyn Storage) -> io::Result<Self> {
         let size = storage.size()?.get();
         let mut head = vec![0; size.min(Self::HEAD) as usize];
@@ -169,7 +168,7 @@ impl<'a> Image<'a> {
         })
     }
 
-    /// One of which each part is read when it is looked at.
+    /// One whose parts are read on demand.
     fn unread(storage: &'a mut dyn Storage) -> io::Result<Self> {
         Ok(Self {
             size: storage.size()?.get(),
@@ -179,7 +178,7 @@ impl<'a> Image<'a> {
         })
     }
 
-    /// So many bytes at an offset; `None` past the end, and where they cannot be read but that is no reason to stop.
+    /// This many bytes at an offset; `None` past the end, and if they are unreadable but that is not fatal.
     fn at(&mut self, offset: u64, len: usize) -> io::Result<Option<Vec<u8>>> {
         let Some(end) = offset.checked_add(len as u64).filter(|end| *end <= self.size) else {
             return Ok(None);

@@ -1,5 +1,5 @@
-//! The one table of formats: their magic numbers, from the formats' own documents and kernel headers, and what reads the
-//! names of those that have names. It has every type that `wipefs` and `blkid` know.
+//! The one table of formats: their magic numbers, from the formats' own documents and kernel headers, and the functions
+//! that read the names of those that have names. It has every type that `wipefs` and `blkid` know.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use super::{Image, SignatureKind};
 pub(super) enum Place {
     /// At one of these offsets.
     Start(&'static [u64]),
-    /// So many bytes before the end of the last sector.
+    /// This many bytes before the end of the last sector.
     FromEnd(&'static [u64]),
     /// At this offset in the last whole 4 KiB.
     LastPage(u64),
@@ -21,7 +21,7 @@ pub(super) enum Place {
     Raid10,
 }
 
-/// Whether a magic number is what it seems, and under which name.
+/// Checks a magic number, and returns the name of its format.
 type Judge = fn(&mut Image<'_>, u64, &'static str) -> io::Result<Option<&'static str>>;
 
 /// One entry of the table.
@@ -72,7 +72,7 @@ impl Magic {
         }
     }
 
-    /// The name, where the magic number stands at `offset` and is what it seems.
+    /// The name, if the magic number at `offset` is real.
     pub(super) fn found_at(&self, image: &mut Image<'_>, offset: u64) -> io::Result<Option<&'static str>> {
         if image.at(offset, self.bytes.len())?.as_deref() != Some(self.bytes) {
             return Ok(None);
@@ -81,7 +81,7 @@ impl Magic {
     }
 }
 
-/// Ends of the first page, where swap areas say what they are: pages of 4 to 64 KiB.
+/// Ends of the first page, with the magic number of swap areas: pages of 4 to 64 KiB.
 const PAGE_ENDS: &[u64] = &[4086, 8182, 16374, 32758, 65526];
 /// Where the second LUKS2 header may be.
 const SECOND_LUKS2: &[u64] = &[

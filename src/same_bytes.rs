@@ -10,7 +10,7 @@ use crate::block_device::{DevNo, Ground, Piece, Pieces};
 use crate::dm::table::{DeviceRef, Table, Target};
 use crate::dm::{DeviceId, Dm, Which};
 
-/// What all of an open file or device stands on.
+/// The devices and files that an open file or device is on.
 ///
 /// # Errors
 /// The system's.
@@ -18,12 +18,12 @@ pub fn ground(file: &File) -> io::Result<Ground> {
     Ground::of(file, Bytes::ZERO, None, &pieces)
 }
 
-/// What all of a device stands on, also of one that may not be opened.
+/// The same for all of a device, also one that may not be opened.
 pub fn ground_of_device(number: DevNo) -> Ground {
     Ground::of_device(number, &pieces)
 }
 
-/// What a range of it stands on: `length` bytes, or all from `start` on.
+/// The same for a range of it: `length` bytes, or all from `start` on.
 ///
 /// # Errors
 /// The system's.
@@ -31,7 +31,7 @@ pub fn ground_of_range(file: &File, start: Bytes, length: Option<Bytes>) -> io::
     Ground::of(file, start, length, &pieces)
 }
 
-/// Whether what is written to one can be read from the other.
+/// Whether data written to one can be read from the other.
 ///
 /// # Errors
 /// The system's.
@@ -39,7 +39,7 @@ pub fn is_same(one: &File, other: &File) -> io::Result<bool> {
     Ok(ground(one)?.overlaps(&ground(other)?))
 }
 
-/// Whether a file is on a file system that stands on this device: who needs it to open the device cannot reach it.
+/// Whether a file is on a file system on this device: then it is unreachable while it is needed to open the device.
 ///
 /// # Errors
 /// The system's.
@@ -47,7 +47,7 @@ pub fn lies_on(file: &File, device: &File) -> io::Result<bool> {
     Ok(Ground::of_file_system(file, &pieces)?.overlaps(&ground(device)?))
 }
 
-/// The table of a mapping; `None` for who may not ask the device-mapper.
+/// The table of a mapping; `None` without permission to ask the device-mapper.
 fn pieces(number: DevNo) -> Option<Pieces> {
     let (_, text) = Dm::open().ok()?.table(&DeviceId::Number(number), Which::Live).ok()?;
     Some(pieces_of(&Table::from_text(&text).ok()?))

@@ -1,8 +1,8 @@
 //! Names of keyslots, and their protection: kept in a LUKS2 token of our own, which other programs show and keep.
 //!
-//! There is one such token in a header, of the type [`TOKEN_TYPE`]. It names every keyslot that has a name, in
-//! `keyslots`, and has `names` from keyslot number to name, and `protected`, an array of keyslot numbers. Where another
-//! program has put a second one there, all of them are read, and a name that protects goes before one that does not.
+//! There is one such token in a header, of the type [`TOKEN_TYPE`]. It lists every keyslot that has a name in
+//! `keyslots`, and has `names` from keyslot number to name, and `protected`, an array of keyslot numbers. If another
+//! program has added a second one, all of them are read, and a name that protects wins over one that does not.
 
 use std::collections::HashSet;
 
@@ -25,12 +25,12 @@ pub enum SlotNameError {
     /// Another keyslot has the name.
     #[error("keyslot {1} has the name {0:?} already")]
     Taken(String, u32),
-    /// The name could be taken for a number, is too long, or has characters that it may not have.
+    /// The name could be taken for a number, is too long, or has invalid characters.
     #[error(
         "{0:?} cannot name a keyslot: a name starts with a letter and has up to {MAX_NAME} bytes of printable text"
     )]
     BadName(String),
-    /// There is no place for names.
+    /// The header has no place for names.
     #[error("keyslots of LUKS1 have no names")]
     Luks1,
     /// The keyslot is protected, and its name was not given.
@@ -41,7 +41,7 @@ pub enum SlotNameError {
         /// Its name.
         name: String,
     },
-    /// A name was given that another keyslot has, or none.
+    /// The given name is another keyslot's, or no keyslot's.
     #[error("keyslot {slot} does not have the name {name:?}")]
     Other {
         /// The keyslot.
@@ -49,7 +49,7 @@ pub enum SlotNameError {
         /// The name.
         name: String,
     },
-    /// There is a token of the names already, and two of them would contradict each other.
+    /// There is already a token with names, and two of them would contradict each other.
     #[error("the names of the keyslots are in token {0}")]
     Second(u32),
     /// The name was given for all keyslots, and protects none of them.
@@ -60,7 +60,7 @@ pub enum SlotNameError {
     Luks(#[from] keyslots::Error),
 }
 
-/// What is known of one keyslot.
+/// A keyslot and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotName {
     /// The keyslot.
@@ -76,7 +76,7 @@ pub fn list(header: &Header) -> Vec<SlotName> {
     header.luks2().map(list_luks2).unwrap_or_default()
 }
 
-/// As [`list`], of a header that is known to be LUKS2.
+/// As [`list`], for a header that is known to be LUKS2.
 pub fn list_luks2(header: &luks2::Header) -> Vec<SlotName> {
     list_metadata(header.metadata())
 }
@@ -105,8 +105,8 @@ pub fn find(header: &Header, name: &str) -> Option<u32> {
         .map(|entry| entry.slot)
 }
 
-/// Names a keyslot, or gives it another name; it reaches the device with the rest of the edit. `protected` is `None`
-/// where that stays as it is.
+/// Names or renames a keyslot; the name reaches the device with the rest of the edit. `None` for `protected` leaves that
+/// unchanged.
 ///
 /// # Errors
 /// [`SlotNameError`].
@@ -126,7 +126,7 @@ pub fn set(edit: &mut Edit<'_>, slot: u32, name: &str, protected: Option<bool>) 
     store(edit, &names)
 }
 
-/// Checks a name before anything is done that would have to be undone.
+/// Checks a name before anything that would have to be undone.
 ///
 /// # Errors
 /// [`SlotNameError::BadName`].
@@ -156,10 +156,10 @@ pub fn check_free(header: &Header, name: &str) -> Result<(), SlotNameError> {
     }
 }
 
-/// Checks that keyslot `slot` may be removed by somebody who says `name`.
+/// Checks that keyslot `slot` may be removed by a user who gives `name`.
 ///
 /// # Errors
-/// [`SlotNameError::Protected`]; [`SlotNameError::Other`] where the name is not that of this keyslot.
+/// [`SlotNameError::Protected`]; [`SlotNameError::Other`] if the name is not that of this keyslot.
 pub fn check_removable(header: &Header, slot: u32, name: Option<&str>) -> Result<(), SlotNameError> {
     let own = list(header).into_iter().find(|entry| entry.slot == slot);
     match (own, name) {
@@ -173,8 +173,8 @@ pub fn check_removable(header: &Header, slot: u32, name: Option<&str>) -> Result
     }
 }
 
-/// Checks that keyslot `slot`, which somebody called `known`, may be given `name`: a name that protects is what only those
-/// may change who know it.
+/// Checks that keyslot `slot`, which the user called `known`, may be given `name`: a name that protects may be changed
+/// only by those who know it.
 ///
 /// # Errors
 /// As [`check_free`], and [`SlotNameError::Protected`].
@@ -185,10 +185,10 @@ pub fn check_rename(header: &Header, slot: u32, name: &str, known: Option<&str>)
     }
 }
 
-/// Checks that all keyslots may be removed by somebody who says `name`, which has to be that of a protected one.
+/// Checks that all keyslots may be removed by a user who gives `name`, which has to be that of a protected one.
 ///
 /// # Errors
-/// [`SlotNameError::Protected`]; [`SlotNameError::NoneProtected`] where the name means something else.
+/// [`SlotNameError::Protected`]; [`SlotNameError::NoneProtected`] if the name is not that of one.
 pub fn check_all_removable(header: &Header, name: Option<&str>) -> Result<(), SlotNameError> {
     let protected = || list(header).into_iter().filter(|entry| entry.protected);
     match (name, protected().find(|entry| name != Some(&entry.name))) {
@@ -200,8 +200,8 @@ pub fn check_all_removable(header: &Header, name: Option<&str>) -> Result<(), Sl
     }
 }
 
-/// Checks that token `id` may be removed, replaced, or taken from keyslot `slot` alone: the token of the names is what
-/// protects.
+/// Checks that token `id` may be removed, replaced, or taken from keyslot `slot` alone: the token with the names holds
+/// the protection.
 ///
 /// # Errors
 /// [`SlotNameError::Protected`].
@@ -217,7 +217,7 @@ pub fn check_token(header: &luks2::Header, id: Option<u32>, slot: Option<u32>) -
     }
 }
 
-/// Checks that `token` may be put into a header, where it replaces token `replaced`: not a second one of the names.
+/// Checks that `token` may be put into a header, replacing token `replaced`: not a second one with names.
 ///
 /// # Errors
 /// [`SlotNameError::Second`].
@@ -229,8 +229,8 @@ pub fn check_import(header: &luks2::Header, token: &Token, replaced: Option<u32>
     }
 }
 
-/// Forgets the names of keyslots that are gone. They mean nothing since the keyslots went, to whatever has their numbers
-/// now: this is only for the sake of order.
+/// Removes the names of keyslots that are gone. Without their keyslots they have no effect, not even on later keyslots
+/// with the same numbers: this is only for tidiness.
 ///
 /// # Errors
 /// [`SlotNameError::Luks`].
@@ -238,7 +238,7 @@ pub fn tidy(header: &mut Header, storage: &mut dyn Storage) -> Result<(), SlotNa
     let Header::Luks2(header) = header else { return Ok(()) };
     let said = |token: &Token| token.extra.get("names").and_then(Value::as_object).map_or(0, Map::len);
     let outdated = tokens_of(header.metadata()).any(|(_, token)| names_of(token).len() != said(token));
-    // A name left behind is of no keyslot: where the header may not be changed, that is no failure of what was done.
+    // A leftover name belongs to no keyslot: if the header may not be changed, the operation has still succeeded.
     if !outdated || header.check_changeable().is_err() {
         return Ok(());
     }
@@ -253,8 +253,8 @@ fn tokens_of(metadata: &Metadata) -> impl Iterator<Item = (u32, &Token)> {
     tokens.map(|(&id, token)| (id, token))
 }
 
-/// Whatever does not look like ours is left out: the token may come from anywhere. So is the name of a keyslot that the
-/// token is not for: whoever removes a keyslot takes it from there, and the number may be another keyslot's by now.
+/// Members in any other form are ignored: the token may come from anywhere. So is the name of a keyslot that the token
+/// does not list: removing a keyslot takes it off the list, and the number may be another keyslot's by now.
 fn names_of(token: &Token) -> Vec<SlotName> {
     let Some(Value::Object(names)) = token.extra.get("names") else {
         return Vec::new();
@@ -276,7 +276,7 @@ fn names_of(token: &Token) -> Vec<SlotName> {
     entries.collect()
 }
 
-/// Writes one token with all the names, in the place of however many there were.
+/// Writes one token with all the names, in place of any number of them.
 fn store(edit: &mut Edit<'_>, names: &[SlotName]) -> Result<(), SlotNameError> {
     let ids: Vec<u32> = tokens_of(edit.metadata()).map(|(id, _)| id).collect();
     for &id in &ids {

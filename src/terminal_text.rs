@@ -1,4 +1,4 @@
-//! Text for a terminal: nothing that somebody else has put into it is taken as a command there.
+//! Text for a terminal: nothing in it from another source is taken as a command there.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -16,15 +16,15 @@ static PLAIN: [bool; 256] = {
     plain
 };
 
-/// Whether a terminal would act on the character: control characters, and those that turn the direction of the text around
-/// them (Unicode's `Bidi_Control`) or end a line, with which a label can look like another one.
+/// Whether a terminal would act on the character: control characters, and those that change the direction of the text
+/// around them (Unicode's `Bidi_Control`) or end a line, with which a label can look like another one.
 pub(crate) fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A text of somebody else's (a header's, a file name) as a part of a line: no character of it that a terminal acts on
-/// reaches one, and none makes another line of it, which a program would take for ours.
+/// A text from another source (a header, a file name) as a part of a line: no character that a terminal acts on reaches
+/// it, and none starts a new line, which a program would take for ours.
 pub(crate) fn clean(text: &str) -> String {
     let replace = |c: char| if acts(c) { '\u{fffd}' } else { c };
     text.chars().map(replace).collect()
@@ -35,9 +35,9 @@ pub(crate) fn shown(path: &Path) -> String {
     clean(&path.display().to_string())
 }
 
-/// A message with whatever was put into it. Lines and columns may be our own.
+/// A message with foreign text in it. Lines and columns may be our own.
 pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
-    // Most is plain, and that is seen without a look at each character.
+    // Most is plain, which is clear without checking each character.
     if text.bytes().all(|byte| PLAIN[usize::from(byte)]) {
         return text.into();
     }
@@ -45,7 +45,7 @@ pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
     text.chars().map(|c| if acts(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// Whether the terminal can wipe a line and write it anew. One that says nothing of itself is taken for one that cannot.
+/// Whether the terminal can wipe a line and rewrite it. One that does not name itself counts as one that cannot.
 pub(crate) fn can_wipe_line() -> bool {
     std::env::var_os("TERM").is_some_and(|term| !term.is_empty() && term != "dumb")
 }

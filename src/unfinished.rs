@@ -1,5 +1,5 @@
-//! Headers of images that are not finished: whole but for the magic numbers, which come last. Nobody takes such a target for
-//! a volume, neither this program nor another, and the command that made it can be resumed.
+//! Headers of unfinished images: complete except for the magic numbers, which come last. No program takes such a target for
+//! a volume, and the command that made it can be resumed.
 
 use std::fs::File;
 use std::io;
@@ -8,13 +8,13 @@ use std::os::unix::fs::FileExt as _;
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
 
-/// The magic numbers of the first copy of a header and of the second, and what stands for them meanwhile.
+/// The magic numbers of the first copy of a header and of the second, and their placeholders.
 const MAGICS: [([u8; 6], [u8; 6]); 2] = [
     (*b"LUKS\xba\xbe", *b"luks\xba\xbe"),
     (*b"SKUL\xba\xbe", *b"skul\xba\xbe"),
 ];
 
-/// Where either copy can be: the second one behind the first, which has one of nine sizes.
+/// The possible offsets of the copies: the second one follows the first, which has one of nine sizes.
 const PLACES: [(u64, usize); 10] = {
     let mut places = [(0, 0); 10];
     let mut n = 1;
@@ -25,7 +25,7 @@ const PLACES: [(u64, usize); 10] = {
     places
 };
 
-/// A device whose header is not finished, seen as if it were.
+/// A device whose header is unfinished, seen as if it were complete.
 #[derive(Debug)]
 pub struct Unfinished<'a>(pub &'a mut File);
 
@@ -61,7 +61,7 @@ impl Storage for Unfinished<'_> {
     }
 }
 
-/// Which magic numbers can stand in `len` bytes from `offset` on, and where in those.
+/// Which magic numbers can be in `len` bytes from `offset` on, and where in those.
 fn places_in(offset: Bytes, len: usize) -> impl Iterator<Item = (usize, usize)> {
     let offset = offset.get();
     PLACES.into_iter().filter_map(move |(place, which)| {
@@ -70,13 +70,13 @@ fn places_in(offset: Bytes, len: usize) -> impl Iterator<Item = (usize, usize)> 
     })
 }
 
-/// Whether a device has the header of an image that is not finished.
+/// Whether a device has the header of an unfinished image.
 pub fn is_unfinished(file: &File) -> bool {
     let mut start = [0; 6];
     file.read_exact_at(&mut start, 0).is_ok() && start == MAGICS[0].1
 }
 
-/// Takes the magic numbers away.
+/// Removes the magic numbers.
 ///
 /// # Errors
 /// The system's.
@@ -84,7 +84,7 @@ pub fn begin(file: &File) -> io::Result<()> {
     exchange(file, |(magic, stand_in)| (magic, stand_in))
 }
 
-/// Puts the magic numbers into their places: all that the header is of is there, and synced.
+/// Puts the magic numbers into their places once the data of the header are complete and synced.
 ///
 /// # Errors
 /// The system's.
@@ -116,7 +116,7 @@ mod tests {
         let mut header = vec![7; 0x9000];
         header[..6].copy_from_slice(&MAGICS[0].0);
         header[0x4000..0x4006].copy_from_slice(&MAGICS[1].0);
-        // What happens to look like one elsewhere stays.
+        // A chance match elsewhere stays.
         header[0x5000..0x5006].copy_from_slice(&MAGICS[1].0);
         for (from, to) in [(0, 0x4003), (0x4003, 0x9000), (0x4000, 0x9000)] {
             let mut storage = Unfinished(&mut file);

@@ -51,11 +51,11 @@ enum Ending {
 fn converse(prompt: &str, timeout: Option<Duration>, echo: Echo) -> Result<Passphrase, PassphraseError> {
     let stdin = io::stdin();
     let tty = stdin.as_fd();
-    // A timeout too large for the clock is no timeout.
+    // A timeout too large for the clock counts as none.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     loop {
         let signals = Signals::intercept()?;
-        // What was typed before a passphrase was asked for was meant for something else, and is not taken for one.
+        // Input typed before the prompt was meant for something else, and is not taken for a passphrase.
         let when = match echo {
             Echo::Off => SetArg::TCSAFLUSH,
             Echo::On => SetArg::TCSADRAIN,
@@ -64,7 +64,7 @@ fn converse(prompt: &str, timeout: Option<Duration>, echo: Echo) -> Result<Passp
         say(tty, prompt);
         let outcome = line(tty, &signals, deadline);
         drop(quiet);
-        // The person's own new line was not echoed either, or there was none.
+        // The typed new line was not echoed either, or there was none.
         if echo == Echo::Off || !matches!(outcome, Ok(Ending::Line(_))) {
             say(tty, "\n");
         }
@@ -79,7 +79,7 @@ fn converse(prompt: &str, timeout: Option<Duration>, echo: Echo) -> Result<Passp
 }
 
 fn line(tty: BorrowedFd<'_>, signals: &Signals, deadline: Option<Instant>) -> Result<Ending, PassphraseError> {
-    // One more than may be: the place through which the rest of a long line passes.
+    // One more than the limit: the place through which the rest of a long line passes.
     let mut filling = Filling::new(MAX_INTERACTIVE + 1)?;
     loop {
         if let Some(signal) = signals.wait_unless_readable(tty, deadline)? {
@@ -91,7 +91,7 @@ fn line(tty: BorrowedFd<'_>, signals: &Signals, deadline: Option<Instant>) -> Re
     }
 }
 
-/// Takes one byte more, and says whether that ends the line.
+/// Takes one byte more; returns whether that ends the line.
 fn ends(filling: &mut Filling, tty: BorrowedFd<'_>) -> Result<bool, PassphraseError> {
     let read = filling.read(&Input::of(tty), 1).map_err(|error| match error {
         PassphraseError::Read(source) => PassphraseError::Terminal(source),
@@ -109,24 +109,24 @@ fn ends(filling: &mut Filling, tty: BorrowedFd<'_>) -> Result<bool, PassphraseEr
     Ok(false)
 }
 
-/// A line that is typed at a terminal while other things are waited for too: the caller polls it. The terminal does not
-/// echo as long as this is there. Signals are the caller's to take care of.
+/// A line that is typed at a terminal while other events are awaited too: the caller polls it. The terminal does not
+/// echo as long as this value lives. Signals are up to the caller.
 #[derive(Debug)]
 pub struct TypedLine {
     quiet: Quiet<OwnedFd>,
 }
 
 impl TypedLine {
-    /// From here on nothing that is typed is shown, unless `shown` says so.
+    /// From here on typed characters are hidden, unless `shown` is set.
     ///
     /// # Errors
-    /// [`PassphraseError::Terminal`], where it is none.
+    /// [`PassphraseError::Terminal`], if it is not a terminal.
     pub fn start(tty: OwnedFd, shown: bool) -> Result<Self, PassphraseError> {
         let echo = if shown { Echo::On } else { Echo::Off };
         // At once: a terminal that is held up (Ctrl-S, a serial line without a listener) would never have shown all.
         let quiet = Quiet::start(tty, echo, SetArg::TCSANOW)?;
-        // Nothing but Enter ends a line: there is no end of file to be had here, and part of a line would be read as if
-        // it were whole. (On Linux 0 is _POSIX_VDISABLE.)
+        // Nothing but Enter ends a line: there is no end of file here, and part of a line would be read as if it were
+        // whole. (On Linux 0 is _POSIX_VDISABLE.)
         let mut during = tcgetattr(&quiet.tty).map_err(terminal_error)?;
         for end in [Index::VEOF, Index::VEOL, Index::VEOL2] {
             during.control_chars[end as usize] = 0;
@@ -135,7 +135,7 @@ impl TypedLine {
         Ok(Self { quiet })
     }
 
-    /// Shows what is typed from here on, or does not.
+    /// Shows or hides typed characters from here on.
     ///
     /// # Errors
     /// [`PassphraseError::Terminal`].
@@ -148,7 +148,7 @@ impl TypedLine {
         tcsetattr(&self.quiet.tty, SetArg::TCSANOW, &during).map_err(terminal_error)
     }
 
-    /// Discards what was typed and not read: the next program on the terminal must not get it.
+    /// Discards typed but unread input: the next program on the terminal must not get it.
     pub fn forget(&self) {
         // If it fails, the terminal is gone.
         let _ = tcflush(&self.quiet.tty, FlushArg::TCIFLUSH);
@@ -183,7 +183,7 @@ fn say(tty: BorrowedFd<'_>, text: &str) {
     }
 }
 
-/// The terminal without echo, put back on drop.
+/// The terminal without echo, restored on drop.
 #[derive(Debug)]
 struct Quiet<T: AsFd> {
     tty: T,
@@ -211,7 +211,7 @@ impl<T: AsFd> Drop for Quiet<T> {
     }
 }
 
-/// The signals that must not catch the terminal without echo; let go on drop.
+/// The signals that must not arrive while the terminal has no echo; unblocked on drop.
 struct Signals {
     fd: SignalFd,
     before: SigSet,
@@ -265,8 +265,8 @@ impl Drop for Signals {
     }
 }
 
-/// The signals that end or stop a program, but for those that this one ignores (SIGHUP under nohup): blocked, they would come
-/// all the same. Which those are is in proc_pid_status(5), SigIgn; without /proc, none.
+/// The signals that end or stop a program, except for those that this one ignores (SIGHUP under nohup): if blocked, they
+/// would be delivered anyway. Which those are is in proc_pid_status(5), SigIgn; without /proc, none.
 pub(crate) fn heeded_signals() -> SigSet {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -279,8 +279,8 @@ pub(crate) fn heeded_signals() -> SigSet {
     heeded.collect()
 }
 
-/// Whether the signal ends or stops a program that takes no care of it: signal(7). Not those that nobody can block, those
-/// that a fault of the program itself raises, and those that stop a job in the background, which has no terminal to put right.
+/// Whether the signal ends or stops a program that does not handle it: signal(7). Excluded are those that cannot be blocked,
+/// those raised by a fault of the program itself, and those that stop a background job, which has no terminal to restore.
 fn ends_or_stops(signal: Signal) -> bool {
     use Signal as S;
     let passed_over = matches!(signal, S::SIGCHLD | S::SIGCONT | S::SIGURG | S::SIGWINCH);

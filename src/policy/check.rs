@@ -1,4 +1,4 @@
-//! A header held against a policy: all that it does not meet, so that a person is told once.
+//! Checking a header against a policy: every violation, so that one report has them all.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -10,14 +10,14 @@ use keyslots::kdf::Kdf;
 use super::facts::{Facts, Protection, SlotFacts};
 use super::{Policy, Rule};
 
-/// What a header has and a policy does not allow. Its text is safe to print.
+/// A property of a header that a policy does not allow. Its text is safe to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// What of the header, as `keyslot 0: argon2-memory`.
+    /// The property, as `keyslot 0: argon2-memory`.
     pub what: String,
-    /// What the header has.
+    /// The header's value.
     pub found: String,
-    /// What the policy allows.
+    /// The allowed values.
     pub allowed: String,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Display for Violation {
 }
 
 impl Policy {
-    /// All that `header` does not meet; nothing where it may be used.
+    /// All violations by `header`; empty if it may be used.
     pub fn check(&self, header: &Header) -> Vec<Violation> {
         let facts = Facts::of(header);
         let mut found = Findings(Vec::new());
@@ -132,7 +132,7 @@ impl Findings {
         }
     }
 
-    /// A keyslot that no passphrase opens has no cipher or cost, and is not used by an `open`.
+    /// A keyslot that no passphrase opens has no cipher or cost, and an `open` does not use it.
     fn each_slot(&mut self, facts: &Facts, check: impl Fn(&mut Self, &SlotFacts, &Protection)) {
         for slot in &facts.slots {
             if let Some(protection) = &slot.protection {
@@ -143,7 +143,7 @@ impl Findings {
 
     fn one_cipher_of(&mut self, what: impl Into<String>, value: Option<&CipherName>, allowed: &[String]) {
         let same = |word: &&String| value.is_some_and(|value| value.is_same(&CipherName::new(word)));
-        // A cipher that is allowed in another form is allowed as it is.
+        // A cipher that is allowed in another form is allowed in this one.
         let value = allowed
             .iter()
             .find(same)

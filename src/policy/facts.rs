@@ -1,4 +1,4 @@
-//! What a policy looks at, for both versions alike.
+//! The properties that a policy checks, for both versions alike.
 
 use keyslots::cipher::CipherName;
 use keyslots::header::Header;
@@ -30,10 +30,10 @@ pub(super) struct SlotFacts {
     pub(super) protection: Option<Protection>,
 }
 
-/// What keeps a keyslot from those who do not know its passphrase.
+/// The protection of a keyslot against those who do not know its passphrase.
 pub(super) struct Protection {
     pub(super) cipher: CipherName,
-    /// `None` where we do not know it.
+    /// `None` if it is unknown here.
     pub(super) kdf: Option<Kdf>,
 }
 

@@ -1,13 +1,13 @@
 //! A policy: what a header must be before it is used, for a machine whose disk is in someone else's hands.
 //!
-//! Who can write to a disk can write another header to it: with a cipher that does nothing, a cost that takes all memory, or a
-//! volume key of their own, under which the next boot would trust what they put there. A policy is kept where they cannot write
-//! (in the initramfs, say), and pins what the header has to say. It is checked on the one header value that was read and
+//! An attacker who can write to a disk can write another header to it: with a cipher that does nothing, a cost that takes all
+//! memory, or a volume key of their own, under which the next boot would trust their data. A policy is kept where they cannot
+//! write (in the initramfs, say), and pins the values of the header. It is checked on the one header value that was read and
 //! validated, and that is used afterwards; nothing is read again.
 //!
-//! [`Policy::parse`] reads the text, [`Policy::check`] lists all that a header does not meet. The keys are in the documentation of
-//! [`Rule`]; a key that is not there puts no bound on anything, but a header whose data or keyslots are not encrypted at all meets no
-//! policy. Not for what makes a header valid: that is the `keyslots` crate's, and comes first.
+//! [`Policy::parse`] reads the text, [`Policy::check`] lists all violations. The keys are in the documentation of [`Rule`]; a
+//! missing key sets no bound, but a header whose data or keyslots are not encrypted at all violates every policy. Not for the
+//! validity of a header: that is up to the `keyslots` crate, and comes first.
 
 mod check;
 mod facts;

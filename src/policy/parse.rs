@@ -55,10 +55,10 @@ pub enum PolicyError {
     UnknownKey {
         /// The line, counted from 1.
         line: usize,
-        /// What stands there.
+        /// The key.
         key: String,
     },
-    /// A key stands there twice.
+    /// A key is repeated.
     #[error("line {line}: {key} stands there twice")]
     Twice {
         /// The second line.
@@ -66,12 +66,12 @@ pub enum PolicyError {
         /// The key.
         key: String,
     },
-    /// A range is none.
+    /// A range is invalid.
     #[error("line {line}: {value} is no range of whole numbers, such as 4..100")]
     Range {
         /// The line.
         line: usize,
-        /// What stands there.
+        /// The text.
         value: String,
     },
     /// A key needs a value.
@@ -82,7 +82,7 @@ pub enum PolicyError {
         /// The key.
         key: String,
     },
-    /// There is no rule in it.
+    /// It contains no rule.
     #[error("it has no rules")]
     NoRules,
 }
@@ -91,7 +91,7 @@ impl Policy {
     /// Reads a policy.
     ///
     /// # Errors
-    /// [`PolicyError`] with the line. What is not understood is never passed over.
+    /// [`PolicyError`] with the line. A line that is not understood is never skipped.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
         let (mut rules, mut keys) = (Vec::new(), BTreeSet::new());
         for (number, line) in text.lines().enumerate() {

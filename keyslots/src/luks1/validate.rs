@@ -1,8 +1,8 @@
 //! Every rule that a LUKS1 header must meet, each with a defect of its own.
 //!
-//! [`validate`] turns bytes into a [`Header`], and only a [`Header`] can be unlocked, changed or mapped: what was
-//! validated is what is used. LUKS1 On-Disk Format 1.2.3, §3; where the format leaves a rule to the implementation, it
-//! is that of the reference, or a stricter one that says so.
+//! [`validate`] turns bytes into a [`Header`], and only a [`Header`] can be unlocked, changed or mapped: the validated
+//! data are the ones that are used. LUKS1 On-Disk Format 1.2.3, §3; where the format leaves a rule to the
+//! implementation, it is cryptsetup's, or a stricter one that is marked as such.
 
 use super::format::{KEYSLOTS, MAGIC, RawHeader, STATE_ACTIVE, STATE_INACTIVE, STRIPES, VERSION, text};
 use super::header::{Header, Keyslot, KeyslotState};
@@ -38,12 +38,12 @@ pub enum Defect {
         /// The field.
         field: &'static str,
     },
-    /// A text has other characters than visible ASCII ones. The reference takes any; we print no foreign bytes.
+    /// A text has other characters than visible ASCII ones. cryptsetup takes any; we print no foreign bytes.
     #[error("{field} is {value:?}: not plain ASCII")]
     NotPrintable {
         /// The field.
         field: &'static str,
-        /// The text, with what is no UTF-8 replaced.
+        /// The text, with invalid UTF-8 replaced.
         value: String,
     },
     /// A text that names an algorithm is empty.
@@ -118,9 +118,9 @@ pub enum Defect {
     },
 }
 
-/// Checks every rule, and gives the header that may be used.
+/// Checks every rule, and returns the usable header.
 ///
-/// `device_size` is the size of what the header was read from, `None` where it is not known.
+/// `device_size` is the size of the header's source, `None` where it is unknown.
 ///
 /// # Errors
 /// The first rule that is broken, in the order of the fields.
@@ -159,7 +159,7 @@ pub fn validate(raw: &RawHeader, device_size: Option<Bytes>) -> Result<Header, D
     })
 }
 
-/// The rules of one keyslot. Those of an inactive one hold too, as they do for the reference.
+/// The rules of one keyslot. They hold for inactive ones too, as with cryptsetup.
 pub(super) fn check_keyslot(raw: &RawHeader, index: usize, device_size: Option<Bytes>) -> Result<(), Defect> {
     let slot = index as u32;
     let fields = &raw.keyslots[index];
@@ -197,7 +197,7 @@ pub(super) fn check_keyslot(raw: &RawHeader, index: usize, device_size: Option<B
     }
 }
 
-/// The reference takes names in any case, and old versions of it wrote upper-case ones.
+/// cryptsetup takes names in any case, and old versions of it wrote upper-case ones.
 fn hash(name: &str) -> Result<Hash, Defect> {
     let hash = Hash::from_name(&name.to_ascii_lowercase()).ok_or_else(|| Defect::UnknownHash(name.to_owned()))?;
     match hash.output_len() {

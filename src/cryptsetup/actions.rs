@@ -38,11 +38,11 @@ pub enum Verb {
     List,
     /// Show devices.
     Info,
-    /// Show what devices stand on.
+    /// Show the devices below devices.
     Deps,
     /// Show tables.
     Table,
-    /// Show what stands on what.
+    /// Show the tree of devices.
     Tree,
     Dump,
     TcryptDump,
@@ -61,7 +61,7 @@ pub enum Verb {
 /// Which manual page an action is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// Mapping volumes, and what is done to a mapping.
+    /// Mapping volumes, and operations on a mapping.
     Volumes,
     /// Making a volume.
     Format,
@@ -77,20 +77,20 @@ pub enum Group {
     Other,
 }
 
-/// What help and checks know of an action.
+/// The description of an action, for help and checks.
 #[derive(Clone, Copy, Debug)]
 pub struct VerbInfo {
     /// The action.
     pub verb: Verb,
     /// Its name on the command line.
     pub name: &'static str,
-    /// Its arguments, as the usage text has them.
+    /// Its arguments, in the form of the usage text.
     pub arguments: &'static str,
-    /// How many of them must be there.
+    /// The least number of arguments.
     pub required: usize,
-    /// How many there may be.
+    /// The largest number of arguments.
     pub most: usize,
-    /// What it does, in one line.
+    /// Its description, in one line.
     pub summary: &'static str,
     /// Its manual page.
     pub group: Group,
@@ -183,16 +183,16 @@ impl Verb {
     }
 }
 
-/// An older name of an action, and what it says besides.
+/// An older name of an action, and its implied options.
 #[derive(Clone, Copy, Debug)]
 pub struct Alias {
     /// The older name.
     pub name: &'static str,
     /// The action.
     pub verb: Verb,
-    /// The type that the name stands for, whatever `--type` says.
+    /// The type that the name implies, whatever `--type` says.
     device_type: Option<DeviceType>,
-    /// Whether it stands for `--refresh`.
+    /// Whether it implies `--refresh`.
     refresh: bool,
     /// Whether the name comes before the device.
     name_first: bool,
@@ -235,7 +235,7 @@ pub const ALIASES: &[Alias] = &[
     alias("luksDelKey", Verb::KillSlot, None),
 ];
 
-/// What kind of volume is meant.
+/// The type of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeviceType {
     /// LUKS of whichever version.
@@ -257,7 +257,7 @@ pub enum DeviceType {
 }
 
 impl DeviceType {
-    /// The type of this name, in the spelling of `--type`; upper case is accepted for LUKS, as the reference does.
+    /// Parses a type in the spelling of `--type`; upper case is accepted for LUKS, as in cryptsetup.
     pub fn from_name(name: &str) -> Option<Self> {
         Some(match name {
             "luks" => Self::Luks,
@@ -326,13 +326,13 @@ pub enum Action {
     },
     /// Remove the mapping.
     Close { name: String },
-    /// Remove all volumes that nobody uses.
+    /// Remove all unused volumes.
     CloseAll,
     /// Unlock the volumes of crypttab: those of these names, or all.
     Unlock { names: Vec<String> },
     /// Answer an unlocker.
     Answer,
-    /// Look at what the next boot needs.
+    /// Check whether the next boot will unlock.
     Doctor,
     /// Resize the mapping.
     Resize { name: String },
@@ -342,11 +342,11 @@ pub enum Action {
     List,
     /// Show devices.
     Info { devices: Vec<String> },
-    /// Show what devices stand on.
+    /// Show the devices below devices.
     Deps { devices: Vec<String> },
     /// Show tables.
     Table { devices: Vec<String> },
-    /// Show what stands on what.
+    /// Show the tree of devices.
     Tree,
     /// Measure.
     Benchmark,
@@ -415,18 +415,18 @@ pub enum Action {
     Token { device: PathBuf, action: TokenAction },
 }
 
-/// A command line that passed every check: what it means.
+/// A command line that passed every check.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// The action, as its name is on the command line of today.
+    /// The current name of the action.
     pub verb: Verb,
-    /// What is to be done to what.
+    /// The action and its arguments.
     pub action: Action,
-    /// How. Positional arguments are gone from here.
+    /// The options. Positional arguments are not used from here on.
     pub options: Options,
 }
 
-/// A verb and what its spelling said, before the options are looked at.
+/// A verb and the options that its spelling implies, before the options are parsed.
 #[derive(Debug)]
 pub(super) struct Spoken {
     pub(super) verb: Verb,
@@ -436,7 +436,7 @@ pub(super) struct Spoken {
 }
 
 impl Spoken {
-    /// Finds the action that the first argument names, and puts the others into today's order.
+    /// Finds the action that the first argument names, and puts the others into the current order.
     pub(super) fn from_arguments(mut arguments: Vec<OsString>) -> Result<Self, UsageError> {
         if arguments.is_empty() {
             return Err(UsageError::ActionMissing);

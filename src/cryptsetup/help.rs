@@ -1,6 +1,6 @@
-//! Help and usage texts of the drop-in, laid out as the reference does it, from the one definition of the options.
+//! Help and usage texts of the drop-in, laid out as in cryptsetup, from the one definition of the options.
 //!
-//! Help under our own name is [`super::generate`]'s.
+//! Help under our own name is in [`super::generate`].
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use super::usage::UsageError;
 use crate::console::Persona;
 use crate::defaults;
 
-/// Version of cryptsetup whose command line is served. Programs take it apart.
+/// The version of cryptsetup whose command line is implemented. Programs parse it.
 pub const CRYPTSETUP_VERSION: &str = "2.8.0";
 
 /// Column where descriptions start, and where lines end.
@@ -22,7 +22,7 @@ const WIDTH: usize = 79;
 const USAGE_INDENT: usize = 8;
 const USAGE_WIDTH: usize = 77;
 
-/// What `--version` prints.
+/// The output of `--version`.
 pub fn version(persona: Persona) -> String {
     match persona {
         Persona::Cryptsetup => format!("cryptsetup {CRYPTSETUP_VERSION} flags: UDEV BLKID KEYRING KERNEL_CAPI \n"),
@@ -30,7 +30,7 @@ pub fn version(persona: Persona) -> String {
     }
 }
 
-/// What stands on standard error after a command line that means nothing.
+/// The text on standard error after an invalid command line.
 pub fn refusal(persona: Persona, argv0: &str, error: &UsageError) -> String {
     match persona {
         Persona::Cryptsetup if error.is_prefixed() => format!("{}{argv0}: {error}\n", usage(argv0)),
@@ -42,7 +42,7 @@ pub fn refusal(persona: Persona, argv0: &str, error: &UsageError) -> String {
     }
 }
 
-/// The options in short, as the reference lists them; those that only we have are in the help.
+/// The short list of options, in cryptsetup's order; our additional ones are in the help.
 pub fn usage(argv0: &str) -> String {
     let name = argv0.rsplit('/').next().unwrap_or(argv0);
     let command = Options::command();
@@ -80,7 +80,7 @@ pub fn usage(argv0: &str) -> String {
     text
 }
 
-/// What `--help` prints.
+/// The output of `--help`.
 pub fn help() -> String {
     let command = Options::command();
     let mut text = version(Persona::Cryptsetup);
@@ -131,7 +131,7 @@ pub fn help() -> String {
     text
 }
 
-/// What applies where nothing was said. The labels are the reference's, the values ours.
+/// The defaults. The labels are cryptsetup's, the values ours.
 const DEFAULTS: &str = "
 <name> is the device to create under /dev/mapper
 <device> is the encrypted device

@@ -1,7 +1,7 @@
-//! The command line: what may be typed, what it means, and what is said about it. No device is touched here.
+//! The command line: its syntax, its meaning, and its messages. No device is touched here.
 //!
-//! [`args`] says what may be typed, [`takes`] which action takes which option, `rules` which options go together, and
-//! [`parse`] makes an [`actions::Invocation`] of it, for [`commands`] to carry out. [`error`] has an exit code for
+//! [`args`] defines the options, [`takes`] which action takes which option, `rules` which options exclude each other,
+//! and [`parse`] makes an [`actions::Invocation`] of it, for [`commands`] to run. [`error`] has an exit code for
 //! everything that can fail.
 
 pub mod actions;
@@ -28,7 +28,7 @@ use usage::UsageError;
 
 use crate::console::{Console, ExitCode, Manner, Persona, print};
 
-/// Runs a command line, from the words behind the program's name to the exit code. `argv0` is the name that we were started
+/// Runs a command line, from the words after the program's name to the exit code. `argv0` is the name that we were started
 /// under.
 pub fn run(persona: Persona, argv0: &OsStr, words: &[OsString], dmsetup: DmsetupRun) -> ExitCode {
     match parse::parse(persona, words) {
@@ -71,7 +71,7 @@ fn carry_out(persona: Persona, argv0: &OsStr, words: &[OsString], checked: Check
         return print("No action taken. Invoked with --test-args option.\n");
     }
     match checked.invocation(persona) {
-        // No word of the command line is wrong to the reference: the device is.
+        // To cryptsetup, no word of the command line is wrong: the device is.
         Err(error @ CliError::Usage(UsageError::UnknownType(_))) if persona == Persona::Cryptsetup => {
             finish(&console, verb, Err(error))
         }
@@ -82,7 +82,7 @@ fn carry_out(persona: Persona, argv0: &OsStr, words: &[OsString], checked: Check
 }
 
 fn refuse(persona: Persona, argv0: &OsStr, error: &UsageError) -> ExitCode {
-    // Where standard error is closed, the exit code has to do.
+    // If standard error is closed, only the exit code is left.
     let _ = std::io::stderr().write_all(help::refusal(persona, &argv0.to_string_lossy(), error).as_bytes());
     ExitCode::Failure
 }

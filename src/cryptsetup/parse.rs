@@ -1,4 +1,4 @@
-//! From the words of a command line to an [`Invocation`], or to what is wrong with it.
+//! From the words of a command line to an [`Invocation`], or to an error.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -16,20 +16,20 @@ use super::{rules, takes};
 use crate::console::ExitCode;
 use crate::console::Persona;
 
-/// What a command line asks for.
+/// The request of a command line.
 #[derive(Debug)]
 pub enum Request {
     /// An action, past every check of its options and the number of its arguments.
     Run(Box<Checked>),
-    /// Help, for one action where one was named.
+    /// Help, for one action if one was named.
     Help(Option<Verb>),
-    /// The options in short.
+    /// The short list of options.
     Usage,
     /// The version.
     Version,
 }
 
-/// A command line whose options are known, so that what fails from here on can be told as they say.
+/// A command line whose options are known, so that errors from here on can be reported in the requested form.
 #[derive(Debug)]
 pub struct Checked {
     spoken: Spoken,
@@ -49,7 +49,7 @@ impl Checked {
         &self.options
     }
 
-    /// What a person should know although nothing is wrong.
+    /// Warnings for the user.
     pub fn note(&self) -> Option<&'static str> {
         let twice = matches!(self.spoken.verb, Verb::Format | Verb::RemoveKey)
             && self.spoken.arguments.len() > 1
@@ -57,8 +57,8 @@ impl Checked {
         twice.then_some("Option --key-file takes precedence over specified key file argument.")
     }
 
-    /// What the reference makes of a type that nobody knows: it is no type of LUKS, so that no device has it; but where
-    /// nothing depends on a type it is passed over. `erase` is not for what may have been mistyped, whatever it does.
+    /// cryptsetup's error for an unknown type: it is not a type of LUKS, so that no device has it; but it is ignored
+    /// where nothing depends on a type. `erase` refuses it in any case, as it may be mistyped.
     fn without_type(&self, persona: Persona) -> Result<DeviceType, CliError> {
         let unknown = UsageError::UnknownType(self.options.device_type.clone().unwrap_or_default());
         match self.spoken.verb {
@@ -75,10 +75,10 @@ impl Checked {
         }
     }
 
-    /// What the arguments mean.
+    /// Parses the arguments.
     ///
     /// # Errors
-    /// Where they mean nothing to the action.
+    /// If they do not fit the action.
     pub fn invocation(mut self, persona: Persona) -> Result<Invocation, CliError> {
         self.options.refresh |= self.spoken.refresh;
         let verb = self.spoken.verb;
@@ -95,16 +95,16 @@ impl Checked {
     }
 }
 
-/// Reads a command line, without the program's name.
+/// Parses a command line, without the program's name.
 ///
 /// # Errors
-/// What no action accepts.
+/// If no action accepts it.
 pub fn parse(persona: Persona, words: &[OsString]) -> Result<Request, UsageError> {
     Reader::default().parse(persona, words)
 }
 
-/// What reads command lines: to lay out the options takes longer than to read a line, so that who reads many (a fuzzer)
-/// does it once.
+/// The parser: laying out the options takes longer than reading a line, so that a caller with many lines (a fuzzer) does
+/// it once.
 #[derive(Debug, Default)]
 pub struct Reader {
     options: Option<clap::Command>,
@@ -116,7 +116,7 @@ impl Reader {
     /// As [`parse`].
     ///
     /// # Errors
-    /// What no action accepts.
+    /// If no action accepts it.
     pub fn parse(&mut self, persona: Persona, words: &[OsString]) -> Result<Request, UsageError> {
         match self.read(words) {
             Ok((matches, options)) => request(persona, matches, options),
@@ -126,8 +126,8 @@ impl Reader {
         }
     }
 
-    /// The options, and which of them were typed. Where none was, nothing of the many is looked at: for a short command
-    /// that would take longer than all the rest.
+    /// The options, and which of them were typed. If none was, the many are not examined: for a short command that would
+    /// take longer than all the rest.
     fn read(&mut self, words: &[OsString]) -> Result<Read, clap::Error> {
         if !words.iter().any(|word| word.as_encoded_bytes().starts_with(b"-")) {
             let arguments = words.to_vec();
@@ -145,7 +145,7 @@ impl Reader {
         Ok((Some(matches), options))
     }
 
-    /// The action in a line that asks for help, whatever else is wrong with the line.
+    /// The action in a line that asks for help, even if the rest of the line is invalid.
     fn named_action(&mut self, words: &[OsString]) -> Option<Verb> {
         let words = words
             .iter()
@@ -153,7 +153,7 @@ impl Reader {
         let tolerant = self.tolerant.get_or_insert_with(|| command().ignore_errors(true));
         let matches = tolerant.try_get_matches_from_mut(words).ok()?;
         let first = matches.get_many::<OsString>("arguments")?.next()?.clone();
-        // The arguments do not matter here, only that there are enough of them.
+        // The arguments do not matter here, only their number.
         let padding = [OsString::new(), OsString::new()];
         Spoken::from_arguments(std::iter::once(first).chain(padding).collect())
             .ok()
@@ -166,7 +166,7 @@ fn command() -> clap::Command {
     Options::command().override_help(" ")
 }
 
-/// What was typed, and how where any option was.
+/// The typed options, and their form if there are any.
 type Read = (Option<ArgMatches>, Options);
 
 fn request(persona: Persona, matches: Option<ArgMatches>, mut options: Options) -> Result<Request, UsageError> {
@@ -175,7 +175,7 @@ fn request(persona: Persona, matches: Option<ArgMatches>, mut options: Options) 
     }
     settle(persona, &mut options)?;
     let spoken = Spoken::from_arguments(std::mem::take(&mut options.arguments))?;
-    // `--all` stands for every name.
+    // `--all` replaces every name.
     if spoken.verb == Verb::Close && spoken.arguments.is_empty() && !options.all {
         return Err(UsageError::Arguments(spoken.verb));
     }
@@ -183,12 +183,12 @@ fn request(persona: Persona, matches: Option<ArgMatches>, mut options: Options) 
         check_options(persona, matches, spoken.verb)?;
     }
     if spoken.verb == Verb::Format {
-        // An empty type is no type to the reference here.
+        // An empty type counts as missing to cryptsetup here.
         options.device_type = options.device_type.take().filter(|name| !name.is_empty());
     }
     let named = options.device_type.as_deref();
     let device_type = match (spoken.device_type, named.map(DeviceType::from_name)) {
-        // `luksOpen --type luks2` narrows down; otherwise the older name has the last word.
+        // `luksOpen --type luks2` narrows down; otherwise the older name wins.
         (Some(DeviceType::Luks), Some(Some(luks))) if luks.is_luks() => Some(luks),
         (Some(spoken), _) => Some(spoken),
         (None, Some(named)) => named,
@@ -238,7 +238,7 @@ fn check_options(persona: Persona, matches: &ArgMatches, verb: Verb) -> Result<(
     }
 }
 
-/// Puts the parser's error into the reference's terms.
+/// Translates the parser's error into cryptsetup's terms.
 fn usage_error(error: &clap::Error, words: &[OsString]) -> UsageError {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
@@ -273,7 +273,7 @@ fn option_name(invalid: &str) -> &str {
         .unwrap_or_default()
 }
 
-/// The whole word in which an option stood: `--nosuch=3` for `--nosuch`, `-qz` for `-z`.
+/// The whole word that contained an option: `--nosuch=3` for `--nosuch`, `-qz` for `-z`.
 fn as_typed(invalid: &str, words: &[OsString]) -> String {
     let name = option_name(invalid);
     let holds = |word: &str| match word.strip_prefix("--") {
@@ -375,7 +375,7 @@ fn action(persona: Persona, spoken: Spoken, options: &Options, device_type: Devi
         }
         Verb::AddKey => Action::AddKey {
             device,
-            // As the reference has it, and not as with --key-file.
+            // As with cryptsetup, and not as with --key-file.
             new_key_file: next().map(Into::into).or(options.new_keyfile.clone()),
         },
         Verb::RemoveKey => Action::RemoveKey {
@@ -388,7 +388,7 @@ fn action(persona: Persona, spoken: Spoken, options: &Options, device_type: Devi
         },
         Verb::ConvertKey => Action::ConvertKey {
             device,
-            // The reference passes over a second argument.
+            // cryptsetup ignores a second argument.
             key_file: key_file(options, next().filter(|_| persona == Persona::Luksmith)),
         },
         Verb::KillSlot => {
@@ -451,7 +451,7 @@ fn token(action: &OsStr, options: &Options) -> Result<TokenAction, CliError> {
     })
 }
 
-/// `--key-file` where it was given, the argument otherwise.
+/// `--key-file` if given, otherwise the argument.
 fn key_file(options: &Options, argument: Option<OsString>) -> Option<PathBuf> {
     options.key_file.first().cloned().or(argument.map(Into::into))
 }
@@ -467,7 +467,7 @@ fn text(argument: &OsStr) -> Result<String, CliError> {
         .ok_or_else(|| UsageError::NotUtf8.into())
 }
 
-/// A device as it is named on the command line: a path, or a tag as in fstab(5), which udev keeps links for.
+/// A device as named on the command line: a path, or a tag as in fstab(5), for which udev keeps links.
 fn device_path(argument: &OsStr) -> PathBuf {
     const TAGS: [(&str, &str); 5] = [
         ("UUID=", "by-uuid"),

@@ -1,7 +1,7 @@
-//! Options that do not go together, with the reference's words for each, found by asking it.
+//! Options that exclude each other, with cryptsetup's message for each, found by running it.
 //!
-//! Each rule sees the action, the type of volume where the action is `open`, and the options. Whether an option belongs
-//! to the action at all was checked before.
+//! Each rule sees the action, the type of volume if the action is `open`, and the options. That an option belongs to the
+//! action at all was checked before.
 
 use super::actions::{DeviceType, Spoken, Verb};
 use super::args::Options;
@@ -9,14 +9,14 @@ use super::usage::UsageError;
 use super::values::{PbkdfKind, SectorSize};
 use crate::console::Persona;
 
-/// What a rule looks at.
+/// The input of a rule.
 struct Case<'a> {
     verb: Verb,
     /// The type of volume for `open`; `None` if `--type` is unknown.
     device_type: Option<DeviceType>,
     refresh: bool,
     options: &'a Options,
-    /// The first argument, which is what a token action is called.
+    /// The first argument, which names a token action.
     first: &'a str,
 }
 
@@ -41,7 +41,7 @@ impl Case<'_> {
     }
 }
 
-/// Checks all rules; the first that is broken is the error.
+/// Checks all rules; the first violation is the error.
 pub(super) fn check(
     persona: Persona,
     spoken: &Spoken,
@@ -69,7 +69,7 @@ pub(super) fn check(
         .map_or(Ok(()), |(_, text)| Err(UsageError::Rule(text)))
 }
 
-/// A rule: whether it is broken, and the message for that.
+/// A rule: its condition, and the message for a violation.
 type Rule = (fn(&Case<'_>) -> bool, &'static str);
 
 #[rustfmt::skip]
@@ -183,7 +183,7 @@ const RULES: &[Rule] = &[
      "Action requires specific token. Use --token-id parameter."),
 ];
 
-/// What the reference passes over without a word, and we refuse under our own name: an option that would do nothing.
+/// Options that cryptsetup ignores, and that we refuse under our own name: they would do nothing.
 #[rustfmt::skip]
 const OWN_RULES: &[Rule] = &[
     (|c| c.verb == Verb::Open && !c.refresh && c.device_type.is_some_and(DeviceType::is_luks)

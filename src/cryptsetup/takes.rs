@@ -1,7 +1,7 @@
 //! Which action takes which option: the one table behind the refusals, the help, the manual pages and the completions.
 //!
-//! Found by asking the reference about each pair (`--test-args` of 2.8.8; `tests/golden/cryptsetup-options.txt` is its
-//! answer). It refuses some options where they mean nothing, and passes over others; a row says which. Under our own name
+//! Found by running cryptsetup with each pair (`--test-args` of 2.8.8; `tests/golden/cryptsetup-options.txt` is its
+//! answer). It refuses some options where they have no effect, and ignores others; a row says which. Under our own name
 //! all of them are refused, since an option without effect is a misunderstanding.
 
 use super::actions::Verb;
@@ -11,18 +11,18 @@ use super::actions::Verb::{
     Resume, Status, Suspend, TcryptDump, Token, Unlock, Uuid, Write,
 };
 
-/// One row: an option, and the actions for which it means something.
+/// One row: an option, and the actions for which it has an effect.
 #[derive(Clone, Copy, Debug)]
 pub struct Takes {
     /// The option's long name, without dashes.
     pub option: &'static str,
     /// The actions; `None` for all of them.
     pub actions: Option<&'static [Verb]>,
-    /// Further actions, for which only we have a use: the reference refuses the option there.
+    /// Further actions, which use the option here only: cryptsetup refuses it there.
     own: &'static [Verb],
-    /// Actions with which the reference takes the option, and which have no use for it here.
+    /// Actions with which cryptsetup takes the option, and which do not use it here.
     idle: &'static [Verb],
-    /// Whether the reference refuses the option with any other action; it passes over it otherwise.
+    /// Whether cryptsetup refuses the option with any other action; it ignores it otherwise.
     pub refused_elsewhere: bool,
 }
 
@@ -32,7 +32,7 @@ impl Takes {
         self.actions.is_none_or(|actions| actions.contains(&verb)) || self.own.contains(&verb)
     }
 
-    /// Whether the reference refuses the option with `verb`.
+    /// Whether cryptsetup refuses the option with `verb`.
     pub fn refused_by_reference(&self, verb: Verb) -> bool {
         let known = self.actions.is_none_or(|actions| actions.contains(&verb)) || self.idle.contains(&verb);
         self.refused_elsewhere && !known
@@ -64,7 +64,7 @@ pub fn of(option: &str) -> Takes {
     })
 }
 
-/// The actions that write a header, and could destroy what it held; and the one that looks whether there is a backup.
+/// The actions that write a header, and could destroy the old one; and the one that checks whether there is a backup.
 const WRITERS: &[Verb] = &[
     Format,
     AddKey,
@@ -140,7 +140,7 @@ const READING: &[Verb] = &[
 ];
 /// The actions that write a new volume.
 const FORMATTING: &[Verb] = &[Reencrypt, Format, Image];
-/// The actions that know TrueCrypt's headers.
+/// The actions that handle TrueCrypt's headers.
 const TCRYPT: &[Verb] = &[Open, TcryptDump];
 
 const fn only(option: &'static str, actions: &'static [Verb]) -> Takes {

@@ -11,7 +11,7 @@ use super::takes;
 /// Heading of the options that every action takes.
 const COMMON: &str = "Common options";
 
-/// What `luksmith dm` is about, which is dmsetup's command line.
+/// Description of `luksmith dm`, which is dmsetup's command line.
 pub const DM_ABOUT: &str = "any device of the device-mapper, as dmsetup serves it";
 
 /// The options that every action takes.
@@ -58,7 +58,7 @@ pub fn tree() -> Command {
     )
 }
 
-/// One action with its options, and with those of every action where they are given.
+/// One action with its options, and with the common ones if they are given.
 pub fn action(info: &'static VerbInfo, common: Vec<Arg>) -> Command {
     let own = |arg: &&Arg| {
         arg.get_long().is_some_and(|long| {
@@ -88,7 +88,7 @@ pub fn action(info: &'static VerbInfo, common: Vec<Arg>) -> Command {
         .arg(arguments)
 }
 
-/// What `luksmith --help` prints, or `luksmith <action> --help`.
+/// The output of `luksmith --help`, or `luksmith <action> --help`.
 pub fn help(verb: Option<Verb>) -> String {
     let mut root = tree();
     root.build();

@@ -1,7 +1,7 @@
-//! What is wrong with a command line itself, before any device is looked at.
+//! Errors of the command line itself, before any device is accessed.
 //!
-//! The reference prints its usage text first, then the message; under our own name the message names what would be
-//! right instead.
+//! cryptsetup prints its usage text first, then the message; under our own name the message names the correct form
+//! instead.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::actions::Verb;
 use super::takes;
 use super::values::ValueError;
 
-/// A command line that means nothing. `Display` is the reference's wording.
+/// An invalid command line. `Display` is cryptsetup's wording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UsageError {
     /// No such option; as it was typed.
@@ -24,10 +24,10 @@ pub enum UsageError {
         option: String,
         /// The value.
         value: String,
-        /// What is wrong with it.
+        /// The reason.
         error: ValueError,
     },
-    /// An option value that is not UTF-8, where a path would do but this is none.
+    /// An option value that is not UTF-8, where only a path may be.
     NotUtf8,
     /// No action.
     ActionMissing,
@@ -35,7 +35,7 @@ pub enum UsageError {
     UnknownAction,
     /// Too few arguments for the action.
     Arguments(Verb),
-    /// More arguments than the action has a use for.
+    /// More arguments than the action takes.
     TooManyArguments(Verb),
     /// An option that the action does not take.
     NotAllowed {
@@ -44,14 +44,14 @@ pub enum UsageError {
         /// The action.
         verb: Verb,
     },
-    /// Options that do not go together; see `super::rules`.
+    /// Options that exclude each other; see `super::rules`.
     Rule(&'static str),
     /// No such type of volume.
     UnknownType(String),
 }
 
 impl UsageError {
-    /// Whether the reference puts the program's name before the message.
+    /// Whether cryptsetup puts the program's name before the message.
     pub fn is_prefixed(&self) -> bool {
         !matches!(
             self,
@@ -59,7 +59,7 @@ impl UsageError {
         )
     }
 
-    /// What would be right, where that can be said in a line.
+    /// The correct form, if it fits on a line.
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::UnknownOption(typed) => similar_option(typed).map(|long| format!("Did you mean --{long}?")),
@@ -123,7 +123,7 @@ impl fmt::Display for UsageError {
     }
 }
 
-/// The option that a mistyped one is the start of, where there is just one.
+/// The only option that a mistyped one is the start of.
 fn similar_option(typed: &str) -> Option<&'static str> {
     let start = typed
         .trim_start_matches('-')

@@ -1,7 +1,7 @@
-//! The types that option values become, and the text that a value which does not fit is refused with.
+//! The types of option values, and the messages that refuse invalid ones.
 //!
-//! Numbers are decimal only and never negative unless said: the reference takes no hexadecimal either. Nothing here
-//! knows which action an option belongs to.
+//! Numbers are decimal only and never negative unless stated: cryptsetup takes no hexadecimal either. Nothing here knows
+//! which action an option belongs to.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ use keyslots::units::{Bytes, Sectors};
 /// Largest device size reduction, in bytes: what the reencryption data shift can bridge.
 const MAX_REDUCE: Bytes = Bytes::mib(1024);
 
-/// Why a value is refused. `Display` is the reference's wording.
+/// Why a value is refused. `Display` is cryptsetup's wording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
     /// Not a decimal number, or one that does not fit.
@@ -61,7 +61,7 @@ pub struct KeySize {
 }
 
 impl KeySize {
-    /// The length in bytes; zero stands for the default.
+    /// The length in bytes; zero means the default.
     pub fn bytes(self) -> usize {
         self.bits as usize / 8
     }
@@ -107,17 +107,17 @@ impl FromStr for SectorSize {
     }
 }
 
-/// A keyslot, by its number or by the name that `--slot-name` gave it.
+/// A keyslot, by its number or by the name from `--slot-name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlotRef {
-    /// The number. Which numbers exist is for the header to say.
+    /// The number. The header decides which numbers exist.
     Number(u32),
     /// The name; it starts with a letter, so that it cannot be taken for a number.
     Name(String),
 }
 
 impl SlotRef {
-    /// The name, where it is one.
+    /// The name, if it is one.
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Name(name) => Some(name),
@@ -173,7 +173,7 @@ impl FromStr for Priority {
     }
 }
 
-/// Who decrypts an open volume.
+/// The component that decrypts an open volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backend {
     /// The kernel's device-mapper.
@@ -206,7 +206,7 @@ pub enum PbkdfKind {
 }
 
 impl PbkdfKind {
-    /// The name, as a LUKS2 header has it.
+    /// The name, as in a LUKS2 header.
     pub fn name(self) -> &'static str {
         match self {
             Self::Pbkdf2 => "pbkdf2",
@@ -232,7 +232,7 @@ pub(super) fn unsigned(text: &str) -> Result<u32, ValueError> {
     decimal(text)?.try_into().map_err(|_| ValueError::Number)
 }
 
-/// A number up to 2³¹ − 1, the range of the reference for ids.
+/// A number up to 2³¹ − 1, the range of cryptsetup for ids.
 pub(super) fn small(text: &str) -> Result<u32, ValueError> {
     match unsigned(text)? {
         number if i32::try_from(number).is_ok() => Ok(number),
@@ -240,7 +240,7 @@ pub(super) fn small(text: &str) -> Result<u32, ValueError> {
     }
 }
 
-/// What the reference reads for any token at all. [`small`] takes no number as large.
+/// cryptsetup's value for "any token". [`small`] takes no number as large.
 pub(super) const ANY_TOKEN: u32 = u32::MAX;
 
 /// The value of `--token-id`: a number, or −1 for [`ANY_TOKEN`].
@@ -271,7 +271,7 @@ pub(super) fn short_sectors(text: &str) -> Result<Sectors, ValueError> {
     unsigned(text).map(|number| Sectors::new(number.into()))
 }
 
-/// A path, which may be empty: what then cannot be opened says so itself.
+/// A path, which may be empty: opening it then fails with an error of its own.
 pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
     OsStringValueParser::new().map(PathBuf::from)
 }
@@ -337,7 +337,7 @@ fn sized(option: &'static str, text: &str) -> Result<Bytes, ValueError> {
     Bytes::new(number).checked_mul(base.pow(power)).ok_or(refused)
 }
 
-/// Digits and nothing else, so that `+1`, ` 1` and `0x1` are no numbers.
+/// Digits and nothing else, so that `+1`, ` 1` and `0x1` are not numbers.
 fn decimal(text: &str) -> Result<u64, ValueError> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         text.parse().map_err(|_| ValueError::Number)

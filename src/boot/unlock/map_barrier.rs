@@ -1,4 +1,4 @@
-//! A barrier that every mapping passes, so that the program can end at once without leaving half of a mapping behind:
+//! A gate that every mapping passes, so that the program can end at once without leaving half of a mapping behind:
 //! derivations are abandoned wherever they are, a mapping that was begun is finished.
 
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -7,7 +7,7 @@ use std::time::Duration;
 /// The time limit for a mapping that was begun, with the checks and the file system that belong to it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The barrier.
+/// The gate.
 #[derive(Debug, Default)]
 pub(super) struct Gate {
     state: Mutex<State>,

@@ -309,7 +309,7 @@ impl<'a> Engine<'a> {
     /// Ends, without waiting for derivations.
     fn give_up(&mut self, error: impl Fn() -> UnlockError) {
         self.attempts.abandon();
-        // Mappings made before the barrier was closed remain.
+        // Mappings made before the gate was closed remain.
         for tried in self.attempts.finished() {
             self.note(tried);
         }

@@ -20,7 +20,7 @@ use crate::userspace::Registry;
 use crate::volume;
 
 impl Context<'_> {
-    /// Which headers `--type` lets an action take; no other kind of device has one.
+    /// The header versions that `--type` lets an action take; no other kind of device has one.
     pub(super) fn wanted(&self, device: &Path) -> Result<Wanted, CliError> {
         match self.options.device_type.as_deref().and_then(DeviceType::from_name) {
             None => Ok(Wanted::Any),
@@ -38,9 +38,9 @@ impl Context<'_> {
         HeaderDevice::new(path, !self.options.disable_locks)
     }
 
-    /// Reads the header, and says on standard error where a copy of it was written anew, or could not be.
+    /// Reads the header, and reports on standard error a copy of it that was rewritten, or could not be.
     pub(super) fn read_header(&self, device: &HeaderDevice, wanted: Wanted) -> Result<(Header, Opened), HeaderError> {
-        // Who asks for a volume that is not written to gets one of which nothing is.
+        // A read-only volume is not written to at all.
         let (header, opened) = match self.options.readonly {
             true => device.peek(wanted)?,
             false => device.read(wanted)?,
@@ -49,7 +49,7 @@ impl Context<'_> {
         Ok((header, opened))
     }
 
-    /// Says that a copy of the header was written anew, or could not be.
+    /// Reports that a copy of the header was rewritten, or could not be.
     pub(super) fn tell_repair(&self, device: &HeaderDevice, opened: &Opened) {
         if let Some(repair) = &opened.repair {
             self.console
@@ -75,7 +75,7 @@ impl Context<'_> {
             .transpose()
     }
 
-    /// Checks a new keyslot's number before a person is asked for anything.
+    /// Checks a new keyslot's number before the first prompt.
     pub(super) fn check_free_slot(&self, header: &Header, slot: Option<u32>) -> Result<(), CliError> {
         let last = last_slot(header.version());
         match slot {
@@ -93,7 +93,7 @@ impl Context<'_> {
         }
     }
 
-    /// With `--policy`, a header that does not meet it goes no further.
+    /// With `--policy`, rejects a header that violates it.
     pub(super) fn check_policy(&self, header: &Header) -> Result<(), CliError> {
         let Some(file) = &self.options.policy else {
             return Ok(());
@@ -123,8 +123,8 @@ impl Context<'_> {
         self.changing(|changing| changing.change(device, wanted, Others::May, action))
     }
 
-    /// Checks that no active volume needs the header that is open as `file`: with a header apart from its data, the kernel
-    /// keeps nobody from writing to it.
+    /// Checks that no active volume needs the header that is open as `file`: with a detached header, the kernel does not
+    /// stop others from writing to it.
     pub(super) fn check_header_unused(&self, file: &mut File, path: &Path) -> Result<(), CliError> {
         let Ok(header) = Header::read(file) else {
             return Ok(());
@@ -143,13 +143,13 @@ impl Context<'_> {
         })
     }
 
-    /// With `--backup`, writes a backup of what is about to be changed.
+    /// With `--backup`, writes a backup before the change.
     pub(super) fn back_up(&self, header: &Header, storage: &mut dyn Storage) -> Result<(), CliError> {
         Ok(self.changing(|changing| changing.back_up(header, storage))?)
     }
 }
 
-/// The number of the last keyslot that a version has.
+/// The highest keyslot number of a version.
 pub(super) fn last_slot(version: Version) -> u32 {
     match version {
         Version::Luks1 => keyslots::luks1::KEYSLOTS as u32 - 1,
@@ -157,7 +157,7 @@ pub(super) fn last_slot(version: Version) -> u32 {
     }
 }
 
-/// Which headers a type on the command line stands for.
+/// The header versions of a type on the command line.
 pub(super) fn wanted(device_type: DeviceType) -> Wanted {
     match device_type {
         DeviceType::Luks1 => Wanted::Only(Version::Luks1),

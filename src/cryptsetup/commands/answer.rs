@@ -1,11 +1,11 @@
-//! `answer`: from another shell, the passphrase that `unlock` waits for.
+//! `answer`: passes the passphrase that `unlock` waits for from another shell.
 
 use super::context::Context;
 use crate::boot::prompt::responder;
 use crate::console::ExitCode;
 use crate::cryptsetup::error::CliError;
 
-/// Ends as `unlock` does.
+/// Returns the exit code of `unlock`.
 pub(super) fn answer(_cx: &Context<'_>) -> Result<(), CliError> {
     match responder::converse()? {
         0 => Ok(()),

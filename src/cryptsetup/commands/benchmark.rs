@@ -1,4 +1,4 @@
-//! `benchmark`: what key derivation and ciphers cost here, measured with the code that unlocks.
+//! `benchmark`: the speed of key derivations and ciphers here, measured with the code that unlocks.
 
 use std::time::{Duration, Instant};
 
@@ -18,10 +18,10 @@ const SECTOR: usize = 4096;
 const BLOCK: usize = 1024 * 1024;
 /// How long one direction of one cipher is measured.
 const CIPHER_TIME: Duration = Duration::from_millis(250);
-/// Bytes of the key that a derivation makes: that of AES-256.
+/// Bytes of a derived key: that of AES-256.
 const KEY_LEN: usize = 32;
 
-/// The hashes of the default table, in the order of the reference.
+/// The hashes of the default table, in cryptsetup's order.
 const HASHES: [&str; 5] = ["sha1", "sha256", "sha512", "ripemd160", "whirlpool"];
 
 /// The ciphers of the default table: name and bits of the key.
@@ -48,7 +48,7 @@ pub(super) fn benchmark(cx: &Context<'_>) -> Result<(), CliError> {
     match (&options.cipher, &options.pbkdf, &options.hash) {
         (Some(cipher), _, _) => {
             let bits = options.key_size.map_or(256, |size| size.bits() as usize);
-            // Known before the head of a table is printed that would stay empty.
+            // Checked before the head of an empty table is printed.
             let (short, engine) = engine(cipher, bits)?;
             cipher_head(cx);
             ciphers.push(measure_cipher(cx, cipher, &short, bits, &engine)?);

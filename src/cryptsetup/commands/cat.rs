@@ -14,14 +14,14 @@ use crate::userspace::{Access, PumpError, pump};
 /// Unlocks the volume and writes its data from `--offset` on: `--length` bytes, or all of them.
 pub(super) fn cat(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     cx.console.keep_stdout_for_data();
-    // With the header apart, the data are not all that could be written over.
+    // With a detached header, the data are not all that could be overwritten.
     if let Some(header) = &cx.options.header
         && let Ok(opened) = open_to_look(header)
     {
         check_output_apart(&opened, header)?;
     }
     let volume = cx.plaintext(device, Access::Read)?;
-    // What would be read is what has just been written.
+    // Each read would return what was just written.
     check_output_apart(volume.device(), device)?;
     let mut at = cx.plaintext_offset().get();
     let length = cx.options.length.map(Bytes::get);
@@ -44,7 +44,7 @@ pub(super) fn cat(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         |chunk| out.write_all(chunk).and_then(|()| out.flush()),
     );
     match copied {
-        // A reader that has seen enough is no failure.
+        // A reader that closes early is no failure.
         Err(PumpError::Sink(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         copied => {
             copied.map_err(|error| copy_failed(error, "read the data", "write the plaintext"))?;

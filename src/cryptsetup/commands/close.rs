@@ -14,13 +14,13 @@ pub(super) fn close(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
         return serve::close(&served);
     }
     let (dm, name) = active::find(name)?;
-    // The reference takes a device without a table for none of its own, and leaves it alone.
+    // cryptsetup does not regard a device without a table as its own, and leaves it alone.
     let info = (cx.console.persona() == Persona::Cryptsetup).then(|| dm.info(&DeviceId::Name(name.clone())));
     if matches!(info, Some(Ok(info)) if !info.live_table) {
         return Err(CliError::Mapping(MappingError::NoTable(name.to_string())));
     }
     if cx.options.cancel_deferred {
-        // The reference says nothing.
+        // cryptsetup prints nothing.
         return Ok(volume::cancel_deferred(&dm, &name)?);
     }
     match volume::deactivate(&dm, &name, cx.options.deferred)? {

@@ -1,4 +1,4 @@
-//! `config`, `repair` and `convert`: what changes a header as a whole.
+//! `config`, `repair` and `convert`: changes of a header as a whole.
 
 use std::path::Path;
 
@@ -42,7 +42,7 @@ pub(super) fn config(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
             }
         }
         if let Some(name) = &options.slot_name {
-            // Less protection, too, is for those who know the name.
+            // Reducing the protection, too, is for those who know the name.
             let known = options.key_slot.as_ref().and_then(SlotRef::name);
             slot_names::check_rename(header, slot, name, known)?;
             if !options.protect {
@@ -74,7 +74,7 @@ fn luks2_priority(priority: Priority) -> luks2::Priority {
     }
 }
 
-/// `repair`: says what is wrong, asks, and mends it.
+/// `repair`: lists the problems, asks, and repairs them.
 pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let header_device = cx.header_device(device);
     let wanted = cx.wanted(device)?;
@@ -106,7 +106,7 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         return Err(CliError::RepairReencryption);
     }
     if found.is_empty() {
-        // The reference asks before it looks, though only in LUKS1.
+        // cryptsetup asks before it checks, though only for LUKS1.
         let asks = cx.console.persona() == Persona::Cryptsetup
             && matches!(header_device.peek(Wanted::Any), Ok((Header::Luks1(_), _)));
         if asks && !confirm(cx.console, REPAIR_WARNING) {
@@ -130,7 +130,7 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-/// The keyslots whose areas have been overwritten; of a header that cannot be read nothing is known.
+/// The keyslots whose areas have been overwritten; unknown for a header that cannot be read.
 fn suspects(storage: &mut dyn Storage) -> Result<Vec<Suspect>, CliError> {
     match Header::read(storage) {
         Ok(header) => Ok(header.suspect_keyslots(storage)?),
@@ -175,7 +175,7 @@ fn copy_name(which: luks2::format::Which) -> &'static str {
     }
 }
 
-/// In the reference's words, where it has some.
+/// In cryptsetup's words, where it has some.
 fn fix_text(fix: &Fix) -> String {
     match fix {
         Fix::HashCase(name) => format!("Cipher hash repaired to lowercase ({}).", name.to_ascii_lowercase()),
@@ -220,7 +220,7 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result
             Header::Luks1(header) => convert::to_luks2(header, storage, medium).map(Header::Luks2),
             Header::Luks2(header) => convert::to_luks1(header, storage).map(Header::Luks1),
         };
-        // What stands there from now on is what may be looked at once more.
+        // The converted header is what a later check may read.
         *header = converted.map_err(|error| match error {
             keyslots::Error::CannotConvert(source) => CliError::CannotConvert { to: name, source },
             other => other.into(),

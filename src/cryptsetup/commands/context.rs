@@ -1,4 +1,4 @@
-//! What every command has at hand.
+//! The context of every command.
 
 use std::ffi::OsString;
 
@@ -6,10 +6,10 @@ use crate::console::{Console, ExitCode, ProgressForm};
 use crate::cryptsetup::args::Options;
 use crate::volume::Flags;
 
-/// Carries a command line of dmsetup's out, which has the text of those of our actions that answer as it does.
+/// Runs a command line of dmsetup, whose text those of our actions print that match one of its verbs.
 pub type DmsetupRun = fn(&[OsString]) -> ExitCode;
 
-/// What was typed beside the action, and where to answer.
+/// The options, and where to answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Context<'a> {
     pub(super) options: &'a Options,
@@ -19,7 +19,7 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// The flags of a mapping that the options ask for.
+    /// The mapping flags that the options request.
     pub(super) fn flags(&self) -> Flags {
         let options = self.options;
         Flags {
@@ -33,7 +33,7 @@ impl Context<'_> {
         }
     }
 
-    /// How the progress of a long copy is to be shown.
+    /// How to show the progress of a long copy.
     pub(super) fn progress_form(&self) -> ProgressForm {
         ProgressForm {
             json: self.options.progress_json,

@@ -18,13 +18,13 @@ use crate::boot::unlock::UnlockError;
 use crate::console::ExitCode;
 use crate::cryptsetup::error::CliError;
 
-/// Where the system's keyboard is set: Debian's file, and systemd's.
+/// The files with the system's keyboard layout: Debian's, and systemd's.
 const KEYBOARD: [&str; 2] = ["etc/default/keyboard", "etc/vconsole.conf"];
 
-/// The most volumes that are looked at: what they need of each other takes more time than there are volumes.
+/// The most volumes that are examined: their dependencies take more than linear time.
 const MOST_VOLUMES: usize = 1000;
 
-/// What is wrong, and with which volume.
+/// The findings, each with its volume.
 type Found = (Option<String>, Finding);
 
 pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
@@ -32,7 +32,7 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
     let root = options.root.as_deref().unwrap_or(Path::new("/"));
     let usual = root.join(CRYPTTAB.trim_start_matches('/'));
     let path = options.crypttab.as_deref().unwrap_or(&usual);
-    // Unlike what is named, another system's file may be a FIFO, or a link that leads out of it.
+    // Unlike a named file, another system's may be a FIFO, or a link that leads out of it.
     let read_there = |path: &Path| match doctor::text(root, path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         text => text.map_err(|source| CliError::ConfigUnreadable {
@@ -129,7 +129,7 @@ pub(super) fn doctor(cx: &Context<'_>) -> Result<(), CliError> {
     }
 }
 
-/// The initramfs that is named, or those by which the machine may start.
+/// The initramfs that is named, or those that the machine may boot.
 fn boots(named: Option<&Path>, root: &Path) -> Vec<BootEntry> {
     let entries = match named {
         Some(path) => vec![BootEntry {

@@ -1,4 +1,4 @@
-//! What destroys keyslots: `luksKillSlot`, `erase`, and the end of `luksRemoveKey`.
+//! Destroying keyslots: `luksKillSlot`, `erase`, and the end of `luksRemoveKey`.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ use crate::cryptsetup::values::SlotRef;
 use crate::passphrase::{PassphraseError, is_interactive};
 use crate::terminal_text::shown;
 
-/// `luksKillSlot`: with `--batch-mode` no other passphrase is asked for.
+/// `luksKillSlot`: with `--batch-mode` no prompt for another passphrase appears.
 pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Result<(), CliError> {
     let mut volume = cx.peek(device, cx.wanted(device)?)?;
     let number = cx.slot_number(&volume.header, slot)?;
@@ -28,7 +28,7 @@ pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Resu
     }
     announce(cx, number);
     confirm_last(cx, &volume, number)?;
-    // With --batch-mode nobody is asked; a passphrase that is given nevertheless must be right.
+    // With --batch-mode no prompt appears; a passphrase that is given anyway must be right.
     let asks = !cx.console.batch() || cx.key_file().is_some();
     if asks || !is_interactive() {
         match prove_another(cx, &mut volume, number) {
@@ -47,21 +47,22 @@ pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Resu
     remove_slot(cx, &volume, number, name)
 }
 
-/// Whether a keyslot goes without a passphrase because standard input is empty. The reference says that there is nothing to
-/// read and wipes the keyslot, asked or not, and scripts call it so; we do without a question only if none was due.
+/// Whether a keyslot is destroyed without a passphrase because standard input is empty. cryptsetup reports that there is
+/// nothing to read and wipes the keyslot, confirmed or not, and scripts rely on that; we skip the confirmation only if none
+/// was due.
 fn empty_input_will_do(cx: &Context<'_>, asks: bool) -> bool {
     let stdin = cx.key_file().is_none_or(|file| file == Path::new("-"));
     let as_reference = cx.console.persona() == Persona::Cryptsetup && stdin && !is_interactive();
     !asks || as_reference
 }
 
-/// Says which keyslot will go.
+/// Reports which keyslot will be destroyed.
 pub(super) fn announce(cx: &Context<'_>, slot: u32) {
     cx.console
         .verbose(format_args!("Keyslot {slot} is selected for deletion."));
 }
 
-/// The question where it is the last one.
+/// Asks for confirmation if it is the last one.
 pub(super) fn confirm_last(cx: &Context<'_>, volume: &LuksDevice, slot: u32) -> Result<(), CliError> {
     let warning = "This is the last keyslot. Device will become unusable after purging this key.";
     let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
@@ -71,7 +72,7 @@ pub(super) fn confirm_last(cx: &Context<'_>, volume: &LuksDevice, slot: u32) -> 
     Ok(())
 }
 
-/// Destroys a keyslot, after [`confirm_last`], for somebody who says `name`.
+/// Destroys a keyslot, after [`confirm_last`], for a user who gives `name`.
 pub(super) fn remove_slot(
     cx: &Context<'_>,
     volume: &LuksDevice,
@@ -84,7 +85,7 @@ pub(super) fn remove_slot(
     Ok(())
 }
 
-/// `erase`: all keyslots go, and with them the data.
+/// `erase`: destroys all keyslots, and with them the data.
 pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     if cx.options.hw_opal_factory_reset {
         return Err(CliError::NeedsOpal);
@@ -105,8 +106,8 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Asks for a passphrase that opens another keyslot than the one that goes, where there is another. As long as keyslots
-/// hold the key of the data, the passphrase of a key of its own proves nothing.
+/// Asks for a passphrase that opens another keyslot than the one to be destroyed, if there is another. As long as
+/// keyslots hold the key of the data, the passphrase of an unbound key proves nothing.
 fn prove_another(cx: &Context<'_>, volume: &mut LuksDevice, slot: u32) -> Result<(), CliError> {
     let used = volume.header.used_keyslots();
     let of_data = |id: &u32| matches!(volume.header.slot_state(*id), SlotState::Active | SlotState::ActiveLast);
@@ -122,7 +123,7 @@ fn prove_another(cx: &Context<'_>, volume: &mut LuksDevice, slot: u32) -> Result
     let prompt = "Enter any remaining passphrase: ";
     let source = Source::of(cx.key_file());
     cx.try_for_keyslots(&source, prompt, |passphrase| {
-        // One that cannot be tried at all is told of where no other opens.
+        // One that cannot be tried at all is reported if no other opens.
         let mut failure = None;
         for &candidate in &candidates {
             match cx.unlock(volume, passphrase, candidate) {

@@ -45,7 +45,7 @@ pub(super) fn backup(cx: &Context<'_>, device: &Path, file: &Path) -> Result<(),
     Ok(())
 }
 
-/// `luksHeaderRestore`: onto a device, or into a file, which grows where it must.
+/// `luksHeaderRestore`: onto a device, or into a file, which grows if necessary.
 pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<(), CliError> {
     let header_device = cx.header_device(device);
     let mut opened = header_device.open(false)?;
@@ -145,7 +145,7 @@ fn what_a_stop_costs(at_risk: AtRisk) -> &'static str {
     }
 }
 
-/// The header that is there; a damaged one counts as none.
+/// The existing header; a damaged one counts as none.
 fn read_header(storage: &mut dyn Storage) -> Result<Option<Header>, CliError> {
     match Header::read(storage) {
         Ok(header) => Ok(Some(header)),
@@ -154,8 +154,8 @@ fn read_header(storage: &mut dyn Storage) -> Result<Option<Header>, CliError> {
     }
 }
 
-/// A header may be put back under an active volume that it is of, and under no other: what is written over a file system,
-/// or over the only header of another volume, is lost.
+/// A header may be restored under an active volume that it belongs to, and under no other: overwriting a file system, or
+/// the only header of another volume, would lose it.
 fn check_use(
     cx: &Context<'_>,
     device: &Path,
@@ -174,7 +174,7 @@ fn check_use(
     }
 }
 
-/// Whether all who hold a device are mappings of the volume that the backup is of: its header was damaged, and is put back.
+/// Whether all holders of a device are mappings of the backup's volume: then its header was damaged, and is restored.
 fn is_of_mapping(holders: &[Holder], backup: &Backup) -> bool {
     let is_of = |holder: &Holder| match holder {
         Holder::Device { kernel_name, .. } => {

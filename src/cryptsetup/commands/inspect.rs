@@ -1,4 +1,4 @@
-//! `isLuks`, `luksUUID` and `luksDump`: what shows a header and changes nothing.
+//! `isLuks`, `luksUUID` and `luksDump`: commands that show a header and change nothing.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -41,7 +41,7 @@ pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) 
     }
     let header_device = cx.header_device(device);
     match cx.read_header(&header_device, wanted(device_type)) {
-        // Without locks too, what stands over the first copy is what the device holds.
+        // Without locks too, whatever overwrote the first copy is the content of the device.
         Ok((
             _,
             Opened {
@@ -67,13 +67,13 @@ pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) 
 pub(super) fn uuid(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let header_device = cx.header_device(device);
     let wanted = cx.wanted(device)?;
-    // Before a person has agreed to the change, nothing is written.
+    // Nothing is written before the user has agreed to the change.
     let read = match cx.options.uuid {
         Some(_) => header_device.peek(wanted),
         None => cx.read_header(&header_device, wanted),
     };
     let (header, _) = match read {
-        // Under the reference's name the answer is the exit code alone.
+        // Under cryptsetup's name the answer is the exit code alone.
         Err(HeaderError::NotLuks { .. }) if cx.console.persona() == Persona::Cryptsetup => {
             return Err(CliError::Silent(ExitCode::Failure));
         }
@@ -128,7 +128,7 @@ pub(super) fn dump(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
             .file
             .size()
             .map_err(CliError::io("get the size of the device"))?;
-        // A device that only goes with the header on another may not even be there.
+        // A device with a detached header may not even exist.
         let data = cx
             .options
             .header
@@ -173,7 +173,7 @@ fn dump_key(cx: &Context<'_>, volume: &mut LuksDevice, device: &Path) -> Result<
     let prompt = passphrase_prompt(device);
     let source = cx.source();
     let passphrase = cx.passphrase(&source, &prompt)?;
-    // `--key-slot` is for `--unbound`, as the reference has it: the key in that slot may be another than the volume's.
+    // `--key-slot` is for `--unbound`, as with cryptsetup: the key in that slot may be another than the volume's.
     let unlocked = cx.unlock_from(volume, &source, &passphrase, Candidates::All)?;
     let key = &unlocked.volume_key;
     let data = volume.header.data().ok_or(CliError::NoCryptSegment)?;
@@ -252,7 +252,7 @@ fn answer_with_key(cx: &Context<'_>, facts: Value, head: String, name: &str, key
     }
 }
 
-/// The one place where a key is printed: asked for by name, and wiped as soon as it is out.
+/// The one place where a key is printed: requested by name, and wiped as soon as it is printed.
 fn write_key_lines(cx: &Context<'_>, name: &str, key: &[u8]) {
     // Room for all of it from the start: a String that grows leaves its old place unwiped.
     let mut text = zeroize::Zeroizing::new(String::with_capacity(name.len() + key.len() * 4 + 8));

@@ -9,8 +9,8 @@ use crate::cryptsetup::error::CliError;
 use crate::cryptsetup::usage::UsageError;
 use crate::keyring::{self, KeyType, LinkedKey};
 
-/// Where `--link-vk-to-keyring` wants the volume key: `<keyring>::<key>`, with `%user:` or `%logon:` before the key
-/// where its type is said.
+/// The destination of the volume key with `--link-vk-to-keyring`: `<keyring>::<key>`, with `%user:` or `%logon:` before
+/// the key if its type is given.
 pub(super) struct Link<'a> {
     keyring: &'a str,
     kind: KeyType,
@@ -18,9 +18,9 @@ pub(super) struct Link<'a> {
 }
 
 impl<'a> Link<'a> {
-    /// What the option says; the keyring must be there. Before anybody is asked for a passphrase.
+    /// Parses the option; the keyring must exist. Before the prompt for a passphrase.
     ///
-    /// A second link is for the second volume key of a reencryption: cryptsetup checks it, and otherwise passes over it.
+    /// A second link is for the second volume key of a reencryption: cryptsetup checks it, and otherwise ignores it.
     pub(super) fn from_options(cx: &Context<'a>) -> Result<Option<Self>, CliError> {
         let links = &cx.options.link_vk_to_keyring;
         let Some(first) = links.first() else {
@@ -70,7 +70,7 @@ impl<'a> Link<'a> {
     }
 }
 
-/// Runs `action` with the volume key linked as asked; where it fails, the link is taken back.
+/// Runs `action` with the volume key linked as requested; if it fails, the link is removed.
 pub(super) fn linked<T>(
     link: Option<&Link<'_>>,
     key: &VolumeKey,

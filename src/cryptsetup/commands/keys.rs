@@ -22,7 +22,7 @@ use crate::slot_names;
 
 /// `luksAddKey`.
 pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) -> Result<(), CliError> {
-    // LUKS1 has no keyslots for keys of their own.
+    // LUKS1 has no unbound keyslots.
     let wanted = match cx.options.unbound {
         true => Wanted::Only(Version::Luks2),
         false => cx.wanted(device)?,
@@ -38,7 +38,7 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
     if let Some(name) = &cx.options.slot_name {
         slot_names::check_free(&volume.header, name)?;
     }
-    // Where the new passphrase comes from must be there before anybody is asked for the old one.
+    // The source of the new passphrase must exist before the prompt for the old one.
     let new_key_file = new_key_file.or(cx.options.new_keyfile.as_deref());
     let new_token = match cx.options.new_token_id.filter(|_| new_key_file.is_none()) {
         Some(token) => Some(tokens::keyring_description(&volume.header, token).map(|found| (token, found))?),
@@ -48,7 +48,7 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
         Some(unbound) => unbound,
         None => (existing_key(cx, &mut volume)?, KeyFor::Data),
     };
-    // The reference reads both passphrases first. A person is not asked in vain.
+    // cryptsetup reads both passphrases first. A person is not prompted in vain.
     let check = || cx.check_free_slot(&volume.header, slot);
     if is_interactive() {
         check()?;
@@ -139,14 +139,14 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
     Ok(())
 }
 
-/// Passphrases are not cloned; this one is needed after the loop that has found it to be right.
+/// Passphrases are not cloned; this one is needed after the loop that has verified it.
 fn copy(passphrase: &Passphrase) -> Result<Passphrase, CliError> {
     keyslots::secret::Secret::copy_from(passphrase.expose())
         .map(Passphrase::new)
         .map_err(CliError::memory)
 }
 
-/// `--new-key-slot`, or `--key-slot`, which meant the same before there was the other.
+/// `--new-key-slot`, or `--key-slot`, its former name.
 fn new_slot(cx: &Context<'_>, header: &Header) -> Result<Option<u32>, CliError> {
     match (&cx.options.new_key_slot, &cx.options.key_slot) {
         (Some(slot), _) => cx.slot_number(header, slot).map(Some),
@@ -165,7 +165,7 @@ fn check_active(header: &Header, slot: Option<u32>) -> Result<(), CliError> {
     }
 }
 
-/// With `--unbound`: the key of its own that the keyslot is to hold.
+/// With `--unbound`: the unbound key for the keyslot.
 fn unbound_key(cx: &Context<'_>) -> Result<Option<(VolumeKey, KeyFor)>, CliError> {
     if !cx.options.unbound {
         return Ok(None);
@@ -199,7 +199,7 @@ fn existing_key(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<VolumeKey, 
     if let Some(description) = &cx.options.volume_key_keyring {
         return keyring_keys::volume_key(cx, volume, description);
     }
-    // As the reference has it: a key file goes before tokens, and who names tokens is asked for nothing.
+    // As with cryptsetup: a key file wins over tokens, and with named tokens no prompt appears.
     let options = cx.options;
     let by_token = options.token_only || options.token_id.is_some() || options.token_type.is_some();
     if by_token && matches!(cx.source(), Source::Ask) {
@@ -231,7 +231,7 @@ fn rewrite(
         passphrase,
         cost: &cost(cx, volume, key)?,
         slot: unlocked.keyslot,
-        // In LUKS1 a changed key goes to another keyslot, unless its place was named.
+        // In LUKS1 a changed key is moved to another keyslot, unless its place was named.
         stays: cx.options.key_slot.is_some(),
         name: cx.options.slot_name.as_deref(),
         known_as: cx.options.key_slot.as_ref().and_then(SlotRef::name),
@@ -239,7 +239,7 @@ fn rewrite(
     Ok(cx.changing(|changing| volume.change_keyslot(changing, &changed))?)
 }
 
-/// How the key of a new keyslot is to be derived, as the options and this machine have it.
+/// The key derivation of a new keyslot, according to the options and this machine.
 fn cost(cx: &Context<'_>, volume: &LuksDevice, key: &VolumeKey) -> Result<KeyslotCost, CliError> {
     volume.check_changeable()?;
     match volume.header.version() {

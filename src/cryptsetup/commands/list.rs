@@ -1,7 +1,8 @@
-//! `list`: every open volume and every other device of the device-mapper, whether the kernel maps it or this program serves it.
+//! `list`: every open volume and every other device of the device-mapper, whether the kernel maps it or this program serves
+//! it.
 //!
-//! In a pipe each is a line of five columns with tabulators between them, a form that stays; on a terminal there is a heading,
-//! and more is told.
+//! In a pipe each is a line of five columns with tabulators between them, a stable form; on a terminal there is a heading,
+//! and more detail.
 
 use std::borrow::Cow;
 use std::fs;
@@ -26,33 +27,33 @@ enum Row<'a> {
     Served(&'a Served),
 }
 
-/// What is told of it.
+/// The details of an entry.
 struct Columns<'a> {
     name: Cow<'a, str>,
     kind: Option<Cow<'a, str>>,
     backend: &'static str,
     device: Option<Cow<'a, str>>,
     folder: &'static str,
-    /// In the folder.
+    /// From the folder.
     file: Cow<'a, str>,
 }
 
-/// What takes one more look at it.
+/// Details that need another query.
 struct Details {
     size: Option<Sectors>,
     targets: Vec<String>,
 }
 
-/// Where there is nothing to tell.
+/// For missing details.
 const NONE: &str = "n/a";
 
 pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
     let served = Registry::existing().map(|registry| registry.list()).unwrap_or_default();
     let dm = match Dm::open() {
         Ok(dm) => Some(dm),
-        // A kernel that cannot map anything has mapped nothing.
+        // A kernel without mappings has mapped nothing.
         Err(error) if error.kind() == DmErrorKind::NoDeviceMapper => None,
-        // It says nothing to an ordinary user, who may have served ones.
+        // It denies access to an ordinary user, who may have served volumes.
         Err(error) if error.kind() == DmErrorKind::Denied && !served.is_empty() => None,
         Err(error) => return Err(CliError::Unreachable(error)),
     };
@@ -65,7 +66,7 @@ pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
         None => Vec::new(),
     };
     rows.extend(served.iter().map(Row::Served));
-    // What is mapped comes before what is served under its name.
+    // A mapped volume comes before a served one of the same name.
     rows.sort_by(|a, b| a.name().cmp(b.name()));
     let details = |row: &Row<'_>| row.details(dm.as_ref());
     let for_a_person = std::io::stdout().is_terminal();
@@ -82,9 +83,9 @@ pub(super) fn list(cx: &Context<'_>) -> Result<(), CliError> {
 fn rows_of<'a>(dm: &Dm, all: &'a Mappings) -> Vec<Row<'a>> {
     let mut rows = Vec::with_capacity(all.len());
     for mapping in all {
-        // What is no volume is listed as the kernel lists it: not one more question is asked of it.
+        // Other devices are listed as the kernel lists them: without further queries.
         let volume = mapping.uuid.as_ref().and_then(VolumeKind::of_dm_uuid);
-        // What went in the meantime, or is no crypt target, has no device of its own.
+        // A device that was removed meanwhile, or is not a crypt target, has no device of its own.
         let device = volume
             .and_then(|_| volume::state(dm, &mapping.name).ok())
             .map(|active| {
@@ -132,7 +133,7 @@ impl Row<'_> {
         match self {
             Self::Mapped(mapping, _) => Details {
                 size: mapping::size(mapping.number),
-                // One that went in the meantime has none.
+                // One that was removed meanwhile has none.
                 targets: dm
                     .and_then(|dm| mapping::targets(dm, mapping.number).ok())
                     .unwrap_or_default(),

@@ -1,4 +1,4 @@
-//! A LUKS device as the options ask for it: its header, its keyslots tried, its key.
+//! A LUKS device according to the options: its header, its keyslots tried, its key.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -28,7 +28,7 @@ impl Context<'_> {
         self.load_from(self.header_device(device), device, wanted)
     }
 
-    /// As [`Context::load`], and writes nothing: a person is asked first.
+    /// As [`Context::load`], and writes nothing: before a confirmation.
     pub(super) fn peek(&self, device: &Path, wanted: Wanted) -> Result<LuksDevice, CliError> {
         self.loaded(self.header_device(device), device, wanted, true)
     }
@@ -40,7 +40,7 @@ impl Context<'_> {
         device: &Path,
         wanted: Wanted,
     ) -> Result<LuksDevice, CliError> {
-        // Who asks for a volume that is not written to gets one of which nothing is.
+        // A read-only volume is not written to at all.
         self.loaded(header_device, device, wanted, self.options.readonly)
     }
 
@@ -73,7 +73,7 @@ impl Context<'_> {
         Ok(loaded)
     }
 
-    /// Gets the volume key in the way that the options ask for, and says which keyslot had it.
+    /// Gets the volume key in the way that the options request, and returns the keyslot that held it.
     pub(super) fn volume_key(&self, volume: &mut LuksDevice, device: &Path) -> Result<VolumeKey, CliError> {
         if let Some(file) = &self.options.volume_key_file {
             return self.key_from_file(volume, file);
@@ -97,8 +97,8 @@ impl Context<'_> {
         Ok(unlocked.volume_key)
     }
 
-    /// As [`Context::volume_key`], for whoever reads and writes the data with it. `--key-slot` or a token may name a keyslot of
-    /// another key, under which all data would be garbage, and everything written lost.
+    /// As [`Context::volume_key`], for callers that read and write the data with it. `--key-slot` or a token may name a
+    /// keyslot of another key, under which all data would be garbage, and all writes be lost.
     pub(super) fn data_key(&self, volume: &mut LuksDevice, device: &Path) -> Result<VolumeKey, CliError> {
         let key = self.volume_key(volume, device)?;
         volume.header.verify_volume_key(&key, &self.cost_limits())?;
@@ -121,7 +121,7 @@ impl Context<'_> {
             observer: &Teller::new(self),
         };
         match volume.unlock(passphrase, &request).map_err(CliError::from) {
-            // The reference knows no difference between a keyslot that is named and not there, and none at all.
+            // cryptsetup does not distinguish between a named keyslot that is missing, and none at all.
             Err(
                 CliError::Keyslot(KeyslotError::Inactive(_)) | CliError::Header(keyslots::Error::KeyslotOutOfRange(_)),
             ) => Err(CliError::NoUsableKeyslot),
@@ -129,7 +129,7 @@ impl Context<'_> {
         }
     }
 
-    /// As [`Context::unlock`], with a passphrase from `source`: one that differs by a new line at its end is told.
+    /// As [`Context::unlock`], with a passphrase from `source`: one that differs by a new line at its end is reported.
     pub(super) fn unlock_from(
         &self,
         volume: &mut LuksDevice,
@@ -144,8 +144,8 @@ impl Context<'_> {
         unlocked
     }
 
-    /// A key file that an editor has ended with a new line, or a keyslot that was made from such a file: says which keyslot
-    /// the other form would open. It opens nothing.
+    /// A key file that an editor has ended with a new line, or a keyslot that was made from such a file: reports which
+    /// keyslot the other form would open. It opens nothing.
     pub(super) fn diagnose_newline(
         &self,
         volume: &mut LuksDevice,
@@ -153,13 +153,13 @@ impl Context<'_> {
         passphrase: &Passphrase,
         candidates: &[Candidates],
     ) -> Result<(), CliError> {
-        // Who types cannot have typed a new line, and would wait twice after each slip.
+        // A typed passphrase cannot contain a new line, and its user would wait twice after each slip.
         match source {
             Source::KeyFile(_) => {}
             Source::Ask if !is_interactive() => {}
             _ => return Ok(()),
         }
-        // What is read up to a new line has none.
+        // Input that is read up to a new line has none.
         let Some((fault, other)) = FinalNewline::mend(passphrase).map_err(CliError::memory)? else {
             return Ok(());
         };
@@ -175,14 +175,14 @@ impl Context<'_> {
     fn key_from_file(&self, volume: &LuksDevice, file: &Path) -> Result<VolumeKey, CliError> {
         let asked = self.options.key_size.map(|size| size.bytes());
         let known = volume.header.key_size().and_then(Bytes::to_usize);
-        // A size that is not the header's is a key that is not the volume's.
+        // A key of another size than the header's is not the volume's.
         let len = asked.or(known).ok_or(CliError::KeySizeUnknown)?;
         let key = self.volume_key_file(file, len)?;
         volume.header.verify_volume_key(&key, &self.cost_limits())?;
         Ok(key)
     }
 
-    /// Which keyslots a passphrase is tried on.
+    /// The keyslots that a passphrase is tried on.
     pub(super) fn candidates(&self, slot: Option<u32>) -> Candidates {
         match slot {
             Some(slot) => Candidates::Keyslot(slot),
@@ -191,7 +191,7 @@ impl Context<'_> {
         }
     }
 
-    /// How the options let a volume be mapped.
+    /// The conditions of mapping a volume, according to the options.
     pub(super) fn luks_mapping<'a>(&self, limits: &'a CostLimits) -> LuksMapping<'a> {
         LuksMapping {
             without_stored_flags: self.options.persistent,
@@ -200,7 +200,7 @@ impl Context<'_> {
         }
     }
 
-    /// Runs a change of a header in the way that the options ask for.
+    /// Runs a change of a header under the conditions of the options.
     pub(super) fn changing<T>(&self, run: impl FnOnce(&Changing<'_>) -> T) -> T {
         run(&Changing {
             backup: self.options.backup.as_deref(),
@@ -209,7 +209,7 @@ impl Context<'_> {
         })
     }
 
-    /// `--persistent`: the flags of this activation become those of every later one.
+    /// `--persistent`: stores the flags of this activation for every later one.
     pub(super) fn remember_flags(&self, volume: &LuksDevice) -> Result<(), CliError> {
         self.change(&volume.device, Wanted::Only(Version::Luks2), |header, storage| {
             if let Header::Luks2(header) = header {
@@ -220,13 +220,13 @@ impl Context<'_> {
         })
     }
 
-    /// The lock of `--serialize-memory-hard-pbkdf`: who holds it derives alone.
+    /// The lock of `--serialize-memory-hard-pbkdf`: its holder derives alone.
     fn serialized(&self) -> Result<Option<locks::Lock>, CliError> {
         let asked = self.options.serialize_memory_hard_pbkdf;
         Ok(asked.then(locks::serialize_derivations).transpose()?)
     }
 
-    /// Says that changes of passphrases were interrupted. Under the name of cryptsetup its callers expect no such line.
+    /// Reports interrupted changes of passphrases. Under the name of cryptsetup its callers expect no such line.
     pub(super) fn tell_unfinished(&self, slots: &[u32]) {
         if self.console.persona() != Persona::Luksmith {
             return;
@@ -240,7 +240,7 @@ impl Context<'_> {
     }
 }
 
-/// Tells people what is noticed while an operation runs.
+/// Shows the events of an operation.
 #[derive(Debug)]
 struct Teller<'a> {
     cx: &'a Context<'a>,

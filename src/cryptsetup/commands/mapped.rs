@@ -1,5 +1,5 @@
 //! `info`, `deps`, `table` and `tree`: any device of the device-mapper, whatever its targets. As text the first three are
-//! dmsetup's own; here is their JSON, and what stands on what.
+//! dmsetup's own; here are their JSON, and the tree.
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -16,7 +16,7 @@ use crate::mapping::{self, Layer, LayerKind, LookupError, Mappings, Stack};
 use crate::terminal_text::clean;
 use crate::volume::VolumeError;
 
-/// What is asked of each device.
+/// The query for each device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
     Info,
@@ -36,8 +36,7 @@ impl Question {
     }
 }
 
-/// Answers for the devices that were named, and for all where none was. One that is not there is told after the answers for
-/// the others.
+/// Answers for the named devices, or for all. A missing one is reported after the answers for the others.
 pub(super) fn answer(cx: &Context<'_>, question: Question, devices: &[String]) -> Result<(), CliError> {
     let dm = Dm::open().map_err(CliError::Unreachable)?;
     let mut missing = None;
@@ -64,7 +63,7 @@ pub(super) fn answer(cx: &Context<'_>, question: Question, devices: &[String]) -
     })
 }
 
-/// As dmsetup says it.
+/// In dmsetup's words.
 fn answer_text<'a>(
     cx: &Context<'_>,
     question: Question,
@@ -86,7 +85,7 @@ fn answer_json(cx: &Context<'_>, dm: &Dm, question: Question, mut ids: Vec<Devic
     let mut answers = Vec::with_capacity(ids.len());
     for id in &ids {
         match to_json(dm, question, id) {
-            // It went since it was looked up.
+            // It was removed since it was looked up.
             Err(CliError::Dm(error)) if error.is_not_found() => {}
             value => answers.push(value?),
         }
@@ -157,7 +156,7 @@ pub(super) fn tree(cx: &Context<'_>) -> Result<(), CliError> {
 
 fn label(layer: &Layer, coloured: bool) -> Vec<u8> {
     let (name, kind) = named(layer);
-    // Volumes in green, what other programs map in bold, the rest as it is.
+    // Volumes in green, other programs' mappings in bold, the rest plain.
     let colour = match kind.as_str() {
         "LUKS1" | "LUKS2" | "PLAIN" => "1;32",
         _ if matches!(layer.kind, LayerKind::Mapped(_)) => "1",

@@ -1,4 +1,4 @@
-//! From an action to the file that carries it out.
+//! From an action to the file that implements it.
 
 mod access;
 mod active;
@@ -40,10 +40,10 @@ use context::Context;
 pub use context::DmsetupRun;
 use mapped::Question;
 
-/// Carries an invocation out.
+/// Runs an invocation.
 ///
 /// # Errors
-/// Whatever the action fails with.
+/// The action's.
 pub fn run(invocation: &Invocation, console: &Console, dmsetup: DmsetupRun) -> Result<(), CliError> {
     console.debug(format_args!("Running command {}.", invocation.verb.name()));
     let context = Context {
@@ -52,7 +52,7 @@ pub fn run(invocation: &Invocation, console: &Console, dmsetup: DmsetupRun) -> R
         dmsetup,
     };
     carry_out(invocation, &context).map_err(|error| match error {
-        // The reference does not say which version `--type` has asked for; only what needs one by itself says so.
+        // cryptsetup does not name the version that `--type` asked for; only actions that need one do so themselves.
         CliError::NotLuks { device, .. }
             if console.persona() == Persona::Cryptsetup
                 && invocation.options.device_type.is_some()
@@ -65,7 +65,7 @@ pub fn run(invocation: &Invocation, console: &Console, dmsetup: DmsetupRun) -> R
 }
 
 fn carry_out(invocation: &Invocation, cx: &Context<'_>) -> Result<(), CliError> {
-    // No handler is called, but what the reference refuses is refused.
+    // No handler is called, but the same paths are refused as by cryptsetup.
     if let Some(folder) = invocation
         .options
         .external_tokens_path

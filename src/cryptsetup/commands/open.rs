@@ -1,4 +1,5 @@
-//! `open` and `refresh` of LUKS volumes; plain ones are [`super::plain`]'s, and those without the device-mapper [`super::serve`]'s.
+//! `open` and `refresh` of LUKS volumes; plain ones are in [`super::plain`], and those without the device-mapper in
+//! [`super::serve`].
 
 use std::path::Path;
 
@@ -43,17 +44,17 @@ pub(super) fn open(
         }
         serve::check_not_served(name)?;
     }
-    // What would fail in the end fails before anybody is asked for a passphrase.
+    // Errors that are certain are reported before the prompt for a passphrase.
     let mapping = match name.filter(|_| !cx.options.test_passphrase) {
         None => None,
         Some(name) => match free_mapping(name) {
-            // A device that is no volume is told before a kernel that cannot map it.
+            // A device that is not a volume is reported before a kernel that cannot map it.
             Err(CliError::NoDeviceMapper) => Some(Err(CliError::NoDeviceMapper)),
             free => Some(Ok(free?)),
         },
     };
     let link = Link::from_options(cx)?;
-    // With a header apart from them, nothing else looks for the data before a passphrase was asked for.
+    // With a detached header, nothing else checks the data before the prompt for a passphrase.
     if cx.options.header.is_some() && !device.exists() {
         return Err(CliError::DeviceMissing(device.to_owned()));
     }
@@ -82,7 +83,7 @@ pub(super) fn open(
     Ok(())
 }
 
-/// `refresh`: an active mapping gets other flags.
+/// `refresh`: gives an active mapping other flags.
 pub(super) fn refresh(
     cx: &Context<'_>,
     name: &str,
@@ -135,7 +136,7 @@ pub(super) fn refresh(
     Ok(())
 }
 
-/// `--persistent` of LUKS1, which stores no flags, is refused before anything is mapped; the reference maps first.
+/// `--persistent` with LUKS1, which stores no flags, is refused before anything is mapped; cryptsetup maps first.
 fn check_stores_flags(cx: &Context<'_>, volume: &LuksDevice) -> Result<(), CliError> {
     match volume.header.version() {
         Version::Luks1 if cx.options.persistent && cx.console.persona() == Persona::Luksmith => {
@@ -145,7 +146,7 @@ fn check_stores_flags(cx: &Context<'_>, volume: &LuksDevice) -> Result<(), CliEr
     }
 }
 
-/// As [`Context::remember_flags`], of a mapping that is there: to the reference that it is not stored is no failure.
+/// As [`Context::remember_flags`], for an existing mapping: to cryptsetup it is no failure that they are not stored.
 fn remember_flags_of_active(cx: &Context<'_>, volume: &LuksDevice) -> Result<(), CliError> {
     let stored = match volume.header.version() {
         Version::Luks1 => Err(CliError::OnlyLuks2),

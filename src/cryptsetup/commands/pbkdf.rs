@@ -1,4 +1,4 @@
-//! The key derivation function of a new keyslot: as the options force it, or calibrated to take as long as is asked.
+//! The key derivation function of a new keyslot: forced by the options, or calibrated to take the requested time.
 
 use std::fmt;
 use std::num::NonZeroUsize;
@@ -17,11 +17,11 @@ use crate::cryptsetup::error::{CliError, PbkdfError};
 use crate::cryptsetup::values::PbkdfKind;
 use crate::defaults;
 
-/// Cipher of keyslots where that of the data cannot protect one.
+/// The cipher of keyslots if that of the data cannot protect one.
 const FALLBACK_CIPHER: &str = "aes-xts-plain64";
 /// Bytes of its key.
 const FALLBACK_KEY_SIZE: u32 = 64;
-/// What `--pbkdf-memory` may ask for, in KiB, as in the reference.
+/// The limit of `--pbkdf-memory`, in KiB, as in cryptsetup.
 const MIN_MEMORY_KIB: u32 = 32;
 const MAX_MEMORY_KIB: u32 = 4 * 1024 * 1024;
 /// How long the digest of a volume key takes to compute, in milliseconds.
@@ -34,7 +34,7 @@ impl Context<'_> {
         Hash::from_name(name).ok_or_else(|| CliError::UnknownHash(name.to_owned()))
     }
 
-    /// Checks all that the options say of a new keyslot's derivation, before a person is asked for anything.
+    /// Checks all options for a new keyslot's derivation, before the first prompt.
     pub(super) fn check_pbkdf(&self, version: Version) -> Result<(), CliError> {
         self.hash()?;
         self.check_keyslot_cipher(version)?;
@@ -82,7 +82,7 @@ impl Context<'_> {
         Ok(())
     }
 
-    /// `--pbkdf`, or what the version does where nothing is said.
+    /// `--pbkdf`, or the version's default.
     fn pbkdf_kind(&self, version: Version) -> PbkdfKind {
         self.options.pbkdf.unwrap_or(match version {
             Version::Luks1 => PbkdfKind::Pbkdf2,
@@ -132,13 +132,13 @@ impl Context<'_> {
                 calibrate::calibrate(target, &mut clock())?
             }
         };
-        // What cannot be derived is refused before a person is asked for anything.
+        // A derivation that is impossible is refused before the first prompt.
         kdf.check(&self.cost_limits())?;
         self.warn_of_less(&kdf, memory_kib);
         Ok(kdf)
     }
 
-    /// Nobody gets a cheaper keyslot than was asked for, or than the defaults make, without being told.
+    /// A keyslot that is cheaper than requested, or than the defaults, causes a warning.
     fn warn_of_less(&self, kdf: &Kdf, bound_kib: u32) {
         let warn = |text: fmt::Arguments<'_>| self.console.complain(format_args!("WARNING: The new keyslot {text}."));
         let iter_time_ms = self.iter_time_ms();
@@ -168,7 +168,7 @@ impl Context<'_> {
         }
     }
 
-    /// What a keyslot may cost to open.
+    /// The cost limits for opening a keyslot.
     pub(super) fn cost_limits(&self) -> CostLimits {
         match self.options.no_pbkdf_limits {
             true => CostLimits::unlimited(),
@@ -201,8 +201,8 @@ impl Context<'_> {
         })
     }
 
-    /// As [`Context::new_keyslot`], for a volume that is there. A keyslot for a key of its own is protected as those of
-    /// the volume are.
+    /// As [`Context::new_keyslot`], for an existing volume. A keyslot for an unbound key is protected as those of the
+    /// volume are.
     pub(super) fn new_keyslot_of(&self, header: &Header, key_len: usize) -> Result<NewKeyslot, CliError> {
         let key_len = header.key_size().and_then(Bytes::to_usize).unwrap_or(key_len);
         let cipher = header
@@ -211,7 +211,7 @@ impl Context<'_> {
         self.new_keyslot(&cipher, key_len)
     }
 
-    /// The keyslot's cipher: as asked, else the data's where it can protect a keyslot.
+    /// The keyslot's cipher: as requested, else the data's if it can protect a keyslot.
     fn keyslot_cipher(&self, data_cipher: &CipherName, key_len: usize) -> Result<(CipherSpec, u32), CliError> {
         let asked_size = self.options.keyslot_key_size.map(|size| size.bits() / 8);
         if let Some(cipher) = &self.options.keyslot_cipher {
@@ -224,7 +224,7 @@ impl Context<'_> {
         let Ok(spec) = data_cipher.spec() else {
             return fallback();
         };
-        // Not every kernel has a wide mode, and a keyslot wants to be opened anywhere.
+        // Not every kernel has a wide mode, and a keyslot should open anywhere.
         if spec.is_null() || spec.is_wide() || spec.check_key_len(key_len).is_err() {
             return fallback();
         }
@@ -232,8 +232,8 @@ impl Context<'_> {
         Ok((*spec, size))
     }
 
-    /// `--pbkdf-parallel`, or four. Beside forced iterations what is given is kept; else it is no more than there are processors,
-    /// since they are what the time is measured with.
+    /// `--pbkdf-parallel`, or four. With forced iterations a given value is kept; else it is at most the number of
+    /// processors, since they do the measuring.
     pub(super) fn lanes(&self) -> u32 {
         let given = self.options.pbkdf_parallel.filter(|&lanes| lanes > 0);
         match (given, self.options.pbkdf_force_iterations) {
@@ -247,7 +247,7 @@ impl Context<'_> {
         .clamp(1, calibrate::MAX_LANES)
     }
 
-    /// `--pbkdf-memory` as it is, or where nothing or 0 is given, what this machine can spare of the default.
+    /// `--pbkdf-memory` as it is; if it is missing or 0, what this machine can spare of the default.
     pub(super) fn memory_kib(&self) -> u32 {
         let given = self.options.pbkdf_memory.filter(|&kib| kib > 0);
         given.unwrap_or_else(calibrate::default_memory_kib)
@@ -261,7 +261,7 @@ impl Context<'_> {
     }
 }
 
-/// A clock for calibration: the time since it was made.
+/// A clock for calibration: the time since its creation.
 pub(super) fn clock() -> impl FnMut() -> std::time::Duration {
     let start = Instant::now();
     move || start.elapsed()

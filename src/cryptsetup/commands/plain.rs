@@ -1,5 +1,5 @@
-//! Plain volumes: dm-crypt without a header, all of it from the command line. `open` and `refresh` map them; for `cat`,
-//! `write` and a server in userspace it says what they are.
+//! Plain volumes: dm-crypt without a header, all of it from the command line. `open` and `refresh` map them; `cat`,
+//! `write` and a server in userspace get a description of them.
 
 use std::path::Path;
 
@@ -23,7 +23,7 @@ use crate::passphrase::KeyFileRange;
 use crate::terminal_text::shown;
 use crate::volume::{self, Active, MAX_KEY_LEN, PlainHash};
 
-/// How the options say that a volume is encrypted.
+/// The encryption of a volume, according to the options.
 pub(super) struct Encryption {
     cipher: CipherName,
     sector_size: u32,
@@ -63,13 +63,13 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str) -> Result<(), Cl
     Ok(request.map_plain(&dm, &volume, &key)?)
 }
 
-/// `refresh` of a plain mapping: the options must say how it is encrypted, and the passphrase must be the one that it
-/// was opened with, since nothing else can tell whether they are right.
+/// `refresh` of a plain mapping: the options must name its encryption, and the passphrase must be the one that it was
+/// opened with, since nothing else can verify them.
 pub(super) fn refresh(cx: &Context<'_>, dm: &Dm, name: &DeviceName, active: &Active) -> Result<(), CliError> {
     let encryption = Encryption::from_options(cx)?;
     let path = active.device.path();
     let path = path.ok_or_else(|| CliError::Mapping(MappingError::NotActive(name.to_string())))?;
-    // Without --sector-size, which refresh takes no notice of, it is what it is.
+    // Without --sector-size, which refresh ignores, the size stays.
     let sector_size = options_sector_size(cx).unwrap_or_else(|| active.sector_size());
     let cipher = (&encryption.cipher, sector_size);
     if !encryption.cipher.is_same(&CipherName::new(&active.cipher)) || active.sector_size() != sector_size {
@@ -92,7 +92,7 @@ impl Encryption {
         if key_len > MAX_KEY_LEN {
             return Err(volume::PlainKeyError::KeyTooLong { len: key_len }.into());
         }
-        // A key file is not hashed, whatever is said.
+        // A key file is never hashed, whatever the options.
         let hash = options.hash.as_deref().filter(|_| !reads_key_file(cx));
         Ok(Self {
             cipher: CipherName::parse(cipher).map_err(volume::VolumeError::from)?,
@@ -102,7 +102,7 @@ impl Encryption {
         })
     }
 
-    /// The options that have no effect, and those that were better said: the defaults were others once.
+    /// Warns of options that have no effect, and of missing ones whose defaults have changed.
     pub(super) fn warn(&self, cx: &Context<'_>) {
         let options = cx.options;
         if cx.console.batch() {
@@ -148,10 +148,10 @@ impl Encryption {
         self.key_len
     }
 
-    /// Where the data are, which start at sector `offset`.
+    /// The place of the data, which start at sector `offset`.
     pub(super) fn layout(&self, cx: &Context<'_>, offset: Option<Sectors>) -> DataLayout {
         let options = cx.options;
-        // A size of nothing stands for all there is, as it does to the reference.
+        // A size of zero means the whole device, as with cryptsetup.
         let size = options.size.or(options.device_size.map(Bytes::sectors));
         DataLayout {
             cipher: self.cipher.clone(),
@@ -162,7 +162,7 @@ impl Encryption {
         }
     }
 
-    /// The key: from a key file or the keyring as it is, else hashed from a passphrase.
+    /// The key: verbatim from a key file or the keyring, else hashed from a passphrase.
     pub(super) fn key(&self, cx: &Context<'_>, device: &Path) -> Result<VolumeKey, CliError> {
         let key = self.whole_key(cx, device)?;
         if self.cipher.is_null() {
@@ -222,8 +222,8 @@ fn key_is_given(cx: &Context<'_>) -> bool {
     reads_key_file(cx) || cx.options.volume_key_file.is_some() || cx.options.volume_key_keyring.is_some()
 }
 
-/// [`warn_of_signatures`] for a mapping, as cryptsetup does it: what starts further in leaves alone what is in front, where the
-/// signatures are. Debian's `cryptdisks_start` relies on it, and has nobody to answer.
+/// [`warn_of_signatures`] for a mapping, as in cryptsetup: an offset leaves the space before it, with the signatures, alone.
+/// Debian's `cryptdisks_start` relies on it, and cannot answer.
 pub(super) fn warn_before_open(cx: &Context<'_>, device: &Path, offset: Sectors) -> Result<(), CliError> {
     if offset > Sectors::ZERO {
         return Ok(());
@@ -231,7 +231,7 @@ pub(super) fn warn_before_open(cx: &Context<'_>, device: &Path, offset: Sectors)
     warn_of_signatures(cx, device)
 }
 
-/// A plain volume shows no sign of itself, so whatever shows one is about to be taken for noise.
+/// A plain volume has no signature, so that an existing one means that other data are about to be taken for noise.
 pub(super) fn warn_of_signatures(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     if cx.options.disable_blkid || cx.console.batch() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What `cat`, `write` and `image` share: an unlocked volume that this program itself reads and writes.
+//! Shared code of `cat`, `write` and `image`: an unlocked volume that this program itself reads and writes.
 
 use std::fs::File;
 use std::io;
@@ -21,7 +21,7 @@ use crate::userspace::{self, Access, PumpError, VolumeOptions, open_device};
 use crate::volume;
 
 impl Context<'_> {
-    /// Unlocks the volume on `device` and opens its data. Nobody else may be writing to it.
+    /// Unlocks the volume on `device` and opens its data. No other program may be writing to it.
     pub(super) fn plaintext(&self, device: &Path, access: Access) -> Result<userspace::Volume, CliError> {
         match self.options.device_type.as_deref().and_then(DeviceType::from_name) {
             Some(DeviceType::Plain) => return self.headerless(device, access),
@@ -30,10 +30,10 @@ impl Context<'_> {
         }
         let mut volume = self.load(device, self.wanted_header())?;
         let layout = volume.layout(device)?;
-        // What would fail in the end fails before anybody is asked for a passphrase.
+        // Errors that are certain are reported before the prompt for a passphrase.
         let mut data = open_device(device, access)?;
         volume.check_data(&layout, device, &data)?;
-        // What is left of a volume that was cut off may be read, and not more.
+        // The remains of a volume that was cut off may be read, but not written.
         if access == Access::Write {
             check_whole(device, &mut data, &layout)?;
         }
@@ -88,8 +88,8 @@ impl Context<'_> {
     }
 }
 
-/// Checks that the device has all of a volume whose size its header says: one that ends too early is what a file system check
-/// would then "repair".
+/// Checks that the device has all of a volume whose header states its size: one that ends too early is what a file system
+/// check would then "repair".
 pub(super) fn check_whole(path: &Path, data: &mut File, layout: &DataLayout) -> Result<(), CliError> {
     if layout.size.is_some() {
         let size = data.size().map_err(CliError::io("get the size of the device"))?;
@@ -98,19 +98,19 @@ pub(super) fn check_whole(path: &Path, data: &mut File, layout: &DataLayout) -> 
     Ok(())
 }
 
-/// Standard input, with nothing read ahead of what has been used.
+/// Standard input, without reading ahead.
 pub(super) fn standard_input() -> Result<File, CliError> {
     let stdin = io::stdin().as_fd().try_clone_to_owned();
     Ok(stdin.map_err(CliError::io("use standard input"))?.into())
 }
 
-/// Standard output, to look at.
+/// Standard output, for checks.
 pub(super) fn standard_output() -> Result<File, CliError> {
     let stdout = io::stdout().as_fd().try_clone_to_owned();
     Ok(stdout.map_err(CliError::io("use standard output"))?.into())
 }
 
-/// Checks that standard output does not go over the header of the volume that is read or made.
+/// Checks that standard output does not overwrite the header of the volume that is read or made.
 pub(super) fn check_output_apart(header: &File, path: &Path) -> Result<(), CliError> {
     match same_bytes::is_same(header, &standard_output()?).map_err(CliError::io("look at standard output"))? {
         true => Err(CliError::Image(ImageError::SourceIsTarget(path.to_owned()))),
@@ -118,7 +118,7 @@ pub(super) fn check_output_apart(header: &File, path: &Path) -> Result<(), CliEr
     }
 }
 
-/// The failure of a copy, in words.
+/// The failure of a copy, as text.
 pub(super) fn copy_failed(error: PumpError, read: &'static str, write: &'static str) -> CliError {
     match error {
         PumpError::Source(source) => CliError::Io { action: read, source },

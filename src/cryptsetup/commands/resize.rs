@@ -1,4 +1,4 @@
-//! `resize`: an active mapping becomes longer or shorter. The device below it keeps its size.
+//! `resize`: makes an active mapping longer or shorter. The device below it keeps its size.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ use crate::volume::{self, Active, KeyLocation, VolumeError};
 pub(super) fn resize(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     let (dm, name) = find(name)?;
     let active = match volume::state(&dm, &name) {
-        // A mapping that has nothing to do with encryption.
+        // A mapping that is not encrypted.
         Err(VolumeError::NotCrypt(name)) => return Err(CliError::Mapping(MappingError::NotManaged(name))),
         state => state?,
     };
@@ -41,7 +41,7 @@ pub(super) fn resize(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     Ok(volume::resize(&dm, &name, size, key.as_ref())?)
 }
 
-/// As asked, else all that there is. A size of nothing stands for all there is, as it does to the reference.
+/// The requested size, else the whole device. A size of zero means the whole device, as with cryptsetup.
 fn wanted_size(cx: &Context<'_>, active: &Active, path: &Path) -> Result<Sectors, CliError> {
     if let Some(number) = active.device.number() {
         // The file behind a loop device may have grown since.
@@ -59,7 +59,7 @@ fn wanted_size(cx: &Context<'_>, active: &Active, path: &Path) -> Result<Sectors
     )?)
 }
 
-/// The volume key once more, from a token or a passphrase: it has left the keyring when the mapping was made.
+/// The volume key again, from a token or a passphrase: it left the keyring when the mapping was made.
 fn key(cx: &Context<'_>, name: &DeviceName, active: &Active, path: &Path) -> Result<VolumeKey, CliError> {
     let version = match active.kind {
         Some(VolumeKind::Luks1) => Version::Luks1,

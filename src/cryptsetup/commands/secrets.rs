@@ -1,4 +1,4 @@
-//! Which passphrase an option means, and how often a person may try.
+//! The source of a passphrase according to the options, and the number of tries.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::keyring;
 use crate::passphrase::{self, KeyFileRange, PassphraseError, Question};
 use crate::terminal_text::shown;
 
-/// How often a passphrase may be typed where nothing else is said.
+/// The default number of tries for a typed passphrase.
 const DEFAULT_TRIES: u32 = 3;
 
-/// Where an existing passphrase comes from.
+/// The source of an existing passphrase.
 #[derive(Debug)]
 pub(super) enum Source<'a> {
     /// A key file; `-` is standard input.
@@ -43,8 +43,8 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What a person is asked for the passphrase of a volume. A loop device is named by the file behind it, as a person (and
-/// a script that answers prompts) knows it.
+/// The prompt for the passphrase of a volume. A loop device is named by the file behind it, as a user (and a script that
+/// answers prompts) knows it.
 pub(super) fn passphrase_prompt(device: &Path) -> String {
     let file = DevNo::of_path(device).ok().flatten().and_then(loop_backing_file);
     format!("Enter passphrase for {}: ", shown(file.as_deref().unwrap_or(device)))
@@ -62,7 +62,7 @@ impl Context<'_> {
         self.options.key_file.first().map(std::path::PathBuf::as_path)
     }
 
-    /// Where the options say that an existing passphrase is.
+    /// The source of an existing passphrase, according to the options.
     pub(super) fn source(&self) -> Source<'_> {
         match &self.options.key_description {
             Some(description) => Source::Keyring(description),
@@ -90,7 +90,7 @@ impl Context<'_> {
         self.passphrase_in(source, prompt, self.key_file_range())
     }
 
-    /// As [`Context::passphrase`], of other bytes of a key file than the options say.
+    /// As [`Context::passphrase`], with another range of a key file than the options name.
     pub(super) fn passphrase_in(
         &self,
         source: &Source<'_>,
@@ -115,7 +115,7 @@ impl Context<'_> {
         passphrase::ask(question)
     }
 
-    /// What `--verify-passphrase` cannot do without a terminal is said, and does no harm.
+    /// Warns that `--verify-passphrase` has no effect without a terminal.
     pub(super) fn warn_unverified(&self) {
         if self.options.verify_passphrase && !passphrase::is_interactive() {
             self.console
@@ -142,14 +142,14 @@ impl Context<'_> {
                 .passphrase(source, prompt)
                 .and_then(|passphrase| attempt(&passphrase));
             match outcome {
-                // The last one is told by who ends the command.
+                // The last error is reported when the command ends.
                 Err(error @ CliError::WrongPassphrase) if left > 0 => self.console.complain(error),
                 outcome => return outcome,
             }
         }
     }
 
-    /// As [`Context::try_passphrases`], where the reference lets a person try but once: for a change of keyslots.
+    /// As [`Context::try_passphrases`], with the single try that cryptsetup allows for a change of keyslots.
     pub(super) fn try_for_keyslots<T>(
         &self,
         source: &Source<'_>,
@@ -162,7 +162,7 @@ impl Context<'_> {
         }
     }
 
-    /// Gets a new passphrase: from the kernel's keyring, from a key file, or asked twice.
+    /// Gets a new passphrase: from the kernel's keyring, from a key file, or from two prompts.
     pub(super) fn new_passphrase(
         &self,
         key_file: Option<&Path>,
@@ -191,7 +191,7 @@ impl Context<'_> {
         Ok(new)
     }
 
-    /// The new passphrase as `luksFormat` takes it: with the options of an existing one.
+    /// The new passphrase for `luksFormat`: with the options of an existing one.
     pub(super) fn first_passphrase(&self, key_file: Option<&Path>, prompt: &str) -> Result<Passphrase, CliError> {
         if let Source::Keyring(description) = self.source() {
             return keyring_passphrase(description);
@@ -203,7 +203,7 @@ impl Context<'_> {
         self.new_passphrase(key_file, self.key_file_range(), prompt, true)
     }
 
-    /// The reference has no such check in Debian, so under its name nothing is asked.
+    /// cryptsetup has no such check in Debian, so under its name nothing is checked.
     fn check_quality(&self, passphrase: &Passphrase) -> Result<(), CliError> {
         if self.options.force_password || self.console.persona() == Persona::Cryptsetup {
             return Ok(());
@@ -214,7 +214,7 @@ impl Context<'_> {
         }
     }
 
-    /// The volume key of `len` bytes that the options name for something new, where they do.
+    /// The volume key of `len` bytes that the options name for something new, if they do.
     pub(super) fn given_volume_key(&self, len: usize) -> Result<Option<VolumeKey>, CliError> {
         if let Some(file) = &self.options.volume_key_file {
             return self.volume_key_file(file, len).map(Some);

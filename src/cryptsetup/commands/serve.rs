@@ -1,4 +1,4 @@
-//! Volumes without the device-mapper, in `open`, `close` and `status`: a file that this program serves by itself.
+//! Volumes without the device-mapper, in `open`, `close` and `status`: a file that this program itself serves.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -32,8 +32,8 @@ pub(super) enum Why {
     NoDeviceMapper,
 }
 
-/// Whether `open` is to serve the volume, and why. Never by itself under the name of cryptsetup, whose callers expect a
-/// block device.
+/// Whether `open` should serve the volume, and why. Never automatically under the name of cryptsetup, whose callers
+/// expect a block device.
 pub(super) fn wanted(cx: &Context<'_>) -> Option<Why> {
     match cx.options.backend {
         Some(Backend::Userspace) => Some(Why::Asked),
@@ -48,7 +48,7 @@ pub(super) fn wanted(cx: &Context<'_>) -> Option<Why> {
 
 /// `open`: unlocks the volume and starts its server.
 pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, why: Why) -> Result<(), CliError> {
-    // What would fail in the end fails before anybody is asked for a passphrase.
+    // Errors that are certain are reported before the prompt for a passphrase.
     let name = name.strip_prefix("/dev/mapper/").unwrap_or(name);
     check_free(name)?;
     let link = Link::from_options(cx)?;
@@ -87,7 +87,7 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
     Ok(())
 }
 
-/// `open` of a plain volume, whose server gets a key that nothing can check.
+/// `open` of a plain volume, whose server gets an unverifiable key.
 pub(super) fn open_plain(cx: &Context<'_>, device: &Path, name: &str, why: Why) -> Result<(), CliError> {
     let name = name.strip_prefix("/dev/mapper/").unwrap_or(name);
     check_free(name)?;
@@ -118,7 +118,7 @@ pub(super) fn open_plain(cx: &Context<'_>, device: &Path, name: &str, why: Why) 
     Ok(())
 }
 
-/// Opens the device for what the options say, and for reading where it cannot be written to, as the kernel has it.
+/// Opens the device as the options request, or for reading if it cannot be written to, like the kernel.
 fn open_data(cx: &Context<'_>, device: &Path) -> Result<(fs::File, Access), CliError> {
     let access = if cx.options.readonly {
         Access::Read
@@ -144,9 +144,9 @@ fn say_where(cx: &Context<'_>, name: &str, path: &Path, why: Why) {
     );
 }
 
-/// Checks that nothing has the name, neither here nor in the kernel.
+/// Checks that the name is free, both here and in the kernel.
 fn check_free(name: &str) -> Result<(), CliError> {
-    // What the kernel would not take is no name here either.
+    // A name that the kernel would not take is invalid here too.
     let mapping = volume::new_name(name)?;
     check_name(name)?;
     check_not_served(name)?;
@@ -217,7 +217,7 @@ fn mode(served: &Served) -> &'static str {
     }
 }
 
-/// The lines of a mapping's status, and who serves.
+/// The lines of a mapping's status, and the server.
 fn text(served: &Served, size: Option<u64>, stopped: bool) -> String {
     let description = &served.description;
     let mut out = format!("{} is active.\n", served.path.display());

@@ -17,7 +17,7 @@ use crate::header_device::{HeaderDevice, Wanted};
 use crate::mapping::VolumeKind;
 use crate::volume::{self, Active, KeyLocation, VolumeError};
 
-/// The type of what no UUID tells the type of; JSON has null.
+/// The type of a mapping whose UUID does not tell; JSON has null.
 const NONE: &str = "n/a";
 
 pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
@@ -28,7 +28,7 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
         Err(CliError::Mapping(MappingError::NotActive(path))) => {
             return Err(inactive(cx, &path));
         }
-        // Nothing can be told of it, not even that it is not there.
+        // Nothing is known of it, not even that it is missing.
         Err(CliError::NothingMapped) => return Err(CliError::NoDeviceMapper),
         found => found?,
     };
@@ -40,7 +40,7 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
         Err(VolumeError::NotCrypt(_) | VolumeError::NoTable(_)) if cx.console.persona() == Persona::Luksmith => {
             return mapped::answer(cx, Question::Status, &[name.to_string()]);
         }
-        // The reference's exit code, which is another than that of its other actions; it says nothing.
+        // cryptsetup's exit code, which differs from that of its other actions; it prints nothing.
         Err(VolumeError::NoTable(_)) => return Err(CliError::Silent(ExitCode::Failure)),
         Err(VolumeError::NotCrypt(_)) => return other_mapping(cx, &dm, name),
         Err(error) => return Err(error.into()),
@@ -82,8 +82,8 @@ fn other_mapping(cx: &Context<'_>, dm: &Dm, name: DeviceName) -> Result<(), CliE
     Ok(())
 }
 
-/// What the UUID says that is mapped, where the table is of another kind: `wipe_table` leaves such devices, and
-/// veritysetup makes them.
+/// The mapping according to its UUID, if the table is of another kind: `wipe_table` leaves such devices, and veritysetup
+/// makes them.
 fn kind_without_crypt(uuid: Option<&DeviceUuid>) -> &'static str {
     let Some(uuid) = uuid else { return NONE };
     match VolumeKind::of_dm_uuid(uuid) {
@@ -109,7 +109,8 @@ fn type_name(active: &Active) -> &'static str {
     }
 }
 
-/// The type as the reference shows it: of a LUKS volume whose header is not where it looks, none, since it reads that first.
+/// The type as cryptsetup shows it: none for a LUKS volume whose header is not in the expected place, since it reads that
+/// first.
 fn shown_type(cx: &Context<'_>, active: &Active) -> &'static str {
     let is_luks = matches!(active.kind, Some(VolumeKind::Luks1 | VolumeKind::Luks2));
     if cx.console.persona() != Persona::Cryptsetup || !is_luks {
@@ -162,7 +163,7 @@ fn text(name: &DeviceName, active: &Active, shown_type: &str) -> String {
     line(format_args!("mode:    {mode}{suspended}"));
     let flags = flag_names(active);
     if !flags.is_empty() {
-        // The reference ends each with a space but the last of those that there are.
+        // cryptsetup ends each with a space but the last one.
         let end = if flags.last() == Some(&"no_write_workqueue") {
             ""
         } else {
@@ -178,7 +179,7 @@ fn in_units(sectors: Sectors) -> String {
     format!("{} [512-byte units] ({bytes} [bytes])", sectors.get())
 }
 
-/// The names that the reference has for them.
+/// cryptsetup's names of the flags.
 fn flag_names(active: &Active) -> Vec<&'static str> {
     let flags = active.flags;
     [

@@ -1,4 +1,4 @@
-//! `token`, and what tokens are there for: passphrases from the kernel keyring.
+//! `token`, and unlocking by tokens: passphrases from the kernel keyring.
 
 use std::fs;
 use std::io::{IsTerminal as _, Read as _, Write as _};
@@ -24,7 +24,7 @@ use crate::slot_names;
 /// The largest token that is read: more than any metadata area has.
 const MAX_TOKEN_LEN: u64 = 4 * 1024 * 1024;
 
-/// Tries the tokens that this program understands. `None` where none of them opened and a passphrase may be asked for.
+/// Tries the tokens that this program understands. `None` if none of them opened and a prompt may follow.
 pub(super) fn unlock(
     cx: &Context<'_>,
     volume: &mut LuksDevice,
@@ -40,17 +40,17 @@ pub(super) fn unlock(
     }
 }
 
-/// As [`unlock`], for who has said that a token is to open it: nobody is asked for a passphrase.
+/// As [`unlock`], if the user named tokens: no prompt appears.
 pub(super) fn unlock_only(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<Unlocked, CliError> {
     try_all(cx, volume, None)?.map_err(|code| match (cx.console.persona(), code) {
-        // The reference says nothing.
+        // cryptsetup prints nothing.
         (Persona::Cryptsetup, code) => CliError::Silent(code),
         (_, ExitCode::Permission) => CliError::WrongPassphrase,
         _ => CliError::Tokens(TokenError::NoUsableToken),
     })
 }
 
-/// What the tokens come to: a key, or the exit code of a command that has nothing but them.
+/// The outcome of tokens: a key, or the exit code of a command that relies on them alone.
 fn try_all(
     cx: &Context<'_>,
     volume: &mut LuksDevice,
@@ -89,7 +89,7 @@ fn try_all(
             match cx.unlock(volume, &passphrase, Candidates::Keyslot(keyslot)) {
                 Ok(unlocked) => return Ok(Ok(unlocked)),
                 Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
-                // Of no use here; the next one may be.
+                // Not usable here; the next one may be.
                 Err(CliError::Header(error)) => cx.console.debug(format_args!("Keyslot {keyslot}: {error}.")),
                 Err(error) => return Err(error),
             }
@@ -174,7 +174,7 @@ fn put(cx: &Context<'_>, device: &HeaderDevice, token: Token) -> Result<(), CliE
     Ok(())
 }
 
-/// The token from `--json-file` or standard input, with `--key-slot` in its list where that is given.
+/// The token from `--json-file` or standard input, with `--key-slot` in its list if given.
 fn read_token(cx: &Context<'_>, header: &Header) -> Result<Token, CliError> {
     let mut text = Vec::new();
     let failed = CliError::io("read the token");
@@ -212,7 +212,7 @@ fn export(cx: &Context<'_>, header: &Header, id: u32) -> Result<(), CliError> {
     let text = json::to_bytes(&token);
     match cx.options.json_file.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => {
-            // It may hold what another program keeps from others.
+            // It may hold a secret of another program.
             let mut options = fs::OpenOptions::new();
             let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
             file.and_then(|mut file| file.write_all(&text))
@@ -222,7 +222,7 @@ fn export(cx: &Context<'_>, header: &Header, id: u32) -> Result<(), CliError> {
         None if cx.console.json() => cx
             .console
             .answer(|| json!({ "token": id, "content": json::strict(&token) }), String::new),
-        // What a program reads is the token to the byte.
+        // Programs read the token to the byte.
         None if std::io::stdout().is_terminal() => {
             let text = format!("{}\n", json_text(&token.to_string()));
             cx.console.write(text.as_bytes());

@@ -15,14 +15,14 @@ use crate::boot::unlock::{self, Finished, Outcome, Settings};
 use crate::console::ExitCode;
 use crate::cryptsetup::error::CliError;
 
-/// Where the entries are, unless `--crypttab` says otherwise.
+/// The entries, unless `--crypttab` names another file.
 pub(super) const CRYPTTAB: &str = "/etc/crypttab";
 /// The kernel's command line, unless `--kernel-arguments` says otherwise.
 const KERNEL_ARGUMENTS: &str = "/proc/cmdline";
-/// How long a device may take to appear, in seconds: what systemd takes.
+/// How long a device may take to appear, in seconds: systemd's default.
 const DEVICE_TIMEOUT: u32 = 90;
 
-/// Unlocks the entries of these names, whatever they say of `noauto`, or all that do not say so.
+/// Unlocks the entries of these names, even with `noauto`, or all without it.
 pub(super) fn unlock(cx: &Context<'_>, names: &[String]) -> Result<(), CliError> {
     let crypttab = planned(cx)?;
     for warning in &crypttab.warnings {
@@ -67,8 +67,8 @@ pub(super) fn unlock(cx: &Context<'_>, names: &[String]) -> Result<(), CliError>
     result
 }
 
-/// The entries that there are, with what the kernel's command line makes of them. Without a crypttab there are only
-/// those of the command line.
+/// The entries, with the kernel's command line applied to them. Without a crypttab there are only those of the command
+/// line.
 fn planned(cx: &Context<'_>) -> Result<Crypttab, CliError> {
     let named = cx.options.crypttab.as_deref();
     let text = read(named.unwrap_or(Path::new(CRYPTTAB)), named.is_none())?;
@@ -88,7 +88,7 @@ pub(super) fn read(path: &Path, may_lack: bool) -> Result<String, CliError> {
     }
 }
 
-/// What the machine cannot do without decides how the command ends; what it can do without is only told.
+/// Required volumes decide the exit code; others are only reported.
 fn judge(cx: &Context<'_>, finished: Vec<Finished>) -> Result<(), CliError> {
     let mut told = Vec::new();
     let mut missing = Vec::new();
@@ -117,7 +117,7 @@ fn judge(cx: &Context<'_>, finished: Vec<Finished>) -> Result<(), CliError> {
     Err(CliError::NotUnlocked(missing))
 }
 
-/// The most memory that this program has had, as the kernel counts it.
+/// The peak memory of this program, as the kernel counts it.
 fn peak_memory() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

@@ -16,8 +16,8 @@ use crate::userspace::{Access, Stoppable, pump, read_full};
 
 const READING: &str = "read the input";
 
-/// Unlocks the volume and writes the input from `--offset` on: `--length` bytes of it, or all. What has been written is
-/// on the device when this returns.
+/// Unlocks the volume and writes the input from `--offset` on: `--length` bytes of it, or all. The data are on the
+/// device when this returns.
 pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Result<(), CliError> {
     let file = file.filter(|file| *file != Path::new("-"));
     let mut size = cx.options.length.map(keyslots::units::Bytes::get);
@@ -42,7 +42,7 @@ pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Res
     let ground = same_bytes::ground(&input).map_err(CliError::io(READING))?;
     let (input, stop) = Stoppable::new(input).map_err(CliError::io(READING))?;
     let volume = cx.plaintext(device, Access::Write)?;
-    // What would be read is what has just been written.
+    // Each read would return what was just written.
     if same_bytes::ground(volume.device())
         .map_err(CliError::io("look at the device"))?
         .overlaps(&ground)
@@ -89,7 +89,7 @@ pub(super) fn write(cx: &Context<'_>, device: &Path, file: Option<&Path>) -> Res
             }
         },
     );
-    // What has been written stays written, whatever came after.
+    // Written data stay written, whatever follows.
     volume.sync().map_err(CliError::io("sync the volume"))?;
     if full {
         return Err(CliError::Image(ImageError::VolumeEnds { written: at - offset }));

@@ -1,4 +1,4 @@
-//! From the errors of the rooms below to those of the command line.
+//! Conversions from the errors of the modules below to those of the command line.
 
 use std::io;
 
@@ -18,12 +18,12 @@ use crate::userspace::{ServeError, UserspaceError};
 use crate::volume::{PlainKeyError, VolumeError};
 
 impl CliError {
-    /// The system failed to do something, said as a verb phrase.
+    /// A failure of the system, with the failed action as a verb phrase.
     pub fn io(action: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { action, source }
     }
 
-    /// There is no memory for a secret.
+    /// Out of memory for a secret.
     pub fn memory(source: io::Error) -> Self {
         Self::Passphrase(crate::passphrase::PassphraseError::Memory(source))
     }

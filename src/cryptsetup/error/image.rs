@@ -1,42 +1,42 @@
-//! Data that this program itself would copy.
+//! Errors of copying data in userspace.
 
 use std::path::PathBuf;
 
-/// Data that this program itself would copy.
+/// An error of copying data in userspace.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// The data go on where the volume does not.
+    /// The data do not fit in the volume.
     #[error("The volume is full: only {written} bytes were written.")]
     VolumeEnds {
-        /// Bytes that fitted.
+        /// The bytes that fitted.
         written: u64,
     },
-    /// What is to be read is behind the end of the volume.
+    /// The range to read is beyond the end of the volume.
     #[error("The volume ends at byte {size}, before byte {end}.")]
     VolumeShort {
-        /// How long it is.
+        /// The size of the volume.
         size: u64,
-        /// How far it should have been read.
+        /// The end of the range.
         end: u64,
     },
     /// An image was cut off.
     #[error("The data end after {came} bytes of {wanted}: the image is not whole, and the target was not finished.")]
     ImageShort {
-        /// Bytes of data that came.
+        /// Bytes of data that were read.
         came: u64,
-        /// Bytes that there should be.
+        /// Bytes that were expected.
         wanted: u64,
     },
-    /// An image would overwrite something, and nobody can be asked.
+    /// An image would overwrite data, and no confirmation is possible.
     #[error("{} exists already.", .0.display())]
     TargetExists(PathBuf),
-    /// An image would be read from where it is written to.
+    /// An image would be read from its own target.
     #[error("{} cannot be read and overwritten at the same time.", .0.display())]
     SourceIsTarget(PathBuf),
-    /// The image is a LUKS volume already.
+    /// The image is already a LUKS volume.
     #[error("{} is a LUKS volume already.", .0.display())]
     AlreadyEncrypted(PathBuf),
-    /// Binary data would go to a terminal.
+    /// Binary data would be written to a terminal.
     #[error("Standard output is a terminal.")]
     OutputIsTerminal,
 }

@@ -17,13 +17,13 @@ pub enum KeyslotError {
     Invalid {
         /// The keyslot.
         slot: u32,
-        /// The last one.
+        /// The highest number.
         last: u32,
     },
     /// No keyslot has the name.
     #[error("No keyslot is named {0}.")]
     Unnamed(String),
-    /// The answer was no, for the last keyslot.
+    /// The user did not confirm the last keyslot.
     #[error("Operation aborted, the keyslot was NOT wiped.\n")]
     LastSlotKept,
     /// No keyslot is free.

@@ -1,38 +1,38 @@
-//! An active mapping is not as it has to be, or is not there.
+//! An active mapping is in the wrong state, or missing.
 
 use crate::block_device::Holder;
 use crate::volume::VolumeError;
 
-/// An active mapping is not as it has to be, or is not there.
+/// An active mapping is in the wrong state, or missing.
 #[derive(Debug, thiserror::Error)]
 pub enum MappingError {
-    /// The mapping is there already.
+    /// The mapping already exists.
     #[error("Device {0} already exists.")]
     AlreadyMapped(String),
     /// There is no such mapping.
     #[error("Device {0} is not active.")]
     NotActive(String),
-    /// The device-mapper has no such device, whatever its kind. As dmsetup's, its exit code is 1.
+    /// The device-mapper has no such device, whatever its kind. As with dmsetup, the exit code is 1.
     #[error("Device {0} does not exist.")]
     NoSuchMapping(String),
-    /// The mapping is open somewhere.
+    /// The mapping is in use.
     #[error("Device {name} is still in use.")]
     InUse {
         /// Its name.
         name: String,
-        /// Who has it open, as far as that can be seen.
+        /// Its users, as far as they are visible.
         holders: Vec<Holder>,
     },
-    /// The mapping is suspended, and must run for this.
+    /// The mapping is suspended, which the operation does not allow.
     #[error("Device {0} is not active.")]
     Frozen(String),
-    /// The mapping is suspended already.
+    /// The mapping is already suspended.
     #[error("Volume {0} is already suspended.")]
     Suspended(String),
     /// The mapping is not suspended.
     #[error("Volume {0} is not suspended.")]
     NotSuspended(String),
-    /// Only LUKS volumes are suspended.
+    /// Only LUKS volumes can be suspended.
     #[error("This operation is supported only for LUKS device.")]
     OnlyLuks,
     /// There is no header to resume the mapping with; `kind` as in `NotLuks`.
@@ -40,25 +40,25 @@ pub enum MappingError {
     NotActiveLuks {
         /// The mapping.
         name: String,
-        /// What it should have been.
+        /// The expected kind.
         kind: &'static str,
     },
-    /// Only LUKS volumes are suspended, and this is no volume at all.
+    /// Only LUKS volumes can be suspended, and this is not a volume.
     #[error("This operation is supported only for LUKS device.\n{0} is not active LUKS device name.")]
     NoVolume(String),
     /// There is a device of that name, but nothing is mapped.
     #[error("Device {0} has no table.")]
     NoTable(String),
-    /// The mapping is none of ours.
+    /// The mapping is not one of ours.
     #[error("{0} is not cryptsetup managed device.")]
     NotManaged(String),
     /// The mapping has another cipher, sector size or key.
     #[error("Mismatching parameters on device {0}.")]
     Mismatch(String),
-    /// The key is in the keyring, and may not be put there.
+    /// The key is in the keyring, which was disabled.
     #[error("Resize of active device requires volume key in keyring but --disable-keyring option is set.")]
     ResizeNeedsKeyring,
-    /// Somebody has the file of a served volume open.
+    /// The file of a served volume is in use.
     #[error("Device {name} is still in use.")]
     ServedInUse {
         /// The volume.
@@ -66,19 +66,19 @@ pub enum MappingError {
         /// Loop devices on it.
         loops: Vec<String>,
     },
-    /// The kernel is too old for some.
+    /// The kernel is too old for some flags.
     #[error("Requested dm-crypt performance options are not supported.")]
     OptionsRefused,
-    /// The active mapping is of another volume, and how that was told.
+    /// The active mapping is of another volume, and how that was detected.
     #[error("Device {name} is a mapping of another volume.")]
     NotThatVolume {
         /// The mapping.
         name: String,
-        /// What differs.
+        /// The difference.
         #[source]
         source: VolumeError,
     },
-    /// So many volumes are still in use; each was told.
+    /// This many volumes are still in use; each was reported.
     #[error("{0} of the volumes could not be closed.")]
     StillInUse(usize),
 }

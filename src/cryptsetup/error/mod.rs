@@ -1,7 +1,7 @@
-//! Every way a command can fail. Its exit code is in `exit_code`, what to do about it in `remedies`.
+//! Every way a command can fail. Its exit code is in `exit_code`, its remedy in `remedies`.
 //!
-//! `Display` is the reference's wording, which programs look for; the remedy is ours, and comes on a second line under
-//! our own name only.
+//! `Display` is cryptsetup's wording, which programs look for; the remedy is ours, and comes on a second line under our
+//! own name only.
 
 mod exit_code;
 mod from;
@@ -42,7 +42,7 @@ use crate::volume::{PlainKeyError, VolumeError};
 /// A failed command.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// The command line means nothing.
+    /// The command line is invalid.
     #[error("{0}")]
     Usage(UsageError),
     /// `open` without a name.
@@ -66,7 +66,7 @@ pub enum CliError {
     /// The device cannot be opened.
     #[error("Device {} does not exist or access denied.", .0.display())]
     DeviceMissing(PathBuf),
-    /// The device can be read, and not written.
+    /// The device can be read, but not written.
     #[error("Cannot write to device {}, permission denied.", device.display())]
     NotWritable {
         /// The device.
@@ -75,7 +75,7 @@ pub enum CliError {
         #[source]
         source: std::io::Error,
     },
-    /// The header would stand on a disk where nothing can be rewritten in its place.
+    /// The header would be on a disk where nothing can be rewritten in place.
     #[error("Zoned device {} cannot be used for LUKS header.", .0.display())]
     ZonedHeader(PathBuf),
     /// The lock on a header cannot be taken.
@@ -83,9 +83,9 @@ pub enum CliError {
     HeaderLock {
         /// The device.
         device: PathBuf,
-        /// What the lock was for.
+        /// The purpose of the lock.
         mode: LockMode,
-        /// Why.
+        /// The reason.
         #[source]
         source: LockError,
     },
@@ -106,43 +106,43 @@ pub enum CliError {
     VolumeKeyFileShort {
         /// The file.
         file: PathBuf,
-        /// How long the key is.
+        /// The length of the key.
         len: usize,
     },
-    /// The cipher to be measured is unknown, or takes no such key.
+    /// The cipher to measure is unknown, or does not take such a key.
     #[error("Cipher {cipher} (with {bits} bits key) is not available.")]
     CipherUnavailable {
         /// The specification.
         cipher: String,
         /// Length of the key.
         bits: usize,
-        /// What is wrong with it.
+        /// The reason.
         #[source]
         source: keyslots::cipher::CipherError,
     },
-    /// The text is no cipher, or chooses a kernel driver.
+    /// The text is not a valid cipher, or chooses a kernel driver.
     #[error("No known cipher specification pattern detected.")]
     CipherPattern(#[source] keyslots::cipher::CipherTextError),
-    /// There is no header of the kind that is needed; `kind` is "LUKS", "LUKS1" or "LUKS2".
+    /// There is no header of the required kind; `kind` is "LUKS", "LUKS1" or "LUKS2".
     #[error("Device {} is not a valid {kind} device.", .device.display())]
     NotLuks {
         /// The device.
         device: PathBuf,
-        /// What it should have been.
+        /// The expected kind.
         kind: &'static str,
     },
-    /// There is a header, and it is not valid; `kind` as in `NotLuks`.
+    /// The header is invalid; `kind` as in `NotLuks`.
     #[error("{source}.\nDevice {} is not a valid {kind} device.", .device.display())]
     DamagedHeader {
         /// The device.
         device: PathBuf,
-        /// What it should have been.
+        /// The expected kind.
         kind: &'static str,
-        /// What is wrong with the header.
+        /// The defect.
         #[source]
         source: keyslots::Error,
     },
-    /// Something else stands over the primary copy of a LUKS2 header.
+    /// Other data overwrote the primary copy of a LUKS2 header.
     #[error(
         "Device contains ambiguous signatures, cannot auto-recover LUKS2.\nPlease run \"cryptsetup repair\" for \
          recovery.\nDevice {} is not a valid LUKS device.",
@@ -151,10 +151,10 @@ pub enum CliError {
     Ambiguous {
         /// The device.
         device: PathBuf,
-        /// What stands there.
+        /// The name of those data.
         found: String,
     },
-    /// LUKS1 has no flags that stay.
+    /// LUKS1 has no persistent flags.
     #[error("This operation is supported only for LUKS2 device.")]
     OnlyLuks2,
     /// The data would start behind the end of the device.
@@ -172,12 +172,12 @@ pub enum CliError {
     NoSpaceForData {
         /// The device.
         device: PathBuf,
-        /// How much is wanted.
+        /// The required size.
         wanted: Sectors,
-        /// How much there is.
+        /// The available size.
         available: Sectors,
     },
-    /// The size is not a whole number of encryption sectors of so many bytes.
+    /// The size is not a multiple of this encryption sector size.
     #[error("Device size is not aligned to requested sector size.")]
     SizeNotAligned(u32),
     /// The hash of a plain volume is unknown.
@@ -192,12 +192,12 @@ pub enum CliError {
     /// The key in the keyring is not as long as the volume's.
     #[error("The key in the keyring has {found} bytes, the volume key has {needed}.")]
     KeyringKeyLength {
-        /// How long it is.
+        /// The actual length.
         found: usize,
-        /// How long it should be.
+        /// The expected length.
         needed: usize,
     },
-    /// The backup would overwrite something.
+    /// The backup would overwrite a file.
     #[error("Requested header backup file {} already exists.", .0.display())]
     BackupExists(PathBuf),
     /// The backup's file cannot be made.
@@ -215,24 +215,24 @@ pub enum CliError {
         .0.display()
     )]
     BackupFileUnreadable(PathBuf),
-    /// The backup is none, or damaged.
+    /// The backup is invalid or damaged.
     #[error("Header backup file does not contain compatible LUKS header.")]
     BackupInvalid {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The defect.
         #[source]
         source: keyslots::Error,
     },
-    /// The backup is of a volume that is laid out differently.
+    /// The backup is of a volume with another layout.
     #[error("{0} on device and backup, restore failed.")]
     RestoreLayout(&'static str),
-    /// The device ends too early.
+    /// The device is too small.
     #[error("Device {} is too small. Need at least {} bytes.", device.display(), needed.get())]
     DeviceTooSmall {
         /// The device.
         device: PathBuf,
-        /// What is needed.
+        /// The required size.
         needed: Bytes,
     },
     /// The backup has a requirement that no restored header may have.
@@ -241,10 +241,10 @@ pub enum CliError {
     /// `config` without anything to set.
     #[error("Option --priority, --label or --subsystem is missing.")]
     NothingToConfigure,
-    /// `convert` to what it is.
+    /// `convert` to the version that it already is.
     #[error("Device is already {0} type.")]
     AlreadyOfType(&'static str),
-    /// `convert` of a volume that is mapped.
+    /// `convert` of a mapped volume.
     #[error("Cannot convert device {} which is still in use.", .0.display())]
     ConvertInUse(PathBuf),
     /// The other version has no counterpart.
@@ -252,37 +252,37 @@ pub enum CliError {
     CannotConvert {
         /// The version.
         to: &'static str,
-        /// Why.
+        /// The reason.
         #[source]
         source: keyslots::convert::ConvertRefused,
     },
-    /// A person said no to `convert`.
+    /// The user declined `convert`.
     #[error("Operation aborted, device was NOT converted.\n")]
     ConvertAborted,
     /// The hash is unknown.
     #[error("Requested hash {0} is not supported.\nFailed to set pbkdf parameters.")]
     UnknownHash(String),
-    /// A person said no.
+    /// The user declined.
     #[error("Operation aborted.\n")]
     Aborted,
-    /// A person said no to the making of a header's file.
+    /// The user declined to create a header's file.
     #[error("Operation aborted.\n")]
     HeaderFileNotMade,
-    /// A person said no to `erase`.
+    /// The user declined `erase`.
     #[error("Operation aborted, keyslots were NOT wiped.\n")]
     EraseAborted,
-    /// The key derivation needs more memory than there is.
+    /// The key derivation needs more memory than is available.
     #[error("Not enough available memory to open a keyslot: {needed} are needed, {available} are there.")]
     OutOfMemory {
-        /// What was needed.
+        /// The required memory.
         needed: Bytes,
-        /// What there is.
+        /// The available memory.
         available: Bytes,
     },
     /// The system failed.
     #[error("Cannot {action}: {source}")]
     Io {
-        /// What was being done, as a verb phrase.
+        /// The failed action, as a verb phrase.
         action: &'static str,
         /// The system's error.
         #[source]
@@ -300,16 +300,16 @@ pub enum CliError {
     /// The volume cannot be served from userspace.
     #[error("{}.", capital(.0))]
     Serve(#[source] ServeError),
-    /// The new passphrase can be guessed.
+    /// The new passphrase is easy to guess.
     #[error("Password quality check failed: {0}")]
     WeakPassphrase(Weakness),
-    /// The volume key is another one.
+    /// The key is not the volume key.
     #[error("Volume key does not match the volume.")]
     WrongVolumeKey,
-    /// Nothing tells how long the volume key is.
+    /// The length of the volume key is unknown.
     #[error("Cannot determine volume key size for LUKS without keyslots, please use --key-size option.")]
     KeySizeUnknown,
-    /// The text is no UUID.
+    /// The text is not a valid UUID.
     #[error("Wrong LUKS UUID format provided.")]
     BadUuid,
     /// The sizes of the metadata and keyslots areas do not go together.
@@ -345,28 +345,28 @@ pub enum CliError {
     /// The volume is in the middle of a reencryption.
     #[error("Device is in reencryption ({0}), and cannot be activated before that is finished.")]
     InReencryption(String),
-    /// The header of a volume in the middle of a reencryption is not to be changed.
+    /// The header of a volume in the middle of a reencryption must not be changed.
     #[error("Operation incompatible with device marked for LUKS2 reencryption. Aborting.")]
     ReencryptionMark,
-    /// The header is sound, but what was interrupted is a reencryption.
+    /// The header is sound, but a reencryption was interrupted.
     #[error("The device is in reencryption, which repair cannot finish.")]
     RepairReencryption,
     /// The volume has integrity protection.
     #[error("The volume has integrity protection (dm-integrity), which this program does not set up.")]
     NeedsIntegrity,
-    /// The volume would be encrypted by the drive, or the drive is to be reset.
+    /// The volume would be encrypted by the drive, or the drive would be reset.
     #[error("Luksmith cannot set up or reset the encryption of OPAL drives.")]
     NeedsOpal,
-    /// A restore was begun, and has not come to its end.
+    /// A restore was begun, but not finished.
     #[error("{}.", capital(.0))]
     RestoreUnfinished(#[source] keyslots::Error),
     /// The first segment is not one of dm-crypt.
     #[error("The volume has no segment that dm-crypt could map.")]
     NoCryptSegment,
-    /// A header that is kept apart from its data, taken for a volume.
+    /// A detached header was taken for a volume.
     #[error("Reduced data offset is allowed only for detached LUKS header.")]
     HeaderOverData,
-    /// The text does not say which keyring and which key.
+    /// The text does not name a keyring and a key.
     #[error("Keyring link {0:?} is not of the form <keyring>::<key description>.")]
     BadKeyringLink(String),
     /// Two links of the volume key that are not into one keyring.
@@ -380,24 +380,24 @@ pub enum CliError {
     DeviceInUse {
         /// The device.
         device: PathBuf,
-        /// Who uses it, as far as that can be seen.
+        /// Its users, as far as they are visible.
         holders: Vec<Holder>,
     },
-    /// The device that is to be formatted is mounted or mapped.
+    /// The device to format is mounted or mapped.
     #[error("Cannot exclusively open {}, device in use.", device.display())]
     FormatInUse {
         /// The device.
         device: PathBuf,
-        /// Who uses it, as far as that can be seen.
+        /// Its users, as far as they are visible.
         holders: Vec<Holder>,
     },
-    /// No loop device can be had.
+    /// No loop device is available.
     #[error("Attaching loopback device failed (loop device with autoclear flag is required).")]
     Loop(#[source] std::io::Error),
-    /// Nobody else may be kept out.
+    /// Others cannot be locked out.
     #[error("Failed to acquire the lock: {0}.")]
     Lock(#[from] LockError),
-    /// The header is unusable, or cannot be changed as asked.
+    /// The header is unusable, or cannot be changed as requested.
     #[error("{0}.")]
     Header(#[source] keyslots::Error),
     /// The mapping failed.
@@ -406,7 +406,7 @@ pub enum CliError {
     /// The device-mapper failed.
     #[error("device-mapper: {0}")]
     Dm(#[source] DmError),
-    /// The kernel takes no mapping with the cipher.
+    /// The kernel cannot map the cipher.
     #[error("device-mapper: {source}")]
     CipherRefused {
         /// Its specification.
@@ -423,13 +423,13 @@ pub enum CliError {
     /// The kernel has no device-mapper.
     #[error("Cannot initialize device-mapper. Is dm_mod kernel module loaded?")]
     NoDeviceMapper,
-    /// The device-mapper is not for this user.
+    /// This user may not use the device-mapper.
     #[error("Cannot initialize device-mapper, running as non-root user.")]
     NotRoot,
-    /// There is no way to the device-mapper, for an action of our own: why, and what to do.
+    /// The device-mapper is unreachable, for an action of our own: why, and the remedy.
     #[error("{}", unreachable_text(.0))]
     Unreachable(#[source] DmError),
-    /// The kernel has no device-mapper, and so not the mapping that an action is for.
+    /// The kernel has no device-mapper, and so not the mapping that an action needs.
     #[error("Cannot initialize device-mapper. Is dm_mod kernel module loaded?")]
     NothingMapped,
     /// The passphrase that `--key-description` or `--new-key-description` names cannot be read.
@@ -446,18 +446,18 @@ pub enum CliError {
     PolicyUnusable {
         /// Its file.
         file: PathBuf,
-        /// Why: the system's error, or what is wrong with a line.
+        /// The reason: the system's error, or the defect of a line.
         reason: String,
     },
-    /// The header does not meet the policy; a line for each point.
+    /// The header violates the policy; a line for each violation.
     #[error("The header does not meet the policy {}:{}", file.display(), list(violations))]
     PolicyViolated {
         /// Its file.
         file: PathBuf,
-        /// All that is not met.
+        /// All violations.
         violations: Vec<Violation>,
     },
-    /// A keyslot's name is wrong, or protects it.
+    /// A keyslot's name is invalid, or protects it.
     #[error("{0}.")]
     SlotName(#[source] SlotNameError),
     /// The backup failed.
@@ -466,7 +466,7 @@ pub enum CliError {
     /// No entry of crypttab or of the kernel's command line has the name.
     #[error("There is no entry named {0} in crypttab or on the kernel's command line.")]
     NoSuchEntry(String),
-    /// A file that says what to unlock cannot be read.
+    /// A file with the volumes to unlock cannot be read.
     #[error("Cannot read {}: {source}.", path.display())]
     ConfigUnreadable {
         /// The file.
@@ -478,28 +478,28 @@ pub enum CliError {
     /// A volume is not open, for a reason that only `unlock` knows.
     #[error("{}.", capital(.0))]
     Unlock(#[source] UnlockError),
-    /// Volumes that the machine cannot do without are not open; each with the reason.
+    /// Required volumes are not open; each with the reason.
     #[error("{}", reasons(.0))]
     NotUnlocked(Vec<(String, CliError)>),
-    /// No unlocker takes an answer.
+    /// No unlocker is waiting for an answer.
     #[error("{}.", capital(.0))]
     Answer(#[source] AnswerError),
-    /// Failed without a word, since the answer is the exit code or was printed.
+    /// A silent failure, since the answer is the exit code or was printed.
     #[error("")]
     Silent(ExitCode),
-    /// The same with the words that JSON has for it.
+    /// The same with a message for JSON.
     #[error("")]
     Quiet(ExitCode, String),
-    /// An active mapping is not as it has to be, or is not there.
+    /// An active mapping is in the wrong state, or missing.
     #[error(transparent)]
     Mapping(#[from] MappingError),
     /// A LUKS2 token cannot be used, made or removed.
     #[error(transparent)]
     Tokens(#[from] TokenError),
-    /// Costs of a key derivation that cannot be taken.
+    /// Invalid costs of a key derivation.
     #[error(transparent)]
     Pbkdf(#[from] PbkdfError),
-    /// Data that this program itself would copy.
+    /// An error of copying data in userspace.
     #[error(transparent)]
     Image(#[from] ImageError),
     /// A keyslot cannot be used, made or removed.
@@ -518,7 +518,7 @@ fn reasons(volumes: &[(String, CliError)]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// What the rooms below say in the middle of a sentence, as one of its own.
+/// A message of the modules below, which starts in lower case, as a sentence of its own.
 fn capital(text: &dyn std::fmt::Display) -> String {
     let text = text.to_string();
     let mut letters = text.chars();
@@ -543,7 +543,7 @@ fn lock_word(mode: LockMode) -> &'static str {
     }
 }
 
-/// What cryptsetup says of a lock folder that is a link or a file.
+/// cryptsetup's message for a lock folder that is a link or a file.
 fn unusable_folder(error: &LockError) -> String {
     match error.source.kind() {
         std::io::ErrorKind::NotADirectory => {

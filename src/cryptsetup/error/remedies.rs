@@ -1,4 +1,4 @@
-//! What a person can do about a failure, and what else is known of it.
+//! The remedy for a failure, and further details.
 
 use std::fs::File;
 
@@ -14,7 +14,7 @@ use crate::unfinished::is_unfinished;
 use crate::userspace::ServeError;
 
 impl CliError {
-    /// What a person can do about it, where that can be said in a line.
+    /// The remedy, if it fits on a line.
     pub fn remedy(&self) -> Option<String> {
         Some(match self {
             Self::Usage(error) => return error.remedy(),
@@ -188,7 +188,7 @@ impl CliError {
         })
     }
 
-    /// What else is known of the failure, under whichever name we run: who holds a device that is in use.
+    /// Further details of the failure, under either name: the users of a device that is in use.
     pub fn note(&self) -> Option<String> {
         match self {
             Self::Mapping(MappingError::InUse { holders, .. })

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 /// A LUKS2 token cannot be used, made or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// There is no token to try, and nothing else may be.
+    /// There is no token to try, and nothing else is allowed.
     #[error("No usable token is available.")]
     NoUsableToken,
     /// No header has the token.
@@ -22,10 +22,10 @@ pub enum TokenError {
         /// The keyslot.
         keyslot: u32,
     },
-    /// The token, of this type, says nothing of a key in the kernel's keyring.
+    /// The token, of this type, does not name a key in the kernel's keyring.
     #[error("Token {0} (type {1}) does not say where its passphrase is.")]
     WithoutKey(u32, String),
-    /// There is no such token to be shown.
+    /// The token to show does not exist.
     #[error("Failed to get token {0} for export.")]
     Export(u32),
     /// The file of a token cannot be opened.
@@ -34,10 +34,10 @@ pub enum TokenError {
     /// The token breaks a rule.
     #[error("Failed to import token from file: {0}.")]
     Defect(#[source] keyslots::luks2::Defect),
-    /// Token types of the format itself are not imported.
+    /// Token types that the format reserves cannot be imported.
     #[error("Token type {0} is reserved.")]
     Reserved(String),
-    /// The token is there already.
+    /// The token already exists.
     #[error("Token {0} in use.")]
     InUse(u32),
 }

@@ -1,4 +1,4 @@
-//! A header as JSON: LUKS2 metadata as they stand, and one form of our own for both versions.
+//! A header as JSON: LUKS2 metadata verbatim, and a form of our own for both versions.
 
 use keyslots::header::Header;
 use keyslots::kdf::Kdf;
@@ -44,7 +44,7 @@ fn push(out: &mut String, value: &Value, depth: usize) {
     out.push(close);
 }
 
-/// What `luksDump --json` shows: no key, and no key material.
+/// The answer of `luksDump --json`: no key, and no key material.
 pub(in crate::cryptsetup) fn to_json(header: &Header) -> Value {
     match header {
         Header::Luks1(header) => of_luks1(header),

@@ -1,4 +1,4 @@
-//! `luksDump` of a LUKS1 header, as the reference prints it: programs read these lines.
+//! `luksDump` of a LUKS1 header, as cryptsetup prints it: programs parse these lines.
 
 use std::fmt::Write as _;
 
@@ -35,7 +35,7 @@ pub(super) fn text(header: &Header, device: &str) -> String {
             line("Iterations:", &keyslot.iterations.to_string());
             line("Salt:", &hex_lines(&keyslot.salt, "\n\t                      \t"));
             line("Key material offset:", &keyslot.material_offset.get().to_string());
-            // The reference pads this one further than the others.
+            // cryptsetup pads this one further than the others.
             line("AF stripes:            ", &STRIPES.to_string());
         }
     }

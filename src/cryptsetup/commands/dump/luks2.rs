@@ -1,4 +1,4 @@
-//! `luksDump` of a LUKS2 header, as the reference prints it: programs read these lines.
+//! `luksDump` of a LUKS2 header, as cryptsetup prints it: programs parse these lines.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -237,7 +237,7 @@ fn push_digest(out: &mut String, id: u32, digest: &Digest) {
     }
 }
 
-/// The reference ends each word with a space.
+/// cryptsetup ends each word with a space.
 fn words(words: &[String]) -> String {
     words.iter().map(|word| format!("{} ", shown(word))).collect()
 }

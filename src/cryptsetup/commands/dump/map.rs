@@ -1,7 +1,7 @@
-//! `luksDump --map`: what stands where, drawn to scale in the terminal, and the same as JSON.
+//! `luksDump --map`: the layout of the device, drawn to scale in the terminal, and the same as JSON.
 //!
-//! Two bars, since a header is next to nothing beside its data: all of the device, and what stands before the data. A
-//! part that is smaller than a column has one all the same.
+//! Two bars, since a header is tiny beside its data: all of the device, and the part before the data. A part that is
+//! smaller than a column still gets one.
 
 use std::io;
 use std::path::Path;
@@ -16,12 +16,12 @@ use crate::console::amount;
 use crate::slot_names::SlotName;
 use crate::terminal_text::clean;
 
-/// Columns where there is no terminal.
+/// The default number of columns.
 const DEFAULT_WIDTH: u16 = 80;
-/// What is left out for the next part to start at a multiple of this is no part of its own.
+/// A gap that only aligns the next part to a multiple of this is not a part of its own.
 const ALIGNMENT: u64 = 4096;
 
-/// What a part of a device is for.
+/// The use of a part of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Metadata,
@@ -39,7 +39,7 @@ struct Part {
     what: String,
 }
 
-/// What is on the header's device, and the data that are on another.
+/// The layout of the header's device, and the data on another.
 #[derive(Debug)]
 pub(in crate::cryptsetup) struct Map {
     parts: Vec<Part>,
@@ -50,7 +50,7 @@ pub(in crate::cryptsetup) struct Map {
 }
 
 impl Map {
-    /// Of a header on a device of `size` bytes; `data_size` where its data are on another, zero where that is not known.
+    /// For a header on a device of `size` bytes; `data_size` if its data are on another, zero if that is unknown.
     pub(in crate::cryptsetup) fn new(header: &Header, size: u64, data_size: Option<u64>) -> Self {
         let (mut known, data, keyslots_end) = match header {
             Header::Luks1(header) => luks1_parts(header),
@@ -75,7 +75,7 @@ impl Map {
         known.push(Part::new(Kind::Gap, size, 0, String::new()));
         let (mut parts, mut at) = (Vec::new(), 0);
         for part in known {
-            // Between the parts: free as far as keyslots may stand.
+            // Between the parts: free as far as keyslots may be placed.
             for (end, kind, what) in [
                 (part.offset.min(keyslots_end), Kind::Free, "free for keyslots"),
                 (part.offset, Kind::Gap, "not used by LUKS"),
@@ -106,7 +106,7 @@ impl Map {
         })
     }
 
-    /// As wide as the terminal, and with its characters.
+    /// As wide as the terminal, and in its character set.
     pub(in crate::cryptsetup) fn text(&self, device: &Path) -> String {
         let width = terminal_size::terminal_size_of(io::stdout()).map_or(DEFAULT_WIDTH, |(width, _)| width.0);
         self.draw(&device.display().to_string(), width.into(), locale_is_utf8())
@@ -151,7 +151,7 @@ impl Part {
         }
     }
 
-    /// Nothing is as long as this; data whose device is not known are.
+    /// No part is as long as this; data on an unknown device count as such.
     fn known_size(&self) -> Option<u64> {
         Some(self.size).filter(|&size| size > 0)
     }
@@ -189,7 +189,7 @@ impl Kind {
     }
 }
 
-/// The parts that start before `end`, in `width` columns that stand for that much.
+/// The parts that start before `end`, in `width` columns that represent that much.
 fn bar(parts: &[Part], end: u64, width: usize, utf8: bool) -> String {
     let parts: Vec<_> = parts.iter().filter(|part| part.offset < end).collect();
     let column = |offset: u64| (u128::from(offset.min(end)) * width as u128 / u128::from(end.max(1))) as usize;
@@ -206,7 +206,7 @@ fn bar(parts: &[Part], end: u64, width: usize, utf8: bool) -> String {
     out
 }
 
-/// What stands on the header's device, the data, and where the place for keyslots ends.
+/// The layout of the header's device, the data, and the end of the keyslots area.
 type Parts = (Vec<Part>, Vec<Part>, u64);
 
 fn luks1_parts(header: &luks1::Header) -> Parts {
@@ -278,7 +278,7 @@ fn luks2_parts(header: &luks2::Header, names: &[SlotName]) -> Parts {
     (parts, data.collect(), header.size().get())
 }
 
-/// Whether the locale's characters are Unicode's: the first of its variables that says something counts.
+/// Whether the locale is UTF-8: the first of its variables that is set decides.
 fn locale_is_utf8() -> bool {
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(std::env::var_os);
     let locale = locale.map(|value| value.to_string_lossy().to_lowercase());

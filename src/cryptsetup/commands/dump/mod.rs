@@ -1,4 +1,4 @@
-//! The texts and the JSON of `luksDump`. What may be shown is decided in [`super::inspect`].
+//! The texts and the JSON of `luksDump`. [`super::inspect`] decides what may be shown.
 
 mod json;
 mod luks1;

@@ -39,10 +39,10 @@ use overwrite::check_not_tiny;
 pub(super) use overwrite::warn_of;
 use placement::Place;
 
-/// Bytes of the key where its size is not asked for; XTS takes two.
+/// Bytes of the key by default; XTS takes two.
 const DEFAULT_KEY_SIZE: usize = defaults::LUKS_KEY_BITS as usize / 8;
 
-/// What is to be made, as far as both versions have it.
+/// The parameters that both versions have.
 struct Plan<'a> {
     /// The device that holds the data.
     device: &'a Path,
@@ -54,7 +54,7 @@ struct Plan<'a> {
     slot: Option<u32>,
     target: Target<'a>,
     key_file: Option<&'a Path>,
-    /// What a person was asked about, and is written to.
+    /// The device that the user was asked about, and that is written to.
     seen: Option<&'a File>,
 }
 
@@ -62,7 +62,7 @@ struct Plan<'a> {
 pub(super) struct Made {
     pub(super) key: VolumeKey,
     pub(super) header: Header,
-    /// Where the header was written.
+    /// The place of the header.
     pub(super) file: File,
     slot: u32,
     version: Version,
@@ -82,16 +82,16 @@ pub(super) fn format(
     Ok(())
 }
 
-/// What a volume is made on.
+/// The target of a new volume.
 #[derive(Clone, Copy)]
 pub(super) enum Target<'a> {
-    /// A device of its final size, which may hold something.
+    /// A device of its final size, which may hold data.
     Device,
-    /// What an image goes into. Its header is unfinished ([`Unfinished`]) until the data are there.
+    /// The target of an image. Its header is unfinished ([`Unfinished`]) until the data are there.
     Image {
-        /// What the data go into, open and claimed, which somebody has agreed to lose; none where that is a pipe.
+        /// The target of the data, open and claimed, whose contents the user agreed to lose; none if it is a pipe.
         held: Option<&'a File>,
-        /// The size of the data, where that is known.
+        /// The size of the data, if it is known.
         size: Option<Bytes>,
     },
 }
@@ -102,7 +102,7 @@ impl Target<'_> {
     }
 }
 
-/// Makes a volume as the options say.
+/// Formats a volume according to the options.
 pub(super) fn make(
     cx: &Context<'_>,
     device: &Path,
@@ -123,7 +123,7 @@ pub(super) fn make(
     if options.uuid.as_deref().is_some_and(|uuid| !is_uuid(uuid)) {
         return Err(CliError::BadUuid);
     }
-    // All that the options say is checked before anything is asked or written.
+    // All options are checked before the first prompt or write.
     let header_device = cx.header_device(device);
     let mut topology = Topology::of(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
     if let Target::Image { size: Some(size), .. } = target {
@@ -210,7 +210,7 @@ fn look_at(cx: &Context<'_>, device: &HeaderDevice) -> Result<File, CliError> {
     Ok(opened.file)
 }
 
-/// Refuses what would make another kind of volume than this program makes, rather than make one without it.
+/// Refuses options for another kind of volume than this program makes, instead of ignoring them.
 fn check_done_here(options: &Options) -> Result<(), CliError> {
     if options.integrity.is_some() {
         return Err(CliError::NeedsIntegrity);
@@ -303,7 +303,8 @@ impl Plan<'_> {
         self.warn_about_size(cx, &header, params.keyslots_size);
         let new = cx.new_keyslot(&self.cipher, self.key.len())?;
         let passphrase = self.passphrase(cx, device)?;
-        // The derivation may lack memory, and the keyslot room: that has to be known before the old header goes.
+        // Memory for the derivation, or room for the keyslot, may be missing: this has to be known before the old header
+        // is lost.
         let deriving = cx.console.deriving();
         let sealed = new.seal(&passphrase, &self.key, &limits)?;
         drop(deriving);
@@ -336,8 +337,8 @@ impl Plan<'_> {
         cx.first_passphrase(self.key_file, &prompt)
     }
 
-    /// Writes a header into a device or a file that is made long enough. All that has been asked about the device is asked
-    /// once more, of the very descriptor that is written to.
+    /// Writes a header into a device or a file that is made long enough. All checks of the device are repeated on the
+    /// descriptor that is written to.
     fn write(
         &self,
         cx: &Context<'_>,
@@ -397,11 +398,11 @@ impl Plan<'_> {
         })
     }
 
-    /// Checks that what is about to be written over is in nobody's use, and keeps it so.
+    /// Checks that the target to be overwritten is not in use, and keeps it so.
     fn claim(&self, cx: &Context<'_>, device: &HeaderDevice, file: &mut File) -> Result<Option<Claim>, CliError> {
         let apart = cx.options.header.is_some();
         if !apart && !self.target.is_device() {
-            // It is held already.
+            // It is already held.
             return Ok(None);
         }
         if self.target.is_device() && apart && !block_device::is_same(self.device, device.path()) {
@@ -412,7 +413,7 @@ impl Plan<'_> {
         Ok(Some(claim))
     }
 
-    /// A header apart from its data must not be where the data are, by whatever paths.
+    /// A detached header must not overlap the data, by whatever paths.
     fn check_apart(&self, cx: &Context<'_>, file: &File, size: Bytes, data_offset: Bytes) -> Result<(), CliError> {
         if cx.options.header.is_none() {
             return Ok(());
@@ -432,7 +433,7 @@ impl Plan<'_> {
         }
     }
 
-    /// Where the data of an image end, in whole sectors, where that is known.
+    /// The end of an image's data, in whole sectors, if it is known.
     fn image_end(&self, data_offset: Bytes) -> Option<Bytes> {
         let Target::Image { size: Some(size), .. } = self.target else {
             return None;
@@ -441,7 +442,7 @@ impl Plan<'_> {
         data_offset.checked_add(Bytes::new(sectors))
     }
 
-    /// An image that a device has no room for is refused before anything is asked or written.
+    /// An image that does not fit on a device is refused before the first prompt or write.
     fn check_image_fits(&self, data_offset: Bytes) -> Result<(), CliError> {
         let Target::Image { held: Some(held), .. } = self.target else {
             return Ok(());
@@ -475,7 +476,7 @@ impl Plan<'_> {
         self.warn_without_data(cx, header.data_offset().bytes().unwrap_or_default());
     }
 
-    /// A header alone can be wanted, so a device without room for data is no error.
+    /// A user may want the header alone, so a device without room for data is not an error.
     fn warn_without_data(&self, cx: &Context<'_>, data_offset: Bytes) {
         if self.target.is_device() && self.topology.size <= data_offset {
             cx.console.say(format_args!(
@@ -486,7 +487,7 @@ impl Plan<'_> {
     }
 }
 
-/// Asks the kernel whether it can map the cipher. Where nobody can ask it, a cipher that we know of will do.
+/// Asks the kernel whether it can map the cipher. If it cannot be asked, a cipher that we know will do.
 fn check_cipher(cipher: &CipherName, key_size: usize, sector_size: u32) -> Result<(), CliError> {
     cipher.check().map_err(VolumeError::from)?;
     let known = cipher.spec().is_ok();
@@ -509,7 +510,7 @@ fn check_cipher(cipher: &CipherName, key_size: usize, sector_size: u32) -> Resul
     }
 }
 
-/// Takes what is in a file away: nobody has another use for it, and all that could be asked has been answered.
+/// Empties a file: it has no other user, and the user has confirmed everything.
 fn empty(file: &File) -> std::io::Result<()> {
     match file.metadata()?.is_file() {
         true => file.set_len(0),
@@ -517,7 +518,7 @@ fn empty(file: &File) -> std::io::Result<()> {
     }
 }
 
-/// Checks that a block device has so much room; a file grows.
+/// Checks that a block device has this much room; a file grows.
 pub(super) fn check_room(target: &File, path: &Path, needed: Bytes) -> Result<(), CliError> {
     let metadata = target.metadata().map_err(CliError::io(LOOKING))?;
     if !metadata.file_type().is_block_device() {
@@ -533,7 +534,7 @@ pub(super) fn check_room(target: &File, path: &Path, needed: Bytes) -> Result<()
     }
 }
 
-/// What LUKS1 has no place for is refused in the reference's order: a volume without it is not the one that was asked for.
+/// Options that LUKS1 lacks are refused in cryptsetup's order: a volume without them is not the one that was requested.
 fn check_luks1(cx: &Context<'_>) -> Result<(), CliError> {
     let options = cx.options;
     if options.sector_size.is_some_and(|size| size.get() != 512) {

@@ -1,4 +1,4 @@
-//! What `luksFormat` is about to write over: said, and asked.
+//! What `luksFormat` is about to overwrite: warning and confirmation.
 
 use std::fs::{File, Metadata};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
@@ -14,8 +14,8 @@ use crate::header_device::{HeaderDevice, Wanted};
 use crate::slot_names;
 use crate::terminal_text::shown;
 
-/// A header's file that was made for this volume. Where the volume is not made after all, it goes again, unless
-/// something is in it.
+/// A header's file that was created for this volume. If the volume is not made after all, it is removed again, unless it
+/// has contents.
 #[derive(Debug)]
 pub(super) struct MadeFile {
     path: PathBuf,
@@ -30,14 +30,14 @@ impl Drop for MadeFile {
                 .is_ok_and(|named| (named.dev(), named.ino()) == (made.dev(), made.ino()) && made.len() == 0)
         };
         if self.file.metadata().is_ok_and(is_it) {
-            // What cannot be removed is an empty file, which does no harm.
+            // A file that cannot be removed is empty, and does no harm.
             let _ = std::fs::remove_file(&self.path);
         }
     }
 }
 
-/// A file of less than a sector is refused as by the reference: it is a mistake, most often a key file in the wrong
-/// place, and would be lost.
+/// A file of less than a sector is refused as by cryptsetup: it is a mistake, most often a key file in the wrong place,
+/// and would be lost.
 pub(super) fn check_not_tiny(path: &Path) -> Result<(), CliError> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() && metadata.len() < SECTOR_SIZE => {
@@ -47,7 +47,7 @@ pub(super) fn check_not_tiny(path: &Path) -> Result<(), CliError> {
     }
 }
 
-/// Says what the device holds now, and asks whether it may go.
+/// Lists the contents of the device, and asks whether to overwrite them.
 pub(super) fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<Option<MadeFile>, CliError> {
     let path = device.path();
     if cx.options.header.is_some() && !path.exists() {
@@ -66,7 +66,7 @@ pub(super) fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<Option<Mad
             found => found.map_err(CliError::io("look for signatures"))?,
         };
         if batch {
-            // What is written over without a question, installers log.
+            // Overwriting without confirmation is logged, for installers.
             for_each_kind(&found, |signature| {
                 let device = shown(path);
                 cx.console
@@ -84,7 +84,7 @@ pub(super) fn warn(cx: &Context<'_>, device: &HeaderDevice) -> Result<Option<Mad
     }
 }
 
-/// Says which keyslots somebody has protected from being removed: they go all the same, with the rest.
+/// Lists the keyslots that are protected from removal: they are lost anyway, with the rest.
 fn warn_of_protected(cx: &Context<'_>, device: &HeaderDevice) {
     let Ok((header, _)) = device.peek(Wanted::Any) else {
         return;
@@ -99,7 +99,7 @@ fn warn_of_protected(cx: &Context<'_>, device: &HeaderDevice) {
     }
 }
 
-/// Says what signatures a device has.
+/// Lists the signatures of a device.
 pub(in super::super) fn warn_of(cx: &Context<'_>, path: &Path, found: &[Signature]) {
     for_each_kind(found, |signature| {
         cx.console.say(format_args!(
@@ -109,7 +109,7 @@ pub(in super::super) fn warn_of(cx: &Context<'_>, path: &Path, found: &[Signatur
     });
 }
 
-/// Of a thing with copies, a person is told once.
+/// A signature with copies is reported once.
 fn for_each_kind(found: &[Signature], mut tell: impl FnMut(&Signature)) {
     for (n, signature) in found.iter().enumerate() {
         if found[..n].iter().all(|earlier| earlier.name != signature.name) {
@@ -118,7 +118,7 @@ fn for_each_kind(found: &[Signature], mut tell: impl FnMut(&Signature)) {
     }
 }
 
-/// A detached header may be a file that is not there yet.
+/// A detached header may be a file that does not exist yet.
 fn create_header_file(cx: &Context<'_>, path: &Path) -> Result<MadeFile, CliError> {
     if !confirm(
         cx.console,

@@ -1,4 +1,4 @@
-//! Where the data of a new volume start, and in sectors of what size they are encrypted.
+//! Where the data of a new volume start, and the size of their encryption sectors.
 
 use keyslots::header::Version;
 use keyslots::luks1::DataPlacement;
@@ -13,15 +13,15 @@ use crate::cryptsetup::error::CliError;
 /// Where the data start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// Here, which has to be behind the header.
+    /// At this offset, which has to be behind the header.
     At(Sectors),
     /// At the first multiple of this behind the header.
     Aligned(Sectors),
-    /// So far behind such a multiple, as the device's physical sectors are.
+    /// At a distance behind such a multiple, like the device's physical sectors.
     Shifted {
         /// The multiple.
         alignment: Sectors,
-        /// How far behind it.
+        /// The distance behind it.
         by: Sectors,
     },
     /// On a device of their own, from its start.
@@ -29,8 +29,8 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// As the options say, in the reference's reading: an offset or an alignment of zero is none, and an alignment beside
-    /// a header of its own is where the data start, since there is nothing that they would have to be behind.
+    /// According to the options, as cryptsetup reads them: an offset or an alignment of zero counts as none, and an
+    /// alignment with a detached header is where the data start, since nothing precedes them.
     pub(super) fn from_options(options: &Options, topology: &Topology) -> Result<Self, CliError> {
         let said = |sectors: Option<Sectors>| sectors.filter(|&sectors| sectors > Sectors::ZERO);
         let detached = options.header.is_some();
@@ -47,8 +47,7 @@ impl Place {
         })
     }
 
-    /// As LUKS1 has it. For [`Place::At`] the header has to be looked at: where it ends behind that, the data start
-    /// later.
+    /// For LUKS1. For [`Place::At`] the end of the header has to be checked: if it is behind that, the data start later.
     pub(super) fn luks1(self) -> DataPlacement {
         match self {
             Self::At(sectors) | Self::Aligned(sectors) => DataPlacement::Aligned(sectors),
@@ -57,7 +56,7 @@ impl Place {
         }
     }
 
-    /// As LUKS2 has it.
+    /// For LUKS2.
     pub(super) fn luks2(self) -> Result<DataPlace, CliError> {
         let bytes = |sectors: Sectors| sectors.bytes().ok_or(CliError::OffsetNotAligned);
         Ok(match self {
@@ -85,9 +84,9 @@ fn is_aligned(sectors: Sectors) -> bool {
     sectors.bytes().is_some_and(|bytes| bytes.is_multiple_of(Bytes::kib(4)))
 }
 
-/// As asked; else 4096 where the device's own sectors, its size and the place of the data allow, as the reference
+/// As requested; else 4096 if the device's own sectors, its size and the place of the data allow it, as cryptsetup
 /// chooses. (Debian's 2.6.1 takes the number of `--offset` for one of bytes, and 512 for most offsets that are not a
-/// multiple of 2 MiB.) What is in an image may be made for sectors of 512 bytes: a file system with smaller blocks
+/// multiple of 2 MiB.) The contents of an image may be made for sectors of 512 bytes: a file system with smaller blocks
 /// could not be mounted any more.
 pub(super) fn sector_size(
     options: &Options,
@@ -111,7 +110,7 @@ pub(super) fn check_sectors(device: Bytes, data_offset: Bytes, sector_size: u32)
     let device = device.sectors().bytes().unwrap_or(device);
     match device.checked_sub(data_offset) {
         Some(data) if !data.is_multiple_of(sector) => Err(CliError::SizeNotAligned(sector_size)),
-        // There are none yet.
+        // There are no data yet.
         None if !data_offset.is_multiple_of(sector) => Err(CliError::SizeNotAligned(sector_size)),
         _ => Ok(()),
     }

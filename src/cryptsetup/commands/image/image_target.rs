@@ -1,4 +1,4 @@
-//! Where an image goes: a file, a block device, or a pipe.
+//! The target of an image: a file, a block device, or a pipe.
 
 use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -6,38 +6,38 @@ use std::os::unix::fs::{FileExt as _, FileTypeExt as _};
 
 use crate::unfinished;
 
-/// What is looked at and left out at a time: holes of file systems are multiples of it.
+/// The unit of checking and skipping: holes of file systems are multiples of it.
 const BLOCK: usize = 4096;
 
 /// A target that is written from its start to its end.
 #[derive(Debug)]
 pub(super) enum Sink {
-    /// Standard output, and the file with the header, where that is apart.
+    /// Standard output, and the file with the header, if it is detached.
     Pipe(Option<File>),
-    /// Something that can be written anywhere.
+    /// A target that can be written anywhere.
     File(FileSink),
 }
 
-/// A file or a block device. What shows what it is comes last, so that a part of it is not taken for the whole.
+/// A file or a block device. Its signature comes last, so that an incomplete one is not taken for the whole.
 #[derive(Debug)]
 pub(super) struct FileSink {
     file: File,
     /// Whether blocks of zeros may stay holes.
     sparse: bool,
-    /// Where the next bytes go.
+    /// The offset of the next bytes.
     at: u64,
-    /// Up to here something is there already, which may be what is to be written.
+    /// The end of existing contents, which may be what would be written.
     existing: u64,
-    /// Bytes that were right already.
+    /// Bytes that were already right.
     kept: u64,
-    /// Whether nothing was compared with what is there so far.
+    /// Whether nothing was compared with the existing contents so far.
     untouched: bool,
-    /// Whether something was written.
+    /// Whether anything was written.
     begun: bool,
     last: Last,
 }
 
-/// What comes last.
+/// The part that comes last.
 #[derive(Debug)]
 pub(super) enum Last {
     /// The magic numbers of the header in this file.
@@ -50,7 +50,7 @@ pub(super) enum Last {
 #[derive(Debug)]
 pub(super) struct Start {
     bytes: Vec<u8>,
-    /// Whether the target has them.
+    /// Whether the target already has them.
     in_place: bool,
 }
 
@@ -63,17 +63,17 @@ impl Start {
     }
 }
 
-/// How many bytes are held back: the superblock of btrfs at 64 KiB is the farthest of all that are usual.
+/// How many bytes are held back: the superblock of btrfs at 64 KiB is the farthest of the usual ones.
 const HELD: usize = 1 << 20;
 
 impl Sink {
-    /// A file or block device, from byte `at` on. With `resume`, what is there already and right is not written again.
+    /// A file or block device, from byte `at` on. With `resume`, contents that are already right are not written again.
     pub(super) fn file(file: File, at: u64, sparse: bool, resume: bool, last: Last) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let block = metadata.file_type().is_block_device();
         let existing = match (resume, block) {
             (true, false) => metadata.len(),
-            // A block device is all there.
+            // A block device exists in full.
             (true, true) => u64::MAX,
             (false, _) => 0,
         };
@@ -104,7 +104,7 @@ impl Sink {
         }
     }
 
-    /// Ends: the target has everything, and keeps it. Returns how many bytes were there already.
+    /// Ends: the target has everything, and stores it. Returns how many bytes were already there.
     pub(super) fn finish(self) -> io::Result<u64> {
         match self {
             Self::Pipe(header) => {
@@ -166,11 +166,12 @@ impl FileSink {
         Ok(())
     }
 
-    /// What is there in the place of the next bytes, and how much of it. What belongs to another image is refused.
+    /// Compares existing contents with the next bytes, and returns how much there is. Contents of another image are
+    /// refused.
     fn compare(&mut self, data: &[u8]) -> io::Result<(Vec<u8>, usize)> {
         let mut there = vec![0; if self.at < self.existing { data.len() } else { 0 }];
         let known = self.read_existing(&mut there)?;
-        // Zeros tell nothing: what was held back is zeros until the end.
+        // Zeros prove nothing: bytes that were held back are zeros until the end.
         if self.untouched && !is_zero(&there[..known]) {
             self.untouched = false;
             if !self.begun && is_something_else(data, &there[..known]) {
@@ -192,7 +193,7 @@ impl FileSink {
         self.file.write_all_at(data, at)
     }
 
-    /// Before the first write: what shows what is there goes.
+    /// Before the first write: removes existing signatures.
     fn begin(&mut self) -> io::Result<()> {
         self.begun = true;
         if let Last::Magic(header) = &self.last {
@@ -207,7 +208,7 @@ impl FileSink {
         self.file.sync_all()
     }
 
-    /// All the rest is there, and synced.
+    /// The rest is written, and synced.
     fn write_last(&mut self) -> io::Result<()> {
         let start = match &mut self.last {
             Last::Magic(header) => return unfinished::finish(header),
@@ -217,7 +218,7 @@ impl FileSink {
         if !self.begun {
             self.begin()?;
         }
-        // Backwards: what shows what it is stands before what it is about.
+        // Backwards: the signature is in front of what it describes.
         for (n, block) in start.chunks(BLOCK).enumerate().rev() {
             if n == 0 {
                 self.file.sync_all()?;
@@ -229,20 +230,20 @@ impl FileSink {
         self.file.sync_all()
     }
 
-    /// How many bytes there were, of those that are about to be written.
+    /// How many of the bytes that are about to be written already exist.
     fn read_existing(&self, there: &mut [u8]) -> io::Result<usize> {
         let len = (self.existing.saturating_sub(self.at)).min(there.len() as u64) as usize;
         match self.file.read_exact_at(&mut there[..len], self.at) {
             Ok(()) => Ok(len),
-            // A block device that ends here says so when it is written to.
+            // A block device that ends here reports that when it is written to.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Whether what is to be gone on with was never begun: another volume or image, under the wrong name. Single blocks may
-/// have changed since. Blocks of zeros are in every image, and tell nothing.
+/// Whether the target to resume was never begun: another volume or image, under the wrong name. Single blocks may have
+/// changed since. Blocks of zeros are in every image, and prove nothing.
 fn is_something_else(data: &[u8], there: &[u8]) -> bool {
     let blocks = data.chunks(BLOCK).zip(there.chunks(BLOCK));
     let mut told = blocks.filter(|(_, there)| !is_zero(there)).peekable();
@@ -267,7 +268,7 @@ mod tests {
         all
     }
 
-    /// What `--decrypt` writes to.
+    /// The target of `--decrypt`.
     fn decrypted(file: &File, resume: bool) -> Sink {
         let file = file.try_clone().expect("a descriptor");
         Sink::file(file, 0, true, resume, Last::Start(Start::new())).expect("a sink")
@@ -341,8 +342,8 @@ mod tests {
         }
     }
 
-    /// The start of a device's old content is not there any more when the first new bytes are, and the start of the new
-    /// content not before the last ones.
+    /// The start of a device's old content is gone when the first new bytes are written, and the start of the new
+    /// content comes after the last ones.
     #[test]
     fn the_start_comes_last() {
         let file = tempfile::tempfile().expect("a file");

@@ -1,7 +1,7 @@
 //! `image`: a plain image becomes a LUKS volume, or the other way round, without the device-mapper and without root.
 //!
-//! Both directions go through the image from its start to its end, so both work on pipes. What is interrupted can be
-//! gone on with: `--resume` compares what is there with what should be and writes only the rest.
+//! Both directions read the image from its start to its end, so both work on pipes. An interrupted run can be continued:
+//! `--resume` compares existing contents with the expected ones and writes only the rest.
 
 mod image_target;
 mod run;
@@ -73,7 +73,7 @@ fn is_pipe(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// Plain to LUKS. Returns the bytes of data, and how many were there already.
+/// Plain to LUKS. Returns the bytes of data, and how many were already there.
 fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, u64), CliError> {
     let apart = cx.options.header.as_deref();
     if let Some(header) = apart.filter(|header| header.exists()) {
@@ -85,7 +85,7 @@ fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, 
     }
     let (sink, key, layout) = if is_pipe(target) {
         input.check_apart(&standard_output()?, target)?;
-        // The header is made in memory and goes first; one of its own is unfinished until the data are through.
+        // The header is made in memory and comes first; a detached one is unfinished until the data are complete.
         let memory = MemoryFile::new()?;
         let made = new_header(cx, &memory.path(), input.size, None)?;
         let layout = volume::mappable(&made.header)?;
@@ -124,7 +124,7 @@ fn encrypt(cx: &Context<'_>, input: &mut Source, target: &Path) -> Result<(u64, 
     run.copy(cx, input, sink)
 }
 
-/// Unlocks a target that is there in part: its key, where its data are, and the file with its header.
+/// Unlocks a partly written target: its key, the place of its data, and the file with its header.
 fn gone_on_with(
     cx: &Context<'_>,
     input: &Source,
@@ -133,7 +133,7 @@ fn gone_on_with(
 ) -> Result<(VolumeKey, DataLayout, File), CliError> {
     let mut header = match cx.options.header.as_deref() {
         Some(path) => {
-            // It is written to in the end: it is held from here on, and nobody else may use it.
+            // It is written to in the end: from here on it is held, and others are locked out.
             let mut header = open_device(path, Access::Write)?;
             input.check_apart(&header, path)?;
             cx.check_header_unused(&mut header, path)?;
@@ -158,7 +158,7 @@ fn gone_on_with(
     Ok((cx.data_key(&mut volume, target)?, layout, header))
 }
 
-/// LUKS to plain. Returns the bytes of data, and how many were there already.
+/// LUKS to plain. Returns the bytes of data, and how many were already there.
 fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -> Result<(u64, u64), CliError> {
     // The header of a pipe is taken from it, and the data come next.
     let in_pipe = input.size.is_none() && cx.options.header.is_none();
@@ -174,7 +174,7 @@ fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -
     let there = input.size.map(|size| size.saturating_sub(offset));
     let most = layout.size.and_then(Sectors::bytes).map(Bytes::get);
     let total = there.into_iter().chain(most).min();
-    // A volume that was cut off is known before anybody is asked for a passphrase.
+    // A volume that was cut off is reported before the prompt for a passphrase.
     if let (Some(came), Some(wanted)) = (there, most)
         && came < wanted
     {
@@ -214,11 +214,11 @@ fn decrypt(cx: &Context<'_>, source: &Path, input: &mut Source, target: &Path) -
     run.copy(cx, input, sink)
 }
 
-/// Asks whether the target may be overwritten, makes it where there is none, and opens it for nobody else. Nothing in it
-/// has changed, and nothing of it is read.
+/// Asks whether the target may be overwritten, creates it if it is missing, and opens it exclusively. Its contents are
+/// unchanged and unread.
 fn agree(cx: &Context<'_>, input: &Source, path: &Path) -> Result<File, CliError> {
     let resume = cx.options.resume;
-    // What a person was asked about stays open: another may be under the path when the answer comes.
+    // The confirmed target stays open: the path may lead to another by the time of the answer.
     let seen = match open_to_look(path) {
         Ok(there) => {
             input.check_apart(&there, path)?;

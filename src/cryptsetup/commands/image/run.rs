@@ -1,4 +1,4 @@
-//! The data of an image on their way: read, encrypted or decrypted, written.
+//! Processing the data of an image: read, encrypt or decrypt, write.
 
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::cryptsetup::commands::plaintext::copy_failed;
 use crate::cryptsetup::error::{CliError, ImageError};
 use crate::userspace::{Sequential, pump, read_full};
 
-/// What is done to the data.
+/// The operation on the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Direction {
     Encrypt,
@@ -28,14 +28,15 @@ pub(super) struct Run<'a> {
     pub(super) layout: &'a DataLayout,
     pub(super) key: &'a VolumeKey,
     pub(super) direction: Direction,
-    /// Bytes to come, where that is known.
+    /// Bytes to come, if that is known.
     pub(super) total: Option<u64>,
-    /// What is worked on, for the progress.
+    /// The path for progress output.
     pub(super) device: &'a Path,
 }
 
 impl Run<'_> {
-    /// Copies all data, and makes sure that the target keeps them. Returns how many bytes there were, and how many of them
+    /// Copies all data, and makes sure that the target stores them. Returns how many bytes there were, and how many of
+    /// them were already in the target.
     /// were in the target already.
     pub(super) fn copy(&self, cx: &Context<'_>, input: &mut Source, mut sink: Sink) -> Result<(u64, u64), CliError> {
         let sector_size = self.layout.sector_size as usize;
@@ -52,7 +53,7 @@ impl Run<'_> {
                 left -= len as u64;
                 came += len as u64;
                 if self.direction == Direction::Decrypt {
-                    // As the kernel has it: what is no whole sector at the end is not part of the volume.
+                    // As in the kernel: a partial sector at the end is not part of the volume.
                     return Ok(len / sector_size * sector_size);
                 }
                 // Only the last chunk can end inside a sector.
@@ -71,7 +72,7 @@ impl Run<'_> {
         );
         drop(progress);
         copied.map_err(|error| copy_failed(error, READING, WRITING))?;
-        // What was cut off, or grew shorter meanwhile, is not whole: the target stays unfinished.
+        // A source that was cut off, or shrank meanwhile, is incomplete: the target stays unfinished.
         let wanted = match self.direction {
             Direction::Decrypt => size.or(self.total),
             Direction::Encrypt => self.total,
@@ -79,7 +80,7 @@ impl Run<'_> {
         if let Some(wanted) = wanted.filter(|wanted| came < *wanted) {
             return Err(CliError::Image(ImageError::ImageShort { came, wanted }));
         }
-        // A volume whose size its header says may be too small for what is to go into it.
+        // A volume whose header states its size may be too small for the input.
         if self.direction == Direction::Encrypt
             && left == 0
             && input.input.read(&mut [0]).map_err(CliError::io(READING))? > 0

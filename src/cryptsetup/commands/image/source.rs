@@ -1,4 +1,4 @@
-//! Where an image comes from: a file, a block device, or a pipe.
+//! The source of an image: a file, a block device, or a pipe.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -18,9 +18,9 @@ use crate::same_bytes;
 use crate::unfinished::Unfinished;
 use crate::userspace::{Stop, Stoppable, UserspaceError, read_full};
 
-/// As much of a pipe as is kept to find and open the header in it: more than any header has before its data.
+/// The part of a pipe that is kept to find and open the header in it: more than any header has before its data.
 const LONGEST_HEADER: u64 = 512 << 20;
-/// The size of a device that has room for whatever a header says. Memory files are sparse.
+/// The size of a device with room for any header. Memory files are sparse.
 const ENDLESS: u64 = 1 << 50;
 /// The binary header of either version.
 const FIRST: u64 = 4096;
@@ -34,11 +34,11 @@ pub(super) struct Source {
     pub(super) input: Stoppable,
     /// Ends the reading.
     pub(super) stop: Option<Stop>,
-    /// Bytes to come, where that is known.
+    /// Bytes to come, if that is known.
     pub(super) size: Option<u64>,
-    /// The file, where it can be read at any place.
+    /// The file, if it can be read at any place.
     file: Option<File>,
-    /// What it stands on.
+    /// The devices below it.
     ground: Ground,
 }
 
@@ -51,7 +51,7 @@ impl Source {
         } else {
             let mut file = File::open(path).map_err(|_| CliError::DeviceMissing(path.to_owned()))?;
             let size = file.size().ok().map(Bytes::get);
-            // Others may read it, but not write to it. A file system that is mounted is for its owner to judge.
+            // Others may read it, but not write to it. A mounted file system is up to its owner to judge.
             let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
             if is_file && block_device::lock_file(&file, false).is_err() {
                 return Err(UserspaceError::InUse(path.to_owned()).into());
@@ -74,7 +74,7 @@ impl Source {
         })
     }
 
-    /// Checks that what is about to be written to is not what is read, by whatever paths.
+    /// Checks that the target is not the source, by whatever paths.
     pub(super) fn check_apart(&self, written: &File, path: &Path) -> Result<(), CliError> {
         let written = same_bytes::ground(written).map_err(CliError::io("look at the target"))?;
         match self.ground.overlaps(&written) {
@@ -83,7 +83,7 @@ impl Source {
         }
     }
 
-    /// Whether a header stands at its start, as far as that can be looked at.
+    /// Whether it starts with a header, as far as that can be read.
     pub(super) fn is_luks(&self) -> bool {
         let mut start = [0; 6];
         self.file
@@ -92,7 +92,7 @@ impl Source {
     }
 }
 
-/// A file in memory, which goes with the value.
+/// A file in memory, freed on drop.
 pub(super) struct MemoryFile {
     pub(super) file: File,
 }
@@ -109,11 +109,11 @@ impl MemoryFile {
         format!("/proc/self/fd/{}", self.file.as_raw_fd()).into()
     }
 
-    /// Takes all that stands before the data of a volume from a pipe: the header and its keyslots.
+    /// Reads everything before the data of a volume from a pipe: the header and its keyslots.
     pub(super) fn with_header(input: &mut dyn Read) -> Result<Self, CliError> {
         let memory = Self::new()?;
         memory.copy_header(input).map_err(CliError::io("read the header"))?;
-        // Rules about the device's size are for whoever has the device.
+        // Rules about the device's size need the device.
         memory
             .file
             .set_len(ENDLESS)
@@ -121,7 +121,7 @@ impl MemoryFile {
         Ok(memory)
     }
 
-    /// Takes the header of an image that is not finished, as if it were.
+    /// Reads the header of an unfinished image, as if it were complete.
     pub(super) fn with_unfinished(file: &mut File) -> Result<Self, CliError> {
         let mut file = Unfinished(file);
         let size = Header::read(&mut file)?.size().get();
@@ -145,11 +145,11 @@ impl MemoryFile {
             if !(FIRST..=LONGEST_COPY).contains(&hdr_size) {
                 return refused(format!("a LUKS2 header of {hdr_size} bytes is none"));
             }
-            // Both copies; keyslots and data stand behind them.
+            // Both copies; keyslots and data are behind them.
             done = self.copy(input, done, 2 * hdr_size)?;
         }
         let Some(offset) = self.data_offset(done)?.map(Bytes::get) else {
-            // What is no header is told by who reads it.
+            // The reader reports an invalid header.
             return Ok(done);
         };
         if offset < done || offset > LONGEST_HEADER {

@@ -1,4 +1,4 @@
-//! What is said to a living device: `rename`, `message`, `setgeometry`.
+//! Changes to an existing device: `rename`, `message`, `setgeometry`.
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! Devices on one line: `name,uuid,minor,flags,table line,…;name,…`, with a backslash before each comma, semicolon and
-//! backslash that is meant itself. `table --concise` writes it, `create --concise` reads it.
+//! Devices on one line: `name,uuid,minor,flags,table line,…;name,…`, with a backslash before each literal comma,
+//! semicolon and backslash. `table --concise` writes it, `create --concise` reads it.
 
 use std::io::{self, Write};
 
@@ -12,7 +12,7 @@ use super::session::Session;
 use super::table::write_line;
 use crate::dm::{DeviceInfo, DeviceName, DeviceUuid, Mangling, TableText};
 
-/// Writes one device, behind `before` others.
+/// Writes one device, after `before` others.
 pub(super) fn write(session: &Session, info: &DeviceInfo, table: &TableText, before: usize) -> Result<(), Failure> {
     let mut out = session.out();
     if before > 0 {
@@ -36,7 +36,7 @@ pub(super) fn write(session: &Session, info: &DeviceInfo, table: &TableText, bef
     Ok(())
 }
 
-/// Puts the backslashes in.
+/// Adds the backslashes.
 struct Escaped<'a, W>(&'a mut W);
 
 impl<W: Write> Write for Escaped<'_, W> {
@@ -94,7 +94,7 @@ fn device(text: &[u8], mangling: Mangling) -> Result<(Specified, &[u8]), Failure
                 "Five comma-separated fields are required for each device",
             ));
         };
-        // Blanks before a field are not meant, as in `a; b`.
+        // Blanks before a field are ignored, as in `a; b`.
         head.push(field.map_err(no_memory)?.expose().trim_ascii_start().to_vec());
     }
     let [name, uuid, minor, flags] = head.try_into().unwrap_or_default();

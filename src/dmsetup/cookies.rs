@@ -14,7 +14,7 @@ use super::shared_cookie::{known, unknown};
 use crate::dm::system_text;
 use crate::dm::udev::{self, MAGIC, UdevFlags, UdevMode, UdevPolicy};
 
-/// How long udev may take for all the operations of one cookie: as long as udev itself gives one event.
+/// How long udev may take for all the operations of one cookie: udev's own limit for one event.
 const RELEASE_LIMIT: Duration = Duration::from_secs(180);
 
 pub(super) fn create(session: &Session, _: &[OsString]) -> Result<(), Failure> {
@@ -77,7 +77,7 @@ pub(super) fn complete(session: &Session, words: &[OsString]) -> Result<(), Fail
     session.tell("cookie", || format!("0x{cookie:08X}").into());
     session.say(format!("DM_COOKIE_COMPLETED=0x{cookie:<10x}\n"))?;
     match completed {
-        // Where there is no udev, nobody waits.
+        // Without udev, there is no wait.
         Err(_) if !is_off() => Err(unknown(u32::from(MAGIC) << 16 | cookie & 0xffff)),
         _ => Ok(()),
     }
@@ -147,7 +147,7 @@ pub(super) fn complete_all(session: &Session, words: &[OsString]) -> Result<(), 
     Ok(session.say(text)?)
 }
 
-/// Asks until there is an answer. Where nobody can answer, it is no.
+/// Asks until there is an answer. If no answer is possible, it is no.
 fn confirmed(session: &Session) -> Result<bool, Failure> {
     const QUESTION: &str = "Do you really want to continue? [y/n]: ";
     loop {
@@ -169,7 +169,7 @@ fn confirmed(session: &Session) -> Result<bool, Failure> {
     }
 }
 
-/// Whether nobody would complete a cookie.
+/// Whether a cookie would never be completed.
 fn is_off() -> bool {
     matches!(UdevPolicy::detect().mode, UdevMode::Off(_))
 }

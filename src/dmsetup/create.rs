@@ -1,6 +1,6 @@
 //! `create`: one device from a table, or several from a concise specification.
 //!
-//! `--addnodeoncreate` and `--addnodeonresume` need nothing: the node is always there when a verb ends.
+//! `--addnodeoncreate` and `--addnodeonresume` have no effect: the node is always there when a verb ends.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
@@ -54,7 +54,7 @@ fn create_all(session: &Session, words: &[OsString]) -> Result<(), Failure> {
         Some(text) => concise::parse(text.as_bytes(), session.mangling())?,
         None => concise::parse(source::standard_input()?.expose(), session.mangling())?,
     };
-    // All of them are understood before the first is made.
+    // All of them are parsed before the first is made.
     let mut tables = Vec::with_capacity(devices.len());
     for device in &devices {
         tables.push(source::parsed(device.table.expose(), "")?);
@@ -97,7 +97,7 @@ fn refused(name: &DeviceName, error: DmError) -> Failure {
     Failure::Command(refusal(&error, &on))
 }
 
-/// `--uid`, `--gid`, `--mode`: of a node that we make.
+/// `--uid`, `--gid`, `--mode`: for a node that we make.
 pub(super) fn owner(session: &Session) -> Option<NodeOwner> {
     let options = &session.options;
     if (options.uid, options.gid, options.mode) == (None, None, None) {

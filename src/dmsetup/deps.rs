@@ -1,4 +1,4 @@
-//! `deps`: the devices that a device stands on.
+//! `deps`: the devices that a device uses.
 
 use std::ffi::OsString;
 use std::io::Write;

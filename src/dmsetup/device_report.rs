@@ -1,4 +1,4 @@
-//! `info -c`: a report with a row for each device, as often as it was asked for.
+//! `info -c`: a report with a row for each device, repeated as requested.
 
 use std::ffi::OsString;
 
@@ -25,7 +25,7 @@ pub(super) fn info(session: &Session, words: &[OsString]) -> Result<(), Failure>
     };
     repetition.each(session, |_| {
         let outcome = one_round(session, &mut report, words);
-        // What was found out before a failure stands before its message.
+        // Rows from before a failure are printed before its message.
         reports::show(session, &mut report)?;
         outcome
     })
@@ -60,7 +60,7 @@ fn one_round(session: &Session, report: &mut Report, words: &[OsString]) -> Resu
     outcome
 }
 
-/// Those of some devices that `-S` selects, for verbs that are no reports; all of them where it was not typed.
+/// Those of some devices that `-S` selects, for verbs that are not reports; all of them without `-S`.
 pub(super) fn selected(session: &Session, devices: Vec<DeviceId>) -> Result<Vec<DeviceId>, Failure> {
     let Some(select) = session.options.bytes(Opt::Select) else {
         return Ok(devices);
@@ -91,8 +91,8 @@ pub(super) fn selected(session: &Session, devices: Vec<DeviceId>) -> Result<Vec<
     Ok(taken)
 }
 
-/// Adds a row. Where one of its fields cannot be told, the other rows are shown all the same, and the inner failure is
-/// the whole report's.
+/// Adds a row. If one of its fields is unavailable, the other rows are shown anyway, and the inner failure is the whole
+/// report's.
 pub(super) fn add(
     session: &Session,
     report: &mut Report,

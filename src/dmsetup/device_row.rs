@@ -1,4 +1,4 @@
-//! What a report says of one device, found out when it is asked for.
+//! The fields of a report for one device, found on demand.
 
 use std::cell::OnceCell;
 use std::fs::File;
@@ -26,25 +26,25 @@ pub(super) struct DeviceRow<'a> {
     number: DevNo,
     event_nr: u32,
     tree: Option<&'a Tree>,
-    /// Whether what it uses will be asked for too, so that one request does for both.
+    /// Whether the devices that it uses are needed too, so that one request serves both.
     with_deps: bool,
     info: OnceCell<DeviceInfo>,
     deps: OnceCell<Vec<DevNo>>,
 }
 
-/// Why a field cannot be told.
+/// Why a field is unavailable.
 #[derive(Debug)]
 pub(super) enum Untold {
-    /// The device went since it was listed.
+    /// The device was removed since it was listed.
     Gone,
-    /// The lines that say why.
+    /// The lines of the message.
     Because(String),
-    /// Nothing more can be told of any device.
+    /// No field of any device is available.
     Failed(Failure),
 }
 
 impl<'a> DeviceRow<'a> {
-    /// A device that was listed. The kernel is asked for more only where that is needed.
+    /// A device from the list. The kernel is queried further only as needed.
     pub(super) fn listed(session: &'a Session, mapping: &Mapping, tree: Option<&'a Tree>, with_deps: bool) -> Self {
         Self {
             session,
@@ -179,7 +179,7 @@ impl Row<Untold> for DeviceRow<'_> {
             Id::Name => Cell::text(self.session.shown(&self.name)),
             Id::MangledName => Cell::text(match DeviceName::mangled(self.name.as_bytes(), Mangling::Auto) {
                 Ok(mangled) => mangled.as_bytes().to_vec(),
-                // Nobody can tell what was meant.
+                // The ambiguous name cannot be resolved.
                 Err(_) => self.name.as_bytes().to_vec(),
             }),
             Id::UnmangledName => Cell::text(self.name.unmangled(Mangling::Auto)),
@@ -229,7 +229,7 @@ impl Row<Untold> for DeviceRow<'_> {
     }
 }
 
-/// What dmsetup says of a field that a report's rows do not have.
+/// dmsetup's message for a field that a report's rows do not have.
 pub(super) fn no_data(id: Id) -> String {
     format!("_do_report_object: no data assigned to field {}\n", id.name())
 }

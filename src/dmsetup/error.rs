@@ -1,4 +1,4 @@
-//! How a verb of dmsetup fails: its messages, and what follows them.
+//! Failures of a dmsetup verb: the messages, and the lines after them.
 
 use std::fmt;
 use std::io;
@@ -9,23 +9,23 @@ use crate::dm::{Command, DeviceId, DmError, DmErrorKind, system_text};
 /// A command that failed. dmsetup's exit code is 1 for all of them.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The options mean nothing; the message says why.
+    /// The options are invalid; the message says why.
     CommandLine(String),
     /// No such verb.
     UnknownCommand,
-    /// Nothing was typed at all.
+    /// An empty command line.
     NoCommand,
-    /// Too many or too few words behind the verb.
+    /// Too many or too few arguments of the verb.
     Arguments,
-    /// The command failed, and this is why, line by line.
+    /// The command failed, for this reason, line by line.
     Command(String),
-    /// A report that means nothing; the text says why, all lines of it.
+    /// An invalid report; the text is the whole message.
     Report(String),
-    /// The command failed, and why is said already.
+    /// The command failed, and the reason was already reported.
     Silent,
-    /// There is no way to the device-mapper at all.
+    /// The device-mapper is unreachable.
     Unreachable(DmError),
-    /// Nobody takes our output.
+    /// Our output is closed.
     Output(io::Error),
 }
 
@@ -35,7 +35,7 @@ impl Failure {
         Self::Command(message.to_string())
     }
 
-    /// The kernel's refusal, in the words that people know.
+    /// The kernel's refusal, in dmsetup's words.
     pub(super) fn refused(error: DmError, device: &DeviceId) -> Self {
         match error.kind() {
             DmErrorKind::NoDeviceMapper => Self::Unreachable(error),
@@ -52,7 +52,7 @@ impl Failure {
         }
     }
 
-    /// The same for a command that is about no one device.
+    /// The same for a command that is not about a single device.
     pub(super) fn refused_for_all(error: DmError) -> Self {
         match error.kind() {
             DmErrorKind::NoDeviceMapper => Self::Unreachable(error),
@@ -60,7 +60,7 @@ impl Failure {
         }
     }
 
-    /// Why it failed, alone; `None` where the command line means nothing or nobody takes the answer.
+    /// The reason alone; `None` for an invalid command line or closed output.
     pub(super) fn message(&self) -> Option<String> {
         match self {
             Self::CommandLine(_) | Self::UnknownCommand | Self::NoCommand | Self::Arguments | Self::Output(_) => None,
@@ -77,7 +77,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// The name, the UUID or the number, where dmsetup's messages have them.
+/// The name, the UUID or the number, as in dmsetup's messages.
 fn on(device: &DeviceId) -> String {
     match device {
         DeviceId::Name(name) => format!("{name} "),
@@ -100,7 +100,7 @@ pub(super) fn refusal(error: &DmError, device: &str) -> String {
     }
 }
 
-/// What dmsetup calls an ioctl.
+/// dmsetup's name for an ioctl.
 fn ioctl_name(command: Command) -> &'static str {
     match command {
         Command::TargetVersion => "target-version",

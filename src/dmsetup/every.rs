@@ -1,4 +1,4 @@
-//! A verb carried out for each device that was named.
+//! Running a verb for each named device.
 
 use std::ffi::OsString;
 
@@ -9,8 +9,8 @@ use super::{device_report, ls};
 use crate::dm::DeviceId;
 use crate::mapping;
 
-/// Carries a verb out for every device that was named, and for all devices where none was. It ends with the first that
-/// fails. The verb is told whether there is more than one.
+/// Runs a verb for every named device, or for all devices if none was named. It ends with the first failure. The verb is
+/// told whether there is more than one.
 pub(super) fn every(
     session: &Session,
     words: &[OsString],
@@ -19,7 +19,7 @@ pub(super) fn every(
     every_device(session, session.devices(words)?, one)
 }
 
-/// As [`every`], for devices that are known already.
+/// As [`every`], for devices that are already known.
 pub(super) fn every_device(
     session: &Session,
     named: Vec<DeviceId>,
@@ -35,7 +35,7 @@ pub(super) fn every_device(
     for mapping in &all {
         let id = DeviceId::Name(mapping.name.clone());
         let outcome = one(&id, true);
-        // One that went since it was listed is no failure.
+        // A device that was removed since it was listed is no failure.
         if outcome.is_err() && mapping::find(session.dm()?, &id).about(&id)?.is_some() {
             return outcome;
         }
@@ -43,7 +43,7 @@ pub(super) fn every_device(
     Ok(())
 }
 
-/// As [`every`], for verbs that change what is named, and that nobody wants for all devices.
+/// As [`every`], for verbs that change the named devices, and that must not run for all by default.
 pub(super) fn every_named(
     session: &Session,
     words: &[OsString],
@@ -55,7 +55,7 @@ pub(super) fn every_named(
         }
         return words.iter().try_for_each(|word| one(&session.named(word)?));
     }
-    // What is selected need not be named.
+    // Selected devices need not be named.
     let mut named = session.devices(words)?;
     if named.is_empty() {
         let all = session.all()?;

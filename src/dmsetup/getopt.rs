@@ -1,5 +1,5 @@
-//! A command line taken apart as the C library's `getopt_long` does it, with its messages: options stand anywhere, long
-//! ones may be cut short where that is clear, and `--` ends them.
+//! A command line parsed as the C library's `getopt_long` does it, with its messages: options may be anywhere, long ones
+//! may be abbreviated if that is unambiguous, and `--` ends them.
 //!
 //! It knows no option; [`super::options`] does.
 
@@ -7,7 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-/// One option: what it is called, and whether it takes a value.
+/// One option: its names, and whether it takes a value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spec<T> {
     pub(super) long: &'static str,
@@ -17,7 +17,7 @@ pub(super) struct Spec<T> {
     pub(super) id: T,
 }
 
-/// What a command line consists of.
+/// The parts of a command line.
 #[derive(Debug)]
 pub(super) struct Parsed<T> {
     /// Options in the order in which they were typed.
@@ -53,7 +53,7 @@ impl fmt::Display for OptionError {
     }
 }
 
-/// Takes a command line apart. `permute` lets options stand behind other words.
+/// Parses a command line. `permute` allows options after other words.
 pub(super) fn parse<T: Copy>(specs: &[Spec<T>], words: &[OsString], permute: bool) -> Result<Parsed<T>, OptionError> {
     let mut parsed = Parsed {
         options: Vec::new(),

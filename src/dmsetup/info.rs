@@ -1,4 +1,4 @@
-//! `info` without columns, and what `-v` adds to other verbs.
+//! `info` without columns, and the output of `-v` with other verbs.
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -41,7 +41,7 @@ fn tell(session: &Session, id: &DeviceId) -> Result<(), Failure> {
     }
 }
 
-/// What `-v` adds to a verb that changed a device.
+/// The output of `-v` for a verb that changed a device.
 pub(super) fn verbose(session: &Session, id: &DeviceId) -> Result<(), Failure> {
     if !session.options.has(Opt::Verbose) {
         return Ok(());

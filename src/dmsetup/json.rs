@@ -1,5 +1,5 @@
-//! `--json`, under our own name alone: what a verb found out as one object in the envelope of [`crate::console::envelope`], in place of
-//! its text. The members of `result` are listed in `man/luksmith-dm.8`.
+//! `--json`, under our own name alone: the answer of a verb as one object in the envelope of [`crate::console::envelope`], in
+//! place of its text. The members of `result` are listed in `man/luksmith-dm.8`.
 //!
 //! Tables go straight from memory that is wiped into output that is wiped: with `--showkeys` there are keys in them.
 
@@ -14,10 +14,10 @@ use crate::dm::{DeviceInfo, TableText};
 use crate::mapping::describe;
 use crate::terminal_text::acts;
 
-/// The largest number that every reader of JSON takes for what it is.
+/// The largest number that every reader of JSON handles exactly.
 const LARGEST: u64 = 1 << 53;
 
-/// What a verb has found out so far.
+/// The answer of a verb so far.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     /// The verb, as in `dm stats list`.
@@ -26,15 +26,15 @@ pub(super) struct Answer {
     tables: Vec<Tables>,
 }
 
-/// A device and what its targets are, or how they fare.
+/// A device and its targets, or their status.
 #[derive(Debug)]
 pub(super) struct Tables {
     pub(super) info: DeviceInfo,
     pub(super) table: TableText,
-    /// What stands behind a target's type: its parameters, its status.
+    /// The text after a target's type: its parameters, its status.
     pub(super) texts: &'static str,
     pub(super) with_keys: bool,
-    /// The only type of target that was asked for.
+    /// The only type of target that was requested.
     pub(super) wanted: Option<Vec<u8>>,
 }
 
@@ -43,7 +43,7 @@ impl Answer {
         self.command = command;
     }
 
-    /// All of it; what comes next is of the same command.
+    /// Takes the answer; later members belong to the same command.
     pub(super) fn take(&mut self) -> Self {
         let command = self.command.clone();
         std::mem::replace(
@@ -59,7 +59,7 @@ impl Answer {
         self.members.insert(member.into(), value);
     }
 
-    /// The array by that name, which is there from now on.
+    /// The array of that name, which exists from now on.
     pub(super) fn list(&mut self, member: &str) -> &mut Vec<Value> {
         let list = self.members.entry(member).or_insert_with(|| Value::Array(Vec::new()));
         if !list.is_array() {
@@ -73,7 +73,7 @@ impl Answer {
     }
 }
 
-/// A number, as a decimal string where it is one that not every reader takes for what it is.
+/// A number, as a decimal string if it is too large for some readers.
 pub(super) fn number(number: u64) -> Value {
     if number > LARGEST {
         number.to_string().into()
@@ -82,7 +82,7 @@ pub(super) fn number(number: u64) -> Value {
     }
 }
 
-/// Writes the object, and begins another. A command line that means nothing is answered on standard error alone.
+/// Writes the object, and begins another. An invalid command line is reported on standard error alone.
 pub(super) fn write(out: &mut impl Write, answer: Answer, outcome: Result<(), &Failure>) -> io::Result<()> {
     let error = match outcome {
         Ok(()) => None,
@@ -149,13 +149,13 @@ impl Tables {
     }
 }
 
-/// An object that has members and is to have more.
+/// An object that has members and will get more.
 fn open_object(out: &mut impl Write, value: &Value) -> io::Result<()> {
     let text = json_text(&value.to_string());
     out.write_all(text.strip_suffix('}').unwrap_or(&text).as_bytes())
 }
 
-/// A text as JSON has it, byte by byte: no copy of it is made. What is no UTF-8 is replaced.
+/// A text in JSON form, byte by byte: no copy of it is made. Invalid UTF-8 is replaced.
 fn write_string(out: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     out.write_all(b"\"")?;
     for chunk in bytes.utf8_chunks() {

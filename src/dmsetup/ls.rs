@@ -19,8 +19,8 @@ use crate::mapping::describe;
 
 pub(super) const NO_DEVICES: &str = "No devices found\n";
 
-/// Checks what `-o` asks for, before anything else is looked at: but for reports and the tree, whose words are others, it is
-/// how numbers are shown, and no verb takes any other word.
+/// Checks the value of `-o`, before all else: except for reports and the tree, which have other values, it sets how numbers
+/// are shown, and no verb takes any other value.
 pub(super) fn check_form(session: &Session, verb: &str) -> Result<(), Failure> {
     if session.options.has(Opt::Tree) {
         return tree::Form::of(session).map(drop);
@@ -32,7 +32,7 @@ pub(super) fn check_form(session: &Session, verb: &str) -> Result<(), Failure> {
     NumberForm::of(session).map(drop)
 }
 
-/// How a device's number is shown.
+/// The form of a device's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NumberForm {
     /// As two numbers.
@@ -44,7 +44,7 @@ pub(super) enum NumberForm {
 }
 
 impl NumberForm {
-    /// What `-o` asks for.
+    /// The form that `-o` requests.
     pub(super) fn of(session: &Session) -> Result<Option<Self>, Failure> {
         let Some(text) = session.options.text(Opt::Options) else {
             return Ok(None);
@@ -65,7 +65,7 @@ impl NumberForm {
         Ok(form)
     }
 
-    /// The name, where this form has one and sysfs tells it; mangled, as it is there.
+    /// The name, if this form has one and sysfs reports it; mangled, as it is there.
     pub(super) fn name(self, number: DevNo) -> Option<Vec<u8>> {
         let name = match self {
             Self::Number => None,
@@ -88,7 +88,7 @@ pub(super) fn ls(session: &Session, _: &[OsString]) -> Result<(), Failure> {
         session.say(NO_DEVICES)?;
         return Ok(());
     }
-    // Where devices are picked or handed on, there is no tree.
+    // When devices are selected or passed on, there is no tree.
     if let (Some(form), false, false) = (
         wanted_tree,
         session.options.has(Opt::Target),
@@ -123,7 +123,7 @@ pub(super) fn ls(session: &Session, _: &[OsString]) -> Result<(), Failure> {
                 out.write_all(&name)?;
                 out.write_all(b")\n")?;
             }
-            // dmsetup writes numbers in another form where it has asked for the tables.
+            // dmsetup writes numbers in another form if it has read the tables.
             None if wanted.is_some() => writeln!(out, "\t({}, {})", mapping.number.major, mapping.number.minor)?,
             None => writeln!(out, "\t({})", mapping.number)?,
         }
@@ -146,7 +146,7 @@ fn has_target(table: &TableText, wanted: &[u8]) -> bool {
     table.lines().any(|line| line.kind.as_bytes() == wanted)
 }
 
-/// Runs a command with the device's node as its last word. Its exit code does not matter.
+/// Runs a command with the device's node as its last argument. Its exit code is ignored.
 pub(super) fn execute(session: &Session, command: &str, name: &DeviceName) -> Result<(), Failure> {
     session.out().flush()?;
     let mut words = command.split_ascii_whitespace();

@@ -1,7 +1,7 @@
 //! dmsetup: its command line, its output and its exit codes, over the same device-mapper layer that the volumes use.
 //!
-//! `options` says what may be typed, `verbs` which verb takes which words and who carries it out; there is one file for
-//! each group of verbs. Exit codes are 0 and 1.
+//! `options` defines the options, `verbs` the arguments and the function of each verb; there is one file for each group
+//! of verbs. Exit codes are 0 and 1.
 
 mod change;
 mod concise;
@@ -51,15 +51,15 @@ use options::{Opt, Options};
 use session::{About, Session};
 
 const DMSETUP: &str = "dmsetup";
-/// What udev's rules once called: the name of a device, by its number.
+/// A verb that udev's rules used to call: the name of a device, by its number.
 const DEVMAP_NAME: &str = "devmap_name";
 
-/// Each verb's name, what it takes line by line, and what it does.
+/// Each verb's name, its arguments line by line, and its description.
 pub fn verbs() -> impl Iterator<Item = (&'static str, &'static [&'static str], &'static str)> {
     verbs::summaries()
 }
 
-/// Whether a program that was started under this name is dmsetup. Endings such as `dmsetup.static` do not matter.
+/// Whether this name means dmsetup. Endings such as `dmsetup.static` do not matter.
 pub fn is_called(argv0: &OsStr) -> bool {
     let name = Path::new(argv0).file_name().and_then(OsStr::to_str).unwrap_or_default();
     [DMSETUP, stats::OWN_NAME, DEVMAP_NAME, stats::monitor::OWN_NAME]
@@ -67,7 +67,7 @@ pub fn is_called(argv0: &OsStr) -> bool {
         .any(|own| name.starts_with(own))
 }
 
-/// Runs a command line, from the words behind the program's name to the exit code.
+/// Runs a command line, from the words after the program's name to the exit code.
 pub fn run(argv0: &str, words: &[OsString]) -> ExitCode {
     log::send(Level::Warning, |_, text| {
         // If standard error is closed, the message is lost.
@@ -76,7 +76,7 @@ pub fn run(argv0: &str, words: &[OsString]) -> ExitCode {
     match run_words(argv0, words) {
         Ok(()) => ExitCode::Success,
         Err(failure) => {
-            // Where standard error is closed, the exit code has to do.
+            // If standard error is closed, only the exit code is left.
             let _ = io::stderr().write_all(usage::failure_text(&failure, argv0).as_bytes());
             ExitCode::Failure
         }
@@ -101,11 +101,11 @@ fn run_words(argv0: &str, words: &[OsString]) -> Result<(), Failure> {
         dispatch(&session, argv0, &words)
     };
     let written = session.write_answer(outcome.as_ref().copied());
-    // What was found out before a failure stands before its message.
+    // Output from before a failure is printed before its message.
     let finished = session.finish();
     outcome?;
     match written {
-        // A reader that has seen enough is no failure.
+        // A reader that closes early is no failure.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written?,
     }

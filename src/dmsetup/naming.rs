@@ -1,4 +1,4 @@
-//! Names and UUIDs as people type them, and what is said of those that are none.
+//! Names and UUIDs as users type them, and the messages for invalid ones.
 
 use crate::dm::{DeviceName, DeviceUuid, Mangling, NameError, Printable};
 

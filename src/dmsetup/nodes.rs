@@ -40,7 +40,7 @@ pub(super) fn mknodes_of(session: &Session, all: &Mappings) -> Result<(), Failur
             Ok(name) => Some(DeviceId::Name(name)),
             Err(_) => None,
         };
-        // A device that came since all were listed has made its node since.
+        // A device that was created since the list was read has made its node.
         let has_come = match &id {
             Some(id) => mapping::find(session.dm()?, id).about(id)?.is_some(),
             None => false,
@@ -60,8 +60,8 @@ pub(super) fn mknodes_of(session: &Session, all: &Mappings) -> Result<(), Failur
     Ok(())
 }
 
-/// Gives devices whose names need it names that `/dev/mapper` takes. What cannot be helped is said, and the others come
-/// first.
+/// Renames devices whose names `/dev/mapper` cannot take. Those that cannot be renamed are reported, after all others
+/// are done.
 pub(super) fn mangle(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let named = words
         .iter()
@@ -87,7 +87,7 @@ pub(super) fn mangle(session: &Session, words: &[OsString]) -> Result<(), Failur
     if failed { Err(Failure::Silent) } else { Ok(()) }
 }
 
-/// The device with the very name that was typed, else the one that a word names elsewhere.
+/// The device with exactly the typed name, else the one that it names elsewhere.
 fn as_held(session: &Session, word: &OsString) -> Result<DeviceId, Failure> {
     if let Ok(name) = DeviceName::new(word.as_bytes()) {
         let id = DeviceId::Name(name);
@@ -102,7 +102,7 @@ fn mangle_one(session: &Session, id: &DeviceId) -> Result<(), Failure> {
     let Some(info) = mapping::find(session.dm()?, id).about(id)? else {
         return Err(Failure::Silent);
     };
-    // What is mangled already is right in every mode.
+    // A mangled name is right in every mode.
     let mode = match session.mangling() {
         Mangling::None => Mangling::None,
         Mangling::Hex | Mangling::Auto => Mangling::Auto,

@@ -1,5 +1,5 @@
-//! The options of dmsetup's command line: all of them for every verb, as dmsetup has it. What a verb has no use for, it
-//! passes over.
+//! The options of dmsetup's command line: all of them for every verb, as in dmsetup. A verb ignores options that it does
+//! not use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -129,19 +129,19 @@ options! {
     AddNodeOnCreate "addnodeoncreate";
 }
 
-/// How far the kernel reads ahead on a device.
+/// The readahead of a device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum ReadAhead {
-    /// As the kernel sees fit.
+    /// The kernel's choice.
     #[default]
     Auto,
-    /// So many sectors; 0 for none.
+    /// This many sectors; 0 for none.
     Sectors(u32),
-    /// So many sectors, unless the kernel's own choice is more.
+    /// This many sectors, unless the kernel's choice is larger.
     AtLeast(u32),
 }
 
-/// What was typed: options, and the words that are none.
+/// The parsed command line: options, and all other words.
 #[derive(Debug)]
 pub(super) struct Options {
     given: BTreeSet<Opt>,
@@ -163,9 +163,9 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Takes a command line apart, and checks the values that dmsetup checks before it looks at the verb.
+    /// Parses a command line, and checks the values that dmsetup checks before the verb.
     pub(super) fn parse(argv0: &str, words: &[OsString]) -> Result<(Self, Vec<OsString>), Failure> {
-        // The C library's way to say that options end with the first other word.
+        // The C library's way to let options end with the first other word.
         let permute = env::var_os("POSIXLY_CORRECT").is_none();
         // dmsetup has no such option.
         let specs: Vec<_> = SPECS
@@ -237,7 +237,7 @@ impl Options {
         };
         match read(&text) {
             Some(value) => Ok(Some(value)),
-            // The blank at the end is dmsetup's.
+            // The trailing blank is dmsetup's.
             None => Err(Failure::CommandLine(format!(
                 "Invalid argument for --{}: {text}. ",
                 option.name()
@@ -250,7 +250,7 @@ impl Options {
         if let Some(typed) = self.text(Opt::MangleName) {
             return Mangling::from_name(&typed).ok_or_else(unknown);
         }
-        // dmsetup takes an unknown mode in the environment for the default.
+        // dmsetup treats an unknown mode in the environment as the default.
         let environment = env::var("DM_DEFAULT_NAME_MANGLING_MODE").unwrap_or_default();
         Ok(Mangling::from_name(&environment).unwrap_or_default())
     }
@@ -260,7 +260,7 @@ impl Options {
         self.given.contains(&option)
     }
 
-    /// An option's value; the last one where it was given more than once.
+    /// An option's value; the last one if it was given more than once.
     pub(super) fn value(&self, option: Opt) -> Option<&OsStr> {
         self.values.get(&option).map(OsString::as_os_str)
     }

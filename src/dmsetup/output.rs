@@ -10,7 +10,7 @@ use zeroize::Zeroize;
 
 const ROOM: usize = 16 * 1024;
 
-/// Standard output. What is written is out when it is flushed.
+/// Standard output. Written text is printed when it is flushed.
 pub(super) struct Output {
     file: File,
     buffer: Secret,

@@ -9,7 +9,7 @@ use super::session::{About, Session};
 use super::{nodes, suspend_load};
 use crate::dm::{DeviceId, RemoveOptions, SuspendOptions};
 
-/// A table that is about to go need not be waited for.
+/// A table that is about to be removed need not be waited for.
 const AT_ONCE: SuspendOptions = SuspendOptions {
     no_flush: true,
     skip_lockfs: true,
@@ -28,7 +28,7 @@ pub(super) fn remove(session: &Session, words: &[OsString]) -> Result<(), Failur
     })
 }
 
-/// Lets go of what a device stands on. Where that fails, the removal may still do.
+/// Frees the devices below a device. Even if that fails, the removal may succeed.
 fn free(session: &Session, id: &DeviceId) {
     if let Err(Failure::Command(message)) = suspend_load::wipe(session, id, AT_ONCE) {
         session.complain(format!("{message}\n"));

@@ -1,4 +1,4 @@
-//! What all reports have in common: their options, and how often they are made.
+//! Code that all reports share: their options, and how often they are made.
 
 use std::io::Write;
 use std::thread;
@@ -9,7 +9,7 @@ use super::options::Opt;
 use super::report::{Kind, Report, Style, Wishes};
 use super::session::Session;
 
-/// The report that the options ask for; `None` where they ask for help, which is given.
+/// The report that the options request; `None` if they ask for help, which is printed.
 pub(super) fn begin(session: &Session, kind: &Kind<'_>) -> Result<Option<Report>, Failure> {
     let (columns, sort) = (session.options.text(Opt::Options), session.options.text(Opt::Sort));
     let wishes = Wishes {
@@ -27,7 +27,7 @@ pub(super) fn begin(session: &Session, kind: &Kind<'_>) -> Result<Option<Report>
     }
 }
 
-/// How the report is to look.
+/// The layout that the options request.
 pub(super) fn style(session: &Session) -> Style<'_> {
     let options = &session.options;
     Style {
@@ -39,7 +39,7 @@ pub(super) fn style(session: &Session) -> Style<'_> {
     }
 }
 
-/// Lays out what a report has so far, and writes it.
+/// Lays out the rows so far, and writes them.
 pub(super) fn show(session: &Session, report: &mut Report) -> Result<(), Failure> {
     if session.json() {
         session.tell_each("rows", report.take_json());
@@ -48,23 +48,23 @@ pub(super) fn show(session: &Session, report: &mut Report) -> Result<(), Failure
     Ok(session.out().write_all(&report.take_text(&style(session)))?)
 }
 
-/// A hundred years or so: more would be past what a clock can show.
+/// About a hundred years: more would exceed the clock's range.
 const LONGEST_INTERVAL: u64 = u32::MAX as u64;
 
-/// How often, and how far apart.
+/// The number and the interval of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Repetition {
-    /// `None` for without end.
+    /// `None` for no end.
     count: Option<u64>,
     /// From the begin of one to the begin of the next.
     pub(super) interval: Duration,
 }
 
 impl Repetition {
-    /// What the options ask for.
+    /// The values of the options.
     pub(super) fn of(session: &Session) -> Result<Self, Failure> {
         let refused = |text: &str| Failure::CommandLine(text.to_owned());
-        // A word that is no number counts as 0, as dmsetup has it.
+        // A word that is not a number counts as 0, as in dmsetup.
         let number = |option| session.options.text(option).map(|text| leading_number(&text));
         let interval = match number(Opt::Interval) {
             None => 1,
@@ -89,7 +89,7 @@ impl Repetition {
         })
     }
 
-    /// Carries something out that often, with an empty line in between. It ends with the first that fails.
+    /// Runs a function that often, with an empty line in between. It ends with the first failure.
     pub(super) fn each(
         self,
         session: &Session,

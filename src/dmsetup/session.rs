@@ -1,4 +1,4 @@
-//! What every verb has at hand: the options, the device-mapper, the output, and the device that was named.
+//! The context of every verb: the options, the device-mapper, the output, and the named device.
 
 use std::cell::{OnceCell, RefCell, RefMut};
 use std::ffi::{OsStr, OsString};
@@ -21,13 +21,13 @@ use crate::mapping::{self, LookupError, Mappings};
 /// One run of a verb.
 #[derive(Debug)]
 pub(super) struct Session {
-    /// What was typed.
+    /// The parsed command line.
     pub(super) options: Options,
-    /// Whether the verb `stats` is all there is.
+    /// Whether `stats` is implied, as for dmstats.
     pub(super) as_dmstats: bool,
     dm: OnceCell<Dm>,
     out: RefCell<Output>,
-    /// What `--json` shows; `None` where the answer is text.
+    /// The answer of `--json`; `None` if the answer is text.
     answer: Option<RefCell<Answer>>,
 }
 
@@ -47,7 +47,7 @@ impl Session {
         self.answer.is_some()
     }
 
-    /// What the JSON answer calls the command.
+    /// The name of the command in the JSON answer.
     pub(super) fn name_command(&self, name: impl FnOnce() -> String) {
         if let Some(answer) = &self.answer {
             answer.borrow_mut().name(name());
@@ -61,21 +61,21 @@ impl Session {
         }
     }
 
-    /// One more entry of a member that is an array; the array is there though none follows.
+    /// Adds an entry to a member that is an array; without entries, the array is empty.
     pub(super) fn tell_each(&self, member: &str, values: impl IntoIterator<Item = Value>) {
         if let Some(answer) = &self.answer {
             answer.borrow_mut().list(member).extend(values);
         }
     }
 
-    /// One more device with its targets.
+    /// Adds a device with its targets.
     pub(super) fn tell_tables(&self, tables: Tables) {
         if let Some(answer) = &self.answer {
             answer.borrow_mut().add_tables(tables);
         }
     }
 
-    /// Writes what was told, and begins another answer; the command goes on under its name.
+    /// Writes the answer, and begins another; the command continues under its name.
     pub(super) fn write_answer(&self, outcome: Result<(), &Failure>) -> io::Result<()> {
         match &self.answer {
             Some(answer) => json::write(&mut *self.out(), answer.borrow_mut().take(), outcome),
@@ -83,7 +83,7 @@ impl Session {
         }
     }
 
-    /// A line or more of text, unless the answer is JSON.
+    /// Writes text, unless the answer is JSON.
     pub(super) fn say(&self, text: impl AsRef<[u8]>) -> io::Result<()> {
         if self.json() {
             return Ok(());
@@ -104,7 +104,7 @@ impl Session {
         if self.options.has(Opt::NoUdevSync) && !matches!(policy.mode, UdevMode::Off(_)) {
             policy.mode = UdevMode::Off(NoUdev::NotWanted);
         }
-        // What udev's records show; the node is looked at in any case.
+        // udev's record of the device; the node is checked in any case.
         if self.options.has(Opt::VerifyUdev) {
             policy.flags = UdevFlags::default();
         }
@@ -115,7 +115,7 @@ impl Session {
         Ok(self.dm.get_or_init(|| dm))
     }
 
-    /// The device-mapper for a change that udev hears of: a cookie that is to be shared must be there.
+    /// The device-mapper for a change with a uevent: a shared cookie must exist.
     pub(super) fn changing(&self) -> Result<&Dm, Failure> {
         let dm = self.dm()?;
         if let UdevMode::Shared(key) = dm.udev_policy().mode {
@@ -129,13 +129,13 @@ impl Session {
         self.out.borrow_mut()
     }
 
-    /// Says something on standard error, behind what was written so far. Where nobody listens, nothing is to be done.
+    /// Writes to standard error, after the output so far. If that is closed, there is nothing left to do.
     pub(super) fn complain(&self, text: impl AsRef<[u8]>) {
         let _ = self.out().flush();
         let _ = io::stderr().write_all(text.as_ref());
     }
 
-    /// Writes what is left of the output.
+    /// Flushes the output.
     pub(super) fn finish(&self) -> io::Result<()> {
         match self.out().flush() {
             Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
@@ -147,7 +147,7 @@ impl Session {
         self.options.mangling
     }
 
-    /// Which table is asked for.
+    /// The table that is requested.
     pub(super) fn which(&self) -> Which {
         if self.options.has(Opt::Inactive) {
             Which::Inactive
@@ -156,7 +156,7 @@ impl Session {
         }
     }
 
-    /// A name in the form that a person would type, less what a terminal would act on.
+    /// A name as a user would type it, less the characters that a terminal would act on.
     pub(super) fn shown(&self, name: &DeviceName) -> Vec<u8> {
         Printable(&name.unmangled(self.mangling())).to_string().into_bytes()
     }
@@ -166,7 +166,7 @@ impl Session {
         Printable(&uuid.unmangled(self.mangling())).to_string().into_bytes()
     }
 
-    /// The device that a word names, or else the one that `-u` or `-j -m` does.
+    /// The device that an argument names, or else the one that `-u` or `-j -m` does.
     pub(super) fn device(&self, word: Option<&OsString>) -> Result<DeviceId, Failure> {
         if let Some(word) = word {
             return self.named(word);
@@ -190,7 +190,7 @@ impl Session {
         self.options.has(Opt::Uuid) || self.options.number.is_some()
     }
 
-    /// The device that a word names: a name, or a path.
+    /// The device that an argument names, by name or path.
     pub(super) fn named(&self, word: &OsStr) -> Result<DeviceId, Failure> {
         if !word.as_bytes().contains(&b'/') {
             return Ok(DeviceId::Name(self.new_name(word)?));
@@ -207,13 +207,13 @@ impl Session {
             }
             LookupError::Name(error) => Failure::because(error),
         })?;
-        // By its name, which messages are to have.
+        // By its name, for the messages.
         let DeviceId::Number(number) = id else { return Ok(id) };
         let name = block_device::dm_name_and_uuid(number).and_then(|(name, _)| DeviceName::new(name).ok());
         Ok(name.map_or(id, DeviceId::Name))
     }
 
-    /// A name as it was typed, for a device that need not be there.
+    /// A name as it was typed, for a device that need not exist.
     pub(super) fn new_name(&self, word: &OsStr) -> Result<DeviceName, Failure> {
         naming::name(word.as_bytes(), self.mangling())
     }
@@ -223,7 +223,7 @@ impl Session {
         naming::uuid(typed, self.mangling())
     }
 
-    /// Every device that words, `-u` or `-j -m` name; an empty list for all.
+    /// Every device that arguments, `-u` or `-j -m` name; an empty list for all.
     pub(super) fn devices(&self, words: &[OsString]) -> Result<Vec<DeviceId>, Failure> {
         if !words.is_empty() {
             return words.iter().map(|word| self.named(word)).collect();
@@ -235,7 +235,7 @@ impl Session {
     }
 }
 
-/// Puts a refusal of the kernel's beside the device it is about.
+/// Adds the device to a refusal of the kernel.
 pub(super) trait About<T> {
     fn about(self, device: &DeviceId) -> Result<T, Failure>;
 }

@@ -1,9 +1,9 @@
-//! A cookie that several commands share, which has to be there.
+//! A cookie that several commands share; it has to exist.
 
 use super::error::Failure;
 use crate::dm::udev::{self, MAGIC};
 
-/// The key of a cookie that is there.
+/// The key of an existing cookie.
 pub(super) fn known(cookie: u32) -> Result<u32, Failure> {
     if cookie >> 16 != u32::from(MAGIC) {
         return Err(Failure::because(format_args!(
@@ -18,7 +18,7 @@ pub(super) fn known(cookie: u32) -> Result<u32, Failure> {
     }
 }
 
-/// What is said of one that is not there.
+/// The message for a missing one.
 pub(super) fn unknown(key: u32) -> Failure {
     Failure::because(format_args!(
         "Could not find notification semaphore identified by cookie value {key} (0x{key:x})"

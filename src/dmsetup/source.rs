@@ -1,5 +1,5 @@
-//! Where a table comes from: the command line, a file, or standard input. It may hold a key, and is read into memory
-//! that is wiped.
+//! The source of a table: the command line, a file, or standard input. It may hold a key, and is read into memory that
+//! is wiped.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -14,10 +14,10 @@ use super::options::Opt;
 use super::session::Session;
 use crate::dm::{Printable, TableError, TableText};
 
-/// No table is larger than what the kernel takes in one request.
+/// A table is never larger than one request to the kernel.
 const LARGEST: usize = 32 * 1024 * 1024;
 
-/// The table that is meant for a verb with one: `--table`, else the file that was named, else standard input.
+/// The table for a verb: `--table`, else the named file, else standard input.
 pub(super) fn table(session: &Session, file: Option<&OsString>) -> Result<TableText, Failure> {
     if let Some(text) = session.options.bytes(Opt::Table) {
         return parsed(text, "");
@@ -39,7 +39,7 @@ pub(super) fn table(session: &Session, file: Option<&OsString>) -> Result<TableT
 
 /// All of standard input.
 pub(super) fn standard_input() -> Result<Secret, Failure> {
-    // Not through the buffer of `io::stdin`, which nobody wipes.
+    // Not through the buffer of `io::stdin`, which is not wiped.
     let input = io::stdin().as_fd().try_clone_to_owned().map(File::from);
     input
         .and_then(read_all)

@@ -1,4 +1,4 @@
-//! `splitname`: what a device's name says of the program that made it.
+//! `splitname`: the parts of a device's name, as the program that made it defines them.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;

@@ -1,4 +1,4 @@
-//! What changes how a device runs: `load`, `suspend`, `resume`, `clear`, `wipe_table`, and `wait` for such a change.
+//! Changes of a device's operation: `load`, `suspend`, `resume`, `clear`, `wipe_table`, and `wait` for such a change.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,7 +17,7 @@ pub(super) fn load(session: &Session, words: &[OsString]) -> Result<(), Failure>
     if session.options.has(Opt::NoTable) {
         return Err(Failure::because("--notable only available when creating new device."));
     }
-    // With -u or -j -m the only word is the file's.
+    // With -u or -j -m the only argument is the file's name.
     let (id, file) = match words {
         [file] if session.has_device_option() => (session.device(None)?, Some(file)),
         [] if session.has_device_option() => (session.device(None)?, None),
@@ -59,7 +59,7 @@ pub(super) fn wipe_table(session: &Session, words: &[OsString]) -> Result<(), Fa
     every_named(session, words, |id| wipe(session, id, suspend_options(session)))
 }
 
-/// Puts a table of the same size in place whose every access fails, so that the devices below are free.
+/// Replaces the table by one of the same size whose every access fails, so that the devices below are free.
 pub(super) fn wipe(session: &Session, id: &DeviceId, options: SuspendOptions) -> Result<(), Failure> {
     let dm = session.changing()?;
     let (_, table) = dm.table(id, Which::Live).about(id)?;
@@ -83,7 +83,7 @@ fn suspend_options(session: &Session) -> SuspendOptions {
     }
 }
 
-/// Waits until a device's event number is another than the one that was named; 0 where none was.
+/// Waits until a device's event number differs from the given one; the default is 0.
 pub(super) fn wait(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let (id, event) = match words {
         [event] if session.has_device_option() => (session.device(None)?, Some(event)),

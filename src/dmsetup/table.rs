@@ -1,4 +1,4 @@
-//! `table`, `status` and `measure`: what the targets of a device are, and how they fare.
+//! `table`, `status` and `measure`: the targets of a device, and their status.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use super::{concise, device_report, info};
 use crate::dm::table::Line;
 use crate::dm::{DeviceId, DeviceInfo, Dm, DmError, StatusOptions, TableText};
 
-/// What is asked of each device.
+/// The query for each device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Question {
     Table,
@@ -27,7 +27,7 @@ impl Question {
         self != Self::Table || session.options.has(Opt::ShowKeys)
     }
 
-    /// What JSON calls the answer for one target.
+    /// The JSON name of the answer for one target.
     fn texts(self) -> &'static str {
         match self {
             Self::Table => "parameters",
@@ -73,7 +73,7 @@ fn answer(session: &Session, words: &[OsString], question: Question) -> Result<(
     let mut shown = 0;
     for id in &devices {
         let (info, table) = match ask(session, session.dm()?, id, question) {
-            // It went since it was listed.
+            // It was removed since it was listed.
             Err(error) if all && error.is_not_found() => continue,
             Err(error) if question != Question::Table && error.is_not_found() => {
                 return Err(Failure::because("Device does not exist."));
@@ -155,7 +155,7 @@ fn show(
     Ok(())
 }
 
-/// One line, with keys only where they may be seen.
+/// One line, with keys only if they may be shown.
 pub(super) fn write_line(out: &mut impl Write, line: &Line<'_>, with_keys: bool) -> io::Result<()> {
     write!(out, "{} {} {} ", line.start.get(), line.length.get(), line.kind)?;
     if with_keys {

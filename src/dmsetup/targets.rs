@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::dm::table::TargetType;
 use crate::dm::{Command, DmError, Version};
 
-/// Version of dmsetup whose command line is served. Programs take it apart.
+/// The version of dmsetup whose command line is implemented. Programs parse it.
 pub(super) const DMSETUP_VERSION: &str = "1.02.185 (2022-05-18)";
 
 pub(super) fn version(session: &Session, _: &[OsString]) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! `ls --tree`: what stands on what.
+//! `ls --tree`: the tree of devices.
 
 use std::fmt::Write as _;
 
@@ -10,7 +10,7 @@ use crate::console::{speaks_utf8, terminal_width};
 use crate::dm::Printable;
 use crate::mapping::{Mappings, Node, Stack, Tree, describe};
 
-/// What `-o` says of the tree.
+/// The values of `-o` for the tree.
 #[derive(Debug)]
 pub(super) struct Form {
     number: bool,
@@ -25,7 +25,7 @@ pub(super) struct Form {
     symbols: Option<Symbols>,
 }
 
-/// The words of `-o`. One that is cut short stands for the first that begins with it.
+/// The values of `-o`. An abbreviation means the first that begins with it.
 const WORDS: [&str; 13] = [
     "device",
     "nodevice",
@@ -143,7 +143,7 @@ impl Form {
 
 pub(super) fn show(session: &Session, all: &Mappings, form: &Form) -> Result<(), Failure> {
     if session.json() {
-        // With what lies above and below, which has a place there.
+        // With the devices above and below, whose numbers are indices.
         let stack = Stack::of(session.dm()?, all).map_err(Failure::refused_for_all)?;
         session.tell("layers", || describe::layers(&stack));
         return Ok(());

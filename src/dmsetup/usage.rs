@@ -1,4 +1,4 @@
-//! The usage text, from the table of verbs, and what is said where a command fails.
+//! The usage text, from the table of verbs, and the text after a failure.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use super::options::OWN_NAME;
 use super::verbs;
 use crate::console::unreachable_text;
 
-/// The usage text, laid out as dmsetup does it. `argv0` is the name we were started under.
+/// The usage text, laid out as in dmsetup. `argv0` is the name we were started under.
 pub(super) fn usage(argv0: &str) -> String {
     let program = if argv0 == OWN_NAME { argv0 } else { "dmsetup" };
     // dmsetup has no such option.
@@ -20,7 +20,7 @@ pub(super) fn usage(argv0: &str) -> String {
     text
 }
 
-/// What stands on standard error after a failure. `argv0` is the name we were started under.
+/// The text on standard error after a failure. `argv0` is the name we were started under.
 pub(super) fn failure_text(failure: &Failure, argv0: &str) -> String {
     match failure {
         Failure::CommandLine(message) => format!("{message}\nCouldn't process command line.\n"),

@@ -1,30 +1,30 @@
-//! A field of a row, and what a kind of report starts from.
+//! A field of a row, and the defaults of a kind of report.
 
 use std::cmp::Ordering;
 
 use super::fields::Needs;
 
-/// What one kind of report starts from.
+/// The defaults of one kind of report.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::dmsetup) struct Kind<'a> {
-    /// The columns where `-o` does not say.
+    /// The columns without `-o`.
     pub(in crate::dmsetup) columns: &'a str,
-    /// The sort keys where `-O` does not say.
+    /// The sort keys without `-O`.
     pub(in crate::dmsetup) sort: &'static str,
-    /// Which fields `all` stands for.
+    /// The fields that `all` selects.
     pub(in crate::dmsetup) all: fn(Needs) -> bool,
 }
 
 /// One field of one row.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::dmsetup) struct Cell {
-    /// What is shown.
+    /// The displayed text.
     pub(in crate::dmsetup) text: Vec<u8>,
-    /// What it is sorted and selected by.
+    /// The value for sorting and selecting.
     pub(in crate::dmsetup) order: Order,
 }
 
-/// How a field of a row stands to those of others.
+/// How a field of a row compares to those of others.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::dmsetup) enum Order {
     /// By its text.
@@ -46,7 +46,7 @@ impl Cell {
         Self::shown(number.to_string(), number)
     }
 
-    /// A number that is shown in another way.
+    /// A number that is shown in another form.
     pub(in crate::dmsetup) fn shown(text: impl Into<Vec<u8>>, number: u64) -> Self {
         Self {
             text: text.into(),

@@ -15,7 +15,7 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Turns an order round where the key falls.
+    /// Reverses an order for a falling key.
     pub(super) fn direct(self, order: Ordering) -> Ordering {
         if self.falling { order.reverse() } else { order }
     }
@@ -24,7 +24,7 @@ impl Key {
 /// A list with an unknown field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::dmsetup) enum ColumnError {
-    /// It asks what fields there are.
+    /// It asks for the list of fields.
     Help,
     /// No such field to show.
     Column(String),
@@ -43,7 +43,7 @@ impl fmt::Display for ColumnError {
     }
 }
 
-/// The columns that `typed` asks for.
+/// The columns of the list `typed`.
 pub(super) fn columns(typed: Option<&str>, kind: &Kind<'_>) -> Result<Vec<Id>, ColumnError> {
     let list = match typed {
         None => kind.columns.to_owned(),
@@ -64,7 +64,7 @@ pub(super) fn columns(typed: Option<&str>, kind: &Kind<'_>) -> Result<Vec<Id>, C
     Ok(columns)
 }
 
-/// The sort keys that `typed` asks for.
+/// The sort keys of the list `typed`.
 pub(super) fn keys(typed: &str) -> Result<Vec<Key>, ColumnError> {
     names(typed)
         .map(|name| {
@@ -81,8 +81,8 @@ pub(super) fn keys(typed: &str) -> Result<Vec<Key>, ColumnError> {
         .collect()
 }
 
-/// The names in a list. Commas may stand in front and more than once between them, but none at the end: there a name is
-/// missing, as dmsetup has it.
+/// The names in a list. Commas may come first and be repeated between them, but not come last: then a name is missing,
+/// as in dmsetup.
 fn names(list: &str) -> impl Iterator<Item = &str> {
     let named = list.split(',').filter(|name| !name.is_empty());
     named.chain(list.ends_with(',').then_some(""))

@@ -1,27 +1,27 @@
-//! The fields: what they are called, how wide and of what kind they are, and what it takes to find them out.
+//! The fields: their names, widths and kinds, and the queries that they need.
 
-/// What it takes to find a field out.
+/// The query that a field needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dmsetup) enum Needs {
     /// The device's name and UUID.
     Name,
-    /// What the kernel says of the device.
+    /// The device's state.
     Info,
-    /// Which devices it uses.
+    /// The devices that it uses.
     Deps,
-    /// How all devices stand to each other.
+    /// The relations of all devices.
     Tree,
     /// The parts of its name.
     Split,
     /// Counters.
     Stats,
-    /// What is counted.
+    /// The description of the counters.
     Region,
     /// Nothing: the report knows it.
     Special,
 }
 
-/// What a field holds. Text stands on the left of its column, numbers stand on the right.
+/// The content of a field. Text is aligned left in its column, numbers right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Holds {
     Text,
@@ -44,13 +44,13 @@ pub(super) struct Field {
     pub(super) about: &'static str,
 }
 
-/// What a name in a list of fields stands for.
+/// The meaning of a name in a list of fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     Field(Id),
     /// Every field of the report's kind.
     All,
-    /// Every field that takes this to find out.
+    /// Every field that needs this query.
     AllOf(Needs),
     Help,
 }
@@ -58,7 +58,7 @@ pub(super) enum Word {
 /// A part of the list of all fields.
 pub(super) struct Section {
     pub(super) title: &'static str,
-    /// The name that stands for all of it, less `_all`.
+    /// The name for all of it, less `_all`.
     pub(super) group: &'static str,
     pub(super) holds: &'static [Needs],
 }
@@ -68,7 +68,7 @@ pub(super) struct Section {
 pub(super) const SECTIONS: &[Section] = &[
     Section { title: "Mapped Device Name Fields", group: "name", holds: &[Needs::Name] },
     Section { title: "Mapped Device Information Fields", group: "info", holds: &[Needs::Info] },
-    // Its group is the dependencies alone, without what takes the whole tree.
+    // Its group is the dependencies alone, without the fields that need the whole tree.
     Section { title: "Mapped Device Relationship Information Fields", group: "deps", holds: &[Needs::Deps, Needs::Tree] },
     Section { title: "Mapped Device Name Components Fields", group: "splitname", holds: &[Needs::Split] },
     Section { title: "Mapped Device Statistics Fields", group: "stats", holds: &[Needs::Stats] },
@@ -202,7 +202,7 @@ impl Id {
         self.field().name
     }
 
-    /// What it takes to find it out.
+    /// The query that it needs.
     pub(in crate::dmsetup) fn needs(self) -> Needs {
         self.field().needs
     }
@@ -212,7 +212,7 @@ impl Id {
         FIELDS.iter().map(|field| field.id)
     }
 
-    /// What a name stands for. Case and underscores do not matter.
+    /// The meaning of a name. Case and underscores are ignored.
     pub(super) fn find(name: &str) -> Option<Word> {
         let same = |known: &str| plain(known).eq(plain(name));
         if let Some(field) = FIELDS.iter().find(|field| same(field.name)) {

@@ -1,4 +1,4 @@
-//! What can be asked for: the list of fields, and the words of a selection.
+//! The help of reports: the list of fields, and the syntax of a selection.
 
 use std::fmt;
 
@@ -56,7 +56,7 @@ impl fmt::Display for Fields {
     }
 }
 
-/// What may stand in a selection.
+/// The operators of a selection.
 pub(super) const SELECTION: &str = "\
 Selection operands
 ------------------

@@ -1,4 +1,4 @@
-//! How a report looks: columns of equal width, or fields with something between them.
+//! The layout of a report: columns of equal width, or fields with separators.
 
 use serde_json::{Number, Value};
 
@@ -6,7 +6,7 @@ use super::cell::{Cell, Order};
 use super::fields::{Holds, Id};
 use crate::dmsetup::json::number;
 
-/// How a report is to look.
+/// The options of the layout.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::dmsetup) struct Style<'a> {
     /// A line of headings.
@@ -17,7 +17,7 @@ pub(in crate::dmsetup) struct Style<'a> {
     pub(in crate::dmsetup) quoted: bool,
     /// A line for each field, not for each row.
     pub(in crate::dmsetup) fields_as_lines: bool,
-    /// What stands between fields, where it was chosen.
+    /// The separator between fields, if one was chosen.
     pub(in crate::dmsetup) separator: Option<&'a [u8]>,
 }
 
@@ -34,7 +34,7 @@ impl Default for Style<'_> {
 }
 
 impl Style<'_> {
-    /// Columns are of equal width where nothing was chosen that a program would choose.
+    /// Columns are of equal width unless an option for programs was chosen.
     fn is_aligned(&self) -> bool {
         self.headings && !self.prefixes && !self.fields_as_lines && self.separator.is_none()
     }
@@ -68,7 +68,7 @@ pub(super) fn json(id: Id, cell: &Cell) -> Value {
         _ => match (text.parse::<u64>(), text.parse::<f64>()) {
             (Ok(whole), _) => number(whole),
             (_, Ok(real)) => Number::from_f64(real).map_or(Value::Null, Value::Number),
-            // A group where there is none; and a group's regions, which are more than one.
+            // A group that does not exist; and a group's regions, if there are several.
             _ if text == "-" || text.is_empty() => Value::Null,
             _ => text.into(),
         },
@@ -115,7 +115,7 @@ fn aligned(columns: &[Id], rows: &[Vec<Cell>]) -> Vec<u8> {
     let mut widths: Vec<usize> = columns.iter().map(|id| id.field().width).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
-            // Bytes, as dmsetup counts them, whatever they look like.
+            // Bytes, as in dmsetup, whatever their display width.
             *width = cell.text.len().max(*width);
         }
     }

@@ -1,7 +1,7 @@
 //! Reports: rows of fields, chosen with `-o`, sorted with `-O`, selected with `-S`, and laid out as dmsetup does it.
 //!
-//! Pure: it asks nobody for anything. Who has rows hands them in as [`Row`]s; [`Report::uses`] tells beforehand what
-//! will be asked of them, so that nothing is found out in vain.
+//! Pure: it makes no queries. The caller passes in rows as [`Row`]s; [`Report::uses`] tells beforehand which queries
+//! they need, so that none is made in vain.
 
 mod cell;
 mod columns;
@@ -25,7 +25,7 @@ pub(in crate::dmsetup) use selection::SelectionError;
 use columns::Key;
 use selection::Selection;
 
-/// What is to be reported, as it was typed.
+/// The request for a report, as it was typed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::dmsetup) struct Wishes<'a> {
     /// `-o`: fields, behind a `+` in addition to the usual ones.
@@ -36,9 +36,9 @@ pub(in crate::dmsetup) struct Wishes<'a> {
     pub(in crate::dmsetup) select: Option<&'a [u8]>,
 }
 
-/// What a report asks for each of its lines. `E` is why a field cannot be told.
+/// A source of the fields of one line. `E` is the reason why a field is unavailable.
 pub(in crate::dmsetup) trait Row<E> {
-    /// One field. [`Id::Selected`] is never asked for.
+    /// One field. [`Id::Selected`] is never requested.
     fn cell(&self, id: Id) -> Result<Cell, E>;
 }
 
@@ -67,10 +67,10 @@ struct Stored {
 }
 
 impl Report {
-    /// Understands what is to be reported.
+    /// Parses the request for a report.
     ///
     /// # Errors
-    /// [`ReportError`]: unknown fields, a selection that makes no sense, or a question for help.
+    /// [`ReportError`]: unknown fields, an invalid selection, or a request for help.
     pub(in crate::dmsetup) fn new(kind: &Kind<'_>, wishes: &Wishes<'_>) -> Result<Self, ReportError> {
         let columns = columns::columns(wishes.columns, kind).map_err(ReportError::Columns)?;
         let keys = columns::keys(wishes.sort.unwrap_or(kind.sort)).map_err(ReportError::Columns)?;
@@ -86,7 +86,7 @@ impl Report {
         })
     }
 
-    /// Whether any field is looked at that takes `needs` to find out.
+    /// Whether any field is used that needs the query `needs`.
     pub(in crate::dmsetup) fn uses(&self, needs: Needs) -> bool {
         let selected = self.selection.iter().flat_map(Selection::fields);
         let keys = self.keys.iter().map(|key| key.id);
@@ -101,7 +101,7 @@ impl Report {
     /// Whether the selection takes a row.
     ///
     /// # Errors
-    /// The row's own, where a field cannot be told; the field is named beside it.
+    /// The row's own, if a field is unavailable; the field is named beside it.
     pub(in crate::dmsetup) fn selects<E>(&self, row: &impl Row<E>) -> Result<bool, (Id, E)> {
         match &self.selection {
             None => Ok(true),
@@ -112,17 +112,17 @@ impl Report {
         }
     }
 
-    /// Takes in a row, unless the selection leaves it out.
+    /// Adds a row, unless the selection leaves it out.
     ///
     /// # Errors
-    /// The row's own, where a field cannot be told; the field is named beside it.
+    /// The row's own, if a field is unavailable; the field is named beside it.
     pub(in crate::dmsetup) fn add<E>(&mut self, row: &impl Row<E>) -> Result<(), (Id, E)> {
         let cell = |id: Id| match id {
             Id::Selected => Ok(Cell::number(1_u64)),
             id => row.cell(id).map_err(|error| (id, error)),
         };
         let mut cells = self.columns.iter().map(|id| cell(*id)).collect::<Result<Vec<_>, _>>()?;
-        // What is shown is not found out a second time.
+        // Displayed fields are not queried a second time.
         let known = |id: Id| match self.columns.iter().position(|column| *column == id) {
             Some(place) => Ok(cells[place].clone()),
             None => cell(id),
@@ -136,7 +136,7 @@ impl Report {
             None => true,
             Some(selection) => selection.takes(&mut |id| known(id))?,
         };
-        // A report that shows what is selected shows all rows.
+        // A report with the field `selected` shows all rows.
         if !selected && !self.columns.contains(&Id::Selected) {
             return Ok(());
         }
@@ -185,7 +185,7 @@ impl Report {
 }
 
 impl ReportError {
-    /// Whether it is no error at all: somebody asked what there is.
+    /// Whether it is not an error: it was a request for help.
     pub(in crate::dmsetup) fn is_help(&self) -> bool {
         matches!(
             self,
@@ -204,7 +204,7 @@ impl fmt::Display for ReportError {
     }
 }
 
-/// The list of all fields, as `help -c` has it.
+/// The list of all fields, as in `help -c`.
 pub(in crate::dmsetup) fn field_list() -> String {
     help::Fields { kinds: false }.to_string()
 }
@@ -213,7 +213,7 @@ pub(in crate::dmsetup) fn field_list() -> String {
 mod tests {
     use super::*;
 
-    /// A name and a number of opens, and what cannot be told.
+    /// A name and a number of opens, and an unavailable field.
     struct Device(&'static str, u64);
 
     impl Row<()> for Device {

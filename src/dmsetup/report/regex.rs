@@ -1,13 +1,13 @@
-//! Regular expressions as dmsetup has them: `.`, `[…]`, `[^…]`, `(…)`, `|`, `*`, `+`, `?` and `\` before a character that
-//! is meant itself. `^` and `$` are signs that stand before and behind every text; `.` and `[^…]` match them too.
+//! Regular expressions in dmsetup's syntax: `.`, `[…]`, `[^…]`, `(…)`, `|`, `*`, `+`, `?` and `\` before a literal
+//! character. `^` and `$` are characters before and behind every text; `.` and `[^…]` match them too.
 //!
 //! A text matches when any part of it does. That takes time in proportion to the text, whatever the expression.
 
 use std::fmt;
 
-/// What stands before every text.
+/// The character before every text.
 const START: usize = 256;
-/// What stands behind every text.
+/// The character behind every text.
 const END: usize = 257;
 const SIGNS: usize = 258;
 /// How deep parentheses may be nested.
@@ -23,22 +23,22 @@ pub(super) struct Regex {
 enum Step {
     /// One sign out of a set, then on to the next step.
     Take(Box<[bool; SIGNS]>),
-    /// On from both places.
+    /// A branch to both steps.
     Fork(usize, usize),
-    /// On from there.
+    /// A jump to that step.
     Jump(usize),
     /// It matches.
     Done,
 }
 
-/// What is wrong with an expression. `Display` is dmsetup's wording.
+/// The error in an expression. `Display` is dmsetup's wording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::dmsetup) enum RegexError {
-    /// Something is missing where it ends.
+    /// It ends too early.
     Incomplete,
-    /// Nothing stands on one side of a `|`.
+    /// One side of a `|` is empty.
     EmptyAlternative,
-    /// Parentheses within parentheses, without end.
+    /// Too many nested parentheses.
     TooDeep,
 }
 
@@ -92,7 +92,7 @@ impl Regex {
     }
 }
 
-/// The steps that a text has come to so far.
+/// The steps that the text has reached so far.
 struct Places {
     seen: Vec<bool>,
     waiting: Vec<usize>,
@@ -106,7 +106,7 @@ impl Places {
         }
     }
 
-    /// Goes on from a step to where a sign is waited for; whether the end is among that.
+    /// Follows branches from a step to those that match a character; returns whether the end is reached.
     fn reach(&mut self, steps: &[Step], from: usize) -> bool {
         let mut open = vec![from];
         while let Some(place) = open.pop() {

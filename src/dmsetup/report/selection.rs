@@ -1,5 +1,5 @@
-//! `-S`: which rows are wanted. `field operator value`, put together with `&&` (or `,`), `||` (or `#`), `!` and
-//! parentheses; `&&` binds closer than `||`.
+//! `-S`: selects rows. `field operator value`, combined with `&&` (or `,`), `||` (or `#`), `!` and parentheses; `&&`
+//! binds closer than `||`.
 
 mod error;
 mod parser;
@@ -19,7 +19,7 @@ pub(super) enum Selection {
     Any(Vec<Self>),
 }
 
-/// What a field is compared with.
+/// The value that a field is compared with.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Test {
     Text { value: Vec<u8>, equal: bool },
@@ -38,7 +38,7 @@ pub(super) enum Compare {
 }
 
 impl Selection {
-    /// Every field that is looked at.
+    /// Every field in it.
     pub(super) fn fields(&self) -> Vec<Id> {
         match self {
             Self::Is(id, _) => vec![*id],
@@ -47,7 +47,7 @@ impl Selection {
         }
     }
 
-    /// Whether a row with these fields is wanted.
+    /// Whether it selects a row with these fields.
     pub(super) fn takes<E>(&self, cell: &mut dyn FnMut(Id) -> Result<Cell, E>) -> Result<bool, E> {
         match self {
             Self::Is(id, test) => Ok(test.holds(&cell(*id)?)),

@@ -1,4 +1,4 @@
-//! What the options and words of `stats` mean: which devices, whose regions, which of them.
+//! The options and arguments of `stats`: which devices, whose regions, which of them.
 
 use super::region::{self, Region};
 use crate::dm::{DeviceId, DeviceName};
@@ -7,16 +7,16 @@ use crate::dmsetup::options::{Opt, digits};
 use crate::dmsetup::session::Session;
 use std::ffi::OsString;
 
-/// Regions are made and looked for by this name where no other was typed.
+/// The default program name of new and listed regions.
 pub(super) const PROGRAM: &str = "dmstats";
 
-/// Whose regions are meant; `None` for everybody's.
+/// The program whose regions are meant; `None` for all programs.
 pub(super) fn program(session: &Session) -> Option<String> {
     let typed = session.options.text(Opt::ProgramId).filter(|name| !name.is_empty());
     (!session.options.has(Opt::AllPrograms)).then(|| typed.unwrap_or_else(|| PROGRAM.to_owned()))
 }
 
-/// A number that an option has.
+/// A numeric option's value.
 pub(super) fn number(session: &Session, option: Opt) -> Result<Option<u64>, Failure> {
     let Some(text) = session.options.text(option) else {
         return Ok(None);
@@ -28,7 +28,7 @@ pub(super) fn number(session: &Session, option: Opt) -> Result<Option<u64>, Fail
     }
 }
 
-/// An option's value that the kernel is to keep: one word.
+/// An option's value that the kernel stores: one word.
 pub(super) fn one_word(session: &Session, option: Opt) -> Result<Option<String>, Failure> {
     let Some(text) = session.options.text(option).filter(|text| !text.is_empty()) else {
         return Ok(None);
@@ -42,7 +42,7 @@ pub(super) fn one_word(session: &Session, option: Opt) -> Result<Option<String>,
     }
 }
 
-/// The devices that were named, or all. Where the regions of all are to change, that must have been said.
+/// The named devices, or all. To change the regions of all takes an explicit option.
 pub(super) fn devices(session: &Session, words: &[OsString], may_be_all: bool) -> Result<Vec<DeviceId>, Failure> {
     let named = session.devices(words)?;
     if !named.is_empty() {
@@ -55,7 +55,7 @@ pub(super) fn devices(session: &Session, words: &[OsString], may_be_all: bool) -
     Ok(all.iter().map(|mapping| DeviceId::Name(mapping.name.clone())).collect())
 }
 
-/// What a device is called where something is said of it.
+/// The name of a device in messages.
 pub(super) fn name_of(session: &Session, id: &DeviceId, info: &DeviceName) -> String {
     match id {
         DeviceId::Name(name) => String::from_utf8_lossy(&session.shown(name)).into_owned(),
@@ -63,7 +63,7 @@ pub(super) fn name_of(session: &Session, id: &DeviceId, info: &DeviceName) -> St
     }
 }
 
-/// The regions of a device that are meant.
+/// The selected regions of a device.
 pub(super) fn regions(session: &Session, id: &DeviceId) -> Result<Vec<Region>, Failure> {
     region::list(session, id, program(session).as_deref())
 }
@@ -77,7 +77,7 @@ pub(super) fn wanted(session: &Session) -> Result<Option<u64>, Failure> {
     Ok(wanted)
 }
 
-/// The numbers of the regions that are meant: one that was typed without a look, or all.
+/// The numbers of the selected regions: a typed one without a check, or all.
 pub(super) fn numbers(session: &Session, id: &DeviceId, wanted: Option<u64>) -> Result<Vec<u64>, Failure> {
     Ok(match wanted {
         Some(wanted) => vec![wanted],

@@ -13,13 +13,13 @@ use crate::dmsetup::options::Opt;
 use crate::dmsetup::session::{About, Session};
 use crate::mapping::describe;
 
-/// What each new region has in common.
+/// The common parameters of new regions.
 pub(super) struct Wishes {
     start: u64,
     /// All of the device where 0.
     length: u64,
     areas: Areas,
-    /// Histogram and precision, as the kernel takes them; nothing where the bounds do not rise.
+    /// Histogram and precision, in the kernel's form; empty if the bounds do not rise.
     options: String,
     program: String,
     user_data: String,
@@ -69,7 +69,7 @@ impl Wishes {
         })
     }
 
-    /// Regions like one that is there.
+    /// Regions like an existing one.
     pub(super) fn like(region: &Region) -> Self {
         Self {
             start: 0,
@@ -81,12 +81,12 @@ impl Wishes {
         }
     }
 
-    /// Whose the regions are.
+    /// The program that owns the regions.
     pub(super) fn program(&self) -> &str {
         &self.program
     }
 
-    /// Makes one region, says so, and returns its number.
+    /// Makes one region, reports it, and returns its number.
     fn make(
         &self,
         session: &Session,
@@ -141,7 +141,7 @@ impl Wishes {
     }
 }
 
-/// Histogram and precision as the kernel takes them. Bounds are in nanoseconds.
+/// Histogram and precision in the kernel's form. Bounds are in nanoseconds.
 fn kernel_options(precise: bool, bounds: &[u64]) -> String {
     let mut wanted = Vec::new();
     if precise {
@@ -184,7 +184,7 @@ pub(super) fn create(session: &Session, words: &[OsString]) -> Result<(), Failur
     Ok(())
 }
 
-/// Puts regions that were just made together.
+/// Groups regions that were just made.
 fn group_new(session: &Session, id: &DeviceId, wishes: &Wishes, mut members: Vec<u64>) -> Result<(), Failure> {
     members.sort_unstable();
     let alias = one_word(session, Opt::Alias)?.unwrap_or_default();

@@ -1,5 +1,5 @@
-//! `stats create --filemap` and `update_filemap`: regions for the extents of a file, told together as a group that has the
-//! file's name. Where a file's extents lie says the file system; [`super::monitor`] follows them.
+//! `stats create --filemap` and `update_filemap`: regions for the extents of a file, reported together as a group with the
+//! file's name. The file system reports the extents; [`super::monitor`] follows them.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -44,7 +44,7 @@ impl Mapped {
         if !fs::metadata(path).map_err(refused)?.is_file() {
             return Err(Failure::because("Not a regular file"));
         }
-        // What took the file's place meanwhile may not make us wait.
+        // The file may have been replaced by one that blocks.
         let mut options = File::options();
         let file = options
             .read(true)
@@ -54,7 +54,7 @@ impl Mapped {
         Self::of(file)
     }
 
-    /// A file that is open.
+    /// An open file.
     pub(super) fn of(file: File) -> Result<Self, Failure> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
@@ -70,7 +70,7 @@ impl Mapped {
         })
     }
 
-    /// Its extents, of which there must be some. `sync` has what was written find its place first.
+    /// Its extents, of which there must be some. `sync` writes delayed data out first.
     pub(super) fn extents(&self, sync: bool) -> Result<Vec<Extent>, Failure> {
         let found = extents(&self.file, sync).map_err(|error| {
             let why = error
@@ -194,7 +194,7 @@ fn regions(session: &Session, mapped: &Mapped, wishes: &Wishes) -> Result<Vec<u6
         match wishes.region(session, &mapped.device, extent.start, extent.length) {
             Ok((_, number)) => made.push(number),
             Err(failure) => {
-                // The refusal is what is told, whatever becomes of these.
+                // The refusal is reported, whatever the outcome for these.
                 for number in made {
                     let _ = region::delete(session, &mapped.device, number);
                 }
@@ -205,7 +205,7 @@ fn regions(session: &Session, mapped: &Mapped, wishes: &Wishes) -> Result<Vec<u6
     Ok(made)
 }
 
-/// Puts regions that were just made together.
+/// Groups regions that were just made.
 fn group_up(
     session: &Session,
     device: &DeviceId,
@@ -228,8 +228,8 @@ pub(super) fn find(there: &[Region], group: u64) -> Result<(&Region, &Group), Fa
     found.ok_or_else(|| Failure::because(format_args!("Group ID {group} does not exist.")))
 }
 
-/// Has a group's regions be those of a file's extents: what lies as it did is left alone with its counters, the others go
-/// and come. Returns the group's number, which is that of its first region.
+/// Updates a group's regions to a file's extents: unchanged ones keep their counters, the others are removed and created.
+/// Returns the group's number, which is that of its first region.
 pub(super) fn remap(session: &Session, device: &DeviceId, group: u64, extents: &[Extent]) -> Result<u64, Failure> {
     let there = region::list(session, device, None)?;
     let (first, Group { alias, members }) = find(&there, group)?;
@@ -250,7 +250,7 @@ pub(super) fn remap(session: &Session, device: &DeviceId, group: u64, extents: &
         }
     }
     now.sort_unstable();
-    // What there is of it is a group all the same, so that it can be tried again.
+    // The regions so far are a group anyway, so that it can be tried again.
     let Some(leader) = now.first().copied() else {
         return outcome.map(|()| group);
     };
@@ -278,7 +278,7 @@ pub(super) fn remap(session: &Session, device: &DeviceId, group: u64, extents: &
     outcome.map(|()| leader)
 }
 
-/// What is to become of a group's regions.
+/// The changes to a group's regions.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Plan {
     kept: Vec<u64>,
@@ -305,7 +305,7 @@ impl Plan {
         plan
     }
 
-    /// Whether all is as it should be.
+    /// Whether nothing needs to change.
     pub(super) fn is_nothing(&self) -> bool {
         self.gone.is_empty() && self.new.is_empty()
     }
@@ -320,7 +320,7 @@ fn canonical(word: &OsString) -> Result<PathBuf, Failure> {
     })
 }
 
-/// What a group of a file is called: the file's name. The kernel takes one word: what would part it is mangled.
+/// The name of a file's group: the file's name. The kernel takes one word: separators are mangled.
 fn alias_of(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut alias = String::with_capacity(name.len());

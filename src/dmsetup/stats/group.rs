@@ -1,4 +1,4 @@
-//! `stats group` and `ungroup`: regions that are told together. The first of them is marked with the others.
+//! `stats group` and `ungroup`: regions that are reported together. The first of them is marked with the others.
 
 use std::ffi::OsString;
 

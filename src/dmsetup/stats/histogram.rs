@@ -1,4 +1,4 @@
-//! Latency histograms: their bounds as they are typed, sent and shown, and how many requests fell between them.
+//! Latency histograms: their bounds as they are typed, sent and shown, and the counts of their bins.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ const UNITS: [(&str, u64); 4] = [("s", 1_000_000_000), ("ms", 1_000_000), ("us",
 /// Upper bounds in nanoseconds, rising.
 pub(super) type Bounds = Vec<u64>;
 
-/// Bounds as they are typed: numbers of nanoseconds, or with a unit.
+/// Parses bounds: numbers of nanoseconds, or with a unit.
 ///
 /// # Errors
-/// What of it is no bound.
+/// The part that is not a valid bound.
 pub(super) fn parse(text: &str) -> Result<Bounds, String> {
     let bound = |word: &str| {
         let at = word.find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len());
@@ -30,16 +30,16 @@ pub(super) fn is_fine(bounds: &[u64]) -> bool {
     bounds.iter().any(|bound| bound % 1_000_000 != 0)
 }
 
-/// How bounds and counts are shown.
+/// The layout of bounds and counts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look {
     /// Bounds have a unit.
     pub(super) units: bool,
-    /// Numbers stand below each other.
+    /// Numbers are aligned in columns.
     pub(super) aligned: bool,
 }
 
-/// What stands before each number.
+/// The text before each number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Before {
     Nothing,
@@ -77,14 +77,14 @@ impl Look {
         }
     }
 
-    /// What lies between each two bounds.
+    /// The bins between the bounds.
     pub(super) fn ranges(self, bounds: &[u64]) -> String {
         let bins = if bounds.is_empty() { 0 } else { bounds.len() + 1 };
         let shown: Vec<_> = (0..bins).map(|bin| self.label(bounds, bin, Before::Range)).collect();
         shown.join(",")
     }
 
-    /// How many requests fell into each bin, or which part of all of them.
+    /// The requests in each bin, as counts or as percentages.
     pub(super) fn counts(self, bounds: &[u64], counts: &[u64], before: Before, relative: bool) -> String {
         let total = counts.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
         let widest = if self.units { 6 } else { 10 };
@@ -104,7 +104,7 @@ impl Look {
                 continue;
             }
             let between = if bin > 0 && before != Before::Nothing { "," } else { "" };
-            // Label and number together are of one width.
+            // Label and number together have a fixed width.
             let room = match before {
                 Before::Bound | Before::Range => (widest + 6_usize).saturating_sub(label.len().max(widest)),
                 Before::Nothing => 6,
@@ -159,7 +159,7 @@ mod tests {
             shown(Before::Range, true),
             "0s-100us:95.80%,100us-1ms:3.44%,1ms-5ms: 0.76%,  >5ms:  0.00%"
         );
-        // Whatever a kernel counts.
+        // Whatever the kernel's counts are.
         let most = [u64::MAX, u64::MAX];
         assert!(LOOK.counts(&[1], &most, Before::Nothing, true).starts_with("100.00%"));
         let plain = Look { aligned: false, ..LOOK };

@@ -1,7 +1,7 @@
-//! `stats`, and what is called as `dmstats`: counters that the kernel keeps for regions of a device.
+//! `stats`, also started as `dmstats`: counters that the kernel keeps for regions of a device.
 //!
-//! `region` talks to the kernel, `report` lists and reports, `row` says what a field of it holds; here is what changes
-//! what is counted.
+//! `region` talks to the kernel, `report` lists and reports, `row` provides its fields; here are the commands that
+//! change regions.
 
 mod arguments;
 mod create;
@@ -26,7 +26,7 @@ use crate::mapping::describe;
 use arguments::{devices, number, numbers, regions, wanted};
 use region::Region;
 
-/// The name that dmsetup has for this verb alone.
+/// dmsetup's name for this verb alone.
 pub(super) const OWN_NAME: &str = "dmstats";
 
 pub(super) fn stats(session: &Session, words: &[OsString]) -> Result<(), Failure> {
@@ -63,7 +63,7 @@ pub(super) fn stats(session: &Session, words: &[OsString]) -> Result<(), Failure
     run(session, words)
 }
 
-/// The usage text, laid out as dmsetup does it.
+/// The usage text, laid out as in dmsetup.
 pub(super) fn usage(session: &Session) -> String {
     let name = if session.as_dmstats { OWN_NAME } else { "dmsetup stats" };
     format!("Usage:\n\n{name}\n{USAGE}")
@@ -153,7 +153,7 @@ fn delete(session: &Session, words: &[OsString]) -> Result<(), Failure> {
             region::delete(session, &id, number)
                 .map_err(|failure| failure.and("Could not delete statistics region"))?;
         }
-        // A group that lost a member goes on without it; with its first it is gone.
+        // A group that lost a member continues without it; with its first it is gone.
         for first in there {
             region::keep(session, &id, &first)?;
         }

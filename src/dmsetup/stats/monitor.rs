@@ -1,8 +1,8 @@
-//! dmfilemapd: keeps the regions of a group in step with the extents of its file, by looking once in a while. It is started
-//! by `stats create --filemap` and `update_filemap`, or by hand as dmfilemapd(8) has it.
+//! dmfilemapd: keeps the regions of a group in step with the extents of its file, by checking periodically. It is started
+//! by `stats create --filemap` and `update_filemap`, or by hand as described in dmfilemapd(8).
 //!
-//! No fork: the program starts itself anew, with the file as its standard input. It ends with the group, with the file,
-//! or by a signal, and leaves the group as it is.
+//! No fork: the program executes itself again, with the file as its standard input. It ends with the group, with the
+//! file, or by a signal, and leaves the group as it is.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -25,19 +25,19 @@ use crate::dmsetup::error::Failure;
 use crate::dmsetup::options::{Opt, digits};
 use crate::dmsetup::session::Session;
 
-/// The name that this verb alone has.
+/// The name of this verb alone.
 pub(in crate::dmsetup) const OWN_NAME: &str = "dmfilemapd";
-/// The last word of one that was started by another, and leaves its terminal.
+/// The last argument when another process starts it, to detach it from the terminal.
 const DETACHED: &str = "detached";
 const USAGE: &str =
     "Usage: dmfilemapd <file_descriptor> <group_id> <abs_path> inode|path [<foreground> [<log_level>]]\n";
 
-/// From one look to the next.
+/// The interval of the checks.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A file that is followed by its path may be away for so long (dmstats(8), "File follow modes").
+/// How long a file that is followed by its path may be missing (dmstats(8), "File follow modes").
 const TOLERANCE: Duration = Duration::from_secs(1);
 
-/// What is followed.
+/// How a file is followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Follow {
     /// The file, wherever it is moved.
@@ -47,7 +47,7 @@ pub(super) enum Follow {
 }
 
 impl Follow {
-    /// As typed; the file where nothing was.
+    /// Parses the mode; the default is the file.
     pub(super) fn of(session: &Session) -> Result<Self, Failure> {
         if session.options.has(Opt::NoMonitor) && session.options.has(Opt::Follow) {
             return Err(Failure::because("Use of --follow is incompatible with --nomonitor."));
@@ -76,7 +76,7 @@ impl Follow {
     }
 }
 
-/// Follows a file from now on: in a process of its own, or with `--foreground` in this one.
+/// Follows a file from now on: in a new process, or with `--foreground` in this one.
 pub(super) fn begin(session: &Session, mapped: Mapped, group: u64, path: &Path, follow: Follow) -> Result<(), Failure> {
     if session.options.has(Opt::Foreground) {
         session.out().flush()?;
@@ -105,7 +105,7 @@ fn start(file: File, group: u64, path: &Path, follow: Follow) -> Result<(), Fail
     }
 }
 
-/// What stands behind the name `dmfilemapd`.
+/// The arguments after the name `dmfilemapd`.
 pub(in crate::dmsetup) fn run(session: &Session, words: &[OsString]) -> Result<(), Failure> {
     let usage = || Failure::Report(USAGE.to_owned());
     let is_detached = words.last().is_some_and(|word| word == DETACHED);
@@ -132,13 +132,13 @@ pub(in crate::dmsetup) fn run(session: &Session, words: &[OsString]) -> Result<(
         return start(file, group, path, follow);
     }
     if is_detached {
-        // It leads no group of its own yet, so that this cannot fail.
+        // It does not lead a group yet, so that this cannot fail.
         let _ = setsid();
     }
     watch(session, Mapped::of(file)?, group, path, follow)
 }
 
-/// The file behind a descriptor, which is closed: followed by its path, it may go.
+/// The file behind a descriptor, which is closed: a file that is followed by its path may be removed.
 fn taken_over(descriptor: i32) -> io::Result<File> {
     let file = File::open(format!("/proc/self/fd/{descriptor}"))?;
     if !file.metadata()?.is_file() {
@@ -152,7 +152,7 @@ fn taken_over(descriptor: i32) -> io::Result<File> {
     Ok(file)
 }
 
-/// Looks until the group or the file is gone.
+/// Checks until the group or the file is gone.
 fn watch(session: &Session, mut mapped: Mapped, mut group: u64, path: &Path, follow: Follow) -> Result<(), Failure> {
     let device = mapped.device.clone();
     loop {
@@ -180,13 +180,13 @@ fn watch(session: &Session, mut mapped: Mapped, mut group: u64, path: &Path, fol
     }
 }
 
-/// One look. The group's number, or `None` where there is none any more.
+/// One check. Returns the group's number, or `None` if it is gone.
 fn step(session: &Session, mapped: &Mapped, group: u64) -> Result<Option<u64>, Failure> {
     let there = region::list(session, &mapped.device, None)?;
     let Ok((_, found)) = find(&there, group) else {
         return Ok(None);
     };
-    // A file of which nothing is on the disk at this moment, and one that cannot be told, is looked at again later.
+    // A file with nothing on the disk at the moment, or whose extents are unavailable, is checked again later.
     let Ok(extents) = mapped.extents(false) else {
         return Ok(Some(group));
     };
@@ -197,7 +197,7 @@ fn step(session: &Session, mapped: &Mapped, group: u64) -> Result<Option<u64>, F
     remap(session, &mapped.device, group, &extents).map(Some)
 }
 
-/// The file that is at the path now; `None` where none comes in time, or one on another device.
+/// The file that is at the path now; `None` if none appears in time, or one on another device.
 fn reopened(path: &Path, device: &DeviceId) -> Option<Mapped> {
     let begin = Instant::now();
     while fs::metadata(path).is_err() {

@@ -1,4 +1,4 @@
-//! What the kernel counts on a device: its regions, as `@stats_list` and `@stats_print` tell them. The kernel's
+//! The kernel's counters of a device: its regions, as `@stats_list` and `@stats_print` report them. The kernel's
 //! Documentation/admin-guide/device-mapper/statistics.rst has the format.
 
 use serde_json::{Map, Value, json};
@@ -11,7 +11,7 @@ use crate::dmsetup::report::Id;
 use crate::dmsetup::session::{About, Session};
 use crate::mapping::describe;
 
-/// What a group's first region is marked with.
+/// The mark of a group's first region.
 const GROUP: &str = "DMS_GROUP=";
 
 /// A region of a device, in sectors.
@@ -23,9 +23,9 @@ pub(super) struct Region {
     /// The length of its areas; the last may be shorter.
     pub(super) step: u64,
     pub(super) program: String,
-    /// What its maker keeps with it; empty where there is nothing.
+    /// The data that its maker stores with it; may be empty.
     pub(super) user_data: String,
-    /// The group that it is the first of.
+    /// The group that it leads.
     pub(super) group: Option<Group>,
     /// Whether times are in nanoseconds.
     pub(super) precise: bool,
@@ -33,10 +33,10 @@ pub(super) struct Region {
     pub(super) bounds: Bounds,
 }
 
-/// Regions that are told together.
+/// Regions that are reported together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Group {
-    /// Its name; empty where it has none.
+    /// Its name; may be empty.
     pub(super) alias: String,
     /// Its regions, rising.
     pub(super) members: Vec<u64>,
@@ -101,7 +101,7 @@ impl Region {
         self.length.div_ceil(self.step)
     }
 
-    /// What the kernel is to keep with it.
+    /// The text that the kernel stores with it.
     fn kept(&self) -> String {
         let data = or_dash(&self.user_data);
         match &self.group {
@@ -114,7 +114,7 @@ impl Region {
 impl Group {
     fn parse(data: &str) -> Option<(Self, &str)> {
         let text = data.strip_prefix(GROUP)?;
-        // A name and what its maker keeps may have the mark between them too: only behind the members it is one.
+        // A name and the maker's data may contain the separator too: it only counts behind the members.
         text.match_indices('#').find_map(|(at, _)| {
             let (alias, members) = text[..at].rsplit_once(':')?;
             let group = Self {
@@ -126,7 +126,8 @@ impl Group {
     }
 }
 
-/// The numbers in a list such as `1,3-5`, rising; `None` where it is none, or larger than any device has regions.
+/// The numbers in a list such as `1,3-5`, rising; `None` if it is invalid, or larger than any device's number of
+/// regions.
 pub(super) fn members_of(list: &str) -> Option<Vec<u64>> {
     let mut members = Vec::new();
     for part in list.split(',') {
@@ -142,7 +143,7 @@ pub(super) fn members_of(list: &str) -> Option<Vec<u64>> {
     Some(members)
 }
 
-/// The same list, as short as can be.
+/// The same list, in its shortest form.
 pub(super) fn ranges(members: &[u64]) -> String {
     let runs = members.chunk_by(|a, b| a + 1 == *b).map(|run| match run {
         [first, .., last] => format!("{first}-{last}"),
@@ -180,7 +181,7 @@ impl Counters {
         Some(counters)
     }
 
-    /// Adds what was counted elsewhere.
+    /// Adds the counts of another area.
     pub(super) fn add(&mut self, other: &Self) {
         for (number, more) in self.numbers.iter_mut().zip(other.numbers) {
             *number = number.saturating_add(more);
@@ -197,7 +198,7 @@ impl Counters {
 /// Which of the kernel's counters are times.
 const TIMES: [usize; 6] = [3, 7, 9, 10, 11, 12];
 
-/// Sends a message of `@stats_…`. The kernel takes a backslash as a mark on what is behind it, which is not meant here.
+/// Sends a message of `@stats_…`. The kernel takes a backslash as an escape, so that a literal one is doubled.
 pub(super) fn say(session: &Session, id: &DeviceId, text: &str) -> Result<String, Failure> {
     let text = text.replace('\\', "\\\\");
     Ok(match session.dm()?.message(id, 0, text.as_bytes()).about(id)? {
@@ -215,7 +216,7 @@ pub(super) fn list(session: &Session, id: &DeviceId, program: Option<&str>) -> R
     regions.collect()
 }
 
-/// What was counted in each area of a region; it begins anew then.
+/// The counts of each area of a region, which are reset.
 pub(super) fn take(session: &Session, id: &DeviceId, region: &Region) -> Result<Vec<Counters>, Failure> {
     let text = say(session, id, &format!("@stats_print_clear {}", region.id))?;
     let areas = text
@@ -224,8 +225,8 @@ pub(super) fn take(session: &Session, id: &DeviceId, region: &Region) -> Result<
     areas.collect()
 }
 
-/// What was counted in each area of a region, from the text that the kernel prints, under the names that reports have for it. Times
-/// are in nanoseconds.
+/// The counts of each area of a region, from the text that the kernel prints, under their names in reports. Times are in
+/// nanoseconds.
 pub(super) fn counted(session: &Session, id: &DeviceId, number: u64, text: &str) -> Result<Value, Failure> {
     const NAMES: [Id; 13] = [
         Id::ReadCount,
@@ -266,12 +267,12 @@ pub(super) fn counted(session: &Session, id: &DeviceId, number: u64, text: &str)
     Ok(json!({ "device": describe::name(&info.name), "region_id": number, "areas": areas }))
 }
 
-/// Has the kernel keep what a region is marked with.
+/// Has the kernel store a region's mark.
 pub(super) fn keep(session: &Session, id: &DeviceId, region: &Region) -> Result<(), Failure> {
     say(session, id, &format!("@stats_set_aux {} {}", region.id, region.kept())).map(drop)
 }
 
-/// Ends a region.
+/// Removes a region.
 pub(super) fn delete(session: &Session, id: &DeviceId, number: u64) -> Result<(), Failure> {
     say(session, id, &format!("@stats_delete {number}")).map(drop)
 }

@@ -1,4 +1,4 @@
-//! `stats list` and `stats report`: what is counted, and how much of it there was.
+//! `stats list` and `stats report`: the regions, and their counters.
 
 use std::ffi::OsString;
 use std::time::Instant;
@@ -39,7 +39,7 @@ struct Shown {
     areas: bool,
     regions: bool,
     groups: bool,
-    /// Regions of one area are told by that.
+    /// Regions of one area are recognised by that.
     divided_only: bool,
 }
 
@@ -137,7 +137,7 @@ fn each_device(
         for mapping in &all {
             let id = DeviceId::Number(mapping.number);
             let outcome = one(&DeviceRow::listed(session, mapping, None, false), &id);
-            // One that went since it was listed is no failure.
+            // A device that was removed since it was listed is no failure.
             if outcome.is_err() && mapping::find(session.dm()?, &id).about(&id)?.is_some() {
                 return outcome;
             }

@@ -1,4 +1,4 @@
-//! What a report says of an area, a region or a group.
+//! The fields of a report for an area, a region or a group.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use crate::dm::Printable;
 use crate::dmsetup::device_row::{DeviceRow, Untold};
 use crate::dmsetup::report::{Cell, Id, Needs, Row};
 
-/// How a report shows numbers.
+/// The format of numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
     pub(super) unit: Unit,
     pub(super) look: Look,
 }
 
-/// What a row is about.
+/// The object of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Object {
     /// One area, by its number.
@@ -36,7 +36,7 @@ pub(super) struct StatsRow<'a> {
     pub(super) group: Option<&'a Region>,
     /// Begin and length, in sectors.
     pub(super) extent: (u64, u64),
-    /// What was counted, and over which time.
+    /// The counters, and their period.
     pub(super) counted: Option<(Counters, Duration)>,
     pub(super) form: Form,
 }
@@ -79,7 +79,7 @@ impl StatsRow<'_> {
             Id::HistBounds => Cell::text(self.form.look.bounds(&self.region.bounds)),
             Id::HistRanges => Cell::text(self.form.look.ranges(&self.region.bounds)),
             Id::StatsName => match group {
-                // The kernel keeps one word: a blank in a file's name is mangled there.
+                // The kernel stores one word: a blank in a file's name is mangled there.
                 Some((_, group)) if !group.alias.is_empty() => shown(&group.alias.replace(r"\x20", " ")),
                 _ => return self.device.cell(Id::Name).ok(),
             },

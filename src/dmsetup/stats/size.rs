@@ -1,20 +1,20 @@
-//! Sizes as statistics show and take them: sectors, with a unit that was chosen.
+//! Sizes in the output and options of statistics: sectors, with a chosen unit.
 
 use crate::dmsetup::options::digits;
 
-/// How sizes are shown.
+/// The format of sizes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Unit {
-    /// In the largest unit of which there is one at least, with its letter; multiples of 1000 or of 1024.
+    /// In the largest unit that gives at least one, with its letter; multiples of 1000 or of 1024.
     Human { thousand: bool },
-    /// In whole units of so many bytes.
+    /// In whole units of this many bytes.
     Whole(f64),
-    /// In units of so many bytes, with two places behind the point.
+    /// In units of this many bytes, with two decimal places.
     Parts(f64),
 }
 
 impl Unit {
-    /// From a letter behind an optional number; `None` where that is no unit.
+    /// From a letter behind an optional number; `None` if that is not a unit.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let at = text.find(|c: char| c.is_ascii_alphabetic())?;
         let (count, letter) = (&text[..at], char::from(text.as_bytes()[at]));
@@ -61,8 +61,7 @@ impl Unit {
     }
 }
 
-/// Sectors from a number with a letter behind it, or of sectors where there is none; `None` for what is no such number
-/// or too large.
+/// Parses a number with a unit, or of sectors without one; `None` if it is invalid or too large.
 pub(super) fn sectors(text: &str) -> Option<u64> {
     let (number, unit) = match text.char_indices().last()? {
         (at, letter) if !letter.is_ascii_digit() => (&text[..at], bytes_of(letter)?),

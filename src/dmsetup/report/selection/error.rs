@@ -1,22 +1,22 @@
-//! What may be wrong with a selection, in dmsetup's words.
+//! Errors in a selection, in dmsetup's words.
 
 use std::fmt;
 
 use super::super::help;
 use super::super::regex::RegexError;
 
-/// A selection that makes no sense. `Display` is every line that dmsetup shows.
+/// An invalid selection. `Display` is every line that dmsetup shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::dmsetup) enum SelectionError {
-    /// It asks what there is to select by.
+    /// It asks for the list of fields and operators.
     Help,
     /// No such field.
     Field { name: String, at: String },
-    /// A field that nothing can be compared with.
+    /// A field that cannot be compared.
     NotComparable { name: String, at: String },
-    /// No field where there must be one.
+    /// A field is missing.
     FieldMissing { at: String },
-    /// No operator behind a field, or one that does not go with it.
+    /// No operator follows a field, or one that does not fit it.
     Operator {
         defect: OperatorDefect,
         rest: String,
@@ -34,9 +34,9 @@ pub(in crate::dmsetup) enum SelectionError {
     NotText { field: &'static str },
     /// An invalid regular expression.
     Regex { defect: RegexError, field: &'static str },
-    /// Something behind a comparison that joins nothing to it.
+    /// Text after a comparison without a logical operator.
     LogicalOperator { at: String },
-    /// A parenthesis that is missing, or that comes too deep.
+    /// A missing parenthesis, or one nested too deeply.
     Parenthesis { which: &'static str, at: String },
 }
 
@@ -54,7 +54,7 @@ pub(in crate::dmsetup) enum ValueDefect {
     PercentForNumber,
     PercentForSize,
     NoRegex,
-    /// The quotes have no end.
+    /// The quotes are not closed.
     Quotes {
         regex: bool,
     },

@@ -1,4 +1,4 @@
-//! A selection out of its text.
+//! Parsing a selection.
 
 use super::super::fields::{Holds, Id, Word};
 use super::super::regex::Regex;
@@ -15,7 +15,7 @@ enum Operator {
     Time,
 }
 
-/// Longer ones first, where one begins with another.
+/// Longer ones first, if one begins with another.
 const OPERATORS: &[(&[u8], Operator)] = &[
     (b"=~", Operator::Regex { matching: true }),
     (b"!~", Operator::Regex { matching: false }),
@@ -193,7 +193,7 @@ impl<'a> Parser<'a> {
         Ok(text.to_vec())
     }
 
-    /// What stands between the first byte and the next `closing`.
+    /// The text between the first byte and the next `closing`.
     fn quoted(&mut self, closing: u8) -> Option<&'a [u8]> {
         let inner = &self.rest[1..];
         let end = inner.iter().position(|b| *b == closing)?;
@@ -257,7 +257,7 @@ impl<'a> Parser<'a> {
                 compare,
             });
         }
-        // What stands behind the point does not count.
+        // Digits behind the point are ignored.
         let digits = &text[..whole];
         let exact = match digits {
             "" => 0,
@@ -276,7 +276,7 @@ impl<'a> Parser<'a> {
 
 const MEGABYTE: f64 = 2048.0;
 
-/// How many sectors one of a unit has: small letters in powers of 1024, large ones in powers of 1000.
+/// The sectors in one of a unit: small letters are powers of 1024, large ones powers of 1000.
 fn sectors_in(unit: u8) -> Option<f64> {
     if matches!(unit, b's' | b'S') {
         return Some(1.0);

@@ -84,7 +84,7 @@ fn logic() {
     }
 }
 
-/// What is shown, less the help that may stand in front.
+/// The message, less the help that may precede it.
 fn refused(text: &str) -> String {
     let error = Selection::parse(text.as_bytes()).expect_err(text).to_string();
     let help_ends = error.rfind("\n \n").map_or(0, |end| end + 3);

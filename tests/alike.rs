@@ -1,6 +1,6 @@
-//! What `luksFormat` makes of its options, and what every action makes of a wrong device, type, name or number: line for
-//! line against the installed cryptsetup (package cryptsetup-bin), on files. Exit code, texts and the header that is
-//! there afterwards are the same, or the line stands in the table of what is meant to differ, with its reason.
+//! What `luksFormat` makes of its options, and how every action handles a wrong device, type, name or number: line for
+//! line against the installed cryptsetup (package cryptsetup-bin), on files. Exit code, texts and the resulting header
+//! are the same, or the line is in the table of intended differences, with its reason.
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
@@ -13,21 +13,21 @@ const REFERENCE: &str = "/usr/sbin/cryptsetup";
 const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
 const MIB: u64 = 1 << 20;
 
-/// How a line ended.
+/// The outcome of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Seen {
     code: Option<i32>,
     out: String,
     err: String,
-    /// What the reference shows of the volume, without what is random. Letters are small: it keeps a cipher's name as
-    /// it was typed, which no kernel knows.
+    /// cryptsetup's dump of the volume, without random parts. Letters are small: it keeps a cipher's name as it was
+    /// typed, which no kernel knows.
     dump: String,
-    /// The length of the key file, which no line is to touch.
+    /// The length of the key file, which no line may touch.
     key: u64,
 }
 
 /// The files that lines name: `k` opens keyslot 0 of `v1` and `v2`, `k2` keyslot 1 of `v2`; `capitals` is LUKS1 with a
-/// cipher in capitals. Those of no volume are made anew for each line.
+/// cipher in capitals. Files that are not volumes are made anew for each line.
 struct Base(TempDir);
 
 const VOLUMES: [&str; 4] = ["v1", "v2", "capitals", "capitals2"];
@@ -77,7 +77,7 @@ impl Base {
                 .expect("a file");
         }
         let mut seen = run(program, path, line);
-        // The new volume, where one was made: in the header's file, else in the only one that is named.
+        // The new volume, if one was made: in the header's file, else in the only named one.
         let header = ["nh"]
             .into_iter()
             .chain(named.iter().copied())
@@ -90,7 +90,7 @@ impl Base {
     }
 }
 
-/// Runs one line; `PBKDF` and `LUKS1` stand for the cheap costs.
+/// Runs one line; `PBKDF` and `LUKS1` are replaced by the cheap costs.
 fn run(program: &str, folder: &Path, line: &str) -> Seen {
     let words = line.split_whitespace().flat_map(|word| match word {
         "PBKDF" => vec!["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"],
@@ -106,7 +106,7 @@ fn run(program: &str, folder: &Path, line: &str) -> Seen {
         .output()
         .unwrap_or_else(|error| panic!("{program} cannot be run (package cryptsetup-bin?): {error}"));
     let err = String::from_utf8_lossy(&output.stderr);
-    // The usage texts are of different versions; that there is one is not.
+    // The usage texts are of different versions; only their presence is compared.
     let err = err.lines().filter_map(|line| match line {
         line if line.starts_with("Usage: ") => Some("(usage)"),
         line if line.starts_with("        ") => None,
@@ -148,7 +148,7 @@ fn assert_alike(list: &str) {
     for line in lines(list) {
         let (ours, mut theirs) = (base.seen(OURS, line), base.seen(REFERENCE, line));
         if line.starts_with("luksFormat") && theirs.code != Some(0) {
-            // The reference may have written over the header by then. What ours refuses stays what it was.
+            // cryptsetup may have overwritten the header by then. A file that ours refuses stays unchanged.
             let volume = VOLUMES
                 .into_iter()
                 .find(|volume| line.split(' ').any(|word| word == *volume));
@@ -166,7 +166,7 @@ fn assert_alike(list: &str) {
     );
 }
 
-/// A key file in the wrong place stays what it is; and what can be no volume is refused before anything is written.
+/// A key file in the wrong place stays unchanged; and an impossible volume is refused before anything is written.
 #[test]
 fn a_file_of_less_than_a_sector_is_no_device() {
     assert_alike(
@@ -254,8 +254,8 @@ fn a_header_of_its_own_leaves_the_data_where_the_reference_does() {
     );
 }
 
-/// A volume that is not made after all costs nothing: not the volume that was there, and no stray file. (The reference
-/// leaves a header's file of 4096 zero bytes, and writes over a header before it finds no room for a keyslot.)
+/// A volume that is not made after all costs nothing: not the existing volume, and no stray file. (cryptsetup leaves a
+/// header's file of 4096 zero bytes, and overwrites a header before it finds no room for a keyslot.)
 #[test]
 fn a_volume_that_cannot_be_made_leaves_all_as_it_was() {
     let base = Base::new();
@@ -427,7 +427,7 @@ fn a_volume_key_is_shown_alike() {
     );
 }
 
-/// What is meant to differ.
+/// The intended differences.
 #[test]
 fn where_the_reference_does_harm_or_says_nothing_ours_does_not() {
     let base = Base::new();

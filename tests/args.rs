@@ -1,5 +1,5 @@
-//! The command line against the installed cryptsetup (package cryptsetup-bin): what either refuses, with which words
-//! and exit code. The reference is only asked to check arguments, so neither touches a device.
+//! The command line against the installed cryptsetup (package cryptsetup-bin): what either refuses, with its message and
+//! exit code. cryptsetup only checks arguments here, so neither touches a device.
 
 use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
@@ -45,7 +45,7 @@ fn own(words: &[&str]) -> Answer {
     answer(env!("CARGO_BIN_EXE_luksmith"), "luksmith", words)
 }
 
-/// Checks one line, given as words with single spaces, against the reference.
+/// Checks one line, given as words with single spaces, against cryptsetup.
 fn compare(line: &str, differences: &mut Vec<String>) {
     let words: Vec<_> = std::iter::once("--test-args")
         .chain(line.split(' ').filter(|word| !word.is_empty()))
@@ -65,7 +65,7 @@ fn assert_none(differences: &[String]) {
     );
 }
 
-/// The lines of a list, without what only lays it out.
+/// The lines of a list, without layout.
 fn lines(list: &str) -> impl Iterator<Item = &str> {
     list.lines().map(str::trim).filter(|line| !line.is_empty())
 }
@@ -74,14 +74,14 @@ fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split(' ').filter(|word| !word.is_empty())
 }
 
-/// Options that the installed reference is too old for, or that it passes over where the newest refuses them: `takes`
+/// Options that the installed cryptsetup is too old for, or that it ignores where the newest refuses them: `takes`
 /// compares all of them with the newest.
 const NEWER: &str = "disable-blkid disable-sum external-tokens-path force-no-keyslots hw-opal hw-opal-factory-reset \
     hw-opal-only integrity integrity-inline integrity-key-size integrity-no-wipe key-description link-vk-to-keyring \
     new-key-description new-key-size new-volume-key-file new-volume-key-keyring perf-high_priority \
     veracrypt-query-pim volume-key-keyring";
 
-/// Names of actions that the reference does not have, or no longer.
+/// Names of actions that cryptsetup does not have, or no longer.
 const NOT_THEIRS: &[&str] = &[
     "answer",
     "cat",
@@ -97,7 +97,7 @@ const NOT_THEIRS: &[&str] = &[
     "write",
 ];
 
-/// All names of actions, old and new, that the reference has too.
+/// All names of actions, old and new, that cryptsetup has too.
 fn their_actions() -> impl Iterator<Item = &'static str> {
     let names = VERBS
         .iter()
@@ -106,7 +106,7 @@ fn their_actions() -> impl Iterator<Item = &'static str> {
     names.filter(|name| !NOT_THEIRS.contains(name))
 }
 
-/// A value that fits.
+/// A valid value.
 fn value_for(option: &str) -> &'static str {
     match option {
         "pbkdf" => "pbkdf2",
@@ -370,7 +370,7 @@ fn negative_numbers_are_no_numbers() {
 #[test]
 fn the_usage_text_is_that_of_the_newest_reference() {
     let output = run(env!("CARGO_BIN_EXE_luksmith"), "cryptsetup", &["--usage"]);
-    // Where the reference has it, too.
+    // With cryptsetup's action, if it has it.
     assert_eq!(run(REFERENCE, "cryptsetup", &["--usage"]).stdout, b"");
     assert_eq!(
         (output.status.code(), output.stdout.as_slice()),
@@ -406,7 +406,7 @@ fn version_and_help_serve_those_who_parse_them() {
     ] {
         assert!(help.contains(text), "{text} is not in the help");
     }
-    // What the reference lists, ours lists.
+    // Every entry of cryptsetup's list is in ours.
     let theirs = answer(REFERENCE, "cryptsetup", &["--help"]).1;
     let options = theirs.split_whitespace().filter(|word| word.starts_with("--"));
     for option in options.map(|word| word.split(['=', '.', ',']).next().unwrap_or(word)) {
@@ -437,7 +437,7 @@ fn under_our_own_name_a_refusal_says_what_would_be_right() {
         taken,
         "luksmith: Option --allow-discards is not allowed with luksDump action.\n--allow-discards is for: open, cat, write, image."
     );
-    // The reference passes over these.
+    // cryptsetup ignores these.
     assert!(refusal(&["isLuks", "--cipher", "x", "d"]).contains("--cipher is for: open, cat, write, benchmark"));
     assert!(refusal(&["isLuks", "a", "b"]).contains("takes only <device>"));
     assert!(
@@ -455,7 +455,7 @@ fn under_our_own_name_a_refusal_says_what_would_be_right() {
     }
 }
 
-/// Each line is taken by the reference, which passes over the option or part of it.
+/// cryptsetup accepts each line, and ignores the option or part of it.
 #[test]
 fn under_our_own_name_no_option_is_without_effect() {
     for (line, says) in [
@@ -500,7 +500,7 @@ fn under_our_own_name_no_option_is_without_effect() {
     }
 }
 
-/// What the installed reference is too old to refuse; the texts are those of 2.8.8.
+/// Combinations that the installed cryptsetup is too old to refuse; the texts are those of 2.8.8.
 #[test]
 fn what_the_newest_reference_refuses_is_refused() {
     let keyring_off = "cryptsetup: Cannot use keyring key description when keyring is disabled.";

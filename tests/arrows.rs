@@ -1,7 +1,7 @@
-//! Who knows whom: the rooms of the source against the map in CONTRIBUTING.md, and circles of files that use each other.
+//! Dependencies: the rooms of the source against the map in CONTRIBUTING.md, and circles of files that use each other.
 //!
-//! The map goes from the top floor to the ground. A room may use what stands below it or in the same row; whatever else it uses
-//! has to be in the list of arrows that point up. What stands behind `#[cfg(test)]` does not count.
+//! The map goes from the top floor to the ground. A room may use those below it or in the same row; all its other
+//! dependencies have to be in the list of arrows that point up. Code behind `#[cfg(test)]` does not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Rooms that must not know each other, in whatever order the map has them: who, and whom.
+/// Rooms that must not use each other, wherever they are on the map: the user, and the used one.
 const STRANGERS: &[(&str, &str)] = &[
     ("dmsetup", "cryptsetup"),
     ("dmsetup", "boot"),
@@ -18,8 +18,8 @@ const STRANGERS: &[(&str, &str)] = &[
     ("boot", "cryptsetup"),
 ];
 
-/// Circles of more than [`SMALL`] files that are left: the folder that they lie in, and how many files are in the largest. No new one
-/// is added; a number goes down with its circle.
+/// The remaining circles of more than [`SMALL`] files: their folder, and the number of files in the largest. No new one is
+/// added; a number goes down with its circle.
 const CIRCLES: &[(&str, usize)] = &[
     ("src/block_device", 4),
     ("keyslots/cipher", 9),
@@ -27,10 +27,10 @@ const CIRCLES: &[(&str, usize)] = &[
     ("keyslots/kdf", 8),
 ];
 
-/// As many files may use each other as are read together.
+/// The number of files that may use each other, since they are read together.
 const SMALL: usize = 3;
 
-/// The modules of a crate: each with its source, and where names come from that it only hands on.
+/// The modules of a crate: each with its source, and the origins of names that it only re-exports.
 struct Crate {
     modules: BTreeMap<Vec<String>, Module>,
 }
@@ -38,7 +38,7 @@ struct Crate {
 #[derive(Default)]
 struct Module {
     source: String,
-    /// The full path behind each name that a `pub use` hands on.
+    /// The full path behind each name that a `pub use` re-exports.
     handed_on: BTreeMap<String, Vec<String>>,
     /// The full path of everything that is used.
     used: BTreeSet<Vec<String>>,
@@ -102,7 +102,7 @@ impl Crate {
         (used, handed_on)
     }
 
-    /// The full path of what `words` name in the module `path`; `None` for another crate's.
+    /// The full path that `words` names in the module `path`; `None` for another crate's.
     fn absolute(&self, path: &[String], words: &[String]) -> Option<Vec<String>> {
         let mut full = path.to_vec();
         let mut words = words.iter().peekable();
@@ -126,7 +126,7 @@ impl Crate {
         Some(full)
     }
 
-    /// The module that holds what a full path names: past those that only hand it on.
+    /// The module that defines a full path: past those that only re-export it.
     fn holder(&self, full: &[String]) -> Option<Vec<String>> {
         let mut full = full.to_vec();
         for _ in 0..8 {
@@ -144,7 +144,7 @@ impl Crate {
         None
     }
 
-    /// Which file uses which.
+    /// The files that each file uses.
     fn arrows(&self) -> BTreeMap<&Vec<String>, BTreeSet<Vec<String>>> {
         let to = |path: &Vec<String>, module: &Module| {
             let holders = module.used.iter().filter_map(|full| self.holder(full));
@@ -210,7 +210,7 @@ fn without_comments(source: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Each `use` up to its semicolon, and whether it hands on what it names.
+/// Each `use` up to its semicolon, and whether it re-exports.
 fn use_statements(source: &str) -> Vec<(bool, &str)> {
     let mut found = Vec::new();
     let mut offset = 0;
@@ -273,7 +273,7 @@ fn words(path: &str) -> Vec<String> {
 /// Paths in the middle of code: `a::b::c`.
 fn inline_paths(source: &str) -> Vec<Vec<String>> {
     let is_path = |c: char| c.is_alphanumeric() || matches!(c, '_' | ':');
-    // What a thing is visible in is not used.
+    // The scope of a visibility is not a use.
     let source = source.replace("(in crate::", "(").replace("(in super::super)", "()");
     let pieces = source.split(|c| !is_path(c)).filter(|piece| piece.contains("::"));
     pieces.map(words).filter(|words| words.len() > 1).collect()

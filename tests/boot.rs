@@ -1,8 +1,7 @@
-//! Machines that boot from an encrypted root in an emulator, with a person at the serial console: what is typed there is what
-//! unlocks them.
+//! Machines that boot from an encrypted root in an emulator, with a person at the serial console, whose typing unlocks them.
 //!
-//! Not part of a bare `cargo test` (`test = false` in Cargo.toml): `scripts/test` runs it, and so does `cargo test --test boot`.
-//! `tests/boot/build` makes what is booted; `TESTED_LUKSMITH` names another program than the one that cargo has built.
+//! Not part of a bare `cargo test` (`test = false` in Cargo.toml): `scripts/test` runs it, and so does `cargo test --test
+//! boot`. `tests/boot/build` makes the boot files; `TESTED_LUKSMITH` names another program than the one that cargo has built.
 
 #[path = "boot/generators.rs"]
 mod generators;
@@ -79,7 +78,7 @@ fn a_disk_that_comes_after_ten_seconds_is_waited_for() {
         .wait_for("Waiting for root")
         .wait_for_any(&[" 10 s", " 11 s", " 12 s", " 13 s", " 14 s", " 15 s"])
         .plug_in();
-    // It opens with the passphrase that has opened the other one.
+    // It opens with the passphrase that opened the other one.
     machine
         .wait_for("root is open.")
         .wait_for("root runs from /dev/mapper/root");

@@ -1,8 +1,8 @@
-//! The command lines that other programs are known to use and that need no device: each is run by Debian's cryptsetup and
-//! by ours under its name, on volumes that are alike to the byte. The exit code, standard output, what is left on standard
-//! input, and which passphrases open afterwards must be as the table says, and the same for both.
+//! The known command lines of other programs that need no device: each is run by Debian's cryptsetup and by ours under its
+//! name, on volumes that are identical to the byte. The exit code, standard output, the rest of standard input, and the
+//! passphrases that open afterwards must be as in the table, and the same for both.
 //!
-//! What needs device-mapper is in `tests/guest/contract.sh`, prompts are in `prompt.rs`.
+//! Command lines that need device-mapper are in `tests/guest/contract.sh`, prompts are in `prompt.rs`.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
@@ -21,18 +21,18 @@ const KEYS: [(&str, &str); 3] = [("k", "pw"), ("w", "other"), ("n", "new")];
 
 /// One command line.
 struct Line {
-    /// Who runs it.
+    /// The program that runs it.
     who: &'static str,
-    /// What is done before, by the reference: lines of words.
+    /// Preparations, run by cryptsetup: lines of words.
     before: &'static str,
     words: &'static str,
     stdin: &'static str,
     code: i32,
     /// What the command leaves on standard input.
     left: &'static str,
-    /// The passphrases that open the volume then, of `pw`, `other` and `new`.
+    /// The passphrases that open the volume afterwards, of `pw`, `other` and `new`.
     opens: &'static str,
-    /// Stands in standard output or standard error.
+    /// A text in standard output or standard error.
     says: &'static str,
 }
 
@@ -66,10 +66,10 @@ impl Line {
     }
 }
 
-/// `PBKDF` stands for cheap costs. In standard input and in what is left of it `\n` is a new line.
+/// `PBKDF` is replaced by cheap costs. In standard input and in its rest `\n` is a new line.
 #[rustfmt::skip]
 const LINES: &[Line] = &[
-    // How options may stand.
+    // The forms of options.
     line("anybody", "open --test-passphrase v2", "pw\nrest", 0, "rest"),
     line("anybody", "--test-passphrase open v2", "pw\nrest", 0, "rest"),
     line("anybody", "open v2 --test-passphrase", "pw", 0, ""),
@@ -87,7 +87,7 @@ const LINES: &[Line] = &[
     line("anybody", "luksConvertKey -q v2 w PBKDF", "", 1, "").says("Nothing to read on input."),
     line("anybody", "open --test-passphrase v2 -d k -l 0", "", 0, ""),
     line("anybody", "open --test-passphrase v2 --cipher x --hash y --size 8 -d k", "", 0, ""),
-    // What is read of standard input.
+    // How much of standard input is read.
     line("anybody", "open --test-passphrase v1", "pw\nrest", 0, "rest"),
     line("anybody", "open --test-passphrase v2 --key-file -", "pw", 0, ""),
     line("anybody", "open --test-passphrase v2 --key-file -", "pw\n", 2, ""),
@@ -103,7 +103,7 @@ const LINES: &[Line] = &[
     line("anybody", "open --test-passphrase empty", "", 1, "").says("Nothing to read on input."),
     // The old names.
     line("anybody", "luksOpen --test-passphrase v2", "pw\nrest", 0, "rest"),
-    // "Identical to luksKillSlot, but deprecated", said the manual of old.
+    // "Identical to luksKillSlot, but deprecated", said the old manual.
     line("anybody", "luksDelKey v2 1 -q", "", 0, "").opens("pw"),
     line("anybody", "luksErase -q v2", "", 0, "").opens(""),
     line("anybody", "luksErase -q v1", "", 0, "").opens(""),
@@ -157,7 +157,7 @@ const LINES: &[Line] = &[
     line("clevis", "luksChangeKey --batch-mode v1 PBKDF", "pw\nnew\nrest", 0, "rest").opens("other new"),
     line("clevis", "luksKillSlot --batch-mode v2 1", "", 0, "").opens("pw"),
     line("clevis", "luksKillSlot v1 1 --key-file k", "", 0, "").opens("pw"),
-    // Old Ansible: a keyslot is wiped where there is nothing to read, and only there.
+    // Old Ansible: a keyslot is wiped if there is nothing to read, and only then.
     line("Ansible", "luksKillSlot v2 1", "", 0, "").opens("pw").says("Nothing to read on input."),
     line("Ansible", "luksKillSlot v1 1", "", 0, "").opens("pw").says("Nothing to read on input."),
     line("Ansible", "luksKillSlot v2 1 -q", "", 0, "").opens("pw").says("Nothing to read on input."),
@@ -189,7 +189,7 @@ const LINES: &[Line] = &[
     line("clevis", "luksHeaderRestore v1 --batch-mode --header-backup-file b", "", 0, "")
         .after("luksHeaderBackup v1 --header-backup-file b\nluksKillSlot -q v1 1"),
     line("clevis", "token import v2 --token-id 4", "{\"type\":\"clevis\",\"keyslots\":[\"0\"],\"jwe\":{}}", 0, ""),
-    // The newest reference ends the line, Debian's does not yet.
+    // The newest cryptsetup ends the line, Debian's does not yet.
     line("clevis", "token export v2 --token-id 3", "", 0, "").says("\"type\":\"clevis\"")
         .after("token import v2 --token-id 3 --json-file t"),
     line("clevis", "token remove v2 --token-id 3", "", 0, "").after("token import v2 --token-id 3 --json-file t"),
@@ -227,7 +227,7 @@ const LINES: &[Line] = &[
     line("Talos", "open --test-passphrase --key-file=- k", "pw", 1, "pw").opens("pw other"),
 ];
 
-/// A folder with volumes that are the same in every one that is laid out from it.
+/// A folder with volumes that are the same in each of its copies.
 struct Base(TempDir);
 
 impl Base {
@@ -271,7 +271,7 @@ impl Base {
     }
 }
 
-/// How a command went.
+/// The outcome of a command.
 #[derive(Clone, Debug, PartialEq)]
 struct Seen {
     code: Option<i32>,
@@ -280,7 +280,7 @@ struct Seen {
     opens: String,
 }
 
-/// Runs a command with `stdin` in a pipe: its code, what it said on the two outputs, and what it left in the pipe.
+/// Runs a command with `stdin` in a pipe: its code, its two outputs, and the rest of the pipe.
 fn run(folder: &Path, program: &Path, words: &[&str], stdin: &str) -> (Option<i32>, String, String, String) {
     let (mut reader, mut writer) = std::io::pipe().expect("a pipe");
     writer.write_all(stdin.as_bytes()).expect("room in the pipe");
@@ -306,7 +306,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 impl Line {
-    /// The volume of which it is asked afterwards what opens it.
+    /// The volume that is checked afterwards for the passphrases that open it.
     fn volume(&self) -> &'static str {
         let named = words(self.words);
         ["v1", "empty", "d"]
@@ -361,7 +361,7 @@ fn every_command_line_is_served_as_the_reference_serves_it() {
             out: theirs.out.trim_end().to_owned(),
             ..theirs
         };
-        // A name that Debian's has forgotten.
+        // A name that Debian's cryptsetup no longer has.
         if alike != theirs && !their_words.ends_with("Unknown action.\n") {
             differences.push(format!(
                 "{name}\n  ours   {found:?} {our_words:?}\n  theirs {theirs:?} {their_words:?}"
@@ -420,7 +420,7 @@ fn whoever_waits_for_a_passphrase_is_found_by_its_environment() {
     assert!(child.wait().expect("its own end").success());
 }
 
-/// Taken for a volume, a header whose data are elsewhere would be written over by them.
+/// If a detached header were taken for a volume, its data would overwrite the keyslots.
 #[test]
 fn a_header_that_is_kept_apart_is_no_volume() {
     let base = Base::new();

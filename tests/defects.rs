@@ -1,7 +1,7 @@
-//! Headers with one defect each, by the hundreds: made by changing one member of the metadata or one field of the binary header to
-//! each value at and past its edges, with all checksums right. Luksmith and Debian's cryptsetup are asked to open each. Luksmith
-//! never dies of one, never opens one that it shows differently from what it uses, and where the two disagree the reason
-//! stands in [`justification`].
+//! Headers with one defect each, by the hundreds: made by changing one member of the metadata or one field of the binary
+//! header to each value at and past its edges, with all checksums right. Luksmith and Debian's cryptsetup try to open each.
+//! Luksmith never crashes on one, never opens one that it shows differently from what it uses, and where the two disagree the
+//! reason is in [`justification`].
 //!
 //! `cargo test --test defects -- --nocapture` prints the table; `LUKSMITH_TABLE=FILE` writes it.
 
@@ -21,7 +21,7 @@ const HDR_SIZE: usize = 16384;
 const BINARY: usize = 4096;
 const CSUM: std::ops::Range<usize> = 448..512;
 
-/// How many defects are asked about at once: the reference waits out its time for some.
+/// How many defects are tried at once: cryptsetup waits out its time limit for some.
 const WORKERS: usize = 4;
 
 /// How much of an image a defect may change: both copies of a header, and the start of what is behind.
@@ -226,7 +226,7 @@ fn defects_of_metadata(base: &[u8], found: &mut Vec<Defective>) {
     }
 }
 
-/// Texts that are no JSON object, or more than one reading allows.
+/// Texts that are not a JSON object, or are ambiguous.
 fn defects_of_text(base: &[u8], found: &mut Vec<Defective>) {
     let text = metadata_of(base).to_string();
     let mut add = |name: &str, text: Vec<u8>| {
@@ -366,7 +366,7 @@ fn defects_of_luks1(base: &[u8], found: &mut Vec<Defective>) {
             0x00ac_71f3,
         ];
         for value in edges {
-            // As many iterations as this magic number take their time honestly.
+            // This many iterations, made of the magic number, legitimately take their time.
             if value != now && !(field.ends_with("iterations") && value == 0x00ac_71f3) {
                 add(format!("{field} = {value}"), at, &value.to_be_bytes());
             }
@@ -406,7 +406,8 @@ fn defects_of_luks1(base: &[u8], found: &mut Vec<Defective>) {
     }
 }
 
-/// What one tool says of an image: the exit codes of `open --test-passphrase` and `luksDump`, and the first line of the error.
+/// The result of one tool on an image: the exit codes of `open --test-passphrase` and `luksDump`, and the first line of the
+/// error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Answer {
     open: String,
@@ -452,7 +453,7 @@ fn ask(program: &Path, folder: &Path, image: &str) -> Answer {
     }
 }
 
-/// Where Luksmith refuses what the reference opens: a part of the defect's name, and why.
+/// Where Luksmith refuses what cryptsetup opens: a part of the defect's name, and why.
 const STRICTER: &[(&str, &str)] = &[
     (
         "/af/stripes",
@@ -504,7 +505,7 @@ fn justification(name: &str, ours: &Answer, theirs: &Answer) -> Option<&'static 
     }
 }
 
-/// What each program says of an image with that defect, in a folder that no other worker uses.
+/// The result of each program on an image with that defect, in a folder that no other worker uses.
 fn answers(folder: &Path, programs: &[(&str, PathBuf); 2], defect: &Defective) -> [Answer; 2] {
     let base = if defect.name.starts_with("luks1") {
         "base1"

@@ -1,5 +1,6 @@
-//! dmsetup's command line against the installed dmsetup (package dmsetup), as far as neither needs a device-mapper: what either
-//! refuses, with which words and exit code; and what is said where the kernel has no device-mapper or we may not use it.
+//! dmsetup's command line against the installed dmsetup (package dmsetup), as far as neither needs a device-mapper: what
+//! either refuses, with its message and exit code; and the messages where the kernel has no device-mapper or we may not use
+//! it.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
@@ -95,7 +96,7 @@ fn options_are_refused_as_dmsetup_refuses_them() {
     ]);
 }
 
-/// `-o` takes a report's fields only where there is a report.
+/// `-o` takes a report's fields only for a report.
 #[test]
 fn words_of_other_forms_are_refused_as_dmsetup_refuses_them() {
     compare(&[
@@ -203,7 +204,7 @@ fn our_own_name_serves_the_same() {
     );
 }
 
-/// Where there is no way to the device-mapper, one line says so, and what to do.
+/// Without access to the device-mapper, one line reports it, with the remedy.
 #[test]
 fn without_a_device_mapper_one_line_says_what_to_do() {
     for words in [
@@ -219,7 +220,7 @@ fn without_a_device_mapper_one_line_says_what_to_do() {
         &["tree"],
         &["tree", "--json"],
     ] {
-        // As nobody at all, in a namespace of its own: never permitted, whatever the machine has.
+        // As an unprivileged user, in a namespace of its own: never permitted, whatever the machine has.
         let output = Command::new("setpriv")
             .args([
                 "--reuid=65534",

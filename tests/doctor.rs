@@ -1,4 +1,4 @@
-//! `luksmith doctor` on a small system of files: nothing is found on a healthy one, and of each planted fault just that.
+//! `luksmith doctor` on a small system of files: no finding on a healthy one, and exactly the planted fault on others.
 
 use std::fs;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// A healthy system: a volume that is asked for, one with a key file, an initramfs as a folder, and backups.
+/// A healthy system: a volume with a prompt, one with a key file, an initramfs as a folder, and backups.
 struct System {
     folder: tempfile::TempDir,
     budget: &'static str,
@@ -30,7 +30,7 @@ fn disks() -> &'static Path {
         let [root, data] = ["root.img", "data.img"].map(|disk| system.text(disk));
         let file = fs::File::create(&root).expect("a disk");
         file.set_len(8 << 20).expect("its size");
-        // The least that is not called cheap.
+        // The least cost that is not called cheap.
         system.format(
             "--pbkdf-memory 65536 --pbkdf-force-iterations 4 --pbkdf-parallel 1",
             &root,
@@ -110,7 +110,7 @@ impl System {
             .stdout(Stdio::piped())
             .spawn()
             .expect("it starts");
-        // Who reads nothing closes the pipe.
+        // A program that reads nothing closes the pipe.
         let _ = child
             .stdin
             .take()
@@ -165,7 +165,7 @@ fn nothing_is_found_on_a_healthy_system() {
     );
 }
 
-/// Plants one fault, and asserts that it alone is found, in words that hold `text`, in both forms.
+/// Plants one fault, and asserts that it is the only finding, with a message that contains `text`, in both forms.
 #[track_caller]
 fn finds(text: &str, plant: impl FnOnce(&mut System)) {
     let mut system = System::healthy();
@@ -234,7 +234,7 @@ fn each_planted_fault_is_found_and_nothing_else() {
         let line = fs::read_to_string(s.path("crypttab")).expect("read");
         s.write("crypttab", &line.replace("key luks", "key luks,initramfs"));
     });
-    // What the root needs, it needs as early.
+    // Dependencies of the root are needed as early.
     finds("data: it is needed before the root is there", |s| {
         let early = format!("root {} /k:/dev/mapper/data luks,x-initrd.attach\n", s.text("root.img"));
         s.write("initramfs/etc/crypttab", &early);
@@ -284,7 +284,7 @@ fn each_planted_fault_is_found_and_nothing_else() {
             entry_of_data(s, "none plain,cipher=aes-xts-plain64");
         },
     );
-    // A passphrase will do for a key that only the volume itself holds, but here nobody may be asked.
+    // A passphrase can replace a key that only the volume itself holds, but here prompts are off.
     let mut system = System::healthy();
     entry_of_data(&mut system, "/k:/dev/mapper/data luks,headless");
     let (code, said) = system.doctor(&[]);
@@ -336,7 +336,7 @@ fn keyslots_that_do_not_fit_the_memory_are_told_one_by_one() {
     );
 }
 
-/// What is cheap to attack opens all the same: it is noted, and changes no exit code.
+/// A keyslot that is cheap to attack opens anyway: it is noted, and changes no exit code.
 #[test]
 fn cheap_keyslots_are_noted() {
     let system = System::healthy();
@@ -357,7 +357,7 @@ fn cheap_keyslots_are_noted() {
     assert_eq!((code, &answer["result"]["notes"]), (Some(0), &notes), "{said}");
     assert_eq!(answer["result"]["findings"], serde_json::json!([]), "{said}");
 
-    // Beside a fault it is told, and not counted.
+    // Beside a fault it is reported, but not counted.
     let backup = system.path("backups/root.img");
     fs::rename(&backup, system.path("away")).expect("renamed");
     let (code, said) = system.doctor(&[]);
@@ -365,7 +365,7 @@ fn cheap_keyslots_are_noted() {
     assert!(code == Some(1) && both, "{said}");
     fs::rename(system.path("away"), backup).expect("renamed");
 
-    // Keys that another program has made are long and random. Keys that the keyring has need not be.
+    // Keys that another program has made are long and random. Keys in the keyring need not be.
     for (kind, said) in [
         (
             r#""luks2-keyring","key_description":"d""#,
@@ -515,7 +515,7 @@ fn images_are_read_however_they_are_packed() {
     }
 }
 
-/// A case, the files of its boot loader, the version that boots, and who is said to start it.
+/// A case, the files of its boot loader, the version that boots, and the loader that is reported.
 type Boots<'a> = (&'a str, &'a [(&'a str, String)], &'a str, &'a str);
 
 /// The image that boots has an empty crypttab, and the others do not.
@@ -613,7 +613,7 @@ fn the_image_that_boots_is_the_one_that_is_read() {
             "{case}: {said}"
         );
     }
-    // A unified kernel image has its own arguments, and nobody says which of two starts.
+    // A unified kernel image has its own arguments, and it is unknown which of two boots.
     let with = |line: &[u8]| unified(&[(b".cmdline", line), (b".initrd", &good)]);
     system.write("uki/efi/EFI/Linux/a.efi", "");
     fs::write(system.path("uki/efi/EFI/Linux/a.efi"), with(b"root=/dev/mapper/root\0")).expect("written");
@@ -635,7 +635,7 @@ fn the_image_that_boots_is_the_one_that_is_read() {
     assert!(said.contains("a.efi") && said.contains("b.efi"), "{said}");
 }
 
-/// A system of somebody else's, whose files are what they want them to be.
+/// An untrusted system, whose files may be anything.
 #[test]
 fn a_hostile_system_neither_stops_it_nor_leads_out_of_itself() {
     let system = System::healthy();
@@ -669,7 +669,7 @@ fn a_hostile_system_neither_stops_it_nor_leads_out_of_itself() {
         assert_eq!(doctor(&waits), (Some(1), String::new()), "{file}");
         fs::remove_file(waits.join(file)).expect("removed");
     }
-    // Links mean what they mean there, not here.
+    // Links are resolved there, not here.
     let links = root("links");
     system.write("outside", "secret /nowhere none luks\n");
     fs::write(system.path("initrd"), &good).expect("written");

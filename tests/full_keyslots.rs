@@ -1,4 +1,4 @@
-//! A passphrase that changes where no keyslot is free: beside the installed cryptsetup, before, within and after.
+//! A passphrase that changes while no keyslot is free: beside the installed cryptsetup, before, during and after.
 
 use std::fs;
 use std::path::Path;
@@ -71,7 +71,7 @@ fn a_passphrase_changes_where_no_keyslot_is_free() {
         let slots = full(folder, kind);
         done(folder, OURS, &format!("luksChangeKey {FAST} -d k1 v new"));
         assert!(opens(folder, THEIRS, "new") && !opens(folder, THEIRS, "k1"), "{kind}");
-        // Its own place is where it is, however it is named.
+        // Its own place stays, however it is named.
         done(folder, OURS, &format!("luksChangeKey {FAST} -S 1 -d new v k1"));
         if kind == "luks2" {
             done(
@@ -89,7 +89,7 @@ fn a_passphrase_changes_where_no_keyslot_is_free() {
     }
 }
 
-/// Kills a change of the keyslot of "k1" when its area is overwritten in part.
+/// Kills a change of the keyslot of "k1" when its area is partly overwritten.
 fn kill_half_way(folder: &Path) {
     let text = |name: &str| {
         let bytes = fs::read(folder.join(name)).expect("a file");
@@ -155,12 +155,12 @@ fn a_killed_change_is_refused_cleanly_by_cryptsetup_and_finished_by_the_new_pass
             fs::read(folder.join("v")).expect("a volume") == before,
             "{kind}: it is left alone"
         );
-        // What cryptsetup writes keeps what waits.
+        // cryptsetup's writes keep the staged key.
         match kind {
             "luks1" => drop(done(folder, THEIRS, &format!("luksChangeKey {FAST} -d k2 v k2"))),
             _ => drop(done(folder, THEIRS, "config v --label other")),
         }
-        // Who only tests or reads writes nothing.
+        // Tests and reads write nothing.
         let before = fs::read(folder.join("v")).expect("a volume");
         let name = format!("luksmith-test-readonly-{kind}");
         let open = format!("open --readonly --backend userspace v {name} -d new");
@@ -196,13 +196,13 @@ fn a_killed_change_is_refused_cleanly_by_cryptsetup_and_finished_by_the_new_pass
     }
 }
 
-/// Where nothing fits any more, what is said to be done helps.
+/// When nothing fits any more, the suggested remedy helps.
 #[test]
 fn full_metadata_are_said_to_be_full_and_how_to_go_on() {
     let folder = TempDir::new().expect("a folder");
     let folder = folder.path();
     full(folder, "luks2");
-    // 12 KiB less a NUL, and what the keyslots take.
+    // 12 KiB less a NUL, and the size of the keyslots.
     let token = format!(r#"{{"type":"big","keyslots":[],"x":"{}"}}"#, "x".repeat(10_200));
     fs::write(folder.join("t"), token).expect("a file");
     done(folder, THEIRS, "token import --json-file t v");

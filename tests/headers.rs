@@ -1,5 +1,5 @@
-//! Every header action against Debian's cryptsetup, on plain files: what either program did, the other opens, and both
-//! show in the same words. And both at once: many processes that add and remove keys of one header.
+//! Every header action against Debian's cryptsetup, on plain files: the other program opens the result of either, and
+//! both show the same text. And both at once: many processes that add and remove keys of one header.
 //!
 //! No device is needed, and nothing is skipped: without cryptsetup the tests fail.
 
@@ -23,7 +23,7 @@ struct Lab {
     ours: PathBuf,
 }
 
-/// Who does something.
+/// The program of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tool {
     Ours,
@@ -120,7 +120,7 @@ impl Lab {
 
 const UUID: &str = "11111111-2222-3333-4444-555555555555";
 
-/// Something that is done to a volume that "a" (keyslot 0) and "b" (keyslot 1) open.
+/// An operation on a volume that "a" (keyslot 0) and "b" (keyslot 1) open.
 struct Action {
     name: &'static str,
     kind: &'static str,
@@ -143,7 +143,7 @@ const fn action(
     }
 }
 
-/// `PBKDF` stands for the cheap costs, `DAMAGE@n` writes over byte n of the volume.
+/// `PBKDF` is replaced by the cheap costs, `DAMAGE@n` overwrites byte n of the volume.
 #[rustfmt::skip]
 const ACTIONS: &[Action] = &[
     action("add", "luks1", &[&["luksAddKey", "v", "c", "-d", "a", "PBKDF"]], "abc"),
@@ -237,7 +237,7 @@ impl Action {
         }
     }
 
-    /// What is not as it should be, a line each.
+    /// The differences, a line each.
     fn differences(&self, lab: &Lab, tool: Tool) -> Vec<String> {
         let mut found = Vec::new();
         let mut differ = |what: String| found.push(format!("{} ({}) by {tool:?}: {what}", self.name, self.kind));
@@ -263,7 +263,7 @@ impl Action {
     }
 }
 
-/// A dump without what is random or counts writes, and without the places of key material where they may differ.
+/// A dump without random parts and write counts, and without the places of key material where they may differ.
 fn comparable(dump: &str, places: bool) -> String {
     let mut lines = Vec::new();
     let mut random = false;
@@ -283,7 +283,7 @@ fn comparable(dump: &str, places: bool) -> String {
     lines.join("\n")
 }
 
-/// Where ours writes key material to a new place, so that a stop loses none, and Debian's over the old one.
+/// Where ours writes key material to a new place, so that a stop loses none, and Debian's overwrites the old one.
 fn places_may_differ(action: &Action) -> bool {
     action.name.starts_with("convert") || action.name == "change in its slot"
 }
@@ -315,14 +315,14 @@ fn what_either_did_the_other_opens_and_shows_alike() {
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
-/// A kind of volume, what is done to it before, and the command that is refused.
+/// A kind of volume, its preparation, and the command that is refused.
 type Refusal = (
     &'static str,
     &'static [&'static [&'static str]],
     &'static [&'static str],
 );
 
-/// Both refuse the same, with the same words and codes.
+/// Both refuse the same, with the same messages and codes.
 #[test]
 fn refusals_are_the_same() {
     let lab = Lab::new();
@@ -402,7 +402,7 @@ fn insist(lab: &Lab, tool: Tool, arguments: &[&str]) {
     }
 }
 
-/// Counts a worker that is done, be it by a panic.
+/// Counts a worker that is done, even by a panic.
 struct Finished<'a>(&'a AtomicUsize);
 
 impl Drop for Finished<'_> {
@@ -425,7 +425,7 @@ fn many_at_once_lose_no_keyslot() {
         fs::write(lab.path(&format!("k{worker}")), format!("key {worker}")).expect("a key file");
     }
 
-    // Each has its share, or those that never give up would do it all.
+    // Each has its share, or those that never give up would do all of it.
     let (rounds, finished) = (operations().div_ceil(2 * workers), AtomicUsize::new(0));
     let (ours, theirs) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -436,7 +436,7 @@ fn many_at_once_lose_no_keyslot() {
             scope.spawn(move || {
                 let key = format!("k{worker}");
                 let _counted = (worker != workers).then(|| Finished(finished));
-                // The last one changes nothing: it opens the volume all the time, which it always can.
+                // The last one changes nothing: it opens the volume all the time, which must always work.
                 if worker == workers {
                     while finished.load(Ordering::Relaxed) < workers {
                         lab.run(Tool::Ours, &["open", "--test-passphrase", "v", "-d", "a"]);
@@ -475,7 +475,7 @@ fn check_good(volume: &Path) {
     assert_eq!(header.loser(), &keyslots::luks2::copies::Loser::Agrees);
 }
 
-/// A conversion that was stopped anywhere leaves what Debian's opens, with each passphrase.
+/// After a stop of a conversion at any point, Debian's opens the result, with each passphrase.
 #[test]
 fn debians_opens_what_a_stopped_conversion_leaves() {
     use keyslots::header::Header;
@@ -553,7 +553,7 @@ fn a_luks1_keyslot_that_cryptsetup_overwrites_is_not_called_added() {
         for (tool, ended, key) in [(first, waiting, "c"), (second, quick, "b")] {
             let ended = ended.expect("it ends");
             let told = String::from_utf8_lossy(&ended.stderr);
-            // Ours overwrites nobody, and notices who overwrites it.
+            // Ours overwrites no other change, and notices when it is overwritten.
             if tool == Tool::Ours || first == Tool::Ours {
                 assert_eq!(ended.status.success(), opens(key), "{tool:?} after {first:?}: {told}");
             }
@@ -562,7 +562,7 @@ fn a_luks1_keyslot_that_cryptsetup_overwrites_is_not_called_added() {
             }
         }
     }
-    // And as it comes.
+    // And without synchronisation.
     for _ in 0..4 {
         fresh();
         let mut theirs = lab.command(Tool::Debians, &add("c")).spawn().expect("it runs");

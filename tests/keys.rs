@@ -1,5 +1,5 @@
-//! Where keys of keyslots come from and what proves a right to remove one: beside the installed cryptsetup, or, where it
-//! has no such option, as the manual has it. What cannot be done is refused before anything is touched.
+//! Sources of the keys of keyslots, and proof of the right to remove one: beside the installed cryptsetup, or, where it
+//! has no such option, as in the manual. Impossible requests are refused before anything is touched.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,7 +16,7 @@ const THEIRS: &str = "/usr/sbin/cryptsetup";
 const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
 const VOLUME_KEY: &[u8; 64] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// Runs a program without input: exit code, standard output, what it complained of.
+/// Runs a program without input: exit code, standard output, standard error.
 fn run(folder: &Path, program: &str, words: &str) -> (Option<i32>, String, String) {
     let cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
     let words = words.split_whitespace();
@@ -37,7 +37,7 @@ fn done(folder: &Path, program: &str, words: &str) -> String {
     out
 }
 
-/// The keyslots that each key opens, its own keys too, and which keyslots the tokens are for.
+/// The keyslots that each key opens, its own keys too, and the keyslots of the tokens.
 fn state(folder: &Path, volume: &str) -> (String, String) {
     let opens = |key: &&str| {
         let words = format!("open --test-passphrase --unbound {volume} -d {key}");
@@ -53,7 +53,7 @@ fn state(folder: &Path, volume: &str) -> (String, String) {
     (KEYS.into_iter().filter(opens).collect(), tokens.collect())
 }
 
-/// The same with both, each on a copy of `volume`, which stands as V in the words.
+/// The same with both, each on a copy of `volume`, which is V in the words.
 fn both(folder: &Path, volume: &str, words: &str) -> (Option<i32>, String, String) {
     let after = |program: &str, copy: &str| {
         fs::copy(folder.join(volume), folder.join(copy)).expect("a copy");
@@ -67,7 +67,7 @@ fn both(folder: &Path, volume: &str, words: &str) -> (Option<i32>, String, Strin
     ours
 }
 
-/// Volumes that "a" and "b" open; "c" opens keyslot 20 of v2, which holds a key of its own.
+/// Volumes that "a" and "b" open; "c" opens keyslot 20 of v2, which holds an unbound key.
 fn volumes() -> TempDir {
     let folder = TempDir::new().expect("a temporary folder");
     let path = folder.path();
@@ -106,7 +106,7 @@ impl Drop for Kept {
     }
 }
 
-/// What scripts rely on: an input that is empty, and no other, takes a keyslot away.
+/// Scripts rely on it: an empty input, and no other, removes a keyslot.
 #[test]
 fn an_empty_input_removes_a_keyslot_and_a_wrong_one_does_not() {
     let folder = volumes();
@@ -126,7 +126,7 @@ fn an_empty_input_removes_a_keyslot_and_a_wrong_one_does_not() {
         let (code, opens, _) = both(path, "v2", &format!("luksKillSlot -q V 1 --key-file {key}"));
         assert_eq!((code, opens.contains('b')), (Some(2), true), "{key}");
     }
-    // Under our own name an empty input proves nothing, and a protected keyslot wants its name.
+    // Under our own name an empty input proves nothing, and a protected keyslot needs its name.
     assert_eq!(run(path, OURS, "luksKillSlot v2 1").0, Some(1));
     done(path, OURS, "luksAddKey v2 d -d a --slot-name mine --protect PBKDF");
     let ours = path.join("cryptsetup");
@@ -135,7 +135,7 @@ fn an_empty_input_removes_a_keyslot_and_a_wrong_one_does_not() {
     done(path, THEIRS, "open --test-passphrase v2 -d d");
 }
 
-/// PBKDF2 takes a key and the same key without its zeros at the end for one; cryptsetup 2.8 answers as ours.
+/// To PBKDF2 a key and the same key without its trailing zeros are equal; cryptsetup 2.8 answers as ours.
 #[test]
 fn a_volume_key_without_its_zero_end_is_another_key() {
     let folder = volumes();
@@ -164,7 +164,7 @@ fn a_volume_key_without_its_zero_end_is_another_key() {
     }
 }
 
-/// What cryptsetup mends by going on with it, we do not call sound.
+/// A volume that cryptsetup repairs by continuing an operation is not sound to us.
 #[test]
 fn repair_says_that_a_volume_is_in_reencryption() {
     let folder = volumes();
@@ -188,7 +188,7 @@ fn a_key_of_its_own_does_not_prove_a_right_to_the_data() {
     assert_eq!(both(path, "v2", "luksKillSlot V 0 -d a").0, Some(2));
     assert_eq!(both(path, "v2", "luksKillSlot V 0 -d b").1, "bc");
     assert_eq!(both(path, "v2", "luksKillSlot V 20 -d a").1, "ab");
-    // With no key of the data left, those that there are prove it.
+    // With no key of the data left, the other keyslots prove it.
     fs::copy(path.join("v2"), path.join("own")).expect("a copy");
     done(path, THEIRS, "erase -q own");
     assert_eq!(both(path, "own", "luksKillSlot V 20 -d c").0, Some(0));
@@ -202,7 +202,7 @@ fn a_key_of_its_own_changes_its_passphrase() {
     let path = folder.path();
     assert_eq!(both(path, "v2", "luksChangeKey V d -d c PBKDF").1, "abd");
     assert_eq!(both(path, "v2", "luksConvertKey V -d c PBKDF").1, "abc");
-    // It is not removed by its passphrase alone. The reference says 1, as if there were no keyslot at all.
+    // It is not removed by its passphrase alone. cryptsetup returns 1, as if there were no keyslot at all.
     let (code, _, complaint) = run(path, "./cryptsetup", "luksRemoveKey v2 c");
     assert_eq!(
         (code, complaint.as_str()),
@@ -210,7 +210,7 @@ fn a_key_of_its_own_changes_its_passphrase() {
     );
     assert_eq!(run(path, THEIRS, "luksRemoveKey v2 c").0, Some(1));
     assert_eq!(state(path, "v2").0, "abc");
-    // Nobody is warned of an option that says just what is meant.
+    // An option that is exactly right causes no warning.
     let warned = |words: &str| run(path, "./cryptsetup", words).1.contains("WARNING");
     assert!(!warned("luksAddKey v2 d --unbound -s 128 -S 21 PBKDF"));
     assert!(warned("luksAddKey v2 d -d a -S 22 PBKDF"));
@@ -220,7 +220,7 @@ fn a_key_of_its_own_changes_its_passphrase() {
 fn tokens_have_the_old_passphrase_or_the_new_one() {
     let folder = volumes();
     let path = folder.path();
-    // Beside a key of its own, the reference calls a wrong passphrase a missing keyslot.
+    // Beside an unbound key, cryptsetup reports a wrong passphrase as a missing keyslot.
     done(path, THEIRS, "luksKillSlot v2 20 -d a");
     let _keys = [
         Kept::new("luksmith-test-a", b"passphrase a"),
@@ -248,7 +248,7 @@ fn tokens_have_the_old_passphrase_or_the_new_one() {
     check("--volume-key-file vk --new-token-id 5", 0, "abd", "020");
     check("-d a --new-token-id 5 --new-key-slot 9", 0, "abd", "090");
     check("--token-id 6 --new-token-id 5", 0, "abd", "020");
-    // A key file goes before it, and then the token has nothing to do with it.
+    // A key file wins, and then the token is not used.
     check("e --volume-key-file vk --new-token-id 5", 0, "abe", "00");
     check("-d a --new-keyfile e --new-token-id 5", 0, "abe", "00");
     // No such token: nothing is added.
@@ -260,7 +260,7 @@ fn tokens_have_the_old_passphrase_or_the_new_one() {
     check("--token-type nosuch d", 1, "ab", "00");
     check("--token-id 5 d", 2, "ab", "00");
     check("--token-id 6 d -S 1 --new-key-slot 4", 0, "abd", "00");
-    // A key file goes before tokens here too.
+    // A key file wins over tokens here too.
     check("--token-id 0 --token-only -d a d", 0, "abd", "00");
     check("--token-id 6 -d e d", 2, "ab", "00");
     let (code, _, complaint) = run(path, OURS, "luksAddKey v1 -d a --new-token-id 5 PBKDF");
@@ -268,7 +268,7 @@ fn tokens_have_the_old_passphrase_or_the_new_one() {
     assert_ne!(run(path, THEIRS, "open --test-passphrase v1 -d d").0, Some(0));
 }
 
-/// The newest cryptsetup has these options, and the installed one has not.
+/// The newest cryptsetup has these options; the installed one does not.
 #[test]
 fn keys_come_from_the_keyring() {
     let folder = volumes();
@@ -373,7 +373,7 @@ fn tokens_are_unassigned_and_exported_as_the_reference_does_it() {
     }
 }
 
-/// A data device that is not there is told, though a passphrase could be tested without.
+/// A missing data device is reported, though a passphrase could be tested without it.
 #[test]
 fn a_header_does_not_stand_in_for_its_data() {
     let folder = volumes();
@@ -437,8 +437,8 @@ fn each_answer_is_one_json_object() {
     assert_eq!(answer("erase -q v1")["keyslots"], serde_json::json!([0, 1]));
 }
 
-/// Where the reference is worse: with all keyslots of LUKS1 in use, it moves the key material of one without a second
-/// copy of it anywhere, and `erase` leaves keys of their own behind, which is not what its warning says.
+/// Where cryptsetup is worse: with all keyslots of LUKS1 in use, it moves the key material of one without a second copy
+/// of it anywhere, and `erase` leaves unbound keys behind, contrary to its warning.
 #[test]
 fn what_the_reference_gambles_with_is_refused_with_a_way_out() {
     let folder = volumes();
@@ -458,7 +458,7 @@ fn what_the_reference_gambles_with_is_refused_with_a_way_out() {
     assert_eq!(state(path, "v2").0, "");
 }
 
-/// What is asked for is written to the header or refused; where it is less, both numbers are named.
+/// The request is written to the header or refused; if the result is less, both numbers are named.
 #[test]
 fn costs_are_what_was_asked_for() {
     let folder = TempDir::new().expect("a temporary folder");
@@ -483,7 +483,7 @@ fn costs_are_what_was_asked_for() {
     for line in ["Time cost:  4\n", "Memory:     77\n", "Threads:    4\n"] {
         assert!(dump.contains(line), "{dump}");
     }
-    // What is there already and cheap is named, but not where the dump is cryptsetup's.
+    // Existing cheap keyslots are named, but not where the dump is cryptsetup's.
     assert_eq!(run(path, cryptsetup, "luksDump v").2, "");
     let text = run(path, OURS, "luksDump v").2;
     assert!(
@@ -493,7 +493,7 @@ fn costs_are_what_was_asked_for() {
     let json: Value = serde_json::from_str(&done(path, OURS, "luksDump --json v")).expect("JSON");
     assert!(json.to_string().contains("Argon2 uses 77 KiB"), "{json}");
 
-    // Whoever has the header tries what is ignored too. Keys that another program has made are long and random.
+    // An attacker with the header tries ignored keyslots too. Keys that another program has made are long and random.
     done(path, OURS, "config --key-slot 0 --priority ignore v");
     assert!(run(path, OURS, "luksDump v").2.contains("Keyslot 0 is cheap to attack"));
     for (kind, cheap) in [
@@ -509,7 +509,7 @@ fn costs_are_what_was_asked_for() {
         );
     }
 
-    // The time that was asked for leaves no room for the memory.
+    // The requested time leaves no room for the memory.
     let (code, _, text) = format("--pbkdf argon2id --iter-time 1 --pbkdf-memory 70000 --pbkdf-parallel 1");
     assert_eq!(code, Some(0), "{text}");
     assert!(
@@ -518,7 +518,7 @@ fn costs_are_what_was_asked_for() {
     );
     assert!(!run(path, OURS, "luksDump v").2.contains("cheap"));
 
-    // Nothing is written that would not open again, and what a hash is worth bounds its iterations.
+    // Nothing is written that would not open again, and the hash bounds its iterations.
     let before = fs::read(path.join("v")).expect("the volume");
     let slow = "--pbkdf pbkdf2 --hash streebog512 --pbkdf-force-iterations 10000001";
     let (code, _, text) = format(slow);

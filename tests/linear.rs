@@ -1,5 +1,5 @@
-//! What a header costs grows with its size and not with its square: anybody can plug in a disk with one of 4 MiB. Counted
-//! is processor time, which other programs do not change much, with room for what they do. `benches/metadata.rs` compares
+//! The cost of a header grows with its size and not with its square: anyone can plug in a disk with one of 4 MiB. The
+//! measure is processor time, which other programs change little, with a margin for that. `benches/metadata.rs` compares
 //! with cryptsetup.
 
 use std::fs::File;
@@ -16,7 +16,7 @@ const SMALL: usize = 128 << 10;
 const LARGE: usize = 512 << 10;
 /// A header four times as large costs four times as much, or sixteen times where time grows with the square.
 const MOST: u32 = 10;
-/// Below this, what a process costs to start says more than its header.
+/// Below this, the cost of starting a process dominates.
 const FLOOR: Duration = Duration::from_millis(25);
 const COMMANDS: [&[&str]; 5] = [
     &["isLuks"],

@@ -60,7 +60,7 @@ fn kinds(map: &Value) -> Vec<(String, u64)> {
     let parts = map["parts"].as_array().expect("parts").iter().map(|part| {
         let (offset, size) = (part["offset"].as_u64(), part["size"].as_u64());
         let (offset, size) = (offset.expect("an offset"), size.expect("a size"));
-        // Less than this is left out only to start the next one at a multiple of it.
+        // Less than this is left out only to align the next one to a multiple of it.
         assert!(offset >= end && offset - end < 4096, "{part}: not at {end}");
         end = offset + size;
         (part["kind"].as_str().expect("a kind").to_owned(), size)
@@ -109,7 +109,7 @@ fn the_parts_are_those_of_the_header() {
     let detached = named(&[metadata, metadata, ("keyslot", area), ("free", header - 32768 - area)]);
     assert_eq!(kinds(&v3), detached);
     assert_eq!(v3["data_elsewhere"][0]["size"], DEVICE_SIZE);
-    // The header alone does not know how long its data are.
+    // The header alone does not tell the size of its data.
     let alone = parts(path, &["h"]);
     assert_eq!(kinds(&alone), detached);
     assert!(alone["data_elsewhere"][0]["size"].is_null());
@@ -120,7 +120,7 @@ fn the_bars_are_as_wide_as_the_terminal_and_to_scale() {
     let folder = volumes();
     let text = output(folder.path(), &["luksDump", "--map", "v2"]);
     let lines: Vec<&str> = text.lines().collect();
-    // A fourth of the device stands before the data.
+    // A fourth of the device is before the data.
     assert_eq!(lines[1], format!("MM05{}{}", ".".repeat(16), "#".repeat(60)));
     assert_eq!(lines[3], format!("MM05{}", ".".repeat(76)));
     assert!(text.is_ascii());

@@ -1,4 +1,4 @@
-//! `open --policy`: the header that meets one opens, and each rule alone keeps one out that does not.
+//! `open --policy`: a header that meets one opens, and each rule alone rejects one that does not.
 
 use std::fs;
 use std::path::Path;
@@ -212,7 +212,7 @@ fn set_cipher(folder: &Path, keyslot: bool, cipher: &str) {
     copies::write(&mut file, &copy).expect("valid metadata");
 }
 
-/// Neither capitals nor the kernel's own terms hide a cipher that encrypts nothing; where no policy is asked for, it is warned of.
+/// Neither capitals nor the kernel's own terms hide a cipher that encrypts nothing; without a policy, it causes a warning.
 #[test]
 fn a_cipher_of_none_is_known_however_it_is_written() {
     let folder = folder();
@@ -248,7 +248,7 @@ fn a_cipher_of_none_is_known_however_it_is_written() {
         );
         set_cipher(folder, true, "aes-xts-plain64");
     }
-    // The same cipher in another form is the one that a rule names; a constant IV encrypts.
+    // The same cipher in another form matches a rule; a constant IV encrypts.
     for cipher in ["capi:xts(aes)-plain64", "aes-xts-plain64:sha256", "AES-xts-plain64"] {
         set_cipher(folder, false, cipher);
         let (code, text) = open(folder, "v2", "cipher = aes-xts-plain64");
@@ -259,7 +259,8 @@ fn a_cipher_of_none_is_known_however_it_is_written() {
     assert_eq!(code, Some(0), "{text}");
 }
 
-/// What the kernel takes in a table opens a keyslot and shows the data; what names a driver opens a keyslot at most.
+/// A cipher that the kernel takes in a table opens a keyslot and shows the data; one that names a driver opens a keyslot
+/// at most.
 #[test]
 fn ciphers_are_understood_as_the_kernel_takes_them() {
     let folder = folder();
@@ -385,7 +386,7 @@ fn ciphers_are_measured_and_served_by_name() {
     }
 }
 
-/// Its passphrase cannot be derived here, but perhaps by the next program that reads the header.
+/// Its passphrase cannot be derived here, but perhaps by another program that reads the header.
 #[test]
 fn a_keyslot_of_an_unknown_derivation_is_looked_at_too() {
     let folder = folder();

@@ -1,5 +1,5 @@
 //! Prompts on a real pseudo-terminal: each conversation is held with the installed cryptsetup and with ours, and must
-//! read alike, end alike, and leave the terminal as it was.
+//! read alike, end alike, and restore the terminal.
 
 use std::fs::File;
 use std::os::unix::process::ExitStatusExt as _;
@@ -19,7 +19,7 @@ const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
 const CTRL_Z: &str = "\x1a";
 
-/// A folder with one small volume, made by the reference.
+/// A folder with one small volume, made by cryptsetup.
 struct Volume {
     folder: tempfile::TempDir,
 }
@@ -46,7 +46,7 @@ impl Volume {
             .status()
             .unwrap_or_else(|error| panic!("{REFERENCE} cannot be run (package cryptsetup-bin?): {error}"));
         assert!(status.success());
-        // Ours under the reference's name, so that both are called alike.
+        // Ours under cryptsetup's name, so that both are called alike.
         std::os::unix::fs::symlink(OURS, folder.path().join("cryptsetup")).expect("a link");
         Self { folder }
     }
@@ -56,7 +56,7 @@ impl Volume {
     }
 }
 
-/// Types each answer when its question has come; while a passphrase is asked for, nothing is echoed.
+/// Types each answer when its prompt has come; at a prompt for a passphrase, nothing is echoed.
 fn talk(volume: &Volume, program: &Path, words: &[&str], turns: &[(&str, &str)]) -> (String, Option<i32>) {
     let mut conversation = Conversation::start(volume.folder.path(), program, words);
     for (question, answer) in turns {
@@ -156,7 +156,7 @@ fn a_line_can_be_corrected_and_ended_by_hand() {
     assert_eq!(both(&volume, TEST, &[(ENTER, &format!("ab{CTRL_D}c\n"))]).1, Some(0));
 }
 
-/// What ends without an answer: alike but for the new line that we put behind the question.
+/// Conversations that end without an answer: alike except for the new line that we put after the prompt.
 #[test]
 fn interrupts_the_end_of_input_and_timeouts_leave_the_terminal_as_it_was() {
     let volume = Volume::with_passphrase("abc");
@@ -213,8 +213,8 @@ fn signals_find_the_terminal_put_right() {
     }
 }
 
-/// What is typed before the prompt was meant for something else, and what follows the passphrase is not kept either; the answer
-/// to a question that is not for a passphrase may be typed ahead.
+/// Text typed before the prompt was meant for something else, and text after the passphrase is not kept either; the answer to
+/// a question that is not for a passphrase may be typed ahead.
 #[test]
 fn what_is_typed_ahead_is_no_passphrase() {
     let volume = Volume::with_passphrase("abc");
@@ -227,7 +227,7 @@ fn what_is_typed_ahead_is_no_passphrase() {
             conversation.expect(question, false);
             conversation.type_in(answer);
         }
-        // The shell reads nothing of what was left.
+        // The shell reads none of the rest.
         let (heard, _, echoes) = conversation.end();
         assert!(echoes, "{heard:?}");
         heard
@@ -329,7 +329,7 @@ fn what_is_piped_is_not_asked_for() {
             talk(&volume, Path::new("bash"), &words, &[])
         };
         let (theirs, mut ours) = (talk(Path::new(REFERENCE)), talk(&volume.ours()));
-        // What we say more: why a key file that ends in a new line does not open.
+        // Our additional message: why a key file that ends in a new line does not open.
         const DIAGNOSIS: &str = "The key file ends in a new line; without it, it would open key slot 0.\n";
         assert_eq!(
             ours.0.contains(DIAGNOSIS),
@@ -357,7 +357,7 @@ fn nothing_but_a_capital_yes_is_one() {
             Some(1),
             "{answer:?}"
         );
-        // The reference names no file here.
+        // cryptsetup names no file here.
         for program in [volume.ours(), REFERENCE.into()] {
             let words = ["luksFormat", "v", "--header", "h"];
             let (text, code) = talk(&volume, &program, &words, &[(sure, answer)]);
@@ -370,7 +370,7 @@ fn nothing_but_a_capital_yes_is_one() {
     assert_eq!(both(&volume, TEST, &[(ENTER, "abc\n")]).1, Some(0));
 }
 
-/// A file name may hold terminal controls or a line of its own: the prompt is printed all the same, without them.
+/// A file name may hold terminal controls or a line of its own: the prompt is printed anyway, without them.
 #[test]
 fn no_name_acts_on_the_terminal_that_asks() {
     let volume = Volume::with_passphrase("abc");
@@ -402,7 +402,7 @@ fn no_name_acts_on_the_terminal_that_asks() {
     }
 }
 
-/// What the keyslot actions ask and warn of, in the reference's words and order.
+/// Questions and warnings of the keyslot actions, in cryptsetup's words and order.
 #[test]
 fn keyslots_are_added_changed_and_removed_in_conversation() {
     let volume = Volume::with_passphrase("abc");
@@ -445,7 +445,7 @@ fn keyslots_are_added_changed_and_removed_in_conversation() {
         both(&volume, &["-q", "luksRemoveKey", "v"], &[(remove, "xyz\n")]).1,
         Some(0)
     );
-    // The last one: both warn, and take no for an answer.
+    // The last one: both warn, and accept a refusal.
     assert_eq!(
         both(&volume, &["luksRemoveKey", "v"], &[(remove, "abc\n"), (sure, "no\n")]).1,
         Some(2)
@@ -462,7 +462,7 @@ fn keyslots_are_added_changed_and_removed_in_conversation() {
     assert_eq!(both(&volume, TEST, &[(ENTER, "abc\n")]).1, Some(0));
 }
 
-/// Nobody guesses three times at what changes keyslots, and LUKS1's repair asks before it says that nothing is wrong.
+/// Changes of keyslots allow no three guesses, and LUKS1's repair asks before it reports that nothing is wrong.
 #[test]
 fn keyslots_are_changed_at_the_first_try_or_not_at_all() {
     let volume = Volume::with_passphrase("abc");
@@ -495,7 +495,7 @@ fn keyslots_are_changed_at_the_first_try_or_not_at_all() {
     assert_eq!(both(&volume, &["repair", "v"], &[(sure, "no\n")]).1, Some(1));
 }
 
-/// Only what starts at the front of a device may be in the way of what is there; Debian's `cryptdisks_start` has nobody to answer.
+/// Only a mapping from the start of a device can overwrite its contents; Debian's `cryptdisks_start` cannot answer.
 #[test]
 fn plain_volumes_with_an_offset_are_not_asked_about_signatures() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -533,7 +533,7 @@ fn plain_volumes_with_an_offset_are_not_asked_about_signatures() {
     }
 }
 
-/// As a person, and a script that answers prompts, knows it: expect scripts wait for the file's name.
+/// As a user, and a script that answers prompts, knows it: expect scripts wait for the file's name.
 #[test]
 fn a_loop_device_is_named_by_its_file() {
     let volume = Volume::with_passphrase("abc");

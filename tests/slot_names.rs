@@ -1,4 +1,4 @@
-//! What the reference lacks: keyslots with names, protected ones, and a backup before each change.
+//! Features that cryptsetup lacks: keyslots with names, protected ones, and a backup before each change.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 const CHEAP: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
 
-/// Standard output and what was complained about, together, and whether it succeeded.
+/// Standard output and standard error together, and whether it succeeded.
 fn run(folder: &Path, program: &str, words: &str) -> (bool, String) {
     let words = words.split_whitespace();
     let words = words.flat_map(|word| if word == "PBKDF" { CHEAP.to_vec() } else { vec![word] });
@@ -79,7 +79,7 @@ fn a_keyslot_has_a_name_wherever_its_number_could_stand() {
         "luksAddKey v2 b -d a --protect PBKDF",
         "--protect needs --slot-name",
     );
-    // The reference shows the token, and keeps it.
+    // cryptsetup shows the token, and keeps it.
     let (shown, dump) = run(path, "/usr/sbin/cryptsetup", "luksDump v2");
     assert!(
         shown && dump.contains("luksmith-slot-names\n\tKeyslot:    0\n\tKeyslot:    1\n"),
@@ -93,7 +93,7 @@ fn a_keyslot_has_a_name_wherever_its_number_could_stand() {
         "No keyslot is named house",
     );
     done(path, "open --test-passphrase v2 -S first -d a");
-    // LUKS1 has no place for a name, and says so.
+    // LUKS1 has no place for a name, and the error says so.
     for words in [
         "luksAddKey v1 b -d a --slot-name office PBKDF",
         "luksChangeKey v1 b -d a --slot-name office PBKDF",
@@ -127,7 +127,7 @@ fn a_protected_keyslot_goes_only_by_its_name() {
     // Changing its passphrase removes nothing.
     done(path, "luksChangeKey -q v2 c -S 1 -d b PBKDF");
     refused(path, "luksKillSlot -q v2 1", "is protected");
-    // Not even as the reference, to which an empty input is as good as a passphrase; to ours it is none.
+    // Not even under cryptsetup's name, where an empty input replaces a passphrase; to ours it proves nothing.
     let cryptsetup = path.join("cryptsetup");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_luksmith"), &cryptsetup).expect("a link");
     let (wiped, text) = run(path, &cryptsetup.to_string_lossy(), "luksKillSlot v2 1");
@@ -151,7 +151,7 @@ fn who_formats_is_told_of_what_was_protected() {
     assert!(text.contains(r#"Keyslot 1 ("office") on v2 is protected"#), "{text}");
 }
 
-/// A keyslot of LUKS1 that is marked neither as used nor as free may hold a key all the same.
+/// A keyslot of LUKS1 that is marked neither as used nor as free may hold a key anyway.
 #[test]
 fn erasing_spares_no_keyslot() {
     let folder = volumes();
@@ -208,7 +208,7 @@ fn a_backup_comes_before_each_change_and_undoes_it() {
             assert_ne!(before, fs::read(path.join(&volume)).expect("a volume"), "{words}");
             fs::remove_dir_all(path.join("now")).expect("a folder");
         }
-        // Where there is no backup, there is no change.
+        // Without a backup, there is no change.
         let before = fs::read(path.join(&volume)).expect("a volume");
         refused(
             path,
@@ -219,7 +219,7 @@ fn a_backup_comes_before_each_change_and_undoes_it() {
     }
 }
 
-/// The number of a named keyslot that is gone may be another keyslot's: the name does not come with it.
+/// The number of a named keyslot that is gone may be another keyslot's: the name is not transferred to it.
 #[test]
 fn a_name_goes_with_its_keyslot_whoever_removes_it() {
     let folder = volumes();
@@ -241,7 +241,7 @@ fn a_name_goes_with_its_keyslot_whoever_removes_it() {
         "does not have the name",
     );
     done(path, "open --test-passphrase v2 -S 1 -d b");
-    // The name is free again, and all keyslots go at once.
+    // The name is free again, and all keyslots are destroyed at once.
     done(path, "config v2 -S 1 --slot-name office");
     theirs("luksKillSlot -q v2 1");
     done(path, "erase -q v2");
@@ -295,7 +295,7 @@ fn without_the_backup_that_was_asked_for_nothing_is_repaired() {
     done(path, "open --test-passphrase v1 -d a");
 }
 
-/// A name and what it is for reach the header together, or not at all.
+/// A name and its keyslot reach the header together, or not at all.
 #[test]
 fn where_the_name_has_no_place_nothing_is_done() {
     let folder = volumes();
@@ -326,14 +326,14 @@ fn a_second_token_of_names_takes_no_protection_away() {
     let second = r#"{"type":"luksmith-slot-names","keyslots":["1"],"names":{"1":"mine"},"protected":[]}"#;
     fs::write(path.join("second"), second).expect("a token");
     refused(path, "token import v2 --json-file second", "are in token 1");
-    // Another program can put it there all the same.
+    // Another program can put it there anyway.
     let (imported, text) = run(path, "/usr/sbin/cryptsetup", "token import v2 --json-file second");
     assert!(imported, "{text}");
     assert!(done(path, "luksDump v2").contains("\tName:       office (protected)\n"));
     for words in ["luksKillSlot -q v2 1", "luksKillSlot -q v2 mine", "erase -q v2"] {
         assert!(!run(path, env!("CARGO_BIN_EXE_luksmith"), words).0, "{words}");
     }
-    // The next change makes one token of the two.
+    // The next change merges the two tokens.
     done(path, "config v2 -S 0 --slot-name first");
     assert_eq!(done(path, "luksDump v2").matches("luksmith-slot-names").count(), 1);
     refused(path, "luksKillSlot -q v2 1", "is protected");

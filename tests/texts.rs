@@ -1,5 +1,5 @@
-//! What is said when a command cannot be carried out: with `--json` the exit code is the same as without, every error has a
-//! message, and every text is whole. All actions are tried without arguments, with too many, and with names of nothing.
+//! Failures of commands: with `--json` the exit code is the same as without, every error has a message, and every text is
+//! whole. All actions are tried without arguments, with too many, and with nonexistent names.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -33,7 +33,7 @@ fn run(folder: &Path, words: &[&str]) -> Said {
     }
 }
 
-/// What is wrong with a text for a person, where anything is.
+/// The flaw of a text for people, if there is one.
 fn is_broken(text: &str) -> bool {
     let unfinished = [
         "..", " .", "  ", " ,", ":.", "?.", "!.", "{", "}", "Some(", "None", "Error {", "n/a",
@@ -83,14 +83,14 @@ fn with_json_all_fails_alike_and_says_so() {
             if plain.code != Some(0) && (plain.out.clone() + &plain.errors).trim().is_empty() && info.name != "isLuks" {
                 complain("it fails without a word");
             }
-            // Where standard output is for data, the answer is on standard error.
+            // If standard output is for data, the answer is on standard error.
             let is_json = |line: &&str| line.starts_with('{');
             let document = json.out.lines().chain(json.errors.lines()).find(is_json);
             let errors: Vec<_> = json.errors.lines().filter(|line| !is_json(line)).collect();
             if is_broken(&plain.errors) || is_broken(&errors.join("\n")) {
                 complain("a text is broken");
             }
-            // A command line that means nothing is answered on standard error alone.
+            // An invalid command line is reported on standard error alone.
             let Some(document) = document else {
                 if json.errors.is_empty() || json.code != Some(1) {
                     complain("there is no answer");
@@ -114,7 +114,7 @@ fn with_json_all_fails_alike_and_says_so() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Names that the commands after `open` would not find, and those that a kernel cannot hold.
+/// Names that later commands would not find, and those that a kernel cannot hold.
 #[test]
 fn a_name_that_no_command_would_find_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -151,7 +151,7 @@ fn a_name_that_no_command_would_find_is_refused() {
     }
 }
 
-/// Where nothing is mapped and nothing served, nothing is listed, and that is no failure.
+/// If nothing is mapped and nothing served, the list is empty, and that is no failure.
 #[test]
 fn a_kernel_that_maps_nothing_has_an_empty_list() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -187,7 +187,7 @@ fn closed_descriptors_are_no_end() {
     }
 }
 
-/// What stands in for a closed descriptor was closed again in each program that was started, whose first file took its place.
+/// The substitute for a closed descriptor was closed again in each started program, whose first file took its place.
 #[test]
 fn closed_descriptors_are_passed_on_as_such() {
     let mut child = Command::new("sh")
@@ -213,13 +213,13 @@ fn closed_descriptors_are_passed_on_as_such() {
     }
     child.kill().expect("it runs");
     child.wait().expect("it ends");
-    // What nobody gets is no success.
+    // Output that is not delivered is no success.
     let script = "exec \"$0\" --version >&-";
     let status = Command::new("sh").args(["-c", script, OURS]).status().expect("a shell");
     assert!(!status.success());
 }
 
-/// Lines that say what is done, and never with what: the passphrase and the key are not in them.
+/// Debug lines name the steps, and never the secrets: the passphrase and the key are not in them.
 #[test]
 fn debug_tells_each_step_and_no_secret() {
     let folder = tempfile::tempdir().expect("a folder");

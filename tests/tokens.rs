@@ -1,5 +1,5 @@
 //! Tokens of other programs: whatever text cryptsetup imports is imported, kept to the digit and exported as it was, and no
-//! part of it that nobody here needs to understand keeps a volume from being opened.
+//! part of it that is irrelevant here keeps a volume from being opened.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -35,8 +35,8 @@ fn volume() -> TempDir {
     folder
 }
 
-/// What is imported, and what is exported then by both programs; `None` where neither imports it. Where they differ, ours
-/// is what was imported: cryptsetup cuts whole numbers to 64 bits.
+/// The imported text, and the export by both programs; `None` if neither imports it. If they differ, ours is the imported
+/// text: cryptsetup cuts whole numbers to 64 bits.
 #[rustfmt::skip]
 const IMPORTS: [(&[u8], Option<&[u8]>); 36] = [
     (br#"{"z":1,"keyslots":["0"],"a":{"y":[],"x":{}},"type":"t"}"#, Some(br#"{"z":1,"keyslots":["0"],"a":{"y":[],"x":{}},"type":"t"}"#)),
@@ -126,7 +126,7 @@ fn numbers_and_bytes_of_other_programs_are_kept() {
         assert_eq!(fs::read(path.join("out")).expect("a token"), token, "{program}");
     }
     assert_eq!(run(path, THEIRS, "open --test-passphrase v -d k").0, Some(0));
-    // Only one link is for a volume that has one key.
+    // A second link is not for a volume with one key.
     let links = "--link-vk-to-keyring @s::%user:luksmith-a --link-vk-to-keyring";
     let words = format!("open --test-passphrase v -d k {links}");
     assert_eq!(run(path, OURS, &format!("{words} @s::%user:luksmith-b")).0, Some(1));
@@ -144,7 +144,7 @@ fn numbers_and_bytes_of_other_programs_are_kept() {
 fn any_bytes_name_a_key_of_the_keyring() {
     let folder = volume();
     let path = folder.path();
-    // The first is not UTF-8, the second has characters that stand for such bytes in memory.
+    // The first is not UTF-8, the second has characters that represent such bytes in memory.
     let names: [&[u8]; 2] = [b"caf\xe9", "X\u{10ffe9}\u{10ff80}".as_bytes()];
     for name in names {
         let token = [

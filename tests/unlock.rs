@@ -1,4 +1,4 @@
-//! `luksmith unlock --test-passphrase`: the engine with real headers, without a device-mapper. What maps is shown by `boot`.
+//! `luksmith unlock --test-passphrase`: the engine with real headers, without a device-mapper. `boot` tests mapping.
 
 use std::fs;
 use std::io::Write as _;
@@ -44,9 +44,9 @@ impl Machine {
         self.path(name).display().to_string()
     }
 
-    /// Exit code, and all that was said.
+    /// Exit code, and the whole output.
     fn run(&self, arguments: &[&str], input: &str) -> (Option<i32>, String) {
-        // Who waits for ever is ended.
+        // A program that waits for ever is killed.
         let mut child = Command::new("timeout")
             .args(["120", env!("CARGO_BIN_EXE_luksmith")])
             .args(arguments)
@@ -55,14 +55,14 @@ impl Machine {
             .stderr(Stdio::piped())
             .spawn()
             .expect("it starts");
-        // Who reads nothing closes the pipe.
+        // A program that reads nothing closes the pipe.
         let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
         let output = child.wait_with_output().expect("it ends");
         let said = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    /// Unlocks a crypttab, in which `@` stands for the folder.
+    /// Unlocks a crypttab, in which `@` is replaced by the folder.
     fn unlock(&self, crypttab: &str, input: &str, more: &[&str]) -> (Option<i32>, String) {
         let crypttab = crypttab.replace('@', &self.0.path().display().to_string());
         fs::write(self.path("crypttab"), crypttab).expect("written");
@@ -174,7 +174,8 @@ fn each_end_has_its_exit_code() {
     }
 }
 
-/// A key file that an editor has ended with a new line, or a keyslot that was made from such a file, is told from a wrong key.
+/// A key file that an editor has ended with a new line, or a keyslot that was made from such a file, is distinguished from a
+/// wrong key.
 #[test]
 fn a_new_line_too_many_or_too_few_is_told() {
     let machine = Machine::with(&[("a", "one")]);
@@ -246,7 +247,7 @@ fn derivations_keep_within_the_memory_budget() {
         .iter()
         .map(|(name, _)| format!("{name} @/{name} none luks\n"))
         .collect();
-    // Two of 32 MiB fit, and what the program itself takes comes on top.
+    // Two of 32 MiB fit, beside the memory of the program itself.
     let (code, said) = machine.unlock(&crypttab, "one\n", &["--memory-budget", "70M", "--verbose"]);
     assert_eq!((code, said.matches("can be opened").count()), (Some(0), 4), "{said}");
     let peak = said
@@ -271,7 +272,7 @@ fn the_answer_has_a_json_form_that_holds_every_volume() {
     );
 }
 
-/// Zeros behind a key that came to an end too early would make it one that others know.
+/// Zeros after a key that is too short would make it guessable.
 #[test]
 fn no_plain_volume_opens_with_a_key_that_is_too_short() {
     let machine = Machine::with(&[]);
@@ -302,7 +303,7 @@ fn script(machine: &Machine, name: &str, text: &str) {
     fs::set_permissions(machine.path(name), fs::Permissions::from_mode(0o755)).expect("its mode");
 }
 
-/// What is typed would be a key that its line does not name, and a swap area over whatever is there.
+/// A typed passphrase would be another key than the one in its line, and a swap area would overwrite existing data.
 #[test]
 fn nobody_is_asked_for_the_key_of_a_plain_volume_that_has_one() {
     let machine = Machine::with(&[]);
@@ -370,7 +371,7 @@ fn volumes_that_hold_each_others_keys_are_asked_for() {
     }
 }
 
-/// A stick in a drawer keeps nobody from being asked, whatever its own entry says.
+/// A stick that is not plugged in does not prevent the prompt, whatever its own entry says.
 #[test]
 fn a_key_on_what_is_not_there_is_waited_for_as_long_as_its_options_say() {
     let machine = Machine::with(&[("a", "one"), ("b", "two")]);
@@ -384,7 +385,7 @@ fn a_key_on_what_is_not_there_is_waited_for_as_long_as_its_options_say() {
             "0",
             0,
         ),
-        // Nothing but the key wants it.
+        // Only the key needs it.
         ("stick @/gone none luks,noauto\n".into(), "0", 0),
         ("stick @/gone none luks\n".into(), "6", 4),
     ] {
@@ -392,7 +393,7 @@ fn a_key_on_what_is_not_there_is_waited_for_as_long_as_its_options_say() {
         assert_eq!(code, Some(ends), "{said}");
         assert!(said.contains(told) && said.contains("a can be opened."), "{said}");
     }
-    // But somebody who is asked for it is.
+    // But a volume with a prompt does.
     let (code, said) = machine.unlock(&format!("stick @/b none luks,tries=1\n{key}"), "typo\none\n", &[]);
     assert_eq!(code, Some(2), "{said}");
     assert!(
@@ -441,7 +442,7 @@ fn a_plain_volume_that_lacks_options_is_told() {
     }
 }
 
-/// In folders that nobody else sees.
+/// In folders that other users cannot see.
 #[test]
 fn a_key_file_of_the_volumes_name_is_found() {
     let machine = Machine::with(&[("a", "one")]);

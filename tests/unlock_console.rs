@@ -1,4 +1,5 @@
-//! `luksmith unlock` and `luksmith answer` with a person at a terminal: what is shown and what is not, and how they end.
+//! `luksmith unlock` and `luksmith answer` with a person at a terminal: what is shown and what is hidden, and how they
+//! end.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -24,7 +25,7 @@ const UNLOCK: &[&str] = &[
     "/dev/null",
 ];
 
-/// A folder with volumes `a` and `b`, which `abc` opens, and a crypttab; `@` in it stands for the folder.
+/// A folder with volumes `a` and `b`, which `abc` opens, and a crypttab, in which `@` is replaced by the folder.
 fn machine(crypttab: &str, cost: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("k"), "abc").expect("written");
@@ -49,7 +50,7 @@ fn unlock(folder: &Path) -> Conversation {
     Conversation::start(folder, Path::new(OURS), UNLOCK)
 }
 
-/// Waits until a text was shown, wherever.
+/// Waits until a text was shown, at any place.
 fn wait_for(conversation: &mut Conversation, text: &str) {
     let start = Instant::now();
     while !conversation.heard.contains(text) {
@@ -82,7 +83,7 @@ fn a_terminal_is_as_it_was_however_it_ends() {
         assert_eq!((status.code(), echoes), (Some(1), true), "{heard}");
         assert!(heard.contains("Interrupted."), "{heard}");
     }
-    // Nobody could let it go on (its terminal has no shell), so that Ctrl-Z does not stop it: it asks once more.
+    // No process could continue it (its terminal has no shell), so that Ctrl-Z does not stop it: it asks once more.
     let mut person = unlock(folder.path());
     person.expect("(3 tries left): ", false);
     person.type_in("\x1a");
@@ -120,7 +121,7 @@ fn it_ends_at_once_while_a_key_is_derived() {
 /// `answer` at the terminal, and an unlocker without one, on a machine of their own.
 #[test]
 fn a_remote_shell_keeps_its_question_whatever_else_it_is_told() {
-    // What the second volume lacks is told while the question about the first is open.
+    // The problem of the second volume is reported while the prompt for the first is open.
     let folder = machine(
         "a @/a none luks\nb @/b /no/key:LABEL=none luks,keyfile-timeout=4\n",
         CHEAP,
@@ -133,7 +134,7 @@ fn a_remote_shell_keeps_its_question_whatever_else_it_is_told() {
     let words = ["-rm", "sh", "-c", &script];
     let mut person = Conversation::start(folder.path(), Path::new("/usr/bin/unshare"), &words);
     wait_for(&mut person, "Please unlock disk a (3 tries left): ");
-    // Above the question, which is there again.
+    // Above the prompt, which is repeated.
     wait_for(
         &mut person,
         "a passphrase will do.\nPlease unlock disk a (3 tries left): ",
@@ -183,7 +184,7 @@ fn a_key_that_comes_while_a_person_is_asked_answers() {
     );
 }
 
-/// The script of another volume may ask somebody on the same console.
+/// The script of another volume may have a prompt on the same console.
 #[test]
 fn no_key_script_starts_while_a_person_is_asked() {
     let folder = machine("b @/late x luks,keyscript=@/script\na @/a none luks\n", CHEAP);

@@ -1,6 +1,6 @@
-//! The known answers of `test-vectors/`: headers that Debian's cryptsetup made, asked through the program under the name
-//! `cryptsetup`, as a script would. Every secret must open its keyslot and give the peer's volume key, every wrong one must be
-//! refused with exit 2 and nothing on standard output, and the dump must be the peer's to the letter. No device is needed.
+//! The known answers of `test-vectors/`: headers that Debian's cryptsetup made, opened by the program under the name
+//! `cryptsetup`, as by a script. Every secret must open its keyslot and give cryptsetup's volume key, every wrong one must be
+//! refused with exit 2 and nothing on standard output, and the dump must be cryptsetup's to the letter. No device is needed.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -12,13 +12,13 @@ use keyslots::hash::Hash;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What opens one keyslot.
+/// The secret that opens one keyslot.
 struct Secret {
     slot: String,
     bytes: Vec<u8>,
-    /// Its keyslot has priority "ignore": it opens only with `--key-slot`, and the peer dumps no key from it.
+    /// Its keyslot has priority "ignore": it opens only with `--key-slot`, and cryptsetup dumps no key from it.
     only_when_named: bool,
-    /// For an unbound keyslot, the digest of the key of its own.
+    /// For an unbound keyslot, the digest of its key.
     own_key: Option<String>,
 }
 
@@ -89,7 +89,7 @@ fn vectors() -> Vec<Vector> {
     vectors
 }
 
-/// A folder with the program under its peer's name, and one vector's image at a time under the name that its dump shows.
+/// A folder with the program under cryptsetup's name, and one vector's image at a time under the name in its dump.
 struct Bench {
     folder: TempDir,
 }
@@ -102,7 +102,8 @@ impl Bench {
         Self { folder }
     }
 
-    /// Unpacks the vector's header; returns the image's name. What the archive leaves out after the last area is nothing.
+    /// Unpacks the vector's header; returns the image's name. The part after the last area, which the archive leaves out,
+    /// is zero.
     fn unpack(&self, vector: &Vector) -> String {
         let name = format!("{}.img", vector.name);
         let packed = File::open(folder().join(&vector.file)).expect("the vector's file is in the repository");
@@ -132,7 +133,7 @@ impl Bench {
             .expect("the program starts")
     }
 
-    /// Asks for the key in a keyslot; gives its digest.
+    /// Dumps the key in a keyslot; returns its digest.
     fn key(&self, image: &str, slot: &str, unbound: bool) -> Result<String, String> {
         let file = self.folder.path().join("volume-key");
         let _ = fs::remove_file(&file);
@@ -168,7 +169,7 @@ fn describe(output: &Output) -> String {
     format!("{}; out {out:?}; err {err:?}", output.status)
 }
 
-/// Fails with all that went wrong, not with the first thing.
+/// Fails with all errors, not with the first one.
 fn verdict(what: &str, tried: usize, problems: &[String]) {
     println!("{tried} {what}, {} problems", problems.len());
     assert!(

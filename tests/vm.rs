@@ -1,15 +1,15 @@
 //! Guest scripts on a real kernel, in an emulated machine: each test boots one, and fails when a check of its script fails.
 //!
-//! Not part of a bare `cargo test` (`test = false` in Cargo.toml), since each boot takes its seconds: `scripts/test` runs it, and
-//! so does `cargo test --test vm`. It never passes without its oracle: with no emulator, kernel or peer tool, it fails and
-//! names `scripts/setup-tests`. `TESTED_LUKSMITH` names another program than the one that cargo has built: `scripts/test` takes the
-//! static one, which is what is shipped. The ignored ones are long: `scripts/test --long` runs them too.
-//! Not for what needs no kernel: that belongs beside the code, or into the other files here.
+//! Not part of a bare `cargo test` (`test = false` in Cargo.toml), since each boot takes its seconds: `scripts/test` runs it,
+//! and so does `cargo test --test vm`. It never passes without its oracle: with no emulator, kernel or peer tool, it fails
+//! and names `scripts/setup-tests`. `TESTED_LUKSMITH` names another program than the one that cargo has built: `scripts/test`
+//! takes the static one, which is the shipped one. The ignored ones are long: `scripts/test --long` runs them too. Not for
+//! tests that need no kernel: those belong beside the code, or into the other files here.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// How a guest is started.
+/// The configuration of a guest.
 #[derive(Clone, Copy)]
 enum Udev {
     /// systemd-udevd runs, and completes the cookies as on a desktop.
@@ -18,10 +18,10 @@ enum Udev {
     Absent,
 }
 
-/// Scripts in which several processes work on the same thing at once: two processors. One is faster where it is emulated.
+/// Scripts in which several processes work on the same thing at once: two processors. One is faster under emulation.
 const AT_ONCE: [&str; 4] = ["container.sh", "dmsetup-rounds.sh", "fuse.sh", "unlock.sh"];
 
-/// What is tested.
+/// The tested program.
 fn luksmith() -> PathBuf {
     std::env::var_os("TESTED_LUKSMITH").map_or_else(|| env!("CARGO_BIN_EXE_luksmith").into(), PathBuf::from)
 }
@@ -32,8 +32,8 @@ fn guest(udev: Udev, limit_seconds: u32, script: &str, arguments: &[&str]) {
     guest_with(&luksmith(), udev, limit_seconds, script, arguments);
 }
 
-/// As [`guest`], with another program in the place of Luksmith. What it says of a failure leaves out the checks that passed, since
-/// whoever shows it may cut it short.
+/// As [`guest`], with another program in the place of Luksmith. Its output on a failure leaves out the checks that passed,
+/// since it may be cut short when it is shown.
 #[track_caller]
 fn guest_with(program: &Path, udev: Udev, limit_seconds: u32, script: &str, arguments: &[&str]) {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/vm"));
@@ -93,7 +93,7 @@ fn devices_that_are_special() {
     guest(Udev::Running, 600, "alignment.sh", &[]);
 }
 
-/// What `open` asks of the kernel: reads, writes, waits.
+/// What `open` requests from the kernel: reads, writes, waits.
 #[test]
 fn system_calls_of_open() {
     guest(Udev::Absent, 600, "strace.sh", &[]);
@@ -106,7 +106,7 @@ fn faults_of_a_disk() {
     guest(Udev::Absent, 1800, "faults.sh", &[]);
 }
 
-/// The machine's memory, looked through from outside while a volume is open, suspended and closed.
+/// The machine's memory, searched from outside while a volume is open, suspended and closed.
 #[test]
 fn leaks_into_memory() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/leaks");
@@ -129,7 +129,8 @@ fn command_lines_of_other_programs_without_udev() {
     guest(Udev::Absent, 1000, "contract.sh", &[]);
 }
 
-/// Each action on headers, on block devices, by each tool. `scripts/vm … actions.sh detached` does those on a header of its own.
+/// Each action on headers, on block devices, by each tool. `scripts/vm … actions.sh detached` does those on a detached
+/// header.
 #[test]
 fn actions_on_luks1_devices_without_udev() {
     guest(Udev::Absent, 1800, "actions.sh", &["luks1"]);
@@ -147,7 +148,7 @@ fn active_mappings_without_udev() {
 
 #[test]
 fn active_mappings_with_udev() {
-    // The parts in which udev has a say.
+    // The parts that depend on udev.
     guest(Udev::Running, 1800, "active.sh", &["resize", "suspend", "busy"]);
 }
 
@@ -156,7 +157,7 @@ fn matrix_without_udev() {
     guest(Udev::Absent, 3000, "matrix.sh", &[]);
 }
 
-/// The modes in which udev has a say: what each version's header is, and a loop device that comes and goes.
+/// The modes that depend on udev: the header of each version, and a loop device that comes and goes.
 #[test]
 fn matrix_with_udev() {
     guest(Udev::Running, 3000, "matrix.sh", &["luks1", "luks2-512", "loopfile"]);
@@ -218,7 +219,7 @@ fn names_cookies_and_failures_of_dmsetup_without_udev() {
     guest(Udev::Absent, 1200, "dmsetup-cases.sh", &[]);
 }
 
-/// The parts in which udev has a say; `scripts/vm --udev … dmsetup-cases.sh` runs them all.
+/// The parts that depend on udev; `scripts/vm --udev … dmsetup-cases.sh` runs them all.
 #[test]
 fn names_cookies_and_failures_of_dmsetup_with_udev() {
     guest(
@@ -235,7 +236,7 @@ fn keys_of_tables_stay_secret() {
     guest(Udev::Absent, 800, "dmsecrets.sh", &[]);
 }
 
-/// Under our own name, as text and as JSON, and what stands on what.
+/// Under our own name, as text and as JSON, and the tree.
 #[test]
 fn any_mapping_without_udev() {
     guest(Udev::Absent, 600, "mapped.sh", &[]);

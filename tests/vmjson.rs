@@ -1,6 +1,6 @@
-//! `luksmith dm … --json` on a real kernel, in an emulated machine: what each verb wrote is read with serde_json.
+//! `luksmith dm … --json` on a real kernel, in an emulated machine: the output of each verb is read with serde_json.
 //!
-//! As [`vm.rs`](vm.rs), it is no part of a bare `cargo test`, and fails where the emulator or the kernel is missing.
+//! As [`vm.rs`](vm.rs), it is not part of a bare `cargo test`, and fails if the emulator or the kernel is missing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const KEY: &str = "00112233445566778899aabbccddeeff";
 
-/// What one command wrote.
+/// The output of one command.
 struct Answer {
     exit: i32,
     text: String,
@@ -106,7 +106,7 @@ fn every_verb_of_dm_answers_in_json() {
     assert_eq!(result("create"), &serde_json::json!({}));
     assert_eq!(names("create-verbose"), ["more"]);
 
-    // What the kernel holds, to the letter: nothing of it ends a string or a line.
+    // Verbatim from the kernel: nothing in it ends a string or a line.
     for hostile in [
         "a \"quoted\" name",
         "back\\slash",

@@ -1,4 +1,4 @@
-//! Initial file systems that the generators make, with our program as their cryptsetup and with our own hooks.
+//! Initramfs images of the generators, with our program as their cryptsetup and with our own hooks.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use crate::machine::{Machine, PASSPHRASE, build, images, program, uuid, volume};
 
-/// The initial file systems of Debian's generators, built once.
+/// The initramfs images of Debian's generators, built once.
 fn generated(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| build("build-generators", "generated")).join(name)
@@ -39,7 +39,7 @@ fn dracut_with_our_program_as_cryptsetup() {
     }
 }
 
-/// With our own hook: the question is ours, and so is what comes after the last try.
+/// With our own hook: the prompt is ours, and so is the behaviour after the last try.
 fn with_our_hook(initramfs: &str) {
     let initramfs = generated(initramfs);
     let mut machine = Machine::from(&initramfs, 1024, &["luks2.img"], None, SOURCE);
@@ -114,7 +114,7 @@ fn systemds_own_program_answers_the_question_in_its_folder() {
     );
 }
 
-/// mkinitcpio is not to be had on Debian: our hook is built by its documented functions, and run as its /init runs it.
+/// mkinitcpio is not available on Debian: our hook is built by its documented functions, and run as its /init runs it.
 #[test]
 fn our_own_hook_for_mkinitcpio() {
     let initramfs = images().join("mkinitcpio.cpio");

@@ -8,16 +8,16 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// What one step of a conversation may take: the emulation is slow, and the machine that runs it busy.
+/// The time limit for one step of a conversation: the emulation is slow, and the machine that runs it busy.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(600);
 pub(crate) const PASSPHRASE: &str = "open sesame\n";
 
-/// What is tested.
+/// The tested program.
 pub(crate) fn program() -> OsString {
     std::env::var_os("TESTED_LUKSMITH").unwrap_or_else(|| env!("CARGO_BIN_EXE_luksmith").into())
 }
 
-/// Runs a script of `tests/boot` that builds what is booted, and returns where that is.
+/// Runs a script of `tests/boot` that builds the boot files, and returns their folder.
 pub(crate) fn build(script: &str, folder: &str) -> PathBuf {
     let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder);
     // It takes all processors, too.
@@ -48,14 +48,14 @@ pub(crate) struct Machine {
     keyboard: ChildStdin,
     screen: Receiver<Vec<u8>>,
     seen: String,
-    /// Up to where the conversation has come in `seen`.
+    /// How far the conversation has come in `seen`.
     read: usize,
     _alone: MutexGuard<'static, ()>,
 }
 
 impl Machine {
-    /// Starts one with our initramfs, so many MiB of memory, disks in their order, and kernel arguments. Changes to the
-    /// disks are lost.
+    /// Starts one with our initramfs, this many MiB of memory, disks in their order, and kernel arguments. Changes to
+    /// the disks are lost.
     pub(crate) fn boot(memory: u32, disks: &[&str], arguments: &str) -> Self {
         Self::with(memory, disks, None, arguments)
     }
@@ -142,13 +142,13 @@ impl Machine {
         }
     }
 
-    /// Waits until the screen shows the text, behind what was waited for before.
+    /// Waits until the screen shows the text, after the previously awaited one.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, text: &str) -> &mut Self {
         self.wait_for_any(&[text])
     }
 
-    /// Waits until the screen shows one of the texts, behind what was waited for before.
+    /// Waits until the screen shows one of the texts, after the previously awaited one.
     #[track_caller]
     pub(crate) fn wait_for_any(&mut self, texts: &[&str]) -> &mut Self {
         let end = Instant::now() + PATIENCE;
@@ -186,7 +186,7 @@ impl Machine {
         self
     }
 
-    /// All that the machine has said, once it has switched itself off.
+    /// The machine's whole output, once it has switched itself off.
     #[track_caller]
     pub(crate) fn end(&mut self) -> &str {
         let end = Instant::now() + PATIENCE;
@@ -211,7 +211,7 @@ impl Drop for Machine {
     }
 }
 
-/// The UUID of an image: one digit, but for the version and the variant.
+/// The UUID of an image: one repeated digit, except for the version and the variant.
 pub(crate) fn uuid(digit: u32) -> String {
     let eight = digit * 11_111_111;
     format!("{eight}-{0}-4{1}-8{1}-{eight}{0}", eight / 10_000, eight / 100_000)

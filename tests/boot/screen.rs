@@ -1,4 +1,4 @@
-//! What a person sees at a screen: the framebuffer console with its keyboard, and a boot splash.
+//! The screen: the framebuffer console with its keyboard, and a boot splash.
 
 use crate::machine::{Machine, PASSPHRASE, images, volume};
 
@@ -8,10 +8,10 @@ const KEYS: &[&str] = &["o", "p", "e", "n", "spc", "s", "e", "s", "a", "m", "e",
 #[test]
 fn a_passphrase_at_the_framebuffer_console_and_caps_lock() {
     let initramfs = images().join("screen.cpio");
-    // What other programs say goes to the last one; the question is on all of them.
+    // Other programs write to the last one; the prompt is on all of them.
     let arguments = volume(1, "root", "luks") + "console=tty0 console=ttyS0 vga=791";
     let mut machine = Machine::start(&initramfs, 512, &["luks2.img"], None, &arguments, &["-device", "VGA"]);
-    // What a framebuffer it is, and what its console shows.
+    // The kind of framebuffer, and the contents of its console.
     machine.wait_for("framebuffer: 0 ").wait_for("console: ");
     machine
         .wait_for("SCREEN| ")
@@ -33,7 +33,7 @@ fn a_boot_splash_asks_and_shows() {
     let arguments = volume(1, "root", "luks") + "splash plymouth.ignore-serial-consoles=no";
     let mut machine = Machine::from(&initramfs, 512, &["luks2.img"], None, &arguments);
     machine.wait_for("plymouth runs");
-    // The splash has the console, so that the question is there in its words alone.
+    // The splash has the console, so that the prompt is there as text alone.
     machine
         .wait_for("Please unlock disk root (3 tries left)")
         .type_in("wrong\n");

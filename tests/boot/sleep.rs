@@ -1,4 +1,4 @@
-//! A machine that sleeps in an encrypted swap area, and wakes up from it.
+//! A machine that hibernates to an encrypted swap area, and wakes up from it.
 
 use std::fs;
 
@@ -17,7 +17,7 @@ fn it_sleeps_in_an_encrypted_swap_area_and_wakes_up_from_it() {
         + "root=/dev/mapper/root resume=/dev/mapper/swap sleep-once no_console_suspend";
     let start = || Machine::start(&initramfs, 512, &["luks2.img", &swap], None, &arguments, &[]);
     let unlock = |machine: &mut Machine| {
-        // What it may wake up from comes first.
+        // The device to resume from comes first.
         machine
             .wait_for("Please unlock disk swap (3 tries left): ")
             .type_in(PASSPHRASE);

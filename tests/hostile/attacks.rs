@@ -1,4 +1,4 @@
-//! Attacks that were made, or could be, on tools of this kind: the measure is what a person loses by them.
+//! Attacks that were made, or could be, on tools of this kind, judged by what the user loses.
 
 use std::fs;
 use std::os::unix::fs::FileExt as _;
@@ -23,7 +23,7 @@ fn luks2_keyslot(metadata: &mut Metadata) -> &mut keyslots::luks2::keyslot::Luks
     }
 }
 
-/// A keyslot whose key is not encrypted opens only without a passphrase: one that was typed would seem to protect it.
+/// A keyslot whose key is not encrypted opens only without a passphrase: a typed one would seem to protect it.
 #[test]
 fn a_keyslot_in_the_clear_takes_no_passphrase() {
     let lab = Lab::new("luks2");
@@ -43,7 +43,7 @@ fn a_keyslot_in_the_clear_takes_no_passphrase() {
     let area = header.luks2().expect("LUKS2").metadata().keyslots[&0].area.offset;
     file.write_all_at(clear.expose(), area.get()).expect("room");
     fs::write(lab.path("empty"), "").expect("a key file");
-    // The reference opens no such keyslot at all.
+    // cryptsetup opens no such keyslot at all.
     for (key, code) in [("a", 2), ("b", 2), ("empty", 0)] {
         let words = ["open", "--test-passphrase", "v", "-d", key];
         let (ours, theirs) = (lab.run(&words), lab.debians(&words));
@@ -52,7 +52,7 @@ fn a_keyslot_in_the_clear_takes_no_passphrase() {
     }
 }
 
-/// What costs more than any machine can pay is refused before a byte of it is allocated.
+/// An unaffordable cost is refused before a byte of it is allocated.
 #[test]
 fn a_bomb_is_not_set_off() {
     let lab = Lab::new("luks2");
@@ -107,7 +107,7 @@ fn a_bomb_is_not_set_off() {
     }
 }
 
-/// A cipher becomes words of a kernel table: what would become more words, or another target, is no cipher.
+/// A cipher becomes words of a kernel table: a text that would become more words, or another target, is not a cipher.
 #[test]
 fn a_cipher_cannot_write_a_table() {
     for cipher in [
@@ -146,8 +146,8 @@ fn a_cipher_cannot_write_a_table() {
     }
 }
 
-/// HMAC fills a short key up with zeros, so PBKDF2 takes a passphrase with zeros behind it for the same one, here as
-/// there; Argon2 does not. A volume key has one length.
+/// HMAC pads a short key with zeros, so PBKDF2 takes a passphrase followed by zeros for the same one, here as in
+/// cryptsetup; Argon2 does not. A volume key has one length.
 #[test]
 fn zeros_behind_a_key_mean_what_they_mean_to_the_reference() {
     for pbkdf in [
@@ -197,7 +197,7 @@ fn zeros_behind_a_key_mean_what_they_mean_to_the_reference() {
     }
 }
 
-/// With less memory than it needs, whatever little there is, the program says so: it is not killed and does not abort.
+/// With less memory than it needs, however little there is, the program reports it: it is not killed and does not abort.
 #[test]
 fn too_little_memory_is_said() {
     let lab = Lab::new("luks2");

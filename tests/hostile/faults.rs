@@ -1,8 +1,8 @@
-//! A disk, or a file system, that fails at any of the calls that a command makes: every command that writes, on files. Whatever
-//! comes, it does not panic and is not killed; it says that it failed, or what was to be done is done to the end; and the
-//! old or the new passphrase opens.
+//! A disk, or a file system, that fails at any of the calls that a command makes: every command that writes, on files. In any
+//! case, it does not panic and is not killed; it reports the failure, or completes the operation; and the old or the new
+//! passphrase opens.
 //!
-//! Each run tries a share of all the faults there are, the next ones the day after; `LUKSMITH_FAULTS=all` tries all of them.
+//! Each run tries a share of all faults, the next ones the day after; `LUKSMITH_FAULTS=all` tries all of them.
 
 use std::fs;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,14 +21,14 @@ use crate::tracer::{Fault, Kind, Plan, Ran, run};
 /// A command that writes.
 pub(crate) struct Command {
     pub(crate) kind: &'static str,
-    /// What is done before.
+    /// Preparations.
     before: &'static [&'static [&'static str]],
     pub(crate) words: &'static [&'static str],
     /// Whether it makes a keyslot.
     derives: bool,
-    /// One of these key files opens whatever happens; none where the command is to destroy them.
+    /// One of these key files opens in any case; none if the command should destroy them.
     keys: &'static [&'static str],
-    /// What holds when it is done.
+    /// The check after it is done.
     done: fn(&Lab) -> bool,
 }
 
@@ -76,7 +76,7 @@ impl Command {
     }
 }
 
-/// Whether this key file opens the volume, found out without the program.
+/// Whether this key file opens the volume, determined without the program.
 fn opens(lab: &Lab, key: &str) -> bool {
     opens_file(lab, "v", key)
 }
@@ -252,7 +252,7 @@ pub(crate) const COMMANDS: &[Command] = &[
     }),
 ];
 
-/// Every how manieth of all faults is tried, and from which on: all of them with `LUKSMITH_FAULTS=all`.
+/// The stride and the start of the faults to try: all of them with `LUKSMITH_FAULTS=all`.
 pub(crate) fn share(one_in: usize) -> (usize, usize) {
     if std::env::var("LUKSMITH_FAULTS").is_ok_and(|all| all == "all") {
         return (1, 0);
@@ -262,7 +262,7 @@ pub(crate) fn share(one_in: usize) -> (usize, usize) {
     (one_in, day % one_in)
 }
 
-/// What is wrong after `ran`: the program did not end as it should, or nothing opens.
+/// The problem after `ran`: the program did not end as it should, or nothing opens.
 fn wrong(command: &Command, lab: &Lab, ran: &Ran) -> Option<&'static str> {
     let (output, keys) = (&ran.output, command.keys);
     match output.status.code() {
@@ -274,7 +274,7 @@ fn wrong(command: &Command, lab: &Lab, ran: &Ran) -> Option<&'static str> {
     }
 }
 
-/// The folder as it was before each run: the volume and, where there is one, the backup.
+/// The folder as it was before each run: the volume and, if there is one, the backup.
 struct Restore {
     volume: Vec<u8>,
     backup: Option<Vec<u8>>,
@@ -297,7 +297,7 @@ impl Restore {
     }
 }
 
-/// All that can be done to `kind` of calls.
+/// All faults for calls of `kind`.
 fn faults(kind: Kind) -> &'static [(Fault, bool)] {
     match kind {
         Kind::Read => &[
@@ -326,7 +326,7 @@ fn faults(kind: Kind) -> &'static [(Fault, bool)] {
     }
 }
 
-/// Whether a fault is none to the command: the call is made again, for what is left.
+/// Whether the command can ignore a fault: the call is repeated for the rest.
 fn is_no_failure(fault: Fault) -> bool {
     matches!(fault, Fault::Error(EINTR) | Fault::Short(1..))
 }
@@ -383,7 +383,7 @@ fn whatever_call_fails() {
     assert!(tried > 20 && failed > 10, "{tried} {failed}");
 }
 
-/// A read that finds nothing makes no empty passphrase of a key file, although there is a keyslot that such a one opens.
+/// A read that returns nothing does not make an empty passphrase of a key file, although there is a keyslot for that.
 #[test]
 fn a_key_file_that_is_cut_off_is_no_empty_passphrase() {
     let lab = Lab::new("luks2");
@@ -410,7 +410,7 @@ fn a_key_file_that_is_cut_off_is_no_empty_passphrase() {
     assert_eq!(told, 1, "of {} reads", undisturbed.reads);
 }
 
-/// Signals at any call: what a person presses, what a shutdown sends, what nobody can catch.
+/// Signals at any call: those of a person, those of a shutdown, and those that cannot be caught.
 #[test]
 fn whenever_a_signal_comes() {
     // No multiple of two: each day has each of the four signals.
@@ -457,7 +457,7 @@ fn whenever_a_signal_comes() {
                         keys.is_empty() || keys.iter().any(|key| opens(&lab, key)),
                         "{what}: nothing opens"
                     );
-                    // No lock is left that another command would wait for, and no file that was not there.
+                    // No lock is left that another command would wait for, and no new file.
                     if !keys.is_empty() {
                         let other = lab.run(&["isLuks", "v"]);
                         assert!(other.status.success(), "{what}: {other:?}");
@@ -482,12 +482,12 @@ fn files(lab: &Lab) -> Vec<std::ffi::OsString> {
         .expect("the folder")
         .map(|entry| entry.expect("a file").file_name())
         .collect();
-    // A backup may be there or not: it is written by a command.
+    // There may be a backup or not: a command writes it.
     files.push("backup".into());
     files
 }
 
-/// With less memory than it needs, every command says so, or is done.
+/// With less memory than it needs, every command reports that, or succeeds.
 #[test]
 fn however_little_memory_there_is() {
     let (step, from) = share(8);
@@ -525,7 +525,7 @@ fn however_little_memory_there_is() {
                     command.keys.is_empty() || command.keys.iter().any(|key| opens(&lab, key)),
                     "nothing opens: {what}"
                 ),
-                // A thread that is not to be had: the system does not say whether for memory or for their number.
+                // A thread that cannot be started: the system does not say whether for memory or for their number.
                 Some(1) if what.contains("temporarily unavailable") => {}
                 _ => panic!("{what}"),
             }

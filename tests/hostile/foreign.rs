@@ -1,5 +1,5 @@
-//! What other formats leave on a disk is somebody's data: each that Debian's `wipefs` names has its name here too, and no
-//! command that only reads writes a header over one.
+//! Other formats on a disk are data to keep: each that Debian's `wipefs` names has its name here too, and no command that
+//! only reads writes a header over one.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -258,7 +258,7 @@ fn a_label_of_lvm2_over_the_first_copy_is_no_luks() {
         let output = lab.run(words);
         assert_eq!(output.status.code(), Some(1), "{words:?}: {output:?}");
     }
-    // Who repairs is told what goes.
+    // A repair reports what is lost.
     let output = lab.must(&["repair", "-q", "v"]);
     assert!(
         stderr(&output).contains("'LVM2_member' superblock signature"),
@@ -271,7 +271,7 @@ fn a_label_of_lvm2_over_the_first_copy_is_no_luks() {
 fn a_repair_is_told_and_a_question_comes_before_it() {
     let lab = Lab::new("luks2");
     lab.poke(0, &[0; 4096]);
-    // An old partition table's copy at the end says nothing of the first sectors.
+    // An old partition table's copy at the end does not concern the first sectors.
     let end = lab.image().len();
     lab.poke(end - 512, b"EFI PART");
     let damaged = lab.image();
@@ -361,7 +361,7 @@ impl<'a> Mounted<'a> {
 
 impl Drop for Mounted<'_> {
     fn drop(&mut self) {
-        // A file that cannot be removed is in nobody's way: it goes with its disk.
+        // A file that cannot be removed does no harm: it is deleted with its disk.
         let _ = self.0.command("umount", &["m"]).status();
     }
 }
@@ -371,7 +371,7 @@ fn run(lab: &Lab, program: &str, words: &[&str]) {
     assert!(status.success(), "{program} {words:?}");
 }
 
-/// A file system or a file that takes no changes, from root neither. What Debian's cryptsetup says differs from command to
+/// A file system or a file that is immutable, also for root. The messages of Debian's cryptsetup differ from command to
 /// command; the exit code of those that change something is 1.
 #[test]
 fn what_takes_no_changes_is_called_that() {
@@ -427,7 +427,7 @@ fn what_takes_no_changes_is_called_that() {
     }
 }
 
-/// A block device without the right to write opens for writing too, and fails at the first write.
+/// A block device without write permission opens for writing too, and fails at the first write.
 #[test]
 fn a_read_only_device_is_neither_written_nor_served_for_writing() {
     let lab = Lab::new("luks2");
@@ -598,7 +598,7 @@ fn an_unreadable_sector_keeps_nobody_from_the_other_copy() {
             .expect("what can be read is looked at")
     };
     assert_eq!(over(&mut disk), None);
-    // The rest is looked at all the same, at the end too.
+    // The rest is still checked, at the end too.
     let end = disk.image.0.len();
     disk.image.0[0x1_0040..0x1_0048].copy_from_slice(b"_BHRfS_M");
     assert_eq!(over(&mut disk).map(|found| found.name), Some("btrfs"));
@@ -633,7 +633,7 @@ fn an_unreadable_keyslot_hides_no_other_and_ends_no_repair() {
     assert_eq!(found, [(0, true), (1, false)]);
 }
 
-/// What two bytes of noise are taken for: no passphrase is right by chance, and no volume is somebody's.
+/// Chance matches of two bytes of noise: no passphrase is right because of them, and no volume counts as other data.
 #[test]
 fn two_bytes_are_no_format() {
     for (offset, magic) in [

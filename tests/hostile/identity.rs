@@ -12,7 +12,7 @@ use nix::libc;
 use crate::lab::{CHEAP, Lab, OURS, PATIENCE, error};
 use crate::tracer;
 
-/// A loop device that goes with the value.
+/// A loop device that is detached on drop.
 #[derive(Debug)]
 pub(crate) struct Loop(pub(crate) String);
 
@@ -31,7 +31,7 @@ impl Drop for Loop {
     }
 }
 
-/// Not the same anywhere.
+/// Bytes that do not repeat.
 fn noise(len: usize) -> Vec<u8> {
     let mut number = 1_u64;
     (0..len)
@@ -58,7 +58,7 @@ fn no_path_leads_an_image_over_its_own_source() {
     let [over_plain, over_volume] = ["plain", "volume"].map(|file| Loop::over(&lab, file, &[]));
     let over_loop = Loop::over(&lab, &over_plain.0, &[]);
     let inside = Loop::over(&lab, "plain", &["-o", "1048576"]);
-    // A loop device knows its file when the name is gone, or is another's.
+    // A loop device knows its file even if the name is gone, or is another's.
     fs::hard_link(lab.path("plain"), lab.path("second")).expect("a link");
     let over_second = Loop::over(&lab, "second", &[]);
     fs::remove_file(lab.path("second")).expect("a file");
@@ -113,7 +113,7 @@ fn no_path_leads_an_image_over_its_own_source() {
     }
     assert!(fs::read(lab.path("volume")).expect("a file") == volume);
 
-    // Two pieces of one disk are two things.
+    // Two pieces of one disk do not overlap.
     fs::write(lab.path("disk"), noise(24 << 20)).expect("a file");
     let first = Loop::over(&lab, "disk", &["--sizelimit", "1048576"]);
     let rest = Loop::over(&lab, "disk", &["-o", "1048576"]);
@@ -183,7 +183,7 @@ fn format_apart<'a>(header: &'a str, data: &'a str) -> Vec<&'a str> {
     [&["luksFormat", "-q", "--header", header, data, "a"], CHEAP.as_slice()].concat()
 }
 
-/// A volume in the file `data`, of which `header` has the header.
+/// A volume in the file `data`, with its header in `header`.
 fn lab_with_header_apart() -> Lab {
     let lab = Lab::new("luks2");
     for (file, size) in [("header", 16 << 20), ("data", 4 << 20)] {
@@ -225,7 +225,7 @@ fn a_header_is_not_where_its_data_are() {
     }
 }
 
-/// A served volume that is closed with the value.
+/// A served volume that is closed on drop.
 struct Served<'a>(&'a Lab, &'static str);
 
 impl Drop for Served<'_> {
@@ -254,7 +254,7 @@ fn the_only_header_of_an_active_volume_is_kept() {
     ]);
     let served = Served(&lab, name);
     let before = fs::read(lab.path("header")).expect("a file");
-    // An image that is gone on with writes to its header in the end.
+    // A resumed image writes to its header in the end.
     for file in ["plain", "half"] {
         fs::write(lab.path(file), vec![7; 1 << 20]).expect("a file");
     }
@@ -274,7 +274,7 @@ fn the_only_header_of_an_active_volume_is_kept() {
     lab.must(&bare);
 }
 
-/// A device that is mounted, mapped or swapped to is claimed by the kernel as it is here.
+/// The kernel claims a mounted, mapped or swap device in the same way.
 fn claimed(path: &str) -> File {
     let mut options = File::options();
     options
@@ -304,19 +304,19 @@ fn a_foreign_header_is_not_restored_over_what_is_in_use() {
         drop(held);
         assert!(fs::read(lab.path("disk")).expect("a file") == before);
     }
-    // Its own header comes back under a volume that is active.
+    // Its own header can be restored under an active volume.
     let volume = Loop::over(&lab, "v", &[]);
     let held = claimed(&volume.0);
     assert_eq!(restore(&volume.0), (Some(0), false));
     drop(held);
-    // A backup is not read from where it is written.
+    // A backup cannot be read from the target itself.
     let backup = ["luksHeaderRestore", "-q", "v", "--header-backup-file", &volume.0];
     assert_eq!(lab.run(&backup).status.code(), Some(1));
     drop((above, volume));
     assert_eq!(restore(&disk.0), (Some(0), false));
 }
 
-/// The kernel keeps a disk and its partitions apart, and knows nothing of a loop device on the one or the other.
+/// The kernel keeps a disk and its partitions apart, and ignores loop devices on either.
 #[test]
 fn what_is_in_use_through_a_piece_of_it_is_left_alone() {
     let lab = Lab::new("luks2");
@@ -325,9 +325,9 @@ fn what_is_in_use_through_a_piece_of_it_is_left_alone() {
     let disk = Loop::over(&lab, "disk", &[]);
     let [first, second] = [("0", "20971520"), ("20971520", "20971520")]
         .map(|(offset, size)| Loop::over(&lab, "disk", &["-o", offset, "--sizelimit", size]));
-    // On the piece, as one on a partition is.
+    // On the piece, like one on a partition.
     let above = Loop::over(&lab, &first.0, &[]);
-    // With the exit code that the reference has for it.
+    // With cryptsetup's exit code.
     let format = |device: &str| {
         let words = [&["luksFormat", "-q", "-d", "a"], CHEAP.as_slice(), &[device]].concat();
         let output = lab.run(&words);
@@ -352,7 +352,7 @@ fn what_is_in_use_through_a_piece_of_it_is_left_alone() {
         drop(held);
         assert!(fs::read(lab.path("disk")).expect("a file") == before);
     }
-    // Another piece is nobody's reason.
+    // Another piece does not matter.
     let held = claimed(&above.0);
     assert_eq!(format(&second.0), (Some(0), false));
     assert_eq!(write(&second.0), (Some(0), false));
@@ -360,7 +360,7 @@ fn what_is_in_use_through_a_piece_of_it_is_left_alone() {
     assert_eq!(format(&disk.0), (Some(0), false));
 }
 
-/// How often the link is swapped: `LUKSMITH_SWAPS` says how often instead.
+/// How often the link is swapped, unless `LUKSMITH_SWAPS` says otherwise.
 const SWAPS: usize = 40;
 
 #[test]
@@ -400,7 +400,7 @@ fn a_link_that_is_swapped_leads_to_nothing_in_use() {
                 symlink(&targets[count % 4], lab.path("next")).expect("a link");
                 fs::rename(lab.path("next"), lab.path("link")).expect("a link");
                 count += 1;
-                // At every pace: the gap between two looks is somewhere.
+                // At every pace: there is a gap between two looks somewhere.
                 std::thread::sleep(std::time::Duration::from_micros(count as u64 * 7919 % 20_000));
             }
             count
@@ -460,7 +460,7 @@ fn room_is_reserved_before_a_byte_is_written() {
     assert_eq!(output.stdout, b"image\n", "{output:?}");
 }
 
-/// The beginning of a disk may be large, or damaged.
+/// The start of a disk may be large, or damaged.
 #[test]
 fn a_key_far_into_a_device_is_found_without_reading_up_to_it() {
     let lab = Lab::new("luks2");
@@ -479,7 +479,7 @@ fn a_key_far_into_a_device_is_found_without_reading_up_to_it() {
         "--keyfile-offset",
         "6442450944",
     ];
-    // The tracer gives up on who makes too many calls.
+    // The tracer gives up on a program that makes too many calls.
     let ran = tracer::run(&lab, &far, None, false);
     assert_eq!(ran.output.status.code(), Some(0), "{:?}", ran.output);
     let beyond = [&far[..8], &["9999999999"]].concat();

@@ -1,5 +1,5 @@
-//! `image`, killed at each write and each sync: the source is what it was, and no target that was cut off is taken for a
-//! volume, or for a file system.
+//! `image`, killed at each write and each sync: the source is unchanged, and no incomplete target is taken for a volume,
+//! or for a file system.
 //!
 //! A share of all kills at a time, as in [`crate::faults`]; `LUKSMITH_FAULTS=all` tries all of them.
 
@@ -88,7 +88,7 @@ fn an_image_that_is_cut_off_is_nothing() {
         let image = |words: &[&'static str]| [&["image", "-q", "-d", "a"], CHEAP.as_slice(), words].concat();
         lab.must(&image(&["plain", "volume"]));
         let source = fs::read(lab.path(sweep.source)).expect("a file");
-        // What stood there before is not to be found behind the start of something else.
+        // The old contents are not found behind the start of other data.
         let mut old = vec![9; 22 << 20];
         old[1080..1082].copy_from_slice(b"\x53\xef");
         let target = if sweep.device {
@@ -134,7 +134,7 @@ fn an_image_that_is_cut_off_is_nothing() {
         } else {
             to
         };
-        // Whether what is there is whole: a volume with all the data, or all the data.
+        // Whether the result is whole: a volume with all the data, or all the data.
         let is_whole = || match decrypts {
             true => content().starts_with(&plain),
             false => {
@@ -185,7 +185,7 @@ fn an_image_that_is_cut_off_is_nothing() {
                     }
                 };
                 assert!(!shows || is_whole(), "{what}: it is taken for what it is not");
-                // It can be gone on with, unless its header was not whole.
+                // It can be resumed, unless its header was incomplete.
                 let again = lab.run(&[&words[..], &["--resume"]].concat());
                 if again.status.success() {
                     assert!(is_whole(), "{what}: resumed");

@@ -75,7 +75,7 @@ impl Lab {
         fs::read(self.path("v")).expect("a file")
     }
 
-    /// Puts the metadata as `edit` leaves them into both copies.
+    /// Writes the metadata as changed by `edit` into both copies.
     pub(crate) fn edit(&self, edit: impl FnOnce(&mut Metadata)) {
         let mut file = fs::File::options()
             .read(true)
@@ -95,8 +95,8 @@ impl Lab {
         fs::write(self.path("v"), image).expect("a file");
     }
 
-    /// Starts a command that will wait for its standard input, and returns once it has read so much of the volume that
-    /// it waits.
+    /// Starts a command that will wait for its standard input, and returns once it has read enough of the volume to be
+    /// waiting.
     pub(crate) fn waiting(&self, words: &[&str]) -> Child {
         let mut child = self
             .command(OURS, words)
@@ -129,7 +129,7 @@ pub(crate) fn error(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What a terminal acts on, in one and in two bytes, and what would begin a line of its own.
+/// Characters that a terminal acts on, in one and in two bytes, and one that would begin a new line.
 pub(crate) const HARM: &str = "\u{1b}[2J\u{9b}31m\r\n  7: luks2\n\u{8}\u{7f}";
 
 pub(crate) fn assert_harmless(what: &str, bytes: &[u8]) {

@@ -1,5 +1,5 @@
-//! A passphrase and a volume key that would be known anywhere: nothing of them is in what the program says, in what other
-//! processes see of it, or in its memory when it ends.
+//! A passphrase and a volume key that would be recognised anywhere: no part of them is in the program's output, in what
+//! other processes see of it, or in its memory when it ends.
 
 use std::fs;
 
@@ -12,7 +12,7 @@ use crate::faults::COMMANDS;
 use crate::lab::{CHEAP, Lab};
 use crate::tracer;
 
-/// What all key files here begin with, and nothing else does.
+/// The prefix of all key files here, and of nothing else.
 const CANARY: &str = "QxZ81canary-j";
 
 fn volume_key(lab: &Lab) -> Option<Vec<u8>> {
@@ -72,7 +72,7 @@ fn nothing_is_left_in_memory_or_said() {
     println!("{looked} commands, {} MiB of their memory at the end", scanned >> 20);
 }
 
-/// As [`holds`], for much memory: only raw, and where.
+/// As [`holds`], for much memory: only raw, and at which place.
 fn position(bytes: &[u8], secret: &[u8]) -> Option<usize> {
     let part = &secret[..secret.len().min(12)];
     let mut from = 0;
@@ -85,7 +85,7 @@ fn position(bytes: &[u8], secret: &[u8]) -> Option<usize> {
     None
 }
 
-/// That the scan finds what is there: a program that was given the passphrase as a word has it in its memory at the end.
+/// The scan works: a program that was given the passphrase as an argument has it in its memory at the end.
 #[test]
 fn the_scan_sees_a_passphrase_that_is_there() {
     let lab = Lab::with_keys("luks2", CANARY);
@@ -99,8 +99,8 @@ fn the_scan_sees_a_passphrase_that_is_there() {
     assert!(holds(b"70617373706872617365", b"passphrase"));
 }
 
-/// While it waits for a passphrase, and works on it: not in its words, its environment or a dump of its memory, which
-/// nobody is to get.
+/// While it waits for a passphrase, and works on it: not in its arguments, its environment or a dump of its memory,
+/// which is impossible.
 #[test]
 fn other_processes_see_nothing() {
     let lab = Lab::with_keys("luks2", CANARY);

@@ -1,7 +1,7 @@
-//! The program against people who mean harm, other processes that interfere, and machines that fail: nothing is lost that
-//! was not given up, nothing of a header reaches a terminal as it is, and no harm is done on the way to an error.
+//! The program against attackers, other processes that interfere, and machines that fail: no data are lost that were not
+//! given up, nothing from a header reaches a terminal unescaped, and no harm is done on the way to an error.
 //!
-//! On plain files; where Debian's cryptsetup is the measure, it has to be installed.
+//! On plain files; where results are compared with Debian's cryptsetup, it has to be installed.
 
 mod attacks;
 mod faults;

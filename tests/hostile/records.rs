@@ -1,4 +1,4 @@
-//! More attacks on record: what a header says of itself, and what is put in its place.
+//! More known attacks: false statements in a header, and replaced headers.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use keyslots::luks2::Token;
 use crate::lab::{CHEAP, HARM, Lab, assert_harmless, error};
 use crate::tracer::{Fault, Kind, Plan, run};
 
-/// Data without a cipher open, as with the reference, but not without a word; and under no policy.
+/// Data without a cipher open, as with cryptsetup, but not without a warning; and under no policy.
 #[test]
 fn data_in_the_clear_are_said_to_be() {
     let lab = Lab::new("luks2");
@@ -25,7 +25,7 @@ fn data_in_the_clear_are_said_to_be() {
     assert!(encrypted.stderr.is_empty(), "{encrypted:?}");
 }
 
-/// The disk changes at any read of a command with a policy: what was checked is what is used, or nothing is.
+/// The disk changes at any read of a command with a policy: the checked header is used, or none.
 #[test]
 fn a_header_that_is_swapped_after_the_check_is_not_used() {
     const OTHERS: &[u8] = b"what another volume says";
@@ -70,7 +70,7 @@ fn a_header_that_is_swapped_after_the_check_is_not_used() {
     assert!(used > 0 && refused > 0, "{used} {refused}");
 }
 
-/// Another disk that says it is the same one: its UUID is no proof, its key is.
+/// Another disk that claims to be the same one: its UUID proves nothing, its key does.
 #[test]
 fn the_right_uuid_on_a_wrong_device_is_not_enough() {
     const UUID: &str = "11111111-2222-3333-4444-555555555555";
@@ -103,7 +103,7 @@ fn the_right_uuid_on_a_wrong_device_is_not_enough() {
     assert!(lab.opens("a"));
 }
 
-/// Types that name a path for those who load a module by it, and ids that an array of 32 would not have.
+/// Types that are paths to programs that load a module by them, and ids outside of an array of 32.
 #[test]
 fn no_name_or_number_of_a_token_leads_anywhere() {
     let lab = Lab::new("luks2");
@@ -141,11 +141,11 @@ fn no_name_or_number_of_a_token_leads_anywhere() {
     assert!(lab.opens("a"));
 }
 
-/// A file's own name acts on no terminal, where it is asked about or complained of.
+/// The name of a file acts on no terminal, where it is in a prompt or in an error.
 #[test]
 fn the_name_of_a_file_acts_on_no_terminal() {
     let lab = Lab::new("luks2");
-    // A new line in a name that a person has typed is that person's.
+    // A new line in a typed name is the user's own.
     let name = HARM.replace('\n', "");
     fs::rename(lab.path("v"), lab.path(&name)).expect("a file");
     for words in [

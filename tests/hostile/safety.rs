@@ -1,4 +1,4 @@
-//! What other processes do meanwhile, what is there already, what a person did not mean: nothing is lost by it.
+//! Other processes in between, existing files, and mistakes of a person: no data are lost by them.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ fn a_keyslot_that_has_become_another_is_not_changed() {
     for kind in ["luks1", "luks2"] {
         let lab = Lab::new(kind);
         lab.must(&[&["luksAddKey", "-q", "v", "b", "-d", "a"], CHEAP.as_slice()].concat());
-        // It has opened keyslot 0 with "a" and waits for what is to take its place, when others change it.
+        // It has opened keyslot 0 with "a" and waits for the replacement, when others change it.
         let change = lab.waiting(&[&["luksChangeKey", "-q", "v", "-d", "a"], CHEAP.as_slice()].concat());
         lab.must(&["luksKillSlot", "-q", "v", "0"]);
         let add = ["luksAddKey", "-q", "v", "c", "-d", "b", "--new-key-slot", "0"];
@@ -176,7 +176,7 @@ fn nothing_of_a_header_acts_on_a_terminal() {
     check(&["luksDump", "v", "--dump-json-metadata"]);
     check(&["config", "v", "--label", "x"]);
     check(&["--debug", "open", "--test-passphrase", "v", "-d", "a"]);
-    // Into a pipe a token goes byte for byte; only a terminal acts on it.
+    // A token is written to a pipe byte for byte; only a terminal acts on it.
     let shown = lab.command(
         "script",
         &["-qec", &format!("{OURS} token export v --token-id 1"), "/dev/null"],
@@ -185,7 +185,7 @@ fn nothing_of_a_header_acts_on_a_terminal() {
     let shown = String::from_utf8_lossy(&shown).replace("\r\n", "\n");
     assert!(shown.contains("luks2-keyring"), "{shown:?}");
     assert_harmless("token export on a terminal", shown.as_bytes());
-    // The texts of the binary header, whose checksum is put right again.
+    // The texts of the binary header, whose checksum is corrected.
     let mut copy = copies::read(&mut keyslots::storage::Memory(image))
         .expect("a header")
         .winner;
@@ -230,7 +230,7 @@ fn nothing_of_a_header_acts_on_a_terminal() {
     assert!(checked > 2000, "next to nothing was said: {checked} bytes");
 }
 
-/// Puts a file system's signature over the first copy: as mkfs does, which leaves the first KiB alone.
+/// Writes a file system's signature over the first copy: as mkfs does, which leaves the first KiB alone.
 fn mkfs_over(lab: &Lab) {
     lab.poke(1024 + 0x38, &[0x53, 0xef]);
     lab.poke(1024 + 4, &[0, 8, 0, 0]);
@@ -256,7 +256,7 @@ fn a_file_system_over_the_first_copy_is_not_overwritten() {
         assert_eq!(lab.debians(words).status.code(), Some(1), "{words:?}");
         assert!(lab.image() == over, "{words:?} wrote");
     }
-    // Nothing is repaired without locks, so that the other copy will do; and `repair` is told to.
+    // Nothing is repaired without locks, so that the other copy will do; and `repair` is used.
     lab.must(&["open", "--test-passphrase", "--disable-locks", "-d", "a", "v"]);
     assert!(lab.image() == over);
     lab.must(&["repair", "-q", "v"]);
@@ -286,7 +286,7 @@ fn a_damaged_copy_is_written_anew_by_whoever_reads() {
     }
 }
 
-/// What should have written the key has failed: the volume would be open to anybody.
+/// The program that should have written the key has failed: the volume would be open to anyone.
 #[test]
 fn nothing_out_of_a_pipe_is_no_passphrase() {
     let lab = Lab::new("luks2");
@@ -315,12 +315,12 @@ fn nothing_out_of_a_pipe_is_no_passphrase() {
             assert!(lab.image() == before, "{script} has written");
         }
     }
-    // An empty file is a passphrase that somebody has put there.
+    // An empty file is a passphrase that was put there on purpose.
     fs::write(lab.path("empty"), "").expect("a place");
     lab.must(&[&["luksAddKey", "-q", "v", "empty", "-d", "a"], CHEAP.as_slice()].concat());
 }
 
-/// The reference takes any hash that its library has; what we cannot compute is no reason to lose the rest.
+/// cryptsetup takes any hash of its library; one that we cannot compute is no reason to lose the rest.
 #[test]
 fn a_keyslot_that_few_can_compute_leaves_the_others_open() {
     let lab = Lab::new("luks2");
@@ -351,14 +351,14 @@ fn a_keyslot_that_few_can_compute_leaves_the_others_open() {
     }
     let dump = lab.must(&["luksDump", "v"]).stdout;
     assert!(!dump.contains(&0x1b) && String::from_utf8_lossy(&dump).contains("AF hash:    tiger"));
-    // Of two that can be opened either is the other's proof; of one, nobody is asked for less than the last.
+    // With two that can be opened either is the other's proof; with one, no prompt asks for another than the last.
     lab.must(&["luksKillSlot", "-q", "v", "1", "-d", "a"]);
     let refused = lab.run(&["luksKillSlot", "v", "0", "-d", "b"]);
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
     lab.must(&["luksKillSlot", "-q", "v", "2", "-d", "a"]);
 }
 
-/// A device that a header does not fit keeps what it has.
+/// A device that a header does not fit keeps its contents.
 #[test]
 fn what_does_not_fit_destroys_nothing() {
     for kind in ["luks1", "luks2"] {

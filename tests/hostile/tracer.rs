@@ -1,5 +1,5 @@
-//! One run of the program with something done to one of its system calls, or to many: an error instead of the call, less
-//! read or written than was asked for, a signal; and a look into its memory when it ends.
+//! One run of the program with a fault in one of its system calls, or in many: an error instead of the call, a short
+//! read or write, a signal; and a look into its memory when it ends.
 //!
 //! By ptrace(2), since a fault has to come at a certain call of a program that is otherwise the real one.
 
@@ -19,7 +19,7 @@ use nix::unistd::Pid;
 
 use crate::lab::{Lab, OURS, PATIENCE};
 
-/// What a system call is about.
+/// The object of a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Read,
@@ -29,20 +29,20 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// What is done to a call.
+/// The fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is not made and fails so.
+    /// It is not made and fails with this error.
     Error(i32),
     /// It is made for one byte, or for this many.
     Short(u64),
-    /// This signal comes as it is made.
+    /// This signal is delivered as it is made.
     Signal(Signal),
     /// The volume becomes the file `other` before it is made.
     Swap,
 }
 
-/// Where a fault comes.
+/// The place of a fault.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     pub(crate) kind: Kind,
@@ -53,20 +53,20 @@ pub(crate) struct Plan {
     pub(crate) from_then_on: bool,
 }
 
-/// How it went.
+/// The outcome.
 #[derive(Debug)]
 pub(crate) struct Ran {
     pub(crate) output: Output,
-    /// The calls of each kind on files of the folder; `Other` counts all others wherever they are.
+    /// The number of calls of each kind on files of the folder; `Other` counts all others wherever they are.
     pub(crate) reads: usize,
     pub(crate) writes: usize,
     pub(crate) syncs: usize,
     pub(crate) others: usize,
-    /// The memory that it could write when it ended, where it was asked for: its line of /proc/PID/maps, and the bytes.
+    /// The writable memory at its end, if requested: its line of /proc/PID/maps, and the bytes.
     pub(crate) memory: Vec<(String, Vec<u8>)>,
 }
 
-/// Nobody makes so many calls for one command of these tests.
+/// No command of these tests makes so many calls.
 const MOST_CALLS: usize = 400_000;
 
 /// Runs `words` in the folder, with `plan` or undisturbed. `looking` keeps the memory at the end.
@@ -258,7 +258,7 @@ impl Tracer {
     }
 }
 
-/// All that a process can still read of its memory.
+/// All memory of a process that can still be read.
 fn memory_of(process: Pid) -> Vec<(String, Vec<u8>)> {
     let Ok(maps) = fs::read_to_string(format!("/proc/{process}/maps")) else {
         return Vec::new();

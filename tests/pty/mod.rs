@@ -19,12 +19,12 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 /// A program on a terminal of its own.
 pub(super) struct Conversation {
     terminal: File,
-    /// Kept open, so that what the program left behind can be seen.
+    /// Kept open, so that leftovers of the program can be seen.
     program_side: File,
     program: Child,
-    /// All that was shown, carriage returns left out.
+    /// The whole output, without carriage returns.
     pub(super) heard: String,
-    /// How much of it had been shown when something was typed last.
+    /// How much of it had been shown when the last input was typed.
     answered: usize,
 }
 
@@ -55,7 +55,7 @@ impl Conversation {
         }
     }
 
-    /// Waits until what was shown since the last answer ends with `text`, and until the echo is as it should be for it.
+    /// Waits until the output since the last answer ends with `text`, and until the echo is as it should be for it.
     pub(super) fn expect(&mut self, text: &str, echo: bool) {
         let start = Instant::now();
         while !self.heard[self.answered..].ends_with(text) || self.echoes() != echo {
@@ -68,7 +68,7 @@ impl Conversation {
         }
     }
 
-    /// Reads what comes within so many milliseconds, and says whether there was anything.
+    /// Reads output for this many milliseconds; returns whether there was any.
     pub(super) fn hear(&mut self, milliseconds: u16) -> bool {
         let mut fds = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fds, PollTimeout::from(milliseconds)).expect("poll") == 0 {
@@ -81,7 +81,7 @@ impl Conversation {
             .expect("the terminal is open on both sides");
         self.heard
             .push_str(&String::from_utf8_lossy(&buffer[..read]).replace('\r', ""));
-        // The line that says what takes so long is ours alone, and erased.
+        // The progress line is ours alone, and erased.
         self.heard = self.heard.replace("Deriving the key...\x1b[K", "");
         true
     }
@@ -109,7 +109,7 @@ impl Conversation {
         Pid::from_raw(child.parse().expect("a number"))
     }
 
-    /// Waits for the end: what was shown, how it ended, and whether the terminal echoes again.
+    /// Waits for the end: the output, the exit status, and whether the terminal echoes again.
     pub(super) fn end(mut self) -> (String, ExitStatus, bool) {
         let start = Instant::now();
         let status = loop {

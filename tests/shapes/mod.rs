@@ -1,4 +1,4 @@
-//! LUKS2 headers of the worst shapes, as large as their area allows: what a disk may hold that somebody plugs in.
+//! LUKS2 headers of the worst shapes, as large as their area allows: as a disk from an attacker may hold them.
 
 use std::fmt::{Display, Write as _};
 
@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 const BINARY: usize = 4096;
 const KEYSLOTS: u64 = 64 << 20;
 
-/// Where objects go in the metadata; the rest is a valid header.
+/// The places of objects in the metadata; the rest is a valid header.
 #[derive(Default)]
 struct Parts {
     root: String,
@@ -314,7 +314,7 @@ pub(crate) fn image(text: &str, hdr_size: usize) -> Vec<u8> {
     image
 }
 
-/// How large the device of such an image is.
+/// The size of such an image's device.
 pub(crate) fn device_size(hdr_size: usize) -> u64 {
     2 * hdr_size as u64 + KEYSLOTS + (64 << 20)
 }

@@ -36,7 +36,7 @@ impl Random {
     }
 }
 
-/// What the file holds, and how it is reached.
+/// The contents of the file, and the access to it.
 pub(super) struct Exerciser {
     model: Vec<u8>,
     random: Random,
@@ -120,7 +120,7 @@ impl Exerciser {
             93..96 => handle.sync_data().expect("fdatasync"),
             96..98 => *file = Handles::open(path),
             _ => {
-                // It has the size that it has: there is no room behind it.
+                // It has a fixed size: there is no room behind it.
                 let end = self.model.len() as u64;
                 assert_eq!(handle.read_at(&mut [0; 10], end).expect("the end"), 0);
                 let error = handle.write_at(&[0; 10], end).expect_err("there is no room");

@@ -9,7 +9,7 @@ use keyslots::units::Bytes;
 
 use super::sandbox::{CHEAP, NOBODY, Sandbox};
 
-/// Not the same anywhere, with a large hole.
+/// Bytes that do not repeat, with a large hole.
 fn plain() -> Vec<u8> {
     let mut number = 1_u64;
     let mut data: Vec<u8> = (0..6 << 20)
@@ -76,11 +76,11 @@ fn pipes_carry_volumes_both_ways() {
         sandbox.put("volume", &volume);
         assert!(sandbox.ok(b"", &["cat", "volume"]) == plain, "{options:?}");
     }
-    // What is no whole sector is filled up, and said.
+    // A partial sector is filled up, and reported.
     let odd = sandbox.run(&plain[..1000], &[&["image"][..], &CHEAP, &["-", "-"]].concat());
     assert!(String::from_utf8_lossy(&odd.stderr).contains("24 zero bytes were added"));
     assert_eq!(sandbox.ok(&odd.stdout, &["image", "--decrypt", "-", "-"]).len(), 1024);
-    // What is no volume is an error, however long.
+    // A file that is not a volume is an error, however long.
     for garbage in [&b""[..], &[0; 5000], &odd.stdout[..100_000]] {
         let refused = sandbox.run(garbage, &["image", "--decrypt", "-", "-"]);
         assert_eq!(
@@ -117,7 +117,7 @@ fn a_stopped_image_is_gone_on_with() {
         assert!(sandbox.get(name) == whole, "{name}");
         assert!(!said.contains(" 0 of them were there"), "{said}");
     }
-    // Nothing is overwritten without a word.
+    // Nothing is overwritten without a confirmation.
     let refused = sandbox.run(b"", &["image", "--decrypt", "volume", "back"]);
     assert_eq!(refused.status.code(), Some(5));
     let twice = sandbox.run(b"", &["image", "volume", "twice"]);
@@ -248,7 +248,7 @@ fn a_system_without_threads_is_an_error() {
     assert_eq!(sandbox.ok(b"", &["cat", "volume"]), [b'x'; 4096]);
 }
 
-/// Has the header of `volume` say how large its data are.
+/// Has the header of `volume` state the size of its data.
 fn set_data_size(sandbox: &Sandbox, size: Bytes) -> fs::File {
     let file = fs::File::options().read(true).write(true).open(sandbox.path("volume"));
     let mut file = file.expect("the volume");
@@ -315,11 +315,11 @@ fn an_image_that_was_cut_off_is_not_made_whole() {
         assert_eq!(cut.status.code(), Some(1), "{source} {target}: {errors}");
         assert!(errors.contains("after 4096 bytes of 8192"), "{errors}");
     }
-    // What shows what it is came last, and did not come.
+    // The signature came last, and did not come.
     assert!(fs::read(sandbox.path("out")).is_ok_and(|out| out.iter().all(|byte| *byte == 0)));
 }
 
-/// The plaintext went over the only header.
+/// The plaintext overwrote the only header.
 #[test]
 fn standard_output_is_not_the_header() {
     let sandbox = Sandbox::new();
@@ -344,14 +344,14 @@ fn standard_output_is_not_the_header() {
     assert_eq!(sandbox.ok(b"", &["cat", "--header", "header", "volume"]), [b'x'; 4096]);
 }
 
-/// Data written under a key that is not theirs are lost.
+/// Data written under a wrong key are lost.
 #[test]
 fn a_keyslot_of_another_key_does_not_open_the_data() {
     let sandbox = Sandbox::new();
     sandbox.put("plain", &[b'x'; 4096]);
     sandbox.put("other", b"battery staple");
     sandbox.image(b"", &["plain", "volume"]);
-    // The passphrase stands for the key that the new keyslot is to hold, so it is not asked for.
+    // The passphrase is for the key of the new keyslot, so no prompt appears.
     let unbound = [
         "luksAddKey",
         "--batch-mode",

@@ -13,7 +13,7 @@ pub(super) const CHEAP: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterati
 
 const PROGRAM: &str = "LUKSMITH_OF_THE_SANDBOX";
 
-/// Runs the ignored tests of a module anew as an ordinary user: what is mounted for one cannot be seen by root.
+/// Runs the ignored tests of a module again as an ordinary user: root cannot see that user's mounts.
 pub(super) fn run_as_user(module: &str) {
     let sandbox = Sandbox::new();
     let tests = sandbox.path("tests");
@@ -26,8 +26,8 @@ pub(super) fn run_as_user(module: &str) {
     assert!(status.expect("the tests start").success(), "as an ordinary user");
 }
 
-/// By a program of its own: a process that another thread starts while this one wrote the file would hold it open for
-/// writing, and who then started it would be told that it is busy.
+/// By a separate program: a process that another thread starts while this one wrote the file would hold it open for
+/// writing, and starting it would then fail as busy.
 fn copy_program(from: &Path, to: &Path) {
     let status = Command::new("install").args(["-m", "755"]).arg(from).arg(to).status();
     assert!(status.expect("install of coreutils").success());
@@ -44,7 +44,7 @@ impl Sandbox {
         let folder = tempfile::tempdir().expect("a folder");
         let root = nix::unistd::geteuid().is_root();
         let program = folder.path().join("luksmith");
-        // An ordinary user may not get at where it was built.
+        // An ordinary user may not have access to its build folder.
         match std::env::var_os(PROGRAM) {
             Some(copy) => symlink(copy, &program).expect("a link"),
             None => copy_program(Path::new(env!("CARGO_BIN_EXE_luksmith")), &program),
@@ -113,7 +113,7 @@ impl Sandbox {
         line.extend(wrapper.iter().map(Into::into));
         line.push(program.into());
         let mut command = Command::new(&line[0]);
-        // What is served is found here, and by nobody else.
+        // Served volumes are found here, and by no other user.
         command
             .args(&line[1..])
             .current_dir(self.folder.path())
@@ -121,7 +121,7 @@ impl Sandbox {
         command
     }
 
-    /// As [`Sandbox::run`], and it must succeed; what it wrote.
+    /// As [`Sandbox::run`], and it must succeed; returns its output.
     pub(super) fn ok(&self, input: &[u8], words: &[&str]) -> Vec<u8> {
         let output = self.run(input, words);
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -143,7 +143,7 @@ fn run(mut command: Command, input: &[u8]) -> Output {
         .expect("setpriv of util-linux");
     let mut stdin = child.stdin.take().expect("a pipe");
     std::thread::scope(|scope| {
-        // What is not read is not needed.
+        // Unread input is not needed.
         scope.spawn(move || drop(stdin.write_all(input)));
         child.wait_with_output().expect("an end")
     })

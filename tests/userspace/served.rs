@@ -19,7 +19,7 @@ fn the_served_file() {
     run_as_user("served::");
 }
 
-/// A signal takes its time to arrive. A process that is gone is in every state.
+/// A signal takes its time to arrive. A process that is gone counts as in every state.
 fn wait_for_state(process: Pid, states: &[&str]) {
     let start = Instant::now();
     while let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) {
@@ -67,14 +67,14 @@ impl Lab {
         path
     }
 
-    /// Without a chance for it to end well.
+    /// Without a chance for it to end cleanly.
     fn kill_server(&self) {
         let server = self.server();
         kill(server, Signal::SIGKILL).expect("a signal");
         wait_for_state(server, &["Z", "X"]);
     }
 
-    /// An ordinary user to whom nothing is served is told what it takes to see more: that is a failure.
+    /// An ordinary user without served volumes is told how to see more: that is a failure.
     fn is_listed(&self) -> bool {
         let output = self.luksmith(&["list"]);
         String::from_utf8_lossy(&output.stdout).contains("run/luksmith/x")
@@ -101,7 +101,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        // What a failed test has left.
+        // Leftovers of a failed test.
         if self.is_mounted() {
             self.luksmith(&["close", "x"]);
         }
@@ -129,11 +129,11 @@ fn a_volume_is_served_to_an_ordinary_user() {
     }
     let list = lab.ok(&["list"]);
     assert!(list.starts_with("x\t") && list.contains("userspace"), "{list}");
-    // Nobody else gets at the container, nor at the name.
+    // Others are locked out of the container, and of the name.
     assert_eq!(lab.sandbox.run(b"", &["cat", "volume"]).status.code(), Some(5));
     let again = ["open", "--backend", "userspace", "--key-file", "key", "volume", "x"];
     assert_eq!(lab.luksmith(&again).status.code(), Some(5));
-    // Nothing is taken away from who uses it.
+    // The file stays while it is in use.
     let busy = lab.luksmith(&["close", "x"]);
     assert_eq!(busy.status.code(), Some(5), "{}", String::from_utf8_lossy(&busy.stderr));
     let mut back = [0; 12];
@@ -153,7 +153,7 @@ fn a_volume_is_served_to_an_ordinary_user() {
     lab.ok(&["close", "x"]);
 }
 
-/// A descriptor of the caller's in the server kept its lock, and kept whoever reads the other end of it from its end.
+/// A descriptor of the caller's in the server kept its lock, and kept the reader of its other end from the end of input.
 #[test]
 #[ignore = "run by the_served_file as an ordinary user"]
 fn a_server_holds_nothing_of_who_started_it() {
@@ -175,7 +175,7 @@ fn a_server_holds_nothing_of_who_started_it() {
     assert_eq!(free, [true, true], "the server holds the lock");
 }
 
-/// Seconds here, and as many as `LUKSMITH_FSX_SECONDS` says by hand.
+/// Seconds here, and `LUKSMITH_FSX_SECONDS` in a run by hand.
 #[test]
 #[ignore = "run by the_served_file as an ordinary user"]
 fn random_operations_are_what_they_are_on_any_file() {
@@ -199,7 +199,7 @@ fn random_operations_are_what_they_are_on_any_file() {
         let lab = Lab::new(options);
         let mut exerciser = Exerciser::new(vec![0; SIZE], seed);
         for round in 0..rounds {
-            // What was discarded has to read as zeros too.
+            // Discarded sectors have to read as zeros too.
             let path = lab.open(if round == 1 { &["--allow-discards"] } else { &[] });
             let discarding = round == 1;
             let before = exerciser.operations();
@@ -212,7 +212,7 @@ fn random_operations_are_what_they_are_on_any_file() {
                 "what is in the volume after {options:?}, round {round}"
             );
             if discarding {
-                // Without that option a hole is no data of this volume's, so they are written again.
+                // Without that option a hole is not data of this volume, so they are written again.
                 lab.sandbox.ok(&data, &["write", "volume"]);
             }
             println!(
@@ -275,7 +275,7 @@ fn a_stopped_server_is_told_of() {
     assert!(!path.exists() && !lab.is_mounted());
 }
 
-/// A signal that asks it to end does so, when nobody uses the file.
+/// A signal that asks it to end does so, if the file is not in use.
 #[test]
 #[ignore = "run by the_served_file as an ordinary user"]
 fn a_server_goes_cleanly_when_asked_to() {

@@ -106,7 +106,7 @@ impl Entry {
         Self::new(name, source, key, list, warnings)
     }
 
-    /// Makes an entry of the four fields, in which `\040` and the like stand for a character.
+    /// Makes an entry of the four fields, in which `\040` and the like encode a character.
     pub fn new(name: &str, source: &str, key: &str, list: &str, warnings: &mut Vec<String>) -> Option<Self> {
         let fields = [name, source, key, list].map(str::to_owned);
         let [name, source, key] = [name, source, key].map(unescape);

@@ -177,7 +177,7 @@ impl DmError {
         }
     }
 
-    /// Whether somebody still uses the device.
+    /// Whether the device is still in use.
     pub fn is_busy(&self) -> bool {
         self.kind() == DmErrorKind::Busy
     }

@@ -2,7 +2,7 @@
 //!
 //! - The terminal: up to the first new line, without echo; the first 512 bytes count.
 //! - Standard input without a key file: up to the first new line, which is dropped, one byte at a time, since the next
-//!   secret may stand right behind it.
+//!   secret may follow it directly.
 //! - A key file, and standard input as the key file `-`: byte for byte, at most 8 MiB unless a size is given.
 //!
 //! An empty passphrase is valid. What the bytes open is not known here.

@@ -4,7 +4,7 @@ use super::adiantum;
 use super::twofish::Twofish;
 use cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit};
 
-/// A keyed block cipher. Lengths are multiples of the block length; what is left over is not touched.
+/// A keyed block cipher. Lengths are multiples of the block length; a remainder is not touched.
 pub(super) trait BlockCipher: Send + Sync {
     /// Encrypts each block by itself.
     fn encrypt(&self, blocks: &mut [u8]);
@@ -67,7 +67,7 @@ impl Algorithm {
         Self::ALL.into_iter().find(|algorithm| algorithm.name() == name)
     }
 
-    /// The name as the kernel has it.
+    /// The kernel's name.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Aes => "aes",
@@ -111,7 +111,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether this is a stream cipher and a block cipher, which only Adiantum makes one of.
+    /// Whether this is a pair of a stream cipher and a block cipher, which only Adiantum combines.
     pub(super) fn is_pair(self) -> bool {
         matches!(self, Self::XChaCha12Aes | Self::XChaCha20Aes)
     }
@@ -154,7 +154,7 @@ where
         .map(|cipher| Box::new(cipher) as Box<dyn BlockCipher>)
 }
 
-/// The cipher that changes nothing.
+/// The identity cipher.
 struct Null;
 
 impl BlockCipher for Null {

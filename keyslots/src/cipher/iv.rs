@@ -31,7 +31,7 @@ pub(super) enum IvKind {
 }
 
 impl IvKind {
-    /// By the name of the generator and its option, which follows a colon. Only ESSIV takes notice of it.
+    /// Finds it by the name of the generator and its option, which follows a colon. Only ESSIV uses that.
     pub(super) fn from_name(text: &str) -> Option<Self> {
         match text.split_once(':').map_or(text, |(name, _)| name) {
             "null" => Some(Self::Null),
@@ -62,7 +62,7 @@ impl fmt::Display for IvKind {
     }
 }
 
-/// An IV generator with what it needs of the key.
+/// An IV generator with the part of the key that it needs.
 pub(super) struct IvGenerator {
     kind: IvKind,
     /// log2 of cipher blocks per 512 bytes, for `benbi`.
@@ -75,7 +75,7 @@ impl IvGenerator {
     /// `None` where the ESSIV hash does not make a key of the cipher.
     pub(super) fn new(spec: &CipherSpec, key: &[u8], sector_size: usize) -> Option<Self> {
         let essiv = match spec.iv {
-            // A mode that takes no IV makes nothing of it either.
+            // A mode without an IV ignores it as well.
             IvKind::Essiv(hash) if spec.mode != Mode::Ecb => Some(essiv_cipher(spec.algorithm, hash, key)?),
             _ => None,
         };
@@ -92,7 +92,7 @@ impl IvGenerator {
         })
     }
 
-    /// Whether what [`IvGenerator::fill`] has made is still to be encrypted as the data are.
+    /// Whether the output of [`IvGenerator::fill`] still has to be encrypted as the data are.
     pub(super) fn is_encrypted(&self) -> bool {
         matches!(self.kind, IvKind::Eboiv | IvKind::Elephant)
     }
@@ -110,7 +110,7 @@ impl IvGenerator {
         }
     }
 
-    /// Ends what [`IvGenerator::fill`] has started, for any number of IVs.
+    /// Completes the output of [`IvGenerator::fill`], for any number of IVs.
     pub(super) fn encrypt(&self, ivs: &mut [u8]) {
         if let Some(cipher) = &self.essiv {
             cipher.encrypt(ivs);

@@ -1,8 +1,9 @@
 //! Sector encryption as the kernel's dm-crypt does it, in user space.
 //!
-//! A [`CipherSpec`] is what a header says (`aes-xts-plain64`); a [`SectorCipher`] is that with a key, and encrypts or
-//! decrypts whole sectors in place. A [`CipherName`] is any text that stands where a specification belongs. Keyslot areas are read and written through it, and so is data where there is no
-//! device-mapper. Ciphers that only the kernel knows are errors here, by name: their data can still be mapped.
+//! A [`CipherSpec`] is a specification from a header (`aes-xts-plain64`); a [`SectorCipher`] is that with a key, and encrypts
+//! or decrypts whole sectors in place. A [`CipherName`] is any text in the place of a specification. Keyslot areas are read
+//! and written through it, and so are data without a device-mapper. Ciphers that only the kernel knows are errors here, by
+//! name: their data can still be mapped.
 
 mod adiantum;
 mod block;
@@ -35,7 +36,7 @@ pub enum CipherError {
     /// The IV generator is not one of this crate's.
     #[error("IV generator {0:?} is unknown")]
     UnknownIv(String),
-    /// The mode takes an initialisation vector, and none is named.
+    /// The mode takes an initialisation vector, but none is named.
     #[error("cipher specification {0:?} names no IV generator")]
     MissingIv(String),
     /// The parts are known, but do not go together, such as `xts` over blocks of 8 bytes.
@@ -57,7 +58,7 @@ pub enum CipherError {
     /// Sectors have 512, 1024, 2048 or 4096 bytes.
     #[error("no cipher works on sectors of {0} bytes")]
     BadSectorSize(usize),
-    /// The data is not a whole number of sectors.
+    /// The length is not a whole number of sectors.
     #[error("{len} bytes is not a multiple of the sector size ({sector_size})")]
     PartialSector {
         /// Length of the data in bytes.

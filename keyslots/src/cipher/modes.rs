@@ -8,7 +8,7 @@ use super::hctr2::{self, Hctr2};
 use super::sector::{Direction, MAX_BLOCK, MAX_SECTOR, Room, SectorCipher};
 use super::tweak::{LrwTweaks, mask_xts, xor, xor_to};
 
-/// A chaining mode, with what it needs of the key.
+/// A chaining mode, with the part of the key that it needs.
 pub(super) enum Chain {
     Ecb,
     Cbc,
@@ -22,7 +22,7 @@ pub(super) enum Chain {
     Hctr2(Box<Hctr2>),
 }
 
-/// What makes the next mask.
+/// The source of the next mask.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Back {
     Ciphertext,
@@ -30,7 +30,7 @@ enum Back {
 }
 
 impl SectorCipher {
-    /// Whole sectors of `size` bytes (a block may pass for one), each with its IV. They come from `source`, where there is one.
+    /// Whole sectors of `size` bytes (a block may count as one), each with its IV. They come from `source`, if there is one.
     pub(super) fn chain(
         &self,
         ivs: &mut [u8],
@@ -73,7 +73,7 @@ impl SectorCipher {
             Chain::Xts(tweak_cipher) => {
                 tweak_cipher.encrypt(ivs);
                 self.masked((ivs, source), data, size, room, direction, mask_xts);
-                // They are worth as much as the masks.
+                // The masks are as secret as the key.
                 ivs.zeroize();
             }
             Chain::Lrw(tweaks) => self.masked((ivs, source), data, size, room, direction, |iv, next, data, masks| {
@@ -144,7 +144,7 @@ impl SectorCipher {
         }
     }
 
-    /// Up to 4096 bytes at a time, with what stands before each block of ciphertext: the IV, or the block before.
+    /// Up to 4096 bytes at a time, with the predecessor of each block of ciphertext: the IV, or the block before.
     fn after_blocks(
         &self,
         ivs: &[u8],
@@ -169,10 +169,10 @@ impl SectorCipher {
         }
     }
 
-    /// A chain has to wait for each of its blocks, so those of all sectors go side by side.
+    /// A chain has to wait for each of its blocks, so those of all sectors are interleaved.
     fn cbc_encrypt(&self, ivs: &mut [u8], data: &mut [u8], size: usize) {
         let block_len = ivs.len() / (data.len() / size).max(1);
-        // What has come out last, for each sector.
+        // The last output of each sector.
         let last = ivs;
         for at in (0..size).step_by(block_len) {
             let place = at..at + block_len;

@@ -1,8 +1,8 @@
-//! Cipher specifications as a header, a crypt table or a person writes them.
+//! Cipher specifications as written in a header, a crypt table or by a user.
 //!
-//! A [`CipherName`] is any such text, taken apart once as dm-crypt takes it apart, whether or not this crate can compute it.
-//! Whether data is encrypted at all, whether a text chooses a kernel driver, and what a table has to say is asked of it: nobody
-//! else compares names of ciphers. Which ciphers there are is the kernel's to say.
+//! A [`CipherName`] is any such text, parsed once as dm-crypt parses it, whether or not this crate can compute it. It tells
+//! whether data are encrypted at all, whether a text chooses a kernel driver, and what a table contains: no other code
+//! compares names of ciphers. Only the kernel knows which ciphers exist.
 
 use std::fmt;
 
@@ -26,26 +26,26 @@ pub struct CipherName {
     spec: Result<CipherSpec, CipherError>,
 }
 
-/// Why a text is no cipher specification.
+/// Why a text is not a valid cipher specification.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the cipher {text:?} {defect}")]
 pub struct CipherTextError {
     /// The text.
     pub text: String,
-    /// What is wrong with it.
+    /// The reason.
     pub defect: &'static str,
-    /// Whether that is the name of a kernel driver.
+    /// Whether it is the name of a kernel driver.
     pub driver: bool,
 }
 
 impl CipherName {
-    /// Takes any text: what is wrong with it is for [`CipherName::check`] to say.
+    /// Takes any text; [`CipherName::check`] finds its errors.
     pub fn new(text: &str) -> Self {
         let parts = Parts::of(text);
         let spec = text.parse::<CipherSpec>();
         Self {
             text: match &spec {
-                // dm-crypt knows names in small letters only, and takes for granted what a short form leaves out.
+                // dm-crypt knows names in small letters only, and completes short forms with defaults.
                 Ok(spec) if !parts.capi => match text.split_once(':') {
                     Some((name, ignored)) if name.matches('-').count() == 2 && !spec.has_iv_option() => {
                         format!("{spec}:{ignored}")
@@ -61,8 +61,8 @@ impl CipherName {
         }
     }
 
-    /// As [`CipherName::new`], for a text that is going to be used: nothing that the kernel could never take, and no name of a
-    /// kernel driver, since what stands in a header must not choose the kernel's modules.
+    /// As [`CipherName::new`], for a text that will be used: nothing that the kernel could never take, and no name of a
+    /// kernel driver, since a header must not choose the kernel's modules.
     ///
     /// # Errors
     /// [`CipherTextError`].
@@ -72,7 +72,7 @@ impl CipherName {
         Ok(name)
     }
 
-    /// Checks that this can stand in a crypt table.
+    /// Checks that this is valid in a crypt table.
     ///
     /// # Errors
     /// [`CipherTextError`].
@@ -96,7 +96,7 @@ impl CipherName {
         &self.text
     }
 
-    /// What this crate computes.
+    /// The specification that this crate can compute.
     ///
     /// # Errors
     /// [`CipherError`] where it cannot compute this cipher.
@@ -109,8 +109,8 @@ impl CipherName {
         self.null
     }
 
-    /// Whether data under this cipher is encrypted, as far as its text tells: not under the null cipher, nor under what is no
-    /// specification.
+    /// Whether data under this cipher are encrypted, as far as its text tells: not under the null cipher, nor under an
+    /// invalid specification.
     pub fn encrypts(&self) -> bool {
         !self.null && self.defect.is_none()
     }
@@ -123,7 +123,7 @@ impl CipherName {
         }
     }
 
-    /// Whether the mode is XTS, whose key is two.
+    /// Whether the mode is XTS, whose key consists of two.
     pub fn is_xts(&self) -> bool {
         Parts::of(&self.text)
             .mode()
@@ -151,7 +151,7 @@ impl fmt::Display for CipherName {
     }
 }
 
-/// A text as dm-crypt takes it apart.
+/// A text split as dm-crypt splits it.
 struct Parts<'a> {
     capi: bool,
     /// The cipher, in the old form with its number of keys; the template with `capi:`.
@@ -193,7 +193,7 @@ impl<'a> Parts<'a> {
         }
     }
 
-    /// The null cipher undoes each mode and template that is around it.
+    /// The null cipher cancels each mode and template around it.
     fn is_null(&self) -> bool {
         let mut words = self.cipher.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         words.any(|word| {
@@ -203,8 +203,8 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Algorithms are written as templates. Drivers mostly have names with a dash or an underscore, which few algorithms have:
-    /// that is what can be told from a text.
+    /// Algorithms are written as templates. Drivers mostly have names with a dash or an underscore, which few algorithms
+    /// have: a text does not tell more.
     fn is_driver(&self) -> bool {
         let hash = self.iv.and_then(|iv| iv.strip_prefix("essiv:"));
         let mut words = self.cipher.split(['(', ')', ',']);
@@ -212,7 +212,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Whether a word of a template is a driver's name, as `aes-generic` and `p8_aes` are.
+/// Whether a word of a template is a driver's name, such as `aes-generic` and `p8_aes`.
 fn is_driver(word: &str) -> bool {
     const ALGORITHMS: [&str; 4] = ["cipher_null", "digest_null", "michael_mic", "hctr2_base"];
     word.contains(['-', '_']) && !ALGORITHMS.contains(&word) && crate::hash::Hash::from_name(word).is_none()
@@ -225,7 +225,7 @@ fn defect(text: &str, parts: &Parts<'_>, computable: bool) -> Option<&'static st
     if text.bytes().any(|byte| !byte.is_ascii_graphic()) {
         return Some("has a space, a control character or a letter outside ASCII in it");
     }
-    // The kernel takes it for the sign that the next letter counts as it is.
+    // The kernel takes it as an escape for the next letter.
     if text.contains('\\') {
         return Some("has a backslash in it");
     }
@@ -268,7 +268,7 @@ mod tests {
             ("aes-plain", "aes-cbc-plain"),
             ("aes-xts-plain64", "aes-xts-plain64"),
             ("AES-XTS-plain64", "aes-xts-plain64"),
-            // dm-crypt takes no notice of what follows the colon.
+            // dm-crypt ignores the text after the colon.
             ("aes-xts-plain64:sha256", "aes-xts-plain64:sha256"),
             ("aes-xts-plain64:a:b-c", "aes-xts-plain64:a:b-c"),
             ("aes-cbc-essiv:SHA256", "aes-cbc-essiv:sha256"),
@@ -367,7 +367,7 @@ mod tests {
             let name = CipherName::new(text);
             assert!(name.is_null() && !name.encrypts(), "{text}");
         }
-        // A constant IV is weak; it encrypts.
+        // A constant IV is weak, but encrypts.
         for text in [
             "aes-cbc-null",
             "aes-xts-plain64",

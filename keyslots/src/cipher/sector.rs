@@ -19,7 +19,7 @@ pub(super) const MAX_SECTOR: usize = 4096;
 /// The longest IV in bytes.
 const MAX_IV: usize = adiantum::TWEAK_LEN;
 pub(super) const MAX_BLOCK: usize = 16;
-/// Bytes that are done together: a multiple of every sector size, and small enough for the processor's first cache.
+/// Bytes that are processed together: a multiple of every sector size, and small enough for the processor's first cache.
 const RUN: usize = 32 * 1024;
 
 /// A cipher with its key, for sectors of one size. The key is wiped on drop.
@@ -32,7 +32,7 @@ pub struct SectorCipher {
     sector_size: usize,
     /// By how much the IV's sector number grows from one sector to the next.
     iv_step: u64,
-    /// The numbers that there are: the kernel counts in units of 512 bytes, wraps there, and then shifts.
+    /// The range of the numbers: the kernel counts in units of 512 bytes, wraps there, and then shifts.
     iv_mask: u64,
 }
 
@@ -130,7 +130,7 @@ impl SectorCipher {
         assert_eq!(data.len(), encrypted.len(), "both are as long");
         self.check_len(data)?;
         let mut room = Room([0; 2 * MAX_SECTOR]);
-        // A run at a time: where a mode needs a copy first, that is still in the processor's cache when it is encrypted.
+        // A run at a time: if a mode needs a copy first, that is still in the processor's cache when it is encrypted.
         for ((data, run), number) in data
             .chunks(RUN)
             .zip(encrypted.chunks_mut(RUN))

@@ -1,4 +1,4 @@
-//! Cipher specifications as text: `cipher-mode-iv`, as headers, crypt tables and command lines have them.
+//! Cipher specifications as text: `cipher-mode-iv`, as in headers, crypt tables and command lines.
 
 use std::fmt;
 use std::str::FromStr;
@@ -79,7 +79,7 @@ pub struct CipherSpec {
 }
 
 impl CipherSpec {
-    /// From the two fields that a LUKS1 header has: `aes` and `xts-plain64`.
+    /// Parses the two fields of a LUKS1 header: `aes` and `xts-plain64`.
     ///
     /// # Errors
     /// As parsing the whole text.
@@ -111,7 +111,7 @@ impl CipherSpec {
         format!("{}-{}", self.algorithm.name(), self.mode.name())
     }
 
-    /// Whether what follows the colon after the IV generator counts. Of those here, that is so for ESSIV alone.
+    /// Whether the text after the colon of the IV generator counts. Of those here, it does for ESSIV alone.
     pub(super) fn has_iv_option(&self) -> bool {
         matches!(self.iv, IvKind::Essiv(_))
     }
@@ -126,7 +126,7 @@ impl CipherSpec {
     }
 
     /// Bytes of a whole key of `len` bytes that the block cipher itself takes, and after them those that the mode takes
-    /// besides. What is left is for the IV generator.
+    /// besides. The rest is for the IV generator.
     pub(super) fn split_key_len(&self, len: usize) -> Result<(usize, usize), CipherError> {
         let half = |len: usize| len.is_multiple_of(2).then_some(len / 2);
         let with_elephant = self.has_diffuser();
@@ -149,7 +149,7 @@ impl CipherSpec {
             })
     }
 
-    /// Whether sectors are diffused, under a key of their own. A mode that takes no IV takes no notice of `elephant` either.
+    /// Whether sectors are diffused, under a key of their own. A mode without an IV ignores `elephant` too.
     pub(super) fn has_diffuser(&self) -> bool {
         self.iv == IvKind::Elephant && self.mode != Mode::Ecb
     }
@@ -201,15 +201,15 @@ impl FromStr for CipherSpec {
         if let Some(template) = text.strip_prefix("capi:") {
             return Self::from_template(text, template);
         }
-        // cryptsetup writes names as they were typed, and knows them in capitals too.
+        // cryptsetup writes names as they were typed, and recognises them in capitals too.
         let text = &text.to_ascii_lowercase();
         let mut parts = text.splitn(3, '-');
         let name = parts.next().unwrap_or_default();
-        // A number of keys may follow. One is what goes without saying, and with more each sector has one of its own.
+        // A number of keys may follow. One is the default, and with more each sector has one of its own.
         let name = name.strip_suffix(":1").unwrap_or(name);
         let algorithm = Algorithm::from_name(name).ok_or_else(|| CipherError::UnknownCipher(name.to_owned()))?;
         let (mode, iv) = match (parts.next(), parts.next()) {
-            // What dm-crypt takes for granted since its first version.
+            // dm-crypt's default since its first version.
             (None, _) if algorithm == Algorithm::Null => ("ecb", None),
             (None, _) | (Some("plain"), None) => ("cbc", Some("plain")),
             (Some(mode), iv) => (mode, iv),
@@ -233,9 +233,9 @@ impl CipherSpec {
     fn from_template(whole: &str, text: &str) -> Result<Self, CipherError> {
         let unknown = || CipherError::UnknownCipher(whole.to_owned());
         let (mode, rest) = text.split_once('(').ok_or_else(unknown)?;
-        // ESSIV is a template of its own; with others around, or with drivers' names, it is the kernel's to understand.
+        // ESSIV is a template of its own; with others around it, or with drivers' names, only the kernel understands it.
         let (cipher, iv) = rest.split_once(')').ok_or_else(unknown)?;
-        // Here every letter counts, as to the kernel.
+        // Here case matters, as to the kernel.
         let plain = |text: &str| !text.contains(|c: char| matches!(c, '(' | ')' | '-') || c.is_ascii_uppercase());
         let mode = Some(mode).filter(|mode| plain(mode)).and_then(Mode::from_name);
         let cipher = match mode {
@@ -252,7 +252,7 @@ impl CipherSpec {
             None if iv.is_empty() => None,
             iv => Some(iv.ok_or_else(unknown)?),
         };
-        // A mode without an IV takes no notice of the generator.
+        // A mode without an IV ignores the generator.
         match (mode, iv) {
             (Mode::Ecb, _) => Self::with_iv(whole, algorithm, mode, None),
             (_, None) => Err(CipherError::MissingIv(whole.to_owned())),

@@ -64,7 +64,7 @@ fn xts_is_the_standards() {
     );
 }
 
-/// What the kernel of the vectors lacks: ARIA by RFC 5794, SM4 by GB/T 32907-2016.
+/// Ciphers that the kernel of the vectors lacks: ARIA by RFC 5794, SM4 by GB/T 32907-2016.
 #[test]
 fn single_blocks_are_the_standards() {
     let mut aria_key = [0; 32];
@@ -169,7 +169,7 @@ fn decryption_undoes_encryption_for_every_cipher_and_sector_size() {
     }
 }
 
-/// Many sectors share a call, their IVs and their masks; what each becomes does not depend on how many there are.
+/// Many sectors share a call, their IVs and their masks; the result of each does not depend on their number.
 #[test]
 fn sectors_together_are_what_they_are_one_by_one() {
     let specs = all_specs().into_iter().filter(|spec| {
@@ -269,7 +269,7 @@ fn what_is_parsed_is_printed_in_one_form() {
             ("des3_ede", "cbc-plain64be"),
         ),
         ("aes-ecb", "aes-ecb", ("aes", "ecb")),
-        // It has no use for one, and takes no notice of it.
+        // It does not need one, and ignores it.
         ("aes-ecb-plain64", "aes-ecb-plain64", ("aes", "ecb-plain64")),
         ("aes-cbc-elephant", "aes-cbc-elephant", ("aes", "cbc-elephant")),
         ("null", "cipher_null-ecb", ("cipher_null", "ecb")),
@@ -298,7 +298,7 @@ fn the_kernels_own_names_are_understood() {
             "capi:adiantum(xchacha20,aes,nhpoly1305)-plain64",
             "xchacha20,aes-adiantum-plain64",
         ),
-        // What follows the colon counts for ESSIV alone.
+        // The text after the colon counts for ESSIV alone.
         ("aes-xts-plain64:sha256", "aes-xts-plain64"),
         ("aes-lrw-benbi:x:y-z", "aes-lrw-benbi"),
         ("aes-cbc-null:", "aes-cbc-null"),

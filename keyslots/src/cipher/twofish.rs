@@ -72,7 +72,7 @@ pub(super) struct Twofish {
 }
 
 impl Twofish {
-    /// Expands a key of 16, 24 or 32 bytes. Others were refused before.
+    /// Expands a key of 16, 24 or 32 bytes. Others were refused earlier.
     pub(super) fn new(key: &[u8]) -> Self {
         let words = key.as_chunks::<8>().0;
         let words = &words[..words.len().min(4)];

@@ -1,6 +1,6 @@
 //! LUKS1 to LUKS2.
 //!
-//! 1. Key material that stands where the copies will be is copied to a free place and synced; then the LUKS1 header says
+//! 1. Key material in the place of the future copies is copied to a free place and synced; then the LUKS1 header says
 //!    so, in one sector.
 //! 2. The secondary copy is written. LUKS1 still counts.
 //! 3. The first sector becomes that of the primary copy, still without its checksum: the secondary counts from here on.
@@ -27,7 +27,7 @@ use crate::{Error, Result};
 /// The first byte behind both copies.
 const AREAS_START: u64 = 2 * DEFAULT_METADATA_SIZE.get();
 
-/// The material offsets of keyslots 0 to 5 stand in the first sector of a LUKS1 header, those of 6 and 7 in the second:
+/// The material offsets of keyslots 0 to 5 are in the first sector of a LUKS1 header, those of 6 and 7 in the second:
 /// only two of the same sector can be changed at once.
 const FIRST_OF_SECOND_SECTOR: usize = 6;
 

@@ -1,4 +1,4 @@
-//! How much memory there is to have, as the system tells it.
+//! The available memory, as the system reports it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,16 +8,16 @@ use crate::units::Bytes;
 /// Where control groups of version 2 are mounted, alone or beside those of version 1.
 const GROUP_MOUNTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 
-/// What this process can allocate: what is free, and no more than its own limit (`ulimit -v`). `None` where the system
-/// does not say.
+/// The memory that this process can allocate: what is free, and no more than its own limit (`ulimit -v`). `None` if the
+/// system does not report it.
 pub fn available() -> Option<Bytes> {
     let read = |name| fs::read_to_string(name).unwrap_or_default();
     let process = process_headroom(&read("/proc/self/limits"), &read("/proc/self/status")).map(Bytes::new);
     free().into_iter().chain(process).min()
 }
 
-/// What can be allocated before the machine or a control group of this process runs out: swap included, since the rest
-/// of the machine can move there. `None` where the system does not say.
+/// The memory that can be allocated before the machine or a control group of this process runs out: swap included, since
+/// other programs can be swapped out. `None` if the system does not report it.
 pub(super) fn free() -> Option<Bytes> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let swap = field(&meminfo, "SwapFree:").unwrap_or(0).saturating_mul(1024);
@@ -33,7 +33,7 @@ pub(super) fn free() -> Option<Bytes> {
     Some(Bytes::new(least))
 }
 
-/// The memory of the machine, `None` where the system does not say.
+/// The memory of the machine, `None` if the system does not report it.
 pub(super) fn physical() -> Option<Bytes> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     field(&meminfo, "MemTotal:")?.checked_mul(1024).map(Bytes::new)
@@ -45,7 +45,7 @@ fn field(text: &str, name: &str) -> Option<u64> {
     rest.split_whitespace().next()?.parse().ok()
 }
 
-/// What this process may still map, `None` where it has no limit. The texts are those of `limits` and `status` in
+/// The memory that this process may still map, `None` without a limit. The texts are those of `limits` and `status` in
 /// `/proc/self`.
 fn process_headroom(limits: &str, status: &str) -> Option<u64> {
     let limit = field(limits, "Max address space")?;
@@ -68,7 +68,7 @@ fn group_directories(mount: &Path, groups: &str) -> Vec<PathBuf> {
     directories
 }
 
-/// What a group may still allocate: its limit, less what it uses and cannot drop. `None` where it has no limit.
+/// The memory that a group may still allocate: its limit, less what it uses and cannot drop. `None` without a limit.
 fn group_headroom(directory: &Path, system_swap: u64) -> Option<u64> {
     let read = |name| fs::read_to_string(directory.join(name)).ok();
     let number = |name| read(name)?.trim().parse::<u64>().ok();

@@ -1,6 +1,6 @@
-//! What a new keyslot should cost: as much as takes the asked time on this machine.
+//! Calibrating the cost of a new keyslot, so that it takes the requested time on this machine.
 //!
-//! The measurement runs the very code that will unlock. The crate has no clock: the caller lends one.
+//! The measurement runs the same code that will unlock. The crate has no clock: the caller provides one.
 
 use std::time::Duration;
 
@@ -10,22 +10,22 @@ use super::{Argon2Variant, CostLimits, Kdf, KdfError, available, parallel};
 use crate::hash::Hash;
 use crate::units::Bytes;
 
-/// What cryptsetup takes for `--iter-time` by default, in milliseconds.
+/// cryptsetup's default for `--iter-time`, in milliseconds.
 pub const DEFAULT_ITER_TIME_MS: u32 = 2000;
-/// What cryptsetup takes for `--pbkdf-memory` by default, in KiB.
+/// cryptsetup's default for `--pbkdf-memory`, in KiB.
 pub const DEFAULT_MEMORY_KIB: u32 = 1024 * 1024;
-/// The most lanes that cryptsetup makes.
+/// cryptsetup's maximum of lanes.
 pub const MAX_LANES: u32 = 4;
-/// The lowest PBKDF2 iterations that cryptsetup takes.
+/// cryptsetup's minimum of PBKDF2 iterations.
 pub const MIN_ITERATIONS: u32 = 1000;
-/// The lowest Argon2 time cost that cryptsetup takes.
+/// cryptsetup's minimum of the Argon2 time cost.
 pub const MIN_TIME: u32 = 4;
-/// The lowest Argon2 memory that cryptsetup takes, in KiB.
+/// cryptsetup's minimum of Argon2 memory, in KiB.
 pub const MIN_MEMORY_KIB: u32 = 32;
-/// The lowest memory that calibration arrives at, in KiB, unless less was asked for.
+/// The lowest memory that calibration chooses, in KiB, unless the request is lower.
 pub const MIN_CALIBRATED_MEMORY_KIB: u32 = 64 * 1024;
 
-/// What to calibrate for.
+/// The request for a calibration.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// How long a derivation should take, in milliseconds.
@@ -46,17 +46,17 @@ pub enum TargetKdf {
     },
     /// Argon2.
     Argon2 {
-        /// Which of the two.
+        /// The variant.
         variant: Argon2Variant,
-        /// The most memory to use, in KiB: as asked for, or [`default_memory_kib`]. Where it is not there, nothing is derived.
+        /// The most memory to use, in KiB: as requested, or [`default_memory_kib`]. If it is unavailable, nothing is derived.
         max_memory_kib: u32,
-        /// The most lanes to use. The number of CPUs is the other bound.
+        /// The most lanes to use. The number of CPUs is another bound.
         max_lanes: u32,
     },
 }
 
-/// Finds the costs with which a derivation takes the asked time here. `clock` tells the time since any fixed moment,
-/// such as `Instant::elapsed`.
+/// Finds the costs with which a derivation takes the requested time here. `clock` returns the time since any fixed
+/// moment, such as `Instant::elapsed`.
 ///
 /// # Errors
 /// [`KdfError::ClockStopped`], and those of [`Kdf::derive`].
@@ -121,9 +121,9 @@ pub fn pbkdf2_iterations(
     find_work(MIN_ITERATIONS.into(), target, clock, &shape).map(iterations)
 }
 
-/// The memory of a new keyslot where nobody asks for an amount, in KiB: [`DEFAULT_MEMORY_KIB`], or where that is more, half of
-/// this machine's and what is free of it. Never less than [`MIN_CALIBRATED_MEMORY_KIB`], whatever there is: where that is not
-/// there, no key is derived, rather than one that is cheap to find.
+/// The default memory of a new keyslot, in KiB: [`DEFAULT_MEMORY_KIB`], or if that is more, half of this machine's memory and
+/// what is free of it. Never less than [`MIN_CALIBRATED_MEMORY_KIB`], whatever is available: if that much is missing, no key
+/// is derived, rather than one that is cheap to find.
 pub fn default_memory_kib() -> u32 {
     default_within(available::physical(), available::free())
 }
@@ -143,8 +143,8 @@ struct Argon2Shape {
 }
 
 impl Argon2Shape {
-    /// As much memory as the work fills in the fewest passes, and more passes where that is more than there is. What
-    /// [`CostLimits`] would refuse is never chosen.
+    /// As much memory as the work fills in the fewest passes, and more passes if that exceeds the available memory. The
+    /// result is always within [`CostLimits`].
     fn kdf(self, variant: Argon2Variant, lanes: u32) -> Kdf {
         let work = self.work.min(CostLimits::WORK.get() / 1024);
         let least = MIN_CALIBRATED_MEMORY_KIB.min(self.max_memory_kib);
@@ -162,10 +162,10 @@ impl Argon2Shape {
     }
 }
 
-/// How much more work a round does at most than the one before it.
+/// The most by which the work grows from one round to the next.
 const GROWTH: u64 = 16;
 
-/// Finds the amount of work that takes the asked time, in whatever unit `shape` turns into costs.
+/// Finds the amount of work that takes the requested time, in whatever unit `shape` turns into costs.
 fn find_work(
     start: u64,
     target: Target,
@@ -191,7 +191,7 @@ fn find_work(
         }
         let more = work_of(wanted / 2).min(work.saturating_mul(GROWTH));
         if shape(more) == shape(work) {
-            // The costs are at their bound, and still cheaper than what was asked for.
+            // The costs are at their bound, and still cheaper than requested.
             return Ok(work);
         }
         work = more;
@@ -210,7 +210,7 @@ fn measure(kdf: Kdf, key_len: usize, clock: &mut dyn FnMut() -> Duration) -> Res
 mod tests {
     use super::*;
 
-    /// A clock on which each derivation takes what `cost` says, read before and after it.
+    /// A clock on which each derivation takes the time that `cost` returns, read before and after it.
     fn clock(mut cost: impl FnMut() -> u64) -> impl FnMut() -> Duration {
         let (mut now, mut running) = (0, false);
         move || {
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(default_within(gib(1), gib(1)), 1 << 19);
         assert_eq!(default_within(gib(8), Some(Bytes::mib(100))), 100 << 10);
         assert_eq!(default_within(None, None), 1 << 20);
-        // Down to what protects a key, and no further.
+        // Down to the minimum that protects a key, and no further.
         assert_eq!(default_within(gib(8), Some(Bytes::mib(40))), 64 << 10);
         assert_eq!(default_within(Some(Bytes::mib(32)), Some(Bytes::ZERO)), 64 << 10);
     }

@@ -1,4 +1,4 @@
-//! What a key derivation may cost: the bounds that a header's numbers are held against.
+//! The limits of a key derivation's costs, which a header's numbers are checked against.
 
 use super::{Kdf, KdfError};
 use crate::hash::Hash;
@@ -6,14 +6,14 @@ use crate::units::Bytes;
 
 /// Upper bounds on the costs in a header.
 ///
-/// The default allows everything that cryptsetup writes, and what a derivation may then take is minutes, not days.
-/// Each bound can be raised by name where a person has said so.
+/// The default allows everything that cryptsetup writes; a derivation then takes minutes at most, not days. Each bound
+/// can be raised by name if a user asks for it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct CostLimits {
     memory: Bytes,
     lanes: u32,
     work: Bytes,
-    /// `None` for so many as the hash is worth.
+    /// `None` for as many as the hash allows.
     iterations: Option<u32>,
 }
 
@@ -33,13 +33,13 @@ impl Default for CostLimits {
 impl CostLimits {
     pub(super) const WORK: Bytes = Bytes::mib(512 * 1024);
 
-    /// The most PBKDF2 iterations with `hash`: 10^9 of SHA-256, and of others as many as take about the same time. The costs are
-    /// fixed, so that a header opens on each machine or on none.
+    /// The most PBKDF2 iterations with `hash`: 10^9 of SHA-256, and of others as many as take about the same time. The costs
+    /// are fixed, so that a header opens on each machine or on none.
     pub fn max_iterations(&self, hash: Hash) -> u32 {
         self.iterations.unwrap_or(1_000_000_000 / relative_cost(hash))
     }
 
-    /// Bounds nothing but the number of lanes: only for a header whose owner asks for it. What memory there is counts still.
+    /// Bounds nothing but the number of lanes: only for a header whose owner asks for it. The available memory still counts.
     pub fn unlimited() -> Self {
         Self {
             memory: Bytes::new(u64::MAX),
@@ -117,7 +117,7 @@ impl CostLimits {
     }
 }
 
-/// How long an iteration of PBKDF2 takes, in those of SHA-256 on a processor with instructions for it.
+/// The time of an iteration of PBKDF2, in those of SHA-256 on a processor with instructions for it.
 pub(super) fn relative_cost(hash: Hash) -> u32 {
     match hash {
         Hash::Md5 | Hash::Sha1 | Hash::Sha224 | Hash::Sha256 => 1,

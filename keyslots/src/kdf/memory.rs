@@ -14,16 +14,16 @@ const WIPE_PIECE: usize = 16 << 20;
 /// Zeroed pages, huge ones where the system has them, which are wiped on drop.
 pub(super) struct WorkingMemory(Option<MmapMut>);
 
-/// Keeps the memory of one derivation for the next ones, until the last such value goes.
+/// Keeps the memory of one derivation for the next ones, until the last such value is dropped.
 ///
-/// Getting fresh pages takes longer than hashing them. Whoever unlocks several volumes holds one of these meanwhile. No
-/// more memory is held than was once in use at the same time: a derivation that needs another size gives back all that
-/// is idle first.
+/// Getting fresh pages takes longer than hashing them. A program that unlocks several volumes holds one of these
+/// meanwhile. No more memory is held than was once in use at the same time: a derivation that needs another size first
+/// frees all idle memory.
 #[derive(Debug)]
 #[must_use = "memory is kept as long as this is"]
 pub struct KeptMemory(());
 
-/// Wiped memory that nobody uses, and how many want it to be kept.
+/// Wiped memory that is not in use, and how many values want it to be kept.
 struct Idle {
     keepers: usize,
     pages: Vec<MmapMut>,
@@ -35,7 +35,7 @@ static IDLE: Mutex<Idle> = Mutex::new(Idle {
 });
 
 fn idle() -> MutexGuard<'static, Idle> {
-    // Nothing in there can be left half done.
+    // An interrupted change leaves nothing half done.
     IDLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -58,7 +58,7 @@ impl Drop for KeptMemory {
 }
 
 impl Idle {
-    /// Memory of exactly this length. Where there is none, what there is goes back to the system.
+    /// Memory of exactly this length. If none is kept, kept memory of other sizes is freed.
     fn take(&mut self, len: usize) -> Option<MmapMut> {
         match self.pages.iter().position(|pages| pages.len() == len) {
             Some(at) => Some(self.pages.swap_remove(at)),
@@ -70,7 +70,7 @@ impl Idle {
     }
 }
 
-/// Whether there are `needed` bytes, as far as the system says.
+/// Checks that `needed` bytes are available, as far as the system reports it.
 ///
 /// # Errors
 /// [`KdfError::OutOfMemory`].
@@ -85,7 +85,7 @@ impl WorkingMemory {
     /// Room for `count` items of `size` bytes.
     ///
     /// # Errors
-    /// [`KdfError::OutOfMemory`], before anything is allocated where the system says how much it has.
+    /// [`KdfError::OutOfMemory`], before anything is allocated if the system reports its memory.
     pub(super) fn allocate(count: usize, size: usize) -> Result<Self, KdfError> {
         let needed = Bytes::new((count as u64).saturating_mul(size as u64));
         if let Some(pages) = needed.to_usize().and_then(|len| idle().take(len)) {
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn memory_is_kept_wiped_and_goes_with_its_keeper() {
-        // Of a size that no other test asks for.
+        // Of a size that no other test uses.
         const SIZE: usize = 12 * 4096;
         let keeper = KeptMemory::start();
         let mut memory = WorkingMemory::allocate(SIZE, 1).expect("a few pages");
@@ -138,7 +138,7 @@ mod tests {
         let address = memory.bytes_mut().as_ptr();
         drop(memory);
         let mut again = WorkingMemory::allocate(SIZE, 1).expect("a few pages");
-        // Another test may have taken memory of another size meanwhile, and given this back.
+        // Another test may have taken memory of another size meanwhile, and freed this.
         if again.bytes_mut().as_ptr() == address {
             assert!(again.bytes_mut().iter().all(|byte| *byte == 0));
         }

@@ -1,8 +1,8 @@
 //! Key derivation: from a passphrase to the key of a keyslot area.
 //!
-//! Costs come from headers, and headers come from anyone: [`Kdf::derive`] holds them against [`CostLimits`], and then
-//! against the memory that there is, before it allocates or computes anything. What a new keyslot should cost is for
-//! [`mod@calibrate`] to find out.
+//! Costs come from headers, and headers come from anyone: [`Kdf::derive`] checks them against [`CostLimits`], and then
+//! against the available memory, before it allocates or computes anything. [`mod@calibrate`] finds the costs of a new
+//! keyslot.
 
 mod argon2;
 mod available;
@@ -33,7 +33,7 @@ pub enum Kdf {
     },
     /// Argon2, version 0x13 (RFC 9106).
     Argon2 {
-        /// Which of the two that LUKS2 has.
+        /// The variant.
         variant: Argon2Variant,
         /// Passes over the memory, at least 1.
         time: u32,
@@ -57,43 +57,43 @@ pub enum Argon2Variant {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KdfError {
-    /// A cost is above its limit; nothing was computed. [`CostLimits`] says how to allow it.
+    /// A cost is above its limit; nothing was computed. [`CostLimits`] can allow it.
     #[error("{field} is {value}, more than the limit of {limit}")]
     CostTooHigh {
         /// The cost, with its unit.
         field: &'static str,
-        /// What was asked for.
+        /// The given cost.
         value: u64,
-        /// The highest that is allowed.
+        /// The highest allowed cost.
         limit: u64,
     },
-    /// A cost is below what the function is defined for.
+    /// A cost is below the function's minimum.
     #[error("{field} is {value}, less than the minimum of {minimum}")]
     CostTooLow {
         /// The cost, with its unit.
         field: &'static str,
-        /// What was asked for.
+        /// The given cost.
         value: u64,
-        /// The lowest that there is.
+        /// The minimum.
         minimum: u64,
     },
-    /// There is not as much memory as the derivation takes; nothing was computed.
+    /// The derivation needs more memory than is available; nothing was computed.
     #[error("{needed} of memory are needed, {available} are available")]
     OutOfMemory {
-        /// What the derivation takes.
+        /// The required memory.
         needed: Bytes,
-        /// What the system has, or allows this process.
+        /// The memory that the system has, or allows this process.
         available: Bytes,
     },
-    /// The passphrase, the salt or the key has a length that the function does not take.
+    /// The passphrase, the salt or the key has an invalid length.
     #[error("{what} has {len} bytes, which the key derivation does not take")]
     BadLength {
-        /// Which of them.
+        /// The name of the input.
         what: &'static str,
         /// Its length in bytes.
         len: u64,
     },
-    /// The clock that calibration was given stands still.
+    /// The clock for calibration does not advance.
     #[error("the clock does not advance, so that the cost of a key derivation cannot be measured")]
     ClockStopped,
 }
@@ -136,8 +136,8 @@ impl Kdf {
         }
     }
 
-    /// Whether [`Kdf::derive`] would start at all: for who is about to write something that only makes sense with its
-    /// result.
+    /// Checks that [`Kdf::derive`] would start at all: for callers about to write something that only makes sense with
+    /// its result.
     ///
     /// # Errors
     /// [`KdfError::CostTooLow`], [`KdfError::CostTooHigh`] and [`KdfError::OutOfMemory`].
@@ -149,7 +149,7 @@ impl Kdf {
         }
     }
 
-    /// The memory that a derivation takes, beside a few pages.
+    /// The memory that a derivation needs, beside a few pages.
     pub fn memory(&self) -> Bytes {
         match *self {
             Self::Pbkdf2 { .. } => Bytes::ZERO,
@@ -157,7 +157,7 @@ impl Kdf {
         }
     }
 
-    /// The processors that a derivation keeps busy, where there are as many.
+    /// The processors that a derivation keeps busy, if there are as many.
     pub fn lanes(&self) -> u32 {
         match *self {
             Self::Pbkdf2 { .. } => 1,
@@ -165,7 +165,7 @@ impl Kdf {
         }
     }
 
-    /// The name as LUKS2 metadata has it.
+    /// The name in LUKS2 metadata.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Pbkdf2 { .. } => "pbkdf2",

@@ -1,9 +1,9 @@
-//! A storage that fails on purpose, and remembers how it was written: for tests of what a crash leaves.
+//! A storage that fails on purpose, and records how it was written: for tests of the state after a crash.
 //!
 //! Run an action on a [`Recorder`], then let [`Recorder::for_each_crash`] show every image that a stop could have left
-//! on the disk: after each write and each sync, with the next write torn at 512 bytes, and with what was not yet
-//! synced lost, wholly or in part; [`Recorder::for_each_state`] shows many more. A [`Fault`] makes one write or one sync
-//! fail with EIO.
+//! on the disk: after each write and each sync, with the next write torn at 512 bytes, and with unsynced data lost,
+//! wholly or in part; [`Recorder::for_each_state`] shows many more. A [`Fault`] makes one write or one sync fail with
+//! EIO.
 //!
 //! ```
 //! use keyslots::storage::{Storage, fault::Recorder};
@@ -27,27 +27,27 @@ pub use self::crash::{Cause, Crash};
 use super::{Memory, Storage};
 use crate::units::{Bytes, SECTOR_SIZE};
 
-/// What a disk writes as a whole or not at all, in bytes.
+/// The unit that a disk writes as a whole or not at all, in bytes.
 const SECTOR: usize = SECTOR_SIZE as usize;
 
 /// The error number of a failed write or sync (EIO).
 const EIO: i32 = 5;
 
-/// Something that was done to a storage.
+/// An operation on a storage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Bytes were written.
     Write {
-        /// Where.
+        /// The offset.
         offset: Bytes,
-        /// Which.
+        /// The bytes.
         data: Vec<u8>,
     },
-    /// All that was written before has reached the disk.
+    /// All earlier writes have reached the disk.
     Sync,
 }
 
-/// What is to fail. Writes and syncs are counted from 0, each by themselves.
+/// A fault to inject. Writes and syncs are counted from 0, each by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// This write fails, after the first half of its sectors.
@@ -70,7 +70,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A disk with this on it.
+    /// A disk with these contents.
     pub fn new(image: Vec<u8>) -> Self {
         Self {
             initial: image.clone(),
@@ -83,7 +83,7 @@ impl Recorder {
         }
     }
 
-    /// A disk on which one thing fails, once; it works again afterwards, so that who goes on does his harm.
+    /// A disk on which one operation fails, once; it works again afterwards, so that continuing does harm.
     pub fn failing(image: Vec<u8>, fault: Fault) -> Self {
         Self {
             fault: Some(fault),
@@ -91,8 +91,8 @@ impl Recorder {
         }
     }
 
-    /// The disk as the next process finds it after a kill behind the first `after` events: it reads all that was written, and
-    /// what was not synced may still be lost until it is. Only what that process does is shown.
+    /// The disk as the next process finds it after a kill behind the first `after` events: it reads everything that was
+    /// written, and unsynced data may still be lost until they are synced. Only the operations of that process are shown.
     pub fn killed(&self, after: usize) -> Self {
         let seen = self.events.get(..after).unwrap_or(&self.events);
         let synced = seen
@@ -117,12 +117,12 @@ impl Recorder {
         disk
     }
 
-    /// What a reader sees.
+    /// The contents that a reader sees.
     pub fn image(&self) -> &[u8] {
         &self.image.0
     }
 
-    /// All that was done, in order. A failed sync is not among it.
+    /// All operations, in order. A failed sync is not among them.
     pub fn events(&self) -> &[Event] {
         &self.events
     }

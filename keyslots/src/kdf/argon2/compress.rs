@@ -27,7 +27,7 @@ impl Block {
         }
     }
 
-    /// Asks the CPU to bring the block into its cache, where it has an instruction for that. It changes no value.
+    /// Prefetches the block into the CPU's cache, where it has an instruction for that. It changes no value.
     #[inline(always)]
     pub(super) fn prefetch(&self) {
         #[cfg(target_arch = "x86_64")]
@@ -60,7 +60,7 @@ pub(super) trait Compressor: Copy + Send + Sync {
     fn compress(self, job: Job<'_>, early: impl FnOnce(u64));
 }
 
-/// The way that every CPU can go.
+/// The portable implementation.
 #[derive(Copy, Clone)]
 pub(super) struct Portable;
 

@@ -1,4 +1,4 @@
-//! Filling the memory: which block is made from which others, by which thread.
+//! Filling the memory: which thread makes each block, and from which others.
 //!
 //! The memory is a matrix of lanes and four slices. Segments, where the two cross, are computed in parallel within a
 //! slice, since none refers to another of the same slice (RFC 9106, 3.4).
@@ -9,7 +9,7 @@ use super::compress::{Block, Compressor, Job, Portable};
 use super::{Costs, SLICES};
 use crate::kdf::{Argon2Variant, parallel};
 
-/// Makes all passes over `blocks`, of which the first two of each lane are there.
+/// Makes all passes over `blocks`, whose first two of each lane are already filled.
 pub(super) fn fill(costs: Costs, blocks: &mut [Block]) {
     #[cfg(target_arch = "x86_64")]
     if let Some(avx2) = super::compress::Avx2::detect() {
@@ -18,7 +18,7 @@ pub(super) fn fill(costs: Costs, blocks: &mut [Block]) {
     fill_with(Portable, costs, blocks);
 }
 
-/// The number that stands for the variant in what is hashed.
+/// The number of the variant in the hash input.
 pub(super) fn variant_number(variant: Argon2Variant) -> u32 {
     match variant {
         Argon2Variant::I => 1,
@@ -43,8 +43,8 @@ fn fill_with(compressor: impl Compressor, costs: Costs, blocks: &mut [Block]) {
     }
 }
 
-/// Takes apart the memory for one slice: the segments to write, and all others, to read. Those are numbered as they
-/// lie in memory, with nothing in the place of those that are written.
+/// Splits the memory for one slice: the segments to write, and all others, to read. Those are numbered by their place in
+/// memory, with gaps for those that are written.
 fn cross(costs: Costs, pass: u32, slice: usize, blocks: &mut [Block]) -> (Vec<Lane<'_>>, Vec<&[Block]>) {
     let mut lanes = Vec::new();
     let mut others: Vec<&[Block]> = Vec::new();
@@ -73,9 +73,9 @@ struct Step<'a, C> {
 struct Lane<'a> {
     number: usize,
     segment: &'a mut [Block],
-    /// What the next block is made from, beside the one before it.
+    /// The inputs of the next block, beside the one before it.
     reference: Place,
-    /// Addresses that were computed ahead, where they don't depend on the contents of blocks.
+    /// Addresses that were computed ahead, if they do not depend on the contents of blocks.
     addresses: Option<Addresses>,
     scratch: Block,
 }
@@ -87,14 +87,14 @@ struct Place {
 }
 
 impl<C: Compressor> Step<'_, C> {
-    /// Computes the lanes on so many threads, each with a share of them.
+    /// Computes the lanes on this many threads, each with a share of them.
     fn run(self, lanes: &mut [Lane<'_>], threads: usize) {
         let share = lanes.len().div_ceil(threads);
         parallel::for_each(lanes.chunks_mut(share), threads, |lanes| self.fill(lanes));
     }
 
-    /// Computes the segments of these lanes, a block of each in turn: while one lane waits for memory that was asked
-    /// for ahead, the others compute.
+    /// Computes the segments of these lanes, a block of each in turn: while one lane waits for prefetched memory, the
+    /// others compute.
     fn fill(self, lanes: &mut [Lane<'_>]) {
         // The first two blocks of the memory's first column of segments are there already.
         let first = if self.pass == 0 && self.slice == 0 { 2 } else { 0 };
@@ -177,7 +177,7 @@ impl<C: Compressor> Step<'_, C> {
         } else {
             other_lane
         };
-        // Whole segments that are there: of the pass before, too, unless this is the first.
+        // Segments that are complete: of the pass before, too, unless this is the first.
         let (segments, oldest) = match self.pass {
             0 => (self.slice, 0),
             _ => (SLICES - 1, (self.slice + 1) % SLICES),

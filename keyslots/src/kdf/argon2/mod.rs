@@ -1,7 +1,7 @@
 //! Argon2i and Argon2id, version 0x13, as RFC 9106 defines them.
 //!
-//! A core of our own, since unlocking waits for little else: [`compress`] works on vectors where the CPU has them,
-//! [`fill`] knows the block that it needs next early enough to fetch it ahead, and the memory lies on huge pages.
+//! A core of our own, since most of unlocking is this: [`compress`] works on vectors if the CPU has them, [`fill`] knows
+//! the next block early enough to prefetch it, and the memory is on huge pages.
 
 mod compress;
 mod fill;

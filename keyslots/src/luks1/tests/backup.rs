@@ -1,4 +1,4 @@
-//! Backup and restore: what goes in, what comes back, what is refused.
+//! Backup and restore: their contents, their result, and what is refused.
 
 use super::*;
 use crate::luks1::{Backup, BackupRefused};
@@ -58,7 +58,7 @@ fn data_right_behind_the_key_material_is_not_in_a_backup_nor_restored() {
     disk.0[1029 * 512..].fill(0xda);
     let mut file = backup(&mut disk);
     assert_eq!(file.0.len(), 1029 * 512);
-    // The reference does take them, and a backup may be longer for any reason.
+    // cryptsetup does include them, and a backup may be longer for any reason.
     file.0.resize(1040 * 512, 0xbb);
     let header = Header::read(&mut disk).expect("a header");
     Backup::read(&mut file)
@@ -130,7 +130,7 @@ fn what_does_not_fit_is_refused() {
         read.check(Some(&header), Some(size)),
         Err(BackupRefused::DoesNotFit { .. })
     ));
-    // A file that was cut is no backup.
+    // A truncated file is not a backup.
     assert!(Backup::read(&mut Memory(file.0[..1028 * 512].to_vec())).is_err());
     Backup::read(&mut Memory(file.0[..1029 * 512].to_vec())).expect("as the reference, up to the last area's end");
 }

@@ -5,7 +5,7 @@ use crate::luks1::{AtRisk, Backup, ChangeTo};
 use crate::storage::fault::{Event, Fault, Recorder};
 use crate::wipe::Medium;
 
-/// What is done to a volume; fails only where the storage does.
+/// An operation on a volume; fails only if the storage does.
 type Action = fn(&mut Header, &mut dyn Storage) -> Result<()>;
 
 struct Sweep {
@@ -124,7 +124,7 @@ fn no_stop_loses_the_last_key() {
     assert!(points > 200, "{points} points are not the whole sweep");
 }
 
-/// A header may not speak of key material that is not yet there, nor forget any that still is.
+/// A header must not refer to key material that does not exist yet, nor forget any that still does.
 #[test]
 fn key_material_is_on_the_disk_before_the_header_speaks_of_it() {
     let (disk, mut header) = volume(&[(0, "old")]);
@@ -141,7 +141,7 @@ fn key_material_is_on_the_disk_before_the_header_speaks_of_it() {
             Event::Sync => None,
         })
         .collect();
-    // What was read is synced before each.
+    // The data that were read are synced before each.
     let (add, remove) = (
         [None, Some(136), None, Some(0), None],
         [None, Some(8), None, Some(0), None],
@@ -166,7 +166,7 @@ fn each_failed_write_and_sync_is_reported_and_loses_nothing() {
                 "{}: {fault:?}: {error}",
                 sweep.name
             );
-            // The power may go right after the failure, and what was not synced with it.
+            // The power may fail right after the failure, and unsynced data with it.
             failing.for_each_crash(|crash| {
                 let opens = sweep.keys.iter().any(|text| opens(crash.image, text).is_some());
                 assert!(
@@ -191,7 +191,7 @@ fn erasing_is_complete_or_reported() {
         let mut failing = Recorder::failing(disk.0.clone(), fault);
         header.clone().erase(&mut failing, Medium::Other).expect_err("a fault");
     }
-    // A torn header in which a wiped keyslot still counts as active is a header: the rest can be erased again.
+    // A torn header in which a wiped keyslot still counts as active is valid: the rest can be erased again.
     dry.for_each_crash(|crash| {
         Header::read(&mut Memory(crash.image.to_vec())).expect("a header");
     });

@@ -1,4 +1,4 @@
-//! New volumes: the layout of the reference, and what cannot be.
+//! New volumes: cryptsetup's layout, and invalid parameters.
 
 use super::*;
 use crate::error::Error;
@@ -94,7 +94,7 @@ fn what_cannot_be_is_named() {
         match create(cipher, key_len, data).expect_err("cannot be") {
             Error::BadParameter { field, ref value, .. } => {
                 assert_eq!(field, expected, "{cipher} {data:?}");
-                // A person reads it.
+                // Readable for a person.
                 assert!(!value.contains('('), "{value}");
             }
             other => panic!("{other}"),
@@ -139,7 +139,7 @@ fn what_cannot_be_is_named() {
     }
 }
 
-/// Sector by sector what the reference leaves of a device that was full of 0xaa.
+/// Sector by sector what cryptsetup leaves of a device that was full of 0xaa.
 #[test]
 fn a_new_volume_covers_all_that_was_there() {
     let header = header(DataPlacement::At(Sectors::new(2048)));
@@ -199,7 +199,7 @@ fn the_header_comes_last_and_the_old_one_goes_first() {
     assert!(events[events.len() - 3] == Event::Sync && is_header(&events[events.len() - 2]));
     assert_eq!(events[events.len() - 1], Event::Sync);
     disk.for_each_crash(|crash| {
-        // The zeros may be on the disk as soon as they are written, and are for certain once they are synced.
+        // The zeros may be on the disk as soon as they are written, and certainly are once they are synced.
         if let Ok(read) = Header::read(&mut Memory(crash.image.to_vec())) {
             assert!(
                 crash.after <= if read == header { usize::MAX } else { 1 },

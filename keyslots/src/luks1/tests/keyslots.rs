@@ -1,4 +1,4 @@
-//! Keyslots when all goes well, and what is refused.
+//! Keyslots in the normal case, and refusals.
 
 use super::*;
 use crate::error::Error;
@@ -73,7 +73,7 @@ fn removing_destroys_the_key_material_and_nothing_else() {
         header.remove_keyslot(&mut disk, 8, Medium::Other),
         Err(Error::KeyslotOutOfRange(8))
     ));
-    // As the reference leaves it: offset and stripes stay, the rest is zero.
+    // As cryptsetup leaves it: offset and stripes stay, the rest is zero.
     let raw = &Header::read(&mut disk).expect("a header").raw().keyslots[0].clone();
     assert_eq!((raw.state, raw.iterations, raw.salt), (STATE_INACTIVE, 0, [0; 32]));
     assert_eq!((raw.material_offset, raw.stripes), (8, 4000));

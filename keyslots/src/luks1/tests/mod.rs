@@ -1,4 +1,4 @@
-//! Tests of LUKS1 as a whole: what is common to them. Each file has one subject.
+//! Common code for the tests of LUKS1 as a whole. Each file has one subject.
 
 mod backup;
 mod crash;
@@ -20,7 +20,7 @@ use crate::kdf::CostLimits;
 use crate::secret::{Passphrase, Secret, VolumeKey};
 use crate::storage::{Memory, Storage};
 
-/// As few as may be written.
+/// The minimum that may be written.
 pub(super) const ITERATIONS: u32 = 1000;
 pub(super) const KEY: &[u8; 16] = b"0123456789abcdef";
 /// End of the key material of eight keyslots with a key of 16 bytes, in sectors.

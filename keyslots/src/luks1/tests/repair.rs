@@ -1,4 +1,4 @@
-//! Known damage, and what is left alone.
+//! Known damage, and damage that is left alone.
 
 use super::*;
 use crate::error::Error;
@@ -17,7 +17,7 @@ fn sectors(n: u64) -> Sectors {
     Sectors::new(n)
 }
 
-/// The reference mends the same in the same way.
+/// cryptsetup repairs the same in the same way.
 #[test]
 fn known_damage_is_mended_and_the_volume_opens() {
     type Case = (fn(&mut [u8]), Vec<Fix>);

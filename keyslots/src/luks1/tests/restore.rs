@@ -1,4 +1,4 @@
-//! The order of a restore: a stop costs no keyslot, or says beforehand that it may cost one.
+//! The order of a restore: a stop costs no keyslot, or the restore reports beforehand that it may cost one.
 
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hasher};
@@ -271,7 +271,7 @@ fn another_layout_is_at_risk_as_a_whole() {
     assert_eq!(found.ok(), Some(AtRisk::Header));
     backup.restore(&mut file, &mut to, Some(&device)).expect("no fault");
     assert!(to.0 == from.0);
-    // Where nothing opens, there is nothing to lose.
+    // If nothing opens, there is nothing to lose.
     for keyslot in &mut raw.keyslots {
         keyslot.state = super::super::STATE_INACTIVE;
     }

@@ -6,7 +6,7 @@ use crate::luks1::{Defect, HEADER_LEN, KeyslotState, MAX_KEY_BYTES, validate};
 use crate::storage::Unreadable;
 use crate::units::{Bytes, Sectors};
 
-/// Which field is broken, how, and what is said of it.
+/// The field that is broken, how, and the resulting error.
 type Case = (fn(&mut RawHeader), fn(&Defect) -> bool, &'static str);
 
 #[test]
@@ -181,7 +181,7 @@ fn what_is_at_the_very_limit_is_allowed() {
         |h| h.payload_offset = 0,
         |h| h.uuid = [0; 40],
         |h| h.hash[..6].copy_from_slice(b"SHA256"),
-        // What follows a NUL means nothing, and is kept.
+        // Bytes after a NUL have no meaning, and are kept.
         |h| h.uuid[37] = 0xff,
     ];
     for (number, change) in changes.into_iter().enumerate() {
@@ -266,7 +266,7 @@ fn a_hash_as_long_as_the_digest_is_taken() {
     assert_eq!(validate(&raw, None).expect("20 bytes are enough").hash(), Hash::Sha1);
 }
 
-/// Whatever a byte of the header becomes, reading it is no panic, and nor is opening what is left.
+/// Whatever value a byte of the header takes, reading it does not panic, and neither does opening the rest.
 #[test]
 fn no_byte_makes_it_panic() {
     let good = raw().to_bytes();

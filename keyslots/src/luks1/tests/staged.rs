@@ -1,4 +1,4 @@
-//! What an interrupted change leaves behind the header: who opens it, what ends it, and what wipes it.
+//! The record that an interrupted change leaves behind the header: who opens it, what ends it, and what wipes it.
 
 use super::*;
 use crate::error::Error;
@@ -96,7 +96,7 @@ fn a_removed_keyslot_takes_the_waiting_key_with_it() {
     }
 }
 
-/// cryptsetup keeps the sectors behind the header, and knows nothing of what is there.
+/// cryptsetup keeps the sectors behind the header, and does not know their contents.
 #[test]
 fn a_keyslot_that_another_program_freed_or_filled_is_not_opened_by_what_waited_for_it() {
     let disk = half_changed(volume(&FULL).0, "new");
@@ -158,8 +158,8 @@ fn a_hostile_record_opens_nothing() {
     );
 }
 
-/// Whatever a stop leaves of a record is wiped by the next change, removal or addition, and before that by who opens the
-/// volume.
+/// The next change, removal or addition wipes whatever a stop leaves of a record, and so does opening the volume before
+/// that.
 #[test]
 fn no_stop_leaves_a_record_for_good() {
     let mut disk = Recorder::new(volume(&FULL).0.0);
@@ -187,7 +187,7 @@ fn no_stop_leaves_a_record_for_good() {
                     .expect("memory");
                 leftovers += usize::from(matches!(*change, Unfinished::Luks1Record));
             }
-            // The old passphrase opens too: who removes the keyslot wipes it.
+            // The old passphrase opens too: removing the keyslot wipes it.
             None => {
                 assert!(waits, "{what:?}: nobody knows of it");
                 header.remove_keyslot(&mut disk, 1, Medium::Other).expect("memory");
@@ -214,7 +214,7 @@ fn no_stop_leaves_a_record_for_good() {
     }
 }
 
-/// Or a stop in between would leave the key of a keyslot that was to go.
+/// Or a stop in between would leave the key of a keyslot that was being removed.
 #[test]
 fn what_waits_for_a_keyslot_goes_before_its_area() {
     for erase in [false, true] {

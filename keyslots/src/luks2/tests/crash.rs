@@ -5,7 +5,7 @@ use super::super::backup::Backup;
 use super::*;
 use crate::storage::fault::{Fault, Recorder};
 
-/// What is done to a volume; fails only where the storage does.
+/// An operation on a volume; fails only if the storage does.
 type Action = fn(&mut Header, &mut dyn Storage) -> Result<()>;
 
 struct Sweep {
@@ -228,7 +228,7 @@ fn no_stop_of_a_recovery_loses_the_good_copy() {
     }
 }
 
-/// Where the backup's own places are all in use on the device, one of its keyslots takes a free one for a while.
+/// If the backup's own places are all in use on the device, one of its keyslots takes a free one for a while.
 #[test]
 fn no_stop_of_a_restore_loses_the_last_key() {
     let mut points = 0;
@@ -280,7 +280,7 @@ fn no_stop_of_a_restore_loses_the_last_key() {
     println!("{points} points tried, 0 losses");
 }
 
-/// What it is, the room for keyslots, the passphrases of both headers, and what makes the one of the other.
+/// A case: its name, the room for keyslots, the passphrases of both headers, and the change from one to the other.
 type Ages = (&'static str, u64, &'static [&'static str], Action);
 
 const RESTORES: [Ages; 4] = [
@@ -305,7 +305,7 @@ const RESTORES: [Ages; 4] = [
     ),
 ];
 
-/// Where not every keyslot can be put aside, nobody says that it survives a stop.
+/// If not every keyslot can be staged, the restore does not claim to survive a stop.
 #[test]
 fn a_restore_without_room_is_not_said_to_survive_a_stop() {
     for (room, survives) in [(2, false), (3, false), (4, true)] {

@@ -1,4 +1,4 @@
-//! What other programs write and this crate cannot compute: useless here, and kept as it is.
+//! Data of other programs that this crate cannot compute: not usable here, and kept as they are.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::*;
 use crate::luks2::copies::{self, Copy};
 use crate::luks2::metadata::Metadata;
 
-/// A volume that "first" and "second" open, whose metadata `change` had before they were written.
+/// A volume that "first" and "second" open, whose metadata `change` edited before they were written.
 fn volume_with(change: impl FnOnce(&mut Value)) -> (Memory, VolumeKey) {
     let (mut storage, mut header, key) = volume();
     add(&mut header, &mut storage, &key, "second").expect("room");

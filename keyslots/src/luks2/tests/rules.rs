@@ -1,4 +1,4 @@
-//! A good header and one edit for each rule: the verdict is the defect of just that rule.
+//! A good header and one edit for each rule: the verdict is the defect of exactly that rule.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use super::super::{copies, metadata::Metadata, validate};
 use super::*;
 use crate::storage::Unreadable;
 
-/// Takes a member away.
+/// Removes a member.
 const GONE: Value = Value::Null;
 
 fn salt(len: usize) -> Value {
@@ -78,7 +78,7 @@ fn reencrypting() -> Value {
     header
 }
 
-/// A place, what stands there instead (or nothing), and what is wrong then.
+/// A place, its new value (or none), and the resulting defect.
 type Rule = (&'static str, Value, &'static str);
 
 #[rustfmt::skip]
@@ -274,7 +274,7 @@ fn verdict(header: &Value) -> std::result::Result<(), Defect> {
     validate::validate(&metadata, Bytes::kib(16))
 }
 
-/// Its name, so that a variant that no rule reaches is found out.
+/// Its name, so that a variant that no rule reaches is detected.
 fn variant(defect: &Defect) -> String {
     format!("{defect:?}")
         .chars()
@@ -461,7 +461,7 @@ fn binary_defects() -> Vec<(String, Defect)> {
     cases
 }
 
-/// Makes the checksum of the primary copy right again.
+/// Corrects the checksum of the primary copy.
 fn seal_image(image: &mut [u8]) {
     let (binary, json) = image[..16384].split_at(BINARY_HEADER_LEN);
     let mut binary: [u8; BINARY_HEADER_LEN] = binary.try_into().expect("a header");
@@ -498,7 +498,8 @@ fn each_field_of_the_binary_header_has_its_defect() {
 }
 
 #[rustfmt::skip]
-/// All but `Truncated`: nobody is told that a copy is cut off, since the device has no header then, or is too small for it.
+/// All but `Truncated`: a copy that is cut off is not reported, since the device has no header then, or is too small for
+/// it.
 const VARIANTS: [&str; 39] = [
     "Magic", "Version", "HeaderSize", "HeaderOffset", "Unreadable", "ChecksumAlgorithm", "Checksum",
     "UnterminatedText", "TextNotUtf8", "JsonStart", "JsonUnterminated", "JsonTrailingData", "JsonSyntax", "Missing",

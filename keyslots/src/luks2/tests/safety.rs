@@ -1,5 +1,5 @@
-//! What a change may not do: write over what another process has written meanwhile, destroy before it knows that it can
-//! finish, take a keyslot's key for another's, or write a header that nobody could read.
+//! What a change must not do: overwrite another process's changes, destroy before it is certain to finish, take a
+//! keyslot's key for another's, or write an unreadable header.
 
 use super::super::keyslot::{Area, KeyslotKind, SlotKdf};
 use super::super::segment::{Segment, SegmentKind};
@@ -44,7 +44,7 @@ fn nothing_is_destroyed_by_who_read_an_older_header() {
     first
         .remove_keyslot(&mut storage, 0, Medium::Other)
         .expect("another one is left");
-    // The area of the removed one now holds the only key that anybody knows.
+    // The area of the removed one now holds the only known key.
     add(&mut first, &mut storage, &key, "third").expect("room");
     first
         .remove_keyslot(&mut storage, 1, Medium::Other)
@@ -63,7 +63,7 @@ fn a_volume_that_was_formatted_anew_is_not_the_one_that_was_read() {
     header.set_labels(&mut storage, Some("x"), None).expect("its own");
 }
 
-/// A volume with the marks of a reencryption that has begun, as far as its metadata go.
+/// A volume with the marks of a reencryption that has begun, as far as its metadata are concerned.
 fn in_reencryption() -> (Memory, Header) {
     let (mut storage, mut header, _) = volume();
     let metadata = &mut header.copy.metadata;

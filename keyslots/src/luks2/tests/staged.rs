@@ -1,4 +1,4 @@
-//! What an interrupted change leaves in a token: who opens it, what ends it, and what drops it.
+//! The token that an interrupted change leaves: who opens it, what ends it, and what drops it.
 
 use super::crash::{KEY, change, small, small_key, small_keyslot};
 use super::*;
@@ -55,7 +55,7 @@ fn the_new_passphrase_ends_an_interrupted_change() {
         .expect("memory");
     assert!(!remains(&disk));
     assert!(opens(&mut disk, "new").expect("it opens").unfinished.is_none());
-    // Nothing is left for a process that was slower.
+    // Nothing is left to do for a process that was slower.
     let before = disk.clone();
     header
         .finish_change(&mut disk, 0, &change, Medium::Other)
@@ -69,7 +69,7 @@ fn a_removed_keyslot_takes_the_waiting_key_with_it() {
     let mut header = Header::read(&mut disk).expect("a header");
     header.remove_keyslot(&mut disk, 0, Medium::Other).expect("memory");
     assert!(!remains(&disk));
-    // As another program leaves it: the token names no keyslot any more.
+    // As another program leaves it: the token no longer names a keyslot.
     let mut disk = half_changed();
     let mut header = Header::read(&mut disk).expect("a header");
     let token = header.metadata().tokens.keys().copied().next().expect("the token");
@@ -80,7 +80,7 @@ fn a_removed_keyslot_takes_the_waiting_key_with_it() {
     assert!(matches!(opens(&mut disk, "new"), Err(Error::WrongPassphrase)));
 }
 
-/// Anybody can make a header with such a token.
+/// Anyone can make a header with such a token.
 #[test]
 fn a_hostile_token_opens_nothing_and_harms_nothing() {
     let (image, _) = small(2);
@@ -154,7 +154,7 @@ fn not_yet_changed() -> Memory {
     waits.expect("both copies have it")
 }
 
-/// Another program changes the passphrase that still opens, and keeps the token: what waits may not take its place.
+/// Another program changes the passphrase that still opens, and keeps the token: the staged key must not take its place.
 #[test]
 fn a_passphrase_that_was_set_later_stays() {
     let mut disk = not_yet_changed();
@@ -196,7 +196,8 @@ fn a_token_with_a_waiting_key_is_neither_removed_nor_replaced() {
     assert!(opens(&mut disk, "new").is_ok());
 }
 
-/// A token that lists another keyslot too, and another one in front of it, as who edits tokens may leave them.
+/// A token that lists another keyslot too, and another one in front of it, as a program that edits tokens may leave
+/// them.
 #[test]
 fn each_token_counts_for_its_own_keyslot_alone_and_all_are_tried() {
     let mut disk = half_changed();
@@ -247,7 +248,8 @@ fn an_erase_drops_what_waits_even_where_no_keyslot_is_left() {
     assert!(!remains(&disk));
 }
 
-/// The token goes before the area does, or a stop in between would leave the key of a keyslot that was to go.
+/// The token is removed before the area is, or a stop in between would leave the key of a keyslot that was being
+/// removed.
 #[test]
 fn a_keyslot_that_goes_cannot_be_opened_once_its_area_is_wiped() {
     let mut disk = Recorder::new(half_changed().0);

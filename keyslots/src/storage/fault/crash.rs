@@ -1,9 +1,9 @@
-//! The images that a stop leaves, out of what a [`Recorder`] saw.
+//! The images that a stop leaves, made from the events of a [`Recorder`].
 
 use super::{Event, Recorder, SECTOR};
 use crate::units::Bytes;
 
-/// How a [`Crash`] came about.
+/// The kind of a [`Crash`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The process was killed between two events; all it wrote is there.
@@ -12,43 +12,43 @@ pub enum Cause {
     TornHead(usize),
     /// Of the next write only the last sectors are there, this many.
     TornTail(usize),
-    /// The power went: nothing is there that was not synced.
+    /// The power failed: all unsynced data are lost.
     Unsynced,
-    /// The power went: of what was not synced, only the write of this event is there.
+    /// The power failed: of the unsynced data, only the write of this event is there.
     Reordered(usize),
-    /// The power went: of the sectors that were not synced, some are there; this is the number of the choice.
+    /// The power failed: of the unsynced sectors, some are there; this is the number of the choice.
     Chosen(usize),
 }
 
-/// What a stop left on the disk.
+/// The state of the disk after a stop.
 #[derive(Debug)]
 pub struct Crash<'a> {
-    /// How many events came before.
+    /// The number of earlier events.
     pub after: usize,
-    /// What happened.
+    /// The kind of stop.
     pub cause: Cause,
     /// The whole disk.
     pub image: &'a [u8],
 }
 
-/// How much is shown.
+/// The extent of the search.
 #[derive(Clone, Copy)]
 struct Extent {
     /// Every write is torn at each sector; else long writes in three places.
     all_tears: bool,
-    /// So many choices are made of the sectors that were not synced.
+    /// The number of choices of unsynced sectors.
     choices: usize,
 }
 
 impl Recorder {
     /// Calls `check` with each image that a stop during the recorded events could have left; returns how many. Long
-    /// writes are torn in a few places only, and what is not synced is there or lost by whole writes.
+    /// writes are torn in a few places only, and unsynced data are there or lost by whole writes.
     pub fn for_each_crash(&self, check: impl FnMut(&Crash<'_>)) -> usize {
         self.for_each_sample(0, check)
     }
 
-    /// The same, and `choices` sets, in front of each event, of the sectors that were not synced: a disk may write them in
-    /// any order. The choices are the same each time.
+    /// The same, and `choices` sets, before each event, of the unsynced sectors: a disk may write them in any order. The
+    /// choices are the same each time.
     pub fn for_each_sample(&self, choices: usize, check: impl FnMut(&Crash<'_>)) -> usize {
         let all_tears = false;
         self.show(Extent { all_tears, choices }, check)
@@ -150,7 +150,7 @@ fn tears(sectors: usize, extent: Extent) -> Vec<usize> {
     }
 }
 
-/// Puts the sectors of a write that `there` names, counted from the first it touches, onto `image`.
+/// Puts the sectors of a write that `there` selects, counted from the first it touches, onto `image`.
 fn apply(image: &mut [u8], event: &Event, mut there: impl FnMut(usize) -> bool) {
     let Event::Write { offset, data } = event else { return };
     let mut at = offset.to_usize().unwrap_or(usize::MAX);

@@ -278,7 +278,7 @@ impl Plan<'_> {
             uuid: options.uuid.clone(),
             label: options.label.clone().unwrap_or_default(),
             subsystem: options.subsystem.clone().unwrap_or_default(),
-            // Zero stands for the default.
+            // Zero means the default.
             metadata_size: options.luks2_metadata_size.filter(|&size| size > Bytes::ZERO),
             keyslots_size: options.luks2_keyslots_size.filter(|&size| size > Bytes::ZERO),
             data: self.place.luks2()?,

@@ -38,7 +38,7 @@ pub enum BackupError {
         /// The system's error.
         source: io::Error,
     },
-    /// What was read back differs from the header.
+    /// The backup does not read back as the header.
     #[error("{} does not read back as it was written", .0.display())]
     Differs(PathBuf),
     /// The device failed while the header was being copied.

@@ -147,7 +147,7 @@ pub struct Opened {
     pub file: File,
     /// Its number, where it is a block device.
     pub number: Option<DevNo>,
-    /// What overwrote the primary copy, where the header was read without locks.
+    /// The data over the primary copy, where the header was read without locks.
     pub foreign: Option<Signature>,
     /// The outcome of rewriting a copy of the header that was damaged or out of date.
     pub repair: Option<Repair>,
@@ -282,7 +282,7 @@ impl HeaderDevice {
         }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }

@@ -17,7 +17,7 @@ use nix::sys::stat::{major, minor};
 
 use crate::log;
 
-/// Where the lock files of block devices are.
+/// The folder of the lock files of block devices.
 pub const LOCK_DIR: &str = "/run/cryptsetup";
 
 /// How often the last user of a lock file may remove it while we wait for it, before that is an error.

@@ -89,7 +89,7 @@ impl Mappings {
         self.entries.iter()
     }
 
-    /// How many there are.
+    /// The number of devices.
     pub fn len(&self) -> usize {
         self.entries.len()
     }

@@ -199,7 +199,7 @@ fn what_luks1_has_no_place_for_is_refused() {
 }
 
 #[test]
-fn sectors_and_the_start_of_the_data_are_those_of_the_reference() {
+fn sectors_and_the_start_of_the_data_are_those_of_cryptsetup() {
     assert_alike(
         "
         luksFormat -q PBKDF blank k
@@ -233,7 +233,7 @@ fn sectors_and_the_start_of_the_data_are_those_of_the_reference() {
 }
 
 #[test]
-fn a_header_of_its_own_leaves_the_data_where_the_reference_does() {
+fn a_detached_header_leaves_the_data_where_cryptsetup_does() {
     assert_alike(
         "
         luksFormat -q PBKDF --header nh small k
@@ -429,7 +429,7 @@ fn a_volume_key_is_shown_alike() {
 
 /// The intended differences.
 #[test]
-fn where_the_reference_does_harm_or_says_nothing_ours_does_not() {
+fn where_cryptsetup_does_harm_or_is_silent_ours_is_not() {
     let base = Base::new();
     for (line, code, text, why) in [
         (

@@ -368,7 +368,7 @@ fn negative_numbers_are_no_numbers() {
 }
 
 #[test]
-fn the_usage_text_is_that_of_the_newest_reference() {
+fn the_usage_text_is_that_of_the_newest_cryptsetup() {
     let output = run(env!("CARGO_BIN_EXE_luksmith"), "cryptsetup", &["--usage"]);
     // With cryptsetup's action, if it has it.
     assert_eq!(run(REFERENCE, "cryptsetup", &["--usage"]).stdout, b"");
@@ -502,7 +502,7 @@ fn under_our_own_name_no_option_is_without_effect() {
 
 /// Combinations that the installed cryptsetup is too old to refuse; the texts are those of 2.8.8.
 #[test]
-fn what_the_newest_reference_refuses_is_refused() {
+fn what_the_newest_cryptsetup_refuses_is_refused() {
     let keyring_off = "cryptsetup: Cannot use keyring key description when keyring is disabled.";
     let keyring_key = "cryptsetup: Option --volume-key-keyring cannot be combined with --hash or --volume-key-file.";
     for (line, says) in [

@@ -130,7 +130,7 @@ fn a_detached_header_on_a_second_disk() {
 }
 
 #[test]
-fn a_keyslot_that_does_not_fit_the_memory_is_said_to_be_so() {
+fn a_keyslot_that_does_not_fit_the_memory_is_reported() {
     let mut machine = Machine::boot(512, &["large.img"], &volume(3, "root", "luks"));
     machine
         .wait_for("1073741824 bytes are needed")

@@ -343,7 +343,7 @@ impl Line {
 }
 
 #[test]
-fn every_command_line_is_served_as_the_reference_serves_it() {
+fn every_command_line_is_served_as_by_cryptsetup() {
     let base = Base::new();
     let links = TempDir::new().expect("a temporary folder");
     let ours = links.path().join("cryptsetup");
@@ -383,7 +383,7 @@ fn every_command_line_is_served_as_the_reference_serves_it() {
 /// Debian's scripts find the process that waits for a passphrase by its environment: the one that was started, still
 /// waiting, with the variable in it.
 #[test]
-fn whoever_waits_for_a_passphrase_is_found_by_its_environment() {
+fn a_waiting_process_is_found_by_its_environment() {
     let base = Base::new();
     let mut child = Command::new(env!("CARGO_BIN_EXE_luksmith"))
         .args([

@@ -198,7 +198,7 @@ fn a_killed_change_is_refused_cleanly_by_cryptsetup_and_finished_by_the_new_pass
 
 /// When nothing fits any more, the suggested remedy helps.
 #[test]
-fn full_metadata_are_said_to_be_full_and_how_to_go_on() {
+fn full_metadata_are_reported_with_a_remedy() {
     let folder = TempDir::new().expect("a folder");
     let folder = folder.path();
     full(folder, "luks2");

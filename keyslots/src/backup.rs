@@ -69,7 +69,7 @@ impl Backup {
         }
     }
 
-    /// How much of the start of the device a restore writes.
+    /// The size of the area at the start of the device that a restore writes.
     pub fn size(&self) -> Bytes {
         match self {
             Self::Luks1(backup) => backup.end(),

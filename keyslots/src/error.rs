@@ -145,7 +145,7 @@ pub enum Error {
     /// The other version has no counterpart of this header; nothing was written.
     #[error("cannot convert the header: {0}")]
     CannotConvert(#[from] ConvertRefused),
-    /// What was restored does not read back as the backup has it.
+    /// The restored data do not read back as the backup has them.
     #[error("the device does not hold what the backup holds")]
     NotRestored,
     /// A mandatory requirement forbids the action.

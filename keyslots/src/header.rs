@@ -1,6 +1,6 @@
 //! A LUKS1 or LUKS2 header behind one interface.
 //!
-//! What only one version has is behind [`Header::luks1`] and [`Header::luks2`].
+//! The parts that only one version has are behind [`Header::luks1`] and [`Header::luks2`].
 
 use std::collections::BTreeSet;
 
@@ -35,14 +35,14 @@ pub enum Header {
     Luks2(luks2::Header),
 }
 
-/// How the data of a volume are encrypted, and where they are.
+/// The encryption and the place of a volume's data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataLayout {
-    /// How they are encrypted.
+    /// The cipher.
     pub cipher: CipherName,
     /// Bytes encrypted as one.
     pub sector_size: u32,
-    /// Where the data start on the data device.
+    /// The start of the data on the data device.
     pub offset: Sectors,
     /// Their size, `None` for the rest of the device.
     pub size: Option<Sectors>,
@@ -95,7 +95,7 @@ impl Header {
         }
     }
 
-    /// Which version it is.
+    /// The version.
     pub fn version(&self) -> Version {
         match self {
             Self::Luks1(_) => Version::Luks1,
@@ -127,7 +127,7 @@ impl Header {
         }
     }
 
-    /// How the data are encrypted. `None` where LUKS2 has no segment for dm-crypt.
+    /// The encryption of the data. `None` where LUKS2 has no segment for dm-crypt.
     pub fn data(&self) -> Option<DataLayout> {
         match self {
             Self::Luks1(header) => Some(DataLayout {
@@ -183,7 +183,7 @@ impl Header {
         weak.filter_map(|(slot, kdf)| Some((slot, kdf.weakness()?))).collect()
     }
 
-    /// How much of the device the header takes, key material included.
+    /// The size of the header, key material included.
     pub fn size(&self) -> Bytes {
         match self {
             Self::Luks1(header) => header.metadata_size(),

@@ -9,9 +9,9 @@ use super::ioctl;
 /// A contiguous piece of a file on its device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// Where on the device it begins, in sectors.
+    /// Its start on the device, in sectors.
     pub start: u64,
-    /// How long it is, in sectors.
+    /// Its length, in sectors.
     pub length: u64,
 }
 

@@ -58,13 +58,13 @@ struct FileId {
 /// A run of sectors of a mapping, and their place on another device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Where it begins on the mapping.
+    /// Its start on the mapping.
     pub start: Sectors,
-    /// How long it is.
+    /// Its length.
     pub length: Sectors,
     /// The device below.
     pub device: DevNo,
-    /// Where it begins there.
+    /// Its start there.
     pub offset: Sectors,
     /// How much of the device the sectors are spread over, if their order changes.
     pub spread: Option<Sectors>,
@@ -426,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raid_stands_on_its_members_and_on_no_others() {
+    fn a_raid_is_on_its_members_and_on_no_others() {
         let sysfs = Sysfs::new();
         sysfs
             .device("4000:0", "sda", &[])

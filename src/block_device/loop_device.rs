@@ -136,9 +136,9 @@ pub(super) struct Backing {
     pub(super) device: Option<DevNo>,
     /// Else the file: its device and its number there.
     pub(super) file: (u64, u64),
-    /// Where on it the loop device starts.
+    /// The start of the loop device on it.
     pub(super) offset: u64,
-    /// Where the loop device ends; 0 with the file.
+    /// The end of the loop device; 0 for the end of the file.
     pub(super) size_limit: u64,
 }
 

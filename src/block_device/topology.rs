@@ -23,7 +23,7 @@ pub struct Topology {
     pub minimum_io_size: Bytes,
     /// The device's preferred unit, zero if it does not report one.
     pub optimal_io_size: Bytes,
-    /// Where the first such unit starts.
+    /// The start of the first such unit.
     pub alignment_offset: Bytes,
 }
 

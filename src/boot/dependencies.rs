@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_comes_after_what_stands_before_it_unless_that_needs_it() {
+    fn a_script_comes_after_earlier_entries_unless_they_need_it() {
         let (entries, dependencies) = of("needy /dev/mapper/swap none luks\nroot /dev/x none luks\n\
              swap /dev/z x keyscript=any,swap\nlast /dev/y x keyscript=any,luks\n");
         let at = |name: &str| entries.iter().position(|entry| entry.name == name).expect("an entry");

@@ -1,6 +1,6 @@
-//! How a program ends.
+//! Exit codes.
 
-/// How a program ends, as seen by its caller.
+/// An exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {

@@ -46,7 +46,7 @@ pub(crate) const VT100: Symbols = Symbols {
     fork: "\x1b(0\x0fqwq\x1b(B",
 };
 
-/// How a forest is drawn.
+/// The style of a drawing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
     pub(crate) symbols: Symbols,

@@ -97,7 +97,7 @@ impl Console {
         }
     }
 
-    /// Which program speaks.
+    /// The program to speak as.
     pub fn persona(&self) -> Persona {
         self.manner.persona
     }

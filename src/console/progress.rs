@@ -13,7 +13,7 @@ const BAR_INTERVAL: Duration = Duration::from_millis(200);
 const JSON_INTERVAL: Duration = Duration::from_secs(1);
 const BAR_WIDTH: u64 = 30;
 
-/// How to show progress.
+/// The form of progress output.
 #[derive(Clone, Copy, Debug)]
 pub struct ProgressForm {
     /// As lines of JSON on standard error.

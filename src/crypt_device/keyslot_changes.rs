@@ -18,7 +18,7 @@ use crate::slot_names;
 pub enum KeyslotCost {
     /// LUKS1: iterations of PBKDF2.
     Luks1 {
-        /// How many.
+        /// The number.
         iterations: u32,
     },
     /// LUKS2.
@@ -30,7 +30,7 @@ pub enum KeyslotCost {
 pub struct NewKeyslot<'a> {
     /// The key in it.
     pub key: &'a VolumeKey,
-    /// What the key is for.
+    /// The purpose of the key.
     pub key_for: KeyFor,
     /// The passphrase that will open it.
     pub passphrase: &'a Passphrase,
@@ -53,7 +53,7 @@ pub struct ChangedKeyslot<'a> {
     pub passphrase: &'a Passphrase,
     /// Its parameters.
     pub cost: &'a KeyslotCost,
-    /// Which keyslot.
+    /// The keyslot.
     pub slot: u32,
     /// Whether it stays where it is in LUKS1 too, where it otherwise moves to a free place.
     pub stays: bool,

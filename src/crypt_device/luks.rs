@@ -15,7 +15,7 @@ use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
 use crate::same_bytes;
 use crate::volume::{self, Active, VolumeError};
 
-/// Where a header is.
+/// The place of a header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderPlace {
     /// At the start of the device with the data.
@@ -40,7 +40,7 @@ pub struct UnlockRequest<'a> {
 /// A header that was read and validated once, and the device that it came from.
 #[derive(Debug)]
 pub struct LuksDevice {
-    /// Where the header is.
+    /// The place of the header.
     pub device: HeaderDevice,
     /// The header.
     pub header: Header,

@@ -42,7 +42,7 @@ pub struct RefreshRequest<'a> {
 /// The parameters of a volume without a header.
 #[derive(Debug)]
 pub struct PlainVolume<'a> {
-    /// How it is encrypted, and where.
+    /// The encryption and the place of its data.
     pub layout: &'a DataLayout,
     /// Whether IVs count encryption sectors instead of 512-byte ones.
     pub iv_large_sectors: bool,

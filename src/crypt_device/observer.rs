@@ -47,19 +47,19 @@ pub enum Event<'a> {
     },
     /// An interrupted change of a keyslot's passphrase was finished, since its new passphrase was used.
     ChangeFinished {
-        /// Which keyslot.
+        /// The keyslot.
         keyslot: u32,
     },
     /// An interrupted change could not be finished; the passphrase opens the keyslot as before.
     ChangeNotFinished {
-        /// Which keyslot.
+        /// The keyslot.
         keyslot: u32,
         /// The reason.
         error: &'a HeaderError,
     },
     /// Changes of these keyslots' passphrases were interrupted, and wait for the use of their new passphrases.
     ChangesInterrupted {
-        /// Which keyslots.
+        /// The keyslots.
         keyslots: &'a [u32],
     },
 }

@@ -22,7 +22,7 @@ pub enum Problem {
     DamagedCopy {
         /// Which.
         which: Which,
-        /// What is wrong with it.
+        /// The defect.
         defect: String,
     },
     /// The damaged copy was overwritten by other data, whose owner may lose them.

@@ -5,7 +5,7 @@ use keyslots::secret::Passphrase;
 
 use crate::keyring::{self, KeyringError};
 
-/// Which tokens are tried, on which keyslots.
+/// A choice of tokens and keyslots to try.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokenChoice<'a> {
     /// This token alone; its keyslots of the priority `ignore` too.

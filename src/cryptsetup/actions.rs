@@ -58,7 +58,7 @@ pub enum Verb {
     Doctor,
 }
 
-/// Which manual page an action is on.
+/// The manual page of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     /// Mapping volumes, and operations on a mapping.
@@ -292,7 +292,7 @@ impl DeviceType {
     }
 }
 
-/// What to do with a token.
+/// An operation on a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the fields are the options of their names")]
 pub enum TokenAction {

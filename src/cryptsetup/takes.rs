@@ -346,7 +346,7 @@ mod tests {
     use crate::cryptsetup::args::Options;
 
     #[test]
-    fn the_reference_takes_and_refuses_what_it_has_answered() {
+    fn cryptsetup_takes_and_refuses_what_the_golden_file_says() {
         let answers = include_str!("../../tests/golden/cryptsetup-options.txt");
         let mut compared = 0;
         for line in answers.lines().filter(|line| !line.starts_with('#')) {

@@ -149,7 +149,7 @@ impl fmt::Display for SlotRef {
     }
 }
 
-/// How eagerly a LUKS2 keyslot is tried.
+/// The priority of a LUKS2 keyslot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Priority {
     /// Only when it is named.

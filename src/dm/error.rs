@@ -42,7 +42,7 @@ pub enum DmError {
     BadRequest {
         /// The request.
         command: Command,
-        /// What is wrong with it.
+        /// The reason.
         defect: &'static str,
     },
     /// The kernel's answer makes no sense.
@@ -50,7 +50,7 @@ pub enum DmError {
     BadReply {
         /// The request.
         command: Command,
-        /// What is wrong with the answer.
+        /// The defect of the answer.
         defect: &'static str,
     },
     /// The answer is larger than any valid one, or came from a message that must not be repeated.
@@ -149,7 +149,7 @@ pub enum DmErrorKind {
 }
 
 impl DmError {
-    /// What kind of failure it is.
+    /// The kind of failure.
     pub fn kind(&self) -> DmErrorKind {
         match self {
             Self::NoDeviceMapper => DmErrorKind::NoDeviceMapper,

@@ -150,7 +150,7 @@ impl DeviceName {
         Ok(Self(Bytes::from_slice(name)))
     }
 
-    /// What a person would have typed to get this name.
+    /// The text that a user would type to get this name.
     pub fn unmangled(&self, mangling: Mangling) -> Vec<u8> {
         mangling.undo(&self.0)
     }
@@ -184,7 +184,7 @@ impl DeviceUuid {
         Self::new(mangling.apply(typed.as_ref(), "UUID")?)
     }
 
-    /// What a person would have typed to get this UUID.
+    /// The text that a user would type to get this UUID.
     pub fn unmangled(&self, mangling: Mangling) -> Vec<u8> {
         mangling.undo(&self.0)
     }
@@ -194,7 +194,7 @@ impl DeviceUuid {
         &self.0
     }
 
-    /// Who made the device, by the custom of putting it before the first `-`: `CRYPT`, `LVM`, `mpath`…
+    /// The program that made the device, by the custom of putting it before the first `-`: `CRYPT`, `LVM`, `mpath`…
     pub fn subsystem(&self) -> Option<&[u8]> {
         let dash = self.0.iter().position(|b| *b == b'-')?;
         Some(&self.0[..dash])

@@ -16,7 +16,7 @@ use super::names::DeviceName;
 use crate::block_device::DevNo;
 use crate::log;
 
-/// Who owns a node that is made by hand.
+/// The owner of a node that is made by hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NodeOwner {
     /// The user.

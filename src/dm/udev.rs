@@ -91,7 +91,7 @@ pub enum NoUdev {
     NotWanted,
 }
 
-/// Who completes our requests.
+/// The program that completes our requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UdevMode {
     /// A cookie for each operation, waited for.
@@ -102,14 +102,14 @@ pub enum UdevMode {
     Off(NoUdev),
 }
 
-/// How operations work with udev.
+/// The policy for working with udev.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UdevPolicy {
-    /// Who completes.
+    /// The program that completes them.
     pub mode: UdevMode,
     /// The flags for the rules.
     pub flags: UdevFlags,
-    /// How long to wait.
+    /// The time limit.
     pub limit: Duration,
 }
 
@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cookie_that_nobody_completes_ends_in_time() {
+    fn an_uncompleted_cookie_ends_in_time() {
         let cookie = Cookie::begin(policy(UdevMode::Sync)).expect("a semaphore");
         let event_nr = cookie.event_nr();
         assert_eq!(cookie.finish(true), UdevOutcome::TimedOut(Duration::from_millis(50)));

@@ -9,7 +9,7 @@
 //! | `@VERBS@` | dmsetup's verbs |
 //! | `@VERSION@`, within a line | the program's version |
 //!
-//! `cargo run --example man-pages man` writes the pages; a test holds the files in the repository to what they would be.
+//! `cargo run --example man-pages man` writes the pages; a test compares the files in the repository with them.
 
 mod dm;
 mod roff;
@@ -32,7 +32,7 @@ const PAGES: &[(&str, &str)] = &[
     ("luksmith-volumes.8", include_str!("../../man/src/luksmith-volumes.8")),
 ];
 
-/// The pages by which an overview asks for their actions.
+/// The pages whose actions an overview lists.
 const GROUPS: &[(&str, Group)] = &[
     ("volumes", Group::Volumes),
     ("format", Group::Format),
@@ -53,7 +53,7 @@ pub fn completions(shell: Shell) -> Vec<u8> {
 /// The manual pages, each with its file name.
 ///
 /// # Errors
-/// The line of a page that asks for what there is not, or the name of an action that no page has.
+/// The line of a page that requests an unknown list, or the name of an action that no page has.
 pub fn man_pages() -> Result<Vec<(&'static str, String)>, String> {
     let mut missing: Vec<&str> = VERBS.iter().map(|info| info.name).collect();
     let mut pages = Vec::new();

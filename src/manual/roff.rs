@@ -1,11 +1,11 @@
-//! Text as the source of a manual page: escaped, one sentence on a line, lines short enough for those who read the source.
+//! Text as the source of a manual page: escaped, one sentence on a line, lines short enough for readers of the source.
 
 use clap::{Arg, Command};
 
 /// The longest line, in characters.
 const WIDTH: usize = 78;
 
-/// Text in which nothing is an instruction: hyphens stay hyphens, and words in backticks are bold.
+/// Escapes text so that nothing in it is an instruction: hyphens stay hyphens, and words in backticks are bold.
 pub(super) fn escaped(text: &str) -> String {
     let mut bold = false;
     let mut escaped = String::with_capacity(text.len());
@@ -28,7 +28,7 @@ pub(super) fn filled(text: &str) -> String {
     filled_raw(&escaped(text))
 }
 
-/// As [`filled`], of text that is escaped already.
+/// As [`filled`], for text that is already escaped.
 pub(super) fn filled_raw(text: &str) -> String {
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {
@@ -48,7 +48,7 @@ pub(super) fn filled_raw(text: &str) -> String {
     }
     let mut text = String::new();
     for line in lines {
-        // At its start these two would make an instruction of the line.
+        // At the start of a line these two would make it an instruction.
         if line.starts_with(['.', '\'']) {
             text.push_str("\\&");
         }
@@ -64,7 +64,7 @@ pub(super) fn options(command: &Command) -> String {
     command.get_arguments().filter(shown).map(option).collect()
 }
 
-/// One option: its names, its value, and what it does.
+/// One option: its names, its value, and its description.
 pub(super) fn option(arg: &Arg) -> String {
     let short = arg.get_short().map(|short| format!("\\fB\\-{short}\\fR"));
     let long = arg.get_long().map(|long| format!("\\fB\\-\\-{}\\fR", escaped(long)));

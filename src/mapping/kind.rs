@@ -1,4 +1,4 @@
-//! What made a mapping, by its UUID.
+//! The maker of a mapping, by its UUID.
 
 use crate::dm::DeviceUuid;
 

@@ -16,7 +16,7 @@ pub struct Stack {
 /// One layer.
 #[derive(Debug)]
 pub struct Layer {
-    /// What it is.
+    /// The kind of layer.
     pub kind: LayerKind,
     /// Its number, where it is a block device.
     pub number: Option<DevNo>,
@@ -37,7 +37,7 @@ pub enum LayerKind {
     FileSystem {
         /// Its type, as the kernel calls it.
         kind: String,
-        /// Where it is mounted.
+        /// The mount point.
         points: Vec<PathBuf>,
     },
     /// A swap area that is in use.

@@ -22,7 +22,7 @@ const FIRST: usize = 4096;
 /// Returns when there is something to read, or with an error when the reader gives up.
 pub(crate) type Wait<'a> = &'a dyn Fn(BorrowedFd<'_>) -> io::Result<()>;
 
-/// Which bytes of a key file are the passphrase.
+/// The range of a key file that is the passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyFileRange {
     /// Bytes that are skipped.
@@ -46,7 +46,7 @@ impl KeyFileRange {
         }
     }
 
-    /// How many bytes may be kept.
+    /// The limit of the passphrase's length.
     fn limit(self) -> Result<usize, PassphraseError> {
         self.size
             .unwrap_or(MAX_KEY_FILE)

@@ -81,7 +81,7 @@ pub struct Question<'a> {
     pub verify: bool,
     /// Give up after this long, on a terminal only. `None` waits for ever.
     pub timeout: Option<Duration>,
-    /// Which bytes to take where standard input is no terminal.
+    /// The bytes to take if standard input is not a terminal.
     pub range: KeyFileRange,
 }
 

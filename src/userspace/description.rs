@@ -24,7 +24,7 @@ pub struct Description {
     pub sector_size: u32,
     /// Whether IVs count encryption sectors instead of 512-byte ones.
     pub iv_large_sectors: bool,
-    /// Where the data start on the device.
+    /// The start of the data on the device.
     pub offset: Sectors,
     /// Their size, `None` for the rest of the device.
     pub fixed_size: Option<Sectors>,

@@ -13,7 +13,7 @@ use super::UserspaceError;
 /// The amount of work that is worth a thread.
 const WORTH_A_THREAD_NANOS: u64 = 150_000;
 
-/// How requests are split.
+/// The parameters for splitting requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parts {
     processors: usize,

@@ -25,7 +25,7 @@ use super::span::{Span, whole};
 /// Bytes that are encrypted and written at a time: they stay in the processor's cache. A multiple of every sector size.
 pub(super) const CHUNK: usize = 256 * 1024;
 
-/// How to use a volume.
+/// The options of using a volume.
 #[derive(Clone, Copy, Debug)]
 pub struct VolumeOptions {
     /// Reading only, or writing too. The device must be open for it.
@@ -58,7 +58,7 @@ pub struct Volume {
     pub(super) device: File,
     cipher: SectorCipher,
     pub(super) sector_size: u64,
-    /// Where the data start on the device.
+    /// The start of the data on the device.
     pub(super) start: u64,
     pub(super) size: AtomicU64,
     /// The expected size.

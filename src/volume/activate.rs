@@ -17,7 +17,7 @@ use crate::dm::{DeviceId, Dm, NewDevice, SuspendOptions};
 use crate::keyring;
 use crate::log;
 
-/// Where the kernel gets the volume key from.
+/// The source of the volume key for the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyPlace {
     /// From the table itself.
@@ -32,7 +32,7 @@ pub enum KeyPlace {
 pub struct Activate<'a> {
     /// The name of the mapping.
     pub name: &'a DeviceName,
-    /// Which volume it is.
+    /// The identity of the volume.
     pub identity: Identity,
     /// The data device, for messages.
     pub path: &'a Path,
@@ -40,13 +40,13 @@ pub struct Activate<'a> {
     pub device: DevNo,
     /// Its size.
     pub device_size: Sectors,
-    /// How it is encrypted, and where.
+    /// The encryption and the place of its data.
     pub layout: &'a DataLayout,
     /// Whether IVs count encryption sectors instead of 512-byte ones.
     pub iv_large_sectors: bool,
-    /// How it is mapped.
+    /// The flags of the mapping.
     pub flags: Flags,
-    /// Where the key goes.
+    /// The source of the key for the kernel.
     pub key_place: KeyPlace,
 }
 

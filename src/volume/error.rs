@@ -49,7 +49,7 @@ pub enum VolumeError {
     NoData {
         /// The data device.
         device: PathBuf,
-        /// Where the data start.
+        /// The start of the data.
         offset: Sectors,
         /// Its size.
         size: Sectors,

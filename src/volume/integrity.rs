@@ -9,7 +9,7 @@ use crate::dm::{DeviceId, DeviceName, Dm, Which};
 pub(super) struct Inner {
     /// Its name.
     pub(super) id: DeviceId,
-    /// What it is on: the volume's data device.
+    /// The device below it: the volume's data device.
     pub(super) device: DeviceRef,
 }
 

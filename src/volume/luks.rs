@@ -79,7 +79,7 @@ pub fn mappable(header: &Header) -> Result<DataLayout, VolumeError> {
     Ok(layout)
 }
 
-/// Which volume a header is of.
+/// The identity of a header's volume.
 pub fn identity(header: &Header) -> Identity {
     match header {
         Header::Luks1(header) => Identity::Luks1(header.uuid().to_owned()),

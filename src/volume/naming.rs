@@ -20,7 +20,7 @@ pub fn new_name(name: &str) -> Result<DeviceName, VolumeError> {
     }
 }
 
-/// Which volume is mapped.
+/// The identity of a mapped volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Identity {
     /// A LUKS1 volume, by its UUID.

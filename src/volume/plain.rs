@@ -33,7 +33,7 @@ pub enum PlainKeyError {
     Memory(#[from] std::io::Error),
 }
 
-/// How a passphrase becomes a key: `sha256`, `sha256:20` for its first 20 bytes, or `plain` for none at all.
+/// The processing of a passphrase into a key: `sha256`, `sha256:20` for its first 20 bytes, or `plain` for none at all.
 ///
 /// ```
 /// use luksmith::volume::PlainHash;

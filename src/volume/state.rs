@@ -9,7 +9,7 @@ use crate::dm::table::{CryptKey, CryptOptions, DeviceRef, Table};
 use crate::dm::{DeviceId, DeviceInfo, Dm, Which};
 use crate::mapping::VolumeKind;
 
-/// Where the kernel got the key of an active mapping.
+/// The source of an active mapping's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyLocation {
     /// From the table.
@@ -31,13 +31,13 @@ pub struct Active {
     pub cipher: String,
     /// Length of the key in bytes.
     pub key_len: usize,
-    /// Where the kernel got the key.
+    /// The source of the kernel's key.
     pub key_location: KeyLocation,
     /// Description of the key in the keyring.
     pub key_description: Option<String>,
     /// The data device.
     pub device: DeviceRef,
-    /// Where the data start on it.
+    /// The start of the data on it.
     pub offset: Sectors,
     /// Size of the mapping.
     pub size: Sectors,

@@ -149,7 +149,7 @@ fn a_cipher_cannot_write_a_table() {
 /// HMAC pads a short key with zeros, so PBKDF2 takes a passphrase followed by zeros for the same one, here as in
 /// cryptsetup; Argon2 does not. A volume key has one length.
 #[test]
-fn zeros_behind_a_key_mean_what_they_mean_to_the_reference() {
+fn zeros_behind_a_key_mean_what_they_mean_to_cryptsetup() {
     for pbkdf in [
         CHEAP.as_slice(),
         &[
@@ -199,7 +199,7 @@ fn zeros_behind_a_key_mean_what_they_mean_to_the_reference() {
 
 /// With less memory than it needs, however little there is, the program reports it: it is not killed and does not abort.
 #[test]
-fn too_little_memory_is_said() {
+fn too_little_memory_is_reported() {
     let lab = Lab::new("luks2");
     let slot = [
         "--pbkdf",

@@ -583,7 +583,7 @@ impl Storage for Failing {
 }
 
 #[test]
-fn an_unreadable_sector_keeps_nobody_from_the_other_copy() {
+fn an_unreadable_sector_does_not_hide_the_other_copy() {
     let lab = Lab::new("luks2");
     let device = HeaderDevice::new(lab.path("v"), true);
     let mut disk = Failing {

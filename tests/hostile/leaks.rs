@@ -35,7 +35,7 @@ fn holds(bytes: &[u8], secret: &[u8]) -> bool {
 }
 
 #[test]
-fn nothing_is_left_in_memory_or_said() {
+fn nothing_is_left_in_memory_or_printed() {
     let mut scanned = 0;
     let mut looked = 0;
     let others = [

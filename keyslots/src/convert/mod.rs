@@ -22,7 +22,7 @@ pub enum ConvertRefused {
     /// There is no room for the copies of a LUKS2 header before the data.
     #[error("the data start at {payload}: there is no room for the header before them")]
     NoRoomForHeader {
-        /// Where the data start.
+        /// The start of the data.
         payload: Bytes,
     },
     /// The key material of a keyslot is in the way, and cannot be moved without risk.

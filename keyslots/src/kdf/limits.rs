@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn more_memory_than_there_is_is_said_and_not_tried() {
+    fn too_much_memory_is_reported_and_not_tried() {
         let limits = CostLimits::default()
             .allow_memory(Bytes::new(u64::MAX))
             .allow_work(Bytes::new(u64::MAX));

@@ -10,7 +10,7 @@ pub(super) fn cpus() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Runs `work` on each item, on as many threads as are named. Where the system gives fewer, those do it all.
+/// Runs `work` on each item, on the given number of threads. If the system gives fewer, those do all the work.
 pub(super) fn for_each<I>(items: I, threads: usize, work: impl Fn(I::Item) + Sync)
 where
     I: Iterator + Send,

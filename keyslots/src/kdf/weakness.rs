@@ -1,4 +1,4 @@
-//! Costs that are too low to protect a key, in keyslots that are there.
+//! Costs of existing keyslots that are too low to protect a key.
 
 use std::fmt;
 
@@ -6,36 +6,36 @@ use super::calibrate::{MIN_CALIBRATED_MEMORY_KIB, MIN_TIME};
 use super::limits::relative_cost;
 use super::{Argon2Variant, Kdf};
 
-/// The lowest PBKDF2 iterations with SHA-256 that are not called weak: a tenth of what cryptsetup arrives at on slow machines.
-/// Hashes that take more time may have fewer.
+/// The lowest PBKDF2 iterations with SHA-256 that are not called weak: a tenth of cryptsetup's result on slow machines.
+/// Slower hashes may have fewer.
 const FEW_ITERATIONS: u32 = 100_000;
 
 /// Why a passphrase is cheap to guess.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Weakness {
-    /// Argon2 takes less memory than cryptsetup would give any keyslot by itself.
+    /// Argon2 takes less memory than cryptsetup would use for any keyslot by default.
     Memory {
-        /// What it takes, in KiB.
+        /// The memory, in KiB.
         kib: u32,
     },
-    /// Argon2 does less than any number of passes makes up for.
+    /// Argon2 makes too few passes for its memory.
     Passes {
         /// Passes over the memory.
         time: u32,
     },
     /// PBKDF2 has few iterations.
     Iterations {
-        /// How many.
+        /// The number.
         iterations: u32,
-        /// How many would do.
+        /// A sufficient number.
         enough: u32,
     },
 }
 
 impl Kdf {
     /// Whether these costs are too low: Argon2 with less than 64 MiB or fewer than four passes, PBKDF2 with less than 100,000
-    /// iterations of SHA-256 or what takes as long.
+    /// iterations of SHA-256 or the equivalent.
     pub fn weakness(&self) -> Option<Weakness> {
         match *self {
             Self::Pbkdf2 { hash, iterations } => {

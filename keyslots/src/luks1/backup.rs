@@ -92,7 +92,7 @@ pub enum BackupRefused {
     },
 }
 
-/// What a stop during a restore could cost, until the restore is repeated.
+/// The possible cost of a stop during a restore, until the restore is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AtRisk {
     /// Nothing: each keyslot opens with the old or the new passphrase at every moment.
@@ -217,7 +217,7 @@ impl Backup {
         }
     }
 
-    /// What a stop at any write of a restore over `device` could cost.
+    /// The possible cost of a stop at any write of a restore over `device`.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -239,7 +239,7 @@ impl Backup {
         }
     }
 
-    /// How much of the start of the device a restore writes: never the data, however long the backup is.
+    /// The size of the area at the start of the device that a restore writes: never the data, however long the backup is.
     pub(crate) fn end(&self) -> Bytes {
         let metadata = self.header.metadata_size().min(self.size);
         match self.header.payload_offset().bytes() {

@@ -33,11 +33,11 @@ pub struct CreateParams<'a> {
     pub uuid: Option<&'a str>,
     /// Iterations of the volume key digest, 1000 at least. cryptsetup takes as many as last 125 ms.
     pub mk_iterations: u32,
-    /// Where the data starts.
+    /// The start of the data.
     pub data: DataPlacement,
 }
 
-/// Where the data of a new volume starts.
+/// The start of a new volume's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataPlacement {
     /// At the first multiple of this behind the key material (`--align-payload`).

@@ -40,7 +40,7 @@ pub struct RawHeader {
     pub cipher_mode: [u8; NAME_LEN],
     /// Hash of the key derivation, the splitter and the digest, ended by a NUL.
     pub hash: [u8; NAME_LEN],
-    /// Where the data starts, in sectors of 512 bytes; 0 where it is on another device.
+    /// The start of the data, in sectors of 512 bytes; 0 if they are on another device.
     pub payload_offset: u32,
     /// Length of the volume key, in bytes.
     pub key_bytes: u32,
@@ -65,7 +65,7 @@ pub struct RawKeyslot {
     pub iterations: u32,
     /// Salt of the key derivation.
     pub salt: [u8; SALT_LEN],
-    /// Where the key material starts, in sectors of 512 bytes.
+    /// The start of the key material, in sectors of 512 bytes.
     pub material_offset: u32,
     /// [`STRIPES`].
     pub stripes: u32,

@@ -43,7 +43,7 @@ pub struct Keyslot {
     pub iterations: u32,
     /// Salt of PBKDF2.
     pub salt: [u8; SALT_LEN],
-    /// Where the key material starts.
+    /// The start of the key material.
     pub material_offset: Sectors,
     /// Stripes of the anti-forensic split.
     pub stripes: u32,
@@ -121,7 +121,7 @@ impl Header {
         Bytes::new(u64::from(self.raw.key_bytes))
     }
 
-    /// Where the data start, zero if they are on another device than the header.
+    /// The start of the data, zero if they are on another device than the header.
     pub fn payload_offset(&self) -> Sectors {
         Sectors::new(u64::from(self.raw.payload_offset))
     }

@@ -71,7 +71,7 @@ mod tests {
 
     /// Offsets that Debian's cryptsetup 2.6.1 wrote with `luksFormat --type luks1 -s BITS`.
     #[test]
-    fn offsets_are_those_of_the_reference() {
+    fn offsets_are_those_of_cryptsetup() {
         let cases = [
             (16, [8, 136, 264, 392, 520, 648, 776, 904], 1032),
             (24, [8, 200, 392, 584, 776, 968, 1160, 1352], 1544),

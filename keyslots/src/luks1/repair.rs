@@ -85,7 +85,7 @@ impl Repair {
         })
     }
 
-    /// What would change; empty where no known damage was found.
+    /// The changes; empty if no known damage was found.
     pub fn fixes(&self) -> &[Fix] {
         &self.fixes
     }

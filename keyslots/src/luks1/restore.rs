@@ -49,7 +49,7 @@ struct Spare {
 }
 
 impl Restoring<'_> {
-    /// What a stop could cost.
+    /// The possible cost of a stop.
     pub(super) fn at_risk(&mut self) -> Result<AtRisk> {
         if !(0..KEYSLOTS).any(|slot| is_active(&self.now, slot)) {
             return Ok(AtRisk::Nothing);

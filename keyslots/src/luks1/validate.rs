@@ -93,9 +93,9 @@ pub enum Defect {
     MaterialInPayload {
         /// The keyslot.
         slot: u32,
-        /// Where it ends.
+        /// Its end.
         end: Sectors,
-        /// Where the data starts.
+        /// The start of the data.
         payload: Sectors,
     },
     /// The key material of two keyslots overlaps.
@@ -111,7 +111,7 @@ pub enum Defect {
     MaterialPastDevice {
         /// The keyslot.
         slot: u32,
-        /// Where it ends.
+        /// Its end.
         end: Bytes,
         /// Size of the device.
         device: Bytes,

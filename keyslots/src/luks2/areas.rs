@@ -1,4 +1,4 @@
-//! Where the next keyslot area fits.
+//! Finding room for the next keyslot area.
 
 use super::keyslot::Keyslot;
 use super::metadata::Metadata;

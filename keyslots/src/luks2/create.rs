@@ -41,7 +41,7 @@ pub struct CreateParams {
     /// Size of the keyslots area, or less where [`DataPlace::Offset`] leaves less; `None` for all of the space before
     /// the data.
     pub keyslots_size: Option<Bytes>,
-    /// Where the data start.
+    /// The start of the data.
     pub data: DataPlace,
     /// Hash of the digest of the volume key.
     pub digest_hash: Hash,
@@ -49,7 +49,7 @@ pub struct CreateParams {
     pub digest_iterations: u32,
 }
 
-/// Where the data of a new volume start.
+/// The start of a new volume's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataPlace {
     /// Behind the header, at a multiple of the alignment.

@@ -22,7 +22,7 @@ pub enum Defect {
     HeaderOffset {
         /// The value of the field, in bytes.
         field: u64,
-        /// Where the copy was read, in bytes.
+        /// The offset at which the copy was read, in bytes.
         read_at: u64,
     },
     /// The copy ends behind the end of the device.
@@ -61,7 +61,7 @@ pub enum Defect {
     /// A member has the wrong JSON type.
     #[error("{} is not {expected}", shown(path))]
     WrongType {
-        /// Where in the metadata.
+        /// The path in the metadata.
         path: String,
         /// The expected type.
         expected: &'static str,
@@ -69,7 +69,7 @@ pub enum Defect {
     /// A number is not in the form that its member requires.
     #[error("{} is {}: not {expected}", shown(path), shown(value))]
     Number {
-        /// Where in the metadata.
+        /// The path in the metadata.
         path: String,
         /// The value.
         value: String,
@@ -82,7 +82,7 @@ pub enum Defect {
     /// An array names an object that does not exist.
     #[error("{} names {id}, which does not exist", shown(path))]
     DanglingReference {
-        /// Where in the metadata.
+        /// The path in the metadata.
         path: String,
         /// The missing object.
         id: u32,
@@ -93,7 +93,7 @@ pub enum Defect {
     /// An object with a fixed set of members has another one.
     #[error("{} has a member {member:?} that does not belong there", shown(path))]
     UnexpectedMember {
-        /// Where in the metadata.
+        /// The path in the metadata.
         path: String,
         /// The member.
         member: String,
@@ -101,7 +101,7 @@ pub enum Defect {
     /// A value breaks a rule of its member.
     #[error("{} is {}: {rule}", shown(path), shown(value))]
     Value {
-        /// Where in the metadata.
+        /// The path in the metadata.
         path: String,
         /// The value.
         value: String,
@@ -111,7 +111,7 @@ pub enum Defect {
     /// Base64 does not decode, or to the wrong length.
     #[error("{} is not base64 of {expected}", shown(path))]
     Base64 {
-        /// Where in the metadata.
+        /// The path in the metadata.
         path: String,
         /// The required length.
         expected: &'static str,

@@ -16,7 +16,7 @@ pub struct DigestIndex<'a> {
 struct Named<'a> {
     id: u32,
     digest: &'a Digest,
-    /// How many digests name it.
+    /// The number of digests that name it.
     count: usize,
 }
 
@@ -49,7 +49,7 @@ impl<'a> DigestIndex<'a> {
         self.segments.get(&segment).map(|named| (named.id, named.digest))
     }
 
-    /// How many digests name `keyslot`.
+    /// The number of digests that name `keyslot`.
     pub fn count(&self, keyslot: u32) -> usize {
         self.keyslots.get(&keyslot).map_or(0, |named| named.count)
     }

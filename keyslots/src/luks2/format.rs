@@ -38,7 +38,7 @@ const CHECKSUM_NAME_LEN: usize = 32;
 const SALT_LEN: usize = 64;
 const CHECKSUM_FIELD: std::ops::Range<usize> = 448..512;
 
-/// Which of the two copies.
+/// One of the two copies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
     /// At the start of the device.

@@ -150,7 +150,7 @@ fn not_finite(text: &str) -> Value {
     Value::Number(number_of(text.to_owned()))
 }
 
-/// Which object is being read.
+/// The object that is being read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
     Root,

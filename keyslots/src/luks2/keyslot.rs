@@ -21,7 +21,7 @@ pub struct Keyslot {
     pub kind: KeyslotKind,
     /// Length of the key inside in bytes.
     pub key_size: u32,
-    /// Where it is on the device.
+    /// Its place on the device.
     pub area: Area,
     /// Priority, `None` if the metadata does not state it.
     pub priority: Option<Priority>,
@@ -147,7 +147,7 @@ impl From<Kdf> for SlotKdf {
     }
 }
 
-/// Where a keyslot is on the device.
+/// The place of a keyslot on the device.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Area {
     /// The type: `raw` for `luks2` keyslots.

@@ -137,12 +137,12 @@ impl Header {
             .find(|segment| !segment.is_backup())
     }
 
-    /// How dm-crypt encrypts the data.
+    /// The encryption of the data by dm-crypt.
     pub fn crypt(&self) -> Option<&Crypt> {
         self.segment().and_then(Segment::crypt)
     }
 
-    /// Where the data start on the data device.
+    /// The start of the data on the data device.
     pub fn data_offset(&self) -> Sectors {
         self.segment().map_or(Sectors::ZERO, |segment| segment.offset.sectors())
     }

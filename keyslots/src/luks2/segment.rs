@@ -13,7 +13,7 @@ use crate::units::{Bytes, SECTOR_SIZE};
 pub struct Segment {
     /// The kind, with what only that kind has.
     pub kind: SegmentKind,
-    /// Where it starts on the data device.
+    /// Its start on the data device.
     pub offset: Bytes,
     /// Its size, `None` for all that follows (`dynamic`).
     pub size: Option<Bytes>,
@@ -45,7 +45,7 @@ pub enum SegmentKind {
     Unknown(String),
 }
 
-/// How dm-crypt encrypts a segment.
+/// The encryption of a segment by dm-crypt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crypt {
     /// Added to the sector number for the IV.
@@ -124,7 +124,7 @@ impl Segment {
         self.flags.iter().any(|flag| flag.starts_with("backup-"))
     }
 
-    /// How dm-crypt encrypts it, `None` if it does not.
+    /// Its encryption by dm-crypt, `None` if there is none.
     pub fn crypt(&self) -> Option<&Crypt> {
         match &self.kind {
             SegmentKind::Crypt(crypt) => Some(crypt),
@@ -144,7 +144,7 @@ impl Segment {
         }
     }
 
-    /// Where it ends, `None` for a dynamic one or where the end does not fit 64 bits.
+    /// Its end, `None` for a dynamic one or where the end does not fit 64 bits.
     pub fn end(&self) -> Option<Bytes> {
         self.offset.checked_add(self.size?)
     }

@@ -186,7 +186,7 @@ mod tests {
 
     /// As `jose jwe fmt` writes it.
     #[test]
-    fn of_a_member_that_stands_twice_the_last_one_counts() {
+    fn the_last_of_repeated_members_counts() {
         let text = br#"{"type":"clevis","keyslots":["1"],"jwe":{"ciphertext":"a","tag":"t","ciphertext":"b"}}"#;
         let token = Token::from_json(text).expect("a token").to_value().to_string();
         let written = r#"{"type":"clevis","keyslots":["1"],"jwe":{"ciphertext":"b","tag":"t"}}"#;

@@ -16,7 +16,7 @@ use crate::storage::Storage;
 use crate::units::{Bytes, SECTOR_SIZE};
 use crate::{Error, Result, Unlocked, material};
 
-/// Which keyslots a passphrase is tried on.
+/// The keyslots that a passphrase is tried on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Candidates {
     /// Those that hold the key of the data, by priority.
@@ -268,7 +268,7 @@ fn known(hash: &HashName) -> Result<Hash> {
     hash.known().ok_or_else(|| Error::UnknownHash(hash.as_str().to_owned()))
 }
 
-/// How a new keyslot protects its key.
+/// The parameters of a new keyslot.
 #[derive(Clone, Debug)]
 pub struct NewKeyslot {
     /// From passphrase to area key.

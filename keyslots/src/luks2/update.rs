@@ -17,7 +17,7 @@ use crate::units::Bytes;
 use crate::wipe::{Medium, wipe_random, wipe_zeros};
 use crate::{Error, Result};
 
-/// Which key a new keyslot holds.
+/// The key of a new keyslot.
 #[derive(Clone, Copy, Debug)]
 pub enum KeyFor {
     /// The key of the data, with its existing digest.

@@ -17,7 +17,7 @@ pub const MAX_KEYSLOTS_SIZE: Bytes = Bytes::mib(128);
 /// Unit of keyslot areas and of the keyslots area as a whole.
 pub const AREA_ALIGNMENT: Bytes = Bytes::kib(4);
 
-/// Where the keyslots area starts and ends.
+/// The bounds of the keyslots area.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyslotsArea {
     /// Behind both copies.

@@ -62,7 +62,7 @@ pub struct Recorder {
     initial: Vec<u8>,
     image: Memory,
     events: Vec<Event>,
-    /// What happened before these many events has been shown elsewhere.
+    /// Events before this many were covered elsewhere.
     shown_from: usize,
     fault: Option<Fault>,
     writes: usize,
@@ -127,12 +127,12 @@ impl Recorder {
         &self.events
     }
 
-    /// How many writes were tried.
+    /// The number of writes that were tried.
     pub fn writes(&self) -> usize {
         self.writes
     }
 
-    /// How many syncs were tried.
+    /// The number of syncs that were tried.
     pub fn syncs(&self) -> usize {
         self.syncs
     }

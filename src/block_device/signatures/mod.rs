@@ -28,7 +28,7 @@ pub struct Signature {
     pub name: &'static str,
     /// The kind of signature.
     pub kind: SignatureKind,
-    /// Where its magic number is.
+    /// The offset of its magic number.
     pub offset: Bytes,
     /// Its length.
     pub length: Bytes,

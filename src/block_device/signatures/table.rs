@@ -7,7 +7,7 @@ use super::identity::{self, ReadNames};
 use super::judge::*;
 use super::{Image, SignatureKind};
 
-/// Where a magic number may be.
+/// The possible places of a magic number.
 pub(super) enum Place {
     /// At one of these offsets.
     Start(&'static [u64]),

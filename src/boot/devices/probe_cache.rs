@@ -70,7 +70,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn who_does_not_answer_holds_nobody_up_and_is_heard_later() {
+    fn a_silent_device_blocks_no_one_and_is_heard_later() {
         let slow = Slow::new();
         let (device, nobody) = (DevNo::new(4095, 1), Duration::from_millis(50));
         let (release, held) = channel();

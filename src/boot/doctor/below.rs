@@ -36,7 +36,7 @@ pub(super) fn file(root: &Path, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// What kind of file `path` is below `root`, and its mode; the file is not opened.
+/// The file type and mode of `path` below `root`; the file is not opened.
 pub(super) fn metadata(root: &Path, path: &Path) -> io::Result<Metadata> {
     open(root, path, OFlag::O_PATH)?.metadata()
 }

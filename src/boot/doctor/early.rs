@@ -19,7 +19,7 @@ const SCRIPTS: &str = "/lib/cryptsetup/scripts";
 
 /// A device that the machine starts from.
 struct Start {
-    /// What names it: `root=…`.
+    /// The argument that names it: `root=…`.
     named: String,
     /// The mappings that it is, or is on; `None` if that is unknown.
     mappings: Option<Vec<String>>,

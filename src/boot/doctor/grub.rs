@@ -19,7 +19,7 @@ struct Item {
     items: Vec<Item>,
 }
 
-/// What an entry starts.
+/// The files and arguments of an entry.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Start {
     pub(super) title: String,
@@ -27,7 +27,7 @@ pub(super) struct Start {
     pub(super) initrds: Vec<String>,
 }
 
-/// What a configuration starts.
+/// The default of a configuration.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Starts {
     /// The entry that starts by itself.

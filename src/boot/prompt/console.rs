@@ -23,7 +23,7 @@ const CONSOLE: (u64, u64) = (5, 1);
 #[derive(Debug)]
 pub(super) struct Consoles {
     terminals: Vec<Terminal>,
-    /// Where there is no terminal.
+    /// The output if there is no terminal.
     errors: Option<Sink>,
     /// The line that is overwritten, if one is shown.
     progress: Option<String>,

@@ -307,7 +307,7 @@ impl Prompts {
     }
 }
 
-/// What became ready.
+/// A file descriptor that became ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Signal,

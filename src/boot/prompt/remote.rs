@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The longest possible key.
 const MAX_MESSAGE: u32 = 8 << 20;
 
-/// Where the unlocker listens.
+/// The path of the unlocker's socket.
 fn socket_path() -> PathBuf {
     Path::new(RUN).join("answer")
 }

@@ -93,7 +93,7 @@ mod tests {
     use std::io::Read as _;
 
     #[test]
-    fn what_nobody_reads_holds_nothing_up() {
+    fn an_unread_terminal_blocks_nothing() {
         let (mut reader, writer) = io::pipe().expect("a pipe");
         let sink = Sink::new(std::os::fd::OwnedFd::from(writer).into());
         sink.write("first\n");

@@ -67,7 +67,7 @@ pub(in crate::boot) fn assumed(entry: &Entry) -> Option<String> {
     (!words.is_empty()).then(|| words.join(","))
 }
 
-/// Where the header is: the device itself, a file or device of its own, or a file on another device.
+/// The place of the header: the device itself, a file or device of its own, or a file on another device.
 pub(in crate::boot) fn header_path(
     options: &VolumeOptions,
     devices: &Devices,

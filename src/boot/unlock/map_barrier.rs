@@ -59,7 +59,7 @@ mod tests {
     use std::time::Instant;
 
     #[test]
-    fn whoever_is_inside_is_waited_for_and_nobody_comes_after() {
+    fn closing_waits_for_those_inside_and_admits_no_more() {
         let gate = Gate::default();
         std::thread::scope(|scope| {
             let inside = gate.enter().expect("it is open");

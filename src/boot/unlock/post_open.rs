@@ -102,7 +102,7 @@ pub(super) struct Place<'a> {
     pub(super) mapping: &'a Path,
     /// Whether its key outlives the machine's run: then its contents were meant to stay.
     pub(super) key: KeyLasts,
-    /// Where its data start on the device below.
+    /// The start of its data on the device below.
     pub(super) offset: Sectors,
 }
 

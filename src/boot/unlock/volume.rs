@@ -57,7 +57,7 @@ pub(super) struct Volume {
     array_since: Option<Instant>,
     /// Since when its own key is looked for.
     key_since: Option<Instant>,
-    /// How often its own key was tried.
+    /// The number of tries with its own key.
     key_tried: u32,
     key_state: KeyState,
     fetching: Option<Fetching>,

@@ -5,7 +5,7 @@ use super::volume::Volume;
 use super::{Engine, Outcome, UnlockError};
 
 impl Engine<'_> {
-    /// What an entry waits for now.
+    /// The present waits of an entry.
     pub(super) fn waits(&self, at: usize) -> Waits {
         let dependencies = &self.dependencies;
         let needs = || dependencies.needs(at).iter().copied();

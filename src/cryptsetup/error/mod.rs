@@ -162,7 +162,7 @@ pub enum CliError {
     OffsetBeyondDevice {
         /// The device.
         device: PathBuf,
-        /// Where the data would start.
+        /// The intended start of the data.
         offset: Sectors,
         /// The size of the device.
         size: Sectors,

@@ -38,12 +38,12 @@ impl Dm {
         })
     }
 
-    /// How operations work with udev.
+    /// The policy for working with udev.
     pub fn udev_policy(&self) -> UdevPolicy {
         self.udev
     }
 
-    /// Changes how operations work with udev, from now on.
+    /// Changes the policy for working with udev, from now on.
     pub fn set_udev_policy(&mut self, policy: UdevPolicy) {
         self.udev = policy;
     }

@@ -108,7 +108,7 @@ impl Dm {
         )
     }
 
-    /// What the integrity measurement would see of a device's table.
+    /// A device's table as the integrity measurement would see it.
     ///
     /// # Errors
     /// As [`Dm::info`].

@@ -10,7 +10,7 @@ use crate::dm::nodes::NodeOwner;
 use crate::dm::table::TableText;
 use crate::dm::udev::UdevOutcome;
 
-/// Which device is meant.
+/// The device that a request is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum DeviceId {
     /// By name.
@@ -21,7 +21,7 @@ pub enum DeviceId {
     Number(DevNo),
 }
 
-/// Which of a device's two tables.
+/// One of a device's two tables.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Which {
     /// The one that I/O passes through.
@@ -31,7 +31,7 @@ pub enum Which {
     Inactive,
 }
 
-/// What the kernel says of a device.
+/// The state of a device, as the kernel reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
     /// Its name.
@@ -86,7 +86,7 @@ pub struct NewDevice<'a> {
     pub table: Option<&'a TableText>,
     /// Whether the table is loaded read-only.
     pub read_only: bool,
-    /// Who owns a node that is made by hand.
+    /// The owner of a node that is made by hand.
     pub owner: Option<NodeOwner>,
 }
 

@@ -20,15 +20,15 @@ pub struct CryptTarget {
     /// Added to the sector number before the IV is made; in units of 512 bytes, or of the sector size with
     /// [`CryptOptions::iv_large_sectors`].
     pub iv_offset: Sectors,
-    /// Where the ciphertext is.
+    /// The device with the ciphertext.
     pub device: DeviceRef,
-    /// Where on that device it begins.
+    /// Its start on that device.
     pub offset: Sectors,
     /// The optional parameters.
     pub options: CryptOptions,
 }
 
-/// Where a crypt target's key comes from.
+/// The source of a crypt target's key.
 pub enum CryptKey {
     /// The key itself, raw; it is hexadecimal only in the table. An empty one is `-`.
     Raw(Secret),
@@ -83,7 +83,7 @@ pub struct CryptOptions {
     pub other: Vec<String>,
 }
 
-/// Where and how a crypt target keeps authentication tags.
+/// The place and the kind of a crypt target's authentication tags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntegrityTags {
     /// Bytes of metadata for each sector.

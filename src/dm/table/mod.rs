@@ -30,9 +30,9 @@ pub struct Table {
 /// One line of a [`Table`].
 #[derive(Debug)]
 pub struct TargetLine {
-    /// Where it begins on the device.
+    /// Its start on the device.
     pub start: Sectors,
-    /// How much of the device it serves.
+    /// Its length.
     pub length: Sectors,
     /// The target that serves it.
     pub target: Target,

@@ -10,7 +10,7 @@ use super::words::{DeviceRef, Params, TableError, Words};
 pub struct Linear {
     /// The device.
     pub device: DeviceRef,
-    /// Where on it the piece begins.
+    /// The start of the piece on it.
     pub offset: Sectors,
 }
 

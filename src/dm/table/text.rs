@@ -46,9 +46,9 @@ struct Stored {
 /// One line of a [`TableText`].
 #[derive(Clone, Copy)]
 pub struct Line<'a> {
-    /// Where it begins on the device.
+    /// Its start on the device.
     pub start: Sectors,
-    /// How much of the device it serves.
+    /// Its length.
     pub length: Sectors,
     /// The target type.
     pub kind: TargetType,

@@ -31,7 +31,7 @@ pub enum TableError {
     /// A value with a space or a NUL in it, which a table cannot hold.
     #[error("the {field} cannot stand in a table: it is empty, or has a space or a control character in it")]
     Unprintable {
-        /// What kind of value.
+        /// The kind of value.
         field: &'static str,
     },
     /// More than 15 bytes, or none, or a space in them.

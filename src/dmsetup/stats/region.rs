@@ -96,7 +96,7 @@ impl Region {
         Self::parse(&format!("{id}: {start}+{length} {length} - -")).expect("a region")
     }
 
-    /// How many areas it has.
+    /// The number of its areas.
     pub(super) fn areas(&self) -> u64 {
         self.length.div_ceil(self.step)
     }

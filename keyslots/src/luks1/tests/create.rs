@@ -20,7 +20,7 @@ fn create(cipher: &str, key_len: usize, data: DataPlacement) -> Result<Header> {
 
 /// Payload offsets that Debian's cryptsetup 2.6.1 chose for the same options.
 #[test]
-fn the_data_starts_where_the_reference_puts_it() {
+fn the_data_start_where_cryptsetup_puts_them() {
     let aligned = |sectors| DataPlacement::Aligned(Sectors::new(sectors));
     let at = |sectors| DataPlacement::At(Sectors::new(sectors));
     let cases = [
@@ -169,7 +169,7 @@ fn a_new_volume_covers_all_that_was_there() {
 }
 
 #[test]
-fn a_detached_header_ends_where_the_references_file_does() {
+fn a_detached_header_ends_where_cryptsetups_file_does() {
     let header = create("aes-xts-plain64", 64, DataPlacement::Detached).expect("good parameters");
     assert_eq!(header.metadata_size(), Bytes::new(2_068_480));
     let mut disk = Memory(vec![0xaa; 2_068_480 + 512]);

@@ -74,7 +74,7 @@ fn its_fields_are_those_of_the_dump() {
 
 /// `luksHeaderBackup` wrote 528384 bytes of it.
 #[test]
-fn its_backup_has_the_size_of_the_references() {
+fn its_backup_has_the_size_of_cryptsetups() {
     let mut disk = disk();
     let header = Header::read(&mut disk).expect("a header");
     assert_eq!(header.backup_size(&mut disk).expect("readable"), Bytes::new(528_384));

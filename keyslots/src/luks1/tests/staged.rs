@@ -130,7 +130,7 @@ fn what_waits_survives_the_change_of_another_keyslot() {
 }
 
 #[test]
-fn sectors_that_somebody_else_uses_are_left_alone() {
+fn sectors_in_use_elsewhere_are_left_alone() {
     let (mut disk, mut header) = volume(&FULL);
     for at in [1100, 2100, 3100] {
         disk.0[at] = 7;

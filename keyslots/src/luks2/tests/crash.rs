@@ -307,7 +307,7 @@ const RESTORES: [Ages; 4] = [
 
 /// If not every keyslot can be staged, the restore does not claim to survive a stop.
 #[test]
-fn a_restore_without_room_is_not_said_to_survive_a_stop() {
+fn a_restore_without_room_does_not_claim_to_survive_a_stop() {
     for (room, survives) in [(2, false), (3, false), (4, true)] {
         let (from, header) = small(room);
         let mut to = Memory(from.clone());

@@ -44,7 +44,7 @@ struct Part {
 pub(in crate::cryptsetup) struct Map {
     parts: Vec<Part>,
     elsewhere: Vec<Part>,
-    /// Where the data start, or the header's device ends.
+    /// The start of the data, or the end of the header's device.
     header_end: u64,
     size: u64,
 }

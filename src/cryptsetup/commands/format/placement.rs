@@ -10,7 +10,7 @@ use crate::block_device::Topology;
 use crate::cryptsetup::args::Options;
 use crate::cryptsetup::error::CliError;
 
-/// Where the data start.
+/// The start of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     /// At this offset, which has to be behind the header.

@@ -179,7 +179,7 @@ impl MemoryFile {
         Ok(size.try_into().ok().filter(|_| luks2).map(u64::from_be_bytes))
     }
 
-    /// Where the data start, once enough of the header is there.
+    /// The start of the data, once enough of the header is there.
     fn data_offset(&self, have: u64) -> io::Result<Option<Bytes>> {
         let mut probe = self.file.try_clone()?;
         probe.set_len(ENDLESS)?;

@@ -9,6 +9,7 @@ mod repair;
 mod restore;
 mod rules;
 mod staged;
+mod written;
 
 use std::sync::LazyLock;
 

@@ -1,0 +1,65 @@
+//! What becomes of a change over which a program without a lock writes the header as it was before.
+
+use super::*;
+use crate::error::Error;
+use crate::luks1::{ChangeTo, HEADER_LEN};
+use crate::wipe::Medium;
+
+/// Adds "other" as keyslot `slot`, with the header of `stale`.
+fn write_stale(stale: &Memory, disk: &mut Memory, slot: u32) {
+    let mut theirs = stale.clone();
+    let mut header = Header::read(&mut theirs).expect("a header");
+    add(&mut header, &mut theirs, "other", Some(slot)).expect("the slot is free");
+    let at = header.raw().keyslots[slot as usize].material_offset as usize * 512;
+    let len = header.area_size().get() as usize;
+    for range in [0..HEADER_LEN, at..at + len] {
+        disk.0[range.clone()].copy_from_slice(&theirs.0[range]);
+    }
+}
+
+#[test]
+fn a_keyslot_is_put_back_into_an_older_header() {
+    let (mut disk, mut header) = volume(&[(0, "a"), (6, "b")]);
+    let (stale, before) = (disk.clone(), header.raw().clone());
+    for (slot, text) in [(0, "a2"), (6, "b2")] {
+        let (key, new) = (key(KEY), passphrase(text));
+        let to = ChangeTo::SameSlot;
+        let changed = header.change_keyslot(&mut disk, &key, slot, &new, to, ITERATIONS, &limits(), Medium::Other);
+        assert_eq!(changed.expect("memory"), slot);
+    }
+    assert!(
+        header
+            .put_back(&mut disk, Some(&before))
+            .expect("it is there")
+            .is_empty()
+    );
+    write_stale(&stale, &mut disk, 3);
+    assert!(["a", "a2", "b", "b2"].iter().all(|text| opens(&disk.0, text).is_none()));
+    assert_eq!(header.put_back(&mut disk, Some(&before)).expect("it can be"), [0, 6]);
+    for (text, slot) in [("a2", 0), ("b2", 6), ("other", 3)] {
+        assert_eq!(opens(&disk.0, text), Some(slot));
+    }
+    assert!(
+        header
+            .put_back(&mut disk, Some(&before))
+            .expect("it is there")
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_keyslot_whose_material_is_another_one_is_lost() {
+    let (mut disk, mut header) = volume(&[(0, "a")]);
+    let (stale, before) = (disk.clone(), header.raw().clone());
+    add(&mut header, &mut disk, "new", Some(1)).expect("the slot is free");
+    let named = disk.clone();
+    write_stale(&stale, &mut disk, 1);
+    let theirs = disk.clone();
+    let lost = header.put_back(&mut disk, Some(&before));
+    assert!(matches!(lost, Err(Error::Overwritten(1))));
+    assert!(disk.0 == theirs.0, "it is left to whom it is of");
+    // Also where the header names ours.
+    disk.0[..HEADER_LEN].copy_from_slice(&named.0[..HEADER_LEN]);
+    let lost = header.put_back(&mut disk, Some(&before));
+    assert!(matches!(lost, Err(Error::Overwritten(1))));
+}

@@ -146,7 +146,7 @@ fn what_may_fail_holds_nothing_up_and_what_takes_too_long_is_given_up() {
         .wait_for("Please unlock disk root")
         .wait_for("missing is not open (nofail)");
     machine
-        .wait_for("Nobody has given a passphrase within 4 s")
+        .wait_for("No passphrase was given within 4 s")
         .wait_for("unlock ended with 1")
         .end();
     // One machine at a time.

@@ -1,6 +1,6 @@
 //! Help and usage texts of the drop-in, laid out as in cryptsetup, from the one definition of the options.
 //!
-//! Help under our own name is in [`super::generate`].
+//! Help under our own name is in [`super::tree`].
 
 use std::fmt::Write as _;
 

@@ -153,7 +153,7 @@ impl LuksDevice {
     }
 
     /// As [`LuksDevice::unlock`] on the device opened once more, for several threads at once. The caller makes sure that the path
-    /// still leads to it ([`LookedAt::is_there`]), and nothing is finished.
+    /// still leads to it ([`is_there`](super::LookedAt::is_there)), and nothing is finished.
     ///
     /// # Errors
     /// As [`LuksDevice::unlock`].

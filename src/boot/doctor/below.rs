@@ -16,7 +16,7 @@ pub(super) fn text_of(root: &Path, path: &Path) -> Option<String> {
     text(root, path).ok()
 }
 
-/// As [`text_of`], with the reason.
+/// As `text_of`, with the reason.
 pub fn text(root: &Path, path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     file(root, path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;

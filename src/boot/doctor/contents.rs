@@ -30,7 +30,7 @@ pub struct Images {
 }
 
 impl Images {
-    /// As [`Contents::read`].
+    /// As `Contents::read`.
     ///
     /// # Errors
     /// The reason why one of them cannot be read, as text.

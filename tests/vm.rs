@@ -67,36 +67,36 @@ fn guest_with(program: &Path, udev: Udev, limit_seconds: u32, script: &str, argu
 
 #[test]
 fn machine_and_peers_work_without_udev() {
-    guest(Udev::Absent, 600, "smoke.sh", &[]);
+    guest(Udev::Absent, 1200, "smoke.sh", &[]);
 }
 
 #[test]
 fn machine_and_peers_work_with_udev() {
-    guest(Udev::Running, 600, "smoke.sh", &[]);
+    guest(Udev::Running, 1200, "smoke.sh", &[]);
 }
 
 /// The null cipher, integrity, texts with more than a cipher's name, and a kernel without dm-crypt.
 #[test]
 fn ciphers_are_the_kernels_however_they_are_written() {
-    guest(Udev::Absent, 600, "cipher-names.sh", &[]);
+    guest(Udev::Absent, 1200, "cipher-names.sh", &[]);
 }
 
 /// The transcript of the newest cryptsetup, line by line.
 #[test]
 fn transcript_of_the_newest_cryptsetup() {
-    guest(Udev::Absent, 600, "transcript.sh", &[]);
+    guest(Udev::Absent, 1200, "transcript.sh", &[]);
 }
 
 /// Disks whose sectors lie otherwise, zoned ones, and devices that take no lock or no write.
 #[test]
 fn devices_that_are_special() {
-    guest(Udev::Running, 600, "alignment.sh", &[]);
+    guest(Udev::Running, 1200, "alignment.sh", &[]);
 }
 
 /// What `open` requests from the kernel: reads, writes, waits.
 #[test]
 fn system_calls_of_open() {
-    guest(Udev::Absent, 600, "strace.sh", &[]);
+    guest(Udev::Absent, 1200, "strace.sh", &[]);
 }
 
 /// A disk that fails in places, and at each write.
@@ -126,7 +126,7 @@ fn leaks_into_memory() {
 /// The command lines of other programs that need device-mapper.
 #[test]
 fn command_lines_of_other_programs_without_udev() {
-    guest(Udev::Absent, 1000, "contract.sh", &[]);
+    guest(Udev::Absent, 2000, "contract.sh", &[]);
 }
 
 /// Each action on headers, on block devices, by each tool. `scripts/vm … actions.sh detached` does those on a detached
@@ -172,7 +172,7 @@ fn matrix_of_every_mode_with_udev() {
 /// A container file that is mapped and written to at the same time.
 #[test]
 fn one_container_through_the_kernel_and_without_it() {
-    guest(Udev::Absent, 600, "container.sh", &[]);
+    guest(Udev::Absent, 1200, "container.sh", &[]);
 }
 
 /// An example, built. Cargo names no path for it, but puts it beside the tests.
@@ -190,12 +190,12 @@ fn example(name: &str) -> PathBuf {
 
 #[test]
 fn device_mapper_layer_without_udev() {
-    guest_with(&example("dm"), Udev::Absent, 600, "dm.sh", &[]);
+    guest_with(&example("dm"), Udev::Absent, 1200, "dm.sh", &[]);
 }
 
 #[test]
 fn device_mapper_layer_with_udev() {
-    guest_with(&example("dm"), Udev::Running, 600, "dm.sh", &[]);
+    guest_with(&example("dm"), Udev::Running, 1200, "dm.sh", &[]);
 }
 
 #[test]
@@ -233,20 +233,20 @@ fn names_cookies_and_failures_of_dmsetup_with_udev() {
 /// Neither printed nor kept: the memory of each program is searched.
 #[test]
 fn keys_of_tables_stay_secret() {
-    guest(Udev::Absent, 800, "dmsecrets.sh", &[]);
+    guest(Udev::Absent, 1600, "dmsecrets.sh", &[]);
 }
 
 /// Under our own name, as text and as JSON, and the tree.
 #[test]
 fn any_mapping_without_udev() {
-    guest(Udev::Absent, 600, "mapped.sh", &[]);
+    guest(Udev::Absent, 1200, "mapped.sh", &[]);
 }
 
 /// Few devices and a build that is not optimized: only the answers and the number of questions count here.
 /// `scripts/vm --bin target/static/luksmith dmsetup-thousand.sh` judges the times.
 #[test]
 fn many_devices_in_few_questions() {
-    guest(Udev::Absent, 600, "dmsetup-thousand.sh", &["150", "1", "1000"]);
+    guest(Udev::Absent, 1200, "dmsetup-thousand.sh", &["150", "1", "1000"]);
 }
 
 #[test]
@@ -256,34 +256,34 @@ fn statistics_of_dmstats_without_udev() {
 
 #[test]
 fn logical_volumes_of_lvm2_without_udev() {
-    guest(Udev::Absent, 600, "dmsetup-lvm.sh", &[]);
+    guest(Udev::Absent, 1200, "dmsetup-lvm.sh", &[]);
 }
 
 #[test]
 fn logical_volumes_of_lvm2_and_udevs_rules_with_our_dmsetup() {
-    guest(Udev::Running, 600, "dmsetup-lvm.sh", &[]);
+    guest(Udev::Running, 1200, "dmsetup-lvm.sh", &[]);
 }
 
 /// Few rounds here; `scripts/vm --udev … dmsetup-rounds.sh 500 ours` is the long run.
 #[test]
 fn lvm2_dmsetup_and_cryptsetup_at_work_at_once_with_udev() {
-    guest(Udev::Running, 600, "dmsetup-rounds.sh", &["15", "ours"]);
+    guest(Udev::Running, 1200, "dmsetup-rounds.sh", &["15", "ours"]);
 }
 
 #[test]
 fn lvm2_dmsetup_and_cryptsetup_at_work_at_once_without_udev() {
-    guest(Udev::Absent, 600, "dmsetup-rounds.sh", &["15", "peer"]);
+    guest(Udev::Absent, 1200, "dmsetup-rounds.sh", &["15", "peer"]);
 }
 
 /// Every field of `info -c`, sorted, selected and laid out, and `splitname`.
 #[test]
 fn reports_of_dmsetup_with_udev() {
-    guest(Udev::Running, 800, "dmreport.sh", &[]);
+    guest(Udev::Running, 1600, "dmreport.sh", &[]);
 }
 
 #[test]
 fn unlock_takes_no_part_for_the_whole_and_changes_no_key_device() {
-    guest(Udev::Absent, 600, "unlock.sh", &[]);
+    guest(Udev::Absent, 1200, "unlock.sh", &[]);
 }
 
 /// `examples/ciphers.rs` on the kernel that it compares with; `scripts/vm … ciphers.sh full` tries every combination.
@@ -296,5 +296,5 @@ fn every_cipher_of_the_kernel_both_ways() {
 /// Accidents under a volume that is served from userspace; `scripts/vm … fuse.sh 50` has more of them.
 #[test]
 fn accidents_under_a_served_volume() {
-    guest(Udev::Absent, 800, "fuse.sh", &["1"]);
+    guest(Udev::Absent, 1600, "fuse.sh", &["1"]);
 }

@@ -1,8 +1,7 @@
 //! [`Header`]: a LUKS1 header that meets every rule, and its accessors.
 
-use super::format::{self, DIGEST_LEN, HEADER_LEN, KEYSLOTS, RawHeader, SALT_LEN, UUID_LEN};
+use super::format::{self, CHECKSUM, DIGEST_LEN, HEADER_LEN, KEYSLOTS, RawHeader, SALT_LEN, UUID_LEN};
 use super::layout::{AREA_ALIGNMENT, Range, area_size};
-use super::staged::CHECKSUM;
 use super::validate::{Defect, validate};
 use crate::cipher::{CipherError, CipherSpec};
 use crate::error::{Error, Result};

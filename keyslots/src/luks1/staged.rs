@@ -11,7 +11,7 @@
 //! The key in it is checked against the volume key digest like every other. The magic is written first and wiped last, so
 //! that whatever a stop leaves of a record is recognised as ours, and wiped.
 
-use super::format::{RawHeader, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE};
+use super::format::{CHECKSUM, RawHeader, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE};
 use super::keyslots::Sealed;
 use super::layout::{AREA_ALIGNMENT, Range};
 use crate::hash::Hash;
@@ -29,7 +29,6 @@ const HEAD: usize = SECTOR_SIZE as usize;
 pub(super) const SPLIT: usize = 8;
 /// Magic, keyslot, iterations, both salts; the checksum follows.
 const FIELDS: usize = 16 + 4 + 4 + 2 * SALT_LEN;
-pub(super) const CHECKSUM: usize = 32;
 
 /// A key that is staged for its keyslot.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ pub const DIGEST_LEN: usize = 20;
 /// Bytes of the cipher name, cipher mode and hash fields, the final NUL included.
 pub const NAME_LEN: usize = 32;
 /// Length in bytes of the checksum of a keyslot's key material, which is not part of the header.
-pub const CHECKSUM: usize = 32;
+pub(super) const CHECKSUM: usize = 32;
 /// Bytes of the UUID field, the final NUL included.
 pub const UUID_LEN: usize = 40;
 

@@ -2,7 +2,7 @@
 //! each sector, with any of the sectors that were not synced lost, and stopped again while the damage is mended. In each of
 //! them the old or the new secret opens the volume.
 //!
-//! Whoever mends the damage of a process that was killed finds what that wrote in a cache, and may lose what was not synced.
+//! A recovery after a kill reads what the killed process wrote from the page cache; a later power cut can still lose what was not synced.
 //!
 //! `LUKSMITH_CRASH_CHOICES` is how many sets of unsynced sectors are tried at each point (100); with it, the writes that mend a
 //! state are torn at each sector too. The test prints how many states there were. It is the long form of the sweeps beside the

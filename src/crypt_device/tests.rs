@@ -6,9 +6,8 @@ use std::path::Path;
 
 use keyslots::hash::Hash;
 use keyslots::kdf::{CostLimits, Kdf};
-use keyslots::luks2::{self, Candidates, CreateParams, DataPlace, KeyFor};
+use keyslots::luks2::{self, Candidates, KeyFor};
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
-use keyslots::units::Bytes;
 use keyslots::wipe::Medium;
 use nix::errno::Errno;
 
@@ -31,18 +30,7 @@ fn secret(text: &str) -> Passphrase {
 /// A volume without keyslots, and its key.
 fn volume(path: &Path) -> (LuksDevice, VolumeKey) {
     let key = VolumeKey::random(32).expect("random bytes");
-    let params = CreateParams {
-        encryption: "aes-xts-plain64".into(),
-        sector_size: 512,
-        uuid: None,
-        label: String::new(),
-        subsystem: String::new(),
-        metadata_size: None,
-        keyslots_size: None,
-        data: DataPlace::Aligned(Bytes::mib(1)),
-        digest_hash: Hash::Sha256,
-        digest_iterations: 1000,
-    };
+    let params = crate::volume::fixtures::cheap_header();
     let mut file = File::options()
         .read(true)
         .write(true)

@@ -75,10 +75,9 @@ impl TokenChoice<'_> {
 mod tests {
     use keyslots::hash::Hash;
     use keyslots::kdf::{CostLimits, Kdf};
-    use keyslots::luks2::{self, CreateParams, DataPlace, KeyFor, NewKeyslot};
+    use keyslots::luks2::{self, KeyFor, NewKeyslot};
     use keyslots::secret::{Secret, VolumeKey};
     use keyslots::storage::Memory;
-    use keyslots::units::Bytes;
     use keyslots::wipe::Medium;
 
     use super::*;
@@ -88,18 +87,7 @@ mod tests {
     fn a_token_opens_what_holds_the_key_of_the_data() {
         let limits = CostLimits::default();
         let key = VolumeKey::random(32).expect("random bytes");
-        let params = CreateParams {
-            encryption: "aes-xts-plain64".into(),
-            sector_size: 512,
-            uuid: None,
-            label: String::new(),
-            subsystem: String::new(),
-            metadata_size: None,
-            keyslots_size: None,
-            data: DataPlace::Aligned(Bytes::mib(1)),
-            digest_hash: Hash::Sha256,
-            digest_iterations: 1000,
-        };
+        let params = crate::volume::fixtures::cheap_header();
         let mut storage = Memory::zeroed(18 << 20);
         let mut header = luks2::create(&params, &key, &limits).expect("a header");
         header.write_new(&mut storage, Medium::Other).expect("memory");

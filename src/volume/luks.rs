@@ -116,10 +116,9 @@ pub fn key_place(
 
 #[cfg(test)]
 mod tests {
-    use keyslots::hash::Hash;
+    use keyslots::luks2;
     use keyslots::luks2::copies::{self, Copy};
     use keyslots::luks2::metadata::Metadata;
-    use keyslots::luks2::{self, CreateParams, DataPlace};
     use keyslots::storage::Memory;
     use keyslots::units::Bytes;
 
@@ -128,18 +127,7 @@ mod tests {
     /// A header with the metadata as changed by `edit`, and its volume key.
     fn header(edit: impl FnOnce(&mut Metadata)) -> (Header, VolumeKey) {
         let key = VolumeKey::random(64).expect("random bytes");
-        let params = CreateParams {
-            encryption: "aes-xts-plain64".into(),
-            sector_size: 512,
-            uuid: None,
-            label: String::new(),
-            subsystem: String::new(),
-            metadata_size: None,
-            keyslots_size: None,
-            data: DataPlace::Aligned(Bytes::mib(1)),
-            digest_hash: Hash::Sha256,
-            digest_iterations: 1000,
-        };
+        let params = crate::volume::fixtures::cheap_header();
         let made = luks2::create(&params, &key, &CostLimits::default()).expect("a header");
         let mut copy = Copy {
             binary: made.binary().clone(),

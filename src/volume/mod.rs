@@ -9,6 +9,8 @@ mod cipher_check;
 mod close_all;
 mod deactivate;
 mod error;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod flags;
 mod header_use;
 mod integrity;

@@ -279,7 +279,7 @@ pub struct NewKeyslot {
     pub encryption: CipherSpec,
     /// Length of the area key in bytes.
     pub area_key_size: u32,
-    /// Priority, if it is to be stated.
+    /// The priority, or `None` for the default.
     pub priority: Option<Priority>,
 }
 

@@ -151,7 +151,7 @@ pub struct Machine<'a> {
     pub backups: Option<&'a Path>,
     /// The text of the system's keyboard settings.
     pub keyboard: &'a str,
-    /// The passphrase, if it is to be checked.
+    /// The passphrase to check, if one was given.
     pub passphrase: Option<&'a Passphrase>,
     /// The system's root: `/`, or where it is mounted.
     pub root: &'a Path,

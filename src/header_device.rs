@@ -287,6 +287,11 @@ impl HeaderDevice {
         &self.path
     }
 
+    /// Whether locks are taken on it.
+    pub fn locks(&self) -> bool {
+        self.locks
+    }
+
     /// Opens the device.
     ///
     /// # Errors

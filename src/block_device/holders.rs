@@ -205,8 +205,9 @@ fn processes(number: DevNo) -> Vec<Holder> {
     pids.into_iter().map(process).collect()
 }
 
-/// The programs that change headers by way of libcryptsetup, and have a file or device open that is the one. `None` where that is
-/// not known by `deadline`: a file system on a network, or in a program of another user, may answer late or never.
+/// The programs that change headers by way of libcryptsetup, and have a file or device open that is the one. `None` if that is not
+/// known by `deadline`, or without `/proc`: a file system on a network, or in a program of another user, may answer late or
+/// never. Only root sees the programs of other users.
 pub fn libcryptsetup_users(
     deadline: Instant,
     is_the_one: impl Fn(&File) -> bool + Send + 'static,
@@ -223,7 +224,12 @@ fn find_libcryptsetup_users(deadline: Instant, is_the_one: &dyn Fn(&File) -> boo
     const LIBRARY: &[u8] = b"/libcryptsetup.";
     let own = std::process::id();
     let mut found = Vec::new();
-    for pid in pids().into_iter().filter(|pid| *pid != own) {
+    let pids = pids();
+    if !pids.contains(&own) {
+        // There is no /proc, or not that of this process.
+        return None;
+    }
+    for pid in pids.into_iter().filter(|pid| *pid != own) {
         let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
         if !maps.windows(LIBRARY.len()).any(|part| part == LIBRARY) {
             continue;

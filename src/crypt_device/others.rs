@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use keyslots::Error;
 use keyslots::header::Header;
-use keyslots::luks1::{self, RawHeader};
+use keyslots::luks1::{self, PutBack, RawHeader};
+use keyslots::units::Bytes;
 
 use super::{Changing, Event, Observer};
 use crate::block_device::{self, Holder};
 use crate::header_device::{HeaderDevice, HeaderError};
-use crate::same_bytes::ground;
+use crate::same_bytes::{ground, ground_of_range};
 
 /// For so long their end is awaited: they may derive a key, or ask a person for one.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_secs(1);
 /// For so long one look for them takes at most.
 const LOOK: Duration = Duration::from_secs(2);
+/// The start of a device, with the LUKS1 header in it and no data.
+const START: Bytes = Bytes::new(4096);
 const PAUSE: Duration = Duration::from_millis(20);
 /// So often keyslots are put back.
 const ATTEMPTS: u32 = 3;
@@ -48,21 +51,21 @@ impl Changing<'_> {
         others: Others,
         action: impl FnOnce(&mut File, bool) -> Result<T, E>,
     ) -> Result<T, E> {
-        let (path, deadline) = (device.path(), Instant::now() + PATIENCE);
+        let deadline = Instant::now() + PATIENCE;
         // Without the lock at first: others who want it need not wait as well.
         if let Ok(mut opened) = device.open(false)
             && is_luks1(&mut opened.file)
         {
-            wait(path, &opened.file, deadline, self.observer);
+            wait(device, &opened.file, deadline, self.observer);
         }
         device.exclusive_raw(|file| {
             let was_luks1 = is_luks1(file);
             if was_luks1 {
-                let left = wait(path, file, deadline, self.observer).unwrap_or_default();
-                if others == Others::MustNot
-                    && let Some(user) = left.into_iter().next()
-                {
-                    return Err(open_elsewhere(path, Some(user)).into());
+                let left = wait(device, file, deadline, self.observer);
+                let user = left.map(|users| users.into_iter().next());
+                // Not to know is no reason to put a key at risk.
+                if others == Others::MustNot && !matches!(user, Some(None)) {
+                    return Err(open_elsewhere(device.path(), user.flatten()).into());
                 }
             }
             action(file, was_luks1)
@@ -84,24 +87,27 @@ impl Changing<'_> {
     ) -> Result<(), HeaderError> {
         let path = device.path();
         for _ in 0..ATTEMPTS {
-            let left = wait(path, file, Instant::now() + PATIENCE, self.observer);
+            let left = wait(device, file, Instant::now() + PATIENCE, self.observer);
             let back = match header {
                 Header::Luks1(header) => header.put_back(file, before)?,
                 Header::Luks2(header) => {
                     header.expect_written(file)?;
-                    Vec::new()
+                    PutBack::default()
                 }
             };
-            if back.is_empty() {
+            for &keyslot in &back.keyslots {
+                self.observer.notice(Event::PutBack { keyslot });
+            }
+            if let Some(problem) = back.problem {
+                return Err(problem.into());
+            }
+            if !back.wrote() {
                 let left = left.map(|users| users.into_iter().map(Some).collect());
                 for user in left.unwrap_or_else(|| vec![None]) {
                     let user = user.as_ref();
                     self.observer.notice(Event::OpenElsewhere { path, user });
                 }
                 return Ok(());
-            }
-            for keyslot in back {
-                self.observer.notice(Event::PutBack { keyslot });
             }
         }
         Err(Error::ChangedMeanwhile.into())
@@ -135,8 +141,13 @@ fn is_luks1(file: &mut File) -> bool {
     )
 }
 
-/// Who has it open by the end of the wait; `None` where that cannot be told.
-fn wait(path: &Path, file: &File, deadline: Instant, observer: &dyn Observer) -> Option<Vec<Holder>> {
+/// Who has it open by the end of the wait; `None` if that cannot be told. Without locks no other program is expected, and none is
+/// looked for.
+fn wait(device: &HeaderDevice, file: &File, deadline: Instant, observer: &dyn Observer) -> Option<Vec<Holder>> {
+    if !device.locks() {
+        return Some(Vec::new());
+    }
+    let path = device.path();
     let mut silent_until = Some(Instant::now() + SILENCE);
     loop {
         let users = users(file)?;
@@ -155,7 +166,8 @@ fn wait(path: &Path, file: &File, deadline: Instant, observer: &dyn Observer) ->
 }
 
 fn users(file: &File) -> Option<Vec<Holder>> {
-    let ours = ground(file).ok()?;
+    // What is mapped from the data behind the header is not in its way.
+    let ours = ground_of_range(file, Bytes::ZERO, Some(START)).ok()?;
     block_device::libcryptsetup_users(Instant::now() + LOOK, move |other| {
         ground(other).is_ok_and(|other| ours.overlaps(&other))
     })

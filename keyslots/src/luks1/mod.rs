@@ -45,3 +45,4 @@ pub use header::{Header, Keyslot, KeyslotState};
 pub use keyslots::{ChangeTo, MIN_ITERATIONS, Sealed};
 pub use repair::{Fix, Repair};
 pub use validate::{Defect, MAX_KEY_BYTES, validate};
+pub use written::PutBack;

@@ -231,7 +231,8 @@ impl Restoring<'_> {
 
     fn has_material(&mut self, source: usize, slot: usize) -> Result<bool> {
         let (material, at) = (self.material(source)?, self.area(slot).start);
-        is_there(self.device, at, &material)
+        // What the device cannot read there is not there: writing it is what may mend the sector.
+        Ok(is_there(self.device, at, &material).unwrap_or(false))
     }
 
     /// As [`Self::put`], into a keyslot that nothing but a stop has left in use.

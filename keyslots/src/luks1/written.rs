@@ -3,7 +3,7 @@
 //! One that has read the header before the change writes it back later: with its own keyslot, and the others as they were. The
 //! key material of ours is then still there, and the header names another salt for it.
 
-use super::format::{KEYSLOTS, RawHeader};
+use super::format::{KEYSLOTS, RawHeader, same_volume_key};
 use super::header::{Header, read_raw};
 use super::layout::Range;
 use super::staged::checksum;
@@ -15,22 +15,42 @@ use crate::{Error, Result};
 const FIRST: usize = 208;
 const LEN: usize = 48;
 
+/// What was put back into a header that another program has written.
+#[derive(Debug, Default)]
+pub struct PutBack {
+    /// The keyslots that the header names again.
+    pub keyslots: Vec<u32>,
+    /// Removed keyslots that the header named again, and does not name now: their key material is gone.
+    pub removed: Vec<u32>,
+    /// What could not be mended: [`Error::Overwritten`] with the first keyslot that is lost, or [`Error::ChangedMeanwhile`].
+    pub problem: Option<Error>,
+}
+
+impl PutBack {
+    /// Whether the header was written.
+    pub fn wrote(&self) -> bool {
+        !self.keyslots.is_empty() || !self.removed.is_empty()
+    }
+}
+
 impl Header {
-    /// Checks that the device still has what was changed since `before`, or all of the header where that is not given. A keyslot whose
-    /// key material is what was written, and whose place in the header is not, is put back there; their numbers are returned. What
-    /// others have changed stays.
+    /// Checks that the device still has what was changed since `before`, or all of the header if that is not given. A keyslot whose
+    /// key material is what was written, and whose place in the header is not, is put back there; one that was removed, and that
+    /// the header names exactly as before, is taken out again. What others have changed stays.
     ///
     /// # Errors
-    /// [`Error::Overwritten`] with the first keyslot that is lost, [`Error::ChangedMeanwhile`] where something else is another,
+    /// [`Error::ChangedMeanwhile`]: it is the header of another volume key or of another layout, and nothing is written.
     /// [`Error::NotLuks`], [`Error::UnknownVersion`], [`Error::Io`].
-    pub fn put_back(&self, storage: &mut dyn Storage, before: Option<&RawHeader>) -> Result<Vec<u32>> {
+    pub fn put_back(&self, storage: &mut dyn Storage, before: Option<&RawHeader>) -> Result<PutBack> {
         let mut there = read_raw(storage)?;
-        let mut beside = there.clone();
-        beside.keyslots.clone_from(&self.raw.keyslots);
-        if beside != self.raw {
+        if !same_volume_key(&there, &self.raw) || !same_layout(&there, &self.raw) {
             return Err(Error::ChangedMeanwhile);
         }
-        let (mut back, mut lost) = (Vec::new(), None);
+        let mut outcome = PutBack::default();
+        if there.uuid != self.raw.uuid {
+            outcome.problem = Some(Error::ChangedMeanwhile);
+        }
+        let (mut lost, mut revived) = (None, Vec::new());
         for slot in 0..KEYSLOTS {
             let ours = &self.raw.keyslots[slot];
             if before.is_some_and(|before| before.keyslots[slot] == *ours) {
@@ -40,24 +60,36 @@ impl Header {
             match self.has_material(storage, slot)? {
                 None | Some(true) if named => {}
                 Some(true) => {
-                    there.keyslots[slot].clone_from(ours);
-                    let (bytes, at) = (there.to_bytes(), FIRST + slot * LEN);
-                    // Nothing else: the rest is what somebody else has just written.
-                    storage
-                        .write_at(Bytes::new(at as u64), &bytes[at..at + LEN])
-                        .map_err(Error::io("put a keyslot back into the LUKS1 header"))?;
-                    back.push(slot as u32);
+                    self.name_again(storage, &mut there, slot)?;
+                    outcome.keyslots.push(slot as u32);
+                }
+                None if before.is_some_and(|before| before.keyslots[slot] == there.keyslots[slot]) => {
+                    revived.push(slot)
                 }
                 _ => lost = lost.or(Some(slot as u32)),
             }
         }
-        if !back.is_empty() {
+        // A keyslot that is lost is no reason to take out another one.
+        if lost.is_none() {
+            for slot in revived {
+                self.name_again(storage, &mut there, slot)?;
+                outcome.removed.push(slot as u32);
+            }
+        }
+        if outcome.wrote() {
             storage.sync().map_err(Error::io("sync the LUKS1 header"))?;
         }
-        match lost {
-            Some(slot) => Err(Error::Overwritten(slot)),
-            None => Ok(back),
-        }
+        outcome.problem = lost.map(Error::Overwritten).or(outcome.problem);
+        Ok(outcome)
+    }
+
+    /// Writes one keyslot's fields, and nothing else: the rest is what another program has just written.
+    fn name_again(&self, storage: &mut dyn Storage, there: &mut RawHeader, slot: usize) -> Result<()> {
+        there.keyslots[slot].clone_from(&self.raw.keyslots[slot]);
+        let (bytes, at) = (there.to_bytes(), FIRST + slot * LEN);
+        storage
+            .write_at(Bytes::new(at as u64), &bytes[at..at + LEN])
+            .map_err(Error::io("put a keyslot back into the LUKS1 header"))
     }
 
     /// Whether the key material of a keyslot is what was written; `None` where none was.
@@ -72,4 +104,9 @@ impl Header {
             .map_err(Error::io("read the keyslot area back"))?;
         Ok(Some(checksum(&[], &there) == written))
     }
+}
+
+fn same_layout(one: &RawHeader, other: &RawHeader) -> bool {
+    let places = |raw: &RawHeader| raw.keyslots.each_ref().map(|slot| (slot.material_offset, slot.stripes));
+    one.payload_offset == other.payload_offset && places(one) == places(other)
 }

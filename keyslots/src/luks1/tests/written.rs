@@ -27,24 +27,17 @@ fn a_keyslot_is_put_back_into_an_older_header() {
         let changed = header.change_keyslot(&mut disk, &key, slot, &new, to, ITERATIONS, &limits(), Medium::Other);
         assert_eq!(changed.expect("memory"), slot);
     }
-    assert!(
-        header
-            .put_back(&mut disk, Some(&before))
-            .expect("it is there")
-            .is_empty()
-    );
+    assert!(!header.put_back(&mut disk, Some(&before)).expect("it is there").wrote());
     write_stale(&stale, &mut disk, 3);
     assert!(["a", "a2", "b", "b2"].iter().all(|text| opens(&disk.0, text).is_none()));
-    assert_eq!(header.put_back(&mut disk, Some(&before)).expect("it can be"), [0, 6]);
+    assert_eq!(
+        header.put_back(&mut disk, Some(&before)).expect("it can be").keyslots,
+        [0, 6]
+    );
     for (text, slot) in [("a2", 0), ("b2", 6), ("other", 3)] {
         assert_eq!(opens(&disk.0, text), Some(slot));
     }
-    assert!(
-        header
-            .put_back(&mut disk, Some(&before))
-            .expect("it is there")
-            .is_empty()
-    );
+    assert!(!header.put_back(&mut disk, Some(&before)).expect("it is there").wrote());
 }
 
 #[test]
@@ -55,11 +48,50 @@ fn a_keyslot_whose_material_is_another_one_is_lost() {
     let named = disk.clone();
     write_stale(&stale, &mut disk, 1);
     let theirs = disk.clone();
-    let lost = header.put_back(&mut disk, Some(&before));
-    assert!(matches!(lost, Err(Error::Overwritten(1))));
+    let lost = header.put_back(&mut disk, Some(&before)).expect("it can be read");
+    assert!(matches!(lost.problem, Some(Error::Overwritten(1))));
     assert!(disk.0 == theirs.0, "it is left to whom it is of");
     // Also where the header names ours.
     disk.0[..HEADER_LEN].copy_from_slice(&named.0[..HEADER_LEN]);
-    let lost = header.put_back(&mut disk, Some(&before));
-    assert!(matches!(lost, Err(Error::Overwritten(1))));
+    let lost = header.put_back(&mut disk, Some(&before)).expect("it can be read");
+    assert!(matches!(lost.problem, Some(Error::Overwritten(1))));
+}
+
+/// The only passphrase moved to another keyslot, and an older header, with a key of its own, names the one that is gone.
+#[test]
+fn a_removed_keyslot_is_taken_out_again_once_the_new_one_is_back() {
+    let (mut disk, mut header) = volume(&[(0, "a")]);
+    let (stale, before) = (disk.clone(), header.raw().clone());
+    add(&mut header, &mut disk, "new", Some(1)).expect("the slot is free");
+    header
+        .remove_keyslot(&mut disk, 0, Medium::Other)
+        .expect("it is not the last one");
+    write_stale(&stale, &mut disk, 3);
+    let back = header.put_back(&mut disk, Some(&before)).expect("it can be");
+    assert_eq!((back.keyslots, back.removed), (vec![1], vec![0]));
+    assert!(back.problem.is_none());
+    assert!(Header::read(&mut disk).expect("a header").raw().keyslots[0] == header.raw().keyslots[0]);
+    for (text, slot) in [("new", 1), ("other", 3)] {
+        assert_eq!(opens(&disk.0, text), Some(slot));
+    }
+}
+
+/// The older header has another UUID by now: the key comes back, and the change is reported.
+#[test]
+fn a_keyslot_is_put_back_into_a_header_with_another_uuid() {
+    let (mut disk, mut header) = volume(&[(0, "a")]);
+    let (stale, before) = (disk.clone(), header.raw().clone());
+    add(&mut header, &mut disk, "new", Some(1)).expect("the slot is free");
+    disk.0[..HEADER_LEN].copy_from_slice(&stale.0[..HEADER_LEN]);
+    disk.0[168] ^= 1;
+    let back = header.put_back(&mut disk, Some(&before)).expect("it can be");
+    assert_eq!(back.keyslots, [1]);
+    assert!(matches!(back.problem, Some(Error::ChangedMeanwhile)));
+    assert_eq!(opens(&disk.0, "new"), Some(1));
+    // Of another volume key nothing is known.
+    disk.0[112] ^= 1;
+    assert!(matches!(
+        header.put_back(&mut disk, Some(&before)),
+        Err(Error::ChangedMeanwhile)
+    ));
 }

@@ -1,5 +1,7 @@
 //! The token that an interrupted change leaves: who opens it, what ends it, and what drops it.
 
+use std::io;
+
 use super::crash::{KEY, change, small, small_key, small_keyslot};
 use super::*;
 use crate::header::Header as AnyHeader;
@@ -372,4 +374,54 @@ fn a_keyslot_with_the_same_salt_is_not_taken_for_the_same() {
         let (at, len) = (offset.get(), data.len() as u64);
         assert!(at >= end || at + len <= start, "{len} bytes are written at {at}");
     }
+}
+
+/// A disk that cannot read one of its sectors until that is written.
+struct BadSector {
+    disk: Memory,
+    at: u64,
+}
+
+impl Storage for BadSector {
+    fn size(&mut self) -> io::Result<Bytes> {
+        self.disk.size()
+    }
+
+    fn read_at(&mut self, offset: Bytes, buf: &mut [u8]) -> io::Result<()> {
+        match (offset.get()..offset.get() + buf.len() as u64).contains(&self.at) {
+            true => Err(io::ErrorKind::Other.into()),
+            false => self.disk.read_at(offset, buf),
+        }
+    }
+
+    fn write_at(&mut self, offset: Bytes, buf: &[u8]) -> io::Result<()> {
+        if (offset.get()..offset.get() + buf.len() as u64).contains(&self.at) {
+            self.at = u64::MAX;
+        }
+        self.disk.write_at(offset, buf)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.disk.sync()
+    }
+}
+
+#[test]
+fn a_restore_mends_a_keyslot_that_the_device_cannot_read() {
+    let mut from = half_changed();
+    let backup = Backup::read(&mut from).expect("a backup");
+    let at = backup.header().metadata().keyslots[&1].area.offset.get();
+    let mut disk = BadSector {
+        disk: from.clone(),
+        at: at + 4096,
+    };
+    let there = Header::read(&mut disk).expect("its header can be read");
+    backup
+        .survives_a_stop(&mut from, &mut disk, &there)
+        .expect("that is no error");
+    backup
+        .restore(&mut from, &mut disk, Some(&there))
+        .expect("it can be written");
+    assert_eq!(disk.at, u64::MAX);
+    assert!(disk.disk.0 == from.0);
 }

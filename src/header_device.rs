@@ -100,12 +100,20 @@ pub enum HeaderError {
         source: LockError,
     },
     /// A program that takes no lock has the LUKS1 header open.
-    #[error("{} has {} open, and can write its LUKS1 header back as it was", other(.user), path.display())]
+    #[error("{user} has {} open, and can write its LUKS1 header back as it was", path.display())]
     OpenElsewhere {
         /// The device.
         path: PathBuf,
-        /// The program; `None` where there may be one.
-        user: Option<Holder>,
+        /// The program.
+        user: Holder,
+    },
+    /// There may be such a program.
+    #[error("it is not known whether another program has {} open, and can write its LUKS1 header back as it was: {source}", path.display())]
+    OthersUnknown {
+        /// The device.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
     },
     /// The header is unusable, or what was to be done with it failed.
     #[error(transparent)]
@@ -126,11 +134,6 @@ impl Wanted {
     pub fn takes(self, version: Version) -> bool {
         self == Self::Any || self == Self::Only(version)
     }
-}
-
-fn other(user: &Option<Holder>) -> String {
-    user.as_ref()
-        .map_or("perhaps another program".into(), Holder::to_string)
 }
 
 /// Where a header is.

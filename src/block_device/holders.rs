@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -205,62 +206,88 @@ fn processes(number: DevNo) -> Vec<Holder> {
     pids.into_iter().map(process).collect()
 }
 
-/// The programs that change headers by way of libcryptsetup, and have a file or device open that is the one. `None` if that is not
-/// known by `deadline`, or without `/proc`: a file system on a network, or in a program of another user, may answer late or
-/// never. Only root sees the programs of other users.
+/// The programs that change headers by way of libcryptsetup, and have a file or device open that is the one. Only root sees the
+/// programs of other users.
+///
+/// # Errors
+/// It is not known: [`io::ErrorKind::TimedOut`] after `deadline`, since a file system on a network, or in a program of another
+/// user, may answer late or never; [`io::ErrorKind::NotFound`] without `/proc`; what the system or `is_the_one` lacks for a look.
 pub fn libcryptsetup_users(
     deadline: Instant,
-    is_the_one: impl Fn(&File) -> bool + Send + 'static,
-) -> Option<Vec<Holder>> {
+    is_the_one: impl Fn(&File) -> io::Result<bool> + Send + 'static,
+) -> io::Result<Vec<Holder>> {
     let (tell, told) = mpsc::channel();
     // Who asked has gone where nobody takes the answer.
     let look = move || drop(tell.send(find_libcryptsetup_users(deadline, &is_the_one)));
-    thread::Builder::new().spawn(look).ok()?;
+    thread::Builder::new().spawn(look)?;
     let left = deadline.saturating_duration_since(Instant::now());
-    told.recv_timeout(left).ok().flatten()
+    told.recv_timeout(left).unwrap_or_else(|_| Err(too_late()))
 }
 
-fn find_libcryptsetup_users(deadline: Instant, is_the_one: &dyn Fn(&File) -> bool) -> Option<Vec<Holder>> {
+fn find_libcryptsetup_users(
+    deadline: Instant,
+    is_the_one: &dyn Fn(&File) -> io::Result<bool>,
+) -> io::Result<Vec<Holder>> {
     const LIBRARY: &[u8] = b"/libcryptsetup.";
     let own = std::process::id();
     let mut found = Vec::new();
-    let pids = pids();
+    let pids = read_pids()?;
     if !pids.contains(&own) {
-        // There is no /proc, or not that of this process.
-        return None;
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "there is no /proc of this process",
+        ));
     }
     for pid in pids.into_iter().filter(|pid| *pid != own) {
-        let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+        let maps = unless_exhausted(fs::read(format!("/proc/{pid}/maps")))?.unwrap_or_default();
         if !maps.windows(LIBRARY.len()).any(|part| part == LIBRARY) {
             continue;
         }
-        for descriptor in fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten() {
+        let descriptors = unless_exhausted(fs::read_dir(format!("/proc/{pid}/fd")))?;
+        for descriptor in descriptors.into_iter().flatten() {
             if Instant::now() >= deadline {
-                return None;
+                return Err(too_late());
             }
-            if look_at(&descriptor.path()).is_some_and(|file| is_the_one(&file)) {
+            let Some(descriptor) = unless_exhausted(descriptor)? else {
+                continue;
+            };
+            let file = unless_exhausted(look_at(&descriptor.path()))?.flatten();
+            if let Some(file) = file
+                && unless_exhausted(is_the_one(&file))? == Some(true)
+            {
                 found.push(process(pid));
                 break;
             }
         }
     }
-    Some(found)
+    Ok(found)
+}
+
+fn too_late() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "a file system does not answer")
+}
+
+/// What cannot be looked at has gone, or belongs to somebody else; but where this process or the system has run out of something,
+/// it may be there.
+fn unless_exhausted<T>(looked: io::Result<T>) -> io::Result<Option<T>> {
+    const EXHAUSTED: [i32; 4] = [libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::EAGAIN];
+    match looked {
+        Ok(seen) => Ok(Some(seen)),
+        Err(error) if error.kind() == io::ErrorKind::OutOfMemory => Err(error),
+        Err(error) if error.raw_os_error().is_some_and(|errno| EXHAUSTED.contains(&errno)) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// A file or device that another program has open, to be asked what it is. It is not opened: that could wait for a lease on it
 /// to end, or for who is at the other end of a FIFO.
-fn look_at(descriptor: &Path) -> Option<File> {
-    let target = fs::read_link(descriptor).ok()?;
-    if !target.is_absolute() {
-        return None;
+fn look_at(descriptor: &Path) -> io::Result<Option<File>> {
+    if !fs::read_link(descriptor)?.is_absolute() {
+        return Ok(None);
     }
-    let file = File::options()
-        .read(true)
-        .custom_flags(libc::O_PATH)
-        .open(descriptor)
-        .ok()?;
-    let kind = file.metadata().ok()?.file_type();
-    (kind.is_file() || kind.is_block_device()).then_some(file)
+    let file = File::options().read(true).custom_flags(libc::O_PATH).open(descriptor)?;
+    let kind = file.metadata()?.file_type();
+    Ok((kind.is_file() || kind.is_block_device()).then_some(file))
 }
 
 fn process(pid: u32) -> Holder {
@@ -271,10 +298,15 @@ fn process(pid: u32) -> Holder {
 }
 
 fn pids() -> Vec<u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .collect()
+    read_pids().unwrap_or_default()
+}
+
+fn read_pids() -> io::Result<Vec<u32>> {
+    let mut pids = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        pids.extend(entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()));
+    }
+    Ok(pids)
 }
 
 fn process_name(pid: u32) -> String {

@@ -78,7 +78,7 @@ fn of_header(error: &HeaderError) -> Errno {
     match error {
         HeaderError::Open { source, .. } | HeaderError::NotWritable { source, .. } => of_io(source),
         HeaderError::Lock { source, .. } => of_io(&source.source),
-        HeaderError::OpenElsewhere { .. } => Errno::EBUSY,
+        HeaderError::OpenElsewhere { .. } | HeaderError::OthersUnknown { .. } => Errno::EBUSY,
         HeaderError::WrongKind(_) => Errno::ENOTBLK,
         HeaderError::Luks(error) => of_luks(error),
         _ => Errno::EINVAL,

@@ -4,6 +4,7 @@
 //! an older header has taken the place of. Where nobody has it open, nothing waits.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -56,16 +57,16 @@ impl Changing<'_> {
         if let Ok(mut opened) = device.open(false)
             && is_luks1(&mut opened.file)
         {
-            wait(device, &opened.file, deadline, self.observer);
+            // Whatever comes of it: what counts is asked below.
+            drop(wait(device, &opened.file, deadline, self.observer));
         }
         device.exclusive_raw(|file| {
             let was_luks1 = is_luks1(file);
             if was_luks1 {
                 let left = wait(device, file, deadline, self.observer);
-                let user = left.map(|users| users.into_iter().next());
                 // Not to know is no reason to put a key at risk.
-                if others == Others::MustNot && !matches!(user, Some(None)) {
-                    return Err(open_elsewhere(device.path(), user.flatten()).into());
+                if others == Others::MustNot {
+                    expect_nobody(device.path(), left)?;
                 }
             }
             action(file, was_luks1)
@@ -103,7 +104,7 @@ impl Changing<'_> {
             }
             if !back.wrote() {
                 let left = left.map(|users| users.into_iter().map(Some).collect());
-                for user in left.unwrap_or_else(|| vec![None]) {
+                for user in left.unwrap_or_else(|_| vec![None]) {
                     let user = user.as_ref();
                     self.observer.notice(Event::OpenElsewhere { path, user });
                 }
@@ -117,19 +118,17 @@ impl Changing<'_> {
 /// Checks that nobody has a LUKS1 header open who takes no lock, and does not wait.
 ///
 /// # Errors
-/// [`HeaderError::OpenElsewhere`].
+/// [`HeaderError::OpenElsewhere`], [`HeaderError::OthersUnknown`].
 pub(super) fn expect_none(path: &Path, file: &File) -> Result<(), HeaderError> {
-    let users = users(file).ok_or_else(|| open_elsewhere(path, None))?;
-    match users.into_iter().next() {
-        Some(user) => Err(open_elsewhere(path, Some(user))),
-        None => Ok(()),
-    }
+    expect_nobody(path, users(file))
 }
 
-fn open_elsewhere(path: &Path, user: Option<Holder>) -> HeaderError {
-    HeaderError::OpenElsewhere {
-        path: path.to_owned(),
-        user,
+fn expect_nobody(path: &Path, users: io::Result<Vec<Holder>>) -> Result<(), HeaderError> {
+    let path = path.to_owned();
+    match users.map(|users| users.into_iter().next()) {
+        Ok(None) => Ok(()),
+        Ok(Some(user)) => Err(HeaderError::OpenElsewhere { path, user }),
+        Err(source) => Err(HeaderError::OthersUnknown { path, source }),
     }
 }
 
@@ -141,11 +140,11 @@ fn is_luks1(file: &mut File) -> bool {
     )
 }
 
-/// Who has it open by the end of the wait; `None` if that cannot be told. Without locks no other program is expected, and none is
+/// Who has it open by the end of the wait; an error if that cannot be told. Without locks no other program is expected, and none is
 /// looked for.
-fn wait(device: &HeaderDevice, file: &File, deadline: Instant, observer: &dyn Observer) -> Option<Vec<Holder>> {
+fn wait(device: &HeaderDevice, file: &File, deadline: Instant, observer: &dyn Observer) -> io::Result<Vec<Holder>> {
     if !device.locks() {
-        return Some(Vec::new());
+        return Ok(Vec::new());
     }
     let path = device.path();
     let mut silent_until = Some(Instant::now() + SILENCE);
@@ -153,7 +152,7 @@ fn wait(device: &HeaderDevice, file: &File, deadline: Instant, observer: &dyn Ob
         let users = users(file)?;
         let now = Instant::now();
         if users.is_empty() || now >= deadline {
-            return Some(users);
+            return Ok(users);
         }
         if silent_until.is_some_and(|until| now >= until) {
             silent_until = None;
@@ -165,10 +164,8 @@ fn wait(device: &HeaderDevice, file: &File, deadline: Instant, observer: &dyn Ob
     }
 }
 
-fn users(file: &File) -> Option<Vec<Holder>> {
+fn users(file: &File) -> io::Result<Vec<Holder>> {
     // What is mapped from the data behind the header is not in its way.
-    let ours = ground_of_range(file, Bytes::ZERO, Some(START)).ok()?;
-    block_device::libcryptsetup_users(Instant::now() + LOOK, move |other| {
-        ground(other).is_ok_and(|other| ours.overlaps(&other))
-    })
+    let ours = ground_of_range(file, Bytes::ZERO, Some(START))?;
+    block_device::libcryptsetup_users(Instant::now() + LOOK, move |other| Ok(ours.overlaps(&ground(other)?)))
 }

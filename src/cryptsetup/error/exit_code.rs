@@ -200,6 +200,7 @@ impl CliError {
             | Self::Mapping(MappingError::AlreadyMapped(_))
             | Self::Mapping(MappingError::InUse { .. })
             | Self::DeviceInUse { .. }
+            | Self::HeaderOpenElsewhere(_)
             | Self::ConvertInUse(_)
             | Self::Image(ImageError::TargetExists(_))
             | Self::Mapping(MappingError::StillInUse(_))

@@ -92,10 +92,18 @@ impl From<HeaderError> for CliError {
                 mode,
                 source,
             },
-            HeaderError::OpenElsewhere { path, user } => Self::DeviceInUse {
-                device: path,
-                holders: user.into_iter().collect(),
-            },
+            // WouldBlock: no thread could be started to look.
+            HeaderError::OthersUnknown { source, .. }
+                if matches!(source.kind(), io::ErrorKind::OutOfMemory | io::ErrorKind::WouldBlock) =>
+            {
+                Self::Io {
+                    action: "look for programs that have the header open",
+                    source,
+                }
+            }
+            elsewhere @ (HeaderError::OpenElsewhere { .. } | HeaderError::OthersUnknown { .. }) => {
+                Self::HeaderOpenElsewhere(elsewhere)
+            }
             HeaderError::Luks(error) => error.into(),
         }
     }

@@ -31,6 +31,7 @@ use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::usage::UsageError;
 use crate::dm::DmError;
 use crate::header_backup::BackupError;
+use crate::header_device::HeaderError;
 use crate::keyring::KeyringError;
 use crate::locks::{LOCK_DIR, LockError, LockMode};
 use crate::passphrase::{PassphraseError, Weakness};
@@ -383,6 +384,9 @@ pub enum CliError {
         /// Its users, as far as they are visible.
         holders: Vec<Holder>,
     },
+    /// A program that takes no lock has the LUKS1 header open, or may have.
+    #[error("Cannot change the LUKS1 header: {0}.")]
+    HeaderOpenElsewhere(#[source] HeaderError),
     /// The device to format is mounted or mapped.
     #[error("Cannot exclusively open {}, device in use.", device.display())]
     FormatInUse {

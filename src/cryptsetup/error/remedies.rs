@@ -43,6 +43,9 @@ impl CliError {
             Self::HeaderLock { source, .. } => format!(
                 "{source}. If nothing else uses the device now, --disable-locks goes on without a lock."
             ),
+            Self::HeaderOpenElsewhere(_) => {
+                "Try again when it has ended. If nothing else can change the header, --disable-locks does not wait.".into()
+            }
             Self::Mapping(MappingError::NoTable(name)) => format!("Nothing is mapped. To remove the device: luksmith close {name}."),
             Self::NotLuks { device, .. } if File::open(device).is_ok_and(|file| is_unfinished(&file)) => {
                 "It is an image that was not finished: say luksmith image --resume with the same source, or write it anew.".into()

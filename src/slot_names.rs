@@ -5,6 +5,7 @@
 //! program has added a second one, all of them are read, and a name that protects wins over one that does not.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use keyslots::header::Header;
 use keyslots::luks2::json::FIRST_BYTE_CHAR;
@@ -55,9 +56,51 @@ pub enum SlotNameError {
     /// The name was given for all keyslots, and protects none of them.
     #[error("no protected keyslot has the name {0:?}")]
     NoneProtected(String),
+    /// No keyslot has the name.
+    #[error("no keyslot has the name {0:?}")]
+    Unnamed(String),
     /// The header cannot be changed.
     #[error(transparent)]
     Luks(#[from] keyslots::Error),
+}
+
+/// A keyslot, by its number or by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotRef {
+    /// The number. The header decides which numbers exist.
+    Number(u32),
+    /// The name; it starts with a letter, so that it cannot be taken for a number.
+    Name(String),
+}
+
+impl SlotRef {
+    /// The name, if it is one.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Name(name) => Some(name),
+            Self::Number(_) => None,
+        }
+    }
+
+    /// The number.
+    ///
+    /// # Errors
+    /// [`SlotNameError::Unnamed`].
+    pub fn number(&self, header: &Header) -> Result<u32, SlotNameError> {
+        match self {
+            Self::Number(number) => Ok(*number),
+            Self::Name(name) => find(header, name).ok_or_else(|| SlotNameError::Unnamed(name.clone())),
+        }
+    }
+}
+
+impl fmt::Display for SlotRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Name(name) => f.write_str(name),
+        }
+    }
 }
 
 /// A keyslot and its name.

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use keyslots::header::Version;
 use nix::errno::Errno;
 
+use crate::block_device::Holder;
 use crate::data_device::DataDeviceError;
 use crate::dm::DmError;
 use crate::header_backup::BackupError;
@@ -33,6 +35,23 @@ pub enum CryptError {
     /// The device that was looked at has been replaced, or is gone.
     #[error("{} is no longer the same device", .0.display())]
     Replaced(PathBuf),
+    /// Active volumes need the header.
+    #[error("the header on {} is in use", path.display())]
+    HeaderInUse {
+        /// The device with the header.
+        path: PathBuf,
+        /// The volumes.
+        holders: Vec<Holder>,
+    },
+    /// It was not confirmed.
+    #[error("the operation was not confirmed")]
+    Declined,
+    /// The text is not a valid UUID.
+    #[error("{0:?} is not a valid UUID")]
+    BadUuid(String),
+    /// The header already has the format of this version.
+    #[error("the header already has this format ({0:?})")]
+    AlreadyVersion(Version),
 }
 
 impl From<keyslots::Error> for CryptError {
@@ -48,7 +67,7 @@ impl CryptError {
     }
 
     /// The errno of the fact: `EPERM` for a wrong passphrase, `ENOENT` for no keyslot to try, `ENODEV` for a device that is
-    /// missing or replaced, `EBUSY` for one in use, `EEXIST` for a name that is taken, `ENOMEM`, the system's own for a
+    /// missing or replaced, `EBUSY` for one in use, `ECANCELED` for what was not confirmed, `EEXIST` for a name that is taken, `ENOMEM`, the system's own for a
     /// failed call, and else `EINVAL`.
     pub fn errno(&self) -> Errno {
         match self {
@@ -67,9 +86,13 @@ impl CryptError {
             },
             Self::SlotName(SlotNameError::Protected { .. }) => Errno::EPERM,
             Self::SlotName(SlotNameError::Taken(..)) | Self::Backup(BackupError::Exists(_)) => Errno::EEXIST,
+            Self::SlotName(SlotNameError::Unnamed(_)) => Errno::ENOENT,
             Self::SlotName(_) => Errno::EINVAL,
             Self::Backup(_) => Errno::EIO,
             Self::Replaced(_) => Errno::ENODEV,
+            Self::HeaderInUse { .. } => Errno::EBUSY,
+            Self::Declined => Errno::ECANCELED,
+            Self::BadUuid(_) | Self::AlreadyVersion(_) => Errno::EINVAL,
         }
     }
 }

@@ -191,7 +191,7 @@ impl LuksDevice {
         })
     }
 
-    fn same_version(&self) -> Wanted {
+    pub(super) fn same_version(&self) -> Wanted {
         Wanted::Only(self.header.version())
     }
 

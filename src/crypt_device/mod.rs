@@ -1,14 +1,18 @@
-//! Operations on an encrypted device: read its header, unlock it, map it, change its keyslots, repair it. No command-line
-//! options, no terminal, no exit codes: what a command line, a boot and a library have in common.
+//! Operations on an encrypted device: read its header, unlock it, map it, change its keyslots and its settings, convert it,
+//! repair it. No command-line options, no terminal, no exit codes: what a command line, a boot and a library have in common.
 //!
-//! An operation states facts. Events on its way go to an [`Observer`], and its [`CryptError`] has an errno; messages and
-//! remedies are up to its caller.
+//! An operation states facts. Events on its way go to an [`Observer`], questions before a loss to a [`Confirm`], and its
+//! [`CryptError`] has an errno; messages and remedies are up to its caller.
 //!
 //! Decided here, and nowhere else: whether a device is still the one that was looked at ([`LookedAt`]), which flags a mapping
 //! gets, where the kernel gets the key, and which keyslots a token may open ([`tokens`]).
 
+mod ask;
 mod change;
+mod config;
+mod convert;
 mod error;
+mod header_users;
 mod keyslot_changes;
 mod looked_at;
 mod luks;
@@ -20,8 +24,11 @@ pub mod repair;
 mod tests;
 pub mod tokens;
 
+pub use ask::{Confirm, Question};
 pub use change::Changing;
+pub use config::{KeyslotSettings, Settings, configure};
 pub use error::CryptError;
+pub use header_users::check_header_unused;
 pub use keyslot_changes::{ChangedKeyslot, KeyslotCost, NewKeyslot};
 pub use looked_at::{LookedAt, open_to_look};
 pub use luks::{HeaderPlace, LuksDevice, UnlockRequest};

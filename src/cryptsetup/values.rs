@@ -3,12 +3,13 @@
 //! Numbers are decimal only and never negative unless stated: cryptsetup takes no hexadecimal either. Nothing here knows
 //! which action an option belongs to.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use keyslots::units::{Bytes, Sectors};
+
+pub use crate::slot_names::SlotRef;
 
 /// Largest device size reduction, in bytes: what the reencryption data shift can bridge.
 const MAX_REDUCE: Bytes = Bytes::mib(1024);
@@ -107,25 +108,6 @@ impl FromStr for SectorSize {
     }
 }
 
-/// A keyslot, by its number or by the name from `--slot-name`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SlotRef {
-    /// The number. The header decides which numbers exist.
-    Number(u32),
-    /// The name; it starts with a letter, so that it cannot be taken for a number.
-    Name(String),
-}
-
-impl SlotRef {
-    /// The name, if it is one.
-    pub fn name(&self) -> Option<&str> {
-        match self {
-            Self::Name(name) => Some(name),
-            Self::Number(_) => None,
-        }
-    }
-}
-
 impl FromStr for SlotRef {
     type Err = ValueError;
 
@@ -136,15 +118,6 @@ impl FromStr for SlotRef {
         match text.strip_prefix('-') {
             Some(rest) => Err(unsigned(rest).map_or_else(|error| error, |_| ValueError::KeySlot)),
             None => small(text).map(Self::Number),
-        }
-    }
-}
-
-impl fmt::Display for SlotRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Name(name) => f.write_str(name),
         }
     }
 }

@@ -1,23 +1,17 @@
 //! From a device on the command line to its header, and from a keyslot's name to its number.
 
-use std::fs::File;
 use std::path::Path;
 
 use keyslots::header::{Header, SlotState, Version};
 use keyslots::storage::Storage;
 
 use super::context::Context;
-use crate::block_device::Holder;
 use crate::crypt_device::Others;
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, KeyslotError};
-use crate::cryptsetup::values::SlotRef;
-use crate::dm::Dm;
 use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
 use crate::policy::Policy;
 use crate::terminal_text::shown;
-use crate::userspace::Registry;
-use crate::volume;
 
 impl Context<'_> {
     /// The header versions that `--type` lets an action take; no other kind of device has one.
@@ -57,22 +51,10 @@ impl Context<'_> {
         }
     }
 
-    /// The number of a keyslot, which may be given by name.
-    pub(super) fn slot_number(&self, header: &Header, slot: &SlotRef) -> Result<u32, CliError> {
-        match slot {
-            SlotRef::Number(number) => Ok(*number),
-            SlotRef::Name(name) => crate::slot_names::find(header, name)
-                .ok_or_else(|| CliError::Keyslot(KeyslotError::Unnamed(name.clone()))),
-        }
-    }
-
     /// The number that `--key-slot` names, where it is there.
     pub(super) fn key_slot(&self, header: &Header) -> Result<Option<u32>, CliError> {
-        self.options
-            .key_slot
-            .as_ref()
-            .map(|slot| self.slot_number(header, slot))
-            .transpose()
+        let slot = self.options.key_slot.as_ref();
+        Ok(slot.map(|slot| slot.number(header)).transpose()?)
     }
 
     /// Checks a new keyslot's number before the first prompt.
@@ -121,26 +103,6 @@ impl Context<'_> {
         action: impl FnOnce(&mut Header, &mut dyn Storage) -> Result<T, CliError>,
     ) -> Result<T, CliError> {
         self.changing(|changing| changing.change(device, wanted, Others::May, action))
-    }
-
-    /// Checks that no active volume needs the header that is open as `file`: with a detached header, the kernel does not
-    /// stop others from writing to it.
-    pub(super) fn check_header_unused(&self, file: &mut File, path: &Path) -> Result<(), CliError> {
-        let Ok(header) = Header::read(file) else {
-            return Ok(());
-        };
-        let mut users = match Dm::open() {
-            Ok(dm) => volume::users_of_header(&dm, &header)?,
-            Err(_) => Vec::new(),
-        };
-        users.extend(Registry::existing().map_or_else(Vec::new, |registry| registry.users_of_header(&header)));
-        if users.is_empty() {
-            return Ok(());
-        }
-        Err(CliError::FormatInUse {
-            device: path.to_owned(),
-            holders: users.into_iter().map(|name| Holder::Volume { name }).collect(),
-        })
     }
 
     /// With `--backup`, writes a backup before the change.

@@ -5,21 +5,19 @@ use std::path::Path;
 use keyslots::entropy::{self, Suspect};
 use keyslots::header::{Header, Version};
 use keyslots::luks1::Fix;
+use keyslots::luks2;
 use keyslots::storage::Storage;
-use keyslots::{convert, luks2};
 use serde_json::json;
 
 use super::context::Context;
 use crate::console::Persona;
 use crate::console::confirm;
-use crate::crypt_device::Others;
 use crate::crypt_device::repair::{Problem, diagnose, mend};
+use crate::crypt_device::{CryptError, KeyslotSettings, LuksDevice, Settings, configure};
 use crate::cryptsetup::actions::DeviceType;
-use crate::cryptsetup::error::{CliError, KeyslotError};
-use crate::cryptsetup::values::{Priority, SlotRef};
-use crate::data_device;
-use crate::header_device::Wanted;
-use crate::slot_names;
+use crate::cryptsetup::error::{CliError, format_name};
+use crate::cryptsetup::values::Priority;
+use crate::header_device::{HeaderError, Wanted};
 use crate::terminal_text::shown;
 
 const REPAIR_WARNING: &str = "Really try to repair LUKS device header?";
@@ -31,39 +29,21 @@ pub(super) fn config(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     if options.label.is_none() && options.subsystem.is_none() && !named {
         return Err(CliError::NothingToConfigure);
     }
+    let slot = match named {
+        true => Some(options.key_slot.as_ref().ok_or(CliError::NothingToConfigure)?),
+        false => None,
+    };
+    let settings = Settings {
+        label: options.label.as_deref(),
+        subsystem: options.subsystem.as_deref(),
+        keyslot: slot.map(|slot| KeyslotSettings {
+            slot,
+            priority: options.priority.map(luks2_priority),
+            name: options.slot_name.as_deref().map(|name| (name, options.protect)),
+        }),
+    };
     let header_device = cx.header_device(device);
-    cx.change(&header_device, Wanted::Only(Version::Luks2), |header, storage| {
-        let mut slot = 0;
-        // Before anything is written.
-        if named {
-            slot = cx.key_slot(header)?.ok_or(CliError::NothingToConfigure)?;
-            if !header.used_keyslots().contains(&slot) {
-                return Err(CliError::Keyslot(KeyslotError::Inactive(slot)));
-            }
-        }
-        if let Some(name) = &options.slot_name {
-            // Reducing the protection, too, is for those who know the name.
-            let known = options.key_slot.as_ref().and_then(SlotRef::name);
-            slot_names::check_rename(header, slot, name, known)?;
-            if !options.protect {
-                slot_names::check_removable(header, slot, known)?;
-            }
-        }
-        let Header::Luks2(header) = header else { return Ok(()) };
-        // One write: all of it, or nothing.
-        header.edit(storage, |edit| -> Result<(), CliError> {
-            if options.label.is_some() || options.subsystem.is_some() {
-                edit.set_labels(options.label.as_deref(), options.subsystem.as_deref())?;
-            }
-            if let Some(priority) = options.priority {
-                edit.set_priority(slot, luks2_priority(priority))?;
-            }
-            if let Some(name) = &options.slot_name {
-                slot_names::set(edit, slot, name, Some(options.protect))?;
-            }
-            Ok(())
-        })
-    })
+    Ok(cx.changing(|changing| configure(changing, &header_device, &settings))?)
 }
 
 fn luks2_priority(priority: Priority) -> luks2::Priority {
@@ -191,53 +171,22 @@ fn fix_text(fix: &Fix) -> String {
 
 /// `convert`.
 pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result<(), CliError> {
-    let (to, name) = match to {
-        DeviceType::Luks1 => (Version::Luks1, "LUKS1"),
-        _ => (Version::Luks2, "LUKS2"),
+    let to = match to {
+        DeviceType::Luks1 => Version::Luks1,
+        _ => Version::Luks2,
     };
-    let header_device = cx.header_device(device);
-    let (header, mut opened) = header_device.peek(Wanted::Any)?;
-    if header.version() == to {
-        return Err(CliError::AlreadyOfType(name));
-    }
-    let holds_data = opened.number.is_some() || cx.options.header.is_none();
-    if holds_data && data_device::check_destroyable(device).is_err()
-        || cx.check_header_unused(&mut opened.file, header_device.path()).is_err()
-    {
-        return Err(CliError::ConvertInUse(device.to_owned()));
-    }
-    let mut warning = format!("This operation will convert {} to {name} format.\n", shown(device));
-    if to == Version::Luks1 && header.luks2().is_some_and(loses_something) {
-        warning.push_str("Label, subsystem, priorities and flags have no place in LUKS1 and will be lost.\n");
-    }
-    if !confirm(cx.console, &warning) {
-        return Err(CliError::ConvertAborted);
-    }
-    let medium = header_device.medium();
-    let wanted = Wanted::Only(header.version());
-    let convert = |header: &mut Header, storage: &mut dyn Storage| {
-        let converted = match header {
-            Header::Luks1(header) => convert::to_luks2(header, storage, medium).map(Header::Luks2),
-            Header::Luks2(header) => convert::to_luks1(header, storage).map(Header::Luks1),
-        };
-        // The converted header is what a later check may read.
-        *header = converted.map_err(|error| match error {
-            keyslots::Error::CannotConvert(source) => CliError::CannotConvert { to: name, source },
-            other => other.into(),
-        })?;
-        Ok(())
-    };
-    let converted = cx.changing(|changing| changing.change(&header_device, wanted, Others::MustNot, convert));
+    // Nothing is written before the user has agreed.
+    let mut volume = LuksDevice::load(cx.header_device(device), cx.place(), Wanted::Any, true)?;
+    let converted = cx.changing(|changing| volume.convert(changing, cx, device, to));
     converted.map_err(|error| match error {
-        CliError::DeviceInUse { .. } => CliError::ConvertInUse(device.to_owned()),
-        error => error,
+        CryptError::Data(_) | CryptError::Volume(_) | CryptError::HeaderInUse { .. } => {
+            CliError::ConvertInUse(device.to_owned())
+        }
+        CryptError::Declined => CliError::ConvertAborted,
+        CryptError::Header(HeaderError::Luks(keyslots::Error::CannotConvert(source))) => CliError::CannotConvert {
+            to: format_name(to),
+            source,
+        },
+        error => error.into(),
     })
-}
-
-fn loses_something(header: &luks2::Header) -> bool {
-    let (binary, metadata) = (header.binary(), header.metadata());
-    !binary.label.is_empty()
-        || !binary.subsystem.is_empty()
-        || !metadata.config.flags.is_empty()
-        || metadata.keyslots.values().any(|slot| slot.priority.is_some())
 }

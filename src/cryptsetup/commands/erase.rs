@@ -20,7 +20,7 @@ use crate::terminal_text::shown;
 /// `luksKillSlot`: with `--batch-mode` no prompt for another passphrase appears.
 pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Result<(), CliError> {
     let mut volume = cx.peek(device, cx.wanted(device)?)?;
-    let number = cx.slot_number(&volume.header, slot)?;
+    let number = slot.number(&volume.header)?;
     match volume.header.slot_state(number) {
         SlotState::OutOfRange => return Err(CliError::Silent(ExitCode::Failure)),
         SlotState::Inactive => return Err(CliError::Keyslot(KeyslotError::Inactive(number))),

@@ -14,7 +14,7 @@ use crate::block_device::{self, DevNo, Holder, is_same_file};
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::confirm;
-use crate::crypt_device::{Others, open_to_look};
+use crate::crypt_device::{Others, check_header_unused, open_to_look};
 use crate::cryptsetup::error::{CliError, ImageError};
 use crate::data_device::{self, DataDeviceError};
 use crate::dm::DeviceUuid;
@@ -62,7 +62,7 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
 
     let there = header_device.shared(&mut opened, read_header)?;
     let used = data_device::check_destroyable(device_path);
-    check_use(cx, device_path, &mut opened.file, there.as_ref(), &backup, used)?;
+    check_use(device_path, &mut opened.file, there.as_ref(), &backup, used)?;
     let plan = check(&backup, &header_device, &mut opened, there.as_ref())?;
     let at_risk = header_device.shared(&mut opened, |storage| -> Result<AtRisk, CliError> {
         Ok(backup.at_risk(&mut source, storage, there.as_ref())?)
@@ -92,7 +92,7 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
                     Ok(claim) => (Some(claim), Ok(())),
                     Err(error) => (None, Err(error)),
                 };
-                check_use(cx, device_path, target, there.as_ref(), &backup, used)?;
+                check_use(device_path, target, there.as_ref(), &backup, used)?;
                 if check(&backup, &header_device, &mut opened, there.as_ref())? != plan
                     || at_risk != backup.at_risk(&mut source, target, there.as_ref())?
                 {
@@ -157,7 +157,6 @@ fn read_header(storage: &mut dyn Storage) -> Result<Option<Header>, CliError> {
 /// A header may be restored under an active volume that it belongs to, and under no other: overwriting a file system, or
 /// the only header of another volume, would lose it.
 fn check_use(
-    cx: &Context<'_>,
     device: &Path,
     file: &mut File,
     there: Option<&Header>,
@@ -167,7 +166,7 @@ fn check_use(
     if there.is_some_and(|there| there.uuid() == backup.uuid()) {
         return Ok(());
     }
-    cx.check_header_unused(file, device)?;
+    check_header_unused(file, device)?;
     match used {
         Err(DataDeviceError::InUse { holders, .. }) if is_of_mapping(&holders, backup) => Ok(()),
         used => Ok(used?),

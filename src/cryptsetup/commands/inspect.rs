@@ -9,7 +9,6 @@ use keyslots::header::{Header, SlotState, Version};
 use keyslots::luks2::Candidates;
 use keyslots::luks2::json::{restore_bytes, strict};
 use keyslots::storage::Storage as _;
-use keyslots::uuid::is_uuid;
 use serde_json::{Value, json};
 
 use super::access::wanted;
@@ -20,10 +19,10 @@ use crate::block_device::{self, Topology};
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::confirm;
-use crate::crypt_device::LuksDevice;
+use crate::crypt_device::{CryptError, LuksDevice};
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, KeyslotError};
-use crate::header_device::{HeaderError, Opened, Wanted};
+use crate::header_device::{HeaderError, Opened};
 use crate::terminal_text::clean;
 
 /// `isLuks`: the answer is the exit code.
@@ -68,35 +67,28 @@ pub(super) fn uuid(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let header_device = cx.header_device(device);
     let wanted = cx.wanted(device)?;
     // Nothing is written before the user has agreed to the change.
-    let read = match cx.options.uuid {
-        Some(_) => header_device.peek(wanted),
-        None => cx.read_header(&header_device, wanted),
-    };
-    let (header, _) = match read {
+    let read_only = cx.options.uuid.is_some() || cx.options.readonly;
+    let volume = match LuksDevice::load(header_device, cx.place(), wanted, read_only) {
         // Under cryptsetup's name the answer is the exit code alone.
         Err(HeaderError::NotLuks { .. }) if cx.console.persona() == Persona::Cryptsetup => {
             return Err(CliError::Silent(ExitCode::Failure));
         }
         read => read?,
     };
+    cx.tell_repair(&volume.device, &volume.opened);
     let Some(new) = &cx.options.uuid else {
-        cx.console.answer(
-            || json!({ "uuid": header.uuid() }),
-            || format!("{}\n", clean(header.uuid())),
-        );
+        let uuid = volume.header.uuid();
+        cx.console
+            .answer(|| json!({ "uuid": uuid }), || format!("{}\n", clean(uuid)));
         return Ok(());
     };
-    if !is_uuid(new) {
-        return Err(CliError::BadUuid);
+    match cx.changing(|changing| volume.set_uuid(changing, cx, new)) {
+        Err(CryptError::Declined) => {
+            cx.console.complain("Operation aborted.\n");
+            Err(CliError::Quiet(ExitCode::Permission, "Operation aborted.".into()))
+        }
+        set => Ok(set?),
     }
-    let warning = "Do you really want to change UUID of device?";
-    if !confirm(cx.console, warning) {
-        cx.console.complain("Operation aborted.\n");
-        return Err(CliError::Quiet(ExitCode::Permission, "Operation aborted.".into()));
-    }
-    cx.change(&header_device, Wanted::Only(header.version()), |header, storage| {
-        Ok(header.set_uuid(storage, new)?)
-    })
 }
 
 /// `luksDump` in all its forms.

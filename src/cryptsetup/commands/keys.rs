@@ -149,7 +149,7 @@ fn copy(passphrase: &Passphrase) -> Result<Passphrase, CliError> {
 /// `--new-key-slot`, or `--key-slot`, its former name.
 fn new_slot(cx: &Context<'_>, header: &Header) -> Result<Option<u32>, CliError> {
     match (&cx.options.new_key_slot, &cx.options.key_slot) {
-        (Some(slot), _) => cx.slot_number(header, slot).map(Some),
+        (Some(slot), _) => Ok(Some(slot.number(header)?)),
         (None, Some(_)) => cx.key_slot(header),
         (None, None) => Ok(None),
     }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::Path;
 
 use keyslots::Unlocked;
-use keyslots::header::{Header, Version};
+use keyslots::header::Header;
 use keyslots::kdf::CostLimits;
 use keyslots::luks2::{self, Candidates};
 use keyslots::secret::{Passphrase, VolumeKey};
@@ -51,11 +51,7 @@ impl Context<'_> {
         wanted: Wanted,
         read_only: bool,
     ) -> Result<LuksDevice, CliError> {
-        let place = match self.options.header {
-            Some(_) => HeaderPlace::Apart,
-            None => HeaderPlace::WithData,
-        };
-        let loaded = LuksDevice::load(header_device, place, wanted, read_only)?;
+        let loaded = LuksDevice::load(header_device, self.place(), wanted, read_only)?;
         self.tell_repair(&loaded.device, &loaded.opened);
         self.check_policy(&loaded.header)?;
         if loaded.header.data().is_some_and(|data| data.cipher.is_null()) {
@@ -71,6 +67,14 @@ impl Context<'_> {
                 .debug(format_args!("The {which:?} copy of the header was damaged: {defect}"));
         }
         Ok(loaded)
+    }
+
+    /// Where the header is, according to the options.
+    pub(super) fn place(&self) -> HeaderPlace {
+        match self.options.header {
+            Some(_) => HeaderPlace::Apart,
+            None => HeaderPlace::WithData,
+        }
     }
 
     /// Gets the volume key in the way that the options request, and returns the keyslot that held it.
@@ -211,13 +215,7 @@ impl Context<'_> {
 
     /// `--persistent`: stores the flags of this activation for every later one.
     pub(super) fn remember_flags(&self, volume: &LuksDevice) -> Result<(), CliError> {
-        self.change(&volume.device, Wanted::Only(Version::Luks2), |header, storage| {
-            if let Header::Luks2(header) = header {
-                let flags = self.flags().to_persistent(&header.metadata().config.flags);
-                header.set_flags(storage, flags)?;
-            }
-            Ok(())
-        })
+        Ok(self.changing(|changing| volume.store_flags(changing, self.flags()))?)
     }
 
     /// The lock of `--serialize-memory-hard-pbkdf`: its holder derives alone.

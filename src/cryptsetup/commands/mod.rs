@@ -24,6 +24,7 @@ mod open;
 mod pbkdf;
 mod plain;
 mod plaintext;
+mod questions;
 mod resize;
 mod secrets;
 mod serve;

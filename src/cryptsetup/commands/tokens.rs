@@ -152,7 +152,7 @@ pub(super) fn token(cx: &Context<'_>, device: &Path, action: &TokenAction) -> Re
         }
         TokenAction::Export { token } => export(cx, &header, *token),
         TokenAction::Unassign { token, slot } => {
-            let slot = cx.slot_number(&header, slot)?;
+            let slot = slot.number(&header)?;
             change(cx, &header_device, |header, storage| {
                 slot_names::check_token(header, Some(*token), Some(slot))?;
                 Ok(header.assign_token(storage, *token, slot, false)?)

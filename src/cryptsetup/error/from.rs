@@ -3,6 +3,7 @@
 use std::io;
 
 use keyslots::cipher::CipherError;
+use keyslots::header::Version;
 use keyslots::kdf::KdfError;
 
 use super::{CliError, KeyslotError, MappingError, TokenError};
@@ -16,6 +17,14 @@ use crate::header_device::HeaderError;
 use crate::slot_names::SlotNameError;
 use crate::userspace::{ServeError, UserspaceError};
 use crate::volume::{PlainKeyError, VolumeError};
+
+/// A version in messages.
+pub(in crate::cryptsetup) fn format_name(version: Version) -> &'static str {
+    match version {
+        Version::Luks1 => "LUKS1",
+        Version::Luks2 => "LUKS2",
+    }
+}
 
 impl CliError {
     /// A failure of the system, with the failed action as a verb phrase.
@@ -118,6 +127,10 @@ impl From<CryptError> for CliError {
             CryptError::SlotName(error) => error.into(),
             CryptError::Backup(error) => error.into(),
             CryptError::Replaced(_) => keyslots::Error::ChangedMeanwhile.into(),
+            CryptError::HeaderInUse { path, holders } => Self::FormatInUse { device: path, holders },
+            CryptError::Declined => Self::Aborted,
+            CryptError::BadUuid(_) => Self::BadUuid,
+            CryptError::AlreadyVersion(version) => Self::AlreadyOfType(format_name(version)),
         }
     }
 }
@@ -227,6 +240,7 @@ impl From<SlotNameError> for CliError {
     fn from(error: SlotNameError) -> Self {
         match error {
             SlotNameError::Luks(error) => error.into(),
+            SlotNameError::Unnamed(name) => Self::Keyslot(KeyslotError::Unnamed(name)),
             other => Self::SlotName(other),
         }
     }

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use keyslots::header::Version;
 use keyslots::units::{Bytes, Sectors};
 
+pub(in crate::cryptsetup) use from::format_name;
 pub use image::ImageError;
 pub use keyslot::KeyslotError;
 pub use mapping::MappingError;

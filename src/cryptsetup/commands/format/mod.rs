@@ -22,7 +22,7 @@ use super::access::last_slot;
 use super::context::Context;
 use super::secrets::passphrase_prompt;
 use crate::block_device::{self, DevNo, Topology};
-use crate::crypt_device::{Others, open_to_look};
+use crate::crypt_device::{Others, check_header_unused, open_to_look};
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::args::Options;
 use crate::cryptsetup::error::{CliError, KeyslotError, PbkdfError};
@@ -151,7 +151,7 @@ pub(super) fn make(
     }
     let mut seen = match target {
         Target::Image { held, .. } if !apart => held.map(File::try_clone).transpose().map_err(CliError::io(LOOKING))?,
-        _ if header_device.path().exists() => Some(look_at(cx, &header_device)?),
+        _ if header_device.path().exists() => Some(look_at(&header_device)?),
         _ => None,
     };
     if apart || target.is_device() {
@@ -203,10 +203,10 @@ fn in_use(error: DataDeviceError) -> CliError {
 }
 
 /// Opens the target of a new header, and checks that it is not in use.
-fn look_at(cx: &Context<'_>, device: &HeaderDevice) -> Result<File, CliError> {
+fn look_at(device: &HeaderDevice) -> Result<File, CliError> {
     data_device::check_destroyable(device.path()).map_err(in_use)?;
     let mut opened = device.open(false)?;
-    cx.check_header_unused(&mut opened.file, device.path())?;
+    check_header_unused(&mut opened.file, device.path())?;
     Ok(opened.file)
 }
 
@@ -409,7 +409,7 @@ impl Plan<'_> {
             data_device::check_destroyable(self.device).map_err(in_use)?;
         }
         let claim = data_device::claim(file, device.path()).map_err(in_use)?;
-        cx.check_header_unused(file, device.path())?;
+        check_header_unused(file, device.path())?;
         Ok(Some(claim))
     }
 

@@ -25,7 +25,7 @@ use super::format::{Made, Target, check_room, make};
 use super::plaintext::{check_output_apart, standard_output};
 use crate::block_device::is_same_file;
 use crate::console::confirm;
-use crate::crypt_device::open_to_look;
+use crate::crypt_device::{check_header_unused, open_to_look};
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, ImageError};
 use crate::header_device::HeaderDevice;
@@ -136,7 +136,7 @@ fn gone_on_with(
             // It is written to in the end: from here on it is held, and others are locked out.
             let mut header = open_device(path, Access::Write)?;
             input.check_apart(&header, path)?;
-            cx.check_header_unused(&mut header, path)?;
+            check_header_unused(&mut header, path)?;
             header
         }
         None => file.try_clone().map_err(CliError::io(WRITING))?,

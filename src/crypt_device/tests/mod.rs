@@ -1,5 +1,7 @@
 //! A volume in a file: the events of unlocking and changing it, and what is refused.
 
+mod headers;
+
 use std::cell::RefCell;
 use std::fs::{self, File};
 use std::path::Path;
@@ -71,6 +73,32 @@ fn add(volume: &LuksDevice, changing: &Changing<'_>, key: &VolumeKey, text: &str
         token: None,
     };
     volume.add_keyslot(changing, new)
+}
+
+/// Gives one answer to every question, and remembers those.
+#[derive(Debug)]
+struct Answer(bool, RefCell<Vec<String>>);
+
+impl Answer {
+    fn new(answer: bool) -> Self {
+        Self(answer, RefCell::default())
+    }
+}
+
+impl Confirm for Answer {
+    fn confirm(&self, question: &Question<'_>) -> bool {
+        self.1.borrow_mut().push(format!("{question:?}"));
+        self.0
+    }
+}
+
+/// Runs a change without a backup and without an observer that listens.
+fn change<T>(run: impl FnOnce(&Changing<'_>) -> T) -> T {
+    run(&Changing {
+        backup: None,
+        limits: &CostLimits::default(),
+        observer: &Heard::default(),
+    })
 }
 
 #[test]

@@ -1,0 +1,43 @@
+//! Questions in the middle of an operation, before something is lost. An operation states what will happen; the words are up to
+//! whoever answers.
+
+use std::fmt;
+use std::path::Path;
+
+use keyslots::header::Version;
+
+use super::CryptError;
+
+/// What is about to happen.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Question<'a> {
+    /// A header gets the format of another version.
+    Convert {
+        /// The device with the data, as the user named it.
+        device: &'a Path,
+        /// The new version.
+        to: Version,
+        /// Whether the new version has no place for something that is there: a label, a priority, a flag.
+        loses: bool,
+    },
+    /// A volume gets another UUID.
+    ChangeUuid,
+}
+
+/// Answers questions.
+pub trait Confirm: fmt::Debug {
+    /// Whether it may happen.
+    fn confirm(&self, question: &Question<'_>) -> bool;
+}
+
+/// Asks, and fails where the answer is no.
+///
+/// # Errors
+/// [`CryptError::Declined`].
+pub(super) fn agree(confirm: &dyn Confirm, question: &Question<'_>) -> Result<(), CryptError> {
+    match confirm.confirm(question) {
+        true => Ok(()),
+        false => Err(CryptError::Declined),
+    }
+}

@@ -10,7 +10,7 @@ use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use keyslots::header::{Header, Version};
-use keyslots::luks2::copies::Loser;
+use keyslots::luks2::copies::OtherCopy;
 use keyslots::luks2::format::{BinaryHeader, Which};
 use keyslots::luks2::{self, Defect};
 use keyslots::storage::Storage;
@@ -360,7 +360,7 @@ impl HeaderDevice {
     /// [`HeaderError`].
     pub fn read(&self, wanted: Wanted) -> Result<(Header, Opened), HeaderError> {
         let (header, mut opened) = self.peek(wanted)?;
-        if let Some(which) = header.luks2().and_then(|header| header.loser().needs_recovery())
+        if let Some(which) = header.luks2().and_then(|header| header.other_copy().needs_recovery())
             && self.locks
         {
             let failure = self.recover().err().map(Box::new);
@@ -543,7 +543,8 @@ impl HeaderDevice {
         header: &luks2::Header,
         storage: &mut dyn Storage,
     ) -> Result<Option<Signature>, HeaderError> {
-        let Some(header) = Some(header).filter(|header| matches!(header.loser(), Loser::Damaged(Which::Primary, _)))
+        let Some(header) =
+            Some(header).filter(|header| matches!(header.other_copy(), OtherCopy::Damaged(Which::Primary, _)))
         else {
             return Ok(None);
         };

@@ -2,7 +2,7 @@
 #![no_main]
 use std::cell::RefCell;
 
-use keyslots::luks2::copies::{self, Loser};
+use keyslots::luks2::copies::{self, OtherCopy};
 use keyslots::luks2::format::Which;
 use keyslots::storage::Memory;
 use libfuzzer_sys::fuzz_target;
@@ -38,6 +38,6 @@ fuzz_target!(|data: &[u8]| {
     };
     if kind & 7 == 0 {
         assert_eq!(found.winner.binary.seqid, u64::from(*a.max(b)));
-        assert_eq!(found.loser == Loser::Agrees, a == b);
+        assert_eq!(found.other_copy == OtherCopy::Agrees, a == b);
     }
 });

@@ -48,7 +48,7 @@ pub(crate) const VT100: Symbols = Symbols {
 
 /// The style of a drawing.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Look {
+pub(crate) struct Style {
     pub(crate) symbols: Symbols,
     /// The first branch is on its parent's line.
     pub(crate) compact: bool,
@@ -69,7 +69,7 @@ struct Level<'a> {
 /// The output's.
 pub(crate) fn draw<'a>(
     out: &mut impl Write,
-    look: &Look,
+    style: &Style,
     roots: impl Iterator<Item = usize>,
     branches: impl Fn(usize) -> &'a [usize],
     label: impl Fn(usize) -> Vec<u8>,
@@ -80,12 +80,12 @@ pub(crate) fn draw<'a>(
         // Without recursion: the number of devices on top of each other has no limit.
         let mut levels = vec![Level {
             rest: branches(root).iter(),
-            column: if look.compact { width(&line) + 1 } else { 1 },
+            column: if style.compact { width(&line) + 1 } else { 1 },
         }];
         let mut is_first = true;
         loop {
-            if !look.compact {
-                end(out, &mut line, look.width)?;
+            if !style.compact {
+                end(out, &mut line, style.width)?;
             }
             let Some(level) = levels.last_mut() else { break };
             let column = level.column;
@@ -96,26 +96,26 @@ pub(crate) fn draw<'a>(
             };
             let is_last = level.rest.len() == 0;
             let text = label(place);
-            let goes_on = look.compact && is_first && !line.is_empty();
+            let goes_on = style.compact && is_first && !line.is_empty();
             if !goes_on {
-                end(out, &mut line, look.width)?;
+                end(out, &mut line, style.width)?;
             }
             let symbol = match (goes_on, is_last) {
-                (true, true) => look.symbols.on,
-                (true, false) => look.symbols.fork,
-                (false, true) => look.symbols.last,
-                (false, false) => look.symbols.branch,
+                (true, true) => style.symbols.on,
+                (true, false) => style.symbols.fork,
+                (false, true) => style.symbols.last,
+                (false, false) => style.symbols.branch,
             };
             if !text.is_empty() {
                 if !goes_on {
-                    margin(&mut line, &levels, look.symbols.pass);
+                    margin(&mut line, &levels, style.symbols.pass);
                 }
                 line.extend(symbol.bytes());
                 line.extend(&text);
             }
             levels.push(Level {
                 rest: branches(place).iter(),
-                column: match (look.compact, goes_on) {
+                column: match (style.compact, goes_on) {
                     (false, _) => column + 3,
                     (true, false) => column + width(&text) + 3,
                     // dmsetup counts the symbol twice, and what makes a VT100 draw it too.
@@ -124,9 +124,9 @@ pub(crate) fn draw<'a>(
             });
             is_first = true;
         }
-        end(out, &mut line, look.width)?;
+        end(out, &mut line, style.width)?;
     }
-    end(out, &mut line, look.width)
+    end(out, &mut line, style.width)
 }
 
 /// The part of a line before its own symbol.
@@ -174,18 +174,18 @@ mod tests {
     use super::*;
 
     /// Each place's branches; its label is its number, but for 9, which has none.
-    fn drawn(branches: &[&[usize]], look: Look) -> String {
+    fn drawn(branches: &[&[usize]], style: Style) -> String {
         let mut out = Vec::new();
         let label = |place: usize| match place {
             9 => Vec::new(),
             place => format!("n{place}").into_bytes(),
         };
         let of = |place: usize| branches.get(place).copied().unwrap_or_default();
-        draw(&mut out, &look, [0].into_iter(), of, label).expect("memory takes all");
+        draw(&mut out, &style, [0].into_iter(), of, label).expect("memory takes all");
         String::from_utf8(out).expect("text")
     }
 
-    const PLAIN: Look = Look {
+    const PLAIN: Style = Style {
         symbols: ASCII,
         compact: false,
         width: None,
@@ -198,7 +198,7 @@ mod tests {
             drawn(branches, PLAIN),
             "n0\n |-n1\n |  |-n2\n |  `-n3\n `-n4\n    `-n5\n"
         );
-        let compact = Look { compact: true, ..PLAIN };
+        let compact = Style { compact: true, ..PLAIN };
         assert_eq!(
             drawn(branches, compact),
             "n0-+-n1-+-n2\n   |       `-n3\n   `-n4---n5\n"
@@ -207,22 +207,22 @@ mod tests {
 
     #[test]
     fn long_lines_are_cut() {
-        let look = Look {
+        let style = Style {
             symbols: UTF,
             width: Some(4),
             ..PLAIN
         };
-        assert_eq!(drawn(&[&[1], &[2]], look), "n0\n └─...\n   ...\n");
+        assert_eq!(drawn(&[&[1], &[2]], style), "n0\n └─...\n   ...\n");
     }
 
     #[test]
     fn no_height_overflows() {
         let branches: Vec<Vec<usize>> = (1..20_000).map(|place| vec![place]).collect();
         let branches: Vec<&[usize]> = branches.iter().map(Vec::as_slice).collect();
-        let look = Look {
+        let style = Style {
             width: Some(80),
             ..PLAIN
         };
-        assert_eq!(drawn(&branches, look).lines().count(), 20_000 - 1);
+        assert_eq!(drawn(&branches, style).lines().count(), 20_000 - 1);
     }
 }

@@ -3,7 +3,7 @@
 use keyslots::Error;
 use keyslots::header::{Header, Version};
 use keyslots::luks1::{Fix, Repair};
-use keyslots::luks2::copies::Loser;
+use keyslots::luks2::copies::OtherCopy;
 use keyslots::luks2::format::Which;
 use keyslots::storage::Storage;
 
@@ -41,10 +41,10 @@ pub fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice, wanted: Wanted
     match Header::read(storage) {
         Ok(Header::Luks2(header)) if wanted.takes(Version::Luks2) => {
             let mut found = Vec::new();
-            match header.loser() {
-                Loser::Agrees => {}
-                Loser::Stale(which) => found.push(Problem::StaleCopy(*which)),
-                Loser::Damaged(which, defect) => {
+            match header.other_copy() {
+                OtherCopy::Agrees => {}
+                OtherCopy::Stale(which) => found.push(Problem::StaleCopy(*which)),
+                OtherCopy::Damaged(which, defect) => {
                     found.push(Problem::DamagedCopy {
                         which: *which,
                         defect: defect.to_string(),

@@ -6,7 +6,7 @@ use super::device_row::{DeviceRow, Untold};
 use super::error::Failure;
 use super::ls;
 use super::options::Opt;
-use super::report::{Id, Kind, Needs, Report, Row, Wishes};
+use super::report::{Id, Kind, Needs, Report, Request, Row};
 use super::reports::{self, Repetition};
 use super::session::Session;
 use crate::dm::DeviceId;
@@ -65,11 +65,11 @@ pub(super) fn selected(session: &Session, devices: Vec<DeviceId>) -> Result<Vec<
     let Some(select) = session.options.bytes(Opt::Select) else {
         return Ok(devices);
     };
-    let wishes = Wishes {
+    let request = Request {
         select: Some(select),
-        ..Wishes::default()
+        ..Request::default()
     };
-    let report = Report::new(&KIND, &wishes).map_err(|error| Failure::Report(error.to_string()))?;
+    let report = Report::new(&KIND, &request).map_err(|error| Failure::Report(error.to_string()))?;
     let tree = if report.uses(Needs::Tree) {
         Some(Tree::of(session.dm()?, &session.all()?).map_err(Failure::refused_for_all)?)
     } else {

@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 
 use super::error::Failure;
 use super::options::Opt;
-use super::report::{Kind, Report, Style, Wishes};
+use super::report::{Kind, Report, Request, Style};
 use super::session::Session;
 
 /// The report that the options request; `None` if they ask for help, which is printed.
 pub(super) fn begin(session: &Session, kind: &Kind<'_>) -> Result<Option<Report>, Failure> {
     let (columns, sort) = (session.options.text(Opt::Options), session.options.text(Opt::Sort));
-    let wishes = Wishes {
+    let request = Request {
         columns: columns.as_deref(),
         sort: sort.as_deref(),
         select: session.options.bytes(Opt::Select),
     };
-    match Report::new(kind, &wishes) {
+    match Report::new(kind, &request) {
         Ok(report) => Ok(Some(report)),
         Err(error) if error.is_help() => {
             session.complain(error.to_string());

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::error::Failure;
 use super::options::Opt;
 use super::session::Session;
-use crate::console::forest::{self, ASCII, Look, Symbols, UTF, VT100};
+use crate::console::forest::{self, ASCII, Style, Symbols, UTF, VT100};
 use crate::console::{speaks_utf8, terminal_width};
 use crate::dm::Printable;
 use crate::mapping::{Mappings, Node, Stack, Tree, describe};
@@ -86,14 +86,14 @@ impl Form {
         }
     }
 
-    fn look(&self) -> Look {
+    fn style(&self) -> Style {
         let symbols = self.symbols.unwrap_or(if speaks_utf8() { UTF } else { ASCII });
         // dmsetup leaves three columns of a terminal free, and looks for none where it draws for a VT100.
         let terminal = match symbols.is_vt100() {
             false => terminal_width().map(|width| width - 3),
             true => None,
         };
-        Look {
+        Style {
             symbols,
             compact: self.compact && !(self.active || self.writable || self.open || self.uuid),
             width: (!self.whole).then_some(terminal.unwrap_or(80)),
@@ -159,7 +159,7 @@ pub(super) fn show(session: &Session, all: &Mappings, form: &Form) -> Result<(),
     let roots = tree.nodes().iter().enumerate().filter(|(_, node)| from(node));
     forest::draw(
         &mut *session.out(),
-        &form.look(),
+        &form.style(),
         roots.map(|(place, _)| place),
         |place| {
             let node = &tree.nodes()[place];

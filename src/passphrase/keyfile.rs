@@ -135,29 +135,29 @@ pub(super) fn read_line(range: KeyFileRange) -> Result<Passphrase, PassphraseErr
 
 fn line_from(input: &Input<'_>, range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
     let limit = range.limit()?;
-    let mut filling = Filling::new(limit)?;
-    while filling.len < limit {
-        let ended = filling.read(input, 1)? == 0;
-        if ended || filling.drop_newline() {
+    let mut buffer = SecretBuffer::new(limit)?;
+    while buffer.len < limit {
+        let ended = buffer.read(input, 1)? == 0;
+        if ended || buffer.drop_newline() {
             return match range.size {
-                None if ended && filling.len == 0 => Err(PassphraseError::NothingToRead),
-                None => Ok(filling.finish()),
+                None if ended && buffer.len == 0 => Err(PassphraseError::NothingToRead),
+                None => Ok(buffer.finish()),
                 Some(_) => Err(PassphraseError::TooShort),
             };
         }
     }
     // Without a size, the line exceeds the limit.
-    range.size.map(|_| filling.finish()).ok_or(PassphraseError::TooLong)
+    range.size.map(|_| buffer.finish()).ok_or(PassphraseError::TooLong)
 }
 
 fn read_all(input: &Input<'_>, range: KeyFileRange) -> Result<Passphrase, PassphraseError> {
     let limit = range.limit()?;
-    let mut filling = Filling::new(limit)?;
-    while filling.len < limit && filling.read(input, limit - filling.len)? > 0 {}
+    let mut buffer = SecretBuffer::new(limit)?;
+    while buffer.len < limit && buffer.read(input, limit - buffer.len)? > 0 {}
     match range.size {
-        Some(_) if filling.len < limit => Err(PassphraseError::TooShort),
-        None if filling.len == limit && Filling::new(1)?.read(input, 1)? > 0 => Err(PassphraseError::TooLong),
-        _ => Ok(filling.finish()),
+        Some(_) if buffer.len < limit => Err(PassphraseError::TooShort),
+        None if buffer.len == limit && SecretBuffer::new(1)?.read(input, 1)? > 0 => Err(PassphraseError::TooLong),
+        _ => Ok(buffer.finish()),
     }
 }
 
@@ -176,13 +176,13 @@ fn skip(input: &Input<'_>, count: Bytes) -> Result<(), PassphraseError> {
 }
 
 /// A passphrase being read: a secret that grows, each step into a new wiped buffer.
-pub(super) struct Filling {
+pub(super) struct SecretBuffer {
     secret: Secret,
     len: usize,
     limit: usize,
 }
 
-impl Filling {
+impl SecretBuffer {
     /// Makes an empty one that takes up to `limit` bytes.
     pub(super) fn new(limit: usize) -> Result<Self, PassphraseError> {
         let secret = Secret::zeroed(limit.min(FIRST)).map_err(PassphraseError::Memory)?;

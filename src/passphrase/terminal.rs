@@ -19,7 +19,7 @@ use nix::sys::termios::{
 };
 
 use super::PassphraseError;
-use super::keyfile::{Filling, Input};
+use super::keyfile::{Input, SecretBuffer};
 use crate::terminal_text::harmless;
 
 /// The most typed bytes that count. cryptsetup silently ignores the rest of the line, and volumes were made that way.
@@ -60,7 +60,7 @@ fn converse(prompt: &str, timeout: Option<Duration>, echo: Echo) -> Result<Passp
             Echo::Off => SetArg::TCSAFLUSH,
             Echo::On => SetArg::TCSADRAIN,
         };
-        let quiet = Quiet::start(tty, echo, when)?;
+        let quiet = EchoGuard::start(tty, echo, when)?;
         say(tty, prompt);
         let outcome = line(tty, &signals, deadline);
         drop(quiet);
@@ -80,31 +80,31 @@ fn converse(prompt: &str, timeout: Option<Duration>, echo: Echo) -> Result<Passp
 
 fn line(tty: BorrowedFd<'_>, signals: &Signals, deadline: Option<Instant>) -> Result<Ending, PassphraseError> {
     // One more than the limit: the place through which the rest of a long line passes.
-    let mut filling = Filling::new(MAX_INTERACTIVE + 1)?;
+    let mut buffer = SecretBuffer::new(MAX_INTERACTIVE + 1)?;
     loop {
         if let Some(signal) = signals.wait_unless_readable(tty, deadline)? {
             return Ok(Ending::Signal(signal));
         }
-        if ends(&mut filling, tty)? {
-            return Ok(Ending::Line(filling.finish()));
+        if ends(&mut buffer, tty)? {
+            return Ok(Ending::Line(buffer.finish()));
         }
     }
 }
 
 /// Takes one byte more; returns whether that ends the line.
-fn ends(filling: &mut Filling, tty: BorrowedFd<'_>) -> Result<bool, PassphraseError> {
-    let read = filling.read(&Input::of(tty), 1).map_err(|error| match error {
+fn ends(buffer: &mut SecretBuffer, tty: BorrowedFd<'_>) -> Result<bool, PassphraseError> {
+    let read = buffer.read(&Input::of(tty), 1).map_err(|error| match error {
         PassphraseError::Read(source) => PassphraseError::Terminal(source),
         other => other,
     })?;
-    if read == 0 && filling.len() == 0 {
+    if read == 0 && buffer.len() == 0 {
         return Err(PassphraseError::Terminal(io::ErrorKind::UnexpectedEof.into()));
     }
-    if read == 0 || filling.drop_newline() {
+    if read == 0 || buffer.drop_newline() {
         return Ok(true);
     }
-    if filling.len() > MAX_INTERACTIVE {
-        filling.drop_last();
+    if buffer.len() > MAX_INTERACTIVE {
+        buffer.drop_last();
     }
     Ok(false)
 }
@@ -113,7 +113,7 @@ fn ends(filling: &mut Filling, tty: BorrowedFd<'_>) -> Result<bool, PassphraseEr
 /// echo as long as this value lives. Signals are up to the caller.
 #[derive(Debug)]
 pub struct TypedLine {
-    quiet: Quiet<OwnedFd>,
+    quiet: EchoGuard<OwnedFd>,
 }
 
 impl TypedLine {
@@ -124,7 +124,7 @@ impl TypedLine {
     pub fn start(tty: OwnedFd, shown: bool) -> Result<Self, PassphraseError> {
         let echo = if shown { Echo::On } else { Echo::Off };
         // At once: a terminal that is held up (Ctrl-S, a serial line without a listener) would never have shown all.
-        let quiet = Quiet::start(tty, echo, SetArg::TCSANOW)?;
+        let quiet = EchoGuard::start(tty, echo, SetArg::TCSANOW)?;
         // Nothing but Enter ends a line: there is no end of file here, and part of a line would be read as if it were
         // whole. (On Linux 0 is _POSIX_VDISABLE.)
         let mut during = tcgetattr(&quiet.tty).map_err(terminal_error)?;
@@ -159,9 +159,9 @@ impl TypedLine {
     /// # Errors
     /// [`PassphraseError::Terminal`], also at its end; [`PassphraseError::Memory`].
     pub fn read(&mut self) -> Result<Passphrase, PassphraseError> {
-        let mut filling = Filling::new(MAX_INTERACTIVE + 1)?;
-        while !ends(&mut filling, self.as_fd())? {}
-        Ok(filling.finish())
+        let mut buffer = SecretBuffer::new(MAX_INTERACTIVE + 1)?;
+        while !ends(&mut buffer, self.as_fd())? {}
+        Ok(buffer.finish())
     }
 }
 
@@ -185,13 +185,13 @@ fn say(tty: BorrowedFd<'_>, text: &str) {
 
 /// The terminal without echo, restored on drop.
 #[derive(Debug)]
-struct Quiet<T: AsFd> {
+struct EchoGuard<T: AsFd> {
     tty: T,
     before: Termios,
     when: SetArg,
 }
 
-impl<T: AsFd> Quiet<T> {
+impl<T: AsFd> EchoGuard<T> {
     fn start(tty: T, echo: Echo, when: SetArg) -> Result<Self, PassphraseError> {
         let before = tcgetattr(&tty).map_err(terminal_error)?;
         let mut during = before.clone();
@@ -204,7 +204,7 @@ impl<T: AsFd> Quiet<T> {
     }
 }
 
-impl<T: AsFd> Drop for Quiet<T> {
+impl<T: AsFd> Drop for EchoGuard<T> {
     fn drop(&mut self) {
         // If it fails, the terminal is gone.
         let _ = tcsetattr(&self.tty, self.when, &self.before);

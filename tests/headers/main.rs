@@ -128,5 +128,5 @@ impl Lab {
 fn check_good(volume: &Path) {
     let mut file = fs::File::open(volume).expect("a volume");
     let header = keyslots::luks2::Header::read(&mut file).expect("a header");
-    assert_eq!(header.loser(), &keyslots::luks2::copies::Loser::Agrees);
+    assert_eq!(header.other_copy(), &keyslots::luks2::copies::OtherCopy::Agrees);
 }

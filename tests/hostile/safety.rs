@@ -280,8 +280,8 @@ fn a_damaged_copy_is_written_anew_by_whoever_reads() {
             let mended = lab.image();
             assert!(mended != damaged, "{words:?} at {at}");
             let mut file = fs::File::open(lab.path("v")).expect("a file");
-            let loser = copies::read(&mut file).expect("a header").loser;
-            assert_eq!(loser, copies::Loser::Agrees, "{words:?} at {at}");
+            let other = copies::read(&mut file).expect("a header").other_copy;
+            assert_eq!(other, copies::OtherCopy::Agrees, "{words:?} at {at}");
         }
     }
 }

@@ -5,7 +5,7 @@ use zeroize::Zeroize;
 use super::adiantum::{self, Adiantum};
 use super::block::BlockCipher;
 use super::hctr2::{self, Hctr2};
-use super::sector::{Direction, MAX_BLOCK, MAX_SECTOR, Room, SectorCipher};
+use super::sector::{Direction, MAX_BLOCK, MAX_SECTOR, SectorBuffer, SectorCipher};
 use super::tweak::{LrwTweaks, mask_xts, xor, xor_to};
 
 /// A chaining mode, with the part of the key that it needs.
@@ -37,7 +37,7 @@ impl SectorCipher {
         source: Option<&[u8]>,
         data: &mut [u8],
         size: usize,
-        room: &mut Room,
+        buffer: &mut SectorBuffer,
         direction: Direction,
     ) {
         let encrypt = direction == Direction::Encrypt;
@@ -58,25 +58,25 @@ impl SectorCipher {
         match &self.chain {
             Chain::Ecb => self.blocks(data, direction),
             Chain::Cbc if encrypt => self.cbc_encrypt(ivs, data, size),
-            Chain::Cbc => self.after_blocks(ivs, data, size, room, |cipher, data, previous| {
+            Chain::Cbc => self.after_blocks(ivs, data, size, buffer, |cipher, data, previous| {
                 cipher.decrypt(data);
                 xor(data, previous);
             }),
-            Chain::Ctr => self.ctr(ivs, data, size, room),
+            Chain::Ctr => self.ctr(ivs, data, size, buffer),
             Chain::Pcbc => each(data, &|iv, sector| self.pcbc(iv, sector, direction)),
             Chain::Cfb if encrypt => each(data, &|iv, sector| self.feed_back(Back::Ciphertext, iv, sector)),
-            Chain::Cfb => self.after_blocks(ivs, data, size, room, |cipher, data, previous| {
+            Chain::Cfb => self.after_blocks(ivs, data, size, buffer, |cipher, data, previous| {
                 cipher.encrypt(previous);
                 xor(data, previous);
             }),
             Chain::Ofb => each(data, &|iv, sector| self.feed_back(Back::KeyStream, iv, sector)),
             Chain::Xts(tweak_cipher) => {
                 tweak_cipher.encrypt(ivs);
-                self.masked((ivs, source), data, size, room, direction, mask_xts);
+                self.masked((ivs, source), data, size, buffer, direction, mask_xts);
                 // The masks are as secret as the key.
                 ivs.zeroize();
             }
-            Chain::Lrw(tweaks) => self.masked((ivs, source), data, size, room, direction, |iv, next, data, masks| {
+            Chain::Lrw(tweaks) => self.masked((ivs, source), data, size, buffer, direction, |iv, next, data, masks| {
                 tweaks.fill(iv, next);
                 xor(data, masks);
             }),
@@ -87,7 +87,7 @@ impl SectorCipher {
             Chain::Hctr2(hctr2) => {
                 for (sector, iv) in data.chunks_exact_mut(size).zip(ivs.chunks_exact(iv_len)) {
                     let tweak = iv.first_chunk().unwrap_or(&[0; hctr2::TWEAK_LEN]);
-                    hctr2.crypt(tweak, sector, direction, self.cipher.as_ref(), &mut room.0);
+                    hctr2.crypt(tweak, sector, direction, self.cipher.as_ref(), &mut buffer.0);
                 }
             }
         }
@@ -107,13 +107,13 @@ impl SectorCipher {
         (ivs, mut source): (&[u8], Option<&[u8]>),
         data: &mut [u8],
         size: usize,
-        room: &mut Room,
+        buffer: &mut SectorBuffer,
         direction: Direction,
         fill: impl Fn(&[u8; MAX_BLOCK], &mut [u8], &mut [u8], &[u8]),
     ) {
         let at_a_time = MAX_SECTOR / size;
         let mut batches = ivs.as_chunks().0.chunks(at_a_time);
-        let (mut masks, mut next_masks) = room.0.split_at_mut(MAX_SECTOR);
+        let (mut masks, mut next_masks) = buffer.0.split_at_mut(MAX_SECTOR);
         for (masks, iv) in masks.chunks_exact_mut(size).zip(batches.next().unwrap_or_default()) {
             fill(iv, masks, &mut [], &[]);
         }
@@ -150,13 +150,13 @@ impl SectorCipher {
         ivs: &[u8],
         data: &mut [u8],
         size: usize,
-        room: &mut Room,
+        buffer: &mut SectorBuffer,
         work: impl Fn(&dyn BlockCipher, &mut [u8], &mut [u8]),
     ) {
         let at_a_time = MAX_SECTOR / size;
         let iv_len = ivs.len() / (data.len() / size).max(1);
         for (data, ivs) in data.chunks_mut(at_a_time * size).zip(ivs.chunks(at_a_time * iv_len)) {
-            let previous = &mut room.0[..data.len()];
+            let previous = &mut buffer.0[..data.len()];
             for ((sector, iv), previous) in data
                 .chunks_exact(size)
                 .zip(ivs.chunks_exact(iv_len))
@@ -222,11 +222,11 @@ impl SectorCipher {
         mask.zeroize();
     }
 
-    fn ctr(&self, ivs: &[u8], data: &mut [u8], size: usize, room: &mut Room) {
+    fn ctr(&self, ivs: &[u8], data: &mut [u8], size: usize, buffer: &mut SectorBuffer) {
         let at_a_time = MAX_SECTOR / size;
         let iv_len = ivs.len() / (data.len() / size).max(1);
         for (data, ivs) in data.chunks_mut(at_a_time * size).zip(ivs.chunks(at_a_time * iv_len)) {
-            let stream = &mut room.0[..data.len()];
+            let stream = &mut buffer.0[..data.len()];
             for (stream, iv) in stream.chunks_exact_mut(size).zip(ivs.chunks_exact(iv_len)) {
                 count(iv, stream);
             }

@@ -38,9 +38,9 @@ pub struct SectorCipher {
 
 /// Room for masks or a key stream, of two sectors or batches of sectors, wiped on drop; as a slice, since an array would be wiped byte by byte.
 #[repr(align(64))]
-pub(super) struct Room(pub(super) [u8; 2 * MAX_SECTOR]);
+pub(super) struct SectorBuffer(pub(super) [u8; 2 * MAX_SECTOR]);
 
-impl Drop for Room {
+impl Drop for SectorBuffer {
     fn drop(&mut self) {
         self.0.as_mut_slice().zeroize();
     }
@@ -129,14 +129,14 @@ impl SectorCipher {
     pub fn encrypt_to(&self, first_sector: u64, data: &[u8], encrypted: &mut [u8]) -> Result<(), CipherError> {
         assert_eq!(data.len(), encrypted.len(), "both are as long");
         self.check_len(data)?;
-        let mut room = Room([0; 2 * MAX_SECTOR]);
+        let mut buffer = SectorBuffer([0; 2 * MAX_SECTOR]);
         // A run at a time: if a mode needs a copy first, that is still in the processor's cache when it is encrypted.
         for ((data, run), number) in data
             .chunks(RUN)
             .zip(encrypted.chunks_mut(RUN))
             .zip(self.run_numbers(first_sector))
         {
-            self.run(number, Some(data), run, &mut room, Direction::Encrypt);
+            self.run(number, Some(data), run, &mut buffer, Direction::Encrypt);
         }
         Ok(())
     }
@@ -156,9 +156,9 @@ impl SectorCipher {
 
     fn crypt(&self, first_sector: u64, data: &mut [u8], direction: Direction) -> Result<(), CipherError> {
         self.check_len(data)?;
-        let mut room = Room([0; 2 * MAX_SECTOR]);
+        let mut buffer = SectorBuffer([0; 2 * MAX_SECTOR]);
         for (run, number) in data.chunks_mut(RUN).zip(self.run_numbers(first_sector)) {
-            self.run(number, None, run, &mut room, direction);
+            self.run(number, None, run, &mut buffer, direction);
         }
         Ok(())
     }
@@ -186,7 +186,7 @@ impl SectorCipher {
         first_sector: u64,
         mut source: Option<&[u8]>,
         data: &mut [u8],
-        room: &mut Room,
+        buffer: &mut SectorBuffer,
         direction: Direction,
     ) {
         let copy = |data: &mut [u8], source: Option<&[u8]>| {
@@ -211,7 +211,7 @@ impl SectorCipher {
         if self.iv.is_encrypted() {
             for iv in ivs.chunks_exact_mut(iv_len) {
                 let mut block = [0; MAX_BLOCK];
-                self.chain(iv, None, &mut block[..iv_len], iv_len, room, Direction::Encrypt);
+                self.chain(iv, None, &mut block[..iv_len], iv_len, buffer, Direction::Encrypt);
                 iv.copy_from_slice(&block[..iv_len]);
             }
         }
@@ -222,7 +222,7 @@ impl SectorCipher {
                 diffuser.mix(offset(n), sector);
             }
         }
-        self.chain(ivs, source, data, self.sector_size, room, direction);
+        self.chain(ivs, source, data, self.sector_size, buffer, direction);
         if let Some(diffuser) = self.diffuser.as_ref().filter(|_| direction == Direction::Decrypt) {
             for (n, sector) in data.chunks_exact_mut(self.sector_size).enumerate() {
                 diffuser.unmix(offset(n), sector);

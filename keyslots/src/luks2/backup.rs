@@ -182,7 +182,7 @@ impl Backup {
         device.sync().map_err(Error::io("sync the keyslots area"))?;
         for which in [Which::Primary, Which::Secondary] {
             // A copy that is damaged in the backup is just as damaged on the device.
-            match self.header.loser.needs_recovery() == Some(which) {
+            match self.header.other_copy.needs_recovery() == Some(which) {
                 true => copies::recover(device, &self.header.copy, which)?,
                 false => copies::restore(file, device, self.header.binary(), which)?,
             }
@@ -204,11 +204,11 @@ impl Backup {
         let (ours, theirs) = (self.header.binary(), restored.binary());
         let same = self.header.metadata() == restored.metadata()
             && (ours.seqid, &ours.uuid, &ours.label) == (theirs.seqid, &theirs.uuid, &theirs.label)
-            && restored.loser.needs_recovery().is_none();
+            && restored.other_copy.needs_recovery().is_none();
         if !same {
             return Err(Error::NotRestored);
         }
-        let start = match self.header.loser.needs_recovery() {
+        let start = match self.header.other_copy.needs_recovery() {
             None => Bytes::ZERO,
             Some(_) => self.areas_start()?,
         };

@@ -47,12 +47,12 @@ pub struct Copies {
     /// The copy that wins.
     pub winner: Copy,
     /// The state of the other copy.
-    pub loser: Loser,
+    pub other_copy: OtherCopy,
 }
 
 /// The state of the copy that did not win.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Loser {
+pub enum OtherCopy {
     /// It has the same contents as the winner.
     Agrees,
     /// It is valid, but older.
@@ -61,7 +61,7 @@ pub enum Loser {
     Damaged(Which, Defect),
 }
 
-impl Loser {
+impl OtherCopy {
     /// The copy that needs to be rewritten.
     pub fn needs_recovery(&self) -> Option<Which> {
         match self {
@@ -108,27 +108,27 @@ pub fn read_from(
     match (primary, secondary) {
         (Ok(primary), Ok(secondary)) if secondary.binary.seqid > primary.binary.seqid => Ok(Copies {
             winner: secondary.into_copy(Some(primary)),
-            loser: Loser::Stale(Which::Primary),
+            other_copy: OtherCopy::Stale(Which::Primary),
         }),
         (Ok(primary), Ok(secondary)) => {
             let agrees = primary.binary.seqid == secondary.binary.seqid;
-            let loser = if agrees {
-                Loser::Agrees
+            let other_copy = if agrees {
+                OtherCopy::Agrees
             } else {
-                Loser::Stale(Which::Secondary)
+                OtherCopy::Stale(Which::Secondary)
             };
             Ok(Copies {
                 winner: primary.into_copy(None),
-                loser,
+                other_copy,
             })
         }
         (Ok(primary), Err(defect)) => Ok(Copies {
             winner: primary.into_copy(None),
-            loser: Loser::Damaged(Which::Secondary, defect),
+            other_copy: OtherCopy::Damaged(Which::Secondary, defect),
         }),
         (Err(defect), Ok(secondary)) => Ok(Copies {
             winner: secondary.into_copy(None),
-            loser: Loser::Damaged(Which::Primary, defect),
+            other_copy: OtherCopy::Damaged(Which::Primary, defect),
         }),
         (Err(Defect::Magic | Defect::Truncated), Err(_)) => Err(Error::NotLuks),
         (Err(defect), Err(_)) => Err(defect.into()),

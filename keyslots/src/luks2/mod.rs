@@ -37,7 +37,7 @@ pub use tokens::{Places, Token};
 pub use unlock::{Candidates, NewKeyslot, Sealed};
 pub use update::KeyFor;
 
-use self::copies::{Copies, Copy, Loser};
+use self::copies::{Copies, Copy, OtherCopy};
 use self::format::{BinaryHeader, Which};
 use self::segment::{Crypt, Segment};
 use crate::kdf::{CostLimits, Kdf};
@@ -67,7 +67,7 @@ pub const KNOWN_REQUIREMENTS: [&str; 6] = [
 #[derive(Clone, Debug)]
 pub struct Header {
     copy: Copy,
-    loser: Loser,
+    other_copy: OtherCopy,
     /// The copy on the device, as far as is known: `None` while a new header is written over something else.
     on_device: Option<Box<Copy>>,
 }
@@ -90,18 +90,18 @@ impl Header {
         copies::read_from(storage, size, first).map(Self::of_copies)
     }
 
-    fn of_copies(Copies { winner, loser }: Copies) -> Self {
+    fn of_copies(Copies { winner, other_copy }: Copies) -> Self {
         Self {
             on_device: Some(Box::new(winner.clone())),
             copy: winner,
-            loser,
+            other_copy,
         }
     }
 
     fn new(copy: Copy) -> Self {
         Self {
             copy,
-            loser: Loser::Agrees,
+            other_copy: OtherCopy::Agrees,
             on_device: None,
         }
     }
@@ -117,8 +117,8 @@ impl Header {
     }
 
     /// The state of the copy that did not win.
-    pub fn loser(&self) -> &Loser {
-        &self.loser
+    pub fn other_copy(&self) -> &OtherCopy {
+        &self.other_copy
     }
 
     /// The end of the keyslots area: how much of the device the header takes.
@@ -241,9 +241,9 @@ impl Header {
             *self = Self {
                 on_device: Some(Box::new(next.clone())),
                 copy: next,
-                loser: match written {
-                    Ok(()) => Loser::Agrees,
-                    Err(_) => Loser::Stale(Which::Secondary),
+                other_copy: match written {
+                    Ok(()) => OtherCopy::Agrees,
+                    Err(_) => OtherCopy::Stale(Which::Secondary),
                 },
             };
         }
@@ -264,7 +264,9 @@ impl Header {
     pub fn expect_written(&self, storage: &mut dyn Storage) -> Result<()> {
         let current = copies::read(storage)?;
         let ours = self.on_device.as_ref();
-        match ours.is_some_and(|ours| ours.same_header(&current.winner)) && current.loser.needs_recovery().is_none() {
+        match ours.is_some_and(|ours| ours.same_header(&current.winner))
+            && current.other_copy.needs_recovery().is_none()
+        {
             true => Ok(()),
             false => Err(Error::ChangedMeanwhile),
         }
@@ -281,7 +283,7 @@ impl Header {
         {
             return Err(Error::ChangedMeanwhile);
         }
-        match current.loser.needs_recovery() {
+        match current.other_copy.needs_recovery() {
             Some(which) => copies::recover(storage, &current.winner, which),
             None => copies::sync_read(storage),
         }
@@ -310,8 +312,8 @@ impl Header {
     /// # Errors
     /// The storage's.
     pub fn has_leftovers(&self, storage: &mut dyn Storage) -> Result<bool> {
-        let offset = match self.loser {
-            Loser::Stale(Which::Primary) | Loser::Damaged(Which::Primary, _) => self.copy.binary.hdr_size,
+        let offset = match self.other_copy {
+            OtherCopy::Stale(Which::Primary) | OtherCopy::Damaged(Which::Primary, _) => self.copy.binary.hdr_size,
             _ => Bytes::ZERO,
         };
         copies::has_leftovers(storage, &self.copy, offset)
@@ -322,10 +324,10 @@ impl Header {
     /// # Errors
     /// The storage's.
     pub fn recover(&mut self, storage: &mut dyn Storage) -> Result<Option<Which>> {
-        let which = self.loser.needs_recovery();
+        let which = self.other_copy.needs_recovery();
         if let Some(which) = which {
             copies::recover(storage, &self.copy, which)?;
-            self.loser = Loser::Agrees;
+            self.other_copy = OtherCopy::Agrees;
         }
         Ok(which)
     }

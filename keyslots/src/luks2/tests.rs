@@ -6,7 +6,7 @@ mod rules;
 mod safety;
 mod staged;
 
-use super::copies::Loser;
+use super::copies::OtherCopy;
 use super::format::Which;
 use super::keyslot::KeyslotKind;
 use super::update::KeyFor;
@@ -102,11 +102,14 @@ fn either_copy_stands_in_for_the_other() {
             storage.0[offset + at] ^= 0xff;
             let mut header = Header::read(&mut storage).expect("the other copy");
             assert!(
-                matches!(header.loser(), Loser::Damaged(w, _) if *w == which),
+                matches!(header.other_copy(), OtherCopy::Damaged(w, _) if *w == which),
                 "{which:?} {at}"
             );
             header.recover(&mut storage).expect("memory");
-            assert_eq!(*Header::read(&mut storage).expect("a header").loser(), Loser::Agrees);
+            assert_eq!(
+                *Header::read(&mut storage).expect("a header").other_copy(),
+                OtherCopy::Agrees
+            );
         }
     }
 }
@@ -120,7 +123,7 @@ fn the_higher_seqid_wins_and_a_stale_copy_is_recovered_before_a_write() {
 
     let mut header = Header::read(&mut storage).expect("a header");
     assert_eq!(header.binary().label, "newer");
-    assert_eq!(*header.loser(), Loser::Stale(Which::Primary));
+    assert_eq!(*header.other_copy(), OtherCopy::Stale(Which::Primary));
     header.set_labels(&mut storage, None, Some("sub")).expect("memory");
     let header = Header::read(&mut storage).expect("a header");
     assert_eq!(header.binary().label, "newer");

@@ -275,7 +275,7 @@ fn examine_key(entry: &Entry, devices: &Devices, machine: &Machine<'_>, findings
 }
 
 fn examine_header(header: &Header, entry: &Entry, machine: &Machine<'_>, findings: &mut Vec<Finding>) {
-    if let Some(which) = header.luks2().and_then(|header| header.loser().needs_recovery()) {
+    if let Some(which) = header.luks2().and_then(|header| header.other_copy().needs_recovery()) {
         findings.push(Finding::Copies(which));
     }
     match volume::mappable(header) {

@@ -61,7 +61,7 @@ impl Context<'_> {
             ));
         }
         if let Header::Luks2(header) = &loaded.header
-            && let luks2::copies::Loser::Damaged(which, defect) = header.loser()
+            && let luks2::copies::OtherCopy::Damaged(which, defect) = header.other_copy()
         {
             self.console
                 .debug(format_args!("The {which:?} copy of the header was damaged: {defect}"));

@@ -7,7 +7,7 @@ use std::io::IsTerminal as _;
 use serde_json::{Value, json};
 
 use super::context::Context;
-use crate::console::forest::{ASCII, Look, UTF, draw};
+use crate::console::forest::{ASCII, Style, UTF, draw};
 use crate::console::{ExitCode, speaks_utf8};
 use crate::cryptsetup::error::{CliError, MappingError};
 use crate::dm::{DeviceId, Dm, Mangling, StatusOptions, TableText, Which};
@@ -135,7 +135,7 @@ pub(super) fn tree(cx: &Context<'_>) -> Result<(), CliError> {
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
         || std::env::var_os("TERM").is_some_and(|term| term == "dumb")
         || !std::io::stdout().is_terminal();
-    let look = Look {
+    let style = Style {
         symbols: if speaks_utf8() { UTF } else { ASCII },
         compact: false,
         width: None,
@@ -144,7 +144,7 @@ pub(super) fn tree(cx: &Context<'_>) -> Result<(), CliError> {
     let mut out = Vec::new();
     draw(
         &mut out,
-        &look,
+        &style,
         tops.map(|(place, _)| place),
         |place| &stack.layers()[place].uses,
         |place| label(&stack.layers()[place], !plain),

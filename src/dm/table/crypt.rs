@@ -6,7 +6,7 @@ use std::fmt;
 use keyslots::secret::Secret;
 use keyslots::units::Sectors;
 
-use super::words::{DeviceRef, Params, TableError, Words, digits};
+use super::tokenize::{DeviceRef, Params, TableError, Words, digits};
 
 const TARGET: &str = "crypt";
 

@@ -7,13 +7,13 @@
 mod crypt;
 mod simple;
 mod text;
-mod words;
+mod tokenize;
 
 pub use crypt::{CryptKey, CryptOptions, CryptTarget, IntegrityTags, KeyKind, put_hex};
 pub use simple::{Linear, Snapshot, Stripe, Striped};
 pub use text::{Line, TableText, TargetType};
-use words::Params;
-pub use words::{DeviceRef, TableError};
+use tokenize::Params;
+pub use tokenize::{DeviceRef, TableError};
 
 use std::fmt;
 

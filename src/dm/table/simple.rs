@@ -3,7 +3,7 @@
 use keyslots::units::Sectors;
 
 use super::text::TargetType;
-use super::words::{DeviceRef, Params, TableError, Words};
+use super::tokenize::{DeviceRef, Params, TableError, Words};
 
 /// A piece of another device: `<device> <offset>`.
 #[derive(Clone, Debug, PartialEq, Eq)]

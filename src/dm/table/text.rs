@@ -9,7 +9,7 @@ use keyslots::secret::Secret;
 use keyslots::units::Sectors;
 use zeroize::Zeroize;
 
-use super::words::{Params, TableError, digits};
+use super::tokenize::{Params, TableError, digits};
 
 /// The name of a target type: 1 to 15 printable bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,13 +21,13 @@ pub struct TargetType {
 /// A table whose parameters are text. Its memory is wiped on drop; its `Debug` shows no parameters.
 pub struct TableText {
     lines: Vec<Stored>,
-    params: Room,
+    params: ParamsBuffer,
     used: usize,
 }
 
 /// The buffer for parameters. A wiped one is kept for the next table: locking memory takes longer than requesting a table,
 /// and some commands request a thousand.
-struct Room(Option<Secret>);
+struct ParamsBuffer(Option<Secret>);
 
 thread_local! {
     static SPARE: Cell<Option<Secret>> = const { Cell::new(None) };
@@ -124,7 +124,7 @@ impl TableText {
     pub fn with_room(bytes: usize) -> io::Result<Self> {
         Ok(Self {
             lines: Vec::new(),
-            params: Room::of(bytes)?,
+            params: ParamsBuffer::of(bytes)?,
             used: 0,
         })
     }
@@ -200,7 +200,7 @@ impl TableText {
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let end = self.used.checked_add(bytes.len()).ok_or(io::ErrorKind::OutOfMemory)?;
         if end > self.params.expose().len() {
-            let mut larger = Room::of(end.next_power_of_two())?;
+            let mut larger = ParamsBuffer::of(end.next_power_of_two())?;
             larger.expose_mut()[..self.used].copy_from_slice(&self.params.expose()[..self.used]);
             self.params = larger;
         }
@@ -227,7 +227,7 @@ impl TableText {
     }
 }
 
-impl Room {
+impl ParamsBuffer {
     fn of(bytes: usize) -> io::Result<Self> {
         let spare = SPARE.try_with(Cell::take).ok().flatten();
         Ok(Self(Some(match spare {
@@ -245,7 +245,7 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for ParamsBuffer {
     fn drop(&mut self) {
         let Some(mut secret) = self.0.take() else { return };
         if secret.len() == COMMON {

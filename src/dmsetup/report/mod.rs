@@ -27,7 +27,7 @@ use selection::Selection;
 
 /// The request for a report, as it was typed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::dmsetup) struct Wishes<'a> {
+pub(in crate::dmsetup) struct Request<'a> {
     /// `-o`: fields, behind a `+` in addition to the usual ones.
     pub(in crate::dmsetup) columns: Option<&'a str>,
     /// `-O`: fields, with `-` for falling order.
@@ -71,10 +71,10 @@ impl Report {
     ///
     /// # Errors
     /// [`ReportError`]: unknown fields, an invalid selection, or a request for help.
-    pub(in crate::dmsetup) fn new(kind: &Kind<'_>, wishes: &Wishes<'_>) -> Result<Self, ReportError> {
-        let columns = columns::columns(wishes.columns, kind).map_err(ReportError::Columns)?;
-        let keys = columns::keys(wishes.sort.unwrap_or(kind.sort)).map_err(ReportError::Columns)?;
-        let selection = match wishes.select {
+    pub(in crate::dmsetup) fn new(kind: &Kind<'_>, request: &Request<'_>) -> Result<Self, ReportError> {
+        let columns = columns::columns(request.columns, kind).map_err(ReportError::Columns)?;
+        let keys = columns::keys(request.sort.unwrap_or(kind.sort)).map_err(ReportError::Columns)?;
+        let selection = match request.select {
             None | Some(b"") => None,
             Some(text) => Some(Selection::parse(text).map_err(ReportError::Selection)?),
         };
@@ -234,12 +234,12 @@ mod tests {
     };
 
     fn report(columns: Option<&str>, sort: Option<&str>, select: Option<&str>) -> Result<String, ReportError> {
-        let wishes = Wishes {
+        let request = Request {
             columns,
             sort,
             select: select.map(str::as_bytes),
         };
-        let mut report = Report::new(&KIND, &wishes)?;
+        let mut report = Report::new(&KIND, &request)?;
         for device in [Device("b", 1), Device("a", 10), Device("c", 1)] {
             report.add(&device).expect("all fields can be told");
         }
@@ -285,12 +285,12 @@ mod tests {
 
     #[test]
     fn a_report_says_what_it_will_ask_for() {
-        let wishes = Wishes {
+        let request = Request {
             columns: Some("name"),
             sort: Some("device_count"),
             select: Some(b"names_using_dev=x"),
         };
-        let report = Report::new(&KIND, &wishes).expect("a good report");
+        let report = Report::new(&KIND, &request).expect("a good report");
         for (needs, used) in [
             (Needs::Name, true),
             (Needs::Deps, true),
@@ -306,9 +306,9 @@ mod tests {
     fn a_field_that_cannot_be_told_is_named() {
         let mut report = Report::new(
             &KIND,
-            &Wishes {
+            &Request {
                 columns: Some("uuid"),
-                ..Wishes::default()
+                ..Request::default()
             },
         )
         .expect("a good report");

@@ -14,7 +14,7 @@ use crate::dmsetup::session::{About, Session};
 use crate::mapping::describe;
 
 /// The common parameters of new regions.
-pub(super) struct Wishes {
+pub(super) struct Request {
     start: u64,
     /// All of the device where 0.
     length: u64,
@@ -32,7 +32,7 @@ enum Areas {
     Sectors(u64),
 }
 
-impl Wishes {
+impl Request {
     pub(super) fn of(session: &Session) -> Result<Self, Failure> {
         let options = &session.options;
         let sectors = |option: Opt| {
@@ -162,34 +162,34 @@ pub(super) fn create(session: &Session, words: &[OsString]) -> Result<(), Failur
     if session.options.has(Opt::FileMap) {
         return filemap::create(session, words);
     }
-    let wishes = Wishes::of(session)?;
+    let request = Request::of(session)?;
     for id in devices(session, words, false)? {
         let (info, table) = session.dm()?.table(&id, Which::Live).about(&id)?;
         let name = name_of(session, &id, &info.name);
         let whole = table.size().map_or(0, |size| size.get());
         if !session.options.has(Opt::Segments) {
-            let length = if wishes.length == 0 { whole } else { wishes.length };
-            wishes.make(session, (&id, &info.name), &name, wishes.start, length)?;
+            let length = if request.length == 0 { whole } else { request.length };
+            request.make(session, (&id, &info.name), &name, request.start, length)?;
             continue;
         }
         let mut members = Vec::new();
         for line in table.lines() {
-            members.push(wishes.make(session, (&id, &info.name), &name, line.start.get(), line.length.get())?);
+            members.push(request.make(session, (&id, &info.name), &name, line.start.get(), line.length.get())?);
         }
         if session.options.has(Opt::NoGroup) || members.is_empty() {
             continue;
         }
-        group_new(session, &id, &wishes, members)?;
+        group_new(session, &id, &request, members)?;
     }
     Ok(())
 }
 
 /// Groups regions that were just made.
-fn group_new(session: &Session, id: &DeviceId, wishes: &Wishes, mut members: Vec<u64>) -> Result<(), Failure> {
+fn group_new(session: &Session, id: &DeviceId, request: &Request, mut members: Vec<u64>) -> Result<(), Failure> {
     members.sort_unstable();
     let alias = one_word(session, Opt::Alias)?.unwrap_or_default();
     let list: Vec<_> = members.iter().map(u64::to_string).collect();
-    let there = region::list(session, id, Some(&wishes.program))?;
+    let there = region::list(session, id, Some(&request.program))?;
     let Some(mut first) = there.into_iter().find(|region| region.id == members[0]) else {
         return Err(Failure::because(format_args!(
             "Could not create group: region {} went.",

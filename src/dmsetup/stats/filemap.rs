@@ -11,7 +11,7 @@ use nix::libc;
 use serde_json::json;
 
 use super::arguments::{number, one_word};
-use super::create::Wishes;
+use super::create::Request;
 use super::monitor::{self, Follow};
 use super::region::{self, Group, Region};
 use crate::block_device::{DevNo, Extent, extents};
@@ -115,12 +115,12 @@ pub(super) fn create(session: &Session, words: &[OsString]) -> Result<(), Failur
     if let Some((_, why)) = refused.iter().find(|(is, _)| *is) {
         return Err(Failure::because(why));
     }
-    let (wishes, follow) = (Wishes::of(session)?, Follow::of(session)?);
+    let (request, follow) = (Request::of(session)?, Follow::of(session)?);
     for word in words {
         let path = canonical(word)?;
         let failed = |failure: Failure| failure.and(&format!("Could not create regions from file {}.", shown(&path)));
         let mapped = Mapped::open(&path).map_err(failed)?;
-        let made = regions(session, &mapped, &wishes).map_err(failed)?;
+        let made = regions(session, &mapped, &request).map_err(failed)?;
         let typed = shown(Path::new(word));
         if has(Opt::NoGroup) {
             for number in &made {
@@ -139,7 +139,7 @@ pub(super) fn create(session: &Session, words: &[OsString]) -> Result<(), Failur
             None => alias_of(&path),
         };
         let (count, group) = (made.len(), made.iter().min().copied().unwrap_or_default());
-        group_up(session, &mapped.device, &wishes, alias, made).map_err(failed)?;
+        group_up(session, &mapped.device, &request, alias, made).map_err(failed)?;
         session.tell_each(
             "groups",
             [json!({ "file": typed, "group_id": group, "region_count": count })],
@@ -188,10 +188,10 @@ pub(super) fn update(session: &Session, words: &[OsString]) -> Result<(), Failur
 }
 
 /// One region for each extent, in the order of the file; none where one of them is refused.
-fn regions(session: &Session, mapped: &Mapped, wishes: &Wishes) -> Result<Vec<u64>, Failure> {
+fn regions(session: &Session, mapped: &Mapped, request: &Request) -> Result<Vec<u64>, Failure> {
     let mut made = Vec::new();
     for extent in mapped.extents(true)? {
-        match wishes.region(session, &mapped.device, extent.start, extent.length) {
+        match request.region(session, &mapped.device, extent.start, extent.length) {
             Ok((_, number)) => made.push(number),
             Err(failure) => {
                 // The refusal is reported, whatever the outcome for these.
@@ -209,12 +209,12 @@ fn regions(session: &Session, mapped: &Mapped, wishes: &Wishes) -> Result<Vec<u6
 fn group_up(
     session: &Session,
     device: &DeviceId,
-    wishes: &Wishes,
+    request: &Request,
     alias: String,
     mut members: Vec<u64>,
 ) -> Result<(), Failure> {
     members.sort_unstable();
-    let there = region::list(session, device, Some(wishes.program()))?;
+    let there = region::list(session, device, Some(request.program()))?;
     let first = there.into_iter().find(|region| Some(&region.id) == members.first());
     let mut first = first.ok_or_else(|| Failure::because("Could not create group: its regions went."))?;
     first.group = Some(Group { alias, members });
@@ -237,11 +237,11 @@ pub(super) fn remap(session: &Session, device: &DeviceId, group: u64, extents: &
     for number in &plan.gone {
         region::delete(session, device, *number)?;
     }
-    let wishes = Wishes::like(first);
+    let request = Request::like(first);
     let mut now = plan.kept;
     let mut outcome = Ok(());
     for extent in &plan.new {
-        match wishes.region(session, device, extent.start, extent.length) {
+        match request.region(session, device, extent.start, extent.length) {
             Ok((_, number)) => now.push(number),
             Err(failure) => {
                 outcome = Err(failure);

@@ -32,7 +32,7 @@ pub(super) fn is_fine(bounds: &[u64]) -> bool {
 
 /// The layout of bounds and counts.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
+pub(super) struct Style {
     /// Bounds have a unit.
     pub(super) units: bool,
     /// Numbers are aligned in columns.
@@ -47,7 +47,7 @@ pub(super) enum Before {
     Range,
 }
 
-impl Look {
+impl Style {
     fn bound(self, bound: u64) -> String {
         let (unit, size) = match bound {
             _ if !self.units => ("", 1),
@@ -122,7 +122,7 @@ impl Look {
 mod tests {
     use super::*;
 
-    const LOOK: Look = Look {
+    const STYLE: Style = Style {
         units: true,
         aligned: true,
     };
@@ -131,9 +131,9 @@ mod tests {
     fn bounds_are_read_and_shown() {
         let bounds = parse("100us,1ms,5000000,2s").expect("bounds");
         assert_eq!(bounds, [100_000, 1_000_000, 5_000_000, 2_000_000_000]);
-        assert_eq!(LOOK.bounds(&bounds), "0s,100us,1ms,5ms,2s");
-        assert_eq!(LOOK.ranges(&bounds), "0s-100us,100us-1ms,1ms-5ms,5ms-2s,>2s");
-        assert_eq!(LOOK.bounds(&[]) + &LOOK.ranges(&[]), "");
+        assert_eq!(STYLE.bounds(&bounds), "0s,100us,1ms,5ms,2s");
+        assert_eq!(STYLE.ranges(&bounds), "0s-100us,100us-1ms,1ms-5ms,5ms-2s,>2s");
+        assert_eq!(STYLE.bounds(&[]) + &STYLE.ranges(&[]), "");
         assert_eq!(parse("x").expect_err("no number"), "x");
         for bad in ["", "1m", "0", "1ms, 2ms", "99999999999999999999s", "18446744074s"] {
             assert!(parse(bad).is_err(), "{bad}");
@@ -144,7 +144,7 @@ mod tests {
     #[test]
     fn counts_stand_behind_their_bins() {
         let (bounds, counts) = ([100_000, 1_000_000, 5_000_000], [251, 9, 2, 0]);
-        let shown = |before, relative| LOOK.counts(&bounds, &counts, before, relative);
+        let shown = |before, relative| STYLE.counts(&bounds, &counts, before, relative);
         assert_eq!(shown(Before::Nothing, false), "   251     9     2     0");
         assert_eq!(
             shown(Before::Bound, false),
@@ -161,8 +161,11 @@ mod tests {
         );
         // Whatever the kernel's counts are.
         let most = [u64::MAX, u64::MAX];
-        assert!(LOOK.counts(&[1], &most, Before::Nothing, true).starts_with("100.00%"));
-        let plain = Look { aligned: false, ..LOOK };
+        assert!(STYLE.counts(&[1], &most, Before::Nothing, true).starts_with("100.00%"));
+        let plain = Style {
+            aligned: false,
+            ..STYLE
+        };
         assert_eq!(
             plain.counts(&bounds, &counts, Before::Bound, false),
             "0s:251:100us:9:1ms:2:5ms:0"

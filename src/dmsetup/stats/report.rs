@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::arguments::program;
 use super::group::first_of;
-use super::histogram::Look;
+use super::histogram::Style;
 use super::region::{self, Counters, Region};
 use super::row::{Form, Object, StatsRow};
 use super::size::Unit;
@@ -103,7 +103,7 @@ fn run(session: &Session, words: &[OsString], counted: bool) -> Result<(), Failu
     };
     let form = Form {
         unit,
-        look: Look {
+        style: Style {
             units: !has(Opt::NoTimeSuffix),
             aligned: !has(Opt::NoHeadings),
         },

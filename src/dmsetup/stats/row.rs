@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::histogram::{Before, Look};
+use super::histogram::{Before, Style};
 use super::region::{Counters, Region, ranges};
 use super::size::Unit;
 use crate::dm::Printable;
@@ -13,7 +13,7 @@ use crate::dmsetup::report::{Cell, Id, Needs, Row};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Form {
     pub(super) unit: Unit,
-    pub(super) look: Look,
+    pub(super) style: Style,
 }
 
 /// The object of a row.
@@ -76,8 +76,8 @@ impl StatsRow<'_> {
                 0 => "0".into(),
                 bounds => (bounds + 1).to_string(),
             }),
-            Id::HistBounds => Cell::text(self.form.look.bounds(&self.region.bounds)),
-            Id::HistRanges => Cell::text(self.form.look.ranges(&self.region.bounds)),
+            Id::HistBounds => Cell::text(self.form.style.bounds(&self.region.bounds)),
+            Id::HistRanges => Cell::text(self.form.style.ranges(&self.region.bounds)),
             Id::StatsName => match group {
                 // The kernel stores one word: a blank in a file's name is mangled there.
                 Some((_, group)) if !group.alias.is_empty() => shown(&group.alias.replace(r"\x20", " ")),
@@ -123,7 +123,7 @@ impl StatsRow<'_> {
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let histogram = |before, relative| {
             let (bounds, counts) = (&self.region.bounds, &counters.histogram);
-            Cell::text(self.form.look.counts(bounds, counts, before, relative))
+            Cell::text(self.form.style.counts(bounds, counts, before, relative))
         };
         Some(match id {
             Id::ReadCount => Cell::number(reads),

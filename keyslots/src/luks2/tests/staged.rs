@@ -7,7 +7,7 @@ use super::*;
 use crate::header::Header as AnyHeader;
 use crate::luks2::CHANGE_TOKEN;
 use crate::luks2::backup::Backup;
-use crate::luks2::copies::Loser;
+use crate::luks2::copies::OtherCopy;
 use crate::luks2::fields::base64_to_value;
 use crate::storage::fault::{Event, Recorder};
 
@@ -147,7 +147,7 @@ fn not_yet_changed() -> Memory {
         let mut disk = Memory(crash.image.to_vec());
         let header = Header::read(&mut disk).expect("a header");
         if !header.unfinished_changes().is_empty()
-            && *header.loser() == Loser::Agrees
+            && *header.other_copy() == OtherCopy::Agrees
             && opens(&mut disk, "old").is_ok()
         {
             waits = Some(disk);

@@ -182,7 +182,7 @@ fn of_luks2(header: &luks2::Header) -> Value {
         "keyslots": slots.collect::<Vec<_>>(),
         "tokens": tokens.collect::<Vec<_>>(),
         "digests": digests.collect::<Vec<_>>(),
-        "copies_agree": header.loser().needs_recovery().is_none(),
+        "copies_agree": header.other_copy().needs_recovery().is_none(),
     })
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use keyslots::header::Header;
 use keyslots::luks1::{self, KeyslotState};
 use keyslots::luks2::format::Which;
-use keyslots::luks2::{self, copies::Loser};
+use keyslots::luks2::{self, copies::OtherCopy};
 use serde_json::{Value, json};
 
 use crate::console::amount;
@@ -242,9 +242,9 @@ fn luks2_parts(header: &luks2::Header, names: &[SlotName]) -> Parts {
         .into_iter()
         .zip([0, hdr_size])
         .map(|((which, name), offset)| {
-            let state = match header.loser() {
-                Loser::Stale(loser) if *loser == which => ", found outdated",
-                Loser::Damaged(loser, _) if *loser == which => ", found damaged",
+            let state = match header.other_copy() {
+                OtherCopy::Stale(copy) if *copy == which => ", found outdated",
+                OtherCopy::Damaged(copy, _) if *copy == which => ", found damaged",
                 _ => "",
             };
             Part::new(

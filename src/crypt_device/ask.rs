@@ -4,6 +4,7 @@
 use std::fmt;
 use std::path::Path;
 
+use keyslots::backup::{AtRisk, Restore};
 use keyslots::header::Version;
 
 use super::CryptError;
@@ -23,6 +24,21 @@ pub enum Question<'a> {
     },
     /// A volume gets another UUID.
     ChangeUuid,
+    /// A backup is written over a header, or over other data.
+    Restore(&'a Restoring<'a>),
+}
+
+/// A backup that is about to be restored.
+#[derive(Clone, Copy, Debug)]
+pub struct Restoring<'a> {
+    /// The device with the header, or the place for it.
+    pub device: &'a Path,
+    /// The version of the backup.
+    pub version: Version,
+    /// What it changes.
+    pub plan: &'a Restore,
+    /// What may be lost if it is interrupted.
+    pub at_risk: AtRisk,
 }
 
 /// Answers questions.

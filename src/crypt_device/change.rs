@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use keyslots::header::Header;
+use keyslots::header::{Header, Version};
 use keyslots::kdf::CostLimits;
-use keyslots::luks1;
 use keyslots::storage::Storage;
+use keyslots::{luks1, luks2};
 
 use super::{Event, Observer, Others};
 use crate::header_backup::{self, BackupError};
@@ -49,6 +49,26 @@ impl Changing<'_> {
             let done = done?;
             kept?;
             Ok(done)
+        })
+    }
+
+    /// As [`Changing::change`], for what LUKS2 alone has.
+    ///
+    /// # Errors
+    /// [`HeaderError::NotLuks`] for another version, and as [`Changing::change`].
+    pub(super) fn change_luks2<T, E: From<HeaderError> + From<BackupError>>(
+        &self,
+        device: &HeaderDevice,
+        action: impl FnOnce(&mut luks2::Header, &mut dyn Storage) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let wanted = Wanted::Only(Version::Luks2);
+        self.change(device, wanted, Others::May, |header, storage| match header {
+            Header::Luks2(header) => action(header, storage),
+            Header::Luks1(_) => Err(HeaderError::NotLuks {
+                path: device.path().to_owned(),
+                wanted,
+            }
+            .into()),
         })
     }
 

@@ -102,17 +102,9 @@ impl LuksDevice {
     /// # Errors
     /// [`CryptError`]; [`HeaderError::NotLuks`](crate::header_device::HeaderError::NotLuks) for LUKS1.
     pub fn store_flags(&self, changing: &Changing<'_>, flags: Flags) -> Result<(), CryptError> {
-        changing.change(
-            &self.device,
-            Wanted::Only(Version::Luks2),
-            Others::May,
-            |header, storage| match header {
-                Header::Luks2(header) => {
-                    let flags = flags.to_persistent(&header.metadata().config.flags);
-                    Ok(header.set_flags(storage, flags)?)
-                }
-                Header::Luks1(_) => Ok(()),
-            },
-        )
+        changing.change_luks2(&self.device, |header, storage| {
+            let flags = flags.to_persistent(&header.metadata().config.flags);
+            Ok(header.set_flags(storage, flags)?)
+        })
     }
 }

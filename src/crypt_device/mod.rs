@@ -1,5 +1,5 @@
-//! Operations on an encrypted device: read its header, unlock it, map it, change its keyslots and its settings, convert it,
-//! repair it. No command-line options, no terminal, no exit codes: what a command line, a boot and a library have in common.
+//! Operations on an encrypted device: read its header, unlock it, map it, change its keyslots, tokens and settings, convert it,
+//! save and restore its header, repair it. No command-line options, no terminal, no exit codes: what a command line, a boot and a library have in common.
 //!
 //! An operation states facts. Events on its way go to an [`Observer`], questions before a loss to a [`Confirm`], and its
 //! [`CryptError`] has an errno; messages and remedies are up to its caller.
@@ -8,6 +8,7 @@
 //! gets, where the kernel gets the key, and which keyslots a token may open ([`tokens`]).
 
 mod ask;
+mod backup;
 mod change;
 mod config;
 mod convert;
@@ -22,12 +23,14 @@ mod others;
 pub mod repair;
 #[cfg(test)]
 mod tests;
+mod token_changes;
 pub mod tokens;
 
-pub use ask::{Confirm, Question};
+pub use ask::{Confirm, Question, Restoring};
+pub use backup::{is_on_volume, restore};
 pub use change::Changing;
 pub use config::{KeyslotSettings, Settings, configure};
-pub use error::CryptError;
+pub use error::{CryptError, RestoreError, TokenRefused};
 pub use header_users::check_header_unused;
 pub use keyslot_changes::{ChangedKeyslot, KeyslotCost, NewKeyslot};
 pub use looked_at::{LookedAt, open_to_look};
@@ -35,3 +38,4 @@ pub use luks::{HeaderPlace, LuksDevice, UnlockRequest};
 pub use map::{LuksMapping, MapRequest, PlainVolume, RefreshRequest};
 pub use observer::{Event, Observer};
 pub use others::Others;
+pub use token_changes::{TokenPlace, parse_importable};

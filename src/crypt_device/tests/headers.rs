@@ -85,3 +85,75 @@ fn a_volume_is_converted_when_that_was_confirmed() {
     let mut luks2 = load(&path, HeaderPlace::WithData);
     assert_eq!(luks2.opens(&secret("pw"), Candidates::All, &limits), Some(0));
 }
+
+#[test]
+fn a_backup_is_restored_when_that_was_confirmed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (path, backup) = (folder.path().join("volume"), folder.path().join("backup"));
+    let (mut volume, key) = volume(&path);
+    change(|changing| add(&volume, changing, &key, "pw")).expect("room");
+    volume.back_up_to(&backup).expect("room");
+    let exists = volume.back_up_to(&backup).expect_err("it is there");
+    assert_eq!(exists.errno(), Errno::EEXIST);
+    let volume = load(&path, HeaderPlace::WithData);
+    change(|changing| volume.erase_keyslots(changing, None)).expect("one keyslot");
+
+    let nowhere = folder.path().join("none");
+    let restore = |file, answer: &Answer| {
+        let device = HeaderDevice::new(&path, false);
+        change(|changing| restore(changing, answer, &device, file))
+    };
+    let (yes, no) = (Answer::new(true), Answer::new(false));
+    let itself = restore(&path, &yes).expect_err("the same file");
+    assert!(
+        matches!(itself, CryptError::Restore(RestoreError::Itself(_))),
+        "{itself}"
+    );
+    let missing = restore(&nowhere, &yes).expect_err("no file");
+    assert_eq!(missing.errno(), Errno::ENOENT);
+    assert!(yes.1.borrow().is_empty());
+    let before = fs::read(&path).expect("a file");
+    assert!(matches!(restore(&backup, &no), Err(CryptError::Declined)));
+    assert_eq!(fs::read(&path).expect("a file"), before);
+    assert_eq!(restore(&backup, &yes).expect("it fits"), [0]);
+    assert!(yes.1.borrow()[0].contains("same_uuid: true"), "{yes:?}");
+    let mut volume = load(&path, HeaderPlace::WithData);
+    assert_eq!(
+        volume.opens(&secret("pw"), Candidates::All, &CostLimits::default()),
+        Some(0)
+    );
+}
+
+#[test]
+fn tokens_are_added_and_removed_but_not_reserved_ones() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("volume");
+    let (volume, key) = volume(&path);
+    change(|changing| add(&volume, changing, &key, "pw")).expect("room");
+    let volume = load(&path, HeaderPlace::WithData);
+    let place = TokenPlace {
+        id: Some(3),
+        replace: false,
+    };
+    let added = change(|changing| volume.add_keyring_token(changing, "a key", None, place));
+    assert_eq!(added.expect("room"), 3);
+    let taken = change(|changing| volume.add_keyring_token(changing, "a key", None, place));
+    assert!(taken.is_err());
+    let volume = load(&path, HeaderPlace::WithData);
+    assert_eq!(volume.token_key_description(3).expect("it names a key"), b"a key");
+    assert_eq!(volume.token(3).expect("a token").keyslots, [0]);
+    assert_eq!(volume.token(4).expect_err("none").errno(), Errno::ENOENT);
+    assert_eq!(volume.token(32).expect_err("no such number").errno(), Errno::EINVAL);
+    change(|changing| volume.unassign_token(changing, 3, 0)).expect("it is assigned");
+    let text = br#"{"type":"mine","keyslots":["0"]}"#;
+    let token = parse_importable(text).expect("a token");
+    let replace = TokenPlace { replace: true, ..place };
+    assert_eq!(
+        change(|changing| volume.add_token(changing, token, replace)).expect("replaced"),
+        3
+    );
+    change(|changing| volume.remove_token(changing, 3)).expect("it is there");
+    for text in [&br#"{"type":"luks2-mine","keyslots":[]}"#[..], b"{", b"[]"] {
+        parse_importable(text).expect_err("not for import");
+    }
+}

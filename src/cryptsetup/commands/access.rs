@@ -6,7 +6,7 @@ use keyslots::header::{Header, SlotState, Version};
 use keyslots::storage::Storage;
 
 use super::context::Context;
-use crate::crypt_device::Others;
+use crate::crypt_device::LuksDevice;
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, KeyslotError};
 use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
@@ -32,15 +32,13 @@ impl Context<'_> {
         HeaderDevice::new(path, !self.options.disable_locks)
     }
 
-    /// Reads the header, and reports on standard error a copy of it that was rewritten, or could not be.
-    pub(super) fn read_header(&self, device: &HeaderDevice, wanted: Wanted) -> Result<(Header, Opened), HeaderError> {
+    /// Reads the header of `device`, which may be elsewhere, and reports on standard error a copy of it that was rewritten, or
+    /// could not be.
+    pub(super) fn read(&self, device: &Path, wanted: Wanted) -> Result<LuksDevice, HeaderError> {
         // A read-only volume is not written to at all.
-        let (header, opened) = match self.options.readonly {
-            true => device.peek(wanted)?,
-            false => device.read(wanted)?,
-        };
-        self.tell_repair(device, &opened);
-        Ok((header, opened))
+        let volume = LuksDevice::load(self.header_device(device), self.place(), wanted, self.options.readonly)?;
+        self.tell_repair(&volume.device, &volume.opened);
+        Ok(volume)
     }
 
     /// Reports that a copy of the header was rewritten, or could not be.
@@ -93,16 +91,6 @@ impl Context<'_> {
                 violations,
             }),
         }
-    }
-
-    /// Runs `action` on a header that is read again under the exclusive lock. With `--backup`, a backup comes first.
-    pub(super) fn change<T>(
-        &self,
-        device: &HeaderDevice,
-        wanted: Wanted,
-        action: impl FnOnce(&mut Header, &mut dyn Storage) -> Result<T, CliError>,
-    ) -> Result<T, CliError> {
-        self.changing(|changing| changing.change(device, wanted, Others::May, action))
     }
 
     /// With `--backup`, writes a backup before the change.

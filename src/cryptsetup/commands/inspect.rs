@@ -22,7 +22,7 @@ use crate::console::confirm;
 use crate::crypt_device::{CryptError, LuksDevice};
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, KeyslotError};
-use crate::header_device::{HeaderError, Opened};
+use crate::header_device::HeaderError;
 use crate::terminal_text::clean;
 
 /// `isLuks`: the answer is the exit code.
@@ -38,20 +38,20 @@ pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) 
     if !device_type.is_luks() {
         return Err(not_luks());
     }
-    let header_device = cx.header_device(device);
-    match cx.read_header(&header_device, wanted(device_type)) {
-        // Without locks too, whatever overwrote the first copy is the content of the device.
-        Ok((
-            _,
-            Opened {
-                foreign: Some(found), ..
-            },
-        )) => Err(CliError::Ambiguous {
-            device: header_device.path().to_owned(),
-            found: format!("{found} at byte {}", found.offset.get()),
-        }),
-        Ok((header, _)) => {
-            let version = if header.version() == Version::Luks1 { 1 } else { 2 };
+    match cx.read(device, wanted(device_type)) {
+        Ok(volume) => {
+            // Without locks too, whatever overwrote the first copy is the content of the device.
+            if let Some(found) = volume.opened.foreign {
+                return Err(CliError::Ambiguous {
+                    device: volume.device.path().to_owned(),
+                    found: format!("{found} at byte {}", found.offset.get()),
+                });
+            }
+            let version = if volume.header.version() == Version::Luks1 {
+                1
+            } else {
+                2
+            };
             cx.console
                 .answer(|| json!({ "luks": true, "version": version }), String::new);
             Ok(())

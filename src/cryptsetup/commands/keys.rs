@@ -41,7 +41,7 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
     // The source of the new passphrase must exist before the prompt for the old one.
     let new_key_file = new_key_file.or(cx.options.new_keyfile.as_deref());
     let new_token = match cx.options.new_token_id.filter(|_| new_key_file.is_none()) {
-        Some(token) => Some(tokens::keyring_description(&volume.header, token).map(|found| (token, found))?),
+        Some(token) => Some((token, volume.token_key_description(token)?)),
         None => None,
     };
     let (key, key_for) = match unbound_key(cx)? {

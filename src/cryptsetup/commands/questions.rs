@@ -1,9 +1,13 @@
 //! The words of the questions that an operation asks.
 
+use keyslots::backup::{AtRisk, Restore};
+use keyslots::header::Version;
+
 use super::context::Context;
 use crate::console::confirm;
-use crate::crypt_device::{Confirm, Question};
+use crate::crypt_device::{Confirm, Question, Restoring};
 use crate::cryptsetup::error::format_name;
+use crate::passphrase;
 use crate::terminal_text::shown;
 
 impl Confirm for Context<'_> {
@@ -21,8 +25,64 @@ impl Confirm for Context<'_> {
                 }
                 warning
             }
+            Question::Restore(restoring) => {
+                let notes = revival(restoring.plan) + what_a_stop_costs(restoring.at_risk);
+                if !self.console.batch() && !passphrase::is_interactive() && !notes.is_empty() {
+                    self.console.complain(notes.trim_start());
+                }
+                restoration(restoring) + &notes
+            }
             Question::ChangeUuid => "Do you really want to change UUID of device?".to_owned(),
         };
         confirm(self.console, &warning)
+    }
+}
+
+fn restoration(restoring: &Restoring<'_>) -> String {
+    let kind = match restoring.version {
+        Version::Luks1 => "LUKS",
+        Version::Luks2 => "LUKS2",
+    };
+    let device = shown(restoring.device);
+    if !restoring.plan.replaces {
+        return format!(
+            "Device {device} does not contain {kind} header. Replacing header can destroy data on that device."
+        );
+    }
+    let mut text =
+        format!("Device {device} already contains {kind} header. Replacing header will destroy existing keyslots.");
+    if !restoring.plan.same_uuid {
+        text.push_str("\nWARNING: real device header has different UUID than backup!");
+    }
+    text
+}
+
+fn revival(plan: &Restore) -> String {
+    if !plan.replaces || plan.revives.is_empty() {
+        return String::new();
+    }
+    let slots: Vec<String> = plan.revives.iter().map(u32::to_string).collect();
+    format!(
+        "\nWARNING: keyslots that the device does not have as they are in the backup come back ({}): passphrases that \
+         were removed or changed since will open the device again.",
+        slots.join(", ")
+    )
+}
+
+fn what_a_stop_costs(at_risk: AtRisk) -> &'static str {
+    match at_risk {
+        AtRisk::Nothing => "",
+        AtRisk::OneKeyslot => {
+            "\nWARNING: if this is interrupted, one key slot may open with neither its old nor its new passphrase, while the \
+            others open: keep the backup file, and restore it again if that happens."
+        }
+        AtRisk::AllButOne => {
+            "\nWARNING: the backup has another volume key. If this is interrupted, one key slot of the backup may be all that opens, \
+            and no old passphrase: keep the backup file, and restore it again if that happens."
+        }
+        AtRisk::Header => {
+            "\nWARNING: if this is interrupted, neither the old header nor the new one is left whole: keep the backup file, \
+            and restore it again if that happens."
+        }
     }
 }

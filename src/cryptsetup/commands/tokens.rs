@@ -7,19 +7,18 @@ use std::path::Path;
 
 use keyslots::Unlocked;
 use keyslots::header::{Header, Version};
-use keyslots::luks2::{CHANGE_TOKEN, Candidates, MAX_TOKENS, Token, json};
+use keyslots::luks2::{Candidates, Token, json};
 use serde_json::json;
 
 use super::context::Context;
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::json_text;
-use crate::crypt_device::LuksDevice;
 use crate::crypt_device::tokens::{TokenChoice, usable};
+use crate::crypt_device::{CryptError, LuksDevice, TokenPlace, parse_importable};
 use crate::cryptsetup::actions::TokenAction;
 use crate::cryptsetup::error::{CliError, TokenError};
-use crate::header_device::{HeaderDevice, Wanted};
-use crate::slot_names;
+use crate::header_device::Wanted;
 
 /// The largest token that is read: more than any metadata area has.
 const MAX_TOKEN_LEN: u64 = 4 * 1024 * 1024;
@@ -113,69 +112,46 @@ fn try_all(
     }))
 }
 
-/// Where the passphrase of a `luks2-keyring` token is: the description of a key in the kernel's keyring.
-pub(super) fn keyring_description(header: &Header, id: u32) -> Result<Vec<u8>, CliError> {
-    let token = match header {
-        _ if id >= MAX_TOKENS => return Err(CliError::Tokens(TokenError::Invalid(id))),
-        Header::Luks1(_) => None,
-        Header::Luks2(header) => header.metadata().tokens.get(&id),
-    };
-    let token = token.ok_or(CliError::Tokens(TokenError::Inactive(id)))?;
-    let description = token.key_description_bytes();
-    description.ok_or_else(|| CliError::Tokens(TokenError::WithoutKey(id, token.kind.clone())))
-}
-
 /// `token`.
 pub(super) fn token(cx: &Context<'_>, device: &Path, action: &TokenAction) -> Result<(), CliError> {
-    let header_device = cx.header_device(device);
-    let (header, _) = cx.read_header(&header_device, Wanted::Only(Version::Luks2))?;
+    let volume = cx.read(device, Wanted::Only(Version::Luks2))?;
     let options = cx.options;
-    match action {
+    let place = TokenPlace {
+        id: options.token_id,
+        replace: options.token_replace,
+    };
+    let made = match action {
         TokenAction::Add { key_description } => {
-            let slot = cx.key_slot(&header)?;
-            let keyslots = match slot {
-                _ if options.unbound => Vec::new(),
-                Some(slot) => vec![slot],
-                None => header.used_keyslots(),
+            let slot = cx.key_slot(&volume.header)?;
+            let keyslots = match options.unbound {
+                true => Some(Vec::new()),
+                false => slot.map(|slot| vec![slot]),
             };
-            put(cx, &header_device, Token::keyring(key_description, keyslots))
+            cx.changing(|changing| volume.add_keyring_token(changing, key_description, keyslots, place))?
         }
-        TokenAction::Import => put(cx, &header_device, read_token(cx, &header)?),
+        TokenAction::Import => {
+            let token = read_token(cx, &volume)?;
+            cx.changing(|changing| volume.add_token(changing, token, place))?
+        }
         TokenAction::Remove { token } => {
-            change(cx, &header_device, |header, storage| {
-                slot_names::check_token(header, Some(*token), None)?;
-                Ok(header.remove_token(storage, *token)?)
-            })?;
+            cx.changing(|changing| volume.remove_token(changing, *token))?;
             cx.console.verbose(format_args!("Token {token} removed."));
             cx.console.answer(|| json!({ "token": token }), String::new);
-            Ok(())
+            return Ok(());
         }
-        TokenAction::Export { token } => export(cx, &header, *token),
+        TokenAction::Export { token } => return export(cx, &volume, *token),
         TokenAction::Unassign { token, slot } => {
-            let slot = slot.number(&header)?;
-            change(cx, &header_device, |header, storage| {
-                slot_names::check_token(header, Some(*token), Some(slot))?;
-                Ok(header.assign_token(storage, *token, slot, false)?)
-            })
+            let slot = slot.number(&volume.header)?;
+            return Ok(cx.changing(|changing| volume.unassign_token(changing, *token, slot))?);
         }
-    }
-}
-
-fn put(cx: &Context<'_>, device: &HeaderDevice, token: Token) -> Result<(), CliError> {
-    let (id, replace) = (cx.options.token_id, cx.options.token_replace);
-    let made = change(cx, device, |header, storage| {
-        let replaced = id.filter(|_| replace);
-        slot_names::check_token(header, replaced, None)?;
-        slot_names::check_import(header, &token, replaced)?;
-        Ok(header.put_token(storage, token, id, replace)?)
-    })?;
+    };
     cx.console.verbose(format_args!("Token {made} created."));
     cx.console.answer(|| json!({ "token": made }), String::new);
     Ok(())
 }
 
 /// The token from `--json-file` or standard input, with `--key-slot` in its list if given.
-fn read_token(cx: &Context<'_>, header: &Header) -> Result<Token, CliError> {
+fn read_token(cx: &Context<'_>, volume: &LuksDevice) -> Result<Token, CliError> {
     let mut text = Vec::new();
     let failed = CliError::io("read the token");
     match cx.options.json_file.as_deref().filter(|path| *path != Path::new("-")) {
@@ -190,11 +166,8 @@ fn read_token(cx: &Context<'_>, header: &Header) -> Result<Token, CliError> {
                 .map_err(failed)?;
         }
     }
-    let mut token = Token::from_json(&text).map_err(|value| CliError::Tokens(TokenError::Defect(value)))?;
-    if token.kind == CHANGE_TOKEN || !token.is_foreign() && token.key_description().is_none() {
-        return Err(CliError::Tokens(TokenError::Reserved(token.kind)));
-    }
-    if let Some(slot) = cx.key_slot(header)?
+    let mut token = parse_importable(&text).map_err(CryptError::from)?;
+    if let Some(slot) = cx.key_slot(&volume.header)?
         && !token.keyslots.contains(&slot)
     {
         token.keyslots.push(slot);
@@ -202,13 +175,12 @@ fn read_token(cx: &Context<'_>, header: &Header) -> Result<Token, CliError> {
     Ok(token)
 }
 
-fn export(cx: &Context<'_>, header: &Header, id: u32) -> Result<(), CliError> {
-    let token = header.luks2().and_then(|header| header.metadata().tokens.get(&id));
-    let token = match token {
-        Some(token) => token.to_value(),
-        None if id >= MAX_TOKENS => return Err(CliError::Tokens(TokenError::Invalid(id))),
-        None => return Err(CliError::Tokens(TokenError::Export(id))),
-    };
+fn export(cx: &Context<'_>, volume: &LuksDevice, id: u32) -> Result<(), CliError> {
+    let token = match volume.token(id).map_err(CliError::from) {
+        Err(CliError::Tokens(TokenError::Inactive(id))) => Err(CliError::Tokens(TokenError::Export(id))),
+        token => token,
+    }?
+    .to_value();
     let text = json::to_bytes(&token);
     match cx.options.json_file.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => {
@@ -230,15 +202,4 @@ fn export(cx: &Context<'_>, header: &Header, id: u32) -> Result<(), CliError> {
         None => cx.console.write(&text),
     }
     Ok(())
-}
-
-fn change<T>(
-    cx: &Context<'_>,
-    device: &HeaderDevice,
-    action: impl FnOnce(&mut keyslots::luks2::Header, &mut dyn keyslots::storage::Storage) -> Result<T, CliError>,
-) -> Result<T, CliError> {
-    cx.change(device, Wanted::Only(Version::Luks2), |header, storage| match header {
-        Header::Luks2(header) => action(header, storage),
-        Header::Luks1(_) => Err(CliError::Tokens(TokenError::NoUsableToken)),
-    })
 }

@@ -3,13 +3,11 @@
 use std::io;
 
 use keyslots::cipher::CipherError;
-use keyslots::header::Version;
 use keyslots::kdf::KdfError;
 
 use super::{CliError, KeyslotError, MappingError, TokenError};
 use crate::boot::prompt::responder::AnswerError;
 use crate::boot::unlock::{EngineError, UnlockError};
-use crate::crypt_device::CryptError;
 use crate::data_device::DataDeviceError;
 use crate::dm::{DmError, DmErrorKind};
 use crate::header_backup::BackupError;
@@ -17,14 +15,6 @@ use crate::header_device::HeaderError;
 use crate::slot_names::SlotNameError;
 use crate::userspace::{ServeError, UserspaceError};
 use crate::volume::{PlainKeyError, VolumeError};
-
-/// A version in messages.
-pub(in crate::cryptsetup) fn format_name(version: Version) -> &'static str {
-    match version {
-        Version::Luks1 => "LUKS1",
-        Version::Luks2 => "LUKS2",
-    }
-}
 
 impl CliError {
     /// A failure of the system, with the failed action as a verb phrase.
@@ -114,23 +104,6 @@ impl From<HeaderError> for CliError {
                 Self::HeaderOpenElsewhere(elsewhere)
             }
             HeaderError::Luks(error) => error.into(),
-        }
-    }
-}
-
-impl From<CryptError> for CliError {
-    fn from(error: CryptError) -> Self {
-        match error {
-            CryptError::Header(error) => error.into(),
-            CryptError::Data(error) => error.into(),
-            CryptError::Volume(error) => error.into(),
-            CryptError::SlotName(error) => error.into(),
-            CryptError::Backup(error) => error.into(),
-            CryptError::Replaced(_) => keyslots::Error::ChangedMeanwhile.into(),
-            CryptError::HeaderInUse { path, holders } => Self::FormatInUse { device: path, holders },
-            CryptError::Declined => Self::Aborted,
-            CryptError::BadUuid(_) => Self::BadUuid,
-            CryptError::AlreadyVersion(version) => Self::AlreadyOfType(format_name(version)),
         }
     }
 }

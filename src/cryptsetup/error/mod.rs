@@ -3,6 +3,7 @@
 //! `Display` is cryptsetup's wording, which programs look for; the remedy is ours, and comes on a second line under our
 //! own name only.
 
+mod crypt_device;
 mod exit_code;
 mod from;
 mod image;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use keyslots::header::Version;
 use keyslots::units::{Bytes, Sectors};
 
-pub(in crate::cryptsetup) use from::format_name;
+pub(in crate::cryptsetup) use crypt_device::format_name;
 pub use image::ImageError;
 pub use keyslot::KeyslotError;
 pub use mapping::MappingError;

@@ -1,5 +1,8 @@
 //! Why an operation on an encrypted device failed: the fact, and the errno that a C library would return.
 
+mod restore;
+mod token;
+
 use std::path::PathBuf;
 
 use keyslots::header::Version;
@@ -12,6 +15,9 @@ use crate::header_backup::BackupError;
 use crate::header_device::HeaderError;
 use crate::slot_names::SlotNameError;
 use crate::volume::VolumeError;
+
+pub use restore::RestoreError;
+pub use token::TokenRefused;
 
 /// An operation that failed.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +49,12 @@ pub enum CryptError {
         /// The volumes.
         holders: Vec<Holder>,
     },
+    /// A token.
+    #[error(transparent)]
+    Token(#[from] TokenRefused),
+    /// A backup that is not restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// It was not confirmed.
     #[error("the operation was not confirmed")]
     Declined,
@@ -91,6 +103,13 @@ impl CryptError {
             Self::Backup(_) => Errno::EIO,
             Self::Replaced(_) => Errno::ENODEV,
             Self::HeaderInUse { .. } => Errno::EBUSY,
+            Self::Token(TokenRefused::WithoutKey { .. }) => Errno::ENOENT,
+            Self::Token(_) => Errno::EINVAL,
+            Self::Restore(error) => match error {
+                RestoreError::Open { source, .. } => of_io(source),
+                RestoreError::Unfinished(error) | RestoreError::Invalid { source: error, .. } => of_luks(error),
+                _ => Errno::EINVAL,
+            },
             Self::Declined => Errno::ECANCELED,
             Self::BadUuid(_) | Self::AlreadyVersion(_) => Errno::EINVAL,
         }
@@ -113,7 +132,7 @@ fn of_luks(error: &keyslots::Error) -> Errno {
     use keyslots::kdf::KdfError;
     match error {
         Error::WrongPassphrase | Error::WrongVolumeKey => Errno::EPERM,
-        Error::NoUsableKeyslot | Error::KeyslotInactive(_) => Errno::ENOENT,
+        Error::NoUsableKeyslot | Error::KeyslotInactive(_) | Error::TokenNotInUse(_) => Errno::ENOENT,
         Error::ChangedMeanwhile => Errno::ENODEV,
         Error::Kdf(KdfError::OutOfMemory { .. }) => Errno::ENOMEM,
         Error::Io { source, .. } => of_io(source),

@@ -5,9 +5,8 @@ use std::ffi::OsStr;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Output, Stdio};
 
-use clap::CommandFactory as _;
-use luksmith::cryptsetup::actions::{ALIASES, VERBS};
-use luksmith::cryptsetup::args::{OURS, Options};
+use luksmith::cryptsetup::actions::{ALIASES, REFUSED_VERBS, VERBS};
+use luksmith::cryptsetup::flags::defs::FLAGS;
 
 const REFERENCE: &str = "/usr/sbin/cryptsetup";
 
@@ -18,6 +17,8 @@ fn run<S: AsRef<OsStr>>(program: &str, name: &str, words: &[S]) -> Output {
     Command::new(program)
         .arg0(name)
         .args(words)
+        // Help is as wide as the terminal.
+        .env_remove("COLUMNS")
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("{program} cannot be run (package cryptsetup-bin?): {error}"))
@@ -74,8 +75,8 @@ fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split(' ').filter(|word| !word.is_empty())
 }
 
-/// Options that the installed cryptsetup is too old for, or that it ignores where the newest refuses them: `takes`
-/// compares all of them with the newest.
+/// Options that the installed cryptsetup is too old for, or that it ignores where the newest refuses them: the unit tests
+/// compare all of them with the newest.
 const NEWER: &str = "disable-blkid disable-sum external-tokens-path force-no-keyslots hw-opal hw-opal-factory-reset \
     hw-opal-only integrity integrity-inline integrity-key-size integrity-no-wipe key-description link-vk-to-keyring \
     new-key-description new-key-size new-volume-key-file new-volume-key-keyring perf-high_priority \
@@ -122,21 +123,13 @@ fn value_for(option: &str) -> &'static str {
 
 #[test]
 fn each_option_with_each_action_is_taken_or_refused_alike() {
-    let command = Options::command();
-    let options: Vec<String> = command
-        .get_arguments()
-        .filter(|arg| arg.get_help_heading() != Some(OURS))
-        .filter_map(|arg| Some((arg.get_long()?, arg.get_action().takes_values())))
-        .filter(|(long, _)| {
-            words(NEWER).all(|newer| newer != *long)
-                && !["help", "usage", "version", "debug", "debug-json"].contains(long)
-        })
-        .map(|(long, valued)| {
-            if valued {
-                format!("--{long}={}", value_for(long))
-            } else {
-                format!("--{long}")
-            }
+    let options: Vec<String> = FLAGS
+        .iter()
+        .filter(|flag| !flag.ours && words(NEWER).all(|newer| newer != flag.long))
+        .filter(|flag| !["help", "usage", "version", "debug", "debug-json"].contains(&flag.long))
+        .map(|flag| match flag.value {
+            Some(_) => format!("--{}={}", flag.long, value_for(flag.long)),
+            None => format!("--{}", flag.long),
         })
         .collect();
     assert!(options.len() > 90, "the options are not all there: {}", options.len());
@@ -438,13 +431,18 @@ fn under_our_own_name_a_refusal_says_what_would_be_right() {
         "luksmith: Option --allow-discards is not allowed with luksDump action.\n--allow-discards is for: open, cat, write, image."
     );
     // cryptsetup ignores these.
-    assert!(refusal(&["isLuks", "--cipher", "x", "d"]).contains("--cipher is for: open, cat, write, benchmark"));
+    assert!(
+        refusal(&["isLuks", "--cipher", "x", "d"])
+            .contains("--cipher is for: open, benchmark, luksFormat, cat, write, image.")
+    );
     assert!(refusal(&["isLuks", "a", "b"]).contains("takes only <device>"));
     assert!(
         refusal(&["open", "d", "n", "--tries=3x"]).contains("--tries takes a whole number without a unit, not \"3x\"")
     );
     assert!(refusal(&["resize", "n", "--device-size=3Q"]).contains("not \"3Q\""));
     assert!(refusal(&["open", "d", "n", "--allow"]).contains("Did you mean --allow-discards?"));
+    assert!(refusal(&["open", "d", "n", "-json"]).contains("Did you mean --json?"));
+    assert!(refusal(&["isLuks", "--integrity", "x", "d"]).contains("--integrity has no effect in Luksmith."));
     for words in [
         &["isLuks", "--cipher", "x", "d"][..],
         &["isLuks", "a", "b"],
@@ -476,10 +474,7 @@ fn under_our_own_name_no_option_is_without_effect() {
         ),
         ("luksFormat d --integrity-key-size 256", "needs --integrity"),
         ("luksFormat d --integrity-legacy-padding", "has no effect in Luksmith"),
-        (
-            "luksFormat d --progress-json",
-            "--progress-json is for: reencrypt, image",
-        ),
+        ("luksFormat d --progress-json", "--progress-json is for: image."),
         ("luksFormat d --new-keyfile-size 8", "is for: luksAddKey, luksChangeKey"),
         ("open d n --external-tokens-path /x", "has no effect in Luksmith"),
         ("luksConvertKey d --force-password", "--force-password is for"),
@@ -587,6 +582,82 @@ fn the_table_of_options_is_whole() {
     // Debian's help calls the alias of --volume-key-file one of an option that it does not have.
     for option in listed.chain(newest).filter(|option| *option != "dump-volume-key-file") {
         assert!(names(table, option), "--{option} is not in docs/compatibility.md");
+    }
+}
+
+/// What help shows: each action under our own name, and all options under cryptsetup's. `LUKSMITH_UPDATE_GOLDEN=1`
+/// writes the files anew.
+#[test]
+fn help_texts_are_those_of_the_golden_files() {
+    let mut ours = own(&["--help"]).1;
+    for info in VERBS.iter().filter(|info| !REFUSED_VERBS.contains(&info.verb)) {
+        ours.push_str(&format!("\n==> luksmith {} --help\n", info.name));
+        ours.push_str(&own(&[info.name, "--help"]).1);
+    }
+    for (file, text) in [
+        ("luksmith-help.txt", ours),
+        ("cryptsetup-help.txt", drop_in(&["--help"]).1),
+    ] {
+        let path = format!("{}/tests/golden/{file}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("LUKSMITH_UPDATE_GOLDEN").is_some() {
+            std::fs::write(&path, &text).expect("written");
+        }
+        let golden = std::fs::read_to_string(&path).unwrap_or_default();
+        let differs = golden.lines().zip(text.lines()).find(|(golden, now)| golden != now);
+        assert!(golden == text, "{file} is out of date: {differs:?}");
+    }
+}
+
+/// Help, manual pages and completions leave out exactly the actions that are refused whatever their arguments.
+#[test]
+fn actions_that_are_refused_are_not_shown() {
+    let help = own(&["--help"]).1;
+    let listed = |name: &str| help.lines().any(|line| line.starts_with(&format!("  {name} ")));
+    let completions = own(&["completions", "bash"]).1;
+    for info in VERBS {
+        let shown = !REFUSED_VERBS.contains(&info.verb);
+        assert_eq!(listed(info.name), shown, "{}", info.name);
+        let completed = completions.contains(&format!("luksmith,{})", info.name));
+        assert_eq!(completed, shown, "{}", info.name);
+        if !shown {
+            let (code, _, says) = own(&[info.name, "/no/such/device"]);
+            let expected = format!(
+                "Luksmith does not have the action {}.\ncryptsetup does that.",
+                info.name
+            );
+            assert_eq!((code, says), (Some(1), expected));
+        }
+    }
+    let remedy = own(&["isLuks", "--keep-key", "d"]).2;
+    assert!(remedy.ends_with("--keep-key has no effect in Luksmith."), "{remedy}");
+}
+
+#[test]
+fn an_option_is_explained_as_each_action_means_it() {
+    for (action, option, says) in [
+        ("image", "--decrypt", "Decrypt: the source holds a LUKS volume"),
+        ("cat", "--offset <bytes>", "Skip this many bytes of the decrypted data"),
+        (
+            "write",
+            "--offset <bytes>",
+            "Skip this many bytes of the decrypted data",
+        ),
+        (
+            "open",
+            "--offset <SECTORS>",
+            "starts on the device, in 512-byte sectors",
+        ),
+        ("luksFormat", "--offset <SECTORS>", "0 is the default place"),
+        ("doctor", "--backup <DIR>", "Folder that holds the backups"),
+        ("luksUUID", "--uuid <STRING>", "Set this UUID"),
+    ] {
+        let help = own(&[action, "--help"]).1;
+        let (_, options) = help.split_once("Options:").expect("a list of options");
+        let text: Vec<_> = options.split_whitespace().collect();
+        let text = text.join(" ");
+        let (_, from) = text.split_once(option).unwrap_or_else(|| panic!("{action} {option}"));
+        let explained = from.split(" --").next().unwrap_or_default();
+        assert!(explained.contains(says), "{action} {option}: {explained}");
     }
 }
 

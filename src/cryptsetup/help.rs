@@ -1,13 +1,12 @@
-//! Help and usage texts of the drop-in, laid out as in cryptsetup, from the one definition of the options.
+//! Help and usage texts of the drop-in, laid out as in cryptsetup, from the one table of the options.
 //!
 //! Help under our own name is in [`super::tree`].
 
 use std::fmt::Write as _;
 
-use clap::{Arg, Command, CommandFactory as _};
-
 use super::actions::{ALIASES, OUR_VERBS, VERBS, Verb};
-use super::args::{OURS, Options};
+use super::flags::defs::FLAGS;
+use super::flags::{Flag, OURS};
 use super::usage::UsageError;
 use crate::console::Persona;
 use crate::defaults;
@@ -45,24 +44,15 @@ pub fn refusal(persona: Persona, argv0: &str, error: &UsageError) -> String {
 /// The short list of options, in cryptsetup's order; our additional ones are in the help.
 pub fn usage(argv0: &str) -> String {
     let name = argv0.rsplit('/').next().unwrap_or(argv0);
-    let command = Options::command();
-    let theirs = || {
-        command
-            .get_arguments()
-            .filter(|arg| arg.get_long().is_some() && !is_ours(arg))
-    };
-    let flags: String = theirs()
-        .filter(|arg| !takes_value(arg))
-        .filter_map(Arg::get_short)
-        .collect();
-    let listed = theirs().map(|arg| match (arg.get_short(), arg.get_long().unwrap_or_default()) {
-        (Some(short), long) => format!("[-{short}|--{long}{}]", value(arg)),
-        (None, long) => format!("[--{long}{}]", value(arg)),
+    let theirs = || FLAGS.iter().filter(|flag| !flag.ours);
+    let switches = theirs().filter(|flag| flag.value.is_none());
+    let switches: String = switches.filter_map(|flag| flag.short).collect();
+    let listed = theirs().map(|flag| match flag.short {
+        Some(short) => format!("[-{short}|--{}{}]", flag.long, value(flag)),
+        None => format!("[--{}{}]", flag.long, value(flag)),
     });
-    let older = aliases(&command)
-        .into_iter()
-        .map(|(alias, arg)| format!("[--{alias}{}]", value(arg)));
-    let mut text = format!("Usage: {name} [-{flags}]");
+    let older = aliases().map(|(alias, flag)| format!("[--{alias}{}]", value(flag)));
+    let mut text = format!("Usage: {name} [-{switches}]");
     let mut column = text.len();
     for item in listed.chain(older) {
         if column + 1 + item.len() > USAGE_WIDTH {
@@ -82,26 +72,18 @@ pub fn usage(argv0: &str) -> String {
 
 /// The output of `--help`.
 pub fn help() -> String {
-    let command = Options::command();
     let mut text = version(Persona::Cryptsetup);
     text.push_str("Usage: cryptsetup [OPTION...] <action> <action-specific>\n\nHelp options:\n");
-    for arg in command
-        .get_arguments()
-        .filter(|arg| arg.get_long().is_some() && !is_ours(arg))
-    {
-        entry(&mut text, arg);
+    for flag in FLAGS.iter().filter(|flag| !flag.ours) {
+        entry(&mut text, flag);
     }
-    for (alias, arg) in aliases(&command) {
-        let long = arg.get_long().unwrap_or_default();
-        described(
-            &mut text,
-            &format!("      --{alias}{}", value(arg)),
-            &format!("Alias for --{long}"),
-        );
+    for (alias, flag) in aliases() {
+        let head = format!("      --{alias}{}", value(flag));
+        described(&mut text, &head, &format!("Alias for --{}", flag.long));
     }
     let _ = write!(text, "\n{OURS}:\n");
-    for arg in command.get_arguments().filter(|arg| is_ours(arg)) {
-        entry(&mut text, arg);
+    for flag in FLAGS.iter().filter(|flag| flag.ours) {
+        entry(&mut text, flag);
     }
     text.push_str("\n<action> is one of:\n");
     for info in VERBS.iter().filter(|info| !OUR_VERBS.contains(&info.verb)) {
@@ -149,49 +131,22 @@ Default PBKDF for LUKS2: argon2id
 Default compiled-in device cipher parameters:
 ";
 
-fn is_ours(arg: &Arg) -> bool {
-    arg.get_help_heading() == Some(OURS)
-}
-
-fn takes_value(arg: &Arg) -> bool {
-    arg.get_action().takes_values()
-}
-
 /// `=STRING` for an option with a value.
-fn value(arg: &Arg) -> String {
-    match arg.get_value_names() {
-        Some([name, ..]) if takes_value(arg) => format!("={name}"),
-        _ => String::new(),
-    }
+fn value(flag: &Flag) -> String {
+    flag.value.map(|name| format!("={name}")).unwrap_or_default()
 }
 
 /// The older names of options.
-fn aliases(command: &Command) -> Vec<(&str, &Arg)> {
-    command
-        .get_arguments()
-        .flat_map(|arg| {
-            arg.get_all_aliases()
-                .unwrap_or_default()
-                .into_iter()
-                .map(move |alias| (alias, arg))
-        })
-        .collect()
+fn aliases() -> impl Iterator<Item = (&'static str, &'static Flag)> {
+    FLAGS.iter().filter_map(|flag| Some((flag.alias?, flag)))
 }
 
-fn entry(text: &mut String, arg: &Arg) {
-    let long = arg.get_long().unwrap_or_default();
-    let head = match arg.get_short() {
-        Some(short) => format!("  -{short}, --{long}{}", value(arg)),
-        None => format!("      --{long}{}", value(arg)),
+fn entry(text: &mut String, flag: &Flag) {
+    let head = match flag.short {
+        Some(short) => format!("  -{short}, --{}{}", flag.long, value(flag)),
+        None => format!("      --{}{}", flag.long, value(flag)),
     };
-    described(
-        text,
-        &head,
-        &arg.get_help()
-            .map(ToString::to_string)
-            .unwrap_or_default()
-            .replace('`', ""),
-    );
+    described(text, &head, &flag.list_help().replace('`', ""));
 }
 
 /// A line with its description in the second column, wrapped there.

@@ -1,17 +1,17 @@
 //! The command line: its syntax, its meaning, and its messages. No device is touched here.
 //!
-//! [`args`] defines the options, [`takes`] which action takes which option, `rules` which options exclude each other,
-//! and [`parse`] makes an [`actions::Invocation`] of it, for [`commands`] to run. [`error`] has an exit code for
-//! everything that can fail.
+//! [`flags`] has an entry for each option, with all that is known of it, and [`actions`] one for each action; [`parse`]
+//! makes a [`request::Invocation`] of a line, for [`commands`] to run. [`error`] has an exit code for everything that can
+//! fail.
 
 pub mod actions;
-pub mod args;
 pub mod commands;
 pub mod error;
+pub mod flags;
 pub mod help;
 pub mod parse;
+pub mod request;
 mod rules;
-pub mod takes;
 pub mod tree;
 pub mod usage;
 pub mod values;
@@ -20,9 +20,9 @@ use std::ffi::{OsStr, OsString};
 use std::io::Write as _;
 
 use actions::Verb;
-use args::Options;
 use commands::DmsetupRun;
 use error::CliError;
+use flags::defs::Options;
 use parse::{Checked, Request};
 use usage::UsageError;
 
@@ -91,7 +91,7 @@ fn manner(persona: Persona, options: &Options) -> Manner {
     Manner {
         persona,
         debug: options.debug || options.debug_json,
-        verbose: options.verbose > 0,
+        verbose: options.verbose,
         json: options.json,
         batch: options.batch_mode,
     }

@@ -4,15 +4,15 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
-use super::actions::{Action, DeviceType, Invocation, Spoken, TokenAction, Verb};
-use super::args::Options;
+use super::actions::{DeviceType, Verb};
 use super::error::CliError;
+use super::flags::defs::Options;
+use super::flags::{self, Flag};
+use super::request::{Action, Invocation, Spoken, TokenAction};
+use super::rules;
 use super::usage::UsageError;
 use super::values::{ANY_TOKEN, SlotRef, ValueError};
-use super::{rules, takes};
 use crate::console::ExitCode;
 use crate::console::Persona;
 
@@ -79,8 +79,7 @@ impl Checked {
     ///
     /// # Errors
     /// If they do not fit the action.
-    pub fn invocation(mut self, persona: Persona) -> Result<Invocation, CliError> {
-        self.options.refresh |= self.spoken.refresh;
+    pub fn invocation(self, persona: Persona) -> Result<Invocation, CliError> {
         let verb = self.spoken.verb;
         let device_type = match self.device_type {
             Some(device_type) => device_type,
@@ -119,30 +118,26 @@ impl Reader {
     /// If no action accepts it.
     pub fn parse(&mut self, persona: Persona, words: &[OsString]) -> Result<Request, UsageError> {
         match self.read(words) {
-            Ok((matches, options)) => request(persona, matches, options),
+            Ok(read) => request(persona, read),
             Err(error) if error.kind() == ErrorKind::DisplayHelp => Ok(Request::Help(self.named_action(words))),
             Err(error) if error.kind() == ErrorKind::DisplayVersion => Ok(Request::Version),
             Err(error) => Err(usage_error(&error, words)),
         }
     }
 
-    /// The options, and which of them were typed. If none was, the many are not examined: for a short command that would
-    /// take longer than all the rest.
+    /// The options, and the entries of those that were typed. If none was, the many are not examined: for a short command
+    /// that would take longer than all the rest.
     fn read(&mut self, words: &[OsString]) -> Result<Read, clap::Error> {
         if !words.iter().any(|word| word.as_encoded_bytes().starts_with(b"-")) {
             let arguments = words.to_vec();
-            return Ok((
-                None,
-                Options {
-                    arguments,
-                    ..Options::default()
-                },
-            ));
+            let options = Options {
+                arguments,
+                ..Options::default()
+            };
+            return Ok((options, Vec::new()));
         }
-        let command = self.options.get_or_insert_with(command);
-        let matches = command.try_get_matches_from_mut(words)?;
-        let options = Options::from_arg_matches(&matches)?;
-        Ok((Some(matches), options))
+        let command = self.options.get_or_insert_with(flags::command);
+        Ok(flags::read(command.try_get_matches_from_mut(words)?))
     }
 
     /// The action in a line that asks for help, even if the rest of the line is invalid.
@@ -150,9 +145,11 @@ impl Reader {
         let words = words
             .iter()
             .filter(|word| !["--help", "-?"].iter().any(|help| word == help));
-        let tolerant = self.tolerant.get_or_insert_with(|| command().ignore_errors(true));
-        let matches = tolerant.try_get_matches_from_mut(words).ok()?;
-        let first = matches.get_many::<OsString>("arguments")?.next()?.clone();
+        let tolerant = self
+            .tolerant
+            .get_or_insert_with(|| flags::command().ignore_errors(true));
+        let (options, _) = flags::read(tolerant.try_get_matches_from_mut(words).ok()?);
+        let first = options.arguments.into_iter().next()?;
         // The arguments do not matter here, only their number.
         let padding = [OsString::new(), OsString::new()];
         Spoken::from_arguments(std::iter::once(first).chain(padding).collect())
@@ -161,15 +158,10 @@ impl Reader {
     }
 }
 
-/// The options, without a help text, which `help` writes.
-fn command() -> clap::Command {
-    Options::command().override_help(" ")
-}
+/// What was typed, and the entries of the options in it.
+type Read = (Options, Vec<&'static Flag>);
 
-/// The typed options, and their form if there are any.
-type Read = (Option<ArgMatches>, Options);
-
-fn request(persona: Persona, matches: Option<ArgMatches>, mut options: Options) -> Result<Request, UsageError> {
+fn request(persona: Persona, (mut options, mut typed): Read) -> Result<Request, UsageError> {
     if options.usage {
         return Ok(Request::Usage);
     }
@@ -179,9 +171,13 @@ fn request(persona: Persona, matches: Option<ArgMatches>, mut options: Options) 
     if spoken.verb == Verb::Close && spoken.arguments.is_empty() && !options.all {
         return Err(UsageError::Arguments(spoken.verb));
     }
-    if let Some(matches) = &matches {
-        check_options(persona, matches, spoken.verb)?;
+    if let Some(option) = typed.iter().find(|flag| !flag.is_taken(persona, spoken.verb)) {
+        return Err(UsageError::NotAllowed {
+            option,
+            verb: spoken.verb,
+        });
     }
+    options.refresh |= spoken.refresh;
     if spoken.verb == Verb::Format {
         // An empty type counts as missing to cryptsetup here.
         options.device_type = options.device_type.take().filter(|name| !name.is_empty());
@@ -194,7 +190,12 @@ fn request(persona: Persona, matches: Option<ArgMatches>, mut options: Options) 
         (None, Some(named)) => named,
         (None, None) => Some(DeviceType::Luks),
     };
-    rules::check(persona, &spoken, &options, device_type)?;
+    typed.retain(|flag| match flag.long {
+        "key-size" => options.key_size.is_some(),
+        "token-id" => options.token_id.is_some(),
+        _ => true,
+    });
+    rules::check(persona, &spoken, &options, &typed, device_type)?;
     if persona == Persona::Luksmith && spoken.arguments.len() > spoken.verb.info().most {
         return Err(UsageError::TooManyArguments(spoken.verb));
     }
@@ -220,22 +221,6 @@ fn settle(persona: Persona, options: &mut Options) -> Result<(), UsageError> {
         }
     }
     Ok(())
-}
-
-fn check_options(persona: Persona, matches: &ArgMatches, verb: Verb) -> Result<(), UsageError> {
-    let given =
-        |row: &&takes::Takes| matches.value_source(&row.option.replace('-', "_")) == Some(ValueSource::CommandLine);
-    let refused = |row: &&takes::Takes| match persona {
-        Persona::Cryptsetup => row.refused_by_reference(verb),
-        Persona::Luksmith => !row.with(verb),
-    };
-    match takes::TABLE.iter().filter(given).find(refused) {
-        Some(row) => Err(UsageError::NotAllowed {
-            option: row.option,
-            verb,
-        }),
-        None => Ok(()),
-    }
 }
 
 /// Translates the parser's error into cryptsetup's terms.
@@ -497,10 +482,11 @@ mod tests {
     fn a_line_without_options_is_read_alike_either_way() {
         for line in ["", "list", "status name", "open device name"] {
             let words: Vec<OsString> = line.split_whitespace().map(OsString::from).collect();
-            let (none, quick) = Reader::default().read(&words).expect("words");
-            assert!(none.is_none());
-            let matches = Options::command().try_get_matches_from(&words).expect("words");
-            let thorough = Options::from_arg_matches(&matches).expect("options");
+            let (quick, none) = Reader::default().read(&words).expect("words");
+            assert!(none.is_empty());
+            let matches = flags::command().try_get_matches_from(&words).expect("words");
+            let (thorough, none) = flags::read(matches);
+            assert!(none.is_empty());
             assert_eq!(format!("{quick:?}"), format!("{thorough:?}"));
         }
     }

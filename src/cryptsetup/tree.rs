@@ -1,12 +1,12 @@
 //! The program under our own name as a tree of actions with the options that each takes: for help, completions and manual pages.
 
 use clap::builder::ValueHint;
-use clap::{Arg, Command, CommandFactory as _};
+use clap::{Arg, Command};
 use clap_complete::Shell;
 
-use super::actions::{ALIASES, VERBS, Verb, VerbInfo};
-use super::args::Options;
-use super::takes;
+use super::actions::{VERBS, Verb, VerbInfo};
+use super::flags::Flag;
+use super::flags::defs::FLAGS;
 
 /// Heading of the options that every action takes.
 const COMMON: &str = "Common options";
@@ -15,14 +15,19 @@ const COMMON: &str = "Common options";
 pub const DM_ABOUT: &str = "any device of the device-mapper, as dmsetup serves it";
 
 /// The options that every action takes.
-pub fn common() -> Vec<Arg> {
-    let takes_all = |arg: &&Arg| arg.get_long().is_some_and(|long| takes::of(long).actions.is_none());
-    Options::command()
-        .get_arguments()
-        .filter(takes_all)
-        .cloned()
-        .map(|arg| arg.help_heading(COMMON))
-        .collect()
+pub fn common() -> impl Iterator<Item = &'static Flag> {
+    FLAGS.iter().filter(|flag| flag.is_common())
+}
+
+/// The other options of an action that it carries out.
+pub fn own(verb: Verb) -> impl Iterator<Item = &'static Flag> {
+    FLAGS
+        .iter()
+        .filter(move |flag| !flag.is_common() && !flag.refused && flag.is_used(verb))
+}
+
+fn common_args() -> impl Iterator<Item = Arg> {
+    common().map(|flag| flag.explained(None).help_heading(COMMON))
 }
 
 /// The program as a tree of actions, each with the options that it takes.
@@ -37,9 +42,9 @@ pub fn tree() -> Command {
         .subcommand_help_heading("Actions")
         .subcommand_value_name("action")
         .max_term_width(100)
-        .args(common());
-    for info in VERBS {
-        root = root.subcommand(action(info, common()));
+        .args(common_args());
+    for info in VERBS.iter().filter(|info| info.is_shown()) {
+        root = root.subcommand(action(info));
     }
     let dm = Command::new("dm").about(DM_ABOUT);
     root = root.subcommand(
@@ -58,19 +63,7 @@ pub fn tree() -> Command {
     )
 }
 
-/// One action with its options, and with the common ones if they are given.
-pub fn action(info: &'static VerbInfo, common: Vec<Arg>) -> Command {
-    let own = |arg: &&Arg| {
-        arg.get_long().is_some_and(|long| {
-            let row = takes::of(long);
-            row.actions.is_some() && row.with(info.verb)
-        })
-    };
-    let aliases: Vec<_> = ALIASES
-        .iter()
-        .filter(|alias| alias.verb == info.verb)
-        .map(|alias| alias.name)
-        .collect();
+fn action(info: &'static VerbInfo) -> Command {
     // A person reads "name a file or device"; completion offers paths for either.
     let arguments = Arg::new("arguments")
         .num_args(0..)
@@ -79,12 +72,12 @@ pub fn action(info: &'static VerbInfo, common: Vec<Arg>) -> Command {
     Command::new(info.name)
         .about(info.summary)
         .version(env!("CARGO_PKG_VERSION"))
-        .visible_aliases(aliases)
+        .visible_aliases(info.older_names().collect::<Vec<_>>())
         .disable_help_flag(true)
         .override_usage(format!("luksmith {} [options] {}", info.name, info.arguments))
         .max_term_width(100)
-        .args(Options::command().get_arguments().filter(own).cloned())
-        .args(common)
+        .args(own(info.verb).map(|flag| flag.explained(Some(info.verb))))
+        .args(common_args())
         .arg(arguments)
 }
 

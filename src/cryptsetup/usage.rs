@@ -6,11 +6,12 @@
 use std::fmt;
 
 use super::actions::Verb;
-use super::takes;
+use super::flags::Flag;
+use super::flags::defs::FLAGS;
 use super::values::ValueError;
 
 /// An invalid command line. `Display` is cryptsetup's wording.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum UsageError {
     /// No such option; as it was typed.
     UnknownOption(String),
@@ -39,8 +40,8 @@ pub enum UsageError {
     TooManyArguments(Verb),
     /// An option that the action does not take.
     NotAllowed {
-        /// The option, without dashes.
-        option: &'static str,
+        /// The option.
+        option: &'static Flag,
         /// The action.
         verb: Verb,
     },
@@ -73,16 +74,16 @@ impl UsageError {
             Self::Value {
                 option,
                 value,
-                error: ValueError::Size(_),
+                error: ValueError::Size,
             } => Some(format!(
                 "--{option} takes a number with an optional unit (k, M, G, T, or s for sectors), not {value:?}."
             )),
             Self::Value { option, value, .. } => Some(format!("The value of --{option} was {value:?}.")),
             Self::NotAllowed { option, .. } => {
-                let names: Vec<_> = takes::of(option).users()?.map(Verb::name).collect();
+                let names: Vec<_> = option.users().map(|info| info.name).collect();
                 Some(match names.is_empty() {
-                    true => format!("--{option} has no effect in Luksmith."),
-                    false => format!("--{option} is for: {}.", names.join(", ")),
+                    true => format!("--{} has no effect in Luksmith.", option.long),
+                    false => format!("--{} is for: {}.", option.long, names.join(", ")),
                 })
             }
             Self::ActionMissing | Self::UnknownAction => Some("See `luksmith --help` for the actions.".into()),
@@ -103,6 +104,11 @@ impl fmt::Display for UsageError {
             Self::UnknownOption(typed) => write!(f, "{typed}: unknown option"),
             Self::MissingValue(typed) => write!(f, "{typed}: missing argument"),
             Self::NoValueTaken(typed) => write!(f, "{typed}: option does not take an argument"),
+            Self::Value {
+                option,
+                error: ValueError::Size,
+                ..
+            } => write!(f, "{} in parameter --{option}.", ValueError::Size),
             Self::Value { error, .. } => error.fmt(f),
             Self::NotUtf8 => f.write_str("an argument is not valid UTF-8"),
             Self::ActionMissing => f.write_str("Argument <action> missing."),
@@ -115,7 +121,12 @@ impl fmt::Display for UsageError {
                 write!(f, "{}: takes only {} as arguments", verb.name(), verb.info().arguments)
             }
             Self::NotAllowed { option, verb } => {
-                write!(f, "Option --{option} is not allowed with {} action.", verb.name())
+                write!(
+                    f,
+                    "Option --{} is not allowed with {} action.",
+                    option.long,
+                    verb.name()
+                )
             }
             Self::Rule(text) => f.write_str(text),
             Self::UnknownType(name) => write!(f, "Unrecognized metadata device type {name}."),
@@ -123,16 +134,19 @@ impl fmt::Display for UsageError {
     }
 }
 
-/// The only option that a mistyped one is the start of.
+/// The option that was typed with one dash, or the only one that a mistyped one is the start of.
 fn similar_option(typed: &str) -> Option<&'static str> {
     let start = typed
         .trim_start_matches('-')
         .split('=')
         .next()
         .filter(|start| start.len() >= 3)?;
-    let mut options = takes::TABLE
+    let mut options = FLAGS
         .iter()
-        .map(|row| row.option)
-        .filter(|option| option.starts_with(start));
-    options.next().filter(|_| options.next().is_none())
+        .map(|flag| flag.long)
+        .filter(|long| long.starts_with(start));
+    match FLAGS.iter().find(|flag| flag.long == start) {
+        Some(flag) => Some(flag.long),
+        None => options.next().filter(|_| options.next().is_none()),
+    }
 }

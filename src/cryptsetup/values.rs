@@ -3,10 +3,8 @@
 //! Numbers are decimal only and never negative unless stated: cryptsetup takes no hexadecimal either. Nothing here knows
 //! which action an option belongs to.
 
-use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
 use keyslots::units::{Bytes, Sectors};
 
 pub use crate::slot_names::SlotRef;
@@ -20,9 +18,9 @@ pub enum ValueError {
     /// Not a decimal number, or one that does not fit.
     #[error("invalid numeric value")]
     Number,
-    /// Not a number with an optional unit.
-    #[error("Invalid size specification in parameter --{0}.")]
-    Size(&'static str),
+    /// Not a number with an optional unit. The message names the option too.
+    #[error("Invalid size specification")]
+    Size,
     /// A key size in bits that is not a multiple of 8.
     #[error("Key size must be a multiple of 8 bits")]
     KeySize,
@@ -244,14 +242,14 @@ pub(super) fn short_sectors(text: &str) -> Result<Sectors, ValueError> {
     unsigned(text).map(|number| Sectors::new(number.into()))
 }
 
-/// A path, which may be empty: opening it then fails with an error of its own.
-pub(super) fn path() -> impl TypedValueParser<Value = PathBuf> {
-    OsStringValueParser::new().map(PathBuf::from)
+/// Text of any kind.
+pub(super) fn text(text: &str) -> Result<String, ValueError> {
+    Ok(text.to_owned())
 }
 
 /// The value of `--device-size`.
 pub(super) fn device_size(text: &str) -> Result<Bytes, ValueError> {
-    match sized("device-size", text)? {
+    match size(text)? {
         Bytes::ZERO => Err(ValueError::Number),
         size if size.is_multiple_of(Bytes::new(512)) => Ok(size),
         _ => Err(ValueError::DeviceSize),
@@ -260,7 +258,7 @@ pub(super) fn device_size(text: &str) -> Result<Bytes, ValueError> {
 
 /// The value of `--reduce-device-size`.
 pub(super) fn reduce_size(text: &str) -> Result<Bytes, ValueError> {
-    match sized("reduce-device-size", text)? {
+    match size(text)? {
         size if size > MAX_REDUCE => Err(ValueError::ReduceSizeTooBig),
         size if size.is_multiple_of(Bytes::new(512)) => Ok(size),
         _ => Err(ValueError::ReduceSize),
@@ -269,26 +267,16 @@ pub(super) fn reduce_size(text: &str) -> Result<Bytes, ValueError> {
 
 /// The value of `--hotzone-size`.
 pub(super) fn hotzone_size(text: &str) -> Result<Bytes, ValueError> {
-    match sized("hotzone-size", text)? {
+    match size(text)? {
         Bytes::ZERO => Err(ValueError::HotzoneSize),
         size => Ok(size),
     }
 }
 
-/// The value of `--luks2-metadata-size`.
-pub(super) fn metadata_size(text: &str) -> Result<Bytes, ValueError> {
-    sized("luks2-metadata-size", text)
-}
-
-/// The value of `--luks2-keyslots-size`.
-pub(super) fn keyslots_size(text: &str) -> Result<Bytes, ValueError> {
-    sized("luks2-keyslots-size", text)
-}
-
 /// A number with an optional unit: `k`, `M`, `G`, `T` alone or with `iB` are powers of 1024, with `B` powers of 1000,
 /// `s` is a sector.
-fn sized(option: &'static str, text: &str) -> Result<Bytes, ValueError> {
-    let refused = ValueError::Size(option);
+pub(super) fn size(text: &str) -> Result<Bytes, ValueError> {
+    let refused = ValueError::Size;
     let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
     let (number, unit) = text.split_at(digits);
     let number = decimal(number).map_err(|_| refused)?;
@@ -351,7 +339,7 @@ mod tests {
             "1é",
             "1sB",
         ] {
-            assert_eq!(size(text), Err(ValueError::Size("device-size")), "{text:?}");
+            assert_eq!(size(text), Err(ValueError::Size), "{text:?}");
         }
     }
 

@@ -16,7 +16,7 @@ mod roff;
 
 use clap_complete::Shell;
 
-use crate::cryptsetup::actions::{ALIASES, Group, VERBS};
+use crate::cryptsetup::actions::{Group, VERBS, VerbInfo};
 use crate::cryptsetup::tree;
 
 /// The pages: file name, prose.
@@ -55,7 +55,7 @@ pub fn completions(shell: Shell) -> Vec<u8> {
 /// # Errors
 /// The line of a page that requests an unknown list, or the name of an action that no page has.
 pub fn man_pages() -> Result<Vec<(&'static str, String)>, String> {
-    let mut missing: Vec<&str> = VERBS.iter().map(|info| info.name).collect();
+    let mut missing: Vec<&str> = shown().map(|info| info.name).collect();
     let mut pages = Vec::new();
     for (name, prose) in PAGES {
         let mut page = String::from(".\\\" Generated from man/src: cargo run --example man-pages man\n");
@@ -83,7 +83,7 @@ pub fn man_pages() -> Result<Vec<(&'static str, String)>, String> {
 
 fn list_of(list: &str, missing: &mut Vec<&str>) -> Option<String> {
     match list.split_once(' ') {
-        None if list == "OPTIONS" => Some(tree::common().iter().map(roff::option).collect()),
+        None if list == "OPTIONS" => Some(tree::common().map(|flag| roff::option(flag, None)).collect()),
         None if list == "VERBS" => Some(dm::verbs()),
         Some(("ACTION", name)) => {
             missing.retain(|action| *action != name);
@@ -97,13 +97,14 @@ fn list_of(list: &str, missing: &mut Vec<&str>) -> Option<String> {
     }
 }
 
+/// The actions that are carried out.
+fn shown() -> impl Iterator<Item = &'static VerbInfo> {
+    VERBS.iter().filter(|info| info.is_shown())
+}
+
 fn action(name: &str) -> Option<String> {
-    let info = VERBS.iter().find(|info| info.name == name)?;
-    let older: Vec<_> = ALIASES
-        .iter()
-        .filter(|alias| alias.verb == info.verb)
-        .map(|alias| format!("\\fB{}\\fR", alias.name))
-        .collect();
+    let info = shown().find(|info| info.name == name)?;
+    let older: Vec<_> = info.older_names().map(|name| format!("\\fB{name}\\fR")).collect();
     let arguments = roff::escaped(info.arguments);
     let mut text = format!(".PP\n\\fBluksmith {name}\\fR [options] {arguments}")
         .trim_end()
@@ -115,13 +116,13 @@ fn action(name: &str) -> Option<String> {
             roff::filled_raw(&format!("Older names: {}.", older.join(", ")))
         ));
     }
-    text.push_str(&roff::options(&tree::action(info, Vec::new())));
+    text.extend(tree::own(info.verb).map(|flag| roff::option(flag, Some(info.verb))));
     Some(text)
 }
 
 fn actions(group: Group) -> String {
-    let of_group = VERBS.iter().filter(|info| info.group == group);
-    let line = |info: &crate::cryptsetup::actions::VerbInfo| {
+    let of_group = shown().filter(|info| info.group == group);
+    let line = |info: &VerbInfo| {
         let takes = format!("\\fB{}\\fR {}", info.name, roff::escaped(info.arguments));
         format!(
             ".TP\n{}\n{}",

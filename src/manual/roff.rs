@@ -1,6 +1,7 @@
 //! Text as the source of a manual page: escaped, one sentence on a line, lines short enough for readers of the source.
 
-use clap::{Arg, Command};
+use crate::cryptsetup::actions::Verb;
+use crate::cryptsetup::flags::Flag;
 
 /// The longest line, in characters.
 const WIDTH: usize = 78;
@@ -58,23 +59,20 @@ pub(super) fn filled_raw(text: &str) -> String {
     text
 }
 
-/// The options of a command as a list; those for help and the version are in the overview alone.
-pub(super) fn options(command: &Command) -> String {
-    let shown = |arg: &&Arg| !arg.is_hide_set() && !matches!(arg.get_id().as_str(), "help" | "version");
-    command.get_arguments().filter(shown).map(option).collect()
-}
-
-/// One option: its names, its value, and its description.
-pub(super) fn option(arg: &Arg) -> String {
-    let short = arg.get_short().map(|short| format!("\\fB\\-{short}\\fR"));
-    let long = arg.get_long().map(|long| format!("\\fB\\-\\-{}\\fR", escaped(long)));
-    let mut names = short.into_iter().chain(long).collect::<Vec<_>>().join(", ");
-    if arg.get_action().takes_values() {
-        for value in arg.get_value_names().unwrap_or_default() {
-            names.push_str(&format!(" \\fI{}\\fR", escaped(value)));
-        }
+/// One option: its names, its value, and its description, as an action explains it or a list of all options.
+pub(super) fn option(flag: &Flag, verb: Option<Verb>) -> String {
+    let short = flag
+        .short
+        .map(|short| format!("\\fB\\-{short}\\fR, "))
+        .unwrap_or_default();
+    let mut names = format!("{short}\\fB\\-\\-{}\\fR", escaped(flag.long));
+    if let Some(value) = verb.map_or(flag.value, |verb| flag.value_name(verb)) {
+        names.push_str(&format!(" \\fI{}\\fR", escaped(value)));
     }
-    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let help = match verb {
+        Some(verb) => flag.help(verb).to_owned(),
+        None => flag.list_help(),
+    };
     let end = if help.ends_with(['.', '!', '?']) { "" } else { "." };
     format!(".TP\n{names}\n{}", filled(&format!("{help}{end}")))
 }

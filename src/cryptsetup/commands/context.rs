@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 
 use crate::console::{Console, ExitCode, ProgressForm};
-use crate::cryptsetup::args::Options;
+use crate::cryptsetup::flags::defs::Options;
 use crate::volume::Flags;
 
 /// Runs a command line of dmsetup, whose text those of our actions print that match one of its verbs.

@@ -34,8 +34,9 @@ mod tokens;
 mod unlock;
 mod write;
 
-use super::actions::{Action, Invocation, Verb};
+use super::actions::Verb;
 use super::error::CliError;
+use super::request::{Action, Invocation};
 use crate::console::{Console, Persona};
 use context::Context;
 pub use context::DmsetupRun;

@@ -16,8 +16,8 @@ use crate::console::Persona;
 use crate::console::json_text;
 use crate::crypt_device::tokens::{TokenChoice, usable};
 use crate::crypt_device::{CryptError, LuksDevice, TokenPlace, parse_importable};
-use crate::cryptsetup::actions::TokenAction;
 use crate::cryptsetup::error::{CliError, TokenError};
+use crate::cryptsetup::request::TokenAction;
 use crate::header_device::Wanted;
 
 /// The largest token that is read: more than any metadata area has.

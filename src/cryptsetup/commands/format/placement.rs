@@ -7,8 +7,8 @@ use keyslots::units::{Bytes, Sectors};
 
 use super::Target;
 use crate::block_device::Topology;
-use crate::cryptsetup::args::Options;
 use crate::cryptsetup::error::CliError;
+use crate::cryptsetup::flags::defs::Options;
 
 /// The start of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

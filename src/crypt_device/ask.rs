@@ -8,6 +8,8 @@ use keyslots::backup::{AtRisk, Restore};
 use keyslots::header::Version;
 
 use super::CryptError;
+use crate::block_device::Signature;
+use crate::slot_names::SlotName;
 
 /// What is about to happen.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +26,17 @@ pub enum Question<'a> {
     },
     /// A volume gets another UUID.
     ChangeUuid,
+    /// What is on a device is lost: the header of a new volume is written over it.
+    Overwrite {
+        /// The device.
+        device: &'a Path,
+        /// What is there, as far as it was looked for.
+        found: &'a [Signature],
+        /// Keyslots there that are protected from removal.
+        protected: &'a [SlotName],
+    },
+    /// The file for a detached header does not exist, and would be made.
+    CreateHeaderFile(&'a Path),
     /// A backup is written over a header, or over other data.
     Restore(&'a Restoring<'a>),
 }

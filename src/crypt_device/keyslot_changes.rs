@@ -4,7 +4,7 @@
 //! has been replaced since it was looked at is left alone.
 
 use keyslots::Error;
-use keyslots::header::{Header, SlotState};
+use keyslots::header::{Header, SlotState, Version};
 use keyslots::luks1;
 use keyslots::luks2::{self, KeyFor};
 use keyslots::secret::{Passphrase, VolumeKey};
@@ -70,6 +70,14 @@ enum Ready {
     Luks2(luks2::Sealed),
 }
 
+/// The highest keyslot number of a version.
+pub fn last_keyslot(version: Version) -> u32 {
+    match version {
+        Version::Luks1 => luks1::KEYSLOTS as u32 - 1,
+        Version::Luks2 => luks2::MAX_KEYSLOTS - 1,
+    }
+}
+
 impl LuksDevice {
     /// Checks that keyslots can be changed at all, before anyone waits or is prompted.
     ///
@@ -79,6 +87,23 @@ impl LuksDevice {
         match &self.header {
             Header::Luks2(header) => Ok(header.check_changeable()?),
             Header::Luks1(_) => Ok(()),
+        }
+    }
+
+    /// Checks that a keyslot is free, or that one is, before anyone waits or is prompted.
+    ///
+    /// # Errors
+    /// [`CryptError::NoSuchKeyslot`], [`Error::KeyslotFull`], [`Error::AllKeyslotsFull`].
+    pub fn check_free_keyslot(&self, slot: Option<u32>) -> Result<(), CryptError> {
+        let last = last_keyslot(self.header.version());
+        match slot {
+            None if self.header.used_keyslots().len() > last as usize => Err(Error::AllKeyslotsFull.into()),
+            None => Ok(()),
+            Some(slot) => match self.header.slot_state(slot) {
+                SlotState::Inactive => Ok(()),
+                SlotState::OutOfRange => Err(CryptError::NoSuchKeyslot { slot, last }),
+                SlotState::Active | SlotState::ActiveLast | SlotState::Other => Err(Error::KeyslotFull(slot).into()),
+            },
         }
     }
 

@@ -1,18 +1,21 @@
-//! Operations on an encrypted device: read its header, unlock it, map it, change its keyslots, tokens and settings, convert it,
+//! Operations on an encrypted device: make one, read its header, unlock it, map it, change its keyslots, tokens and settings, convert it,
 //! save and restore its header, repair it. No command-line options, no terminal, no exit codes: what a command line, a boot and a library have in common.
 //!
 //! An operation states facts. Events on its way go to an [`Observer`], questions before a loss to a [`Confirm`], and its
 //! [`CryptError`] has an errno; messages and remedies are up to its caller.
 //!
 //! Decided here, and nowhere else: whether a device is still the one that was looked at ([`LookedAt`]), which flags a mapping
-//! gets, where the kernel gets the key, and which keyslots a token may open ([`tokens`]).
+//! gets, where the kernel gets the key, which keyslots a token may open ([`tokens`]), and the
+//! defaults of a new volume ([`mod@format`]) and of a new keyslot ([`CostRequest`]).
 
 mod ask;
 mod backup;
 mod change;
 mod config;
 mod convert;
+mod cost;
 mod error;
+pub mod format;
 mod header_users;
 mod keyslot_changes;
 mod looked_at;
@@ -30,12 +33,13 @@ pub use ask::{Confirm, Question, Restoring};
 pub use backup::{is_on_volume, restore};
 pub use change::Changing;
 pub use config::{KeyslotSettings, Settings, configure};
-pub use error::{CryptError, RestoreError, TokenRefused};
+pub use cost::{CostRequest, PbkdfKind, clock};
+pub use error::{CostError, CryptError, FormatError, RestoreError, TokenRefused};
 pub use header_users::check_header_unused;
-pub use keyslot_changes::{ChangedKeyslot, KeyslotCost, NewKeyslot};
+pub use keyslot_changes::{ChangedKeyslot, KeyslotCost, NewKeyslot, last_keyslot};
 pub use looked_at::{LookedAt, open_to_look};
 pub use luks::{HeaderPlace, LuksDevice, UnlockRequest};
 pub use map::{LuksMapping, MapRequest, PlainVolume, RefreshRequest};
-pub use observer::{Event, Observer};
+pub use observer::{Event, Observer, Shortfall};
 pub use others::Others;
 pub use token_changes::{TokenPlace, parse_importable};

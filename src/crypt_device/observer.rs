@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use keyslots::units::Bytes;
+
 use crate::block_device::Holder;
 use crate::header_device::HeaderError;
 
@@ -57,11 +59,62 @@ pub enum Event<'a> {
         /// The reason.
         error: &'a HeaderError,
     },
+    /// A new keyslot is cheaper than requested, or than the defaults.
+    CheaperKeyslot {
+        /// How.
+        shortfall: Shortfall,
+        /// The time that unlocking should take, in milliseconds.
+        iter_time_ms: u32,
+    },
+    /// The keyslots area of a new volume has room for few keyslots.
+    FewKeyslots {
+        /// Its size.
+        size: Bytes,
+    },
+    /// The keyslots area of a new volume does not have the requested size.
+    KeyslotsAreaSize {
+        /// Its size.
+        size: Bytes,
+    },
+    /// A new volume's device ends where its data would start.
+    NoRoomForData {
+        /// The device.
+        device: &'a Path,
+    },
     /// Changes of these keyslots' passphrases were interrupted, and wait for the use of their new passphrases.
     ChangesInterrupted {
         /// The keyslots.
         keyslots: &'a [u32],
     },
+}
+
+/// How a keyslot is cheaper than requested, or than the defaults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Shortfall {
+    /// It uses less memory: with more, a derivation would take too long.
+    Memory {
+        /// In KiB.
+        kib: u32,
+        /// As requested.
+        wanted: u32,
+    },
+    /// It uses less memory than by default: this machine has no more to spare.
+    MachineMemory {
+        /// In KiB.
+        kib: u32,
+        /// The default.
+        default: u32,
+    },
+    /// It has fewer lanes: this machine has no more processors.
+    Lanes {
+        /// The number.
+        lanes: u32,
+        /// As requested.
+        wanted: u32,
+    },
+    /// It takes less time: its cost is the highest that is opened by default.
+    Time,
 }
 
 /// Receives events. It must not fail, and should not take long.

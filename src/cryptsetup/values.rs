@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use keyslots::units::{Bytes, Sectors};
 
+pub use crate::crypt_device::PbkdfKind;
 pub use crate::slot_names::SlotRef;
 
 /// Largest device size reduction, in bytes: what the reencryption data shift can bridge.
@@ -161,28 +162,6 @@ impl FromStr for Backend {
             "kernel" => Ok(Self::Kernel),
             "userspace" => Ok(Self::Userspace),
             _ => Err(ValueError::Backend),
-        }
-    }
-}
-
-/// A password-based key derivation function, without its costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PbkdfKind {
-    /// PBKDF2 over the hash of `--hash`.
-    Pbkdf2,
-    /// Argon2i.
-    Argon2i,
-    /// Argon2id.
-    Argon2id,
-}
-
-impl PbkdfKind {
-    /// The name, as in a LUKS2 header.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Pbkdf2 => "pbkdf2",
-            Self::Argon2i => "argon2i",
-            Self::Argon2id => "argon2id",
         }
     }
 }

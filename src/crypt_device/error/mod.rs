@@ -1,11 +1,15 @@
 //! Why an operation on an encrypted device failed: the fact, and the errno that a C library would return.
 
+mod cost;
+mod format;
 mod restore;
 mod token;
 
 use std::path::PathBuf;
 
+use keyslots::cipher::CipherError;
 use keyslots::header::Version;
+use keyslots::kdf::KdfError;
 use nix::errno::Errno;
 
 use crate::block_device::Holder;
@@ -16,6 +20,8 @@ use crate::header_device::HeaderError;
 use crate::slot_names::SlotNameError;
 use crate::volume::VolumeError;
 
+pub use cost::CostError;
+pub use format::FormatError;
 pub use restore::RestoreError;
 pub use token::TokenRefused;
 
@@ -55,6 +61,20 @@ pub enum CryptError {
     /// A backup that is not restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// The costs of a keyslot.
+    #[error(transparent)]
+    Cost(#[from] CostError),
+    /// A volume to make.
+    #[error(transparent)]
+    Format(#[from] FormatError),
+    /// No header of this version has the keyslot.
+    #[error("there is no keyslot {slot}, only 0 to {last}")]
+    NoSuchKeyslot {
+        /// Its number.
+        slot: u32,
+        /// The highest number.
+        last: u32,
+    },
     /// It was not confirmed.
     #[error("the operation was not confirmed")]
     Declined,
@@ -69,6 +89,18 @@ pub enum CryptError {
 impl From<keyslots::Error> for CryptError {
     fn from(error: keyslots::Error) -> Self {
         Self::Header(error.into())
+    }
+}
+
+impl From<KdfError> for CryptError {
+    fn from(error: KdfError) -> Self {
+        keyslots::Error::from(error).into()
+    }
+}
+
+impl From<CipherError> for CryptError {
+    fn from(error: CipherError) -> Self {
+        keyslots::Error::from(error).into()
     }
 }
 
@@ -111,6 +143,8 @@ impl CryptError {
                 _ => Errno::EINVAL,
             },
             Self::Declined => Errno::ECANCELED,
+            Self::Format(FormatError::HeaderFileDeclined) => Errno::ECANCELED,
+            Self::Cost(_) | Self::Format(_) | Self::NoSuchKeyslot { .. } => Errno::EINVAL,
             Self::BadUuid(_) | Self::AlreadyVersion(_) => Errno::EINVAL,
         }
     }
@@ -129,7 +163,6 @@ fn of_header(error: &HeaderError) -> Errno {
 
 fn of_luks(error: &keyslots::Error) -> Errno {
     use keyslots::Error;
-    use keyslots::kdf::KdfError;
     match error {
         Error::WrongPassphrase | Error::WrongVolumeKey => Errno::EPERM,
         Error::NoUsableKeyslot | Error::KeyslotInactive(_) | Error::TokenNotInUse(_) => Errno::ENOENT,

@@ -1,5 +1,6 @@
 //! A volume in a file: the events of unlocking and changing it, and what is refused.
 
+mod format;
 mod headers;
 
 use std::cell::RefCell;

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use keyslots::header::{Header, SlotState, Version};
-use keyslots::storage::Storage;
+use keyslots::header::{Header, Version};
 
 use super::context::Context;
 use crate::crypt_device::LuksDevice;
 use crate::cryptsetup::actions::DeviceType;
-use crate::cryptsetup::error::{CliError, KeyslotError};
+use crate::cryptsetup::error::CliError;
 use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
 use crate::policy::Policy;
 use crate::terminal_text::shown;
@@ -55,24 +54,6 @@ impl Context<'_> {
         Ok(slot.map(|slot| slot.number(header)).transpose()?)
     }
 
-    /// Checks a new keyslot's number before the first prompt.
-    pub(super) fn check_free_slot(&self, header: &Header, slot: Option<u32>) -> Result<(), CliError> {
-        let last = last_slot(header.version());
-        match slot {
-            None if header.used_keyslots().len() > last as usize => {
-                Err(CliError::Keyslot(KeyslotError::AllKeyslotsFull))
-            }
-            None => Ok(()),
-            Some(slot) => match header.slot_state(slot) {
-                SlotState::Inactive => Ok(()),
-                SlotState::OutOfRange => Err(CliError::Keyslot(KeyslotError::Invalid { slot, last })),
-                SlotState::Active | SlotState::ActiveLast | SlotState::Other => {
-                    Err(CliError::Keyslot(KeyslotError::Full(slot)))
-                }
-            },
-        }
-    }
-
     /// With `--policy`, rejects a header that violates it.
     pub(super) fn check_policy(&self, header: &Header) -> Result<(), CliError> {
         let Some(file) = &self.options.policy else {
@@ -91,19 +72,6 @@ impl Context<'_> {
                 violations,
             }),
         }
-    }
-
-    /// With `--backup`, writes a backup before the change.
-    pub(super) fn back_up(&self, header: &Header, storage: &mut dyn Storage) -> Result<(), CliError> {
-        Ok(self.changing(|changing| changing.back_up(header, storage))?)
-    }
-}
-
-/// The highest keyslot number of a version.
-pub(super) fn last_slot(version: Version) -> u32 {
-    match version {
-        Version::Luks1 => keyslots::luks1::KEYSLOTS as u32 - 1,
-        Version::Luks2 => keyslots::luks2::MAX_KEYSLOTS - 1,
     }
 }
 

@@ -9,7 +9,7 @@ use keyslots::kdf::{Argon2Variant, Kdf};
 use serde_json::{Value, json};
 
 use super::context::Context;
-use super::pbkdf::clock;
+use crate::crypt_device::clock;
 use crate::cryptsetup::error::CliError;
 
 /// Bytes of one encryption sector in a measurement.
@@ -90,11 +90,11 @@ fn measure_pbkdf2(cx: &Context<'_>, name: &str) -> Result<Value, CliError> {
 }
 
 fn measure_argon2(cx: &Context<'_>, variant: Argon2Variant) -> Result<Value, CliError> {
-    let iter_time_ms = cx.iter_time_ms();
+    let iter_time_ms = cx.cost().iter_time_ms();
     let target = TargetKdf::Argon2 {
         variant,
-        max_memory_kib: cx.memory_kib(),
-        max_lanes: cx.lanes(),
+        max_memory_kib: cx.cost().memory_kib(),
+        max_lanes: cx.cost().lanes(),
     };
     let kdf = calibrate::calibrate(
         Target {

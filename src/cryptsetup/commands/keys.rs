@@ -4,7 +4,6 @@ use std::path::Path;
 
 use keyslots::Unlocked;
 use keyslots::header::{Header, SlotState, Version};
-use keyslots::kdf::Kdf;
 use keyslots::luks2::{Candidates, KeyFor};
 use keyslots::secret::{Passphrase, VolumeKey};
 use serde_json::json;
@@ -13,7 +12,7 @@ use super::context::Context;
 use super::secrets::Source;
 use super::{erase, keyring_keys, tokens};
 use crate::crypt_device::{ChangedKeyslot, KeyslotCost, LuksDevice, NewKeyslot};
-use crate::cryptsetup::error::{CliError, KeyslotError, PbkdfError};
+use crate::cryptsetup::error::{CliError, KeyslotError};
 use crate::cryptsetup::values::SlotRef;
 use crate::header_device::Wanted;
 use crate::keyring;
@@ -33,7 +32,7 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
         cx.console
             .say("WARNING: The --key-slot parameter is used for new keyslot number.");
     }
-    cx.check_pbkdf(volume.header.version())?;
+    cx.cost().check(volume.header.version())?;
     let slot = new_slot(cx, &volume.header)?;
     if let Some(name) = &cx.options.slot_name {
         slot_names::check_free(&volume.header, name)?;
@@ -49,7 +48,7 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
         None => (existing_key(cx, &mut volume)?, KeyFor::Data),
     };
     // cryptsetup reads both passphrases first. A person is not prompted in vain.
-    let check = || cx.check_free_slot(&volume.header, slot);
+    let check = || volume.check_free_keyslot(slot);
     if is_interactive() {
         check()?;
     }
@@ -97,7 +96,7 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
     if volume.header.version() == Version::Luks1 && cx.options.slot_name.is_some() {
         return Err(slot_names::SlotNameError::Luks1.into());
     }
-    cx.check_pbkdf(volume.header.version())?;
+    cx.cost().check(volume.header.version())?;
     let slot = cx.key_slot(&volume.header)?;
     check_active(&volume.header, slot)?;
     let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
@@ -115,7 +114,7 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
 /// `luksConvertKey`: the same passphrase, other parameters.
 pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -> Result<(), CliError> {
     let mut volume = cx.load(device, Wanted::Only(Version::Luks2))?;
-    cx.check_pbkdf(Version::Luks2)?;
+    cx.cost().check(Version::Luks2)?;
     let slot = cx.key_slot(&volume.header)?;
     check_active(&volume.header, slot)?;
     let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
@@ -178,10 +177,10 @@ fn unbound_key(cx: &Context<'_>) -> Result<Option<(VolumeKey, KeyFor)>, CliError
     let key = cx
         .given_volume_key(len)?
         .map_or_else(|| VolumeKey::random(len).map_err(CliError::memory), Ok)?;
-    let hash = cx.hash()?;
+    let hash = cx.cost().hash()?;
     Ok(Some((
         key,
-        KeyFor::Unbound(hash, cx.digest_iterations(hash, hash.output_len())?),
+        KeyFor::Unbound(hash, cx.cost().digest_iterations(hash, hash.output_len())?),
     )))
 }
 
@@ -241,12 +240,5 @@ fn rewrite(
 
 /// The key derivation of a new keyslot, according to the options and this machine.
 fn cost(cx: &Context<'_>, volume: &LuksDevice, key: &VolumeKey) -> Result<KeyslotCost, CliError> {
-    volume.check_changeable()?;
-    match volume.header.version() {
-        Version::Luks2 => Ok(KeyslotCost::Luks2(cx.new_keyslot_of(&volume.header, key.len())?)),
-        Version::Luks1 => match cx.kdf(Version::Luks1, key.len())? {
-            Kdf::Pbkdf2 { iterations, .. } => Ok(KeyslotCost::Luks1 { iterations }),
-            Kdf::Argon2 { .. } => Err(CliError::Pbkdf(PbkdfError::Luks1Pbkdf)),
-        },
-    }
+    Ok(cx.changing(|changing| volume.keyslot_cost(changing, &cx.cost(), key.len()))?)
 }

@@ -1,6 +1,5 @@
 //! A LUKS device according to the options: its header, its keyslots tried, its key.
 
-use std::cell::RefCell;
 use std::path::Path;
 
 use keyslots::Unlocked;
@@ -11,16 +10,15 @@ use keyslots::secret::{Passphrase, VolumeKey};
 use keyslots::units::Bytes;
 
 use super::context::Context;
+use super::events::Teller;
 use super::secrets::{Source, passphrase_prompt};
 use super::{keyring_keys, tokens};
-use crate::block_device::Holder;
-use crate::console::{Deriving, Persona};
-use crate::crypt_device::{Changing, Event, HeaderPlace, LuksDevice, LuksMapping, Observer, UnlockRequest};
+use crate::console::Persona;
+use crate::crypt_device::{Changing, HeaderPlace, LuksDevice, LuksMapping, UnlockRequest};
 use crate::cryptsetup::error::{CliError, KeyslotError};
 use crate::header_device::{HeaderDevice, Wanted};
 use crate::locks;
 use crate::passphrase::{FinalNewline, is_interactive};
-use crate::terminal_text::shown;
 
 impl Context<'_> {
     /// Reads the header of `device`, which may be elsewhere.
@@ -234,55 +232,6 @@ impl Context<'_> {
                 "The passphrase change of key slot {slot} was interrupted. Open the device with the new passphrase to finish it, \
                  or change the passphrase again; until then, do not convert the header or back it up with another program."
             ));
-        }
-    }
-}
-
-/// Shows the events of an operation.
-#[derive(Debug)]
-struct Teller<'a> {
-    cx: &'a Context<'a>,
-    deriving: RefCell<Option<Deriving>>,
-}
-
-impl<'a> Teller<'a> {
-    fn new(cx: &'a Context<'a>) -> Self {
-        Self {
-            cx,
-            deriving: RefCell::default(),
-        }
-    }
-}
-
-impl Observer for Teller<'_> {
-    fn notice(&self, event: Event<'_>) {
-        let console = self.cx.console;
-        match event {
-            Event::Deriving => drop(self.deriving.replace(Some(console.deriving()))),
-            Event::Derived => drop(self.deriving.take()),
-            Event::BackedUp { file } => console.say(format_args!("Header backed up to {}.", file.display())),
-            Event::OpenElsewhere { path, user } => console.complain(format_args!(
-                "WARNING: {} has {} open, and can still write its LUKS1 header back as it was: look at the key slots when \
-                 it has ended (luksDump).",
-                user.map_or("perhaps another program".into(), Holder::to_string),
-                shown(path)
-            )),
-            Event::WaitingFor { path, user } => console.complain(format_args!(
-                "Waiting for {user}, which has {} open and can change its LUKS1 header.",
-                shown(path)
-            )),
-            Event::PutBack { keyslot } => console.complain(format_args!(
-                "Another program wrote the header back as it was before; key slot {keyslot} has been put back into it."
-            )),
-            Event::RewritingHeader => console.verbose("Writing LUKS header to disk."),
-            Event::Unlocked { keyslot } => console.verbose(format_args!("Key slot {keyslot} unlocked.")),
-            Event::ChangeFinished { keyslot } => console.complain(format_args!(
-                "Finished the interrupted passphrase change of key slot {keyslot}."
-            )),
-            Event::ChangeNotFinished { keyslot, error } => console.complain(format_args!(
-                "Cannot finish the interrupted passphrase change of key slot {keyslot}: {error}."
-            )),
-            Event::ChangesInterrupted { keyslots } => self.cx.tell_unfinished(keyslots),
         }
     }
 }

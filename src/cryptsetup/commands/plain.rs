@@ -237,7 +237,7 @@ pub(super) fn warn_of_signatures(cx: &Context<'_>, device: &Path) -> Result<(), 
         return Ok(());
     }
     let found = signatures::probe(device).map_err(CliError::io("look for signatures"))?;
-    super::format::warn_of(cx, device, &found);
+    super::questions::warn_of(cx, device, &found);
     let question = format!(
         "Detected device signature(s) on {}. Proceeding further may damage existing data.",
         shown(device)

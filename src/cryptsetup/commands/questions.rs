@@ -1,9 +1,12 @@
 //! The words of the questions that an operation asks.
 
+use std::path::Path;
+
 use keyslots::backup::{AtRisk, Restore};
 use keyslots::header::Version;
 
 use super::context::Context;
+use crate::block_device::Signature;
 use crate::console::confirm;
 use crate::crypt_device::{Confirm, Question, Restoring};
 use crate::cryptsetup::error::format_name;
@@ -32,9 +35,55 @@ impl Confirm for Context<'_> {
                 }
                 restoration(restoring) + &notes
             }
+            Question::Overwrite {
+                device,
+                found,
+                protected,
+            } => {
+                if self.console.batch() {
+                    for_each_kind(found, |signature| {
+                        let device = shown(device);
+                        self.console
+                            .debug(format_args!("Device {device} already contains a {signature}."));
+                    });
+                } else {
+                    warn_of(self, device, found);
+                }
+                for name in *protected {
+                    self.console.say(format_args!(
+                        "WARNING: Keyslot {} ({:?}) on {} is protected from being removed.",
+                        name.slot,
+                        name.name,
+                        shown(device)
+                    ));
+                }
+                format!("This will overwrite data on {} irrevocably.", shown(device))
+            }
+            Question::CreateHeaderFile(path) => {
+                format!("Header file {} does not exist, do you want to create it?", shown(path))
+            }
             Question::ChangeUuid => "Do you really want to change UUID of device?".to_owned(),
         };
         confirm(self.console, &warning)
+    }
+}
+
+/// Lists the signatures of a device.
+pub(super) fn warn_of(cx: &Context<'_>, path: &Path, found: &[Signature]) {
+    for_each_kind(found, |signature| {
+        cx.console.say(format_args!(
+            "WARNING: Device {} already contains a {signature}.",
+            shown(path)
+        ));
+    });
+}
+
+/// A signature with copies is reported once.
+fn for_each_kind(found: &[Signature], mut tell: impl FnMut(&Signature)) {
+    for (n, signature) in found.iter().enumerate() {
+        if found[..n].iter().all(|earlier| earlier.name != signature.name) {
+            tell(signature);
+        }
     }
 }
 

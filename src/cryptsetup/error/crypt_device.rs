@@ -4,8 +4,8 @@ use keyslots::backup::BackupRefused;
 use keyslots::header::Version;
 use keyslots::{luks1, luks2};
 
-use super::{CliError, ImageError, TokenError};
-use crate::crypt_device::{CryptError, RestoreError, TokenRefused};
+use super::{CliError, ImageError, KeyslotError, PbkdfError, TokenError};
+use crate::crypt_device::{CostError, CryptError, FormatError, RestoreError, TokenRefused};
 
 /// A version in messages.
 pub(in crate::cryptsetup) fn format_name(version: Version) -> &'static str {
@@ -29,11 +29,46 @@ impl From<CryptError> for CliError {
                 TokenRefused::Reserved(kind) => TokenError::Reserved(kind),
                 TokenRefused::WithoutKey { id, kind } => TokenError::WithoutKey(id, kind),
             }),
+            CryptError::Cost(error) => error.into(),
+            CryptError::Format(error) => error.into(),
+            CryptError::NoSuchKeyslot { slot, last } => Self::Keyslot(KeyslotError::Invalid { slot, last }),
             CryptError::Replaced(_) => keyslots::Error::ChangedMeanwhile.into(),
             CryptError::HeaderInUse { path, holders } => Self::FormatInUse { device: path, holders },
             CryptError::Declined => Self::Aborted,
             CryptError::BadUuid(_) => Self::BadUuid,
             CryptError::AlreadyVersion(version) => Self::AlreadyOfType(format_name(version)),
+        }
+    }
+}
+
+impl From<CostError> for CliError {
+    fn from(error: CostError) -> Self {
+        Self::Pbkdf(match error {
+            CostError::UnknownHash(name) => return Self::UnknownHash(name),
+            CostError::Luks1Cipher => {
+                return Self::Luks2Only("Keyslot encryption parameters can be set only for LUKS2 device.");
+            }
+            CostError::Luks1Pbkdf => PbkdfError::Luks1Pbkdf,
+            CostError::TooCheap { kind, minimum } => PbkdfError::TooCheap { kind, minimum },
+            CostError::MemoryTooLow { kind, minimum } => PbkdfError::MemoryTooLow { kind, minimum },
+            CostError::MemoryTooHigh(kib) => PbkdfError::MemoryTooHigh(kib),
+            CostError::LanesTooMany(lanes) => PbkdfError::ParallelTooHigh(lanes),
+        })
+    }
+}
+
+impl From<FormatError> for CliError {
+    fn from(error: FormatError) -> Self {
+        match error {
+            FormatError::Luks1SectorSize => Self::Luks2Only("Unsupported encryption sector size."),
+            FormatError::Luks1AreaSizes => Self::Luks2Only("Unsupported LUKS2 metadata size options."),
+            FormatError::OffsetNotAligned => Self::OffsetNotAligned,
+            FormatError::DataOffsetTooSmall(version) => Self::DataOffsetTooSmall(version),
+            FormatError::AreaSizes(error) => Self::MetadataSizes(error),
+            FormatError::SizeNotAligned(sector_size) => Self::SizeNotAligned(sector_size),
+            FormatError::Tiny(path) => Self::DeviceTiny(path),
+            FormatError::Zoned(path) => Self::ZonedHeader(path),
+            FormatError::HeaderFileDeclined => Self::HeaderFileNotMade,
         }
     }
 }

@@ -21,10 +21,11 @@ use self::image_target::{Last, Sink, Start};
 use self::run::{Direction, Run};
 use self::source::{MemoryFile, Source};
 use super::context::Context;
-use super::format::{Made, Target, check_room, make};
+use super::format::make;
 use super::plaintext::{check_output_apart, standard_output};
 use crate::block_device::is_same_file;
 use crate::console::confirm;
+use crate::crypt_device::format::{FormatTarget, Made, check_room};
 use crate::crypt_device::{check_header_unused, open_to_look};
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, ImageError};
@@ -262,9 +263,10 @@ fn new_header(cx: &Context<'_>, path: &Path, size: Option<u64>, held: Option<&Fi
         Some(DeviceType::Luks1) => DeviceType::Luks1,
         _ => DeviceType::Luks2,
     };
-    let target = Target::Image {
+    let target = FormatTarget::Image {
         held,
         size: size.map(Bytes::new),
+        sparse: cx.options.allow_discards,
     };
     make(cx, path, None, device_type, target)
 }

@@ -5,10 +5,9 @@ use keyslots::luks1::DataPlacement;
 use keyslots::luks2::DataPlace;
 use keyslots::units::{Bytes, Sectors};
 
-use super::Target;
+use super::FormatRequest;
 use crate::block_device::Topology;
-use crate::cryptsetup::error::CliError;
-use crate::cryptsetup::flags::defs::Options;
+use crate::crypt_device::{FormatError, HeaderPlace};
 
 /// The start of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +28,13 @@ pub(super) enum Place {
 }
 
 impl Place {
-    /// According to the options, as cryptsetup reads them: an offset or an alignment of zero counts as none, and an
-    /// alignment with a detached header is where the data start, since nothing precedes them.
-    pub(super) fn from_options(options: &Options, topology: &Topology) -> Result<Self, CliError> {
-        let said = |sectors: Option<Sectors>| sectors.filter(|&sectors| sectors > Sectors::ZERO);
-        let detached = options.header.is_some();
-        Ok(match (said(options.offset), said(options.align_payload)) {
-            (Some(offset), _) if !is_aligned(offset) => return Err(CliError::OffsetNotAligned),
+    /// As requested, and as cryptsetup reads it: an offset or an alignment of zero counts as none, and an alignment with a
+    /// detached header is where the data start, since nothing precedes them.
+    pub(super) fn new(request: &FormatRequest<'_>, topology: &Topology) -> Result<Self, FormatError> {
+        let given = |sectors: Option<Sectors>| sectors.filter(|&sectors| sectors > Sectors::ZERO);
+        let detached = request.place == HeaderPlace::Apart;
+        Ok(match (given(request.offset), given(request.alignment)) {
+            (Some(offset), _) if !is_aligned(offset) => return Err(FormatError::OffsetNotAligned),
             (Some(offset), _) => Self::At(offset),
             (None, Some(alignment)) if detached => Self::At(alignment),
             (None, Some(alignment)) => Self::Aligned(alignment),
@@ -57,8 +56,8 @@ impl Place {
     }
 
     /// For LUKS2.
-    pub(super) fn luks2(self) -> Result<DataPlace, CliError> {
-        let bytes = |sectors: Sectors| sectors.bytes().ok_or(CliError::OffsetNotAligned);
+    pub(super) fn luks2(self) -> Result<DataPlace, FormatError> {
+        let bytes = |sectors: Sectors| sectors.bytes().ok_or(FormatError::OffsetNotAligned);
         Ok(match self {
             Self::At(offset) => DataPlace::Offset(bytes(offset)?),
             Self::Aligned(alignment) => DataPlace::Aligned(bytes(alignment)?),
@@ -88,30 +87,26 @@ fn is_aligned(sectors: Sectors) -> bool {
 /// chooses. (Debian's 2.6.1 takes the number of `--offset` for one of bytes, and 512 for most offsets that are not a
 /// multiple of 2 MiB.) The contents of an image may be made for sectors of 512 bytes: a file system with smaller blocks
 /// could not be mounted any more.
-pub(super) fn sector_size(
-    options: &Options,
-    version: Version,
-    target: Target<'_>,
-    topology: &Topology,
-    place: Place,
-) -> u32 {
-    match (version, options.sector_size, target) {
-        (Version::Luks1, ..) | (_, None, Target::Image { .. }) => 512,
-        (Version::Luks2, Some(size), _) => size.get(),
-        (Version::Luks2, None, Target::Device) if place.suits_large_sectors() => topology.encryption_sector_size(),
-        (Version::Luks2, None, Target::Device) => 512,
+pub(super) fn sector_size(request: &FormatRequest<'_>, topology: &Topology, place: Place) -> u32 {
+    match (request.version, request.sector_size) {
+        (Version::Luks1, _) => 512,
+        (Version::Luks2, Some(size)) => size,
+        (Version::Luks2, None) if request.target.is_device() && place.suits_large_sectors() => {
+            topology.encryption_sector_size()
+        }
+        (Version::Luks2, None) => 512,
     }
 }
 
 /// Data whose length or start is not a multiple of the encryption sector size cannot be mapped.
-pub(super) fn check_sectors(device: Bytes, data_offset: Bytes, sector_size: u32) -> Result<(), CliError> {
+pub(super) fn check_sectors(device: Bytes, data_offset: Bytes, sector_size: u32) -> Result<(), FormatError> {
     let sector = Bytes::new(sector_size.into());
     // A file may end within a sector, which nothing then maps.
     let device = device.sectors().bytes().unwrap_or(device);
     match device.checked_sub(data_offset) {
-        Some(data) if !data.is_multiple_of(sector) => Err(CliError::SizeNotAligned(sector_size)),
+        Some(data) if !data.is_multiple_of(sector) => Err(FormatError::SizeNotAligned(sector_size)),
         // There are no data yet.
-        None if !data_offset.is_multiple_of(sector) => Err(CliError::SizeNotAligned(sector_size)),
+        None if !data_offset.is_multiple_of(sector) => Err(FormatError::SizeNotAligned(sector_size)),
         _ => Ok(()),
     }
 }

@@ -11,12 +11,16 @@ use super::names::{DeviceName, DeviceUuid};
 use super::table::{TableText, TargetType};
 use crate::block_device::DevNo;
 
-/// `struct dm_target_spec`: start, length, status, next, type.
-const SPEC: usize = 40;
+/// `struct dm_target_spec`: its length, and where its fields are.
+pub(super) const SPEC: usize = 40;
+pub(super) const SPEC_START: usize = 0;
+pub(super) const SPEC_LENGTH: usize = 8;
+pub(super) const SPEC_NEXT: usize = 20;
+pub(super) const SPEC_TYPE: usize = 24;
 /// `struct dm_name_list` in front of the name: device, next.
-const NAME_LIST: usize = 12;
+pub(super) const NAME_LIST: usize = 12;
 /// `struct dm_target_versions` in front of the name: next, version.
-const VERSIONS: usize = 16;
+pub(super) const VERSIONS: usize = 16;
 
 type Defect = &'static str;
 
@@ -107,10 +111,10 @@ pub(super) fn table(data: &[u8], count: u32) -> Result<TableText, Defect> {
     let mut at = 0;
     for i in 0..count {
         let spec = data.get(at..).ok_or(SHORT)?;
-        let start = Sectors::new(u64_at(spec, 0).ok_or(SHORT)?);
-        let length = Sectors::new(u64_at(spec, 8).ok_or(SHORT)?);
-        let next = u32_at(spec, 20).ok_or(SHORT)? as usize;
-        let kind = spec.get(24..SPEC).ok_or(SHORT)?;
+        let start = Sectors::new(u64_at(spec, SPEC_START).ok_or(SHORT)?);
+        let length = Sectors::new(u64_at(spec, SPEC_LENGTH).ok_or(SHORT)?);
+        let next = u32_at(spec, SPEC_NEXT).ok_or(SHORT)? as usize;
+        let kind = spec.get(SPEC_TYPE..SPEC).ok_or(SHORT)?;
         let kind = TargetType::new(until_nul(kind).unwrap_or(kind)).map_err(|_| "an invalid target type")?;
         let end = if i + 1 == count { data.len() } else { next };
         let params = data
@@ -137,12 +141,12 @@ pub(super) fn encode_table(table: &TableText) -> std::io::Result<Secret> {
     for line in table.lines() {
         let len = record(line.params);
         let (spec, tail) = rest.split_at_mut(len);
-        spec[0..8].copy_from_slice(&line.start.get().to_ne_bytes());
-        spec[8..16].copy_from_slice(&line.length.get().to_ne_bytes());
+        spec[SPEC_START..SPEC_START + 8].copy_from_slice(&line.start.get().to_ne_bytes());
+        spec[SPEC_LENGTH..SPEC_LENGTH + 8].copy_from_slice(&line.length.get().to_ne_bytes());
         let next = u32::try_from(len).map_err(|_| std::io::ErrorKind::InvalidInput)?;
-        spec[20..24].copy_from_slice(&next.to_ne_bytes());
+        spec[SPEC_NEXT..SPEC_NEXT + 4].copy_from_slice(&next.to_ne_bytes());
         let kind = line.kind.as_bytes();
-        spec[24..24 + kind.len()].copy_from_slice(kind);
+        spec[SPEC_TYPE..SPEC_TYPE + kind.len()].copy_from_slice(kind);
         spec[SPEC..SPEC + line.params.len()].copy_from_slice(line.params);
         rest = tail;
     }

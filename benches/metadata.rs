@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use nix::sys::resource::{UsageWho, getrusage};
 use tempfile::TempDir;
 
-#[path = "../tests/shapes/mod.rs"]
+#[path = "../tests/common/shapes.rs"]
 mod shapes;
 
 const SIZES: [usize; 2] = [2 << 20, 4 << 20];

@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::sys::resource::{UsageWho, getrusage};
 use tempfile::TempDir;
 
+#[path = "common/shapes.rs"]
 mod shapes;
 
 const SMALL: usize = 128 << 10;

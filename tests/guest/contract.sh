@@ -1,6 +1,6 @@
 # The command lines that other programs use and that need device-mapper: each is run by Debian's tools and by ours under their
 # names, in the same situation. The exit code, what it said on standard output, what it left on standard input, and the kernel's
-# table with keys afterwards must be the same for both. What needs no device is in tests/contract.rs.
+# table with keys afterwards must be the same for both. What needs no device is in tests/cli/contract.rs.
 . /share/guest/lib.sh
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 keyctl new_session >/dev/null

@@ -1,5 +1,5 @@
 # `luksmith dm` with --json: each verb over devices with ordinary and hostile names. What it writes goes to /share/out, a file each,
-# where tests/vmjson.rs reads it: `index` has a line for each, with its exit code and its label.
+# where tests/vm/json.rs reads it: `index` has a line for each, with its exit code and its label.
 . /share/guest/lib.sh
 [ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
 modprobe -a loop dm-mod dm-crypt dm-zero

@@ -6,6 +6,10 @@
 mod actions;
 mod at_once;
 mod beside;
+#[path = "../common/mod.rs"]
+mod common;
+mod defects;
+mod vectors;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -18,8 +22,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// The cheapest costs that either program takes.
-const CHEAP: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+use common::{CHEAP, OURS};
 
 const UUID: &str = "11111111-2222-3333-4444-555555555555";
 
@@ -45,7 +48,7 @@ impl Lab {
         assert!(String::from_utf8_lossy(&version.stdout).starts_with("cryptsetup "));
         let folder = TempDir::new().expect("a temporary folder");
         let ours = folder.path().join("cryptsetup");
-        symlink(env!("CARGO_BIN_EXE_luksmith"), &ours).expect("a link");
+        symlink(OURS, &ours).expect("a link");
         for key in ["a", "b", "c", "d"] {
             fs::write(folder.path().join(key), format!("passphrase {key}")).expect("a key file");
         }

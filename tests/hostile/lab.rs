@@ -10,11 +10,8 @@ use keyslots::luks2::copies::{self, Copy};
 use keyslots::luks2::metadata::Metadata;
 use tempfile::TempDir;
 
-pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
-pub(crate) const CHEAP: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
-
-/// Longest wait for anything on a loaded machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) use crate::common::pty::PATIENCE;
+pub(crate) use crate::common::{CHEAP, OURS};
 
 /// A folder with a volume `v` that the key file `a` opens, and more key files.
 pub(crate) struct Lab(pub(crate) TempDir);

@@ -4,6 +4,8 @@
 //! On plain files; where results are compared with Debian's cryptsetup, it has to be installed.
 
 mod attacks;
+#[path = "../common/mod.rs"]
+mod common;
 mod faults;
 mod foreign;
 mod identity;

@@ -8,8 +8,10 @@ use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+pub(super) use crate::common::CHEAP;
+use crate::common::OURS;
+
 pub(super) const NOBODY: u32 = 65534;
-pub(super) const CHEAP: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
 
 const PROGRAM: &str = "LUKSMITH_OF_THE_SANDBOX";
 
@@ -47,7 +49,7 @@ impl Sandbox {
         // An ordinary user may not have access to its build folder.
         match std::env::var_os(PROGRAM) {
             Some(copy) => symlink(copy, &program).expect("a link"),
-            None => copy_program(Path::new(env!("CARGO_BIN_EXE_luksmith")), &program),
+            None => copy_program(Path::new(OURS), &program),
         }
         let sandbox = Self { folder, root };
         sandbox.put("key", b"correct horse");

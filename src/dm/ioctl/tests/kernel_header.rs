@@ -30,7 +30,7 @@ fn ours() -> Vec<(String, u64)> {
         (Command::ArmPoll, "DM_DEV_ARM_POLL"),
         (Command::TargetVersion, "DM_GET_TARGET_VERSION"),
     ]
-    .map(|(command, name)| (name.to_owned(), command.opcode() as u64))
+    .map(|(command, name)| (name.to_owned(), u64::from(command.opcode() as u32)))
     .to_vec();
     for (flag, name) in [
         (flags::READONLY, "READONLY"),

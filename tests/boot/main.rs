@@ -3,13 +3,9 @@
 //! Not part of a bare `cargo test` (`test = false` in Cargo.toml): `scripts/test` runs it, and so does `cargo test --test
 //! boot`. `tests/boot/build` makes the boot files; `TESTED_LUKSMITH` names another program than the one that cargo has built.
 
-#[path = "boot/generators.rs"]
 mod generators;
-#[path = "boot/machine.rs"]
 mod machine;
-#[path = "boot/screen.rs"]
 mod screen;
-#[path = "boot/sleep.rs"]
 mod sleep;
 
 use machine::{Machine, PASSPHRASE, images, volume};

@@ -12,8 +12,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
-const THEIRS: &str = "/usr/sbin/cryptsetup";
+use crate::common::{CRYPTSETUP, OURS};
 
 /// A server, which ends with the test.
 struct Server(Child);
@@ -132,7 +131,7 @@ fn clevis_binds_and_opens_with_our_program() {
         sh(path, tpm, "clevis luks regen -q -d v -s 1");
         for slot in 1..=3 {
             sh(path, tpm, &format!("clevis luks pass -d v -s {slot} >p"));
-            for program in ["cryptsetup", THEIRS] {
+            for program in ["cryptsetup", CRYPTSETUP] {
                 sh(path, tpm, &format!("{program} open --test-passphrase -S {slot} -d p v"));
             }
         }

@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-const REFERENCE: &str = "/usr/sbin/cryptsetup";
+use crate::common::{CHEAP, CRYPTSETUP, OURS, words};
+
 const UUID: &str = "11111111-2222-3333-4444-555555555555";
-const CHEAP: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
 /// Keyslots 0 and 1 of `v1` and `v2`, and the new one of `n`.
 const KEYS: [(&str, &str); 3] = [("k", "pw"), ("w", "other"), ("n", "new")];
 
@@ -250,11 +250,11 @@ impl Base {
             &["--type", "luks2", "--header", "h", "d", "k"],
             &["--type", "luks2", "empty", "nothing"],
         ] {
-            run(path, Path::new(REFERENCE), &[&format, words, &CHEAP].concat(), "");
+            run(path, Path::new(CRYPTSETUP), &[&format, words, &CHEAP].concat(), "");
         }
         for volume in ["v1", "v2"] {
             let add = ["luksAddKey", "-q", volume, "w", "-d", "k"];
-            run(path, Path::new(REFERENCE), &[add.as_slice(), &CHEAP].concat(), "");
+            run(path, Path::new(CRYPTSETUP), &[add.as_slice(), &CHEAP].concat(), "");
         }
         Self(folder)
     }
@@ -298,13 +298,6 @@ fn run(folder: &Path, program: &Path, words: &[&str], stdin: &str) -> (Option<i3
     (output.status.code(), text(output.stdout), text(output.stderr), left)
 }
 
-fn words(text: &str) -> Vec<&str> {
-    let words = text.split_whitespace();
-    words
-        .flat_map(|word| if word == "PBKDF" { CHEAP.to_vec() } else { vec![word] })
-        .collect()
-}
-
 impl Line {
     /// The volume that is checked afterwards for the passphrases that open it.
     fn volume(&self) -> &'static str {
@@ -319,13 +312,13 @@ impl Line {
         let folder = base.lay_out();
         let path = folder.path();
         for before in self.before.lines() {
-            let (code, _, errors, _) = run(path, Path::new(REFERENCE), &words(before), "");
+            let (code, _, errors, _) = run(path, Path::new(CRYPTSETUP), &words(before), "");
             assert_eq!(code, Some(0), "{before}: {errors}");
         }
         let (code, out, errors, left) = run(path, program, &words(self.words), self.stdin);
         let opens = |key: &str| {
             let test = ["open", "--test-passphrase", self.volume(), "-d", key];
-            run(path, Path::new(REFERENCE), &test, "").0 == Some(0)
+            run(path, Path::new(CRYPTSETUP), &test, "").0 == Some(0)
         };
         let opens: Vec<&str> = match self.volume() {
             "v1" | "v2" => KEYS
@@ -347,10 +340,10 @@ fn every_command_line_is_served_as_by_cryptsetup() {
     let base = Base::new();
     let links = TempDir::new().expect("a temporary folder");
     let ours = links.path().join("cryptsetup");
-    symlink(env!("CARGO_BIN_EXE_luksmith"), &ours).expect("a link");
+    symlink(OURS, &ours).expect("a link");
     let mut differences = Vec::new();
     for line in LINES {
-        let (theirs, their_words) = line.seen(&base, Path::new(REFERENCE));
+        let (theirs, their_words) = line.seen(&base, Path::new(CRYPTSETUP));
         let (found, our_words) = line.seen(&base, &ours);
         let name = format!("{}: {} < {:?}", line.who, line.words, line.stdin);
         let alike = Seen {
@@ -385,7 +378,7 @@ fn every_command_line_is_served_as_by_cryptsetup() {
 #[test]
 fn a_waiting_process_is_found_by_its_environment() {
     let base = Base::new();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_luksmith"))
+    let mut child = Command::new(OURS)
         .args([
             "-T1",
             "--type=luks",
@@ -427,7 +420,7 @@ fn a_header_that_is_kept_apart_is_no_volume() {
     let path = base.0.path();
     let before = fs::read(path.join("h")).expect("a header");
     for verb in ["cat", "write"] {
-        let ours = Path::new(env!("CARGO_BIN_EXE_luksmith"));
+        let ours = Path::new(OURS);
         let (code, out, errors, _) = run(path, ours, &[verb, "h", "-d", "k"], "x");
         assert_eq!((code, out.as_str()), (Some(1), ""), "{verb}");
         assert!(errors.contains("detached LUKS header"), "{verb}: {errors}");

@@ -5,8 +5,9 @@
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
+use crate::common::OURS;
+
 const REFERENCE: &str = "/usr/sbin/dmsetup";
-const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
 
 /// Exit code, standard output, standard error.
 type Answer = (Option<i32>, String, String);

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-const REFERENCE: &str = "/usr/sbin/cryptsetup";
-const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
+use crate::common::{CHEAP, CRYPTSETUP, OURS};
+
 const MIB: u64 = 1 << 20;
 
 /// The outcome of a line.
@@ -55,7 +55,7 @@ impl Base {
             "luksFormat -q capitals k LUKS1 -c AES-xts-PLAIN64",
             "luksFormat -q capitals2 k PBKDF --offset 4096 -s 256 -c Aes-cbc-Essiv:SHA256",
         ] {
-            let seen = run(REFERENCE, base.0.path(), line);
+            let seen = run(CRYPTSETUP, base.0.path(), line);
             assert_eq!(seen.code, Some(0), "{line}: {}", seen.err);
         }
         base
@@ -93,7 +93,7 @@ impl Base {
 /// Runs one line; `PBKDF` and `LUKS1` are replaced by the cheap costs.
 fn run(program: &str, folder: &Path, line: &str) -> Seen {
     let words = line.split_whitespace().flat_map(|word| match word {
-        "PBKDF" => vec!["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"],
+        "PBKDF" => CHEAP.to_vec(),
         "LUKS1" => vec!["--type", "luks1", "--pbkdf-force-iterations", "1000"],
         word => vec![word],
     });
@@ -122,7 +122,7 @@ fn run(program: &str, folder: &Path, line: &str) -> Seen {
 }
 
 fn dump(folder: &Path, file: &str) -> String {
-    let dump = run(REFERENCE, folder, &format!("luksDump {file}"));
+    let dump = run(CRYPTSETUP, folder, &format!("luksDump {file}"));
     let random = |line: &&str| {
         let text = line.trim_start();
         let hex = text.len() > 2 && text.split_whitespace().all(|word| word.len() == 2);
@@ -146,7 +146,7 @@ fn assert_alike(list: &str) {
     let base = Base::new();
     let mut differences = Vec::new();
     for line in lines(list) {
-        let (ours, mut theirs) = (base.seen(OURS, line), base.seen(REFERENCE, line));
+        let (ours, mut theirs) = (base.seen(OURS, line), base.seen(CRYPTSETUP, line));
         if line.starts_with("luksFormat") && theirs.code != Some(0) {
             // cryptsetup may have overwritten the header by then. A file that ours refuses stays unchanged.
             let volume = VOLUMES
@@ -287,7 +287,7 @@ fn a_volume_that_cannot_be_made_leaves_all_as_it_was() {
         ),
         ("luksFormat -q PBKDF --offset 64 v2 k", "No space for new keyslot."),
     ] {
-        let theirs = base.seen(REFERENCE, line);
+        let theirs = base.seen(CRYPTSETUP, line);
         assert_eq!((theirs.code, theirs.err.as_str()), (Some(1), text), "{line}");
         let before = fs::read(base.0.path().join("v2")).expect("a volume");
         for file in ["blank", "half"] {
@@ -471,7 +471,7 @@ fn where_cryptsetup_does_harm_or_is_silent_ours_is_not() {
     ] {
         let ours = base.seen(OURS, line);
         assert_eq!((ours.code, ours.err.as_str()), (Some(code), text), "{line}: {why}");
-        let theirs = base.seen(REFERENCE, line);
+        let theirs = base.seen(CRYPTSETUP, line);
         assert!(
             theirs.code != ours.code || theirs.err.is_empty(),
             "no longer so: {line}: {why}"
@@ -480,7 +480,7 @@ fn where_cryptsetup_does_harm_or_is_silent_ours_is_not() {
     }
     // It takes no default for -s 0 but half of one, which makes AES-128 of the AES-256 that its manual promises.
     for line in ["luksFormat -q PBKDF -s 0 blank k", "luksFormat -q LUKS1 -s 0 blank k"] {
-        let [ours, theirs] = [OURS, REFERENCE].map(|program| base.seen(program, line));
+        let [ours, theirs] = [OURS, CRYPTSETUP].map(|program| base.seen(program, line));
         assert_eq!((ours.code, theirs.code), (Some(0), Some(0)), "{line}: {}", ours.err);
         assert!(
             ours.dump.contains(" 512 bits") || ours.dump.contains("mk bits:       \t512"),
@@ -495,7 +495,7 @@ fn where_cryptsetup_does_harm_or_is_silent_ours_is_not() {
     }
     // It reckons an offset of --offset as one of bytes, and takes sectors of 512 bytes where 4096 fit as well.
     let line = "luksFormat -q PBKDF --offset 2048 blank k";
-    let [ours, theirs] = [OURS, REFERENCE].map(|program| base.seen(program, line).dump);
+    let [ours, theirs] = [OURS, CRYPTSETUP].map(|program| base.seen(program, line).dump);
     assert!(
         ours.contains("sector: 4096 [bytes]") && theirs.contains("sector: 512 [bytes]"),
         "{ours}\n{theirs}"

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use keyslots::hash::Hash;
 use keyslots::header::Header;
@@ -15,27 +15,11 @@ use keyslots::storage::fault::Recorder;
 use keyslots::wipe::Medium;
 use tempfile::TempDir;
 
-const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
-const THEIRS: &str = "/usr/sbin/cryptsetup";
-const FAST: &str = "-q --pbkdf pbkdf2 --pbkdf-force-iterations 1000";
+use crate::common::{self, CRYPTSETUP, OURS, run};
 
-fn run(folder: &Path, program: &str, words: &str) -> (Option<i32>, String) {
-    let output = Command::new(program)
-        .args(words.split_whitespace())
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    (
-        output.status.code(),
-        String::from_utf8_lossy(&output.stderr).into_owned(),
-    )
-}
-
-fn done(folder: &Path, program: &str, words: &str) -> String {
-    let (code, complaint) = run(folder, program, words);
-    assert_eq!(code, Some(0), "{program} {words}: {complaint}");
-    complaint
+/// What a command that succeeds prints to standard error.
+fn done(folder: &Path, program: &str, line: &str) -> String {
+    common::done(folder, program, line).1
 }
 
 /// A volume of which no keyslot is free, made by cryptsetup: "k0" opens the first, the next ones the others.
@@ -52,9 +36,9 @@ fn full(folder: &Path, kind: &str) -> usize {
         .expect("a file")
         .set_len(8 << 20)
         .expect("room");
-    done(folder, THEIRS, &format!("luksFormat {options} {FAST} v k0"));
+    done(folder, CRYPTSETUP, &format!("luksFormat {options} -q PBKDF v k0"));
     for n in 1..slots {
-        done(folder, THEIRS, &format!("luksAddKey {FAST} -d k0 v k{n}"));
+        done(folder, CRYPTSETUP, &format!("luksAddKey -q PBKDF -d k0 v k{n}"));
     }
     slots
 }
@@ -69,19 +53,22 @@ fn a_passphrase_changes_where_no_keyslot_is_free() {
         let folder = TempDir::new().expect("a folder");
         let folder = folder.path();
         let slots = full(folder, kind);
-        done(folder, OURS, &format!("luksChangeKey {FAST} -d k1 v new"));
-        assert!(opens(folder, THEIRS, "new") && !opens(folder, THEIRS, "k1"), "{kind}");
+        done(folder, OURS, "luksChangeKey -q PBKDF -d k1 v new");
+        assert!(
+            opens(folder, CRYPTSETUP, "new") && !opens(folder, CRYPTSETUP, "k1"),
+            "{kind}"
+        );
         // Its own place stays, however it is named.
-        done(folder, OURS, &format!("luksChangeKey {FAST} -S 1 -d new v k1"));
+        done(folder, OURS, "luksChangeKey -q PBKDF -S 1 -d new v k1");
         if kind == "luks2" {
             done(
                 folder,
                 OURS,
-                &format!("luksConvertKey {FAST} --pbkdf-force-iterations 1001 -d k1 v"),
+                "luksConvertKey -q PBKDF --pbkdf-force-iterations 1001 -d k1 v",
             );
         }
         for n in 0..slots {
-            assert!(opens(folder, THEIRS, &format!("k{n}")), "{kind}: {n}");
+            assert!(opens(folder, CRYPTSETUP, &format!("k{n}")), "{kind}: {n}");
         }
         let bytes = fs::read(folder.join("v")).expect("a volume");
         let has = |text: &[u8]| bytes.windows(text.len()).any(|part| part.eq_ignore_ascii_case(text));
@@ -145,11 +132,11 @@ fn a_killed_change_is_refused_cleanly_by_cryptsetup_and_finished_by_the_new_pass
         full(folder, kind);
         kill_half_way(folder);
         let before = fs::read(folder.join("v")).expect("a volume");
-        done(folder, THEIRS, "luksDump v");
-        assert!(opens(folder, THEIRS, "k0"), "{kind}");
+        done(folder, CRYPTSETUP, "luksDump v");
+        assert!(opens(folder, CRYPTSETUP, "k0"), "{kind}");
         for key in ["k1", "new"] {
-            let refused = run(folder, THEIRS, &format!("open --test-passphrase v -d {key}"));
-            assert_eq!(refused.0, Some(2), "{kind}: {key}: {}", refused.1);
+            let refused = run(folder, CRYPTSETUP, &format!("open --test-passphrase v -d {key}"));
+            assert_eq!(refused.0, Some(2), "{kind}: {key}: {}", refused.2);
         }
         assert!(
             fs::read(folder.join("v")).expect("a volume") == before,
@@ -157,8 +144,8 @@ fn a_killed_change_is_refused_cleanly_by_cryptsetup_and_finished_by_the_new_pass
         );
         // cryptsetup's writes keep the staged key.
         match kind {
-            "luks1" => drop(done(folder, THEIRS, &format!("luksChangeKey {FAST} -d k2 v k2"))),
-            _ => drop(done(folder, THEIRS, "config v --label other")),
+            "luks1" => drop(done(folder, CRYPTSETUP, "luksChangeKey -q PBKDF -d k2 v k2")),
+            _ => drop(done(folder, CRYPTSETUP, "config v --label other")),
         }
         // Tests and reads write nothing.
         let before = fs::read(folder.join("v")).expect("a volume");
@@ -192,7 +179,10 @@ fn a_killed_change_is_refused_cleanly_by_cryptsetup_and_finished_by_the_new_pass
         let finished = "Finished the interrupted passphrase change of key slot 1.\n";
         assert!(told.contains(finished), "{kind}: {told}");
         assert_eq!(done(folder, OURS, "open --test-passphrase v -d new"), "", "{kind}");
-        assert!(opens(folder, THEIRS, "new") && opens(folder, THEIRS, "k0"), "{kind}");
+        assert!(
+            opens(folder, CRYPTSETUP, "new") && opens(folder, CRYPTSETUP, "k0"),
+            "{kind}"
+        );
     }
 }
 
@@ -205,9 +195,9 @@ fn full_metadata_are_reported_with_a_remedy() {
     // 12 KiB less a NUL, and the size of the keyslots.
     let token = format!(r#"{{"type":"big","keyslots":[],"x":"{}"}}"#, "x".repeat(10_200));
     fs::write(folder.join("t"), token).expect("a file");
-    done(folder, THEIRS, "token import --json-file t v");
+    done(folder, CRYPTSETUP, "token import --json-file t v");
     let before = fs::read(folder.join("v")).expect("a volume");
-    let (code, told) = run(folder, OURS, &format!("luksChangeKey {FAST} -d k1 v new"));
+    let (code, _, told) = run(folder, OURS, "luksChangeKey -q PBKDF -d k1 v new");
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("token export"), "{told}");
     assert!(
@@ -216,9 +206,9 @@ fn full_metadata_are_reported_with_a_remedy() {
     );
     done(folder, OURS, "token export --token-id 0 --json-file saved v");
     done(folder, OURS, "token remove --token-id 0 v");
-    done(folder, OURS, &format!("luksChangeKey {FAST} -d k1 v new"));
+    done(folder, OURS, "luksChangeKey -q PBKDF -d k1 v new");
     done(folder, OURS, "token import --json-file saved v");
-    assert!(opens(folder, THEIRS, "new") && opens(folder, THEIRS, "k0"));
+    assert!(opens(folder, CRYPTSETUP, "new") && opens(folder, CRYPTSETUP, "k0"));
 }
 
 #[test]
@@ -229,18 +219,18 @@ fn a_restore_says_what_a_kill_can_cost() {
     full(folder, "luks1");
     done(folder, OURS, "luksHeaderBackup v --header-backup-file backup");
     let original = fs::read(folder.join("v")).expect("a volume");
-    done(folder, OURS, &format!("luksChangeKey {FAST} -d k1 v new"));
-    let (_, told) = run(folder, OURS, "luksHeaderRestore v --header-backup-file backup");
+    done(folder, OURS, "luksChangeKey -q PBKDF -d k1 v new");
+    let (_, _, told) = run(folder, OURS, "luksHeaderRestore v --header-backup-file backup");
     assert!(told.contains(WARNING), "{told}");
     done(folder, OURS, "luksHeaderRestore -q v --header-backup-file backup");
     // With a keyslot that is not in use in both, nothing is at risk.
     done(folder, OURS, "luksKillSlot -q v 7");
-    done(folder, OURS, &format!("luksChangeKey {FAST} -S 1 -d k1 v new"));
-    let (_, told) = run(folder, OURS, "luksHeaderRestore v --header-backup-file backup");
+    done(folder, OURS, "luksChangeKey -q PBKDF -S 1 -d k1 v new");
+    let (_, _, told) = run(folder, OURS, "luksHeaderRestore v --header-backup-file backup");
     assert!(!told.contains(WARNING), "{told}");
     done(folder, OURS, "luksHeaderRestore -q v --header-backup-file backup");
     assert!(fs::read(folder.join("v")).expect("a volume") == original);
-    assert!(opens(folder, THEIRS, "k1") && opens(folder, THEIRS, "k7"));
+    assert!(opens(folder, CRYPTSETUP, "k1") && opens(folder, CRYPTSETUP, "k7"));
 }
 
 /// An older header, written back over the keyslot when that has its new key, would leave it to no passphrase.
@@ -252,8 +242,8 @@ fn a_killed_change_is_not_finished_under_a_cryptsetup_that_has_the_header_open()
     kill_half_way(folder);
     let pipe = folder.join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
-    let mut theirs = Command::new(THEIRS)
-        .args(format!("luksChangeKey {FAST} -d k0 v pipe").split_whitespace())
+    let mut theirs = Command::new(CRYPTSETUP)
+        .args("luksChangeKey -q PBKDF -d k0 v pipe".split_whitespace())
         .current_dir(folder)
         .spawn()
         .expect("it runs");
@@ -267,5 +257,5 @@ fn a_killed_change_is_not_finished_under_a_cryptsetup_that_has_the_header_open()
     assert!(theirs.wait().expect("it ends").success());
     let told = done(folder, OURS, "luksDump -q --dump-volume-key v -d new");
     assert!(told.contains("Finished the interrupted"), "{told}");
-    assert!(opens(folder, THEIRS, "new") && opens(folder, THEIRS, "k2"));
+    assert!(opens(folder, CRYPTSETUP, "new") && opens(folder, CRYPTSETUP, "k2"));
 }

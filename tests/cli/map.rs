@@ -9,10 +9,12 @@ use nix::pty::{Winsize, openpty};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::common::{CHEAP, OURS};
+
 const DEVICE_SIZE: u64 = 64 << 20;
 
 fn luksmith(folder: &Path, words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_luksmith"));
+    let mut command = Command::new(OURS);
     command
         .args(words)
         .current_dir(folder)
@@ -37,14 +39,13 @@ fn volumes() -> TempDir {
         let file = File::create(path.join(volume)).expect("a file");
         file.set_len(DEVICE_SIZE).expect("room");
     }
-    let pbkdf = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
     for words in [
         ["luksFormat", "-q", "--type", "luks1", "v1", "k"].as_slice(),
         &["luksFormat", "-q", "v2", "k"],
         &["luksAddKey", "v2", "k", "-S", "5", "-d", "k", "--slot-name", "office"],
         &["luksFormat", "-q", "--header", "h", "v3", "k"],
     ] {
-        output(path, &[words, &pbkdf].concat());
+        output(path, &[words, &CHEAP].concat());
     }
     folder
 }

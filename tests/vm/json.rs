@@ -1,6 +1,4 @@
-//! `luksmith dm … --json` on a real kernel, in an emulated machine: the output of each verb is read with serde_json.
-//!
-//! As [`vm.rs`](vm.rs), it is not part of a bare `cargo test`, and fails if the emulator or the kernel is missing.
+//! `luksmith dm … --json` on a real kernel: the output of each verb is read with serde_json.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,10 +32,10 @@ impl Answer {
 fn answers() -> BTreeMap<String, Answer> {
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("dmjson");
     let _ = fs::remove_dir_all(&out);
-    let tested = std::env::var_os("TESTED_LUKSMITH").unwrap_or_else(|| env!("CARGO_BIN_EXE_luksmith").into());
     let run = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/vm"))
         .arg("--bin")
-        .arg(tested)
+        .arg(crate::luksmith())
+        .args(crate::machine("dmjson.sh"))
         .args(["--timeout", "900", "--out"])
         .arg(&out)
         .arg("dmjson.sh")

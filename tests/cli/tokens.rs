@@ -8,13 +8,12 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
-const THEIRS: &str = "/usr/sbin/cryptsetup";
+use crate::common::{CRYPTSETUP, OURS, words};
 
-/// Runs a program without input: exit code, standard output.
-fn run(folder: &Path, program: &str, words: &str) -> (Option<i32>, Vec<u8>) {
+/// Runs a program without input: exit code, and the bytes of standard output.
+fn run(folder: &Path, program: &str, line: &str) -> (Option<i32>, Vec<u8>) {
     let output = Command::new(program)
-        .args(words.split_whitespace())
+        .args(words(line))
         .current_dir(folder)
         .stdin(Stdio::null())
         .output()
@@ -30,8 +29,8 @@ fn volume() -> TempDir {
     fs::File::create(path.join("v"))
         .and_then(|file| file.set_len(20 << 20))
         .expect("a file");
-    let words = "luksFormat -q --type luks2 --pbkdf pbkdf2 --pbkdf-force-iterations 1000 v k";
-    assert_eq!(run(path, THEIRS, words).0, Some(0));
+    let words = "luksFormat -q --type luks2 PBKDF v k";
+    assert_eq!(run(path, CRYPTSETUP, words).0, Some(0));
     folder
 }
 
@@ -75,12 +74,12 @@ fn what_cryptsetup_imports_is_imported_and_opens_in_both() {
     for (text, exported) in IMPORTS {
         let shown = String::from_utf8_lossy(text);
         fs::write(path.join("t"), text).expect("a token");
-        for importer in [THEIRS, "./cryptsetup"] {
+        for importer in [CRYPTSETUP, "./cryptsetup"] {
             fs::write(path.join("v"), &base).expect("a volume");
             let code = run(path, importer, "token import v --json-file t").0;
             assert_eq!(code, Some(i32::from(exported.is_none())), "{importer}: {shown}");
             let Some(exported) = exported else { continue };
-            for exporter in [THEIRS, "./cryptsetup", OURS] {
+            for exporter in [CRYPTSETUP, "./cryptsetup", OURS] {
                 let out = run(path, exporter, "token export v --token-id 0");
                 assert_eq!(out, (Some(0), exported.to_vec()), "{importer}, {exporter}: {shown}");
                 let test = run(path, exporter, "open --test-passphrase v -d k").0;
@@ -93,10 +92,10 @@ fn what_cryptsetup_imports_is_imported_and_opens_in_both() {
             serde_json::from_slice::<serde_json::Value>(&answer).unwrap_or_else(|error| panic!("{shown}: {error}"));
             let answer = run(path, OURS, "luksDump v --json").1;
             serde_json::from_slice::<serde_json::Value>(&answer).unwrap_or_else(|error| panic!("{shown}: {error}"));
-            let before = run(path, THEIRS, "token export v --token-id 0");
+            let before = run(path, CRYPTSETUP, "token export v --token-id 0");
             assert_eq!(run(path, OURS, "config v --label x").0, Some(0));
-            assert_eq!(run(path, THEIRS, "token export v --token-id 0"), before, "{shown}");
-            let theirs = run(path, THEIRS, "luksDump --dump-json-metadata v").1;
+            assert_eq!(run(path, CRYPTSETUP, "token export v --token-id 0"), before, "{shown}");
+            let theirs = run(path, CRYPTSETUP, "luksDump --dump-json-metadata v").1;
             let ours = run(path, "./cryptsetup", "luksDump --dump-json-metadata v").1;
             // A control character is escaped, which is the same in JSON.
             let same = |text: Vec<u8>| {
@@ -125,7 +124,7 @@ fn numbers_and_bytes_of_other_programs_are_kept() {
         );
         assert_eq!(fs::read(path.join("out")).expect("a token"), token, "{program}");
     }
-    assert_eq!(run(path, THEIRS, "open --test-passphrase v -d k").0, Some(0));
+    assert_eq!(run(path, CRYPTSETUP, "open --test-passphrase v -d k").0, Some(0));
     // A second link is not for a volume with one key.
     let links = "--link-vk-to-keyring @s::%user:luksmith-a --link-vk-to-keyring";
     let words = format!("open --test-passphrase v -d k {links}");
@@ -165,7 +164,7 @@ fn any_bytes_name_a_key_of_the_keyring() {
     for (token, name) in [(0, names[0]), (1, names[1]), (2, names[1])] {
         fs::write(path.join("name"), name).expect("written");
         let script = "keyctl padd user \"$(cat name)\" @s <k >/dev/null && exec \"$@\"";
-        for program in ["./cryptsetup", THEIRS] {
+        for program in ["./cryptsetup", CRYPTSETUP] {
             let status = Command::new("keyctl")
                 .args(["session", "-", "sh", "-c", script, "sh", program])
                 .args(["open", "--test-passphrase", "--token-only", "--token-id"])
@@ -177,7 +176,7 @@ fn any_bytes_name_a_key_of_the_keyring() {
             assert_eq!(status.code(), Some(0), "{program}: token {token}");
         }
     }
-    let dumps = ["./cryptsetup", THEIRS].map(|program| run(path, program, "luksDump v").1);
+    let dumps = ["./cryptsetup", CRYPTSETUP].map(|program| run(path, program, "luksDump v").1);
     let [ours, theirs] = dumps.map(|dump| String::from_utf8_lossy(&dump).into_owned());
     assert_eq!(ours, theirs);
 }

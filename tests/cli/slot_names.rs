@@ -3,35 +3,25 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-const CHEAP: [&str; 4] = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
+use crate::common::{self, CRYPTSETUP, OURS};
 
-/// Standard output and standard error together, and whether it succeeded.
-fn run(folder: &Path, program: &str, words: &str) -> (bool, String) {
-    let words = words.split_whitespace();
-    let words = words.flat_map(|word| if word == "PBKDF" { CHEAP.to_vec() } else { vec![word] });
-    let output = Command::new(program)
-        .args(words)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+/// Whether it succeeded; standard output and standard error together.
+fn run(folder: &Path, program: &str, line: &str) -> (bool, String) {
+    let (code, out, errors) = common::run(folder, program, line);
+    (code == Some(0), out + &errors)
 }
 
-fn done(folder: &Path, words: &str) -> String {
-    let (done, text) = run(folder, env!("CARGO_BIN_EXE_luksmith"), words);
-    assert!(done, "{words}: {text}");
-    text
+fn done(folder: &Path, line: &str) -> String {
+    let (out, errors) = common::done(folder, OURS, line);
+    out + &errors
 }
 
-fn refused(folder: &Path, words: &str, why: &str) {
-    let (done, text) = run(folder, env!("CARGO_BIN_EXE_luksmith"), words);
-    assert!(!done && text.contains(why), "{words}: {text}");
+fn refused(folder: &Path, line: &str, why: &str) {
+    let (done, text) = run(folder, OURS, line);
+    assert!(!done && text.contains(why), "{line}: {text}");
 }
 
 /// A volume of each version that "a" opens, and "b" too.
@@ -80,12 +70,12 @@ fn a_keyslot_has_a_name_wherever_its_number_could_stand() {
         "--protect needs --slot-name",
     );
     // cryptsetup shows the token, and keeps it.
-    let (shown, dump) = run(path, "/usr/sbin/cryptsetup", "luksDump v2");
+    let (shown, dump) = run(path, CRYPTSETUP, "luksDump v2");
     assert!(
         shown && dump.contains("luksmith-slot-names\n\tKeyslot:    0\n\tKeyslot:    1\n"),
         "{dump}"
     );
-    assert!(run(path, "/usr/sbin/cryptsetup", "luksAddKey -q v2 b -d a PBKDF").0);
+    assert!(run(path, CRYPTSETUP, "luksAddKey -q v2 b -d a PBKDF").0);
     done(path, "luksKillSlot -q v2 house");
     refused(
         path,
@@ -129,7 +119,7 @@ fn a_protected_keyslot_goes_only_by_its_name() {
     refused(path, "luksKillSlot -q v2 1", "is protected");
     // Not even under cryptsetup's name, where an empty input replaces a passphrase; to ours it proves nothing.
     let cryptsetup = path.join("cryptsetup");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_luksmith"), &cryptsetup).expect("a link");
+    std::os::unix::fs::symlink(OURS, &cryptsetup).expect("a link");
     let (wiped, text) = run(path, &cryptsetup.to_string_lossy(), "luksKillSlot v2 1");
     assert!(!wiped && text.contains("is protected"), "{text}");
     refused(path, "luksKillSlot v2 0", "Nothing to read on input.");
@@ -227,7 +217,7 @@ fn a_name_goes_with_its_keyslot_whoever_removes_it() {
     done(path, "luksAddKey v2 b -d a --slot-name office --protect PBKDF");
     done(path, "luksAddKey v2 c -d a --slot-name house PBKDF");
     let theirs = |words: &str| {
-        let (done, text) = run(path, "/usr/sbin/cryptsetup", words);
+        let (done, text) = run(path, CRYPTSETUP, words);
         assert!(done, "{words}: {text}");
     };
     theirs("luksKillSlot -q v2 1");
@@ -246,14 +236,7 @@ fn a_name_goes_with_its_keyslot_whoever_removes_it() {
     theirs("luksKillSlot -q v2 1");
     done(path, "erase -q v2");
     for key in ["a", "b", "c"] {
-        assert!(
-            !run(
-                path,
-                env!("CARGO_BIN_EXE_luksmith"),
-                &format!("open --test-passphrase v2 -d {key}")
-            )
-            .0
-        );
+        assert!(!run(path, OURS, &format!("open --test-passphrase v2 -d {key}")).0);
     }
     theirs("luksDump v2");
 }
@@ -327,11 +310,11 @@ fn a_second_token_of_names_takes_no_protection_away() {
     fs::write(path.join("second"), second).expect("a token");
     refused(path, "token import v2 --json-file second", "are in token 1");
     // Another program can put it there anyway.
-    let (imported, text) = run(path, "/usr/sbin/cryptsetup", "token import v2 --json-file second");
+    let (imported, text) = run(path, CRYPTSETUP, "token import v2 --json-file second");
     assert!(imported, "{text}");
     assert!(done(path, "luksDump v2").contains("\tName:       office (protected)\n"));
     for words in ["luksKillSlot -q v2 1", "luksKillSlot -q v2 mine", "erase -q v2"] {
-        assert!(!run(path, env!("CARGO_BIN_EXE_luksmith"), words).0, "{words}");
+        assert!(!run(path, OURS, words).0, "{words}");
     }
     // The next change merges the two tokens.
     done(path, "config v2 -S 0 --slot-name first");

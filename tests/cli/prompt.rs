@@ -8,12 +8,8 @@ use std::process::Command;
 
 use nix::sys::signal::{Signal, kill};
 
-mod pty;
-
-use pty::Conversation;
-
-const REFERENCE: &str = "/usr/sbin/cryptsetup";
-const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
+use crate::common::pty::Conversation;
+use crate::common::{CHEAP, CRYPTSETUP, OURS};
 
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
@@ -31,7 +27,7 @@ impl Volume {
             .and_then(|file| file.set_len(32 << 20))
             .expect("a sparse file");
         std::fs::write(folder.path().join("k"), passphrase).expect("written");
-        let status = Command::new(REFERENCE)
+        let status = Command::new(CRYPTSETUP)
             .args([
                 "luksFormat",
                 "-q",
@@ -44,7 +40,7 @@ impl Volume {
             ])
             .current_dir(&folder)
             .status()
-            .unwrap_or_else(|error| panic!("{REFERENCE} cannot be run (package cryptsetup-bin?): {error}"));
+            .unwrap_or_else(|error| panic!("{CRYPTSETUP} cannot be run (package cryptsetup-bin?): {error}"));
         assert!(status.success());
         // Ours under cryptsetup's name, so that both are called alike.
         std::os::unix::fs::symlink(OURS, folder.path().join("cryptsetup")).expect("a link");
@@ -70,7 +66,7 @@ fn talk(volume: &Volume, program: &Path, words: &[&str], turns: &[(&str, &str)])
 
 /// The same conversation with both; returns it and the exit code.
 fn both(volume: &Volume, words: &[&str], turns: &[(&str, &str)]) -> (String, Option<i32>) {
-    let theirs = talk(volume, Path::new(REFERENCE), words, turns);
+    let theirs = talk(volume, Path::new(CRYPTSETUP), words, turns);
     let ours = talk(volume, &volume.ours(), words, turns);
     assert_eq!(ours, theirs, "{words:?}");
     ours
@@ -167,7 +163,7 @@ fn interrupts_the_end_of_input_and_timeouts_leave_the_terminal_as_it_was() {
         (test_with(&["-t", "1"]), ""),
         (test_with(&["-t1"]), "ab"),
     ] {
-        for program in [Path::new(REFERENCE), &volume.ours()] {
+        for program in [Path::new(CRYPTSETUP), &volume.ours()] {
             let (heard, code) = talk(&volume, program, &words, &[(ENTER, typed)]);
             let expected = "Error reading passphrase from terminal.\n";
             assert_eq!(
@@ -247,7 +243,7 @@ fn what_is_typed_ahead_is_no_passphrase() {
             "code 0, rest \n",
         ),
     ] {
-        let theirs = talk_ahead(Path::new(REFERENCE), words, ahead, &turns);
+        let theirs = talk_ahead(Path::new(CRYPTSETUP), words, ahead, &turns);
         let ours = talk_ahead(&volume.ours(), words, ahead, &turns);
         assert!(ours.ends_with(end), "{ours:?}");
         assert_eq!(ours, theirs);
@@ -328,7 +324,7 @@ fn what_is_piped_is_not_asked_for() {
             let words = ["-c", &script, program.to_str().expect("UTF-8")];
             talk(&volume, Path::new("bash"), &words, &[])
         };
-        let (theirs, mut ours) = (talk(Path::new(REFERENCE)), talk(&volume.ours()));
+        let (theirs, mut ours) = (talk(Path::new(CRYPTSETUP)), talk(&volume.ours()));
         // Our additional message: why a key file that ends in a new line does not open.
         const DIAGNOSIS: &str = "The key file ends in a new line; without it, it would open key slot 0.\n";
         assert_eq!(
@@ -358,7 +354,7 @@ fn nothing_but_a_capital_yes_is_one() {
             "{answer:?}"
         );
         // cryptsetup names no file here.
-        for program in [volume.ours(), REFERENCE.into()] {
+        for program in [volume.ours(), CRYPTSETUP.into()] {
             let words = ["luksFormat", "v", "--header", "h"];
             let (text, code) = talk(&volume, &program, &words, &[(sure, answer)]);
             assert!(text.contains("does not exist, do you want to create it?"), "{text}");
@@ -407,10 +403,9 @@ fn no_name_acts_on_the_terminal_that_asks() {
 fn keyslots_are_added_changed_and_removed_in_conversation() {
     let volume = Volume::with_passphrase("abc");
     let sure = "Are you sure? (Type 'yes' in capital letters): ";
-    let cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
     let any = "Enter any existing passphrase: ";
     let new = "Enter new passphrase for key slot: ";
-    let with = |words: &[&'static str]| -> Vec<&str> { [words, cheap.as_slice()].concat() };
+    let with = |words: &[&'static str]| -> Vec<&str> { [words, CHEAP.as_slice()].concat() };
     // Both add one: keyslots 1 and 2 have the same passphrase.
     let add = with(&["luksAddKey", "v"]);
     assert_eq!(
@@ -486,7 +481,7 @@ fn keyslots_are_changed_at_the_first_try_or_not_at_all() {
     );
     assert_eq!(both(&volume, &["repair", "v"], &[]).1, Some(0));
     let options = "luksFormat -q --type luks1 --pbkdf-force-iterations 1000 v k";
-    let made = Command::new(REFERENCE)
+    let made = Command::new(CRYPTSETUP)
         .args(options.split(' '))
         .current_dir(&volume.folder)
         .status();
@@ -509,9 +504,9 @@ fn plain_volumes_with_an_offset_are_not_asked_about_signatures() {
     std::os::unix::fs::symlink(OURS, folder.path().join("cryptsetup")).expect("a link");
     let plain = "--type plain --cipher aes-xts-plain64 --key-size 256 --hash sha256";
     for (offset, asked) in [("", true), ("--offset 0", true), ("--offset 2048 --skip 256", false)] {
-        for program in [Path::new(REFERENCE), &folder.path().join("cryptsetup")] {
+        for program in [Path::new(CRYPTSETUP), &folder.path().join("cryptsetup")] {
             // Ours needs no device-mapper so.
-            let backend = if program == Path::new(REFERENCE) {
+            let backend = if program == Path::new(CRYPTSETUP) {
                 ""
             } else {
                 "--backend userspace"
@@ -525,7 +520,7 @@ fn plain_volumes_with_an_offset_are_not_asked_about_signatures() {
                 "Enter passphrase for d: "
             };
             person.expect(question, asked);
-            if program == Path::new(REFERENCE) {
+            if program == Path::new(CRYPTSETUP) {
                 // It misses a signal that comes after its question and before it reads.
                 std::thread::sleep(std::time::Duration::from_millis(300));
             }
@@ -551,11 +546,10 @@ fn a_loop_device_is_named_by_its_file() {
     let file = volume.folder.path().canonicalize().expect("a folder").join("v");
     let enter = format!("Enter passphrase for {}: ", file.display());
     let asked = std::panic::catch_unwind(|| {
-        let cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
         let dump = ["luksDump", "-q", "--dump-volume-key", &device, "--volume-key-file"];
-        let format = [["luksFormat", "-q", &device].as_slice(), &cheap].concat();
+        let format = [["luksFormat", "-q", &device].as_slice(), &CHEAP].concat();
         both(&volume, &["open", "--test-passphrase", &device], &[(&enter, "abc\n")]);
-        for (program, key) in [(Path::new(REFERENCE), "mk1"), (volume.ours().as_path(), "mk2")] {
+        for (program, key) in [(Path::new(CRYPTSETUP), "mk1"), (volume.ours().as_path(), "mk2")] {
             let words = [dump.as_slice(), &[key]].concat();
             assert_eq!(
                 talk(&volume, program, &words, &[(&enter, "abc\n")]).1,

@@ -1,10 +1,12 @@
-//! Guest scripts on a real kernel, in an emulated machine: each test boots one, and fails when a check of its script fails.
+//! Guest scripts on a real kernel, emulated or in user mode: each test boots one, and fails when a check of its script fails.
 //!
 //! Not part of a bare `cargo test` (`test = false` in Cargo.toml), since each boot takes its seconds: `scripts/test` runs it,
 //! and so does `cargo test --test vm`. It never passes without its oracle: with no emulator, kernel or peer tool, it fails
 //! and names `scripts/setup-tests`. `TESTED_LUKSMITH` names another program than the one that cargo has built: `scripts/test`
 //! takes the static one, which is the shipped one. The ignored ones are long: `scripts/test --long` runs them too. Not for
 //! tests that need no kernel: those belong beside the code, or into the other files here.
+
+mod json;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -18,8 +20,30 @@ enum Udev {
     Absent,
 }
 
+/// Scripts that a user-mode kernel runs, in half the time or less: those about what our program asks of device-mapper and what
+/// it says. The others are emulated; `LUKSMITH_EMULATED_GUESTS` has all of them emulated.
+const USER_MODE: [&str; 6] = [
+    "actions.sh",
+    "cipher-names.sh",
+    "contract.sh",
+    "mapped.sh",
+    "matrix.sh",
+    "transcript.sh",
+];
+
 /// Scripts in which several processes work on the same thing at once: two processors. One is faster under emulation.
 const AT_ONCE: [&str; 4] = ["container.sh", "dmsetup-rounds.sh", "fuse.sh", "unlock.sh"];
+
+/// The options of `scripts/vm` for the machine of a script.
+fn machine(script: &str) -> &'static [&'static str] {
+    if USER_MODE.contains(&script) && std::env::var_os("LUKSMITH_EMULATED_GUESTS").is_none() {
+        &["--user-mode"]
+    } else if AT_ONCE.contains(&script) {
+        &["--cpus", "2"]
+    } else {
+        &[]
+    }
+}
 
 /// The tested program.
 fn luksmith() -> PathBuf {
@@ -42,9 +66,7 @@ fn guest_with(program: &Path, udev: Udev, limit_seconds: u32, script: &str, argu
     if let Udev::Running = udev {
         command.arg("--udev");
     }
-    if AT_ONCE.contains(&script) {
-        command.args(["--cpus", "2"]);
-    }
+    command.args(machine(script));
     let output = command.arg(script).args(arguments).output().expect("scripts/vm starts");
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -10,6 +10,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use crate::common::OURS;
+
 /// A healthy system: a volume with a prompt, one with a key file, an initramfs as a folder, and backups.
 struct System {
     folder: tempfile::TempDir,
@@ -106,7 +108,7 @@ impl System {
 
     /// Its exit code and standard output; the passphrase is on its standard input.
     fn try_run(&self, arguments: &[&str]) -> (Option<i32>, String) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_luksmith"))
+        let mut child = Command::new(OURS)
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

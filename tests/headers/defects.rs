@@ -3,7 +3,7 @@
 //! Luksmith never crashes on one, never opens one that it shows differently from what it uses, and where the two disagree the
 //! reason is in [`justification`].
 //!
-//! `cargo test --test defects -- --nocapture` prints the table; `LUKSMITH_TABLE=FILE` writes it.
+//! `cargo test --test headers defects -- --nocapture` prints the table; `LUKSMITH_TABLE=FILE` writes it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-const REFERENCE: &str = "/usr/sbin/cryptsetup";
+use crate::common::{CHEAP, CRYPTSETUP, OURS};
+
 const HDR_SIZE: usize = 16384;
 const BINARY: usize = 4096;
 const CSUM: std::ops::Range<usize> = 448..512;
@@ -151,7 +152,6 @@ fn base(folder: &Path) -> Vec<u8> {
     fs::File::create(&image)
         .and_then(|file| file.set_len(17 << 20))
         .expect("an image");
-    let cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
     let argon2 = [
         "--pbkdf",
         "argon2id",
@@ -168,13 +168,13 @@ fn base(folder: &Path) -> Vec<u8> {
         &["base", "key"],
     ]
     .concat();
-    let add = [&["luksAddKey", "-q", "-d", "key"], &cheap[..], &["base", "key"]].concat();
+    let add = [&["luksAddKey", "-q", "-d", "key"], &CHEAP[..], &["base", "key"]].concat();
     for words in [
         format,
         add,
         vec!["token", "add", "--key-description", "luksmith-test", "base"],
     ] {
-        let status = Command::new(REFERENCE)
+        let status = Command::new(CRYPTSETUP)
             .args(&words)
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -441,7 +441,7 @@ fn ask(program: &Path, folder: &Path, image: &str) -> Answer {
             .iter()
             .find(|byte| byte.is_ascii_control() && !b"\n\t".contains(byte));
         assert!(
-            wild.is_none() || program == Path::new(REFERENCE),
+            wild.is_none() || program == Path::new(CRYPTSETUP),
             "{stream} hold control characters: {}",
             bytes.escape_ascii()
         );
@@ -545,7 +545,7 @@ fn headers_with_one_defect_each() {
         "base1",
         "key",
     ];
-    let status = Command::new(REFERENCE)
+    let status = Command::new(CRYPTSETUP)
         .args(words)
         .current_dir(folder)
         .stdin(Stdio::null())
@@ -555,8 +555,8 @@ fn headers_with_one_defect_each() {
     assert!(defects.len() >= 300, "{} defects", defects.len());
 
     let ours = folder.join("cryptsetup");
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_luksmith"), &ours).expect("a link");
-    let programs = [("ours", ours), ("theirs", PathBuf::from(REFERENCE))];
+    std::os::unix::fs::symlink(OURS, &ours).expect("a link");
+    let programs = [("ours", ours), ("theirs", PathBuf::from(CRYPTSETUP))];
     let mut answers: Vec<(usize, [Answer; 2])> = std::thread::scope(|scope| {
         let workers: [_; WORKERS] = std::array::from_fn(|worker| {
             let (defects, programs) = (&defects, &programs);

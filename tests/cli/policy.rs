@@ -9,10 +9,12 @@ use keyslots::luks2::keyslot::{KeyslotKind, SlotKdf};
 use keyslots::luks2::segment::SegmentKind;
 use tempfile::TempDir;
 
+use crate::common::OURS;
+
 const UUID: &str = "11111111-2222-3333-4444-555555555555";
 
 fn luksmith(folder: &Path, words: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_luksmith"))
+    Command::new(OURS)
         .args(words)
         .current_dir(folder)
         .stdin(Stdio::null())
@@ -339,7 +341,7 @@ fn hctr2_needs_no_kernel() {
     let words: Vec<_> = words.split_whitespace().collect();
     let made = luksmith(folder, &words);
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let written = Command::new(env!("CARGO_BIN_EXE_luksmith"))
+    let written = Command::new(OURS)
         .args(["write", "-d", "key", "h"])
         .current_dir(folder)
         .stdin(fs::File::open(folder.join("text")).expect("the text"))
@@ -414,9 +416,9 @@ fn a_keyslot_of_an_unknown_derivation_is_looked_at_too() {
 /// The example of the documentation is a policy, and has every key.
 #[test]
 fn the_example_is_one() {
-    let example = include_str!("../docs/example.policy");
+    let example = include_str!("../../docs/example.policy");
     luksmith::policy::Policy::parse(example).expect("a policy");
-    for line in include_str!("../docs/policy.md")
+    for line in include_str!("../../docs/policy.md")
         .lines()
         .filter(|line| line.starts_with("| `"))
     {

@@ -11,11 +11,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-mod pty;
+use crate::common::pty::{Conversation, PATIENCE};
+use crate::common::{CHEAP, OURS};
 
-use pty::{Conversation, PATIENCE};
-
-const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
 const UNLOCK: &[&str] = &[
     "unlock",
     "--test-passphrase",
@@ -44,8 +42,6 @@ fn machine(crypttab: &str, cost: &[&str]) -> tempfile::TempDir {
     folder
 }
 
-const CHEAP: &[&str] = &["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
-
 fn unlock(folder: &Path) -> Conversation {
     Conversation::start(folder, Path::new(OURS), UNLOCK)
 }
@@ -61,7 +57,7 @@ fn wait_for(conversation: &mut Conversation, text: &str) {
 
 #[test]
 fn what_is_typed_ahead_is_not_shown_and_answers() {
-    let folder = machine("a @/late none luks\n", CHEAP);
+    let folder = machine("a @/late none luks\n", &CHEAP);
     let mut person = unlock(folder.path());
     wait_for(&mut person, "Waiting for a");
     person.type_in("abc\n");
@@ -74,7 +70,7 @@ fn what_is_typed_ahead_is_not_shown_and_answers() {
 
 #[test]
 fn a_terminal_is_as_it_was_however_it_ends() {
-    let folder = machine("a @/a none luks\n", CHEAP);
+    let folder = machine("a @/a none luks\n", &CHEAP);
     for typed in ["\x03", "\x1c"] {
         let mut person = unlock(folder.path());
         person.expect("(3 tries left): ", false);
@@ -124,7 +120,7 @@ fn a_remote_shell_keeps_its_question_whatever_else_it_is_told() {
     // The problem of the second volume is reported while the prompt for the first is open.
     let folder = machine(
         "a @/a none luks\nb @/b /no/key:LABEL=none luks,keyfile-timeout=4\n",
-        CHEAP,
+        &CHEAP,
     );
     let script = format!(
         "mount -t tmpfs run /run && mount --bind /dev/null /dev/console && mount -t tmpfs tty /sys/class/tty &&
@@ -157,7 +153,7 @@ fn a_remote_shell_keeps_its_question_whatever_else_it_is_told() {
 fn nobody_is_asked_for_a_volume_whose_key_is_on_another_one_that_waits() {
     let folder = machine(
         "a @/a /k:/dev/mapper/b luks,keyfile-timeout=1\nb @/b none luks\n",
-        CHEAP,
+        &CHEAP,
     );
     let mut person = unlock(folder.path());
     person.expect("Please unlock disk b (3 tries left): ", false);
@@ -173,7 +169,7 @@ fn nobody_is_asked_for_a_volume_whose_key_is_on_another_one_that_waits() {
 
 #[test]
 fn a_key_that_comes_while_a_person_is_asked_answers() {
-    let folder = machine("a @/a @/late luks\n", CHEAP);
+    let folder = machine("a @/a @/late luks\n", &CHEAP);
     let mut person = unlock(folder.path());
     person.expect("Please unlock disk a (3 tries left): ", false);
     fs::rename(folder.path().join("k"), folder.path().join("late")).expect("renamed");
@@ -187,7 +183,7 @@ fn a_key_that_comes_while_a_person_is_asked_answers() {
 /// The script of another volume may have a prompt on the same console.
 #[test]
 fn no_key_script_starts_while_a_person_is_asked() {
-    let folder = machine("b @/late x luks,keyscript=@/script\na @/a none luks\n", CHEAP);
+    let folder = machine("b @/late x luks,keyscript=@/script\na @/a none luks\n", &CHEAP);
     let at = |name: &str| folder.path().join(name);
     let text = format!("#!/bin/sh\n: >{}\nprintf abc\n", at("started").display());
     fs::write(at("script"), text).expect("written");

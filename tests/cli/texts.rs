@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use luksmith::cryptsetup::actions::VERBS;
 use serde_json::Value;
 
-const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
+use crate::common::OURS;
 
 struct Said {
     code: Option<i32>,

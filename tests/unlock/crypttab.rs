@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::OURS;
+
 /// A crypttab with its disks.
 struct Machine(tempfile::TempDir);
 
@@ -48,7 +50,7 @@ impl Machine {
     fn run(&self, arguments: &[&str], input: &str) -> (Option<i32>, String) {
         // A program that waits for ever is killed.
         let mut child = Command::new("timeout")
-            .args(["120", env!("CARGO_BIN_EXE_luksmith")])
+            .args(["120", OURS])
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -210,10 +212,7 @@ fn a_new_line_too_many_or_too_few_is_told() {
 #[test]
 fn what_waits_for_a_device_holds_nothing_of_who_started_it() {
     let folder = tempfile::tempdir().expect("a folder");
-    let script = format!(
-        "exec 3>three 200>last; flock 3; flock 200; exec {} wait-for -",
-        env!("CARGO_BIN_EXE_luksmith")
-    );
+    let script = format!("exec 3>three 200>last; flock 3; flock 200; exec {} wait-for -", OURS);
     let mut child = Command::new("bash")
         .args(["-c", &script])
         .current_dir(&folder)
@@ -455,7 +454,7 @@ fn a_key_file_of_the_volumes_name_is_found() {
     let commands = format!(
         "mount -t tmpfs run /run && mkdir /run/cryptsetup-keys.d && printf one >/run/cryptsetup-keys.d/a.key &&
          exec {} {unlock} {}",
-        env!("CARGO_BIN_EXE_luksmith"),
+        OURS,
         machine.text("crypttab")
     );
     let status = Command::new("unshare").args(["-rm", "sh", "-c", &commands]).status();

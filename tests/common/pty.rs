@@ -1,5 +1,4 @@
 //! A program on a pseudo-terminal of its own, and a person who talks to it.
-#![allow(dead_code, reason = "not every test needs all of it")]
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -14,23 +13,23 @@ use nix::sys::termios::{LocalFlags, tcgetattr};
 use nix::unistd::Pid;
 
 /// Longest wait for anything on a loaded machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A program on a terminal of its own.
-pub(super) struct Conversation {
+pub(crate) struct Conversation {
     terminal: File,
     /// Kept open, so that leftovers of the program can be seen.
     program_side: File,
     program: Child,
     /// The whole output, without carriage returns.
-    pub(super) heard: String,
+    pub(crate) heard: String,
     /// How much of it had been shown when the last input was typed.
     answered: usize,
 }
 
 impl Conversation {
     /// Starts `program` as the leader of a session that the terminal controls.
-    pub(super) fn start(folder: &Path, program: &Path, words: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Path, program: &Path, words: &[&str]) -> Self {
         let pty = openpty(None, None).expect("a pseudo-terminal");
         let (terminal, program_side) = (File::from(pty.master), File::from(pty.slave));
         let side = || Stdio::from(program_side.try_clone().expect("a descriptor"));
@@ -56,7 +55,7 @@ impl Conversation {
     }
 
     /// Waits until the output since the last answer ends with `text`, and until the echo is as it should be for it.
-    pub(super) fn expect(&mut self, text: &str, echo: bool) {
+    pub(crate) fn expect(&mut self, text: &str, echo: bool) {
         let start = Instant::now();
         while !self.heard[self.answered..].ends_with(text) || self.echoes() != echo {
             assert!(
@@ -69,7 +68,7 @@ impl Conversation {
     }
 
     /// Reads output for this many milliseconds; returns whether there was any.
-    pub(super) fn hear(&mut self, milliseconds: u16) -> bool {
+    pub(crate) fn hear(&mut self, milliseconds: u16) -> bool {
         let mut fds = [PollFd::new(self.terminal.as_fd(), PollFlags::POLLIN)];
         if poll(&mut fds, PollTimeout::from(milliseconds)).expect("poll") == 0 {
             return false;
@@ -86,12 +85,12 @@ impl Conversation {
         true
     }
 
-    pub(super) fn type_in(&mut self, text: &str) {
+    pub(crate) fn type_in(&mut self, text: &str) {
         self.answered = self.heard.len();
         self.terminal.write_all(text.as_bytes()).expect("typed");
     }
 
-    pub(super) fn echoes(&self) -> bool {
+    pub(crate) fn echoes(&self) -> bool {
         tcgetattr(self.program_side.as_fd())
             .expect("a terminal")
             .local_flags
@@ -99,7 +98,7 @@ impl Conversation {
     }
 
     /// The program itself, which setsid waits for.
-    pub(super) fn pid(&self) -> Pid {
+    pub(crate) fn pid(&self) -> Pid {
         let children = format!("/proc/{0}/task/{0}/children", self.program.id());
         let children = std::fs::read_to_string(children).expect("setsid runs");
         let child = children
@@ -110,7 +109,7 @@ impl Conversation {
     }
 
     /// Waits for the end: the output, the exit status, and whether the terminal echoes again.
-    pub(super) fn end(mut self) -> (String, ExitStatus, bool) {
+    pub(crate) fn end(mut self) -> (String, ExitStatus, bool) {
         let start = Instant::now();
         let status = loop {
             self.hear(20);

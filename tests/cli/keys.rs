@@ -5,50 +5,32 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use luksmith::keyring::{self, KeyType, LinkedKey};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const OURS: &str = env!("CARGO_BIN_EXE_luksmith");
-const THEIRS: &str = "/usr/sbin/cryptsetup";
+use crate::common::{self, CRYPTSETUP, OURS, run};
+
 const KEYS: [&str; 5] = ["a", "b", "c", "d", "e"];
 const VOLUME_KEY: &[u8; 64] = b"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-/// Runs a program without input: exit code, standard output, standard error.
-fn run(folder: &Path, program: &str, words: &str) -> (Option<i32>, String, String) {
-    let cheap = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"];
-    let words = words.split_whitespace();
-    let words = words.flat_map(|word| if word == "PBKDF" { cheap.to_vec() } else { vec![word] });
-    let output = Command::new(program)
-        .args(words)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    (output.status.code(), text(output.stdout), text(output.stderr))
-}
-
-fn done(folder: &Path, program: &str, words: &str) -> String {
-    let (code, out, complaint) = run(folder, program, words);
-    assert_eq!(code, Some(0), "{program} {words}: {complaint}");
-    out
+fn done(folder: &Path, program: &str, line: &str) -> String {
+    common::done(folder, program, line).0
 }
 
 /// The keyslots that each key opens, its own keys too, and the keyslots of the tokens.
 fn state(folder: &Path, volume: &str) -> (String, String) {
     let opens = |key: &&str| {
         let words = format!("open --test-passphrase --unbound {volume} -d {key}");
-        run(folder, THEIRS, &words).0 == Some(0)
+        run(folder, CRYPTSETUP, &words).0 == Some(0)
     };
-    let dump = done(folder, THEIRS, &format!("luksDump {volume}"));
+    let dump = done(folder, CRYPTSETUP, &format!("luksDump {volume}"));
     let tokens = dump.lines().filter(|line| line.starts_with("\tKeyslot:    "));
     let tokens = tokens.map(|line| line.trim_start_matches("\tKeyslot:    "));
     // A token that finds its key opens the volume whatever the key file holds.
     for id in [5, 6] {
-        run(folder, THEIRS, &format!("token remove {volume} --token-id {id}"));
+        run(folder, CRYPTSETUP, &format!("token remove {volume} --token-id {id}"));
     }
     (KEYS.into_iter().filter(opens).collect(), tokens.collect())
 }
@@ -63,7 +45,7 @@ fn both(folder: &Path, volume: &str, words: &str) -> (Option<i32>, String, Strin
     };
     let ours = folder.join("cryptsetup");
     let ours = after(ours.to_str().expect("UTF-8"), "ours");
-    assert_eq!(ours, after(THEIRS, "theirs"), "{words}");
+    assert_eq!(ours, after(CRYPTSETUP, "theirs"), "{words}");
     ours
 }
 
@@ -81,10 +63,10 @@ fn volumes() -> TempDir {
         file.set_len(20 << 20).expect("room");
         let kind = &volume[1..];
         let format = format!("luksFormat -q --type luks{kind} {volume} a --volume-key-file vk -s 512 PBKDF");
-        done(path, THEIRS, &format);
-        done(path, THEIRS, &format!("luksAddKey {volume} b -d a PBKDF"));
+        done(path, CRYPTSETUP, &format);
+        done(path, CRYPTSETUP, &format!("luksAddKey {volume} b -d a PBKDF"));
     }
-    done(path, THEIRS, "luksAddKey v2 c --unbound -s 128 -S 20 PBKDF");
+    done(path, CRYPTSETUP, "luksAddKey v2 c --unbound -s 128 -S 20 PBKDF");
     folder
 }
 
@@ -132,7 +114,7 @@ fn an_empty_input_removes_a_keyslot_and_a_wrong_one_does_not() {
     let ours = path.join("cryptsetup");
     let (code, _, complaint) = run(path, ours.to_str().expect("UTF-8"), "luksKillSlot v2 2");
     assert_ne!(code, Some(0), "{complaint}");
-    done(path, THEIRS, "open --test-passphrase v2 -d d");
+    done(path, CRYPTSETUP, "open --test-passphrase v2 -d d");
 }
 
 /// To PBKDF2 a key and the same key without its trailing zeros are equal; cryptsetup 2.8 answers as ours.
@@ -147,7 +129,7 @@ fn a_volume_key_without_its_zero_end_is_another_key() {
         let file = fs::File::create(path.join("z")).expect("a file");
         file.set_len(20 << 20).expect("room");
         let format = format!("luksFormat -q --type {kind} -c aes-xts-plain64 -s 256 z a --volume-key-file zero PBKDF");
-        done(path, THEIRS, &format);
+        done(path, CRYPTSETUP, &format);
         for (size, code) in [("-s 248", 2), ("-s 264", 2), ("-s 256", 0), ("", 0), ("-s 272", 1)] {
             let words = format!("open --test-passphrase z --volume-key-file zero {size}");
             let (found, _, complaint) = run(path, OURS, &words);
@@ -155,7 +137,7 @@ fn a_volume_key_without_its_zero_end_is_another_key() {
         }
     }
     // Without keyslots, the cipher tells which lengths there are.
-    done(path, THEIRS, "luksErase -q z");
+    done(path, CRYPTSETUP, "luksErase -q z");
     for (size, code) in [(248, 2), (256, 0)] {
         for action in ["open --test-passphrase z", "luksAddKey -q PBKDF z b"] {
             let (found, _, complaint) = run(path, OURS, &format!("{action} --volume-key-file zero -s {size}"));
@@ -169,9 +151,9 @@ fn a_volume_key_without_its_zero_end_is_another_key() {
 fn repair_says_that_a_volume_is_in_reencryption() {
     let folder = volumes();
     let path = folder.path();
-    done(path, THEIRS, "luksKillSlot -q v2 1");
-    done(path, THEIRS, "luksKillSlot -q v2 20");
-    done(path, THEIRS, "reencrypt --init-only -q v2 -d a PBKDF");
+    done(path, CRYPTSETUP, "luksKillSlot -q v2 1");
+    done(path, CRYPTSETUP, "luksKillSlot -q v2 20");
+    done(path, CRYPTSETUP, "reencrypt --init-only -q v2 -d a PBKDF");
     let before = fs::read(path.join("v2")).expect("a volume");
     let (code, _, complaint) = run(path, OURS, "repair -q v2");
     assert_eq!(code, Some(1));
@@ -190,9 +172,9 @@ fn a_key_of_its_own_does_not_prove_a_right_to_the_data() {
     assert_eq!(both(path, "v2", "luksKillSlot V 20 -d a").1, "ab");
     // With no key of the data left, the other keyslots prove it.
     fs::copy(path.join("v2"), path.join("own")).expect("a copy");
-    done(path, THEIRS, "erase -q own");
+    done(path, CRYPTSETUP, "erase -q own");
     assert_eq!(both(path, "own", "luksKillSlot V 20 -d c").0, Some(0));
-    done(path, THEIRS, "luksAddKey own d --unbound -s 128 -S 21 PBKDF");
+    done(path, CRYPTSETUP, "luksAddKey own d --unbound -s 128 -S 21 PBKDF");
     assert_eq!(both(path, "own", "luksKillSlot V 20 -d d").1, "d");
 }
 
@@ -208,7 +190,7 @@ fn a_key_of_its_own_changes_its_passphrase() {
         (code, complaint.as_str()),
         (Some(2), "No key available with this passphrase.\n")
     );
-    assert_eq!(run(path, THEIRS, "luksRemoveKey v2 c").0, Some(1));
+    assert_eq!(run(path, CRYPTSETUP, "luksRemoveKey v2 c").0, Some(1));
     assert_eq!(state(path, "v2").0, "abc");
     // An option that is exactly right causes no warning.
     let warned = |words: &str| run(path, "./cryptsetup", words).1.contains("WARNING");
@@ -221,19 +203,19 @@ fn tokens_have_the_old_passphrase_or_the_new_one() {
     let folder = volumes();
     let path = folder.path();
     // Beside an unbound key, cryptsetup reports a wrong passphrase as a missing keyslot.
-    done(path, THEIRS, "luksKillSlot v2 20 -d a");
+    done(path, CRYPTSETUP, "luksKillSlot v2 20 -d a");
     let _keys = [
         Kept::new("luksmith-test-a", b"passphrase a"),
         Kept::new("luksmith-test-d", b"passphrase d"),
     ];
     done(
         path,
-        THEIRS,
+        CRYPTSETUP,
         "token add v2 --token-id 5 --key-description luksmith-test-d -S 0",
     );
     done(
         path,
-        THEIRS,
+        CRYPTSETUP,
         "token add v2 --token-id 6 --key-description luksmith-test-a -S 0",
     );
     let check = |words: &str, code: i32, opens: &str, tokens: &str| {
@@ -265,7 +247,7 @@ fn tokens_have_the_old_passphrase_or_the_new_one() {
     check("--token-id 6 -d e d", 2, "ab", "00");
     let (code, _, complaint) = run(path, OURS, "luksAddKey v1 -d a --new-token-id 5 PBKDF");
     assert_eq!((code, complaint.contains("Token 5")), (Some(1), true), "{complaint}");
-    assert_ne!(run(path, THEIRS, "open --test-passphrase v1 -d d").0, Some(0));
+    assert_ne!(run(path, CRYPTSETUP, "open --test-passphrase v1 -d d").0, Some(0));
 }
 
 /// The newest cryptsetup has these options; the installed one does not.
@@ -281,7 +263,7 @@ fn keys_come_from_the_keyring() {
     ];
     let opens = |volume: &str, key: &str| {
         let words = format!("open --test-passphrase {volume} -d {key}");
-        run(path, THEIRS, &words).0 == Some(0)
+        run(path, CRYPTSETUP, &words).0 == Some(0)
     };
     for volume in ["v1", "v2"] {
         let with = |words: &str| words.replace('V', volume);
@@ -315,7 +297,7 @@ fn keys_come_from_the_keyring() {
         let format = "luksFormat -q V --type luksN --volume-key-keyring luksmith-new-other \
             --key-description luksmith-new-d PBKDF";
         done(path, OURS, &with(format).replace('N', &volume[1..]));
-        let dump = done(path, THEIRS, &with("luksDump -q --dump-volume-key V -d d"));
+        let dump = done(path, CRYPTSETUP, &with("luksDump -q --dump-volume-key V -d d"));
         assert!(dump.contains("07 07 07 07"), "{dump}");
     }
 }
@@ -345,7 +327,7 @@ fn tokens_are_unassigned_and_exported_as_the_reference_does_it() {
     let path = folder.path();
     let token = r#"{"type":"x","keyslots":["0"],"secret":"s"}"#;
     fs::write(path.join("t"), token).expect("a token");
-    done(path, THEIRS, "token import v2 --token-id 3 --json-file t");
+    done(path, CRYPTSETUP, "token import v2 --token-id 3 --json-file t");
     for (words, text) in [
         (
             "token unassign v2 --token-id 3 -S 1",
@@ -361,10 +343,14 @@ fn tokens_are_unassigned_and_exported_as_the_reference_does_it() {
         ),
         ("token add v2 --key-description z -S 5", "Keyslot 5 is not active."),
     ] {
-        assert_eq!(run(path, "./cryptsetup", words), run(path, THEIRS, words), "{words}");
-        assert_eq!(run(path, THEIRS, words).2, format!("{text}\n"), "{words}");
+        assert_eq!(
+            run(path, "./cryptsetup", words),
+            run(path, CRYPTSETUP, words),
+            "{words}"
+        );
+        assert_eq!(run(path, CRYPTSETUP, words).2, format!("{text}\n"), "{words}");
     }
-    for program in [THEIRS, OURS] {
+    for program in [CRYPTSETUP, OURS] {
         done(path, program, "token export v2 --token-id 3 --json-file out");
         let out = path.join("out");
         let mode = fs::metadata(&out).expect("a file").permissions().mode();
@@ -381,12 +367,12 @@ fn a_header_does_not_stand_in_for_its_data() {
     for volume in ["v1", "v2"] {
         done(
             path,
-            THEIRS,
+            CRYPTSETUP,
             &format!("luksHeaderBackup {volume} --header-backup-file h{volume}"),
         );
         for (data, code) in [("nosuch", 4), (volume, 0)] {
             let words = format!("open --test-passphrase --header h{volume} {data} -d a");
-            let theirs = run(path, THEIRS, &words);
+            let theirs = run(path, CRYPTSETUP, &words);
             assert_eq!(theirs.0, Some(code));
             assert_eq!(run(path, "./cryptsetup", &words), theirs, "{words}");
         }
@@ -444,7 +430,7 @@ fn what_the_reference_gambles_with_is_refused_with_a_way_out() {
     let folder = volumes();
     let path = folder.path();
     for slot in 2..8 {
-        done(path, THEIRS, &format!("luksAddKey v1 c -d a -S {slot} PBKDF"));
+        done(path, CRYPTSETUP, &format!("luksAddKey v1 c -d a -S {slot} PBKDF"));
     }
     let before = fs::read(path.join("v1")).expect("a volume");
     let (code, _, complaint) = run(path, OURS, "convert -q --type luks2 v1");

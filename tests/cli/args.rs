@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use luksmith::cryptsetup::actions::{ALIASES, REFUSED_VERBS, VERBS};
 use luksmith::cryptsetup::flags::defs::FLAGS;
 
-const REFERENCE: &str = "/usr/sbin/cryptsetup";
+use crate::common::{self, CRYPTSETUP};
 
 /// Exit code, standard output, and standard error without the usage text.
 type Answer = (Option<i32>, String, String);
@@ -39,11 +39,11 @@ fn answer(program: &str, name: &str, words: &[&str]) -> Answer {
 }
 
 fn drop_in(words: &[&str]) -> Answer {
-    answer(env!("CARGO_BIN_EXE_luksmith"), "cryptsetup", words)
+    answer(common::OURS, "cryptsetup", words)
 }
 
 fn own(words: &[&str]) -> Answer {
-    answer(env!("CARGO_BIN_EXE_luksmith"), "luksmith", words)
+    answer(common::OURS, "luksmith", words)
 }
 
 /// Checks one line, given as words with single spaces, against cryptsetup.
@@ -51,7 +51,7 @@ fn compare(line: &str, differences: &mut Vec<String>) {
     let words: Vec<_> = std::iter::once("--test-args")
         .chain(line.split(' ').filter(|word| !word.is_empty()))
         .collect();
-    let (theirs, ours) = (answer(REFERENCE, "cryptsetup", &words), drop_in(&words));
+    let (theirs, ours) = (answer(CRYPTSETUP, "cryptsetup", &words), drop_in(&words));
     if theirs != ours {
         differences.push(format!("{line}\n  theirs {theirs:?}\n  ours   {ours:?}"));
     }
@@ -362,21 +362,21 @@ fn negative_numbers_are_no_numbers() {
 
 #[test]
 fn the_usage_text_is_that_of_the_newest_cryptsetup() {
-    let output = run(env!("CARGO_BIN_EXE_luksmith"), "cryptsetup", &["--usage"]);
+    let output = run(common::OURS, "cryptsetup", &["--usage"]);
     // With cryptsetup's action, if it has it.
-    assert_eq!(run(REFERENCE, "cryptsetup", &["--usage"]).stdout, b"");
+    assert_eq!(run(CRYPTSETUP, "cryptsetup", &["--usage"]).stdout, b"");
     assert_eq!(
         (output.status.code(), output.stdout.as_slice()),
         (Some(0), b"".as_slice())
     );
     assert_eq!(
         String::from_utf8_lossy(&output.stderr),
-        include_str!("golden/cryptsetup-usage.txt")
+        include_str!("../golden/cryptsetup-usage.txt")
     );
-    let output = run(env!("CARGO_BIN_EXE_luksmith"), "/sbin/cryptsetup", &["nosuch"]);
+    let output = run(common::OURS, "/sbin/cryptsetup", &["nosuch"]);
     let expected = format!(
         "{}/sbin/cryptsetup: Unknown action.\n",
-        include_str!("golden/cryptsetup-usage.txt")
+        include_str!("../golden/cryptsetup-usage.txt")
     );
     assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
     assert_eq!(output.status.code(), Some(1));
@@ -400,7 +400,7 @@ fn version_and_help_serve_those_who_parse_them() {
         assert!(help.contains(text), "{text} is not in the help");
     }
     // Every entry of cryptsetup's list is in ours.
-    let theirs = answer(REFERENCE, "cryptsetup", &["--help"]).1;
+    let theirs = answer(CRYPTSETUP, "cryptsetup", &["--help"]).1;
     let options = theirs.split_whitespace().filter(|word| word.starts_with("--"));
     for option in options.map(|word| word.split(['=', '.', ',']).next().unwrap_or(word)) {
         // Its help calls the alias of --volume-key-file one of an option that it does not have.
@@ -559,10 +559,10 @@ fn the_new_options_belong_to_their_actions() {
 /// docs/compatibility.md has a verdict for each option of each manual page, and for each option that either version lists.
 #[test]
 fn the_table_of_options_is_whole() {
-    let table = include_str!("../docs/compatibility.md");
+    let table = include_str!("../../docs/compatibility.md");
     let common = table.split("\n## ").nth(1).expect("what holds for every action");
     let names = |text: &str, option: &str| text.contains(&format!("`--{option}`"));
-    let manual = include_str!("golden/cryptsetup-manual.txt");
+    let manual = include_str!("../golden/cryptsetup-manual.txt");
     for line in manual.lines().filter(|line| !line.starts_with('#')) {
         let (action, options) = line.split_once(": ").expect("an action and its options");
         let start = table
@@ -574,10 +574,10 @@ fn the_table_of_options_is_whole() {
             assert!(names(section, option) || names(common, option), "{action}: --{option}");
         }
     }
-    let help = answer(REFERENCE, "cryptsetup", &["--help"]).1;
+    let help = answer(CRYPTSETUP, "cryptsetup", &["--help"]).1;
     let listed = help.split_whitespace().filter_map(|word| word.strip_prefix("--"));
     let listed = listed.map(|word| word.split(['=', '.', ',']).next().unwrap_or(word));
-    let newest = lines(include_str!("golden/cryptsetup-options.txt")).filter(|line| !line.starts_with('#'));
+    let newest = lines(include_str!("../golden/cryptsetup-options.txt")).filter(|line| !line.starts_with('#'));
     let newest = newest.map(|line| line.split(':').next().unwrap_or(line));
     // Debian's help calls the alias of --volume-key-file one of an option that it does not have.
     for option in listed.chain(newest).filter(|option| *option != "dump-volume-key-file") {

@@ -12,6 +12,8 @@ use keyslots::hash::Hash;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::common::OURS;
+
 /// The secret that opens one keyslot.
 struct Secret {
     slot: String,
@@ -97,7 +99,7 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let folder = TempDir::new().expect("a folder for temporary files");
-        symlink(env!("CARGO_BIN_EXE_luksmith"), folder.path().join("cryptsetup")).expect("a link to the program");
+        symlink(OURS, folder.path().join("cryptsetup")).expect("a link to the program");
         fs::write(folder.path().join("wrong"), b"not the secret of any vector").expect("a key file");
         Self { folder }
     }

@@ -74,6 +74,15 @@ pub enum SlotRef {
 }
 
 impl SlotRef {
+    /// What a text means; `None` for one that is neither.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.starts_with(|c: char| c.is_alphabetic()) {
+            return Some(Self::Name(text.to_owned()));
+        }
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse().ok().filter(|_| is_number).map(Self::Number)
+    }
+
     /// The name, if it is one.
     pub fn name(&self) -> Option<&str> {
         match self {

@@ -1,14 +1,19 @@
-//! Questions in the middle of an operation, before something is lost. An operation states what will happen; the words are up to
-//! whoever answers.
+//! What an operation asks its caller for: keys, passphrases, and whether something may be lost. It states the fact; the words
+//! are up to whoever answers.
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use keyslots::backup::{AtRisk, Restore};
 use keyslots::header::Version;
+use keyslots::secret::{Passphrase, VolumeKey};
 
-use super::CryptError;
+use super::{CryptError, KeyLink, LuksDevice};
 use crate::block_device::Signature;
+use crate::dm::DeviceName;
+use crate::header_device::Wanted;
+use crate::passphrase::FinalNewline;
 use crate::slot_names::SlotName;
 
 /// What is about to happen.
@@ -69,4 +74,51 @@ pub(super) fn agree(confirm: &dyn Confirm, question: &Question<'_>) -> Result<()
         true => Ok(()),
         false => Err(CryptError::Declined),
     }
+}
+
+/// Supplies the header and the key of an active volume, from where its caller has them. Asked only where they are needed.
+pub trait Keys {
+    /// The failure of an operation that asks.
+    type Error: From<CryptError>;
+
+    /// Finds the keyring that gets the key too, before the header is read.
+    ///
+    /// # Errors
+    /// There is no such keyring.
+    fn link(&self) -> Result<Option<KeyLink<'_>>, Self::Error> {
+        Ok(None)
+    }
+
+    /// Reads the header of the volume whose data are on `device`. `mapping` is its name where the operation needs a header
+    /// that has to be there, since the mapping is one of a LUKS volume.
+    ///
+    /// # Errors
+    /// There is none.
+    fn header(&self, device: &Path, wanted: Wanted, mapping: Option<&DeviceName>) -> Result<LuksDevice, Self::Error>;
+
+    /// Gets the volume key.
+    ///
+    /// # Errors
+    /// There is none.
+    fn key(&self, volume: &mut LuksDevice, device: &Path) -> Result<VolumeKey, Self::Error>;
+}
+
+/// Supplies passphrases for a LUKS volume, one after the other: from a person, a file, or a boot's prompt.
+pub trait Secrets {
+    /// The failure of an operation that asks.
+    type Error: From<CryptError>;
+
+    /// Gets the next passphrase to try, after `wrong` wrong ones; `None` ends the tries.
+    ///
+    /// # Errors
+    /// The system's, or an input that has ended.
+    fn next(&mut self, wrong: u32) -> Result<Option<Arc<Passphrase>>, Self::Error>;
+
+    /// Whether it is from a file, which may end in a new line that was not meant.
+    fn is_from_file(&self) -> bool {
+        false
+    }
+
+    /// Learns that the last one, which is wrong, would open this keyslot with, or without, a new line at its end.
+    fn final_newline(&mut self, _fault: FinalNewline, _keyslot: u32) {}
 }

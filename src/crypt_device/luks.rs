@@ -5,13 +5,14 @@ use std::path::Path;
 
 use keyslots::Unlocked;
 use keyslots::header::{DataLayout, Header, Unfinished};
-use keyslots::kdf::CostLimits;
+use keyslots::kdf::{CostLimits, KdfError};
 use keyslots::luks2::Candidates;
 use keyslots::secret::Passphrase;
 
 use super::{Changing, CryptError, Event, Observer, open_to_look, others};
 use crate::dm::DeviceName;
 use crate::header_device::{HeaderDevice, HeaderError, Opened, Wanted};
+use crate::locks::{self, Lock, LockError};
 use crate::same_bytes;
 use crate::volume::{self, Active, VolumeError};
 
@@ -31,10 +32,21 @@ pub struct UnlockRequest<'a> {
     pub candidates: Candidates,
     /// The limits for the cost of a keyslot.
     pub limits: &'a CostLimits,
+    /// Whether a keyslot beyond the limits is skipped if there are others. The passphrase is as wrong as before then.
+    pub skip_costly: bool,
+    /// Whether only one process on this system derives a key at a time.
+    pub serialized: bool,
     /// Whether the header may be written to finish an interrupted change of a passphrase.
     pub finish_changes: bool,
     /// The observer that receives events.
     pub observer: &'a dyn Observer,
+}
+
+impl UnlockRequest<'_> {
+    /// Waits for other processes, where one derives at a time, and locks them out.
+    pub(super) fn serialize(&self) -> Result<Option<Lock>, LockError> {
+        self.serialized.then(locks::serialize_derivations).transpose()
+    }
 }
 
 /// A header that was read and validated once, and the device that it came from.
@@ -120,8 +132,9 @@ impl LuksDevice {
     /// the header be written; where it cannot be, the passphrase opens it as before.
     ///
     /// # Errors
-    /// [`HeaderError::Luks`]: no keyslot opens, or none can be tried; or the lock's.
-    pub fn unlock(&mut self, passphrase: &Passphrase, request: &UnlockRequest<'_>) -> Result<Unlocked, HeaderError> {
+    /// [`CryptError::Header`]: no keyslot opens, or none can be tried; or the locks'.
+    pub fn unlock(&mut self, passphrase: &Passphrase, request: &UnlockRequest<'_>) -> Result<Unlocked, CryptError> {
+        let _serialized = request.serialize()?;
         let observer = request.observer;
         let mut reader = self.device.reader(&mut self.opened);
         observer.notice(Event::Deriving);
@@ -134,7 +147,14 @@ impl LuksDevice {
             Ok(_) => self.header.unfinished_changes(&mut reader).unwrap_or_default(),
             Err(_) => Vec::new(),
         };
-        let mut unlocked = reader.outcome(unlocked)?;
+        let mut unlocked = match reader.outcome(unlocked) {
+            Err(HeaderError::Luks(keyslots::Error::Kdf(KdfError::CostTooHigh { .. })))
+                if request.skip_costly && self.has_choice(request.candidates) =>
+            {
+                return Err(keyslots::Error::WrongPassphrase.into());
+            }
+            unlocked => unlocked?,
+        };
         let keyslot = unlocked.keyslot;
         observer.notice(Event::Unlocked { keyslot });
         let interrupted = match unlocked.unfinished.take() {
@@ -152,25 +172,21 @@ impl LuksDevice {
         Ok(unlocked)
     }
 
-    /// As [`LuksDevice::unlock`] on the device opened once more, for several threads at once. The caller makes sure that the path
-    /// still leads to it ([`is_there`](super::LookedAt::is_there)), and nothing is finished.
-    ///
-    /// # Errors
-    /// As [`LuksDevice::unlock`].
-    pub fn unlock_anew(
-        &self,
-        passphrase: &Passphrase,
-        candidates: Candidates,
-        limits: &CostLimits,
-    ) -> Result<Unlocked, HeaderError> {
-        let mut opened = self.device.open(false)?;
-        let mut reader = self.device.reader(&mut opened);
-        let unlocked = self.header.unlock(&mut reader, passphrase, candidates, limits);
-        reader.outcome(unlocked)
+    fn has_choice(&self, candidates: Candidates) -> bool {
+        let slot = match candidates {
+            Candidates::Keyslot(slot) => Some(slot),
+            _ => None,
+        };
+        self.header.derivations(slot).len() > 1
     }
 
     /// The keyslot that a passphrase opens, if any. No event is sent, and no change is finished.
-    pub fn opens(&mut self, passphrase: &Passphrase, candidates: Candidates, limits: &CostLimits) -> Option<u32> {
+    pub(super) fn opens(
+        &mut self,
+        passphrase: &Passphrase,
+        candidates: Candidates,
+        limits: &CostLimits,
+    ) -> Option<u32> {
         let mut reader = self.device.reader(&mut self.opened);
         let unlocked = self.header.unlock(&mut reader, passphrase, candidates, limits);
         unlocked.ok().map(|unlocked| unlocked.keyslot)

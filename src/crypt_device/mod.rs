@@ -8,38 +8,54 @@
 //! gets, where the kernel gets the key, which keyslots a token may open ([`tokens`]), and the
 //! defaults of a new volume ([`mod@format`]) and of a new keyslot ([`CostRequest`]).
 
+mod active;
 mod ask;
 mod backup;
 mod change;
+mod close;
 mod config;
 mod convert;
 mod cost;
 mod error;
 pub mod format;
 mod header_users;
+mod key_link;
 mod keyslot_changes;
 mod looked_at;
 mod luks;
-mod map;
 mod observer;
+mod open;
 mod others;
+mod plain;
+mod refresh;
 pub mod repair;
+mod status;
+mod suspend;
 #[cfg(test)]
 mod tests;
 mod token_changes;
 pub mod tokens;
+mod unlock;
 
-pub use ask::{Confirm, Question, Restoring};
+pub use active::{ActiveVolume, ResizeRequest, find, free_name, resize, served};
+pub use ask::{Confirm, Keys, Question, Restoring, Secrets};
 pub use backup::{is_on_volume, restore};
 pub use change::Changing;
+pub use close::{CloseHow, Closed, close};
 pub use config::{KeyslotSettings, Settings, configure};
 pub use cost::{CostRequest, PbkdfKind, clock};
 pub use error::{CostError, CryptError, FormatError, RestoreError, TokenRefused};
 pub use header_users::check_header_unused;
+pub use key_link::KeyLink;
 pub use keyslot_changes::{ChangedKeyslot, KeyslotCost, NewKeyslot, last_keyslot};
 pub use looked_at::{LookedAt, open_to_look};
 pub use luks::{HeaderPlace, LuksDevice, UnlockRequest};
-pub use map::{LuksMapping, MapRequest, PlainVolume, RefreshRequest};
 pub use observer::{Event, Observer, Shortfall};
+pub use open::{ClosedVolume, Format, LuksMapping, OwnAccess, OwnData, PlainOptions};
 pub use others::Others;
+pub use plain::PlainEncryption;
+pub use refresh::RefreshRequest;
+pub use status::{OtherKind, OtherMapping, ServedStatus, Status, status};
+pub use suspend::{resume, suspend};
 pub use token_changes::{TokenPlace, parse_importable};
+pub use unlock::Given;

@@ -40,6 +40,10 @@ pub enum Event<'a> {
         /// Which keyslot.
         keyslot: u32,
     },
+    /// The header has no token that may be tried.
+    NoUsableToken,
+    /// No token opened a keyslot.
+    TokensRefused,
     /// A header is written anew as a whole.
     RewritingHeader,
     /// A keyslot was unlocked.

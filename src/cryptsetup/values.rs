@@ -111,12 +111,10 @@ impl FromStr for SlotRef {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        if text.starts_with(|c: char| c.is_alphabetic()) {
-            return Ok(Self::Name(text.to_owned()));
-        }
-        match text.strip_prefix('-') {
-            Some(rest) => Err(unsigned(rest).map_or_else(|error| error, |_| ValueError::KeySlot)),
-            None => small(text).map(Self::Number),
+        match (Self::parse(text), text.strip_prefix('-')) {
+            (Some(name @ Self::Name(_)), _) => Ok(name),
+            (_, Some(rest)) => Err(unsigned(rest).map_or_else(|error| error, |_| ValueError::KeySlot)),
+            (_, None) => small(text).map(Self::Number),
         }
     }
 }

@@ -295,7 +295,13 @@ fn examine_header(header: &Header, entry: &Entry, machine: &Machine<'_>, finding
             }
         }
     }
-    let derivations = header.derivations(entry.options.key_slot);
+    let keyslot = entry
+        .options
+        .key_slot
+        .as_ref()
+        .map(|slot| slot.number(header))
+        .transpose();
+    let derivations = keyslot.map_or_else(|_| Vec::new(), |keyslot| header.derivations(keyslot));
     if derivations.is_empty() {
         findings.push(Finding::NoKeyslot);
     }

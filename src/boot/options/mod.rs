@@ -7,6 +7,7 @@ use keyslots::units::{Bytes, Sectors};
 
 use super::crypttab::unescape;
 use super::source::Place;
+use crate::slot_names::SlotRef;
 
 /// The format of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct VolumeOptions {
     pub keyfile_size: Option<Bytes>,
     pub keyfile_timeout: Option<Duration>,
     pub keyfile_erase: bool,
-    pub key_slot: Option<u32>,
+    pub key_slot: Option<SlotRef>,
     pub header: Option<Place>,
     pub verify: bool,
     pub read_only: bool,
@@ -180,7 +181,9 @@ impl VolumeOptions {
             "keyfile-size" => self.keyfile_size = Some(Bytes::new(number(value)?)),
             "keyfile-timeout" => self.keyfile_timeout = span(value)?,
             "keyfile-erase" => self.keyfile_erase = boolean(value)?,
-            "keyslot" | "key-slot" => self.key_slot = Some(number(value)?),
+            "keyslot" | "key-slot" => {
+                self.key_slot = Some(value.and_then(SlotRef::parse).ok_or(Problem::Value)?);
+            }
             "header" => self.header = Some(Place::parse(&text(value)?)),
             "verify" => self.verify = boolean(value)?,
             "readonly" | "read-only" => self.read_only = boolean(value)?,

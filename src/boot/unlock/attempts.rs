@@ -17,6 +17,8 @@ use crate::boot::budget::{Budget, Cost};
 /// The source of a passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
+    /// The volume's own tokens.
+    Token,
     /// The volume's own key.
     Own {
         /// Whether it is from a file.
@@ -26,6 +28,15 @@ pub(super) enum Origin {
     Known,
     /// A person has just entered it.
     Person,
+}
+
+/// What an attempt is made with.
+#[derive(Clone, Debug)]
+pub(super) enum Secret {
+    /// The volume's tokens.
+    Tokens,
+    /// A passphrase.
+    Passphrase(Arc<Passphrase>),
 }
 
 /// The outcome of an attempt.
@@ -40,7 +51,7 @@ pub(super) struct Tried {
 struct Attempt {
     volume: usize,
     target: Arc<Target>,
-    passphrase: Arc<Passphrase>,
+    secret: Secret,
     origin: Origin,
 }
 
@@ -74,11 +85,11 @@ impl Attempts {
         &self.budget
     }
 
-    pub(super) fn add(&mut self, volume: usize, target: Arc<Target>, passphrase: Arc<Passphrase>, origin: Origin) {
+    pub(super) fn add(&mut self, volume: usize, target: Arc<Target>, secret: Secret, origin: Origin) {
         self.waiting.push_back(Attempt {
             volume,
             target,
-            passphrase,
+            secret,
             origin,
         });
     }
@@ -120,7 +131,7 @@ impl Attempts {
         let (attempt, results, bell) = (Arc::new(attempt), self.results.0.clone(), self.bell());
         let gate = self.gate.clone();
         let work = move |attempt: &Attempt| {
-            let result = attempt.target.open(&attempt.passphrase, attempt.origin, &gate);
+            let result = attempt.target.open(&attempt.secret, attempt.origin, &gate);
             // The receiver is gone: the outcome is not needed any more.
             let _ = results.send(Tried {
                 volume: attempt.volume,

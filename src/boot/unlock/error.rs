@@ -11,6 +11,7 @@ use crate::crypt_device::CryptError;
 use crate::data_device::DataDeviceError;
 use crate::header_device::HeaderError;
 use crate::passphrase::FinalNewline;
+use crate::slot_names::SlotNameError;
 use crate::volume::{PlainKeyError, VolumeError};
 
 /// An error of one volume.
@@ -149,6 +150,9 @@ pub enum UnlockError {
     /// The mapping.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// The keyslot that its options name.
+    #[error(transparent)]
+    SlotName(#[from] SlotNameError),
     /// Another operation on the device failed.
     #[error(transparent)]
     Operation(CryptError),
@@ -160,6 +164,8 @@ impl From<CryptError> for UnlockError {
             CryptError::Header(error) => error.into(),
             CryptError::Data(error) => error.into(),
             CryptError::Volume(error) => error.into(),
+            CryptError::PlainKey(error) => error.into(),
+            CryptError::SlotName(error) => error.into(),
             CryptError::Replaced(path) => Self::Replaced(path),
             other => Self::Operation(other),
         }

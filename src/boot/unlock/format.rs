@@ -1,10 +1,9 @@
 //! The format of a volume: a header, or the options in place of one, and the place of the header.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
-use keyslots::cipher::CipherName;
 use keyslots::header::DataLayout;
-use keyslots::units::Sectors;
 
 use super::UnlockError;
 use crate::boot::crypttab::{Entry, KeySource};
@@ -12,44 +11,32 @@ use crate::boot::devices::Devices;
 use crate::boot::mount::Mounted;
 use crate::boot::options::VolumeOptions;
 use crate::boot::source::{DeviceSpec, Place};
-use crate::crypt_device::LuksDevice;
+use crate::crypt_device::{LuksDevice, PlainEncryption};
 use crate::defaults::{PLAIN_CIPHER, PLAIN_HASH, PLAIN_KEY_BITS};
-use crate::volume::{PlainHash, VolumeError};
 
 /// The format.
 #[derive(Debug)]
 pub(super) enum Format {
     Luks {
-        volume: Box<LuksDevice>,
-        layout: DataLayout,
+        /// Used by one attempt at a time.
+        volume: Box<Mutex<LuksDevice>>,
         /// Keeps the file system with the header mounted.
         mounted: Option<Mounted>,
     },
-    Plain {
-        layout: DataLayout,
-        hash: PlainHash,
-        key_len: usize,
-    },
+    Plain(PlainEncryption),
 }
 
-impl Format {
-    /// One without a header, as its options say.
-    pub(super) fn plain(options: &VolumeOptions) -> Result<Self, UnlockError> {
-        let bits = options.size.unwrap_or(PLAIN_KEY_BITS);
-        let cipher = options.cipher.as_deref().unwrap_or(PLAIN_CIPHER);
-        let hash = options.hash.as_deref().unwrap_or(PLAIN_HASH);
-        Ok(Self::Plain {
-            layout: DataLayout {
-                cipher: CipherName::parse(cipher).map_err(VolumeError::from)?,
-                sector_size: options.sector_size.unwrap_or(512),
-                offset: options.offset.unwrap_or_default(),
-                size: None,
-                iv_offset: options.skip.unwrap_or(Sectors::ZERO),
-            },
-            hash: hash.parse()?,
-            key_len: bits.div_ceil(8) as usize,
-        })
-    }
+/// The encryption of a volume without a header, and the place of its data, as its options say.
+pub(super) fn plain(options: &VolumeOptions) -> Result<(PlainEncryption, DataLayout), UnlockError> {
+    let encryption = PlainEncryption::new(
+        options.cipher.as_deref(),
+        options.size.map(|bits| bits.div_ceil(8) as usize),
+        options.hash.as_deref(),
+        options.sector_size,
+    )?;
+    let (offset, skip) = (options.offset.unwrap_or_default(), options.skip.unwrap_or_default());
+    let layout = encryption.layout(offset, None, skip);
+    Ok((encryption, layout))
 }
 
 /// The options of a plain volume that its line lacks, with their defaults. Other programs may have other defaults; without

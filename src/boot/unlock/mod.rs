@@ -27,7 +27,7 @@ use keyslots::kdf::KeptMemory;
 use keyslots::secret::Passphrase;
 use keyslots::units::Bytes;
 
-use self::attempts::{Attempts, Origin, Tried};
+use self::attempts::{Attempts, Origin, Secret, Tried};
 use self::passphrase_cache::Answer;
 use self::target::Permissions;
 use self::volume::Volume;
@@ -219,11 +219,13 @@ impl<'a> Engine<'a> {
             let budget = self.attempts.budget();
             let patience = self.device_timeout;
             volume.look(&devices, budget, self.permissions, patience, others_done, &mut notes);
-            if let Some(found) = volume.own_key(&devices, &mut notes, || self.attempts.bell()) {
+            if volume.tokens_are_due() {
+                self.try_on(at, Secret::Tokens, Origin::Token);
+            } else if let Some(found) = volume.own_key(&devices, &mut notes, || self.attempts.bell()) {
                 let origin = Origin::Own {
                     from_file: found.from_file,
                 };
-                self.try_on(at, Arc::new(found.passphrase), origin);
+                self.try_on(at, Secret::Passphrase(Arc::new(found.passphrase)), origin);
             }
             self.try_known(at);
         }
@@ -240,15 +242,15 @@ impl<'a> Engine<'a> {
         }
         if let Some(passphrase) = self.known.get(volume.tried_known).cloned() {
             volume.tried_known += 1;
-            self.try_on(at, passphrase, Origin::Known);
+            self.try_on(at, Secret::Passphrase(passphrase), Origin::Known);
         }
     }
 
-    fn try_on(&mut self, at: usize, passphrase: Arc<Passphrase>, origin: Origin) {
+    fn try_on(&mut self, at: usize, secret: Secret, origin: Origin) {
         let volume = &mut self.volumes[at];
         if let Some(target) = volume.target.clone() {
             volume.pending += 1;
-            self.attempts.add(at, target, passphrase, origin);
+            self.attempts.add(at, target, secret, origin);
         }
     }
 
@@ -283,6 +285,8 @@ impl<'a> Engine<'a> {
             (Err(error @ UnlockError::FinalNewline { .. }), _) => self.prompts.say(&format!("{name}: {error}.")),
             // Another key, or a person, may have the right one.
             (Err(error), _) if error.is_wrong_passphrase() => {}
+            (Err(UnlockError::Stopped), Origin::Token) => volume.fail(UnlockError::Stopped),
+            (Err(error), Origin::Token) => self.prompts.say(&format!("{name}: no token opens it: {error}.")),
             (Err(error), _) => {
                 self.prompts.say(&format!("{name}: {error}."));
                 volume.fail(error);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use keyslots::secret::Passphrase;
 
-use super::attempts::Origin;
+use super::attempts::{Origin, Secret};
 use super::volume::Volume;
 use super::{Engine, UnlockError};
 
@@ -33,7 +33,7 @@ impl Engine<'_> {
         };
         for at in asked {
             answer.pending += 1;
-            self.try_on(at, passphrase.clone(), Origin::Person);
+            self.try_on(at, Secret::Passphrase(passphrase.clone()), Origin::Person);
         }
         if answer.pending > 0 {
             self.answer = Some(answer);

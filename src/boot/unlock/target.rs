@@ -1,28 +1,31 @@
 //! A volume whose device is there: its format, the cost of trying a passphrase on it, and its mapping.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use keyslots::Unlocked;
 use keyslots::kdf::{CostLimits, KdfError};
 use keyslots::luks2::Candidates;
-use keyslots::secret::{Passphrase, VolumeKey};
+use keyslots::secret::VolumeKey;
 use keyslots::units::Bytes;
 
 use super::UnlockError;
-use super::attempts::Origin;
-use super::format::{Format, assumed, header_path, says_plain};
+use super::attempts::{Origin, Secret};
+use super::format::{Format, assumed, header_path, plain, says_plain};
 use super::map_barrier::Gate;
 use super::post_open::{self, KeyLasts};
 use crate::boot::budget::{Budget, Cost};
 use crate::boot::crypttab::Entry;
 use crate::boot::devices::{Description, Devices};
 use crate::boot::options::{Kind, VolumeOptions};
-use crate::crypt_device::{HeaderPlace, LookedAt, LuksDevice, LuksMapping, MapRequest, PlainVolume};
+use crate::crypt_device::tokens::TokenChoice;
+use crate::crypt_device::{
+    self, ClosedVolume, Event, Given, HeaderPlace, LookedAt, LuksDevice, LuksMapping, Observer, PlainOptions,
+    UnlockRequest,
+};
 use crate::dm::{DeviceName, Dm};
 use crate::header_device::{HeaderDevice, HeaderError, Wanted};
 use crate::log;
-use crate::passphrase::FinalNewline;
-use crate::volume::{self, Flags, PlainHash, VolumeError};
+use crate::volume::{self, Flags, VolumeError};
 
 /// A volume that can be tried.
 #[derive(Debug)]
@@ -40,15 +43,22 @@ pub(super) struct Target {
     may_destroy: bool,
     only_try: bool,
     format: Format,
+    /// The device that was looked at. Nothing else is mapped in its place.
+    closed: ClosedVolume,
+    /// The device with the header, in the same way.
+    header_looked_at: Option<LookedAt>,
+    /// The keyslots to try.
+    candidates: Candidates,
+    /// Whether there are tokens to try.
+    has_tokens: bool,
     /// Whether each boot has another key: its line names a source of random bytes.
     random_key: bool,
     /// The defaults assumed for a plain volume.
     assumed: Option<String>,
-    /// The device that was looked at. Nothing else is mapped in its place.
-    looked_at: LookedAt,
-    /// The device with the header, in the same way.
-    header_looked_at: Option<LookedAt>,
 }
+
+/// A format, the volume, the cost of a try, and the UUID of its header.
+type Found = (Format, ClosedVolume, Cost, Option<String>);
 
 /// The conditions that the engine sets for a target.
 #[derive(Clone, Copy, Debug)]
@@ -74,57 +84,44 @@ impl Target {
             return Ok(None);
         };
         let options = &entry.options;
-        let look_at = |path: &Path| {
-            LookedAt::at(path).map_err(|source| HeaderError::Open {
-                path: path.to_owned(),
-                source,
-            })
-        };
-        let looked_at = look_at(&source)?;
         let mut header_looked_at = None;
-        let format = match options.kind {
-            Some(Kind::Plain) => Format::plain(options)?,
+        let mut keyslot = None;
+        let (format, closed, cost, uuid) = match options.kind {
+            Some(Kind::Plain) => plain_target(&source, options)?,
             kind => {
                 let Some((path, mounted)) = header_path(options, devices, &source)? else {
                     return Ok(None);
                 };
-                header_looked_at = Some(look_at(&path)?);
-                let place = match path == source {
-                    true => HeaderPlace::WithData,
-                    false => HeaderPlace::Apart,
-                };
-                match LuksDevice::load(HeaderDevice::new(path, true), place, Wanted::Any, false) {
+                let looked_at = LookedAt::at(&path).map_err(|source| HeaderError::Open {
+                    path: path.clone(),
+                    source,
+                })?;
+                header_looked_at = Some(looked_at);
+                match load(path, &source) {
                     Ok(volume) => {
-                        if let Some(repair) = &volume.opened.repair {
-                            log::warn(format_args!("{}: {repair}.", volume.device.path().display()));
-                        }
-                        Format::Luks {
-                            layout: volume.layout(&source)?,
-                            volume: Box::new(volume),
-                            mounted,
-                        }
+                        let header = &volume.header;
+                        keyslot = options.key_slot.as_ref().map(|slot| slot.number(header)).transpose()?;
+                        let cost = budget.cost(header, keyslot).map_err(|error| UnlockError::OutOfMemory {
+                            needed: error.needed,
+                            available: error.available,
+                        })?;
+                        let uuid = header.uuid().to_owned();
+                        let closed = ClosedVolume::luks(&source, &volume)?;
+                        let volume = Box::new(Mutex::new(volume));
+                        (Format::Luks { volume, mounted }, closed, cost, Some(uuid))
                     }
                     // Without the option `luks` it may be a plain volume, but only where something says so.
                     Err(HeaderError::NotLuks { .. }) if kind.is_none() && says_plain(options) => {
-                        Format::plain(options)?
+                        plain_target(&source, options)?
                     }
                     Err(HeaderError::NotLuks { path, .. }) if kind.is_none() => return Err(UnlockError::Unknown(path)),
                     Err(error) => return Err(error.into()),
                 }
             }
         };
-        let cost = match &format {
-            Format::Luks { volume, .. } => {
-                let too_large = |error: crate::boot::budget::TooLarge| UnlockError::OutOfMemory {
-                    needed: error.needed,
-                    available: error.available,
-                };
-                budget.cost(&volume.header, options.key_slot).map_err(too_large)?
-            }
-            Format::Plain { .. } => Cost::default(),
-        };
-        let name = match &format {
-            Format::Luks { volume, .. } if entry.named_by_uuid => format!("luks-{}", volume.header.uuid()),
+        let candidates = keyslot.map_or(Candidates::All, Candidates::Keyslot);
+        let name = match &uuid {
+            Some(uuid) if entry.named_by_uuid => format!("luks-{uuid}"),
             _ => entry.name.clone(),
         };
         Ok(Some(Self {
@@ -138,19 +135,24 @@ impl Target {
             only_try: permissions.only_try,
             random_key: entry.key.is_random(),
             assumed: match &format {
-                Format::Plain { .. } => assumed(entry),
+                Format::Plain(_) => assumed(entry),
                 Format::Luks { .. } => None,
             },
+            has_tokens: match &format {
+                Format::Luks { volume, .. } => lock(volume).has_tokens(candidates),
+                Format::Plain(_) => false,
+            },
+            candidates,
             format,
             source,
-            looked_at,
+            closed,
             header_looked_at,
         }))
     }
 
     /// Whether its paths still lead to the devices that were looked at.
     pub(super) fn is_there(&self) -> bool {
-        self.looked_at.is_there() && self.header_looked_at.as_ref().is_none_or(LookedAt::is_there)
+        self.closed.is_there() && self.header_looked_at.as_ref().is_none_or(LookedAt::is_there)
     }
 
     /// Releases the file system with the header.
@@ -165,7 +167,12 @@ impl Target {
 
     /// Whether any passphrase would seem to open it, so that it is never tried with another volume's.
     pub(super) fn takes_anything(&self) -> bool {
-        matches!(self.format, Format::Plain { .. })
+        matches!(self.format, Format::Plain(_))
+    }
+
+    /// Whether there are tokens to try, before any key and any prompt.
+    pub(super) fn has_tokens(&self) -> bool {
+        self.has_tokens
     }
 
     /// The defaults assumed for a plain volume.
@@ -176,40 +183,25 @@ impl Target {
     /// Which bytes of a key file are the key, if the volume's options name them.
     pub(super) fn key_len(&self) -> Option<Bytes> {
         match &self.format {
-            Format::Plain { key_len, .. } => Some(Bytes::new(*key_len as u64)),
+            Format::Plain(encryption) => Some(Bytes::new(encryption.key_len as u64)),
             Format::Luks { .. } => None,
         }
     }
 
-    /// Tries a passphrase, and maps the volume. A key file of a plain volume is not hashed. Returns messages to show.
-    pub(super) fn open(
-        &self,
-        passphrase: &Passphrase,
-        origin: Origin,
-        gate: &Gate,
-    ) -> Result<Option<String>, UnlockError> {
+    /// Tries a passphrase, or tokens, and maps the volume. A key file of a plain volume is not hashed. Returns messages to
+    /// show.
+    pub(super) fn open(&self, secret: &Secret, origin: Origin, gate: &Gate) -> Result<Option<String>, UnlockError> {
         self.check_is_there()?;
         let from_file = matches!(origin, Origin::Own { from_file: true });
-        let (key, layout) = match &self.format {
-            Format::Luks { volume, layout, .. } => {
-                let key = match self.unlock(volume, passphrase) {
-                    Err(UnlockError::WrongPassphrase) if from_file => {
-                        return Err(self.diagnose_newline(volume, passphrase));
-                    }
-                    unlocked => unlocked?.volume_key,
-                };
-                (key, layout)
-            }
-            Format::Plain { key_len, hash, .. } if (from_file || hash.takes_all()) && passphrase.len() < *key_len => {
-                return Err(UnlockError::ShortKey {
-                    found: passphrase.len(),
-                    needed: *key_len,
-                });
-            }
-            Format::Plain { layout, hash, key_len } => {
-                let hash = if from_file { "plain".parse() } else { Ok(hash.clone()) };
-                let key = hash.and_then(|hash: PlainHash| hash.key(passphrase.expose(), *key_len));
-                (key?, layout)
+        let key = match (&self.format, secret) {
+            (Format::Luks { volume, .. }, secret) => self.unlock(&mut lock(volume), secret, from_file)?,
+            (Format::Plain(_), Secret::Tokens) => return Err(UnlockError::WrongPassphrase),
+            (Format::Plain(encryption), Secret::Passphrase(passphrase)) => {
+                let (found, needed) = (passphrase.len(), encryption.key_len);
+                if (from_file || encryption.hash.takes_all()) && found < needed {
+                    return Err(UnlockError::ShortKey { found, needed });
+                }
+                encryption.key(passphrase, !from_file)?
             }
         };
         if self.only_try {
@@ -226,11 +218,11 @@ impl Target {
                 mapping: &self.mapping(),
                 key: match self.format {
                     Format::Luks { .. } => KeyLasts::Proven,
-                    Format::Plain { .. } if self.random_key && from_file => KeyLasts::No,
-                    Format::Plain { .. } if origin == Origin::Person => KeyLasts::Typed,
-                    Format::Plain { .. } => KeyLasts::Yes,
+                    Format::Plain(_) if self.random_key && from_file => KeyLasts::No,
+                    Format::Plain(_) if origin == Origin::Person => KeyLasts::Typed,
+                    Format::Plain(_) => KeyLasts::Yes,
                 },
-                offset: layout.offset,
+                offset: self.closed.layout().offset,
             };
             let made = post_open::make(&place, &self.options, self.may_destroy);
             return made.or_else(|error| self.close_after(error).map(|()| None));
@@ -246,63 +238,47 @@ impl Target {
         }
     }
 
-    fn unlock(&self, volume: &LuksDevice, passphrase: &Passphrase) -> Result<Unlocked, UnlockError> {
-        let candidates = self.options.key_slot.map_or(Candidates::All, Candidates::Keyslot);
-        let unlocked = volume.unlock_anew(passphrase, candidates, &self.limits);
-        match unlocked {
-            Ok(unlocked) => Ok(unlocked),
-            // A keyslot that was skipped for its cost does not make the passphrase right.
-            Err(HeaderError::Luks(keyslots::Error::WrongPassphrase)) => Err(UnlockError::WrongPassphrase),
-            Err(HeaderError::Luks(keyslots::Error::Kdf(KdfError::CostTooHigh { .. })))
-                if volume.header.derivations(self.options.key_slot).len() > 1 =>
-            {
-                Err(UnlockError::WrongPassphrase)
-            }
-            Err(HeaderError::Luks(keyslots::Error::Kdf(KdfError::OutOfMemory { needed, available }))) => {
-                Err(UnlockError::OutOfMemory { needed, available })
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Why a key file's key is wrong. The other form opens nothing.
-    fn diagnose_newline(&self, volume: &LuksDevice, key: &Passphrase) -> UnlockError {
-        let Ok(Some((fault, other))) = FinalNewline::mend(key) else {
-            return UnlockError::WrongPassphrase;
+    fn unlock(&self, volume: &mut LuksDevice, secret: &Secret, from_file: bool) -> Result<VolumeKey, UnlockError> {
+        let request = UnlockRequest {
+            candidates: self.candidates,
+            limits: &self.limits,
+            skip_costly: true,
+            serialized: false,
+            finish_changes: !(self.only_try || self.options.read_only),
+            observer: &Log,
         };
-        match self.unlock(volume, &other) {
-            Ok(Unlocked { keyslot, .. }) => UnlockError::FinalNewline { fault, keyslot },
-            Err(_) => UnlockError::WrongPassphrase,
+        let (tokens, passphrase) = match secret {
+            Secret::Tokens => (Some(TokenChoice::default()), None),
+            Secret::Passphrase(passphrase) => (None, Some(passphrase.clone())),
+        };
+        let mut given = Given::new(passphrase, from_file);
+        match volume.unlock_by(&request, tokens.as_ref(), &mut given) {
+            Ok(unlocked) => Ok(unlocked.volume_key),
+            Err(error) if error.is_wrong_passphrase() => Err(match given.flaw {
+                Some((fault, keyslot)) => UnlockError::FinalNewline { fault, keyslot },
+                None => UnlockError::WrongPassphrase,
+            }),
+            Err(crypt_device::CryptError::Header(HeaderError::Luks(keyslots::Error::Kdf(KdfError::OutOfMemory {
+                needed,
+                available,
+            })))) => Err(UnlockError::OutOfMemory { needed, available }),
+            Err(error) => Err(error.into()),
         }
     }
 
     fn map(&self, key: &VolumeKey) -> Result<(), UnlockError> {
         let dm = Dm::open().map_err(VolumeError::from)?;
-        let request = MapRequest {
-            name: &self.name,
-            path: &self.source,
-            looked_at: &self.looked_at,
+        let how = LuksMapping {
             flags: flags(&self.options),
-            shared: false,
+            without_stored_flags: false,
+            may_use_keyring: self.may_use_keyring,
+            limits: &self.limits,
         };
-        match &self.format {
-            Format::Luks { volume, .. } => {
-                let how = LuksMapping {
-                    without_stored_flags: false,
-                    may_use_keyring: self.may_use_keyring,
-                    limits: &self.limits,
-                };
-                volume.map(&dm, &request, &how, key)?;
-            }
-            Format::Plain { layout, .. } => {
-                let volume = PlainVolume {
-                    layout,
-                    iv_large_sectors: false,
-                };
-                request.map_plain(&dm, &volume, key)?;
-            }
-        }
-        Ok(())
+        let map = |format| self.closed.map((&dm, &self.name), format, &how, key);
+        Ok(match &self.format {
+            Format::Luks { volume, .. } => map(crypt_device::Format::Luks(&lock(volume))),
+            Format::Plain(_) => map(crypt_device::Format::Plain(PlainOptions::default())),
+        }?)
     }
 
     fn mapping(&self) -> PathBuf {
@@ -315,6 +291,46 @@ impl Target {
         // The first error is the one to report.
         let _ = volume::deactivate(&dm, &self.name, false);
         Err(error)
+    }
+}
+
+fn lock(volume: &Mutex<LuksDevice>) -> MutexGuard<'_, LuksDevice> {
+    volume.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn plain_target(source: &Path, options: &VolumeOptions) -> Result<Found, UnlockError> {
+    let (encryption, layout) = plain(options)?;
+    let closed = ClosedVolume::plain(source, layout)?;
+    Ok((Format::Plain(encryption), closed, Cost::default(), None))
+}
+
+fn load(header: PathBuf, source: &Path) -> Result<LuksDevice, HeaderError> {
+    let place = match header == source {
+        true => HeaderPlace::WithData,
+        false => HeaderPlace::Apart,
+    };
+    let volume = LuksDevice::load(HeaderDevice::new(header, true), place, Wanted::Any, false)?;
+    if let Some(repair) = &volume.opened.repair {
+        log::warn(format_args!("{}: {repair}.", volume.device.path().display()));
+    }
+    Ok(volume)
+}
+
+/// Reports what a person should know of a header that was changed.
+#[derive(Debug)]
+struct Log;
+
+impl Observer for Log {
+    fn notice(&self, event: Event<'_>) {
+        match event {
+            Event::ChangeFinished { keyslot } => log::warn(format_args!(
+                "Finished the interrupted passphrase change of key slot {keyslot}."
+            )),
+            Event::ChangeNotFinished { keyslot, error } => log::warn(format_args!(
+                "Cannot finish the interrupted passphrase change of key slot {keyslot}: {error}."
+            )),
+            _ => {}
+        }
     }
 }
 

@@ -50,6 +50,8 @@ pub(super) struct Volume {
     pub(super) asked_since: Option<Instant>,
     /// Its waits for other entries.
     pub(super) waits: Waits,
+    /// Whether its tokens were tried.
+    tokens_tried: bool,
     started: Instant,
     /// Since when its device may appear.
     device_since: Instant,
@@ -84,6 +86,7 @@ impl Volume {
             wrong: 0,
             asked_since: None,
             waits: Waits::default(),
+            tokens_tried: false,
             started: Instant::now(),
             device_since: Instant::now(),
             array_since: None,
@@ -258,6 +261,15 @@ impl Volume {
         self.target = None;
         self.tried_known = 0;
         self.key_tried = 0;
+        self.tokens_tried = false;
+    }
+
+    /// Whether its tokens are to be tried now: once, before any other key.
+    pub(super) fn tokens_are_due(&mut self) -> bool {
+        let has_tokens = self.target.as_ref().is_some_and(|target| target.has_tokens());
+        let due = has_tokens && !self.tokens_tried && !self.is_done() && self.pending == 0;
+        self.tokens_tried |= due;
+        due
     }
 
     /// Ends the programs that it started.

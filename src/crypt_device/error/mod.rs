@@ -14,11 +14,14 @@ use nix::errno::Errno;
 
 use crate::block_device::Holder;
 use crate::data_device::DataDeviceError;
-use crate::dm::DmError;
+use crate::dm::{DmError, DmErrorKind};
 use crate::header_backup::BackupError;
-use crate::header_device::HeaderError;
+use crate::header_device::{HeaderError, Wanted};
+use crate::keyring::KeyringError;
+use crate::locks::LockError;
 use crate::slot_names::SlotNameError;
-use crate::volume::VolumeError;
+use crate::userspace::{ServeError, UserspaceError};
+use crate::volume::{PlainKeyError, VolumeError};
 
 pub use cost::CostError;
 pub use format::FormatError;
@@ -84,6 +87,74 @@ pub enum CryptError {
     /// The header already has the format of this version.
     #[error("the header already has this format ({0:?})")]
     AlreadyVersion(Version),
+    /// The mapping is not an encrypted volume.
+    #[error("mapping {0} is not an encrypted volume")]
+    NotManaged(String),
+    /// The mapping is not a LUKS volume, and only those have a key that can be given back.
+    #[error("mapping {name} is not a LUKS volume")]
+    OnlyLuks {
+        /// The mapping.
+        name: String,
+        /// Whether it is a volume of another kind.
+        is_volume: bool,
+    },
+    /// The mapping is not a LUKS volume of the wanted version.
+    #[error("mapping {name} is not a {} volume", wanted.name())]
+    NotActiveLuks {
+        /// The mapping.
+        name: String,
+        /// The version.
+        wanted: Wanted,
+    },
+    /// No token opens the volume.
+    #[error("no token {}", if *.was_tried { "opens the volume" } else { "can be used" })]
+    NoToken {
+        /// Whether there was one to try.
+        was_tried: bool,
+    },
+    /// The key of a volume without a header.
+    #[error(transparent)]
+    PlainKey(#[from] PlainKeyError),
+    /// The lock under which one process derives a key at a time.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The kernel has the key from the keyring, which must not be used.
+    #[error("the key of volume {0} has to be in the keyring, which must not be used")]
+    KeyringNeeded(String),
+    /// A volume that is served without the device-mapper is in use.
+    #[error("volume {name} is still in use")]
+    ServedInUse {
+        /// The volume.
+        name: String,
+        /// Loop devices on it.
+        loops: Vec<String>,
+    },
+    /// The header has no place for flags.
+    #[error("only LUKS2 headers store flags")]
+    OnlyLuks2,
+    /// A volume that is served without the device-mapper.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The data of a volume, opened without the device-mapper.
+    #[error(transparent)]
+    Userspace(#[from] UserspaceError),
+    /// A keyring.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The system.
+    #[error("cannot {action}: {source}")]
+    Io {
+        /// What it should have done.
+        action: &'static str,
+        /// Its error.
+        source: std::io::Error,
+    },
+}
+
+impl From<DmError> for CryptError {
+    fn from(error: DmError) -> Self {
+        Self::Volume(error.into())
+    }
 }
 
 impl From<keyslots::Error> for CryptError {
@@ -105,13 +176,18 @@ impl From<CipherError> for CryptError {
 }
 
 impl CryptError {
+    /// A failure of the system, with the failed action as a verb phrase.
+    pub(super) fn io(action: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::Io { action, source }
+    }
+
     /// Whether another passphrase could succeed.
     pub fn is_wrong_passphrase(&self) -> bool {
         matches!(self, Self::Header(HeaderError::Luks(keyslots::Error::WrongPassphrase)))
     }
 
     /// The errno of the fact: `EPERM` for a wrong passphrase, `ENOENT` for no keyslot to try, `ENODEV` for a device that is
-    /// missing or replaced, `EBUSY` for one in use, `ECANCELED` for what was not confirmed, `EEXIST` for a name that is taken, `ENOMEM`, the system's own for a
+    /// missing, replaced or not active, `EBUSY` for one in use, `ECANCELED` for what was not confirmed, `EEXIST` for a name that is taken, `ENOMEM`, the system's own for a
     /// failed call, and else `EINVAL`.
     pub fn errno(&self) -> Errno {
         match self {
@@ -123,7 +199,10 @@ impl CryptError {
             },
             Self::Volume(error) => match error {
                 VolumeError::Exists(_) => Errno::EEXIST,
+                VolumeError::NotActive(_) | VolumeError::NoTable(_) => Errno::ENODEV,
+                VolumeError::Busy { .. } => Errno::EBUSY,
                 VolumeError::Dm(DmError::Ioctl { errno, .. }) => *errno,
+                VolumeError::Dm(error) if error.kind() == DmErrorKind::NoDeviceMapper => Errno::ENOTSUP,
                 VolumeError::Memory(_) => Errno::ENOMEM,
                 VolumeError::Ground(source) => of_io(source),
                 _ => Errno::EINVAL,
@@ -146,6 +225,21 @@ impl CryptError {
             Self::Format(FormatError::HeaderFileDeclined) => Errno::ECANCELED,
             Self::Cost(_) | Self::Format(_) | Self::NoSuchKeyslot { .. } => Errno::EINVAL,
             Self::BadUuid(_) | Self::AlreadyVersion(_) => Errno::EINVAL,
+            Self::ServedInUse { .. } => Errno::EBUSY,
+            Self::KeyringNeeded(_) | Self::NoToken { was_tried: true } => Errno::EPERM,
+            Self::NoToken { was_tried: false } => Errno::ENOENT,
+            Self::PlainKey(PlainKeyError::Memory(_)) => Errno::ENOMEM,
+            Self::PlainKey(_) => Errno::EINVAL,
+            Self::Lock(error) => of_io(&error.source),
+            Self::NotManaged(_) | Self::OnlyLuks { .. } | Self::NotActiveLuks { .. } => Errno::EINVAL,
+            Self::OnlyLuks2 => Errno::ENOTSUP,
+            Self::Userspace(UserspaceError::InUse(_)) => Errno::EBUSY,
+            Self::Userspace(UserspaceError::Open { source, .. } | UserspaceError::NotWritable { source, .. }) => {
+                of_io(source)
+            }
+            Self::Userspace(_) => Errno::EINVAL,
+            Self::Serve(_) | Self::Keyring(_) => Errno::EIO,
+            Self::Io { source, .. } => of_io(source),
         }
     }
 }

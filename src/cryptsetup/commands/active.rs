@@ -1,48 +1,44 @@
-//! From a name on the command line to a mapping that should exist, or should not.
+//! Active volumes: where their headers and keys come from, and how the lack of a device-mapper is put.
 
 use std::path::Path;
 
-use crate::block_device::{self, DevNo};
+use keyslots::secret::VolumeKey;
+
+use super::context::Context;
+use super::keyring_keys::key_link;
+use crate::crypt_device::{KeyLink, Keys, LuksDevice};
 use crate::cryptsetup::error::{CliError, MappingError};
-use crate::dm::{DeviceName, Dm, Mangling};
-use crate::volume::{self, VolumeError};
+use crate::dm::DeviceName;
+use crate::header_device::Wanted;
 
-/// The device-mapper, and the mapping's name, given as such or as the path of its node. Without a device-mapper there is
-/// no mapping either, and the exit code is that of a missing mapping, as with cryptsetup.
-pub(super) fn find(name: &str) -> Result<(Dm, DeviceName), CliError> {
-    let dm = match Dm::open().map_err(CliError::from) {
-        Err(CliError::NoDeviceMapper) if name.contains('/') && !Path::new(name).exists() => {
-            return Err(CliError::Mapping(MappingError::NotActive(name.to_owned())));
-        }
-        Err(CliError::NoDeviceMapper) => return Err(CliError::NothingMapped),
-        dm => dm?,
-    };
-    Ok((dm, named(name)?))
-}
+impl Keys for Context<'_> {
+    type Error = CliError;
 
-/// A path outside the folder of mappings cannot name an active mapping.
-fn named(name: &str) -> Result<DeviceName, CliError> {
-    if name.starts_with("/dev/mapper/") || !name.contains('/') {
-        return device_name(name);
+    fn link(&self) -> Result<Option<KeyLink<'_>>, CliError> {
+        key_link(self)
     }
-    let number = DevNo::of_path(Path::new(name)).ok().flatten();
-    match number.and_then(block_device::dm_name_and_uuid) {
-        // The name in the kernel's form.
-        Some((name, _)) => DeviceName::new(name).map_err(|error| VolumeError::from(error).into()),
-        None => Err(CliError::Mapping(MappingError::NotActive(name.to_owned()))),
+
+    fn header(&self, device: &Path, wanted: Wanted, mapping: Option<&DeviceName>) -> Result<LuksDevice, CliError> {
+        self.load(device, wanted).map_err(|error| match (error, mapping) {
+            (CliError::NotLuks { .. }, Some(name)) if self.options.header.is_none() => {
+                CliError::Mapping(MappingError::NotActiveLuks {
+                    name: name.to_string(),
+                    kind: "LUKS",
+                })
+            }
+            (error, _) => error,
+        })
+    }
+
+    fn key(&self, volume: &mut LuksDevice, device: &Path) -> Result<VolumeKey, CliError> {
+        self.volume_key(volume, device)
     }
 }
 
-/// The name of a mapping, which may be given as its path.
-pub(super) fn device_name(name: &str) -> Result<DeviceName, CliError> {
-    let name = name.strip_prefix("/dev/mapper/").unwrap_or(name);
-    DeviceName::mangled(name, Mangling::default()).map_err(|error| VolumeError::from(error).into())
-}
-
-/// The device-mapper, and a name that is free.
-pub(super) fn free_mapping(name: &str) -> Result<(Dm, DeviceName), CliError> {
-    let name = volume::new_name(name.strip_prefix("/dev/mapper/").unwrap_or(name))?;
-    let dm = Dm::open()?;
-    volume::check_free(&dm, &name)?;
-    Ok((dm, name))
+/// Without a device-mapper nothing is mapped: the exit code is that of a missing mapping, as with cryptsetup.
+pub(super) fn mapped_at_all(error: CliError) -> CliError {
+    match error {
+        CliError::NoDeviceMapper => CliError::NothingMapped,
+        error => error,
+    }
 }

@@ -2,49 +2,46 @@
 
 use serde_json::json;
 
+use super::active::mapped_at_all;
 use super::context::Context;
-use super::{active, serve};
 use crate::console::Persona;
+use crate::crypt_device::{self, CloseHow, Closed};
 use crate::cryptsetup::error::{CliError, MappingError};
-use crate::dm::{DeviceId, Dm};
-use crate::volume::{self, Deactivated};
+use crate::dm::{DeviceName, Dm};
+use crate::volume;
 
 pub(super) fn close(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
-    if let Some(served) = serve::find(name) {
-        return serve::close(&served);
-    }
-    let (dm, name) = active::find(name)?;
+    let how = match (cx.options.cancel_deferred, cx.options.deferred) {
+        (true, _) => CloseHow::CancelDeferred,
+        (false, true) => CloseHow::Deferred,
+        (false, false) => CloseHow::Now,
+    };
     // cryptsetup does not regard a device without a table as its own, and leaves it alone.
-    let info = (cx.console.persona() == Persona::Cryptsetup).then(|| dm.info(&DeviceId::Name(name.clone())));
-    if matches!(info, Some(Ok(info)) if !info.live_table) {
-        return Err(CliError::Mapping(MappingError::NoTable(name.to_string())));
-    }
-    if cx.options.cancel_deferred {
+    let needs_table = cx.console.persona() == Persona::Cryptsetup;
+    let closed = crypt_device::close(name, how, needs_table);
+    match closed.map_err(|error| mapped_at_all(error.into()))? {
         // cryptsetup prints nothing.
-        return Ok(volume::cancel_deferred(&dm, &name)?);
-    }
-    match volume::deactivate(&dm, &name, cx.options.deferred)? {
-        Deactivated::Gone => {}
-        Deactivated::Deferred => {
-            cx.console.say(format_args!(
-                "Device {name} is still active and scheduled for deferred removal."
-            ));
-        }
+        Closed::Gone | Closed::Kept => {}
+        Closed::Deferred(name) => tell_deferred(cx, &name),
     }
     Ok(())
+}
+
+fn tell_deferred(cx: &Context<'_>, name: &DeviceName) {
+    cx.console.say(format_args!(
+        "Device {name} is still active and scheduled for deferred removal."
+    ));
 }
 
 /// `close --all`: as at shutdown.
 pub(super) fn close_all(cx: &Context<'_>) -> Result<(), CliError> {
     let closed = volume::close_all(&Dm::open()?, cx.options.deferred)?;
-    let texts = |names: &[crate::dm::DeviceName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let texts = |names: &[DeviceName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     for name in &closed.closed {
         cx.console.verbose(format_args!("Device {name} is closed."));
     }
     for name in &closed.deferred {
-        cx.console.say(format_args!(
-            "Device {name} is still active and scheduled for deferred removal."
-        ));
+        tell_deferred(cx, name);
     }
     for (name, holders) in &closed.in_use {
         let users: Vec<_> = holders.iter().map(ToString::to_string).collect();

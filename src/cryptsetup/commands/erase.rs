@@ -11,7 +11,7 @@ use super::secrets::Source;
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::confirm;
-use crate::crypt_device::LuksDevice;
+use crate::crypt_device::{LuksDevice, Secrets as _};
 use crate::cryptsetup::error::{CliError, KeyslotError};
 use crate::cryptsetup::values::SlotRef;
 use crate::passphrase::{PassphraseError, is_interactive};
@@ -122,19 +122,29 @@ fn prove_another(cx: &Context<'_>, volume: &mut LuksDevice, slot: u32) -> Result
     };
     let prompt = "Enter any remaining passphrase: ";
     let source = Source::of(cx.key_file());
-    cx.try_for_keyslots(&source, prompt, |passphrase| {
+    let mut asking = cx.asking_for_keyslots(&source, prompt);
+    let mut wrong = 0;
+    while let Some(passphrase) = asking.next(wrong)? {
         // One that cannot be tried at all is reported if no other opens.
         let mut failure = None;
         for &candidate in &candidates {
-            match cx.unlock(volume, passphrase, candidate) {
+            match cx.unlocking(candidate, |request| volume.unlock(&passphrase, request)) {
                 Ok(_) => return Ok(()),
                 Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        if failure.is_none() {
-            cx.diagnose_newline(volume, &source, passphrase, &candidates)?;
+        if let Some(failure) = failure {
+            return Err(failure);
         }
-        Err(failure.unwrap_or(CliError::WrongPassphrase))
-    })
+        if asking.is_from_file() {
+            let flaw = cx.unlocking(Candidates::All, |request| {
+                volume.other_ending(&passphrase, &candidates, request)
+            })?;
+            flaw.into_iter()
+                .for_each(|(fault, keyslot)| asking.final_newline(fault, keyslot));
+        }
+        wrong += 1;
+    }
+    Err(CliError::WrongPassphrase)
 }

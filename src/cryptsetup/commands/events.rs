@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use super::context::Context;
+use super::tokens;
 use crate::block_device::Holder;
 use crate::console::Deriving;
 use crate::crypt_device::{Event, Observer, Shortfall};
@@ -44,6 +45,17 @@ impl Observer for Teller<'_> {
             Event::PutBack { keyslot } => console.complain(format_args!(
                 "Another program wrote the header back as it was before; key slot {keyslot} has been put back into it."
             )),
+            Event::NoUsableToken => match &self.cx.options.token_type {
+                Some(kind) => console.verbose(format_args!("No usable token (type {kind}) is available.")),
+                None => console.verbose("No usable token is available."),
+            },
+            Event::TokensRefused => {
+                if let Some(token) = tokens::named(self.cx) {
+                    console.verbose(format_args!(
+                        "{token} cannot unlock assigned keyslot(s) (wrong keyslot passphrase)."
+                    ));
+                }
+            }
             Event::RewritingHeader => console.verbose("Writing LUKS header to disk."),
             Event::Unlocked { keyslot } => console.verbose(format_args!("Key slot {keyslot} unlocked.")),
             Event::ChangeFinished { keyslot } => console.complain(format_args!(

@@ -164,9 +164,9 @@ fn dump_key(cx: &Context<'_>, volume: &mut LuksDevice, device: &Path) -> Result<
     }
     let prompt = passphrase_prompt(device);
     let source = cx.source();
-    let passphrase = cx.passphrase(&source, &prompt)?;
+    let mut asking = cx.asking(&source, &prompt).once();
     // `--key-slot` is for `--unbound`, as with cryptsetup: the key in that slot may be another than the volume's.
-    let unlocked = cx.unlock_from(volume, &source, &passphrase, Candidates::All)?;
+    let unlocked = cx.unlock_by(volume, &mut asking, Candidates::All)?;
     let key = &unlocked.volume_key;
     let data = volume.header.data().ok_or(CliError::NoCryptSegment)?;
     let cipher = clean(data.cipher.as_str());
@@ -205,8 +205,8 @@ fn dump_unbound(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<(), CliErro
     }
     let prompt = format!("Enter passphrase for keyslot {slot}: ");
     let source = cx.source();
-    let passphrase = cx.passphrase(&source, &prompt)?;
-    let unlocked = cx.unlock_from(volume, &source, &passphrase, Candidates::Keyslot(slot))?;
+    let mut asking = cx.asking(&source, &prompt).once();
+    let unlocked = cx.unlock_by(volume, &mut asking, Candidates::Keyslot(slot))?;
     let key = &unlocked.volume_key;
     let facts = json!({ "uuid": volume.header.uuid(), "keyslot": slot, "key_bits": key.len() * 8 });
     let head = format!(

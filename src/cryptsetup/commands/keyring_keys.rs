@@ -1,87 +1,55 @@
-//! Volume keys and passphrases in the kernel's keyrings: `--volume-key-keyring`, `--link-vk-to-keyring`.
+//! Volume keys in the kernel's keyrings: `--volume-key-keyring`, `--link-vk-to-keyring`.
 
 use keyslots::secret::VolumeKey;
 
 use super::context::Context;
 use crate::console::Persona;
-use crate::crypt_device::LuksDevice;
+use crate::crypt_device::{KeyLink, LuksDevice};
 use crate::cryptsetup::error::CliError;
 use crate::cryptsetup::usage::UsageError;
-use crate::keyring::{self, KeyType, LinkedKey};
+use crate::keyring::{self, KeyType};
 
-/// The destination of the volume key with `--link-vk-to-keyring`: `<keyring>::<key>`, with `%user:` or `%logon:` before
-/// the key if its type is given.
-pub(super) struct Link<'a> {
-    keyring: &'a str,
-    kind: KeyType,
-    description: &'a str,
+/// Parses `--link-vk-to-keyring`; the keyring must exist. Before the prompt for a passphrase.
+///
+/// A second link is for the second volume key of a reencryption: cryptsetup checks it, and otherwise ignores it.
+pub(super) fn key_link<'a>(cx: &Context<'a>) -> Result<Option<KeyLink<'a>>, CliError> {
+    let links = &cx.options.link_vk_to_keyring;
+    let Some(first) = links.first() else {
+        return Ok(None);
+    };
+    let link = parse(first)?;
+    if let Some(second) = links.get(1) {
+        if cx.console.persona() != Persona::Cryptsetup {
+            return Err(UsageError::Rule("Only one --link-vk-to-keyring argument is allowed.").into());
+        }
+        if parse(second)?.keyring != link.keyring {
+            return Err(CliError::LinkKeyrings);
+        }
+    }
+    keyring::check_keyring(link.keyring)?;
+    Ok(Some(link))
 }
 
-impl<'a> Link<'a> {
-    /// Parses the option; the keyring must exist. Before the prompt for a passphrase.
-    ///
-    /// A second link is for the second volume key of a reencryption: cryptsetup checks it, and otherwise ignores it.
-    pub(super) fn from_options(cx: &Context<'a>) -> Result<Option<Self>, CliError> {
-        let links = &cx.options.link_vk_to_keyring;
-        let Some(first) = links.first() else {
-            return Ok(None);
-        };
-        let link = Self::parse(first)?;
-        if let Some(second) = links.get(1) {
-            if cx.console.persona() != Persona::Cryptsetup {
-                return Err(UsageError::Rule("Only one --link-vk-to-keyring argument is allowed.").into());
-            }
-            if Self::parse(second)?.keyring != link.keyring {
-                return Err(CliError::LinkKeyrings);
-            }
-        }
-        keyring::check_keyring(link.keyring)?;
-        Ok(Some(link))
+/// `<keyring>::<key>`, with `%user:` or `%logon:` before the key if its type is given.
+fn parse(text: &str) -> Result<KeyLink<'_>, CliError> {
+    let bad = || CliError::BadKeyringLink(text.to_owned());
+    let (keyring, description) = text.split_once("::").ok_or_else(bad)?;
+    let (kind, description) = match description.strip_prefix('%') {
+        None => (KeyType::User, description),
+        Some(typed) => match typed.split_once(':').ok_or_else(bad)? {
+            ("logon", description) => (KeyType::Logon, description),
+            ("user", description) => (KeyType::User, description),
+            _ => return Err(bad()),
+        },
+    };
+    if description.is_empty() {
+        return Err(bad());
     }
-
-    fn parse(text: &'a str) -> Result<Self, CliError> {
-        let bad = || CliError::BadKeyringLink(text.to_owned());
-        let (keyring, description) = text.split_once("::").ok_or_else(bad)?;
-        let (kind, description) = match description.strip_prefix('%') {
-            None => (KeyType::User, description),
-            Some(typed) => match typed.split_once(':').ok_or_else(bad)? {
-                ("logon", description) => (KeyType::Logon, description),
-                ("user", description) => (KeyType::User, description),
-                _ => return Err(bad()),
-            },
-        };
-        if description.is_empty() {
-            return Err(bad());
-        }
-        Ok(Self {
-            keyring,
-            kind,
-            description,
-        })
-    }
-
-    fn link(&self, key: &VolumeKey) -> Result<LinkedKey, CliError> {
-        Ok(keyring::add_to_keyring(
-            self.keyring,
-            self.kind,
-            self.description,
-            key.expose(),
-        )?)
-    }
-}
-
-/// Runs `action` with the volume key linked as requested; if it fails, the link is removed.
-pub(super) fn linked<T>(
-    link: Option<&Link<'_>>,
-    key: &VolumeKey,
-    action: impl FnOnce() -> Result<T, CliError>,
-) -> Result<T, CliError> {
-    let made = link.map(|link| link.link(key)).transpose()?;
-    let outcome = action();
-    if let (Err(_), Some(made)) = (&outcome, made) {
-        made.remove();
-    }
-    outcome
+    Ok(KeyLink {
+        keyring,
+        kind,
+        description,
+    })
 }
 
 /// The volume key that `--volume-key-keyring` names, checked against the header.

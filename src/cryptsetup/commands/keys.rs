@@ -82,9 +82,8 @@ pub(super) fn remove(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -
     let mut volume = cx.load(device, cx.wanted(device)?)?;
     let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
     let prompt = "Enter passphrase to be deleted: ";
-    let unlocked = cx.try_for_keyslots(&source, prompt, |passphrase| {
-        cx.unlock_from(&mut volume, &source, passphrase, Candidates::All)
-    })?;
+    let mut asking = cx.asking_for_keyslots(&source, prompt);
+    let unlocked = cx.unlock_by(&mut volume, &mut asking, Candidates::All)?;
     erase::announce(cx, unlocked.keyslot);
     erase::confirm_last(cx, &volume, unlocked.keyslot)?;
     erase::remove_slot(cx, &volume, unlocked.keyslot, cx.options.slot_name.as_deref())
@@ -101,9 +100,8 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
     check_active(&volume.header, slot)?;
     let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
     let source = cx.source();
-    let unlocked = cx.try_for_keyslots(&source, "Enter passphrase to be changed: ", |passphrase| {
-        cx.unlock_from(&mut volume, &source, passphrase, candidates)
-    })?;
+    let mut asking = cx.asking_for_keyslots(&source, "Enter passphrase to be changed: ");
+    let unlocked = cx.unlock_by(&mut volume, &mut asking, candidates)?;
     let passphrase = cx.new_passphrase(new_key_file, cx.new_key_file_range(), "Enter new passphrase: ", true)?;
     let changed = rewrite(cx, &volume, &unlocked, &passphrase)?;
     cx.console.verbose(format_args!("Key slot {changed} created."));
@@ -119,30 +117,13 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
     check_active(&volume.header, slot)?;
     let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
     let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
-    let (unlocked, passphrase) = {
-        let mut right = None;
-        let unlocked = cx.try_for_keyslots(
-            &source,
-            "Enter passphrase for keyslot to be converted: ",
-            |passphrase| {
-                let unlocked = cx.unlock_from(&mut volume, &source, passphrase, candidates)?;
-                right = Some(copy(passphrase)?);
-                Ok(unlocked)
-            },
-        )?;
-        (unlocked, right.ok_or(CliError::WrongPassphrase)?)
-    };
+    let mut asking = cx.asking_for_keyslots(&source, "Enter passphrase for keyslot to be converted: ");
+    let unlocked = cx.unlock_by(&mut volume, &mut asking, candidates)?;
+    let passphrase = asking.last.ok_or(CliError::WrongPassphrase)?;
     let converted = rewrite(cx, &volume, &unlocked, &passphrase)?;
     cx.console.verbose(format_args!("Key slot {converted} created."));
     cx.console.answer(|| json!({ "keyslot": converted }), String::new);
     Ok(())
-}
-
-/// Passphrases are not cloned; this one is needed after the loop that has verified it.
-fn copy(passphrase: &Passphrase) -> Result<Passphrase, CliError> {
-    keyslots::secret::Secret::copy_from(passphrase.expose())
-        .map(Passphrase::new)
-        .map_err(CliError::memory)
 }
 
 /// `--new-key-slot`, or `--key-slot`, its former name.
@@ -202,7 +183,7 @@ fn existing_key(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<VolumeKey, 
     let options = cx.options;
     let by_token = options.token_only || options.token_id.is_some() || options.token_type.is_some();
     if by_token && matches!(cx.source(), Source::Ask) {
-        return Ok(tokens::unlock_only(cx, volume)?.volume_key);
+        return Ok(tokens::unlock_for_keyslot(cx, volume)?.volume_key);
     }
     // Without --new-key-slot, --key-slot is the place of the new one.
     let slot = match &cx.options.new_key_slot {
@@ -211,9 +192,8 @@ fn existing_key(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<VolumeKey, 
     };
     let candidates = slot.map_or(Candidates::All, Candidates::Keyslot);
     let source = cx.source();
-    let unlocked = cx.try_for_keyslots(&source, "Enter any existing passphrase: ", |passphrase| {
-        cx.unlock_from(volume, &source, passphrase, candidates)
-    })?;
+    let mut asking = cx.asking_for_keyslots(&source, "Enter any existing passphrase: ");
+    let unlocked = cx.unlock_by(volume, &mut asking, candidates)?;
     Ok(unlocked.volume_key)
 }
 

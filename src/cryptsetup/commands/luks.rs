@@ -6,19 +6,17 @@ use keyslots::Unlocked;
 use keyslots::header::Header;
 use keyslots::kdf::CostLimits;
 use keyslots::luks2::{self, Candidates};
-use keyslots::secret::{Passphrase, VolumeKey};
+use keyslots::secret::VolumeKey;
 use keyslots::units::Bytes;
 
 use super::context::Context;
 use super::events::Teller;
-use super::secrets::{Source, passphrase_prompt};
+use super::secrets::{Asking, passphrase_prompt};
 use super::{keyring_keys, tokens};
 use crate::console::Persona;
 use crate::crypt_device::{Changing, HeaderPlace, LuksDevice, LuksMapping, UnlockRequest};
 use crate::cryptsetup::error::{CliError, KeyslotError};
 use crate::header_device::{HeaderDevice, Wanted};
-use crate::locks;
-use crate::passphrase::{FinalNewline, is_interactive};
 
 impl Context<'_> {
     /// Reads the header of `device`, which may be elsewhere.
@@ -84,17 +82,15 @@ impl Context<'_> {
             return keyring_keys::volume_key(self, volume, description);
         }
         let slot = self.key_slot(&volume.header)?;
-        if let Some(unlocked) = tokens::unlock(self, volume, slot)? {
-            return Ok(unlocked.volume_key);
-        }
         let candidates = self.candidates(slot);
+        if self.options.token_only {
+            return Ok(tokens::unlock_only(self, volume, candidates)?.volume_key);
+        }
         let prompt = passphrase_prompt(device);
         let source = self.source();
-        if let Source::KeyFile(_) = source {
-            self.warn_unverified();
-        }
-        let unlocked = self.try_passphrases(&source, &prompt, |passphrase| {
-            self.unlock_from(volume, &source, passphrase, candidates)
+        let tokens = tokens::choice(self);
+        let unlocked = self.unlocking(candidates, |request| {
+            volume.unlock_by(request, Some(&tokens), &mut self.asking(&source, &prompt).warning())
         })?;
         Ok(unlocked.volume_key)
     }
@@ -107,71 +103,39 @@ impl Context<'_> {
         Ok(key)
     }
 
-    /// Tries one passphrase.
-    pub(super) fn unlock(
+    /// Tries passphrases until one is right.
+    pub(super) fn unlock_by(
         &self,
         volume: &mut LuksDevice,
-        passphrase: &Passphrase,
+        secrets: &mut Asking<'_>,
         candidates: Candidates,
     ) -> Result<Unlocked, CliError> {
-        let _serialized = self.serialized()?;
+        self.unlocking(candidates, |request| volume.unlock_by(request, None, secrets))
+    }
+
+    /// Unlocks under the conditions of the options.
+    pub(super) fn unlocking<T, E: Into<CliError>>(
+        &self,
+        candidates: Candidates,
+        run: impl FnOnce(&UnlockRequest<'_>) -> Result<T, E>,
+    ) -> Result<T, CliError> {
         let options = self.options;
-        let request = UnlockRequest {
+        let unlocked = run(&UnlockRequest {
             candidates,
             limits: &self.cost_limits(),
+            skip_costly: false,
+            // `--serialize-memory-hard-pbkdf`
+            serialized: options.serialize_memory_hard_pbkdf,
             finish_changes: !(options.readonly || options.test_passphrase || options.disable_locks),
             observer: &Teller::new(self),
-        };
-        match volume.unlock(passphrase, &request).map_err(CliError::from) {
+        });
+        unlocked.map_err(|error| match error.into() {
             // cryptsetup does not distinguish between a named keyslot that is missing, and none at all.
-            Err(
-                CliError::Keyslot(KeyslotError::Inactive(_)) | CliError::Header(keyslots::Error::KeyslotOutOfRange(_)),
-            ) => Err(CliError::NoUsableKeyslot),
-            unlocked => unlocked,
-        }
-    }
-
-    /// As [`Context::unlock`], with a passphrase from `source`: one that differs by a new line at its end is reported.
-    pub(super) fn unlock_from(
-        &self,
-        volume: &mut LuksDevice,
-        source: &Source<'_>,
-        passphrase: &Passphrase,
-        candidates: Candidates,
-    ) -> Result<Unlocked, CliError> {
-        let unlocked = self.unlock(volume, passphrase, candidates);
-        if let Err(CliError::WrongPassphrase) = &unlocked {
-            self.diagnose_newline(volume, source, passphrase, &[candidates])?;
-        }
-        unlocked
-    }
-
-    /// A key file that an editor has ended with a new line, or a keyslot that was made from such a file: reports which
-    /// keyslot the other form would open. It opens nothing.
-    pub(super) fn diagnose_newline(
-        &self,
-        volume: &mut LuksDevice,
-        source: &Source<'_>,
-        passphrase: &Passphrase,
-        candidates: &[Candidates],
-    ) -> Result<(), CliError> {
-        // A typed passphrase cannot contain a new line, and its user would wait twice after each slip.
-        match source {
-            Source::KeyFile(_) => {}
-            Source::Ask if !is_interactive() => {}
-            _ => return Ok(()),
-        }
-        // Input that is read up to a new line has none.
-        let Some((fault, other)) = FinalNewline::mend(passphrase).map_err(CliError::memory)? else {
-            return Ok(());
-        };
-        let _serialized = self.serialized()?;
-        let limits = self.cost_limits();
-        let mut tries = candidates.iter();
-        if let Some(keyslot) = tries.find_map(|candidates| volume.opens(&other, *candidates, &limits)) {
-            self.console.complain(format_args!("The {fault} {keyslot}."));
-        }
-        Ok(())
+            CliError::Keyslot(KeyslotError::Inactive(_)) | CliError::Header(keyslots::Error::KeyslotOutOfRange(_)) => {
+                CliError::NoUsableKeyslot
+            }
+            error => error,
+        })
     }
 
     fn key_from_file(&self, volume: &LuksDevice, file: &Path) -> Result<VolumeKey, CliError> {
@@ -196,6 +160,7 @@ impl Context<'_> {
     /// The conditions of mapping a volume, according to the options.
     pub(super) fn luks_mapping<'a>(&self, limits: &'a CostLimits) -> LuksMapping<'a> {
         LuksMapping {
+            flags: self.flags(),
             without_stored_flags: self.options.persistent,
             may_use_keyring: !self.options.disable_keyring,
             limits,
@@ -214,12 +179,6 @@ impl Context<'_> {
     /// `--persistent`: stores the flags of this activation for every later one.
     pub(super) fn remember_flags(&self, volume: &LuksDevice) -> Result<(), CliError> {
         Ok(self.changing(|changing| volume.store_flags(changing, self.flags()))?)
-    }
-
-    /// The lock of `--serialize-memory-hard-pbkdf`: its holder derives alone.
-    fn serialized(&self) -> Result<Option<locks::Lock>, CliError> {
-        let asked = self.options.serialize_memory_hard_pbkdf;
-        Ok(asked.then(locks::serialize_derivations).transpose()?)
     }
 
     /// Reports interrupted changes of passphrases. Under the name of cryptsetup its callers expect no such line.

@@ -121,7 +121,7 @@ fn carry_out(invocation: &Invocation, cx: &Context<'_>) -> Result<(), CliError> 
         Action::HeaderRestore { device, file } => header_copy::restore(cx, device, file),
         Action::Token { device, action } => tokens::token(cx, device, action),
         Action::Resize { name } => resize::resize(cx, name),
-        Action::Suspend { name } => suspend::suspend(cx, name),
+        Action::Suspend { name } => suspend::suspend(name),
         Action::Resume { name } => suspend::resume(cx, name),
         Action::Cat { device } => cat::cat(cx, device),
         Action::Write { device, file } => write::write(cx, device, file.as_deref()),

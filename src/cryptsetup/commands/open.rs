@@ -3,21 +3,16 @@
 
 use std::path::Path;
 
-use keyslots::header::Version;
-
 use super::access::wanted;
-use super::active::{device_name, free_mapping};
 use super::context::Context;
-use super::keyring_keys::{Link, linked};
+use super::keyring_keys::key_link;
 use super::{plain, serve};
 use crate::console::Persona;
-use crate::crypt_device::{LookedAt, LuksDevice, MapRequest, RefreshRequest, open_to_look};
+use crate::crypt_device::{ActiveVolume, ClosedVolume, Format, KeyLink, LuksDevice, RefreshRequest, free_name};
 use crate::cryptsetup::actions::DeviceType;
-use crate::cryptsetup::error::{CliError, MappingError};
-use crate::dm::Dm;
+use crate::cryptsetup::error::CliError;
 use crate::header_device::Wanted;
 use crate::mapping::VolumeKind;
-use crate::volume::{self, VolumeError};
 
 /// `open`: with a name it maps the volume, without one it tests a passphrase.
 pub(super) fn open(
@@ -47,13 +42,13 @@ pub(super) fn open(
     // Errors that are certain are reported before the prompt for a passphrase.
     let mapping = match name.filter(|_| !cx.options.test_passphrase) {
         None => None,
-        Some(name) => match free_mapping(name) {
+        Some(name) => match free_name(name).map_err(CliError::from) {
             // A device that is not a volume is reported before a kernel that cannot map it.
             Err(CliError::NoDeviceMapper) => Some(Err(CliError::NoDeviceMapper)),
             free => Some(Ok(free?)),
         },
     };
-    let link = Link::from_options(cx)?;
+    let link = key_link(cx)?;
     // With a detached header, nothing else checks the data before the prompt for a passphrase.
     if cx.options.header.is_some() && !device.exists() {
         return Err(CliError::DeviceMissing(device.to_owned()));
@@ -61,26 +56,21 @@ pub(super) fn open(
     let mut volume = cx.load(device, wanted(device_type))?;
     let Some((dm, name)) = mapping.transpose()? else {
         let key = cx.volume_key(&mut volume, device)?;
-        return linked(link.as_ref(), &key, || Ok(()));
+        return KeyLink::during(link.as_ref(), &key, || Ok(()));
     };
-    volume.layout(device)?;
-    check_stores_flags(cx, &volume)?;
-    let looked_at = LookedAt::at(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
-    let key = cx.volume_key(&mut volume, device)?;
-    let request = MapRequest {
-        name: &name,
-        path: device,
-        looked_at: &looked_at,
-        flags: cx.flags(),
-        shared: false,
-    };
-    linked(link.as_ref(), &key, || {
-        Ok(volume.map(&dm, &request, &cx.luks_mapping(&cx.cost_limits()), &key)?)
-    })?;
-    if cx.options.persistent {
-        remember_flags_of_active(cx, &volume)?;
+    let closed = ClosedVolume::luks(device, &volume)?;
+    if stores_flags(cx) {
+        volume.check_stores_flags()?;
     }
-    Ok(())
+    let key = cx.volume_key(&mut volume, device)?;
+    KeyLink::during(link.as_ref(), &key, || {
+        let (format, limits) = (Format::Luks(&volume), cx.cost_limits());
+        closed.map((&dm, &name), format, &cx.luks_mapping(&limits), &key)
+    })?;
+    match cx.options.persistent {
+        true => remember_flags_of_active(cx, &volume),
+        false => Ok(()),
+    }
 }
 
 /// `refresh`: gives an active mapping other flags.
@@ -90,69 +80,33 @@ pub(super) fn refresh(
     device: Option<&Path>,
     device_type: Option<DeviceType>,
 ) -> Result<(), CliError> {
-    let (dm, name) = (Dm::open()?, device_name(name)?);
-    let active = match volume::state(&dm, &name) {
-        Err(VolumeError::NotCrypt(name) | VolumeError::NoTable(name)) => {
-            return Err(CliError::Mapping(MappingError::NotManaged(name)));
-        }
-        state => state?,
-    };
-    if active.info.suspended {
-        return Err(CliError::Mapping(MappingError::Frozen(name.to_string())));
+    let active = ActiveVolume::to_refresh(name, device)?;
+    if active.state().kind == Some(VolumeKind::Plain) {
+        return plain::refresh(cx, &active);
     }
-    if let Some(device) = device {
-        let device = open_to_look(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
-        volume::check_device(&name, &active, &device)?;
-    }
-    match active.kind {
-        Some(VolumeKind::Plain) => return plain::refresh(cx, &dm, &name, &active),
-        Some(VolumeKind::Luks1 | VolumeKind::Luks2) => {}
-        Some(VolumeKind::Other) | None => return Err(CliError::Mapping(MappingError::NotManaged(name.to_string()))),
-    }
-    let path = match device {
-        Some(device) => device.to_owned(),
-        None => active
-            .device
-            .path()
-            .ok_or_else(|| CliError::Mapping(MappingError::NotActive(name.to_string())))?,
-    };
-    let link = Link::from_options(cx)?;
-    let mut volume = cx.load(&path, device_type.map_or(Wanted::Any, wanted))?;
-    volume.check_identity(&name, &active)?;
-    check_stores_flags(cx, &volume)?;
-    let key = cx.volume_key(&mut volume, &path)?;
+    let limits = cx.cost_limits();
     let request = RefreshRequest {
-        name: &name,
-        path: &path,
-        active: &active,
-        flags: cx.flags(),
+        device,
+        wanted: device_type.map_or(Wanted::Any, wanted),
+        stores_flags: stores_flags(cx),
+        how: &cx.luks_mapping(&limits),
     };
-    linked(link.as_ref(), &key, || {
-        Ok(volume.refresh(&dm, &request, &cx.luks_mapping(&cx.cost_limits()), &key)?)
-    })?;
-    if cx.options.persistent {
-        remember_flags_of_active(cx, &volume)?;
+    let volume = active.refresh(&request, cx)?;
+    match cx.options.persistent {
+        true => remember_flags_of_active(cx, &volume),
+        false => Ok(()),
     }
-    Ok(())
 }
 
 /// `--persistent` with LUKS1, which stores no flags, is refused before anything is mapped; cryptsetup maps first.
-fn check_stores_flags(cx: &Context<'_>, volume: &LuksDevice) -> Result<(), CliError> {
-    match volume.header.version() {
-        Version::Luks1 if cx.options.persistent && cx.console.persona() == Persona::Luksmith => {
-            Err(CliError::OnlyLuks2)
-        }
-        _ => Ok(()),
-    }
+fn stores_flags(cx: &Context<'_>) -> bool {
+    cx.options.persistent && cx.console.persona() == Persona::Luksmith
 }
 
 /// As [`Context::remember_flags`], for an existing mapping: to cryptsetup it is no failure that they are not stored.
 fn remember_flags_of_active(cx: &Context<'_>, volume: &LuksDevice) -> Result<(), CliError> {
-    let stored = match volume.header.version() {
-        Version::Luks1 => Err(CliError::OnlyLuks2),
-        Version::Luks2 => cx.remember_flags(volume),
-    };
-    match stored {
+    let stored = volume.check_stores_flags().map_err(CliError::from);
+    match stored.and_then(|()| cx.remember_flags(volume)) {
         Err(error) if cx.console.persona() == Persona::Cryptsetup => {
             cx.console.complain(error);
             cx.console

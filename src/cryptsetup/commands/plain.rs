@@ -3,80 +3,54 @@
 
 use std::path::Path;
 
-use keyslots::cipher::CipherName;
 use keyslots::header::DataLayout;
-use keyslots::secret::{Passphrase, Secret, VolumeKey};
+use keyslots::secret::{Passphrase, VolumeKey};
 use keyslots::units::{Bytes, Sectors};
 
-use super::active::free_mapping;
 use super::context::Context;
 use super::secrets::passphrase_prompt;
-use crate::block_device::{Topology, signatures};
+use crate::block_device::signatures;
 use crate::console::confirm;
-use crate::crypt_device::{LookedAt, MapRequest, PlainVolume};
-use crate::cryptsetup::error::{CliError, MappingError};
-use crate::data_device;
-use crate::defaults;
-use crate::dm::{DeviceName, Dm};
+use crate::crypt_device::{ActiveVolume, ClosedVolume, Format, PlainEncryption, PlainOptions, free_name};
+use crate::cryptsetup::error::CliError;
 use crate::keyring;
 use crate::passphrase::KeyFileRange;
 use crate::terminal_text::shown;
-use crate::volume::{self, Active, MAX_KEY_LEN, PlainHash};
 
 /// The encryption of a volume, according to the options.
-pub(super) struct Encryption {
-    cipher: CipherName,
-    sector_size: u32,
-    key_len: usize,
-    hash: PlainHash,
-}
+pub(super) struct Encryption(PlainEncryption);
 
 /// `open --type plain`, by the device-mapper.
 pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str) -> Result<(), CliError> {
-    let (dm, name) = free_mapping(name)?;
+    let (dm, name) = free_name(name)?;
     let encryption = Encryption::from_options(cx)?;
     encryption.warn(cx);
-    let options = cx.options;
-    let layout = encryption.layout(cx, options.offset);
+    let layout = encryption.layout(cx, cx.options.offset);
     // What every check and question below is about.
-    let looked_at = LookedAt::at(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
-    if !options.shared {
-        data_device::check_unused(device)?;
-    }
-    let topology = Topology::of(device).map_err(|_| CliError::DeviceMissing(device.to_owned()))?;
-    let size = topology.size.sectors();
-    volume::size_of_data(device, size, layout.offset, layout.size, layout.sector_size)?;
-    warn_before_open(cx, device, layout.offset)?;
-
+    let closed = ClosedVolume::plain(device, layout)?;
+    closed.check_fits(options(cx))?;
+    warn_before_open(cx, device, closed.layout().offset)?;
     let key = encryption.key(cx, device)?;
-    let request = MapRequest {
-        name: &name,
-        path: device,
-        looked_at: &looked_at,
-        flags: cx.flags(),
-        shared: options.shared,
-    };
-    let volume = PlainVolume {
-        layout: &layout,
-        iv_large_sectors: options.iv_large_sectors,
-    };
-    Ok(request.map_plain(&dm, &volume, &key)?)
+    let (format, limits) = (Format::Plain(options(cx)), cx.cost_limits());
+    Ok(closed.map((&dm, &name), format, &cx.luks_mapping(&limits), &key)?)
+}
+
+/// How a plain volume is opened, according to the options.
+pub(super) fn options(cx: &Context<'_>) -> PlainOptions {
+    PlainOptions {
+        iv_large_sectors: cx.options.iv_large_sectors,
+        shared: cx.options.shared,
+    }
 }
 
 /// `refresh` of a plain mapping: the options must name its encryption, and the passphrase must be the one that it was
 /// opened with, since nothing else can verify them.
-pub(super) fn refresh(cx: &Context<'_>, dm: &Dm, name: &DeviceName, active: &Active) -> Result<(), CliError> {
+pub(super) fn refresh(cx: &Context<'_>, active: &ActiveVolume) -> Result<(), CliError> {
     let encryption = Encryption::from_options(cx)?;
-    let path = active.device.path();
-    let path = path.ok_or_else(|| CliError::Mapping(MappingError::NotActive(name.to_string())))?;
     // Without --sector-size, which refresh ignores, the size stays.
-    let sector_size = options_sector_size(cx).unwrap_or_else(|| active.sector_size());
-    let cipher = (&encryption.cipher, sector_size);
-    if !encryption.cipher.is_same(&CipherName::new(&active.cipher)) || active.sector_size() != sector_size {
-        return Err(CliError::Mapping(MappingError::Mismatch(name.to_string())));
-    }
-    let key = encryption.key(cx, &path)?;
-    Ok(volume::refresh_plain(dm, name, cipher, &key, cx.flags())?)
+    let sector_size = options_sector_size(cx).unwrap_or_else(|| active.state().sector_size());
+    let cipher = (&encryption.0.cipher, sector_size);
+    active.refresh_plain(cipher, cx.flags(), |device| encryption.key(cx, device))
 }
 
 fn options_sector_size(cx: &Context<'_>) -> Option<u32> {
@@ -86,20 +60,16 @@ fn options_sector_size(cx: &Context<'_>) -> Option<u32> {
 impl Encryption {
     pub(super) fn from_options(cx: &Context<'_>) -> Result<Self, CliError> {
         let options = cx.options;
-        let cipher = options.cipher.as_deref().unwrap_or(defaults::PLAIN_CIPHER);
-        let asked = options.key_size.map(|size| size.bytes()).filter(|&len| len > 0);
-        let key_len = asked.unwrap_or(defaults::PLAIN_KEY_BITS as usize / 8);
-        if key_len > MAX_KEY_LEN {
-            return Err(volume::PlainKeyError::KeyTooLong { len: key_len }.into());
-        }
+        let key_len = options.key_size.map(|size| size.bytes()).filter(|&len| len > 0);
         // A key file is never hashed, whatever the options.
         let hash = options.hash.as_deref().filter(|_| !reads_key_file(cx));
-        Ok(Self {
-            cipher: CipherName::parse(cipher).map_err(volume::VolumeError::from)?,
-            sector_size: options_sector_size(cx).unwrap_or(512),
+        let cipher = options.cipher.as_deref();
+        Ok(Self(PlainEncryption::new(
+            cipher,
             key_len,
-            hash: hash.unwrap_or(defaults::PLAIN_HASH).parse()?,
-        })
+            hash,
+            options_sector_size(cx),
+        )?))
     }
 
     /// Warns of options that have no effect, and of missing ones whose defaults have changed.
@@ -126,14 +96,14 @@ impl Encryption {
             cx.console.complain(format_args!(
                 "WARNING: Using default options for cipher ({}, key size {} bits) that could be incompatible with older \
                  versions.",
-                self.cipher,
-                self.key_len * 8
+                self.0.cipher,
+                self.0.key_len * 8
             ));
         }
         if hash {
             cx.console.complain(format_args!(
                 "WARNING: Using default options for hash ({}) that could be incompatible with older versions.",
-                self.hash
+                self.0.hash
             ));
         }
         if cipher || hash {
@@ -145,7 +115,7 @@ impl Encryption {
 
     /// Bytes of the key.
     pub(super) fn key_len(&self) -> usize {
-        self.key_len
+        self.0.key_len
     }
 
     /// The place of the data, which start at sector `offset`.
@@ -153,63 +123,43 @@ impl Encryption {
         let options = cx.options;
         // A size of zero means the whole device, as with cryptsetup.
         let size = options.size.or(options.device_size.map(Bytes::sectors));
-        DataLayout {
-            cipher: self.cipher.clone(),
-            sector_size: self.sector_size,
-            offset: offset.unwrap_or_default(),
-            size: size.filter(|size| *size > Sectors::ZERO),
-            iv_offset: options.skip.unwrap_or_default(),
-        }
+        let size = size.filter(|size| *size > Sectors::ZERO);
+        self.0
+            .layout(offset.unwrap_or_default(), size, options.skip.unwrap_or_default())
     }
 
     /// The key: verbatim from a key file or the keyring, else hashed from a passphrase.
     pub(super) fn key(&self, cx: &Context<'_>, device: &Path) -> Result<VolumeKey, CliError> {
-        let key = self.whole_key(cx, device)?;
-        if self.cipher.is_null() {
-            // The kernel takes none for it.
-            return Ok(VolumeKey::new(Secret::zeroed(0).map_err(CliError::memory)?));
-        }
-        Ok(key)
+        let (secret, hashed) = self.secret(cx, device)?;
+        Ok(self.0.key(&secret, hashed)?)
     }
 
-    fn whole_key(&self, cx: &Context<'_>, device: &Path) -> Result<VolumeKey, CliError> {
-        let options = cx.options;
+    /// What becomes the key, and whether it is hashed.
+    fn secret(&self, cx: &Context<'_>, device: &Path) -> Result<(Passphrase, bool), CliError> {
+        let (options, needed) = (cx.options, self.0.key_len);
         if let Some(file) = &options.volume_key_file {
-            return cx.volume_key_file(file, self.key_len);
+            return Ok((cx.secret_file(file, needed)?, false));
         }
         if let Some(description) = &options.volume_key_keyring {
             let key = keyring::read_key(description)?;
-            return if key.len() == self.key_len {
-                Ok(VolumeKey::new(key))
-            } else {
-                Err(CliError::KeyringKeyLength {
-                    found: key.len(),
-                    needed: self.key_len,
-                })
+            return match key.len() {
+                found if found != needed => Err(CliError::KeyringKeyLength { found, needed }),
+                _ => Ok((Passphrase::new(key), false)),
             };
         }
         let prompt = passphrase_prompt(device);
         let source = cx.source();
-        let passphrase = if reads_key_file(cx) || self.takes_raw_input(cx) {
-            let exactly = KeyFileRange::new(options.keyfile_offset, Some(Bytes::new(self.key_len as u64)));
-            let passphrase = cx.passphrase_in(&source, &prompt, exactly)?;
-            return raw_key(&passphrase);
-        } else {
-            cx.passphrase(&source, &prompt)?
-        };
-        Ok(self.hash.key(passphrase.expose(), self.key_len)?)
+        if reads_key_file(cx) || self.takes_raw_input(cx) {
+            let exactly = KeyFileRange::new(options.keyfile_offset, Some(Bytes::new(needed as u64)));
+            return Ok((cx.passphrase_in(&source, &prompt, exactly)?, false));
+        }
+        Ok((cx.passphrase(&source, &prompt)?, true))
     }
 
     /// `--key-file -` with `--hash plain`: standard input is a key file then, and exactly as long as the key.
     fn takes_raw_input(&self, cx: &Context<'_>) -> bool {
-        self.hash.is_plain() && cx.key_file().is_some() && !crate::passphrase::is_interactive()
+        self.0.hash.is_plain() && cx.key_file().is_some() && !crate::passphrase::is_interactive()
     }
-}
-
-fn raw_key(passphrase: &Passphrase) -> Result<VolumeKey, CliError> {
-    Secret::copy_from(passphrase.expose())
-        .map(VolumeKey::new)
-        .map_err(CliError::memory)
 }
 
 /// Whether the key is read from a file, and not from standard input.

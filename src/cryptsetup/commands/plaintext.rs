@@ -5,20 +5,18 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use keyslots::header::DataLayout;
-use keyslots::storage::Storage as _;
 use keyslots::units::Bytes;
 
 use super::access::wanted;
 use super::context::Context;
 use super::plain::{self, Encryption};
+use crate::crypt_device::{ClosedVolume, Format, OwnAccess};
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, ImageError};
 use crate::cryptsetup::usage::UsageError;
 use crate::header_device::Wanted;
 use crate::same_bytes;
-use crate::userspace::{self, Access, PumpError, VolumeOptions, open_device};
-use crate::volume;
+use crate::userspace::{self, Access, PumpError};
 
 impl Context<'_> {
     /// Unlocks the volume on `device` and opens its data. No other program may be writing to it.
@@ -29,20 +27,13 @@ impl Context<'_> {
             _ => {}
         }
         let mut volume = self.load(device, self.wanted_header())?;
-        let layout = volume.layout(device)?;
-        // Errors that are certain are reported before the prompt for a passphrase.
-        let mut data = open_device(device, access)?;
-        volume.check_data(&layout, device, &data)?;
-        // The remains of a volume that was cut off may be read, but not written.
-        if access == Access::Write {
-            check_whole(device, &mut data, &layout)?;
-        }
+        let closed = ClosedVolume::luks(device, &volume)?;
+        // Errors that are certain are reported before the prompt for a passphrase. The remains of a volume that was cut off
+        // may be read, but not written.
+        let whole = access == Access::Write;
+        let data = closed.own_data(Format::Luks(&volume), OwnAccess::Copy(access), whole)?;
         let key = self.data_key(&mut volume, device)?;
-        let options = VolumeOptions {
-            allow_discards: self.options.allow_discards,
-            ..VolumeOptions::new(access)
-        };
-        Ok(userspace::Volume::new(data, &layout, &key, options)?)
+        Ok(closed.plaintext(Format::Luks(&volume), data, self.options.allow_discards, &key)?)
     }
 
     /// As [`Context::plaintext`], for a plain volume.
@@ -50,18 +41,16 @@ impl Context<'_> {
         let encryption = Encryption::from_options(self)?;
         encryption.warn(self);
         let layout = encryption.layout(self, self.options.data_offset);
-        let mut data = open_device(device, access)?;
-        check_whole(device, &mut data, &layout)?;
+        let (closed, format) = (
+            ClosedVolume::plain(device, layout)?,
+            Format::Plain(plain::options(self)),
+        );
+        let data = closed.own_data(format, OwnAccess::Copy(access), true)?;
         if access == Access::Write {
             plain::warn_of_signatures(self, device)?;
         }
         let key = encryption.key(self, device)?;
-        let options = VolumeOptions {
-            allow_discards: self.options.allow_discards,
-            iv_large_sectors: self.options.iv_large_sectors,
-            ..VolumeOptions::new(access)
-        };
-        Ok(userspace::Volume::new(data, &layout, &key, options)?)
+        Ok(closed.plaintext(format, data, self.options.allow_discards, &key)?)
     }
 
     /// The versions that `--type` allows.
@@ -86,16 +75,6 @@ impl Context<'_> {
         }
         Ok(())
     }
-}
-
-/// Checks that the device has all of a volume whose header states its size: one that ends too early is what a file system
-/// check would then "repair".
-pub(super) fn check_whole(path: &Path, data: &mut File, layout: &DataLayout) -> Result<(), CliError> {
-    if layout.size.is_some() {
-        let size = data.size().map_err(CliError::io("get the size of the device"))?;
-        volume::size_of_data(path, size.sectors(), layout.offset, layout.size, layout.sector_size)?;
-    }
-    Ok(())
 }
 
 /// Standard input, without reading ahead.

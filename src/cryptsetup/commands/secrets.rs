@@ -1,6 +1,7 @@
 //! The source of a passphrase according to the options, and the number of tries.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
@@ -8,9 +9,10 @@ use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use super::context::Context;
 use crate::block_device::{DevNo, loop_backing_file};
 use crate::console::Persona;
+use crate::crypt_device::Secrets;
 use crate::cryptsetup::error::CliError;
 use crate::keyring;
-use crate::passphrase::{self, KeyFileRange, PassphraseError, Question};
+use crate::passphrase::{self, FinalNewline, KeyFileRange, PassphraseError, Question};
 use crate::terminal_text::shown;
 
 /// The default number of tries for a typed passphrase.
@@ -40,6 +42,66 @@ impl<'a> Source<'a> {
             Self::Keyring(_) => false,
             Self::Ask => passphrase::is_interactive(),
         }
+    }
+}
+
+/// Passphrases from a source, one after the other.
+#[derive(Debug)]
+pub(super) struct Asking<'a> {
+    cx: &'a Context<'a>,
+    source: &'a Source<'a>,
+    prompt: &'a str,
+    tries: u32,
+    /// Whether an option without effect is reported for a key file too.
+    warns: bool,
+    /// The last one.
+    pub(super) last: Option<Arc<Passphrase>>,
+}
+
+impl Asking<'_> {
+    /// A single one.
+    pub(super) fn once(mut self) -> Self {
+        self.tries = 1;
+        self
+    }
+
+    /// Reports before the first one that `--verify-passphrase` has no effect, for a key file too.
+    pub(super) fn warning(mut self) -> Self {
+        self.warns = true;
+        self
+    }
+}
+
+impl Secrets for Asking<'_> {
+    type Error = CliError;
+
+    fn next(&mut self, wrong: u32) -> Result<Option<Arc<Passphrase>>, CliError> {
+        // The last error is reported when the command ends.
+        if wrong > 0 && wrong >= self.tries {
+            return Ok(None);
+        }
+        if wrong > 0 {
+            self.cx.console.complain(CliError::WrongPassphrase);
+        }
+        if wrong == 0 && self.warns && matches!(self.source, Source::KeyFile(_)) {
+            self.cx.warn_unverified();
+        }
+        let passphrase = Arc::new(self.cx.passphrase(self.source, self.prompt)?);
+        self.last = Some(passphrase.clone());
+        Ok(Some(passphrase))
+    }
+
+    /// A typed passphrase cannot contain a new line, and its user would wait twice after each slip.
+    fn is_from_file(&self) -> bool {
+        match self.source {
+            Source::KeyFile(_) => true,
+            Source::Ask => !passphrase::is_interactive(),
+            Source::Keyring(_) => false,
+        }
+    }
+
+    fn final_newline(&mut self, fault: FinalNewline, keyslot: u32) {
+        self.cx.console.complain(format_args!("The {fault} {keyslot}."));
     }
 }
 
@@ -123,42 +185,27 @@ impl Context<'_> {
         }
     }
 
-    /// Tries passphrases from `source` until one is right, as often as `--tries` and the source allow.
-    pub(super) fn try_passphrases<T>(
-        &self,
-        source: &Source<'_>,
-        prompt: &str,
-        mut attempt: impl FnMut(&Passphrase) -> Result<T, CliError>,
-    ) -> Result<T, CliError> {
-        let tries = if source.can_repeat() {
-            self.options.tries.unwrap_or(DEFAULT_TRIES)
-        } else {
-            1
+    /// Passphrases from `source`, as often as `--tries` and the source allow.
+    pub(super) fn asking<'a>(&'a self, source: &'a Source<'a>, prompt: &'a str) -> Asking<'a> {
+        let tries = match source.can_repeat() {
+            true => self.options.tries.unwrap_or(DEFAULT_TRIES),
+            false => 1,
         };
-        let mut left = tries.max(1);
-        loop {
-            left -= 1;
-            let outcome = self
-                .passphrase(source, prompt)
-                .and_then(|passphrase| attempt(&passphrase));
-            match outcome {
-                // The last error is reported when the command ends.
-                Err(error @ CliError::WrongPassphrase) if left > 0 => self.console.complain(error),
-                outcome => return outcome,
-            }
+        Asking {
+            cx: self,
+            source,
+            prompt,
+            tries,
+            warns: false,
+            last: None,
         }
     }
 
-    /// As [`Context::try_passphrases`], with the single try that cryptsetup allows for a change of keyslots.
-    pub(super) fn try_for_keyslots<T>(
-        &self,
-        source: &Source<'_>,
-        prompt: &str,
-        mut attempt: impl FnMut(&Passphrase) -> Result<T, CliError>,
-    ) -> Result<T, CliError> {
+    /// As [`Context::asking`], with the single try that cryptsetup allows for a change of keyslots.
+    pub(super) fn asking_for_keyslots<'a>(&'a self, source: &'a Source<'a>, prompt: &'a str) -> Asking<'a> {
         match self.console.persona() {
-            Persona::Cryptsetup => attempt(&self.passphrase(source, prompt)?),
-            _ => self.try_passphrases(source, prompt, attempt),
+            Persona::Cryptsetup => self.asking(source, prompt).once(),
+            _ => self.asking(source, prompt),
         }
     }
 
@@ -231,6 +278,13 @@ impl Context<'_> {
 
     /// The volume key in a file: exactly `len` bytes of it.
     pub(super) fn volume_key_file(&self, path: &Path, len: usize) -> Result<VolumeKey, CliError> {
+        let key = self.secret_file(path, len)?;
+        let key = Secret::copy_from(key.expose()).map_err(PassphraseError::Memory)?;
+        Ok(VolumeKey::new(key))
+    }
+
+    /// Exactly `len` bytes of the file.
+    pub(super) fn secret_file(&self, path: &Path, len: usize) -> Result<Passphrase, CliError> {
         let range = KeyFileRange::new(None, Some(keyslots::units::Bytes::new(len as u64)));
         let question = Question {
             prompt: "",
@@ -238,7 +292,7 @@ impl Context<'_> {
             timeout: None,
             range,
         };
-        let key = passphrase::from_key_file(path, &question).map_err(|error| match error {
+        passphrase::from_key_file(path, &question).map_err(|error| match error {
             PassphraseError::Open(source) => CliError::VolumeKeyFileMissing {
                 file: path.to_owned(),
                 source,
@@ -248,8 +302,6 @@ impl Context<'_> {
                 len,
             },
             other => other.into(),
-        })?;
-        let key = Secret::copy_from(key.expose()).map_err(PassphraseError::Memory)?;
-        Ok(VolumeKey::new(key))
+        })
     }
 }

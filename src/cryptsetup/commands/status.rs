@@ -7,62 +7,53 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::mapped::{self, Question};
-use super::{active, serve};
-use crate::block_device;
+use super::serve;
 use crate::console::ExitCode;
 use crate::console::Persona;
-use crate::cryptsetup::error::{CliError, MappingError};
-use crate::dm::{DeviceId, DeviceName, DeviceUuid, Dm};
+use crate::crypt_device::{self, ActiveVolume, OtherKind, OtherMapping, Status};
+use crate::cryptsetup::error::CliError;
+use crate::dm::DeviceName;
 use crate::header_device::{HeaderDevice, Wanted};
 use crate::mapping::VolumeKind;
-use crate::volume::{self, Active, KeyLocation, VolumeError};
+use crate::volume::{Active, KeyLocation};
 
 /// The type of a mapping whose UUID does not tell; JSON has null.
 const NONE: &str = "n/a";
 
 pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
-    if let Some(served) = serve::find(name) {
-        return serve::status(cx, &served);
-    }
-    let (dm, name) = match active::find(name) {
-        Err(CliError::Mapping(MappingError::NotActive(path))) => {
-            return Err(inactive(cx, &path));
+    match crypt_device::status(name)? {
+        Status::Inactive(path) => Err(inactive(cx, format!("{path} is inactive."))),
+        Status::Served(served) => serve::status(cx, &served),
+        Status::Volume(volume) => {
+            let shown_type = shown_type(cx, volume.state());
+            cx.console.answer(|| to_json(&volume), || text(&volume, shown_type));
+            Ok(())
         }
-        // Nothing is known of it, not even that it is missing.
-        Err(CliError::NothingMapped) => return Err(CliError::NoDeviceMapper),
-        found => found?,
-    };
-    let active = match volume::state(&dm, &name) {
-        Ok(active) => active,
-        Err(VolumeError::NotActive(_)) => {
-            return Err(inactive(cx, &format!("/dev/mapper/{name}")));
+        Status::Other(_, name) | Status::NoTable(name) if cx.console.persona() == Persona::Luksmith => {
+            mapped::answer(cx, Question::Status, &[name.to_string()])
         }
-        Err(VolumeError::NotCrypt(_) | VolumeError::NoTable(_)) if cx.console.persona() == Persona::Luksmith => {
-            return mapped::answer(cx, Question::Status, &[name.to_string()]);
-        }
+        Status::Other(dm, name) => other_mapping(cx, &OtherMapping::of(&dm, &name)?, &name),
         // cryptsetup's exit code, which differs from that of its other actions; it prints nothing.
-        Err(VolumeError::NoTable(_)) => return Err(CliError::Silent(ExitCode::Failure)),
-        Err(VolumeError::NotCrypt(_)) => return other_mapping(cx, &dm, name),
-        Err(error) => return Err(error.into()),
-    };
-    let shown_type = shown_type(cx, &active);
-    cx.console
-        .answer(|| to_json(&name, &active), || text(&name, &active, shown_type));
-    Ok(())
+        Status::NoTable(_) => Err(CliError::Silent(ExitCode::Failure)),
+    }
 }
 
-/// There is no such mapping: the answer, and a failure.
-fn inactive(cx: &Context<'_>, path: &str) -> CliError {
-    let text = format!("{path} is inactive.");
+/// There is no such volume: the answer, and a failure.
+pub(super) fn inactive(cx: &Context<'_>, text: String) -> CliError {
     cx.console.say(&text);
     CliError::Quiet(ExitCode::WrongDevice, text)
 }
 
 /// A mapping that is not an encrypted volume.
-fn other_mapping(cx: &Context<'_>, dm: &Dm, name: DeviceName) -> Result<(), CliError> {
-    let info = dm.info(&DeviceId::Name(name.clone()))?;
+fn other_mapping(cx: &Context<'_>, mapping: &OtherMapping, name: &DeviceName) -> Result<(), CliError> {
+    let info = &mapping.info;
     let used = in_use(info.open_count);
-    let kind = kind_without_crypt(info.uuid.as_ref());
+    let kind = match mapping.kind {
+        Some(OtherKind::Volume(kind)) => type_name(Some(kind)),
+        Some(OtherKind::Verity) => "VERITY",
+        Some(OtherKind::Integrity) => "INTEGRITY",
+        None => NONE,
+    };
     cx.console.answer(
         || {
             json!({
@@ -82,26 +73,12 @@ fn other_mapping(cx: &Context<'_>, dm: &Dm, name: DeviceName) -> Result<(), CliE
     Ok(())
 }
 
-/// The mapping according to its UUID, if the table is of another kind: `wipe_table` leaves such devices, and veritysetup
-/// makes them.
-fn kind_without_crypt(uuid: Option<&DeviceUuid>) -> &'static str {
-    let Some(uuid) = uuid else { return NONE };
-    match VolumeKind::of_dm_uuid(uuid) {
-        Some((VolumeKind::Luks1, _)) => "LUKS1",
-        Some((VolumeKind::Luks2, _)) => "LUKS2",
-        Some((VolumeKind::Plain, _)) => "PLAIN",
-        Some((VolumeKind::Other, _)) if uuid.as_bytes().starts_with(b"CRYPT-VERITY-") => "VERITY",
-        Some((VolumeKind::Other, _)) if uuid.as_bytes().starts_with(b"CRYPT-INTEGRITY-") => "INTEGRITY",
-        Some((VolumeKind::Other, _)) | None => NONE,
-    }
-}
-
 fn in_use(open_count: u32) -> &'static str {
     if open_count > 0 { " and is in use" } else { "" }
 }
 
-fn type_name(active: &Active) -> &'static str {
-    match active.kind {
+fn type_name(kind: Option<VolumeKind>) -> &'static str {
+    match kind {
         Some(VolumeKind::Luks1) => "LUKS1",
         Some(VolumeKind::Luks2) => "LUKS2",
         Some(VolumeKind::Plain) => "PLAIN",
@@ -114,13 +91,13 @@ fn type_name(active: &Active) -> &'static str {
 fn shown_type(cx: &Context<'_>, active: &Active) -> &'static str {
     let is_luks = matches!(active.kind, Some(VolumeKind::Luks1 | VolumeKind::Luks2));
     if cx.console.persona() != Persona::Cryptsetup || !is_luks {
-        return type_name(active);
+        return type_name(active.kind);
     }
     let device = cx.options.header.clone().or_else(|| active.device.path());
     // Without locks nothing is repaired.
     let read = device.map(|device| HeaderDevice::new(device, false).read(Wanted::Any));
     match read {
-        Some(Ok(_)) => type_name(active),
+        Some(Ok(_)) => type_name(active.kind),
         _ => NONE,
     }
 }
@@ -132,7 +109,8 @@ fn key_location(active: &Active) -> &'static str {
     }
 }
 
-fn text(name: &DeviceName, active: &Active, shown_type: &str) -> String {
+fn text(volume: &ActiveVolume, shown_type: &str) -> String {
+    let (name, active) = (volume.name(), volume.state());
     let used = in_use(active.info.open_count);
     let mut out = format!("/dev/mapper/{name} is active{used}.\n");
     let mut line = |text: std::fmt::Arguments<'_>| writeln!(out, "  {text}").expect("a String takes all");
@@ -143,10 +121,9 @@ fn text(name: &DeviceName, active: &Active, shown_type: &str) -> String {
     if let Some(integrity) = &active.options.integrity {
         line(format_args!("integrity: {}", integrity.kind));
     }
-    let device = device_path(active);
-    line(format_args!("device:  {device}"));
-    if let Some(file) = loop_file(active) {
-        line(format_args!("loop:    {file}"));
+    line(format_args!("device:  {}", volume.device_text()));
+    if let Some(file) = volume.loop_file() {
+        line(format_args!("loop:    {}", file.display()));
     }
     line(format_args!("sector size:  {} [bytes]", active.sector_size()));
     line(format_args!("offset:  {}", in_units(active.offset)));
@@ -195,19 +172,8 @@ fn flag_names(active: &Active) -> Vec<&'static str> {
     .collect()
 }
 
-fn device_path(active: &Active) -> String {
-    active
-        .device
-        .path()
-        .map_or_else(|| active.device.to_string(), |path| path.display().to_string())
-}
-
-fn loop_file(active: &Active) -> Option<String> {
-    let file = block_device::loop_backing_file(active.device.number()?)?;
-    Some(file.display().to_string())
-}
-
-fn to_json(name: &DeviceName, active: &Active) -> Value {
+fn to_json(volume: &ActiveVolume) -> Value {
+    let (name, active) = (volume.name(), volume.state());
     json!({
         "name": name.to_string(),
         "path": format!("/dev/mapper/{name}"),
@@ -215,14 +181,14 @@ fn to_json(name: &DeviceName, active: &Active) -> Value {
         "in_use": active.info.open_count > 0,
         "open_count": active.info.open_count,
         "device_number": active.info.number.to_string(),
-        "type": Some(type_name(active)).filter(|kind| *kind != NONE),
+        "type": Some(type_name(active.kind)).filter(|kind| *kind != NONE),
         "uuid": active.uuid,
         "cipher": active.cipher,
         "key_bits": active.key_len * 8,
         "key_location": key_location(active),
         "integrity": active.options.integrity.as_ref().map(|integrity| &integrity.kind),
-        "device": device_path(active),
-        "loop_file": loop_file(active),
+        "device": volume.device_text(),
+        "loop_file": volume.loop_file().map(|file| file.display().to_string()),
         "sector_size": active.sector_size(),
         "offset_sectors": active.offset.get(),
         "size_sectors": active.size.get(),

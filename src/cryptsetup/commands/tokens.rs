@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use keyslots::Unlocked;
-use keyslots::header::{Header, Version};
+use keyslots::header::Version;
 use keyslots::luks2::{Candidates, Token, json};
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use super::context::Context;
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::console::json_text;
-use crate::crypt_device::tokens::{TokenChoice, usable};
+use crate::crypt_device::tokens::TokenChoice;
 use crate::crypt_device::{CryptError, LuksDevice, TokenPlace, parse_importable};
 use crate::cryptsetup::error::{CliError, TokenError};
 use crate::cryptsetup::request::TokenAction;
@@ -23,25 +23,37 @@ use crate::header_device::Wanted;
 /// The largest token that is read: more than any metadata area has.
 const MAX_TOKEN_LEN: u64 = 4 * 1024 * 1024;
 
-/// Tries the tokens that this program understands. `None` if none of them opened and a prompt may follow.
-pub(super) fn unlock(
-    cx: &Context<'_>,
-    volume: &mut LuksDevice,
-    slot: Option<u32>,
-) -> Result<Option<Unlocked>, CliError> {
-    match try_all(cx, volume, slot)? {
-        Ok(unlocked) => Ok(Some(unlocked)),
-        Err(code) if cx.options.token_only => Err(CliError::Quiet(
-            code,
-            CliError::Tokens(TokenError::NoUsableToken).to_string(),
-        )),
-        Err(_) => Ok(None),
+/// The tokens that the options allow to unlock with.
+pub(super) fn choice<'a>(cx: &Context<'a>) -> TokenChoice<'a> {
+    TokenChoice {
+        id: cx.options.token_id,
+        kind: cx.options.token_type.as_deref(),
+        ..TokenChoice::default()
     }
 }
 
-/// As [`unlock`], if the user named tokens: no prompt appears.
-pub(super) fn unlock_only(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<Unlocked, CliError> {
-    try_all(cx, volume, None)?.map_err(|code| match (cx.console.persona(), code) {
+/// Their name in messages, where the options name any.
+pub(super) fn named(cx: &Context<'_>) -> Option<String> {
+    match (cx.options.token_id, &cx.options.token_type) {
+        (Some(id), _) => Some(format!("Token {id}")),
+        (None, Some(kind)) => Some(format!("Token (type {kind})")),
+        (None, None) => None,
+    }
+}
+
+/// Unlocks with `--token-only`: no prompt follows.
+pub(super) fn unlock_only(
+    cx: &Context<'_>,
+    volume: &mut LuksDevice,
+    candidates: Candidates,
+) -> Result<Unlocked, CliError> {
+    let text = CliError::Tokens(TokenError::NoUsableToken).to_string();
+    try_all(cx, volume, candidates)?.map_err(|code| CliError::Quiet(code, text))
+}
+
+/// Unlocks for a new keyslot, where the user named tokens: no prompt follows.
+pub(super) fn unlock_for_keyslot(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<Unlocked, CliError> {
+    try_all(cx, volume, Candidates::All)?.map_err(|code| match (cx.console.persona(), code) {
         // cryptsetup prints nothing.
         (Persona::Cryptsetup, code) => CliError::Silent(code),
         (_, ExitCode::Permission) => CliError::WrongPassphrase,
@@ -53,63 +65,14 @@ pub(super) fn unlock_only(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<U
 fn try_all(
     cx: &Context<'_>,
     volume: &mut LuksDevice,
-    slot: Option<u32>,
+    candidates: Candidates,
 ) -> Result<Result<Unlocked, ExitCode>, CliError> {
-    let candidates = match &volume.header {
-        Header::Luks1(_) => Vec::new(),
-        Header::Luks2(header) => usable(
-            header.metadata(),
-            &TokenChoice {
-                id: cx.options.token_id,
-                kind: cx.options.token_type.as_deref(),
-                keyslot: slot,
-                any_key: cx.options.test_passphrase && cx.options.unbound,
-            },
-        ),
-    };
-    let none_usable = candidates.is_empty();
-    if none_usable && volume.header.version() == Version::Luks2 {
-        match &cx.options.token_type {
-            Some(kind) => cx
-                .console
-                .verbose(format_args!("No usable token (type {kind}) is available.")),
-            None => cx.console.verbose("No usable token is available."),
-        }
-    }
-    for token in candidates {
-        let passphrase = match token.passphrase() {
-            Ok(passphrase) => passphrase,
-            Err(error) => {
-                cx.console.debug(format_args!("Token {}: {error}.", token.id));
-                continue;
-            }
-        };
-        for keyslot in token.keyslots {
-            match cx.unlock(volume, &passphrase, Candidates::Keyslot(keyslot)) {
-                Ok(unlocked) => return Ok(Ok(unlocked)),
-                Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
-                // Not usable here; the next one may be.
-                Err(CliError::Header(error)) => cx.console.debug(format_args!("Keyslot {keyslot}: {error}.")),
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    let named = match (cx.options.token_id, &cx.options.token_type) {
-        _ if none_usable => None,
-        (Some(id), _) => Some(format!("Token {id}")),
-        (None, Some(kind)) => Some(format!("Token (type {kind})")),
-        (None, None) => None,
-    };
-    if let Some(token) = named {
-        cx.console.verbose(format_args!(
-            "{token} cannot unlock assigned keyslot(s) (wrong keyslot passphrase)."
-        ));
-    }
-    Ok(Err(if none_usable {
-        ExitCode::Failure
-    } else {
-        ExitCode::Permission
-    }))
+    let choice = choice(cx);
+    cx.unlocking(candidates, |request| match volume.unlock_by_tokens(request, &choice) {
+        Err(CryptError::NoToken { was_tried: true }) => Ok(Err(ExitCode::Permission)),
+        Err(CryptError::NoToken { was_tried: false }) => Ok(Err(ExitCode::Failure)),
+        unlocked => unlocked.map(Ok),
+    })
 }
 
 /// `token`.

@@ -4,7 +4,7 @@ use keyslots::backup::BackupRefused;
 use keyslots::header::Version;
 use keyslots::{luks1, luks2};
 
-use super::{CliError, ImageError, KeyslotError, PbkdfError, TokenError};
+use super::{CliError, ImageError, KeyslotError, MappingError, PbkdfError, TokenError};
 use crate::crypt_device::{CostError, CryptError, FormatError, RestoreError, TokenRefused};
 
 /// A version in messages.
@@ -37,6 +37,23 @@ impl From<CryptError> for CliError {
             CryptError::Declined => Self::Aborted,
             CryptError::BadUuid(_) => Self::BadUuid,
             CryptError::AlreadyVersion(version) => Self::AlreadyOfType(format_name(version)),
+            CryptError::NotManaged(name) => Self::Mapping(MappingError::NotManaged(name)),
+            CryptError::OnlyLuks { is_volume: true, .. } => Self::Mapping(MappingError::OnlyLuks),
+            CryptError::OnlyLuks { name, .. } => Self::Mapping(MappingError::NoVolume(name)),
+            CryptError::NotActiveLuks { name, wanted } => Self::Mapping(MappingError::NotActiveLuks {
+                name,
+                kind: wanted.name(),
+            }),
+            CryptError::NoToken { .. } => Self::Tokens(TokenError::NoUsableToken),
+            CryptError::PlainKey(error) => error.into(),
+            CryptError::Lock(error) => error.into(),
+            CryptError::KeyringNeeded(_) => Self::Mapping(MappingError::ResizeNeedsKeyring),
+            CryptError::ServedInUse { name, loops } => Self::Mapping(MappingError::ServedInUse { name, loops }),
+            CryptError::OnlyLuks2 => Self::OnlyLuks2,
+            CryptError::Serve(error) => error.into(),
+            CryptError::Userspace(error) => error.into(),
+            CryptError::Keyring(error) => error.into(),
+            CryptError::Io { action, source } => Self::Io { action, source },
         }
     }
 }

@@ -247,6 +247,7 @@ impl From<UnlockError> for CliError {
             UnlockError::Header(error) => error.into(),
             UnlockError::Data(error) => error.into(),
             UnlockError::PlainKey(error) => error.into(),
+            UnlockError::SlotName(error) => error.into(),
             UnlockError::Volume(error) => error.into(),
             other => Self::Unlock(other),
         }

@@ -1,0 +1,127 @@
+//! The state of a volume, as one answer for text and for programs.
+
+use std::fs;
+use std::path::PathBuf;
+
+use keyslots::units::Bytes;
+
+use super::CryptError;
+use super::active::{ActiveVolume, find, served};
+use crate::block_device;
+use crate::dm::{DeviceId, DeviceInfo, DeviceName, Dm};
+use crate::mapping::VolumeKind;
+use crate::userspace::Served;
+use crate::volume::{self, VolumeError};
+
+/// The answer.
+#[derive(Debug)]
+pub enum Status {
+    /// Nothing of this path is active.
+    Inactive(String),
+    /// An encrypted volume.
+    Volume(Box<ActiveVolume>),
+    /// A mapping that is no encrypted volume.
+    Other(Dm, DeviceName),
+    /// A device without a table.
+    NoTable(DeviceName),
+    /// A volume that is served without the device-mapper.
+    Served(ServedStatus),
+}
+
+/// The state of a served volume.
+#[derive(Debug)]
+pub struct ServedStatus {
+    /// The volume, and its server.
+    pub served: Served,
+    /// Whether its server is stopped, and would not answer.
+    pub stopped: bool,
+    /// The size of its data, as far as its server answers.
+    pub size: Option<Bytes>,
+}
+
+/// A mapping that is no encrypted volume.
+#[derive(Debug)]
+pub struct OtherMapping {
+    /// The device's state.
+    pub info: DeviceInfo,
+    /// The kind, according to its UUID: a volume whose table was wiped, or one of another program.
+    pub kind: Option<OtherKind>,
+}
+
+/// The kind of a mapping, according to its UUID alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherKind {
+    /// An encrypted volume.
+    Volume(VolumeKind),
+    /// dm-verity.
+    Verity,
+    /// dm-integrity.
+    Integrity,
+}
+
+/// The state of the volume of this name.
+///
+/// # Errors
+/// [`CryptError`].
+pub fn status(name: &str) -> Result<Status, CryptError> {
+    if let Some(served) = served(name) {
+        return Ok(Status::Served(ServedStatus::of(served)));
+    }
+    let (dm, name) = match find(name) {
+        Err(CryptError::Volume(VolumeError::NotActive(path))) => return Ok(Status::Inactive(path)),
+        found => found?,
+    };
+    Ok(match volume::state(&dm, &name) {
+        Ok(state) => Status::Volume(Box::new(ActiveVolume { dm, name, state })),
+        Err(VolumeError::NotActive(_)) => Status::Inactive(format!("/dev/mapper/{name}")),
+        Err(VolumeError::NoTable(_)) => Status::NoTable(name),
+        Err(VolumeError::NotCrypt(_)) => Status::Other(dm, name),
+        Err(error) => return Err(error.into()),
+    })
+}
+
+impl ServedStatus {
+    fn of(served: Served) -> Self {
+        let stopped = served.is_stopped();
+        let file = (served.alive && !stopped).then(|| fs::metadata(&served.path).ok());
+        Self {
+            stopped,
+            size: file.flatten().map(|file| Bytes::new(file.len())),
+            served,
+        }
+    }
+}
+
+impl OtherMapping {
+    /// Asks the device-mapper.
+    ///
+    /// # Errors
+    /// Its own.
+    pub fn of(dm: &Dm, name: &DeviceName) -> Result<Self, CryptError> {
+        let info = dm.info(&DeviceId::Name(name.clone()))?;
+        let kind = info
+            .uuid
+            .as_ref()
+            .and_then(|uuid| match VolumeKind::of_dm_uuid(uuid)?.0 {
+                VolumeKind::Other if uuid.as_bytes().starts_with(b"CRYPT-VERITY-") => Some(OtherKind::Verity),
+                VolumeKind::Other if uuid.as_bytes().starts_with(b"CRYPT-INTEGRITY-") => Some(OtherKind::Integrity),
+                VolumeKind::Other => None,
+                kind => Some(OtherKind::Volume(kind)),
+            });
+        Ok(Self { info, kind })
+    }
+}
+
+impl ActiveVolume {
+    /// The device below, or its number where it has no node.
+    pub fn device_text(&self) -> String {
+        let device = &self.state.device;
+        let path = device.path().map(|path| path.display().to_string());
+        path.unwrap_or_else(|| device.to_string())
+    }
+
+    /// The file behind the device below, where that is a loop device.
+    pub fn loop_file(&self) -> Option<PathBuf> {
+        block_device::loop_backing_file(self.state.device.number()?)
+    }
+}

@@ -461,3 +461,81 @@ fn a_key_file_of_the_volumes_name_is_found() {
     // It is headless: a passphrase would not do.
     assert!(status.expect("it starts").success());
 }
+
+/// As `open` does: its token comes first, and one that does not open it is no reason against a passphrase. Keyslots have
+/// names here too.
+#[test]
+fn tokens_and_names_of_keyslots_count_as_from_the_command_line() {
+    let machine = Machine::with(&[("disk", "pw")]);
+    fs::write(machine.path("two"), "two").expect("written");
+    let (disk, two) = (machine.text("disk"), machine.text("two"));
+    let cheap = [
+        "luksAddKey",
+        "-q",
+        "--pbkdf",
+        "pbkdf2",
+        "--pbkdf-force-iterations",
+        "1000",
+    ];
+    let added = [&cheap[..], &["--slot-name", "office", "--key-file", "-", &disk, &two]].concat();
+    assert_eq!(machine.run(&added, "pw").0, Some(0));
+    let token = [
+        "token",
+        "add",
+        "--key-description",
+        "luksmith:test:boot",
+        "--key-slot",
+        "0",
+        &disk,
+    ];
+    assert_eq!(machine.run(&token, "").0, Some(0));
+
+    let script =
+        "printf \"$1\" | keyctl padd user luksmith:test:boot @s >/dev/null && shift && exec timeout 120 \"$@\"";
+    let with_key = |options: &str, key: &str, input: &str| {
+        fs::write(machine.path("crypttab"), format!("disk {disk} none {options}")).expect("written");
+        let mut child = Command::new("keyctl")
+            .args([
+                "session",
+                "-",
+                "sh",
+                "-c",
+                script,
+                "sh",
+                key,
+                env!("CARGO_BIN_EXE_luksmith"),
+            ])
+            .args([
+                "unlock",
+                "--test-passphrase",
+                "--kernel-arguments",
+                "/dev/null",
+                "--crypttab",
+            ])
+            .arg(machine.path("crypttab"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("keyctl starts");
+        // What needs no answer reads none.
+        let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        (output.status.code(), said)
+    };
+    for (options, key, input, opens) in [
+        ("luks,headless", "pw", "", true),
+        ("luks", "wrong", "pw\n", true),
+        ("luks,headless", "wrong", "", false),
+        // The token is not for this keyslot.
+        ("luks,headless,key-slot=office", "pw", "", false),
+        ("luks,key-slot=office", "pw", "two\n", true),
+        ("luks,key-slot=1", "pw", "two\n", true),
+    ] {
+        let (code, said) = with_key(options, key, input);
+        assert_eq!(code == Some(0), opens, "{options} {key}: {said}");
+    }
+    let (code, said) = with_key("luks,key-slot=home", "pw", "pw\n");
+    assert!(code == Some(1) && said.contains("No keyslot is named home"), "{said}");
+}

@@ -2,6 +2,7 @@
 
 mod format;
 mod headers;
+mod opening;
 
 use std::cell::RefCell;
 use std::fs::{self, File};
@@ -122,6 +123,8 @@ fn the_observer_is_told_and_a_wrong_passphrase_is_eperm() {
     let request = UnlockRequest {
         candidates: Candidates::All,
         limits: &limits,
+        skip_costly: false,
+        serialized: false,
         finish_changes: true,
         observer: &heard,
     };
@@ -129,7 +132,6 @@ fn the_observer_is_told_and_a_wrong_passphrase_is_eperm() {
         .unlock(&secret("no"), &request)
         .map(drop)
         .expect_err("a wrong one");
-    let error = CryptError::from(error);
     assert!(error.is_wrong_passphrase());
     assert_eq!(error.errno(), Errno::EPERM);
     assert_eq!(heard.0.take(), ["Deriving", "Derived"]);

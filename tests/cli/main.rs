@@ -8,6 +8,7 @@ mod clevis;
 mod common;
 mod contract;
 mod dmsetup;
+mod dumps;
 mod full_keyslots;
 mod keys;
 mod map;

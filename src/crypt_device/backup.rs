@@ -82,7 +82,7 @@ pub fn restore(
         at_risk,
     };
     agree(confirm, &Question::Restore(&restoring))?;
-    changing.exclusive(device, Others::May, |target, was_luks1| -> Result<(), CryptError> {
+    changing.exclusive(device, Others::May, |target, users| -> Result<(), CryptError> {
         let there = read_header(target)?;
         // What was asked about is what happens, on the very descriptor that is written to.
         if !is_same_file(&opened.file, target).map_err(Error::io("look at the device"))? {
@@ -115,8 +115,8 @@ pub fn restore(
         if restored.version() != backup.version() || restored.uuid() != backup.uuid() {
             return Err(Error::ChangedMeanwhile.into());
         }
-        if was_luks1 || restored.luks1().is_some() {
-            changing.look_again(device, target, &restored, None)?;
+        if users.is_some() || restored.luks1().is_some() {
+            changing.look_again(device, target, &restored, None, users.unwrap_or_default())?;
         }
         Ok(())
     })?;

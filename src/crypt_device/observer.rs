@@ -39,6 +39,13 @@ pub enum Event<'a> {
     PutBack {
         /// Which keyslot.
         keyslot: u32,
+        /// Whether the program had a new keyslot of its own there, whose key material is lost.
+        over: bool,
+    },
+    /// Such a program has named a removed keyslot again, and it was taken out of the header again.
+    TakenOut {
+        /// Which keyslot.
+        keyslot: u32,
     },
     /// The header has no token that may be tried.
     NoUsableToken,

@@ -42,7 +42,8 @@ pub enum Others {
 
 impl Changing<'_> {
     /// Runs `action` on the opened device under the exclusive lock. Where there is a LUKS1 header, that others have open, waits for
-    /// them first. `action` learns whether there is one, and asks [`Changing::look_again`] at its end.
+    /// them first. `action` learns who still has it open, `None` where there is no LUKS1 header, and hands that on to
+    /// [`Changing::look_again`] at its end.
     ///
     /// # Errors
     /// [`HeaderError`], or the action's.
@@ -50,7 +51,7 @@ impl Changing<'_> {
         &self,
         device: &HeaderDevice,
         others: Others,
-        action: impl FnOnce(&mut File, bool) -> Result<T, E>,
+        action: impl FnOnce(&mut File, Option<&[Holder]>) -> Result<T, E>,
     ) -> Result<T, E> {
         let deadline = Instant::now() + PATIENCE;
         // Without the lock at first: others who want it need not wait as well.
@@ -61,21 +62,24 @@ impl Changing<'_> {
             drop(wait(device, &opened.file, deadline, self.observer));
         }
         device.exclusive_raw(|file| {
-            let was_luks1 = is_luks1(file);
-            if was_luks1 {
-                let left = wait(device, file, deadline, self.observer);
-                // Not to know is no reason to put a key at risk.
-                if others == Others::MustNot {
-                    expect_nobody(device.path(), left)?;
-                }
+            if !is_luks1(file) {
+                return action(file, None);
             }
-            action(file, was_luks1)
+            let left = match (wait(device, file, deadline, self.observer), others) {
+                (left, Others::May) => left.unwrap_or_default(),
+                // Not to know is no reason to put a key at risk.
+                (left, Others::MustNot) => {
+                    expect_nobody(device.path(), left)?;
+                    Vec::new()
+                }
+            };
+            action(file, Some(&left))
         })
     }
 
     /// Looks at a header that was changed once more when the programs have ended that have it open: at what differs from `before`,
     /// or at all of it. Keyslots over which an older header was written are put back where that can be. Who still has it open
-    /// is told.
+    /// is told. `earlier`: those that had it open before the change; where it is LUKS2 now, whoever came later waits for the lock.
     ///
     /// # Errors
     /// [`HeaderError::Luks`]: it is not what was written.
@@ -85,19 +89,28 @@ impl Changing<'_> {
         file: &mut File,
         header: &Header,
         before: Option<&RawHeader>,
+        earlier: &[Holder],
     ) -> Result<(), HeaderError> {
         let path = device.path();
         for _ in 0..ATTEMPTS {
-            let left = wait(device, file, Instant::now() + PATIENCE, self.observer);
-            let back = match header {
-                Header::Luks1(header) => header.put_back(file, before)?,
+            let deadline = Instant::now() + PATIENCE;
+            let (left, back) = match header {
+                Header::Luks1(header) => {
+                    let left = wait(device, file, deadline, self.observer);
+                    (left, header.put_back(file, before)?)
+                }
                 Header::Luks2(header) => {
+                    let left = wait_for(device, file, deadline, self.observer, Some(earlier));
                     header.expect_written(file)?;
-                    PutBack::default()
+                    (left, PutBack::default())
                 }
             };
             for &keyslot in &back.keyslots {
-                self.observer.notice(Event::PutBack { keyslot });
+                let over = back.overwritten.contains(&keyslot);
+                self.observer.notice(Event::PutBack { keyslot, over });
+            }
+            for &keyslot in &back.removed {
+                self.observer.notice(Event::TakenOut { keyslot });
             }
             if let Some(problem) = back.problem {
                 return Err(problem.into());
@@ -143,13 +156,25 @@ fn is_luks1(file: &mut File) -> bool {
 /// Who has it open by the end of the wait; an error if that cannot be told. Without locks no other program is expected, and none is
 /// looked for.
 fn wait(device: &HeaderDevice, file: &File, deadline: Instant, observer: &dyn Observer) -> io::Result<Vec<Holder>> {
-    if !device.locks() {
+    wait_for(device, file, deadline, observer, None)
+}
+
+/// The same, of some alone.
+fn wait_for(
+    device: &HeaderDevice,
+    file: &File,
+    deadline: Instant,
+    observer: &dyn Observer,
+    only: Option<&[Holder]>,
+) -> io::Result<Vec<Holder>> {
+    if !device.locks() || only.is_some_and(<[Holder]>::is_empty) {
         return Ok(Vec::new());
     }
     let path = device.path();
     let mut silent_until = Some(Instant::now() + SILENCE);
     loop {
-        let users = users(file)?;
+        let mut users = users(file)?;
+        users.retain(|user| only.is_none_or(|only| only.contains(user)));
         let now = Instant::now();
         if users.is_empty() || now >= deadline {
             return Ok(users);

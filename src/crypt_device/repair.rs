@@ -80,7 +80,7 @@ pub fn mend(
     wanted: Wanted,
     agreed: &[Problem],
 ) -> Result<(), CryptError> {
-    changing.exclusive(device, Others::May, |file, was_luks1| {
+    changing.exclusive(device, Others::May, |file, users| {
         if diagnose(file, device, wanted)? != agreed {
             return Err(Error::ChangedMeanwhile.into());
         }
@@ -104,8 +104,8 @@ pub fn mend(
             _ => {
                 changing.observer.notice(Event::RewritingHeader);
                 let repaired = Repair::diagnose(file)?.write(file)?;
-                if was_luks1 {
-                    changing.look_again(device, file, &Header::Luks1(repaired), None)?;
+                if let Some(users) = users {
+                    changing.look_again(device, file, &Header::Luks1(repaired), None, users)?;
                 }
             }
         }

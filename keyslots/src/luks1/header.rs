@@ -21,7 +21,7 @@ pub struct Header {
     pub(super) hash: Hash,
     pub(super) uuid: String,
     pub(super) keyslots: [Keyslot; KEYSLOTS],
-    /// Checksums of the key material that was written through this value, where the keyslot still has it.
+    /// Checksums of what was written through this value to the areas of keyslots: key material, or what wiped it.
     pub(super) written: [Option<[u8; CHECKSUM]>; KEYSLOTS],
 }
 
@@ -221,9 +221,7 @@ impl Header {
         write_raw(storage, &raw)?;
         let written = self.written;
         *self = next;
-        for ((keyslot, new), old) in self.keyslots.iter().zip(&mut self.written).zip(written) {
-            *new = old.filter(|_| keyslot.state == KeyslotState::Active);
-        }
+        self.written = written;
         self.expect_written(storage)
     }
 

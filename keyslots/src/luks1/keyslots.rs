@@ -338,6 +338,7 @@ impl Header {
         self.settle(storage)?;
         self.wipe_records(storage, slot, medium)?;
         self.wipe_area(storage, slot, medium)?;
+        self.note_wiped(storage, slot);
         self.replace_keyslot(storage, slot, deactivate)
     }
 
@@ -356,6 +357,7 @@ impl Header {
         let mut raw = self.raw.clone();
         for &slot in &used {
             self.wipe_area(storage, slot, medium)?;
+            self.note_wiped(storage, slot);
             deactivate(&mut raw.keyslots[slot as usize]);
         }
         self.replace(storage, raw)?;

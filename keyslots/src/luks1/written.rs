@@ -3,8 +3,8 @@
 //! One that has read the header before the change writes it back later: with its own keyslot, and the others as they were. The
 //! key material of ours is then still there, and the header names another salt for it.
 
-use super::format::{KEYSLOTS, RawHeader, same_volume_key};
-use super::header::{Header, read_raw};
+use super::format::{CHECKSUM, KEYSLOTS, RawHeader, STATE_ACTIVE, same_volume_key};
+use super::header::{Header, KeyslotState, read_raw};
 use super::layout::Range;
 use super::staged::checksum;
 use crate::storage::Storage;
@@ -22,6 +22,8 @@ pub struct PutBack {
     pub keyslots: Vec<u32>,
     /// Removed keyslots that the header named again, and does not name now: their key material is gone.
     pub removed: Vec<u32>,
+    /// Those of `keyslots` where the other program had put a new keyslot of its own, whose key material is gone.
+    pub overwritten: Vec<u32>,
     /// What could not be mended: [`Error::Overwritten`] with the first keyslot that is lost, or [`Error::ChangedMeanwhile`].
     pub problem: Option<Error>,
 }
@@ -35,8 +37,9 @@ impl PutBack {
 
 impl Header {
     /// Checks that the device still has what was changed since `before`, or all of the header if that is not given. A keyslot whose
-    /// key material is what was written, and whose place in the header is not, is put back there; one that was removed, and that
-    /// the header names exactly as before, is taken out again. What others have changed stays.
+    /// key material is what was written, and whose place in the header is not, is put back there; one that was removed, that
+    /// the header names exactly as before, and whose area is still as it was wiped, is taken out again. What others have
+    /// changed stays.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`]: it is the header of another volume key or of another layout, and nothing is written.
@@ -57,14 +60,20 @@ impl Header {
                 continue;
             }
             let named = there.keyslots[slot] == *ours;
-            match self.has_material(storage, slot)? {
-                None | Some(true) if named => {}
-                Some(true) => {
+            let as_before = before.map(|before| before.keyslots[slot] == there.keyslots[slot]);
+            let as_written = self.has_written(storage, slot)?;
+            match (self.keyslots[slot].state, as_before) {
+                (KeyslotState::Inactive, _) if named => {}
+                (KeyslotState::Inactive, Some(true)) if as_written == Some(true) => revived.push(slot),
+                // Another program has put a keyslot where one was removed.
+                (KeyslotState::Inactive, Some(_)) => {}
+                _ if named && as_written != Some(false) => {}
+                _ if as_written == Some(true) => {
+                    if as_before == Some(false) && there.keyslots[slot].state == STATE_ACTIVE {
+                        outcome.overwritten.push(slot as u32);
+                    }
                     self.name_again(storage, &mut there, slot)?;
                     outcome.keyslots.push(slot as u32);
-                }
-                None if before.is_some_and(|before| before.keyslots[slot] == there.keyslots[slot]) => {
-                    revived.push(slot)
                 }
                 _ => lost = lost.or(Some(slot as u32)),
             }
@@ -92,17 +101,27 @@ impl Header {
             .map_err(Error::io("put a keyslot back into the LUKS1 header"))
     }
 
-    /// Whether the key material of a keyslot is what was written; `None` where none was.
-    fn has_material(&self, storage: &mut dyn Storage, slot: usize) -> Result<Option<bool>> {
+    /// Whether the area of a keyslot has what was written or wiped there; `None` where nothing was.
+    fn has_written(&self, storage: &mut dyn Storage, slot: usize) -> Result<Option<bool>> {
         let Some(written) = self.written[slot] else {
             return Ok(None);
         };
+        Ok(Some(self.area_checksum(storage, slot)? == written))
+    }
+
+    /// Remembers what an area was wiped with, if it can be read.
+    pub(super) fn note_wiped(&mut self, storage: &mut dyn Storage, slot: u32) {
+        let slot = slot as usize;
+        self.written[slot] = self.area_checksum(storage, slot).ok();
+    }
+
+    fn area_checksum(&self, storage: &mut dyn Storage, slot: usize) -> Result<[u8; CHECKSUM]> {
         let area = Range::of_slot(&self.raw, slot);
         let mut there = vec![0; area.len().to_usize().ok_or(Error::NoUsableKeyslot)?];
         storage
             .read_at(area.start, &mut there)
             .map_err(Error::io("read the keyslot area back"))?;
-        Ok(Some(checksum(&[], &there) == written))
+        Ok(checksum(&[], &there))
     }
 }
 

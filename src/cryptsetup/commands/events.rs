@@ -42,7 +42,7 @@ impl Observer for Teller<'_> {
                 "Waiting for {user}, which has {} open and can change its LUKS1 header.",
                 shown(path)
             )),
-            Event::PutBack { keyslot } => console.complain(format_args!(
+            Event::PutBack { keyslot, over: false } => console.complain(format_args!(
                 "Another program wrote the header back as it was before; key slot {keyslot} has been put back into it."
             )),
             Event::NoUsableToken => match &self.cx.options.token_type {
@@ -56,6 +56,13 @@ impl Observer for Teller<'_> {
                     ));
                 }
             }
+            Event::PutBack { keyslot, over: true } => console.complain(format_args!(
+                "WARNING: Another program added a key slot {keyslot} at the same time. Its key material was overwritten: add \
+                 its passphrase again."
+            )),
+            Event::TakenOut { keyslot } => console.complain(format_args!(
+                "Another program wrote the header back as it was before; removed key slot {keyslot} has been taken out again."
+            )),
             Event::RewritingHeader => console.verbose("Writing LUKS header to disk."),
             Event::Unlocked { keyslot } => console.verbose(format_args!("Key slot {keyslot} unlocked.")),
             Event::ChangeFinished { keyslot } => console.complain(format_args!(

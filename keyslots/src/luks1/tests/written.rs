@@ -76,6 +76,50 @@ fn a_removed_keyslot_is_taken_out_again_once_the_new_one_is_back() {
     }
 }
 
+/// A header and its key material that another program has restored meanwhile stay.
+#[test]
+fn a_removed_keyslot_that_was_restored_stays() {
+    let (mut disk, mut header) = volume(&[(0, "a"), (1, "b")]);
+    let (whole, before) = (disk.clone(), header.raw().clone());
+    header
+        .remove_keyslot(&mut disk, 0, Medium::Other)
+        .expect("it is not the last one");
+    disk.0.clone_from(&whole.0);
+    let back = header.put_back(&mut disk, Some(&before)).expect("it can be read");
+    assert!(!back.wrote() && back.problem.is_none());
+    assert_eq!(opens(&disk.0, "a"), Some(0));
+}
+
+/// Another program has used the place of a removed keyslot.
+#[test]
+fn a_new_keyslot_in_the_place_of_a_removed_one_stays() {
+    let (mut disk, mut header) = volume(&[(0, "a"), (1, "b")]);
+    let before = header.raw().clone();
+    header
+        .remove_keyslot(&mut disk, 0, Medium::Other)
+        .expect("it is not the last one");
+    let mut theirs = Header::read(&mut disk).expect("a header");
+    add(&mut theirs, &mut disk, "other", Some(0)).expect("the slot is free");
+    let back = header.put_back(&mut disk, Some(&before)).expect("it can be read");
+    assert!(!back.wrote() && back.problem.is_none());
+    assert_eq!(opens(&disk.0, "other"), Some(0));
+}
+
+/// Two programs took the same free keyslot: the one whose key material is there keeps it, and the other is told of.
+#[test]
+fn a_keyslot_that_was_overwritten_is_told_of() {
+    let (mut disk, mut header) = volume(&[(0, "a")]);
+    let (stale, before) = (disk.clone(), header.raw().clone());
+    add(&mut header, &mut disk, "new", Some(1)).expect("the slot is free");
+    let mut theirs = stale.clone();
+    let mut other = Header::read(&mut theirs).expect("a header");
+    add(&mut other, &mut theirs, "other", Some(1)).expect("the slot is free");
+    disk.0[..HEADER_LEN].copy_from_slice(&theirs.0[..HEADER_LEN]);
+    let back = header.put_back(&mut disk, Some(&before)).expect("it can be");
+    assert_eq!((back.keyslots, back.overwritten), (vec![1], vec![1]));
+    assert_eq!(opens(&disk.0, "new"), Some(1));
+}
+
 /// The older header has another UUID by now: the key comes back, and the change is reported.
 #[test]
 fn a_keyslot_is_put_back_into_a_header_with_another_uuid() {

@@ -42,6 +42,8 @@ pub struct NewKeyslot<'a> {
     pub name: Option<(&'a str, bool)>,
     /// The token that should open it too.
     pub token: Option<u32>,
+    /// The keyslot that `key` came out of, if one did: an erased or removed one gives no key to a new one.
+    pub opened: Option<u32>,
 }
 
 /// A keyslot that gets another passphrase, or other parameters.
@@ -113,11 +115,11 @@ impl LuksDevice {
     /// [`CryptError`].
     pub fn add_keyslot(&self, changing: &Changing<'_>, new: NewKeyslot<'_>) -> Result<u32, CryptError> {
         let ready = self.ready(changing, (new.key, new.passphrase), new.cost, false)?;
-        changing.change(
-            &self.device,
-            self.same_version(),
-            Others::May,
-            |header, storage| match (header, &ready) {
+        changing.change(&self.device, self.same_version(), Others::May, |header, storage| {
+            if let Some(opened) = new.opened {
+                header.expect_same_keyslot(&self.header, opened)?;
+            }
+            match (header, &ready) {
                 (Header::Luks2(header), Ready::Luks2(sealed)) => {
                     let (slot, limits) = (new.slot, changing.limits);
                     header.add_sealed_and(storage, new.key, sealed, slot, new.key_for, limits, |edit, made| {
@@ -132,8 +134,8 @@ impl LuksDevice {
                 }
                 (Header::Luks1(header), Ready::Luks1(sealed, _)) => Ok(header.add_sealed(storage, sealed, new.slot)?),
                 _ => Err(Error::ChangedMeanwhile.into()),
-            },
-        )
+            }
+        })
     }
 
     /// Changes a keyslot, and returns the number that it has then.
@@ -167,24 +169,17 @@ impl LuksDevice {
         })
     }
 
-    /// Destroys a keyslot for a user who calls it `name`. If it has become the last one since it was looked at, it stays,
-    /// unless `may_be_last`.
+    /// Destroys a keyslot for a user who calls it `name`. If it has become the last one since it was looked at, it stays.
     ///
     /// # Errors
     /// [`CryptError`]; [`Error::ChangedMeanwhile`] where it is another keyslot by now.
-    pub fn remove_keyslot(
-        &self,
-        changing: &Changing<'_>,
-        slot: u32,
-        name: Option<&str>,
-        may_be_last: bool,
-    ) -> Result<(), CryptError> {
+    pub fn remove_keyslot(&self, changing: &Changing<'_>, slot: u32, name: Option<&str>) -> Result<(), CryptError> {
         let medium = self.device.medium();
         let was_last = self.header.slot_state(slot) == SlotState::ActiveLast;
         changing.change(&self.device, self.same_version(), Others::May, |header, storage| {
             // What was said of it, and agreed to, has to hold still: another process may have taken the others.
             header.expect_same_keyslot(&self.header, slot)?;
-            if !may_be_last && !was_last && header.slot_state(slot) == SlotState::ActiveLast {
+            if !was_last && header.slot_state(slot) == SlotState::ActiveLast {
                 return Err(Error::ChangedMeanwhile.into());
             }
             slot_names::check_removable(header, slot, name)?;

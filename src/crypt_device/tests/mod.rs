@@ -73,6 +73,7 @@ fn add(volume: &LuksDevice, changing: &Changing<'_>, key: &VolumeKey, text: &str
         slot: None,
         name: None,
         token: None,
+        opened: None,
     };
     volume.add_keyslot(changing, new)
 }
@@ -178,12 +179,41 @@ fn a_keyslot_that_has_become_the_last_one_stays() {
         assert_eq!(add(&volume, &changing, &key, text).expect("room"), slot as u32);
     }
     let (first, second) = (load(&path, HeaderPlace::WithData), load(&path, HeaderPlace::WithData));
-    first
-        .remove_keyslot(&changing, 0, None, false)
-        .expect("another is left");
-    let error = second
-        .remove_keyslot(&changing, 1, None, false)
-        .expect_err("the last one");
+    first.remove_keyslot(&changing, 0, None).expect("another is left");
+    let error = second.remove_keyslot(&changing, 1, None).expect_err("the last one");
     assert_eq!(error.errno(), Errno::ENODEV, "{error}");
-    second.remove_keyslot(&changing, 1, None, true).expect("agreed to");
+    let now = load(&path, HeaderPlace::WithData);
+    now.remove_keyslot(&changing, 1, None)
+        .expect("it was the last one before");
+}
+
+/// Or an erased volume would open again.
+#[test]
+fn a_removed_keyslot_gives_no_key_to_a_new_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("volume");
+    let (volume, key) = volume(&path);
+    let (heard, limits) = (Heard::default(), CostLimits::default());
+    let changing = Changing {
+        backup: None,
+        limits: &limits,
+        observer: &heard,
+    };
+    add(&volume, &changing, &key, "one").expect("room");
+    let opened = load(&path, HeaderPlace::WithData);
+    opened.erase_keyslots(&changing, None).expect("they are there");
+    let new = NewKeyslot {
+        key: &key,
+        key_for: KeyFor::Data,
+        passphrase: &secret("two"),
+        cost: &cost(),
+        slot: None,
+        name: None,
+        token: None,
+        opened: Some(0),
+    };
+    let error = opened.add_keyslot(&changing, new).expect_err("it was erased");
+    assert_eq!(error.errno(), Errno::ENODEV, "{error}");
+    let now = load(&path, HeaderPlace::WithData);
+    assert!(now.header.used_keyslots().is_empty());
 }

@@ -79,7 +79,7 @@ pub(super) fn remove_slot(
     slot: u32,
     name: Option<&str>,
 ) -> Result<(), CliError> {
-    cx.changing(|changing| volume.remove_keyslot(changing, slot, name, cx.console.batch()))?;
+    cx.changing(|changing| volume.remove_keyslot(changing, slot, name))?;
     cx.console.verbose(format_args!("Key slot {slot} removed."));
     cx.console.answer(|| json!({ "keyslot": slot }), String::new);
     Ok(())

@@ -43,9 +43,12 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
         Some(token) => Some((token, volume.token_key_description(token)?)),
         None => None,
     };
-    let (key, key_for) = match unbound_key(cx)? {
-        Some(unbound) => unbound,
-        None => (existing_key(cx, &mut volume)?, KeyFor::Data),
+    let (key, key_for, opened) = match unbound_key(cx)? {
+        Some((key, key_for)) => (key, key_for, None),
+        None => {
+            let (key, opened) = existing_key(cx, &mut volume)?;
+            (key, KeyFor::Data, opened)
+        }
     };
     // cryptsetup reads both passphrases first. A person is not prompted in vain.
     let check = || volume.check_free_keyslot(slot);
@@ -70,6 +73,7 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
         slot,
         name: cx.options.slot_name.as_deref().map(|name| (name, cx.options.protect)),
         token: new_token.as_ref().map(|(token, _)| *token),
+        opened,
     };
     let made = cx.changing(|changing| volume.add_keyslot(changing, new))?;
     cx.console.verbose(format_args!("Key slot {made} created."));
@@ -165,8 +169,8 @@ fn unbound_key(cx: &Context<'_>) -> Result<Option<(VolumeKey, KeyFor)>, CliError
     )))
 }
 
-/// The volume key: from its file, a token, or a keyslot that a passphrase opens.
-fn existing_key(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<VolumeKey, CliError> {
+/// The volume key, from its file, a token, or a keyslot that a passphrase opens; and the keyslot that it came out of.
+fn existing_key(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<(VolumeKey, Option<u32>), CliError> {
     if let Some(file) = &cx.options.volume_key_file {
         let len = volume.header.key_size().and_then(keyslots::units::Bytes::to_usize);
         let len = len
@@ -174,16 +178,17 @@ fn existing_key(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<VolumeKey, 
             .ok_or(CliError::KeySizeUnknown)?;
         let key = cx.volume_key_file(file, len)?;
         volume.header.verify_volume_key(&key, &cx.cost_limits())?;
-        return Ok(key);
+        return Ok((key, None));
     }
     if let Some(description) = &cx.options.volume_key_keyring {
-        return keyring_keys::volume_key(cx, volume, description);
+        return Ok((keyring_keys::volume_key(cx, volume, description)?, None));
     }
     // As with cryptsetup: a key file wins over tokens, and with named tokens no prompt appears.
     let options = cx.options;
     let by_token = options.token_only || options.token_id.is_some() || options.token_type.is_some();
     if by_token && matches!(cx.source(), Source::Ask) {
-        return Ok(tokens::unlock_for_keyslot(cx, volume)?.volume_key);
+        let unlocked = tokens::unlock_for_keyslot(cx, volume)?;
+        return Ok((unlocked.volume_key, Some(unlocked.keyslot)));
     }
     // Without --new-key-slot, --key-slot is the place of the new one.
     let slot = match &cx.options.new_key_slot {
@@ -194,7 +199,7 @@ fn existing_key(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<VolumeKey, 
     let source = cx.source();
     let mut asking = cx.asking_for_keyslots(&source, "Enter any existing passphrase: ");
     let unlocked = cx.unlock_by(volume, &mut asking, candidates)?;
-    Ok(unlocked.volume_key)
+    Ok((unlocked.volume_key, Some(unlocked.keyslot)))
 }
 
 /// Gives a keyslot another passphrase or other parameters.

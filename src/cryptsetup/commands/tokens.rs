@@ -19,6 +19,7 @@ use crate::crypt_device::{CryptError, LuksDevice, TokenPlace, parse_importable};
 use crate::cryptsetup::error::{CliError, TokenError};
 use crate::cryptsetup::request::TokenAction;
 use crate::header_device::Wanted;
+use crate::same_bytes;
 
 /// The largest token that is read: more than any metadata area has.
 const MAX_TOKEN_LEN: u64 = 4 * 1024 * 1024;
@@ -147,11 +148,24 @@ fn export(cx: &Context<'_>, volume: &LuksDevice, id: u32) -> Result<(), CliError
     let text = json::to_bytes(&token);
     match cx.options.json_file.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => {
-            // It may hold a secret of another program.
+            let failed = || CliError::io("write the token");
+            // It may hold a secret of another program. What is there is cut off only when it is known not to be the volume.
             let mut options = fs::OpenOptions::new();
-            let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
-            file.and_then(|mut file| file.write_all(&text))
-                .map_err(CliError::io("write the token"))?;
+            let mut file = options
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)
+                .map_err(failed())?;
+            if same_bytes::is_same(&volume.opened.file, &file).map_err(failed())? {
+                return Err(CliError::Tokens(TokenError::ExportOverVolume(path.to_owned())));
+            }
+            let written = file.write_all(&text).and_then(|()| match file.metadata()?.is_file() {
+                true => file.set_len(text.len() as u64),
+                false => Ok(()),
+            });
+            written.map_err(failed())?;
             cx.console.answer(|| json!({ "token": id, "file": path }), String::new);
         }
         None if cx.console.json() => cx

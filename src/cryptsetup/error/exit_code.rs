@@ -120,6 +120,7 @@ impl CliError {
             | Self::BadKeyringLink(_)
             | Self::LinkKeyrings
             | Self::Tokens(TokenError::File(_))
+            | Self::Tokens(TokenError::ExportOverVolume(_))
             | Self::Tokens(TokenError::Defect(_))
             | Self::Tokens(TokenError::Reserved(_))
             | Self::Tokens(TokenError::InUse(_))

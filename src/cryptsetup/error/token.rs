@@ -31,6 +31,9 @@ pub enum TokenError {
     /// The file of a token cannot be opened.
     #[error("Failed to open token file {}.", .0.display())]
     File(PathBuf),
+    /// The file for a token is the volume itself.
+    #[error("Cannot write the token to {}: it is the volume that the token is from.", .0.display())]
+    ExportOverVolume(PathBuf),
     /// The token breaks a rule.
     #[error("Failed to import token from file: {0}.")]
     Defect(#[source] keyslots::luks2::Defect),

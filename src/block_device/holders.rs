@@ -15,6 +15,7 @@ use std::time::Instant;
 use nix::libc;
 
 use super::{DevNo, loops_on, sysfs};
+use crate::terminal_text::clean;
 
 /// A holder of a device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -206,8 +207,8 @@ fn processes(number: DevNo) -> Vec<Holder> {
     pids.into_iter().map(process).collect()
 }
 
-/// The programs that change headers by way of libcryptsetup, and have a file or device open that is the one. Only root sees the
-/// programs of other users.
+/// The programs that change headers by way of libcryptsetup, and have a file or device open that is the one. Only root can look
+/// into the programs of other users; nobody sees those of other PID namespaces that are not below their own.
 ///
 /// # Errors
 /// It is not known: [`io::ErrorKind::TimedOut`] after `deadline`, since a file system on a network, or in a program of another
@@ -239,7 +240,16 @@ fn find_libcryptsetup_users(
         ));
     }
     for pid in pids.into_iter().filter(|pid| *pid != own) {
-        let maps = unless_exhausted(fs::read(format!("/proc/{pid}/maps")))?.unwrap_or_default();
+        if Instant::now() >= deadline {
+            return Err(too_late());
+        }
+        let maps = match fs::read(format!("/proc/{pid}/maps")) {
+            // Its name is all that is seen of it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && process_name(pid) == "cryptsetup" => {
+                return Err(error);
+            }
+            maps => unless_exhausted(maps)?.unwrap_or_default(),
+        };
         if !maps.windows(LIBRARY.len()).any(|part| part == LIBRARY) {
             continue;
         }
@@ -264,7 +274,7 @@ fn find_libcryptsetup_users(
 }
 
 fn too_late() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "a file system does not answer")
+    io::Error::new(io::ErrorKind::TimedOut, "looking through all programs took too long")
 }
 
 /// What cannot be looked at has gone, or belongs to somebody else; but where this process or the system has run out of something,
@@ -362,12 +372,13 @@ impl fmt::Display for Holder {
             Self::Mount { point } => write!(f, "file system mounted on {}", point.display()),
             Self::MountElsewhere { point, pid, name } => write!(
                 f,
-                "file system mounted on {} in the mount namespace of process {pid} ({name})",
-                point.display()
+                "file system mounted on {} in the mount namespace of process {pid} ({})",
+                point.display(),
+                clean(name)
             ),
             Self::Swap => f.write_str("swap area in use"),
             Self::Volume { name } => write!(f, "volume {name}, whose header it is"),
-            Self::Process { pid, name } => write!(f, "process {pid} ({name})"),
+            Self::Process { pid, name } => write!(f, "process {pid} ({})", clean(name)),
         }
     }
 }

@@ -224,6 +224,11 @@ pub(super) fn text(text: &str) -> Result<String, ValueError> {
     Ok(text.to_owned())
 }
 
+/// A UUID as it is written: cryptsetup takes any case.
+pub(super) fn lower_case(text: &str) -> Result<String, ValueError> {
+    Ok(text.to_ascii_lowercase())
+}
+
 /// The value of `--device-size`.
 pub(super) fn device_size(text: &str) -> Result<Bytes, ValueError> {
     match size(text)? {

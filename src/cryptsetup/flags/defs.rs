@@ -21,8 +21,8 @@ use crate::cryptsetup::actions::Verb::{
     Resize, Resume, Status, Suspend, TcryptDump, Token, Unlock, Uuid, Write,
 };
 use crate::cryptsetup::values::{
-    Backend, KeySize, PbkdfKind, Priority, SectorSize, SlotRef, bytes, device_size, hotzone_size, reduce_size, sectors,
-    short_bytes, short_sectors, size, small, text, token_id, unsigned,
+    Backend, KeySize, PbkdfKind, Priority, SectorSize, SlotRef, bytes, device_size, hotzone_size, lower_case,
+    reduce_size, sectors, short_bytes, short_sectors, size, small, text, token_id, unsigned,
 };
 
 /// The actions that write a header, and could destroy the old one.
@@ -552,7 +552,7 @@ flags! {
     /// Take the volume key from `/dev/urandom`, which is the default.
     use_urandom: switch = flag("use-urandom").only(FORMATTING);
     /// UUID for the volume.
-    uuid: value(String, text) = flag("uuid").value("STRING").only(&[Reencrypt, Format, Image, Uuid])
+    uuid: value(String, lower_case) = flag("uuid").value("STRING").only(&[Reencrypt, Format, Image, Uuid])
         .senses(&[For::Help(&[Uuid], "Set this UUID.")]);
     /// Look for VeraCrypt headers too, which is the default.
     veracrypt: switch = flag("veracrypt").refused().lax(TCRYPT).rules(&[VERACRYPT_ONLY]);

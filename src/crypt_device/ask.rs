@@ -42,6 +42,12 @@ pub enum Question<'a> {
     },
     /// The file for a detached header does not exist, and would be made.
     CreateHeaderFile(&'a Path),
+    /// A keyslot is destroyed, and it is the last one.
+    RemoveLastKeyslot,
+    /// All keyslots of a device are destroyed, and with them its data.
+    EraseKeyslots(&'a Path),
+    /// A header is repaired.
+    Repair,
     /// A backup is written over a header, or over other data.
     Restore(&'a Restoring<'a>),
 }

@@ -11,10 +11,10 @@ use keyslots::units::Bytes;
 
 use super::ask::agree;
 use super::{
-    Changing, Confirm, CryptError, LuksDevice, Others, Question, RestoreError, Restoring, check_header_unused,
-    open_to_look,
+    Changing, Confirm, CryptError, LookedAt, LuksDevice, Others, Question, RestoreError, Restoring,
+    check_header_unused, open_to_look,
 };
-use crate::block_device::{self, DevNo, Holder, is_same_file};
+use crate::block_device::{self, DevNo, Holder};
 use crate::data_device::{self, DataDeviceError};
 use crate::dm::DeviceUuid;
 use crate::header_backup;
@@ -54,7 +54,13 @@ pub fn restore(
     device: &HeaderDevice,
     file: &Path,
 ) -> Result<Vec<u32>, CryptError> {
+    let looking = || Error::io("look at the device");
     let mut opened = device.open(false)?;
+    let seen = opened
+        .file
+        .try_clone()
+        .and_then(|file| LookedAt::new(file, device.path()));
+    let seen = seen.map_err(looking())?;
     let mut source = File::open(file).map_err(|source| RestoreError::Open {
         path: file.to_owned(),
         source,
@@ -85,7 +91,7 @@ pub fn restore(
     changing.exclusive(device, Others::May, |target, users| -> Result<(), CryptError> {
         let there = read_header(target)?;
         // What was asked about is what happens, on the very descriptor that is written to.
-        if !is_same_file(&opened.file, target).map_err(Error::io("look at the device"))? {
+        if !seen.is_open_as(target).map_err(looking())? {
             return Err(Error::ChangedMeanwhile.into());
         }
         let (_claim, used) = match data_device::claim(target, path) {

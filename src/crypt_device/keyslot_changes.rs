@@ -3,13 +3,16 @@
 //! The slow part, the derivation of a key, comes before the lock. Under the lock the header is read again, and a keyslot that
 //! has been replaced since it was looked at is left alone.
 
+use std::path::Path;
+
 use keyslots::Error;
 use keyslots::header::{Header, SlotState, Version};
 use keyslots::luks1;
 use keyslots::luks2::{self, KeyFor};
 use keyslots::secret::{Passphrase, VolumeKey};
 
-use super::{Changing, CryptError, Event, LuksDevice, Others};
+use super::ask::agree;
+use super::{Changing, Confirm, CryptError, Event, LuksDevice, Others, Question};
 use crate::header_device::Wanted;
 use crate::slot_names;
 
@@ -109,6 +112,17 @@ impl LuksDevice {
         }
     }
 
+    /// Checks that a keyslot is in use, before anyone waits or is prompted.
+    ///
+    /// # Errors
+    /// [`Error::KeyslotInactive`].
+    pub fn check_used_keyslot(&self, slot: u32) -> Result<(), CryptError> {
+        match self.header.slot_state(slot) {
+            SlotState::Inactive | SlotState::OutOfRange => Err(Error::KeyslotInactive(slot).into()),
+            SlotState::Active | SlotState::ActiveLast | SlotState::Other => Ok(()),
+        }
+    }
+
     /// Adds a keyslot, and returns its number.
     ///
     /// # Errors
@@ -188,11 +202,18 @@ impl LuksDevice {
         })
     }
 
-    /// Destroys all keyslots for a user who calls a protected one `name`. Returns their numbers.
+    /// Destroys all keyslots for a user who calls a protected one `name`, and the device `data`. Returns their numbers.
     ///
     /// # Errors
-    /// [`CryptError`]; [`Error::ChangedMeanwhile`] where it is another volume by now.
-    pub fn erase_keyslots(&self, changing: &Changing<'_>, name: Option<&str>) -> Result<Vec<u32>, CryptError> {
+    /// [`CryptError`]; [`CryptError::Declined`], [`Error::ChangedMeanwhile`] where it is another volume by now.
+    pub fn erase_keyslots(
+        &self,
+        changing: &Changing<'_>,
+        confirm: &dyn Confirm,
+        data: &Path,
+        name: Option<&str>,
+    ) -> Result<Vec<u32>, CryptError> {
+        agree(confirm, &Question::EraseKeyslots(data))?;
         let medium = self.device.medium();
         changing.change(&self.device, self.same_version(), Others::May, |header, storage| {
             // A volume made in its place meanwhile is not what was agreed to.

@@ -31,12 +31,27 @@ impl LookedAt {
     /// # Errors
     /// The system's.
     pub fn at(path: &Path) -> io::Result<Self> {
-        let open = open_to_look(path)?;
+        Self::new(open_to_look(path)?, path)
+    }
+
+    /// As [`LookedAt::at`], for what is open already.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new(open: File, path: &Path) -> io::Result<Self> {
         Ok(Self {
             path: path.to_owned(),
             which: Which::of(&open)?,
             _open: open,
         })
+    }
+
+    /// Whether an open device or file is the one that was looked at, by whatever path.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn is_open_as(&self, file: &File) -> io::Result<bool> {
+        Ok(Which::of(file)? == self.which)
     }
 
     /// Whether the path still leads to it.
@@ -107,5 +122,8 @@ mod tests {
         assert!(!seen.is_there());
         fs::write(&path, "two").expect("written");
         assert!(!seen.is_there());
+        let moved = File::open(folder.path().join("away")).expect("a file");
+        let new = File::open(&path).expect("a file");
+        assert!(seen.is_open_as(&moved).expect("a file") && !seen.is_open_as(&new).expect("a file"));
     }
 }

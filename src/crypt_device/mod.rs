@@ -1,12 +1,13 @@
-//! Operations on an encrypted device: make one, read its header, unlock it, map it, change its keyslots, tokens and settings, convert it,
-//! save and restore its header, repair it. No command-line options, no terminal, no exit codes: what a command line, a boot and a library have in common.
+//! Operations on an encrypted device: make one, read its header, unlock it, map it, close it, change its keyslots, tokens and
+//! settings, convert it, save and restore its header, repair it. No command-line options, no terminal, no exit codes: what a
+//! command line, a boot and a library have in common.
 //!
 //! An operation states facts. Events on its way go to an [`Observer`], questions before a loss to a [`Confirm`], and its
 //! [`CryptError`] has an errno; messages and remedies are up to its caller.
 //!
 //! Decided here, and nowhere else: whether a device is still the one that was looked at ([`LookedAt`]), which flags a mapping
-//! gets, where the kernel gets the key, which keyslots a token may open ([`tokens`]), and the
-//! defaults of a new volume ([`mod@format`]) and of a new keyslot ([`CostRequest`]).
+//! gets, where the kernel gets the key, which keyslots a token may open ([`tokens`]), and the defaults of a new volume
+//! ([`mod@format`]) and of a new keyslot ([`CostRequest`]).
 
 mod active;
 mod ask;
@@ -21,6 +22,7 @@ pub mod format;
 mod header_users;
 mod key_link;
 mod keyslot_changes;
+mod keyslot_removal;
 mod looked_at;
 mod luks;
 mod observer;

@@ -1,8 +1,10 @@
 //! Repairable problems of a header, and their repair.
 
 use keyslots::Error;
+use keyslots::entropy::Suspect;
 use keyslots::header::{Header, Version};
 use keyslots::luks1::{Fix, Repair};
+use keyslots::luks2;
 use keyslots::luks2::copies::OtherCopy;
 use keyslots::luks2::format::Which;
 use keyslots::storage::Storage;
@@ -33,11 +35,46 @@ pub enum Problem {
     Luks1(Fix),
 }
 
-/// The problems that would be repaired. Reads only.
+/// The state of a header.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnosis {
+    /// The problems that would be repaired.
+    pub problems: Vec<Problem>,
+    /// Keyslots whose areas may have been overwritten; none is known for a header that cannot be read.
+    pub suspects: Vec<Suspect>,
+    /// Keyslots whose passphrase change was interrupted.
+    pub unfinished: Vec<u32>,
+    /// Whether it is marked for a reencryption, which no repair finishes.
+    pub in_reencryption: bool,
+    /// Its version; `None` where it cannot be read.
+    pub version: Option<Version>,
+}
+
+/// Looks at the header of a device for what could be repaired. Reads only.
 ///
 /// # Errors
 /// [`HeaderError::NotLuks`] if there is no trace of a header of the wanted version.
-pub fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice, wanted: Wanted) -> Result<Vec<Problem>, CryptError> {
+pub fn examine(device: &HeaderDevice, wanted: Wanted) -> Result<Diagnosis, CryptError> {
+    let mut opened = device.open(false)?;
+    device.shared(&mut opened, |storage| {
+        let problems = diagnose(storage, device, wanted)?;
+        let Ok(header) = Header::read(storage) else {
+            return Ok(Diagnosis {
+                problems,
+                ..Diagnosis::default()
+            });
+        };
+        Ok(Diagnosis {
+            problems,
+            suspects: header.suspect_keyslots(storage)?,
+            unfinished: header.unfinished_changes(storage)?,
+            in_reencryption: header.luks2().is_some_and(luks2::Header::in_reencryption),
+            version: Some(header.version()),
+        })
+    })
+}
+
+fn diagnose(storage: &mut dyn Storage, device: &HeaderDevice, wanted: Wanted) -> Result<Vec<Problem>, CryptError> {
     match Header::read(storage) {
         Ok(Header::Luks2(header)) if wanted.takes(Version::Luks2) => {
             let mut found = Vec::new();

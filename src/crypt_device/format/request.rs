@@ -14,7 +14,7 @@ use super::overwrite::{MadeFile, agree_to_overwrite, check_not_tiny};
 use super::placement::{self, Place};
 use crate::block_device::{self, DevNo, Topology};
 use crate::crypt_device::{
-    Confirm, CostRequest, CryptError, FormatError, HeaderPlace, check_header_unused, last_keyslot,
+    Confirm, CostRequest, CryptError, FormatError, HeaderPlace, LookedAt, check_header_unused, last_keyslot,
 };
 use crate::data_device::{self, DataDeviceError};
 use crate::defaults;
@@ -114,7 +114,7 @@ pub struct Prepared<'a> {
     key_size: usize,
     pub(super) keyslot: Option<u32>,
     /// The device that the user was asked about, and that is written to.
-    pub(super) seen: Option<File>,
+    pub(super) seen: Option<LookedAt>,
     /// Removed where no volume is made.
     _made_file: Option<MadeFile>,
 }
@@ -206,7 +206,7 @@ impl<'a> FormatRequest<'a> {
 
     /// Checks that nothing on the devices is in use, and asks. Returns the device that is written to, and the file that was made
     /// for the header.
-    fn look_at_devices(&self, confirm: &dyn Confirm) -> Result<(Option<File>, Option<MadeFile>), CryptError> {
+    fn look_at_devices(&self, confirm: &dyn Confirm) -> Result<(Option<LookedAt>, Option<MadeFile>), CryptError> {
         let looking = || Error::io(LOOKING);
         let (apart, path) = (self.place == HeaderPlace::Apart, self.header.path());
         if self.target.is_device() {
@@ -218,7 +218,10 @@ impl<'a> FormatRequest<'a> {
             return Err(FormatError::Zoned(path.to_owned()).into());
         }
         let seen = match self.target {
-            FormatTarget::Image { held, .. } if !apart => held.map(File::try_clone).transpose().map_err(looking())?,
+            FormatTarget::Image { held, .. } if !apart => {
+                let held = held.map(|held| LookedAt::new(held.try_clone()?, path));
+                held.transpose().map_err(looking())?
+            }
             _ if path.exists() => Some(look_at(self.header)?),
             _ => None,
         };
@@ -228,7 +231,9 @@ impl<'a> FormatRequest<'a> {
         }
         check_not_tiny(path)?;
         let made_file = agree_to_overwrite(self, confirm)?;
-        let made = made_file.as_ref().map(|made| made.file.try_clone());
+        let made = made_file
+            .as_ref()
+            .map(|made| LookedAt::new(made.file.try_clone()?, path));
         Ok((made.transpose().map_err(looking())?.or(seen), made_file))
     }
 }
@@ -243,11 +248,11 @@ impl Prepared<'_> {
 pub(super) const LOOKING: &str = "look at the device";
 
 /// Opens the target of a new header, and checks that it is not in use.
-fn look_at(device: &HeaderDevice) -> Result<File, CryptError> {
+fn look_at(device: &HeaderDevice) -> Result<LookedAt, CryptError> {
     data_device::check_destroyable(device.path())?;
     let mut opened = device.open(false)?;
     check_header_unused(&mut opened.file, device.path())?;
-    Ok(opened.file)
+    Ok(LookedAt::new(opened.file, device.path()).map_err(Error::io(LOOKING))?)
 }
 
 /// Asks the kernel whether it can map the cipher. If it cannot be asked, a cipher that we know will do.

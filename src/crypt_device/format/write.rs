@@ -88,7 +88,7 @@ impl Planned<'_> {
             let looking = || Error::io(LOOKING);
             // A person took time for a passphrase meanwhile: another device may be under the path, or this one be mounted.
             if let Some(seen) = &self.prepared.seen
-                && !block_device::is_same_file(seen, file).map_err(looking())?
+                && !seen.is_open_as(file).map_err(looking())?
             {
                 return Err(Error::ChangedMeanwhile.into());
             }

@@ -96,7 +96,9 @@ fn a_backup_is_restored_when_that_was_confirmed() {
     let exists = volume.back_up_to(&backup).expect_err("it is there");
     assert_eq!(exists.errno(), Errno::EEXIST);
     let volume = load(&path, HeaderPlace::WithData);
-    change(|changing| volume.erase_keyslots(changing, None)).expect("one keyslot");
+    let kept = change(|changing| volume.erase_keyslots(changing, &Answer::new(false), &path, None));
+    assert!(matches!(kept, Err(CryptError::Declined)));
+    change(|changing| volume.erase_keyslots(changing, &Answer::new(true), &path, None)).expect("one keyslot");
 
     let nowhere = folder.path().join("none");
     let restore = |file, answer: &Answer| {

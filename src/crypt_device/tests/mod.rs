@@ -3,6 +3,7 @@
 mod format;
 mod headers;
 mod opening;
+mod removal;
 
 use std::cell::RefCell;
 use std::fs::{self, File};

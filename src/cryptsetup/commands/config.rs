@@ -3,24 +3,20 @@
 use std::path::Path;
 
 use keyslots::entropy::{self, Suspect};
-use keyslots::header::{Header, Version};
+use keyslots::header::Version;
 use keyslots::luks1::Fix;
 use keyslots::luks2;
-use keyslots::storage::Storage;
 use serde_json::json;
 
 use super::context::Context;
 use crate::console::Persona;
-use crate::console::confirm;
-use crate::crypt_device::repair::{Problem, diagnose, mend};
-use crate::crypt_device::{CryptError, KeyslotSettings, LuksDevice, Settings, configure};
+use crate::crypt_device::repair::{Problem, examine, mend};
+use crate::crypt_device::{Confirm as _, CryptError, KeyslotSettings, LuksDevice, Question, Settings, configure};
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, format_name};
 use crate::cryptsetup::values::Priority;
 use crate::header_device::{HeaderError, Wanted};
 use crate::terminal_text::shown;
-
-const REPAIR_WARNING: &str = "Really try to repair LUKS device header?";
 
 /// `config`: label, subsystem, or the priority or the name of a keyslot.
 pub(super) fn config(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
@@ -58,11 +54,9 @@ fn luks2_priority(priority: Priority) -> luks2::Priority {
 pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let header_device = cx.header_device(device);
     let wanted = cx.wanted(device)?;
-    let mut opened = header_device.open(false)?;
-    let found = header_device.shared(&mut opened, |storage| diagnose(storage, &header_device, wanted))?;
-    let texts: Vec<_> = found.iter().map(problem_text).collect();
-    let suspects = header_device.shared(&mut opened, |storage| suspects(storage))?;
-    for suspect in &suspects {
+    let found = examine(&header_device, wanted)?;
+    let texts: Vec<_> = found.problems.iter().map(problem_text).collect();
+    for suspect in &found.suspects {
         match suspect.unreadable {
             true => cx
                 .console
@@ -70,52 +64,32 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
             false => cx.console.say(suspect_text(suspect, device)),
         }
     }
-    let answer = || json!({ "repaired": texts, "suspect_keyslots": suspects.iter().map(|suspect| suspect.slot).collect::<Vec<_>>() });
-    let unfinished = header_device.shared(&mut opened, |storage| -> Result<Vec<u32>, CliError> {
-        Ok(match Header::read(storage) {
-            Ok(header) => header.unfinished_changes(storage)?,
-            Err(_) => Vec::new(),
-        })
-    })?;
-    cx.tell_unfinished(&unfinished);
-    let in_reencryption = header_device.shared(&mut opened, |storage| -> Result<bool, CliError> {
-        let header = Header::read(storage).ok();
-        Ok(header.is_some_and(|header| header.luks2().is_some_and(luks2::Header::in_reencryption)))
-    })?;
-    if found.is_empty() && in_reencryption {
+    cx.tell_unfinished(&found.unfinished);
+    let suspects: Vec<_> = found.suspects.iter().map(|suspect| suspect.slot).collect();
+    let sound = found.problems.is_empty();
+    if sound && found.in_reencryption {
         return Err(CliError::RepairReencryption);
-    }
-    if found.is_empty() {
-        // cryptsetup asks before it checks, though only for LUKS1.
-        let asks = cx.console.persona() == Persona::Cryptsetup
-            && matches!(header_device.peek(Wanted::Any), Ok((Header::Luks1(_), _)));
-        if asks && !confirm(cx.console, REPAIR_WARNING) {
-            return Err(CliError::Aborted);
-        }
-        cx.console.verbose("No known problems detected for LUKS header.");
-        cx.console.answer(answer, String::new);
-        return Ok(());
     }
     for problem in &texts {
         cx.console.complain(problem);
     }
-    if !confirm(cx.console, REPAIR_WARNING) {
+    // cryptsetup asks before it checks, though only for LUKS1.
+    let asks = !sound || cx.console.persona() == Persona::Cryptsetup && found.version == Some(Version::Luks1);
+    if asks && !cx.confirm(&Question::Repair) {
         return Err(CliError::Aborted);
     }
-    cx.changing(|changing| mend(changing, &header_device, wanted, &found))?;
-    if in_reencryption {
+    match sound {
+        true => cx.console.verbose("No known problems detected for LUKS header."),
+        false => cx.changing(|changing| mend(changing, &header_device, wanted, &found.problems))?,
+    }
+    if found.in_reencryption {
         return Err(CliError::RepairReencryption);
     }
-    cx.console.answer(answer, String::new);
+    cx.console.answer(
+        || json!({ "repaired": texts, "suspect_keyslots": suspects }),
+        String::new,
+    );
     Ok(())
-}
-
-/// The keyslots whose areas have been overwritten; unknown for a header that cannot be read.
-fn suspects(storage: &mut dyn Storage) -> Result<Vec<Suspect>, CliError> {
-    match Header::read(storage) {
-        Ok(header) => Ok(header.suspect_keyslots(storage)?),
-        Err(_) => Ok(Vec::new()),
-    }
 }
 
 /// In cryptsetup's words.

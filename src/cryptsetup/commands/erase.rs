@@ -10,12 +10,10 @@ use super::context::Context;
 use super::secrets::Source;
 use crate::console::ExitCode;
 use crate::console::Persona;
-use crate::console::confirm;
-use crate::crypt_device::{LuksDevice, Secrets as _};
+use crate::crypt_device::{CryptError, LuksDevice, Secrets as _};
 use crate::cryptsetup::error::{CliError, KeyslotError};
 use crate::cryptsetup::values::SlotRef;
 use crate::passphrase::{PassphraseError, is_interactive};
-use crate::terminal_text::shown;
 
 /// `luksKillSlot`: with `--batch-mode` no prompt for another passphrase appears.
 pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Result<(), CliError> {
@@ -64,12 +62,10 @@ pub(super) fn announce(cx: &Context<'_>, slot: u32) {
 
 /// Asks for confirmation if it is the last one.
 pub(super) fn confirm_last(cx: &Context<'_>, volume: &LuksDevice, slot: u32) -> Result<(), CliError> {
-    let warning = "This is the last keyslot. Device will become unusable after purging this key.";
-    let last = volume.header.slot_state(slot) == SlotState::ActiveLast;
-    if last && !confirm(cx.console, warning) {
-        return Err(CliError::Keyslot(KeyslotError::LastSlotKept));
-    }
-    Ok(())
+    volume.confirm_removal(cx, slot).map_err(|error| match error {
+        CryptError::Declined => CliError::Keyslot(KeyslotError::LastSlotKept),
+        error => error.into(),
+    })
 }
 
 /// Destroys a keyslot, after [`confirm_last`], for a user who gives `name`.
@@ -91,14 +87,12 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         return Err(CliError::NeedsOpal);
     }
     let volume = cx.peek(device, cx.wanted(device)?)?;
-    let warning = format!(
-        "This operation will erase all keyslots on device {}.\nDevice will become unusable after this operation.",
-        shown(device)
-    );
-    if !confirm(cx.console, &warning) {
-        return Err(CliError::EraseAborted);
-    }
-    let removed = cx.changing(|changing| volume.erase_keyslots(changing, cx.options.slot_name.as_deref()))?;
+    let name = cx.options.slot_name.as_deref();
+    let removed = cx.changing(|changing| volume.erase_keyslots(changing, cx, device, name));
+    let removed = removed.map_err(|error| match error {
+        CryptError::Declined => CliError::EraseAborted,
+        error => error.into(),
+    })?;
     cx.console.answer(|| json!({ "keyslots": removed }), String::new);
     for slot in removed {
         cx.console.verbose(format_args!("Key slot {slot} removed."));
@@ -106,20 +100,9 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     Ok(())
 }
 
-/// Asks for a passphrase that opens another keyslot than the one to be destroyed, if there is another. As long as
-/// keyslots hold the key of the data, the passphrase of an unbound key proves nothing.
+/// Asks for a passphrase that opens another keyslot than the one to be destroyed, if there is another.
 fn prove_another(cx: &Context<'_>, volume: &mut LuksDevice, slot: u32) -> Result<(), CliError> {
-    let used = volume.header.used_keyslots();
-    let of_data = |id: &u32| matches!(volume.header.slot_state(*id), SlotState::Active | SlotState::ActiveLast);
-    let is_other = |id: &u32| *id != slot;
-    let (data, keys): (Vec<u32>, Vec<u32>) = used.into_iter().partition(of_data);
-    let is_last = volume.header.slot_state(slot) == SlotState::ActiveLast;
-    let candidates: Vec<Candidates> = match data.is_empty() {
-        false if is_last => vec![Candidates::Keyslot(slot)],
-        false => data.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
-        true if keys.iter().any(is_other) => keys.into_iter().filter(is_other).map(Candidates::Keyslot).collect(),
-        true => vec![Candidates::AllUnboundToo],
-    };
+    let candidates = volume.proofs_for_removal(slot);
     let prompt = "Enter any remaining passphrase: ";
     let source = Source::of(cx.key_file());
     let mut asking = cx.asking_for_keyslots(&source, prompt);

@@ -57,7 +57,6 @@ pub(super) fn is_luks(cx: &Context<'_>, device: &Path, device_type: DeviceType) 
             Ok(())
         }
         Err(HeaderError::NotLuks { .. } | HeaderError::Damaged { .. } | HeaderError::Luks(_)) => Err(not_luks()),
-        Err(error @ HeaderError::Ambiguous { .. }) => Err(error.into()),
         Err(error) => Err(error.into()),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use keyslots::Unlocked;
-use keyslots::header::{Header, SlotState, Version};
+use keyslots::header::{Header, Version};
 use keyslots::luks2::{Candidates, KeyFor};
 use keyslots::secret::{Passphrase, VolumeKey};
 use serde_json::json;
@@ -12,7 +12,7 @@ use super::context::Context;
 use super::secrets::Source;
 use super::{erase, keyring_keys, tokens};
 use crate::crypt_device::{ChangedKeyslot, KeyslotCost, LuksDevice, NewKeyslot};
-use crate::cryptsetup::error::{CliError, KeyslotError};
+use crate::cryptsetup::error::CliError;
 use crate::cryptsetup::values::SlotRef;
 use crate::header_device::Wanted;
 use crate::keyring;
@@ -101,7 +101,9 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
     }
     cx.cost().check(volume.header.version())?;
     let slot = cx.key_slot(&volume.header)?;
-    check_active(&volume.header, slot)?;
+    if let Some(slot) = slot {
+        volume.check_used_keyslot(slot)?;
+    }
     let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
     let source = cx.source();
     let mut asking = cx.asking_for_keyslots(&source, "Enter passphrase to be changed: ");
@@ -118,7 +120,9 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
     let mut volume = cx.load(device, Wanted::Only(Version::Luks2))?;
     cx.cost().check(Version::Luks2)?;
     let slot = cx.key_slot(&volume.header)?;
-    check_active(&volume.header, slot)?;
+    if let Some(slot) = slot {
+        volume.check_used_keyslot(slot)?;
+    }
     let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
     let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
     let mut asking = cx.asking_for_keyslots(&source, "Enter passphrase for keyslot to be converted: ");
@@ -136,16 +140,6 @@ fn new_slot(cx: &Context<'_>, header: &Header) -> Result<Option<u32>, CliError> 
         (Some(slot), _) => Ok(Some(slot.number(header)?)),
         (None, Some(_)) => cx.key_slot(header),
         (None, None) => Ok(None),
-    }
-}
-
-fn check_active(header: &Header, slot: Option<u32>) -> Result<(), CliError> {
-    match slot {
-        Some(slot) => match header.slot_state(slot) {
-            SlotState::Inactive | SlotState::OutOfRange => Err(CliError::Keyslot(KeyslotError::Inactive(slot))),
-            SlotState::Active | SlotState::ActiveLast | SlotState::Other => Ok(()),
-        },
-        None => Ok(()),
     }
 }
 

@@ -62,6 +62,14 @@ impl Confirm for Context<'_> {
             Question::CreateHeaderFile(path) => {
                 format!("Header file {} does not exist, do you want to create it?", shown(path))
             }
+            Question::RemoveLastKeyslot => {
+                "This is the last keyslot. Device will become unusable after purging this key.".to_owned()
+            }
+            Question::EraseKeyslots(device) => format!(
+                "This operation will erase all keyslots on device {}.\nDevice will become unusable after this operation.",
+                shown(device)
+            ),
+            Question::Repair => "Really try to repair LUKS device header?".to_owned(),
             Question::ChangeUuid => "Do you really want to change UUID of device?".to_owned(),
         };
         confirm(self.console, &warning)

@@ -26,7 +26,7 @@ use super::plaintext::{check_output_apart, standard_output};
 use crate::block_device::is_same_file;
 use crate::console::confirm;
 use crate::crypt_device::format::{FormatTarget, Made, check_room};
-use crate::crypt_device::{check_header_unused, open_to_look};
+use crate::crypt_device::{LookedAt, check_header_unused, open_to_look};
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, ImageError};
 use crate::header_device::HeaderDevice;
@@ -233,17 +233,18 @@ fn agree(cx: &Context<'_>, input: &Source, path: &Path) -> Result<File, CliError
                     return Err(CliError::Aborted);
                 }
             }
-            Some(there)
+            Some(LookedAt::new(there, path).map_err(CliError::io(LOOKING))?)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound && !resume => {
             let mut new = OpenOptions::new();
             new.write(true).create_new(true).mode(0o600);
-            Some(new.open(path).map_err(CliError::io("make the target"))?)
+            let made = new.open(path).map_err(CliError::io("make the target"))?;
+            Some(LookedAt::new(made, path).map_err(CliError::io(LOOKING))?)
         }
         Err(_) => None,
     };
     let file = open_device(path, Access::Write)?;
-    let is_seen = |seen| is_same_file(seen, &file).map_err(CliError::io(LOOKING));
+    let is_seen = |seen: &LookedAt| seen.is_open_as(&file).map_err(CliError::io(LOOKING));
     if !seen.as_ref().map_or(Ok(false), is_seen)? {
         return Err(keyslots::Error::ChangedMeanwhile.into());
     }

@@ -387,7 +387,10 @@ flags! {
                 "Option --offset with open action is only supported for plain and loopaes devices."),
         ]);
     /// Key derivation function of the keyslot: `argon2id`, `argon2i` or `pbkdf2`.
-    pbkdf: value(PbkdfKind, str::parse) = flag("pbkdf").value("STRING").only(CREATING).and(&[Benchmark]);
+    pbkdf: value(PbkdfKind, str::parse) = flag("pbkdf").value("STRING").only(CREATING).and(&[Benchmark])
+        .senses(&[
+            For::Help(&[Benchmark], "Key derivation function to measure: `argon2id`, `argon2i` or `pbkdf2`."),
+        ]);
     /// Iterations (time cost) as given, without measuring.
     pbkdf_force_iterations: value(u32, unsigned) = flag("pbkdf-force-iterations").value("LONG").only(CREATING)
         .rules(&[
@@ -522,7 +525,8 @@ flags! {
         .senses(&[
             For::Help(FORMATTING, "Type of the new volume: `luks1`, `luks2`, or `luks`, which is `luks2`."),
             For::Help(&[Convert], "Type to convert to: `luks1` or `luks2`."),
-            For::Help(&[Open, Cat, Write], "Type of the volume: `luks`, `luks1`, `luks2` or `plain`."),
+            For::Help(&[Open, Cat, Write, Close, Resize, Status, Suspend],
+                "Type of the volume: `luks`, `luks1`, `luks2` or `plain`."),
             For::Help(READING, "Type of the volume: `luks`, `luks1` or `luks2`."),
         ]);
     /// A keyslot of another key than the volume's, or a token without a keyslot.
@@ -650,6 +654,9 @@ flags! {
     resume: switch = flag("resume").ours().only(&[Image]);
     /// Every volume that nobody uses, and what stands on it, from the top down.
     all: switch = flag("all").ours().only_with("close").only(&[Close])
+        .senses(&[
+            For::Help(&[Close], "Close every volume that nobody uses, and what stands on it, from the top down."),
+        ])
         .rules(&[
             Rule(22, |c| c.options.cancel_deferred,
                 "Options --all and --cancel-deferred cannot be used at the same time."),

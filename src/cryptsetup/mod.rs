@@ -5,6 +5,7 @@
 //! fail.
 
 pub mod actions;
+mod arguments;
 pub mod commands;
 pub mod error;
 pub mod flags;

@@ -2,8 +2,9 @@
 //! arguments of an action.
 
 use super::actions::{DeviceType, Verb};
+use super::flags::Flag;
 use super::flags::defs::Options;
-use super::flags::{Case, Flag, Rule};
+use super::flags::rule::{Case, Rule};
 use super::request::Spoken;
 use super::usage::UsageError;
 use crate::console::Persona;

@@ -5,8 +5,8 @@ use clap::{Arg, Command};
 use clap_complete::Shell;
 
 use super::actions::{VERBS, Verb, VerbInfo};
-use super::flags::Flag;
 use super::flags::defs::FLAGS;
+use super::flags::{Flag, parser};
 
 /// Heading of the options that every action takes.
 const COMMON: &str = "Common options";
@@ -27,7 +27,16 @@ pub fn own(verb: Verb) -> impl Iterator<Item = &'static Flag> {
 }
 
 fn common_args() -> impl Iterator<Item = Arg> {
-    common().map(|flag| flag.explained(None).help_heading(COMMON))
+    common().map(|flag| parser::arg(flag).help(flag.list_help()).help_heading(COMMON))
+}
+
+/// An option as `verb` explains it.
+fn explained(flag: &'static Flag, verb: Verb) -> Arg {
+    let arg = parser::arg(flag).help(flag.help(verb));
+    match flag.value_name(verb) {
+        Some(name) => arg.value_name(name),
+        None => arg,
+    }
 }
 
 /// The program as a tree of actions, each with the options that it takes.
@@ -76,7 +85,7 @@ fn action(info: &'static VerbInfo) -> Command {
         .disable_help_flag(true)
         .override_usage(format!("luksmith {} [options] {}", info.name, info.arguments))
         .max_term_width(100)
-        .args(own(info.verb).map(|flag| flag.explained(Some(info.verb))))
+        .args(own(info.verb).map(|flag| explained(flag, info.verb)))
         .args(common_args())
         .arg(arguments)
 }

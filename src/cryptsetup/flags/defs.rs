@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use clap::ArgAction;
 use keyslots::units::{Bytes, Sectors};
 
-use super::{Flag, For, Rule, Set, flag};
+use super::rule::Rule;
+use super::{Flag, For, Set, flag};
 use crate::cryptsetup::actions::DeviceType::{LoopAes, Luks, Luks1, Luks2, Plain, Tcrypt};
 use crate::cryptsetup::actions::Verb::{
     self, AddKey, Benchmark, BitlkDump, Cat, ChangeKey, Close, Config, Convert, ConvertKey, Doctor, Dump, Erase,

@@ -1,25 +1,25 @@
 //! The options of the command line for volumes. [`defs`] has one entry for each; this is the form of an entry, and what
-//! parsing, checks, help, manual pages and completions ask of it.
+//! checks, help, manual pages and completions ask of it. [`parser`] reads a command line by them, and [`rule`] is how an
+//! option is refused for the sake of the others.
 
 pub mod defs;
+pub(super) mod parser;
+pub(super) mod rule;
+#[cfg(test)]
+mod tests;
 
-use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-use clap::builder::TypedValueParser;
-use clap::parser::ValueSource;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::ArgAction;
 
-use self::defs::{FLAGS, Options};
-use super::actions::{DeviceType, VERBS, Verb, VerbInfo};
+use self::defs::Options;
+use self::rule::Rule;
+use super::actions::{VERBS, Verb, VerbInfo};
 use super::values::ValueError;
 use crate::console::Persona;
 
 /// Heading of the options that cryptsetup does not have.
 pub const OURS: &str = "Luksmith's own options";
-
-/// The name of the words that are not options.
-const ARGUMENTS: &str = "arguments";
 
 /// A set of actions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,63 +91,6 @@ enum Set {
     Text(fn(&mut Options, &str) -> Result<(), ValueError>),
     /// A path may be empty: opening it then fails with an error of its own.
     Path(fn(&mut Options, PathBuf)),
-}
-
-/// When an option is refused for the sake of the others: the place in cryptsetup's order of checks (of several messages, the
-/// lowest is shown), the condition, and the message. From [`Rule::OWN`] on, rules hold under our own name only.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rule(pub(super) u8, pub(super) fn(&Case<'_>) -> bool, pub(super) &'static str);
-
-impl Rule {
-    /// The first rule that cryptsetup does not have: it ignores these options, and here they would do nothing.
-    pub(super) const OWN: u8 = 100;
-}
-
-/// The input of a rule.
-#[derive(Debug)]
-pub(super) struct Case<'a> {
-    pub(super) verb: Verb,
-    /// The type of volume for `open`; `None` if `--type` is unknown.
-    pub(super) device_type: Option<DeviceType>,
-    pub(super) options: &'a Options,
-    /// The first argument, which names a token action.
-    pub(super) first: &'a str,
-}
-
-impl Case<'_> {
-    fn opens_other_than(&self, types: &[DeviceType]) -> bool {
-        self.verb == Verb::Open && !self.device_type.is_some_and(|device_type| types.contains(&device_type))
-    }
-
-    /// Whether a new mapping is for another type than these.
-    fn maps_other_than(&self, types: &[DeviceType]) -> bool {
-        !self.options.refresh && self.opens_other_than(types)
-    }
-
-    /// Whether the data are read or written without a mapping.
-    fn is_unmapped(&self) -> bool {
-        matches!(self.verb, Verb::Cat | Verb::Write)
-    }
-
-    /// Whether the volume is a plain one.
-    fn is_plain(&self) -> bool {
-        let named = || self.options.device_type.as_deref().and_then(DeviceType::from_name);
-        self.verb == Verb::Open && self.device_type == Some(DeviceType::Plain)
-            || self.is_unmapped() && named() == Some(DeviceType::Plain)
-    }
-
-    fn maps_luks(&self) -> bool {
-        self.verb == Verb::Open && !self.options.refresh && self.device_type.is_some_and(DeviceType::is_luks)
-    }
-
-    /// Whether it is this action on tokens.
-    pub(super) fn is_token(&self, action: &str) -> bool {
-        self.verb == Verb::Token && self.first == action
-    }
-
-    fn makes_luks1(&self) -> bool {
-        self.verb == Verb::Format && self.device_type == Some(DeviceType::Luks1)
-    }
 }
 
 /// An option that every action takes, without a value, until the entry says otherwise.
@@ -302,173 +245,10 @@ impl Flag {
         });
         own.or(self.value)
     }
-
-    /// The option for the parser.
-    pub fn arg(&'static self) -> Arg {
-        let mut arg = Arg::new(self.long).long(self.long).action(self.action.clone());
-        if self.ours {
-            arg = arg.help_heading(OURS);
-        }
-        if let Some(short) = self.short {
-            arg = arg.short(short);
-        }
-        if let Some(alias) = self.alias {
-            arg = arg.alias(alias);
-        }
-        match self.value {
-            Some(name) => arg
-                .value_name(name)
-                .allow_hyphen_values(true)
-                .value_parser(Reader(self)),
-            None => arg,
-        }
-    }
-
-    /// The option as `verb` explains it, or as a list of all options does.
-    pub fn explained(&'static self, verb: Option<Verb>) -> Arg {
-        let arg = match verb {
-            Some(verb) => self.arg().help(self.help(verb)),
-            None => self.arg().help(self.list_help()),
-        };
-        match verb.and_then(|verb| self.value_name(verb)) {
-            Some(name) => arg.value_name(name),
-            None => arg,
-        }
-    }
 }
 
 /// Without the full stop at its end, as help texts have it.
 fn sentence(help: &'static str) -> &'static str {
     let help = help.trim_start();
     help.strip_suffix('.').unwrap_or(help)
-}
-
-/// The parser of an option's value. It only checks the value, so that of several mistakes the first on the line is
-/// reported: [`read`] stores it.
-#[derive(Clone)]
-struct Reader(&'static Flag);
-
-impl TypedValueParser for Reader {
-    type Value = OsString;
-
-    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<OsString, clap::Error> {
-        match self.0.set {
-            Set::Text(set) => {
-                let check = move |text: &str| set(&mut Options::default(), text).map(|()| OsString::from(text));
-                check.parse_ref(command, arg, value)
-            }
-            Set::Switch(_) | Set::Path(_) => Ok(value.to_owned()),
-        }
-    }
-}
-
-/// The parser of the command line, without help texts.
-pub(super) fn command() -> Command {
-    let arguments = Arg::new(ARGUMENTS)
-        .num_args(1..)
-        .action(ArgAction::Append)
-        .value_name("ARGUMENT")
-        .value_parser(clap::value_parser!(OsString));
-    Command::new("luksmith")
-        .version(env!("CARGO_PKG_VERSION"))
-        .no_binary_name(true)
-        .disable_help_flag(true)
-        .disable_version_flag(true)
-        .disable_help_subcommand(true)
-        .args_override_self(true)
-        .override_help(" ")
-        .args(FLAGS.iter().map(Flag::arg))
-        .arg(arguments)
-}
-
-/// What was typed, and the entries of the options in it.
-pub(super) fn read(mut matches: ArgMatches) -> (Options, Vec<&'static Flag>) {
-    let mut options = Options::default();
-    let typed = |flag: &&Flag| matches.value_source(flag.long) == Some(ValueSource::CommandLine);
-    let typed: Vec<&Flag> = FLAGS.iter().filter(typed).collect();
-    let mut values = |name| matches.remove_many::<OsString>(name).into_iter().flatten();
-    for flag in &typed {
-        match flag.set {
-            Set::Switch(set) => set(&mut options),
-            Set::Path(set) => values(flag.long).for_each(|value| set(&mut options, value.into())),
-            Set::Text(set) => {
-                for value in values(flag.long) {
-                    let text = value.to_str().expect("the parser has checked it");
-                    set(&mut options, text).expect("the parser has checked it");
-                }
-            }
-        }
-    }
-    options.arguments = values(ARGUMENTS).collect();
-    (options, typed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cryptsetup::actions::OUR_VERBS;
-
-    #[test]
-    fn cryptsetup_takes_and_refuses_what_the_golden_file_says() {
-        let answers = include_str!("../../../tests/golden/cryptsetup-options.txt");
-        let mut compared = 0;
-        for line in answers.lines().filter(|line| !line.starts_with('#')) {
-            let (option, actions) = line.split_once(':').expect("an option and its actions");
-            let flag = FLAGS.iter().find(|flag| flag.long == option).expect(option);
-            let taking: Vec<&str> = actions.split_whitespace().collect();
-            for info in VERBS.iter().filter(|info| !OUR_VERBS.contains(&info.verb)) {
-                let taken = taking == ["*"] || taking.contains(&info.name);
-                let ours = flag.is_taken(Persona::Cryptsetup, info.verb);
-                assert_eq!(ours, taken, "--{option} with {}", info.name);
-                compared += 1;
-            }
-        }
-        assert!(compared > 2900, "{compared}");
-    }
-
-    #[test]
-    fn every_name_stands_once() {
-        let names: Vec<_> = FLAGS
-            .iter()
-            .flat_map(|flag| {
-                [
-                    Some(flag.long.to_owned()),
-                    flag.alias.map(str::to_owned),
-                    flag.short.map(String::from),
-                ]
-            })
-            .flatten()
-            .collect();
-        for (n, name) in names.iter().enumerate() {
-            assert!(!names[..n].contains(name), "{name}");
-        }
-    }
-
-    #[test]
-    fn rules_of_one_place_have_one_message() {
-        let rules: Vec<_> = FLAGS.iter().flat_map(|flag| flag.rules).collect();
-        for Rule(place, _, text) in &rules {
-            let others = rules.iter().filter(|Rule(other, ..)| other == place);
-            assert!(
-                others.into_iter().all(|Rule(.., other)| other == text),
-                "{place}: {text}"
-            );
-        }
-    }
-
-    #[test]
-    fn only_options_with_a_value_are_read() {
-        for flag in FLAGS {
-            assert_eq!(
-                flag.value.is_none(),
-                matches!(flag.set, Set::Switch(_)),
-                "--{}",
-                flag.long
-            );
-            let explained = flag.senses.iter().all(|sense| match sense {
-                For::Help(verbs, _) | For::Value(verbs, _) => verbs.iter().any(|verb| flag.is_used(*verb)),
-            });
-            assert!(explained, "--{} is explained for an action without it", flag.long);
-        }
-    }
 }

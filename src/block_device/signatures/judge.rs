@@ -2,7 +2,10 @@
 
 use std::io;
 
-use super::{Image, Signature, SignatureKind, signature};
+use keyslots::units::Bytes;
+
+use super::image::Image;
+use super::signature::{Signature, SignatureKind, signature};
 
 pub(super) fn as_named(_: &mut Image<'_>, _: u64, name: &'static str) -> io::Result<Option<&'static str>> {
     Ok(Some(name))
@@ -240,4 +243,65 @@ pub(super) fn atari(image: &mut Image<'_>) -> io::Result<Option<Signature>> {
             entry[1..4].iter().all(u8::is_ascii_alphanumeric) && be(&entry[8..12]) > 0 && end <= size
         });
     Ok(sound.then(|| signature("atari", SignatureKind::PartitionTable, DISK_SIZE + 4, 4)))
+}
+
+/// A ZFS label has its magic number in a ring of uberblocks, in either byte order; a few of them make it one. Two labels
+/// are at the start, two at the end.
+pub(super) fn zfs(image: &mut Image<'_>) -> io::Result<Option<Signature>> {
+    const ENOUGH: usize = 4;
+    const LABEL: u64 = 256 * 1024;
+    const RING: u64 = LABEL / 2;
+    const LITTLE: [u8; 8] = 0x00ba_b10c_u64.to_le_bytes();
+    const BIG: [u8; 8] = 0x00ba_b10c_u64.to_be_bytes();
+    let end = image.size / LABEL * LABEL;
+    for label in [0, LABEL, end.saturating_sub(2 * LABEL), end.saturating_sub(LABEL)] {
+        let Some(ring) = image.at(label + RING, RING as usize)? else {
+            continue;
+        };
+        let mut uberblocks = ring.chunks_exact(1024).enumerate().filter(|(_, block)| {
+            let magic = &block[..8];
+            magic == LITTLE || magic == BIG
+        });
+        if let Some((first, _)) = uberblocks.next()
+            && uberblocks.count() + 1 >= ENOUGH
+        {
+            let offset = label + RING + 1024 * first as u64;
+            return Ok(Some(signature("zfs_member", SignatureKind::Superblock, offset, 8)));
+        }
+    }
+    Ok(None)
+}
+
+/// A DOS partition table has only `55 AA`, which boot sectors of file systems have too.
+pub(super) fn dos(image: &mut Image<'_>, found: &[Signature]) -> io::Result<Option<Signature>> {
+    const ENTRIES: usize = 446;
+    let Some(sector) = image.at(0, 512)? else {
+        return Ok(None);
+    };
+    let boot_sector_of = [
+        "vfat",
+        "ntfs",
+        "exfat",
+        "BitLocker",
+        "xfs",
+        "crypto_LUKS",
+        "LVM2_member",
+    ];
+    let taken = found
+        .iter()
+        .any(|other| other.offset < Bytes::new(512) && boot_sector_of.contains(&other.name));
+    if sector[510..] != [0x55, 0xaa] || taken {
+        return Ok(None);
+    }
+    let entries = || sector[ENTRIES..510].chunks_exact(16);
+    let used = entries().filter(|entry| entry[4] != 0).count();
+    if !entries().all(|entry| matches!(entry[0], 0x00 | 0x80)) || used == 0 {
+        return Ok(None);
+    }
+    let protective = entries().any(|entry| entry[4] == 0xee);
+    if protective && found.iter().any(|other| other.name == "gpt") {
+        return Ok(None);
+    }
+    let name = if protective { "PMBR" } else { "dos" };
+    Ok(Some(signature(name, SignatureKind::PartitionTable, 510, 2)))
 }

@@ -5,11 +5,12 @@
 //! wrong.
 
 mod identity;
+mod image;
 mod judge;
+mod names;
+mod signature;
 mod table;
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -17,41 +18,12 @@ use std::path::Path;
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
 
-pub(super) use identity::uuid_text;
 pub use identity::{Identity, identify};
-use table::{MAGICS, Place};
-
-/// A signature that was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Signature {
-    /// The name that `blkid` prints, such as `ext4`, `LVM2_member`, `gpt`.
-    pub name: &'static str,
-    /// The kind of signature.
-    pub kind: SignatureKind,
-    /// The offset of its magic number.
-    pub offset: Bytes,
-    /// Its length.
-    pub length: Bytes,
-}
-
-/// The kinds of signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SignatureKind {
-    /// A file system, a member of an array or of a volume group, an encrypted volume.
-    Superblock,
-    /// A partition table.
-    PartitionTable,
-}
-
-impl SignatureKind {
-    /// The word in cryptsetup's warning: `already contains a 'ext4' superblock signature`.
-    fn word(self) -> &'static str {
-        match self {
-            Self::Superblock => "superblock",
-            Self::PartitionTable => "partition",
-        }
-    }
-}
+use image::Image;
+pub(super) use names::uuid_text;
+use signature::signature;
+pub use signature::{Signature, SignatureKind};
+use table::MAGICS;
 
 /// All signatures on the device or file at `path`, with the copies that some of them keep.
 ///
@@ -86,8 +58,8 @@ fn probe_image(image: &mut Image<'_>) -> io::Result<Vec<Signature>> {
             }
         }
     }
-    found.extend(zfs(image)?);
-    found.extend(dos(image, &found)?);
+    found.extend(judge::zfs(image)?);
+    found.extend(judge::dos(image, &found)?);
     if found.iter().all(|found| found.offset >= Bytes::new(512)) {
         found.extend(judge::atari(image)?);
     }
@@ -104,197 +76,6 @@ pub fn wipe(storage: &mut dyn Storage, signatures: &[Signature]) -> io::Result<(
         storage.write_at(signature.offset, &zeros)?;
     }
     storage.sync()
-}
-
-fn signature(name: &'static str, kind: SignatureKind, offset: u64, length: usize) -> Signature {
-    Signature {
-        name,
-        kind,
-        offset: Bytes::new(offset),
-        length: Bytes::new(length as u64),
-    }
-}
-
-impl fmt::Display for Signature {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}' {} signature", self.name, self.kind.word())
-    }
-}
-
-/// A device whose start has been read at once; the rest is read on demand.
-struct Image<'a> {
-    storage: &'a mut dyn Storage,
-    size: u64,
-    head: Vec<u8>,
-    /// The unreadable blocks, if they are not fatal. None of them is tried twice: a failing disk takes its time for each.
-    unreadable: Option<BTreeSet<u64>>,
-}
-
-impl<'a> Image<'a> {
-    /// The size of the first read: a ZFS label ends here.
-    const HEAD: u64 = 256 * 1024;
-    /// The amount that is lost with an unreadable sector.
-    const BLOCK: u64 = 4096;
-
-    fn read(storage: &'a mut dyn Storage) -> io::Result<Self> {
-        let size = storage.size()?.get();
-        let mut head = vec![0; size.min(Self::HEAD) as usize];
-        storage.read_at(Bytes::ZERO, &mut head)?;
-        Ok(Self {
-            storage,
-            size,
-            head,
-            unreadable: None,
-        })
-    }
-
-    /// The same for a disk with unreadable parts.
-    fn readable(storage: &'a mut dyn Storage) -> io::Result<Self> {
-        let size = storage.size()?.get();
-        let mut head = vec![0; size.min(Self::HEAD) as usize];
-        let mut unreadable = BTreeSet::new();
-        if storage.read_at(Bytes::ZERO, &mut head).is_err() {
-            for (block, bytes) in (0..).zip(head.chunks_mut(Self::BLOCK as usize)) {
-                if storage.read_at(Bytes::new(block * Self::BLOCK), bytes).is_err() {
-                    unreadable.insert(block);
-                }
-            }
-        }
-        Ok(Self {
-            storage,
-            size,
-            head,
-            unreadable: Some(unreadable),
-        })
-    }
-
-    /// One whose parts are read on demand.
-    fn unread(storage: &'a mut dyn Storage) -> io::Result<Self> {
-        Ok(Self {
-            size: storage.size()?.get(),
-            storage,
-            head: Vec::new(),
-            unreadable: None,
-        })
-    }
-
-    /// This many bytes at an offset; `None` past the end, and if they are unreadable but that is not fatal.
-    fn at(&mut self, offset: u64, len: usize) -> io::Result<Option<Vec<u8>>> {
-        let Some(end) = offset.checked_add(len as u64).filter(|end| *end <= self.size) else {
-            return Ok(None);
-        };
-        let blocks = offset / Self::BLOCK..=end.saturating_sub(1) / Self::BLOCK;
-        if let Some(unreadable) = &self.unreadable
-            && !blocks.is_empty()
-            && unreadable.range(blocks.clone()).next().is_some()
-        {
-            return Ok(None);
-        }
-        if end <= self.head.len() as u64 {
-            return Ok(Some(self.head[offset as usize..end as usize].to_vec()));
-        }
-        let mut bytes = vec![0; len];
-        match (
-            self.storage.read_at(Bytes::new(offset), &mut bytes),
-            &mut self.unreadable,
-        ) {
-            (Ok(()), _) => Ok(Some(bytes)),
-            (Err(_), Some(unreadable)) => {
-                unreadable.extend(blocks);
-                Ok(None)
-            }
-            (Err(error), None) => Err(error),
-        }
-    }
-
-    fn le32(&mut self, offset: u64) -> io::Result<Option<u32>> {
-        let bytes = self.at(offset, 4)?;
-        Ok(bytes.and_then(|bytes| bytes.try_into().ok()).map(u32::from_le_bytes))
-    }
-}
-
-impl Place {
-    fn offsets(&self, size: u64) -> Vec<u64> {
-        match *self {
-            Self::Start(offsets) => offsets.to_vec(),
-            Self::FromEnd(all) => {
-                let end = size / 512 * 512;
-                all.iter().filter_map(|back| end.checked_sub(*back)).collect()
-            }
-            Self::LastPage(offset) => (size / 4096 * 4096)
-                .checked_sub(4096)
-                .map(|page| page + offset)
-                .into_iter()
-                .collect(),
-            Self::Raid09 => (size & !0xffff).checked_sub(0x1_0000).into_iter().collect(),
-            Self::Raid10 => (size / 512)
-                .checked_sub(16)
-                .map(|sector| (sector & !7) * 512)
-                .into_iter()
-                .collect(),
-        }
-    }
-}
-
-/// A ZFS label has its magic number in a ring of uberblocks, in either byte order; a few of them make it one. Two labels
-/// are at the start, two at the end.
-fn zfs(image: &mut Image<'_>) -> io::Result<Option<Signature>> {
-    const ENOUGH: usize = 4;
-    const LABEL: u64 = 256 * 1024;
-    const RING: u64 = LABEL / 2;
-    const LITTLE: [u8; 8] = 0x00ba_b10c_u64.to_le_bytes();
-    const BIG: [u8; 8] = 0x00ba_b10c_u64.to_be_bytes();
-    let end = image.size / LABEL * LABEL;
-    for label in [0, LABEL, end.saturating_sub(2 * LABEL), end.saturating_sub(LABEL)] {
-        let Some(ring) = image.at(label + RING, RING as usize)? else {
-            continue;
-        };
-        let mut uberblocks = ring.chunks_exact(1024).enumerate().filter(|(_, block)| {
-            let magic = &block[..8];
-            magic == LITTLE || magic == BIG
-        });
-        if let Some((first, _)) = uberblocks.next()
-            && uberblocks.count() + 1 >= ENOUGH
-        {
-            let offset = label + RING + 1024 * first as u64;
-            return Ok(Some(signature("zfs_member", SignatureKind::Superblock, offset, 8)));
-        }
-    }
-    Ok(None)
-}
-
-/// A DOS partition table has only `55 AA`, which boot sectors of file systems have too.
-fn dos(image: &mut Image<'_>, found: &[Signature]) -> io::Result<Option<Signature>> {
-    const ENTRIES: usize = 446;
-    let Some(sector) = image.at(0, 512)? else {
-        return Ok(None);
-    };
-    let boot_sector_of = [
-        "vfat",
-        "ntfs",
-        "exfat",
-        "BitLocker",
-        "xfs",
-        "crypto_LUKS",
-        "LVM2_member",
-    ];
-    let taken = found
-        .iter()
-        .any(|other| other.offset < Bytes::new(512) && boot_sector_of.contains(&other.name));
-    if sector[510..] != [0x55, 0xaa] || taken {
-        return Ok(None);
-    }
-    let entries = || sector[ENTRIES..510].chunks_exact(16);
-    let used = entries().filter(|entry| entry[4] != 0).count();
-    if !entries().all(|entry| matches!(entry[0], 0x00 | 0x80)) || used == 0 {
-        return Ok(None);
-    }
-    let protective = entries().any(|entry| entry[4] == 0xee);
-    if protective && found.iter().any(|other| other.name == "gpt") {
-        return Ok(None);
-    }
-    let name = if protective { "PMBR" } else { "dos" };
-    Ok(Some(signature(name, SignatureKind::PartitionTable, 510, 2)))
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 
 use std::io;
 
-use super::identity::{self, ReadNames};
+use super::image::Image;
 use super::judge::*;
-use super::{Image, SignatureKind};
+use super::names::{self, ReadNames};
+use super::signature::SignatureKind;
 
 /// The possible places of a magic number.
 pub(super) enum Place {
@@ -19,6 +20,30 @@ pub(super) enum Place {
     Raid09,
     /// 8 KiB before the end of an MD 1.0 member, rounded down to 4 KiB.
     Raid10,
+}
+
+impl Place {
+    /// The offsets to look at on a device of this size.
+    pub(super) fn offsets(&self, size: u64) -> Vec<u64> {
+        match *self {
+            Self::Start(offsets) => offsets.to_vec(),
+            Self::FromEnd(all) => {
+                let end = size / 512 * 512;
+                all.iter().filter_map(|back| end.checked_sub(*back)).collect()
+            }
+            Self::LastPage(offset) => (size / 4096 * 4096)
+                .checked_sub(4096)
+                .map(|page| page + offset)
+                .into_iter()
+                .collect(),
+            Self::Raid09 => (size & !0xffff).checked_sub(0x1_0000).into_iter().collect(),
+            Self::Raid10 => (size / 512)
+                .checked_sub(16)
+                .map(|sector| (sector & !7) * 512)
+                .into_iter()
+                .collect(),
+        }
+    }
 }
 
 /// Checks a magic number, and returns the name of its format.
@@ -111,22 +136,22 @@ const MD: &[u8] = b"\xfc\x4e\x2b\xa9";
 
 #[rustfmt::skip]
 pub(super) const MAGICS: &[Magic] = &[
-    superblock("crypto_LUKS", &[0], b"LUKS\xba\xbe").names(identity::luks),
+    superblock("crypto_LUKS", &[0], b"LUKS\xba\xbe").names(names::luks),
     superblock("crypto_LUKS", SECOND_LUKS2, b"SKUL\xba\xbe"),
-    superblock("ext4", &[1080], b"\x53\xef").if_so(ext).names(identity::ext),
-    superblock("xfs", &[0], b"XFSB").names(identity::xfs),
-    superblock("btrfs", &[0x1_0040], b"_BHRfS_M").names(identity::btrfs),
-    superblock("vfat", &[82], b"FAT32   ").if_so(fat).names(identity::fat32),
-    superblock("vfat", &[54], b"FAT16   ").if_so(fat).names(identity::fat16),
-    superblock("vfat", &[54], b"FAT12   ").if_so(fat).names(identity::fat16),
+    superblock("ext4", &[1080], b"\x53\xef").if_so(ext).names(names::ext),
+    superblock("xfs", &[0], b"XFSB").names(names::xfs),
+    superblock("btrfs", &[0x1_0040], b"_BHRfS_M").names(names::btrfs),
+    superblock("vfat", &[82], b"FAT32   ").if_so(fat).names(names::fat32),
+    superblock("vfat", &[54], b"FAT16   ").if_so(fat).names(names::fat16),
+    superblock("vfat", &[54], b"FAT12   ").if_so(fat).names(names::fat16),
     superblock("vfat", &[54], b"FAT     ").if_so(fat),
     superblock("vfat", &[54], b"MSDOS").if_so(fat),
     superblock("vfat", &[510], b"\x55\xaa").if_so(fat_unnamed),
-    superblock("ntfs", &[3], b"NTFS    ").names(identity::ntfs),
-    superblock("exfat", &[3], b"EXFAT   ").names(identity::exfat),
+    superblock("ntfs", &[3], b"NTFS    ").names(names::ntfs),
+    superblock("exfat", &[3], b"EXFAT   ").names(names::exfat),
     superblock("BitLocker", &[3], b"-FVE-FS-"),
     superblock("BitLocker", &[3], b"MSWIN4.1").if_so(bitlocker_to_go),
-    superblock("swap", PAGE_ENDS, b"SWAPSPACE2").names(identity::swap),
+    superblock("swap", PAGE_ENDS, b"SWAPSPACE2").names(names::swap),
     superblock("swap", PAGE_ENDS, b"SWAP-SPACE"),
     superblock("swsuspend", PAGE_ENDS, b"S1SUSPEND"),
     superblock("swsuspend", PAGE_ENDS, b"S2SUSPEND"),
@@ -135,7 +160,7 @@ pub(super) const MAGICS: &[Magic] = &[
     superblock("swsuspend", PAGE_ENDS, b"linhib0001"),
     // TuxOnIce.
     superblock("swsuspend", PAGE_ENDS, b"\xed\xc3\x02\xe9\x98\x56\xe5\x0c"),
-    superblock("LVM2_member", &[0, 512, 1024, 1536], b"LABELONE").if_so(lvm2).names(identity::lvm2),
+    superblock("LVM2_member", &[0, 512, 1024, 1536], b"LABELONE").if_so(lvm2).names(names::lvm2),
     superblock("linux_raid_member", &[0, 4096], MD).if_so(md_1),
     superblock("linux_raid_member", &[], MD).at(Place::Raid10).if_so(md_1),
     superblock("linux_raid_member", &[], MD).at(Place::Raid09).if_so(md_0),
@@ -145,10 +170,10 @@ pub(super) const MAGICS: &[Magic] = &[
     superblock("drbd", &[], b"\x83\x74\x02\x6b").at(Place::FromEnd(&[4036])),
     superblock("drbd", &[], b"\x83\x74\x02\x6c").at(Place::FromEnd(&[4036])),
     superblock("drbd", &[], b"\x83\x74\x02\x6d").at(Place::FromEnd(&[4036])),
-    superblock("iso9660", &[0x8001], b"CD001").names(identity::iso9660),
+    superblock("iso9660", &[0x8001], b"CD001").names(names::iso9660),
     superblock("udf", &[0x8001, 0x8801, 0x9001, 0xa001], b"NSR02"),
     superblock("udf", &[0x8001, 0x8801, 0x9001, 0xa001], b"NSR03"),
-    superblock("f2fs", &[1024], b"\x10\x20\xf5\xf2").names(identity::f2fs),
+    superblock("f2fs", &[1024], b"\x10\x20\xf5\xf2").names(names::f2fs),
     superblock("squashfs", &[0], b"hsqs").if_so(squashfs),
     superblock("squashfs", &[0], b"sqsh").if_so(squashfs),
     superblock("erofs", &[1024], b"\xe2\xe1\xf5\xe0"),

@@ -3,7 +3,9 @@
 //! No lock is held during a prompt. A reader keeps the header that it has validated; a writer takes the exclusive lock,
 //! reads again, and works on that.
 
-use std::fmt;
+mod error;
+mod opened;
+
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
@@ -19,261 +21,19 @@ use keyslots::wipe::Medium;
 use nix::libc;
 
 use crate::block_device::signatures::{self, Signature, SignatureKind};
-use crate::block_device::{self, DevNo, Holder};
-use crate::locks::{Lock, LockError, LockMode};
+use crate::block_device::{self, DevNo};
+use crate::locks::{Lock, LockMode};
 use crate::log;
 
-/// The versions that a caller accepts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
-    /// Both.
-    Any,
-    /// One.
-    Only(Version),
-}
-
-/// Why a header is unavailable.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum HeaderError {
-    /// The device cannot be opened.
-    #[error("cannot open {}: {source}", path.display())]
-    Open {
-        /// The device.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// The device can be read, but not written.
-    #[error("cannot write to {}: {source}", path.display())]
-    NotWritable {
-        /// The device.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// It is neither a block device nor a file.
-    #[error("{} is neither a block device nor a file", .0.display())]
-    WrongKind(PathBuf),
-    /// There is no header, or none of the wanted version.
-    #[error("{} has no {} header", path.display(), wanted.name())]
-    NotLuks {
-        /// The device.
-        path: PathBuf,
-        /// The wanted version.
-        wanted: Wanted,
-    },
-    /// The primary copy is damaged, and its place was overwritten by something else.
-    #[error("the primary LUKS2 header on {} is damaged, and there is a {found} at byte {}", path.display(), found.offset.get())]
-    Ambiguous {
-        /// The device.
-        path: PathBuf,
-        /// The name of what is there.
-        found: Signature,
-    },
-    /// The header is invalid.
-    #[error("the header on {} is damaged: {source}", path.display())]
-    Damaged {
-        /// The device.
-        path: PathBuf,
-        /// The wanted version.
-        wanted: Wanted,
-        /// The defect.
-        source: keyslots::Error,
-    },
-    /// The device ends inside the header.
-    #[error("{} is too small for its header, which needs {needed}", path.display())]
-    TooSmall {
-        /// The device.
-        path: PathBuf,
-        /// Size of the header.
-        needed: Bytes,
-    },
-    /// The lock cannot be taken.
-    #[error("{source}")]
-    Lock {
-        /// The device.
-        path: PathBuf,
-        /// The purpose of the lock.
-        mode: LockMode,
-        /// The reason.
-        source: LockError,
-    },
-    /// A program that takes no lock has the LUKS1 header open.
-    #[error("{user} has {} open, and can write its LUKS1 header back as it was", path.display())]
-    OpenElsewhere {
-        /// The device.
-        path: PathBuf,
-        /// The program.
-        user: Holder,
-    },
-    /// There may be such a program.
-    #[error("it is not known whether another program has {} open, and can write its LUKS1 header back as it was: {source}", path.display())]
-    OthersUnknown {
-        /// The device.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The header is unusable, or what was to be done with it failed.
-    #[error(transparent)]
-    Luks(#[from] keyslots::Error),
-}
-
-impl Wanted {
-    /// The name of the format, for messages.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Any => "LUKS",
-            Self::Only(Version::Luks1) => "LUKS1",
-            Self::Only(Version::Luks2) => "LUKS2",
-        }
-    }
-
-    /// Whether it accepts a header of that version.
-    pub fn takes(self, version: Version) -> bool {
-        self == Self::Any || self == Self::Only(version)
-    }
-}
+pub use error::{HeaderError, Wanted};
+use opened::Snapshot;
+pub use opened::{LockedReads, Opened, Repair};
 
 /// Where a header is.
 #[derive(Clone, Debug)]
 pub struct HeaderDevice {
     path: PathBuf,
     locks: bool,
-}
-
-/// An opened header device.
-#[derive(Debug)]
-pub struct Opened {
-    /// The device or file, to be read and written through.
-    pub file: File,
-    /// Its number, where it is a block device.
-    pub number: Option<DevNo>,
-    /// The data over the primary copy, where the header was read without locks.
-    pub foreign: Option<Signature>,
-    /// The outcome of rewriting a copy of the header that was damaged or out of date.
-    pub repair: Option<Repair>,
-}
-
-/// The losing copy of a header, which was or should have been rewritten.
-#[derive(Debug)]
-pub struct Repair {
-    /// The copy.
-    pub which: Which,
-    /// The reason why it could not be written.
-    pub failure: Option<Box<HeaderError>>,
-}
-
-impl fmt::Display for Repair {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let which = match self.which {
-            Which::Primary => "primary",
-            Which::Secondary => "secondary",
-        };
-        match &self.failure {
-            None => write!(
-                f,
-                "The {which} copy of the header was damaged or out of date, and has been written anew"
-            ),
-            Some(error) => write!(f, "A damaged copy of the header could not be written anew: {error}"),
-        }
-    }
-}
-
-impl Opened {
-    fn new(file: File, number: Option<DevNo>) -> Self {
-        Self {
-            file,
-            number,
-            foreign: None,
-            repair: None,
-        }
-    }
-}
-
-/// See [`HeaderDevice::reader`].
-#[derive(Debug)]
-pub struct LockedReads<'a> {
-    device: &'a HeaderDevice,
-    opened: &'a mut Opened,
-    /// Why the lock could not be taken. No other read waits for it again: each would take as long.
-    refused: Option<HeaderError>,
-}
-
-impl LockedReads<'_> {
-    /// The outcome of what was done with these reads: a lock that could not be taken is told as that, and not as a read that
-    /// failed.
-    ///
-    /// # Errors
-    /// [`HeaderError::Lock`], or the library's.
-    pub fn outcome<T>(self, outcome: Result<T, keyslots::Error>) -> Result<T, HeaderError> {
-        match (outcome, self.refused) {
-            (Ok(done), _) => Ok(done),
-            (Err(_), Some(refused)) => Err(refused),
-            (Err(error), None) => Err(error.into()),
-        }
-    }
-}
-
-impl Storage for LockedReads<'_> {
-    fn size(&mut self) -> io::Result<Bytes> {
-        self.opened.file.size()
-    }
-
-    fn read_at(&mut self, offset: Bytes, buf: &mut [u8]) -> io::Result<()> {
-        if self.refused.is_some() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        match self.device.lock(self.opened, LockMode::Shared) {
-            Ok(_lock) => self.opened.file.read_at(offset, buf),
-            Err(error) => {
-                let told = io::Error::other(error.to_string());
-                self.refused = Some(error);
-                Err(told)
-            }
-        }
-    }
-
-    fn write_at(&mut self, _: Bytes, _: &[u8]) -> io::Result<()> {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The start of a device, read at once under the lock, which is not held while megabytes of metadata are checked. Each
-/// other read takes the lock for itself.
-struct Snapshot<'a> {
-    start: Vec<u8>,
-    reads: LockedReads<'a>,
-}
-
-impl Storage for Snapshot<'_> {
-    fn size(&mut self) -> io::Result<Bytes> {
-        self.reads.size()
-    }
-
-    fn read_at(&mut self, offset: Bytes, buf: &mut [u8]) -> io::Result<()> {
-        let there = offset.to_usize().and_then(|offset| self.start.get(offset..));
-        match there.and_then(|there| there.get(..buf.len())) {
-            Some(there) => {
-                buf.copy_from_slice(there);
-                Ok(())
-            }
-            None => self.reads.read_at(offset, buf),
-        }
-    }
-
-    fn write_at(&mut self, offset: Bytes, bytes: &[u8]) -> io::Result<()> {
-        self.reads.write_at(offset, bytes)
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        self.reads.sync()
-    }
 }
 
 impl HeaderDevice {

@@ -202,7 +202,8 @@ fn a_removed_keyslot_gives_no_key_to_a_new_one() {
     };
     add(&volume, &changing, &key, "one").expect("room");
     let opened = load(&path, HeaderPlace::WithData);
-    opened.erase_keyslots(&changing, None).expect("they are there");
+    let erased = opened.erase_keyslots(&changing, &Answer::new(true), &path, None);
+    erased.expect("they are there");
     let new = NewKeyslot {
         key: &key,
         key_for: KeyFor::Data,

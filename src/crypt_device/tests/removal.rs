@@ -23,6 +23,7 @@ fn another_keyslot_has_to_open_and_the_last_one_is_asked_for() {
         slot: None,
         name: None,
         token: None,
+        opened: None,
     };
     change(|changing| volume.add_keyslot(changing, unbound)).expect("room");
     let (volume, no) = (load(&path, HeaderPlace::WithData), Answer::new(false));
@@ -31,7 +32,7 @@ fn another_keyslot_has_to_open_and_the_last_one_is_asked_for() {
     volume.confirm_removal(&no, 0).expect("another is left");
     volume.check_free_keyslot(Some(0)).expect_err("in use");
     volume.check_used_keyslot(3).expect_err("free");
-    change(|changing| volume.remove_keyslot(changing, 0, None, false)).expect("another is left");
+    change(|changing| volume.remove_keyslot(changing, 0, None)).expect("another is left");
     let volume = load(&path, HeaderPlace::WithData);
     assert_eq!(volume.proofs_for_removal(1), [Candidates::Keyslot(1)]);
     assert!(no.1.borrow().is_empty());

@@ -22,14 +22,17 @@ enum Udev {
 
 /// Scripts that a user-mode kernel runs, in half the time or less: those about what our program asks of device-mapper and what
 /// it says. The others are emulated; `LUKSMITH_EMULATED_GUESTS` has all of them emulated.
-const USER_MODE: [&str; 8] = [
+const USER_MODE: [&str; 11] = [
     "actions.sh",
     "cipher-names.sh",
     "contract.sh",
     "dmjson.sh",
     "dmreport.sh",
+    "dmsetup-cases.sh",
+    "dmsetup-lvm.sh",
     "mapped.sh",
     "matrix.sh",
+    "strace.sh",
     "transcript.sh",
 ];
 

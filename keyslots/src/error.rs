@@ -107,6 +107,9 @@ pub enum Error {
     /// The volume is being reencrypted, and the reencrypting program relies on the header as it is.
     #[error("the volume is in reencryption")]
     InReencryption,
+    /// The parameters of a reencryption are not those that its verification digest was made of, with these keys.
+    #[error("the metadata of the reencryption do not match the volume keys")]
+    ReencryptionNotVerified,
     /// The JSON metadata outgrow their area.
     #[error("the metadata take {len} bytes, there is room for {room}")]
     MetadataTooLarge {

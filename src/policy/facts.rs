@@ -97,7 +97,7 @@ fn luks2_slots(header: &luks2::Header) -> Vec<SlotFacts> {
                     cipher: CipherName::new(&slot.encryption),
                     kdf: slot.kdf.known(),
                 }),
-                KeyslotKind::Reencrypt { .. } | KeyslotKind::Unknown(_) => None,
+                KeyslotKind::Reencrypt(_) | KeyslotKind::Unknown(_) => None,
             },
         })
         .collect()

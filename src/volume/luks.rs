@@ -54,9 +54,8 @@ pub fn check_apart(
 pub fn mappable(header: &Header) -> Result<DataLayout, VolumeError> {
     if let Header::Luks2(header) = header {
         header.check_requirements()?;
-        let requirements = &header.metadata().config.requirements;
-        if let Some(requirement) = requirements.iter().find(|name| name.contains("reencrypt")) {
-            return Err(VolumeError::InReencryption(requirement.clone()));
+        if let Some(requirement) = header.reencryption_requirement() {
+            return Err(VolumeError::InReencryption(requirement.to_owned()));
         }
         if header.crypt().is_some_and(|crypt| crypt.integrity.is_some()) {
             return Err(VolumeError::NeedsIntegrity);

@@ -6,6 +6,7 @@ use std::io::Write;
 use super::copies::{self, Copy};
 use super::format::{BinaryHeader, Which};
 use super::keyslot::Area;
+use super::reencrypt::is_online;
 use super::{Header, KNOWN_REQUIREMENTS, areas, validate};
 use crate::error::shown;
 use crate::storage::Storage;
@@ -402,8 +403,7 @@ fn restore_range(from: &mut dyn Storage, to: &mut dyn Storage, start: Bytes, end
 }
 
 fn may_be_restored(requirement: &str) -> bool {
-    KNOWN_REQUIREMENTS.contains(&requirement)
-        && (requirement.starts_with("online-reencrypt") || requirement == "inline-hw-tags")
+    KNOWN_REQUIREMENTS.contains(&requirement) && (is_online(requirement) || requirement == "inline-hw-tags")
 }
 
 fn copy_range(

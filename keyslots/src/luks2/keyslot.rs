@@ -6,6 +6,7 @@ use super::Defect;
 use super::fields::{Fields, base64_to_value};
 use super::json::Object;
 use super::metadata::parse_hash;
+use super::reencrypt::ReencryptKeyslot;
 use crate::cipher::CipherSpec;
 use crate::hash::HashName;
 use crate::kdf::{Argon2Variant, Kdf};
@@ -35,12 +36,7 @@ pub enum KeyslotKind {
     /// Holds a key under a passphrase.
     Luks2(Luks2Keyslot),
     /// Holds the state of a reencryption.
-    Reencrypt {
-        /// `encrypt`, `reencrypt` or `decrypt`.
-        mode: String,
-        /// `forward` or `backward`.
-        direction: String,
-    },
+    Reencrypt(ReencryptKeyslot),
     /// A kind unknown here, by its type: kept, but not usable.
     Unknown(String),
 }
@@ -200,7 +196,12 @@ impl Keyslot {
             .transpose()?;
         let kind = match kind.as_str() {
             "luks2" => KeyslotKind::Luks2(Luks2Keyslot::parse(&mut fields, &mut area_fields, &area, key_size)?),
-            "reencrypt" => parse_reencrypt(&mut fields, &mut area_fields, &area, key_size)?,
+            "reencrypt" => KeyslotKind::Reencrypt(ReencryptKeyslot::parse(
+                &mut fields,
+                &mut area_fields,
+                &area.kind,
+                key_size,
+            )?),
             _ => KeyslotKind::Unknown(kind),
         };
         area.extra = area_fields.rest();
@@ -222,7 +223,7 @@ impl Keyslot {
     pub fn luks2(&self) -> Option<&Luks2Keyslot> {
         match &self.kind {
             KeyslotKind::Luks2(slot) => Some(slot),
-            KeyslotKind::Reencrypt { .. } | KeyslotKind::Unknown(_) => None,
+            KeyslotKind::Reencrypt(_) | KeyslotKind::Unknown(_) => None,
         }
     }
 
@@ -243,7 +244,7 @@ impl Keyslot {
     pub fn type_name(&self) -> &str {
         match &self.kind {
             KeyslotKind::Luks2(_) => "luks2",
-            KeyslotKind::Reencrypt { .. } => "reencrypt",
+            KeyslotKind::Reencrypt(_) => "reencrypt",
             KeyslotKind::Unknown(name) => name,
         }
     }
@@ -265,9 +266,8 @@ impl Keyslot {
         if let KeyslotKind::Luks2(slot) = &self.kind {
             value.insert("kdf".into(), slot.kdf_to_value());
         }
-        if let KeyslotKind::Reencrypt { mode, direction } = &self.kind {
-            value.insert("mode".into(), mode.clone().into());
-            value.insert("direction".into(), direction.clone().into());
+        if let KeyslotKind::Reencrypt(slot) = &self.kind {
+            slot.put(&mut value);
         }
         if let Some(priority) = self.priority {
             value.insert("priority".into(), (priority as u32).into());
@@ -284,6 +284,9 @@ impl Keyslot {
         if let KeyslotKind::Luks2(slot) = &self.kind {
             value.insert("encryption".into(), slot.encryption.clone().into());
             value.insert("key_size".into(), slot.area_key_size.into());
+        }
+        if let KeyslotKind::Reencrypt(slot) = &self.kind {
+            slot.put_area(&mut value);
         }
         value.extend(self.area.extra.clone());
         Value::Object(value)
@@ -402,46 +405,4 @@ fn positive(fields: &mut Fields, member: &str) -> Result<u32, Defect> {
         0 => Err(fields.value(member, 0, "must be above 0")),
         number => Ok(number),
     }
-}
-
-fn parse_reencrypt(
-    fields: &mut Fields,
-    area_fields: &mut Fields,
-    area: &Area,
-    key_size: u32,
-) -> Result<KeyslotKind, Defect> {
-    if key_size != 1 {
-        return Err(fields.value("key_size", key_size, "must be 1 for a reencrypt keyslot"));
-    }
-    let mode = fields.string("mode")?;
-    if !["encrypt", "reencrypt", "decrypt"].contains(&mode.as_str()) {
-        return Err(fields.value("mode", mode, "must be encrypt, reencrypt or decrypt"));
-    }
-    let direction = fields.string("direction")?;
-    if !["forward", "backward"].contains(&direction.as_str()) {
-        return Err(fields.value("direction", direction, "must be forward or backward"));
-    }
-    let (checksum, shift) = match area.kind.as_str() {
-        "none" | "journal" => (false, false),
-        "checksum" => (true, false),
-        "datashift" | "datashift-journal" => (false, true),
-        "datashift-checksum" => (true, true),
-        _ => return Err(area_fields.value("type", &area.kind, "is not a kind of reencryption area")),
-    };
-    // The area's own members stay where they are, in `extra`: only a program that continues the reencryption needs them.
-    let mut copy = area_fields.clone();
-    if checksum {
-        copy.non_empty("hash")?;
-        let sector_size = copy.u32("sector_size")?;
-        if !sector_size.is_power_of_two() || sector_size < 512 {
-            return Err(area_fields.value("sector_size", sector_size, "must be a power of two, 512 or more"));
-        }
-    }
-    if shift {
-        let size = copy.u64("shift_size")?;
-        if size == 0 || !size.is_multiple_of(512) {
-            return Err(area_fields.value("shift_size", size, "must be a multiple of 512 above 0"));
-        }
-    }
-    Ok(KeyslotKind::Reencrypt { mode, direction })
 }

@@ -17,6 +17,7 @@ pub mod format;
 pub mod json;
 pub mod keyslot;
 pub mod metadata;
+pub mod reencrypt;
 pub mod segment;
 mod staged;
 #[cfg(test)]
@@ -39,6 +40,7 @@ pub use update::KeyFor;
 
 use self::copies::{Copies, Copy, OtherCopy};
 use self::format::{BinaryHeader, Which};
+use self::reencrypt::Requirement;
 use self::segment::{Crypt, Segment};
 use crate::kdf::{CostLimits, Kdf};
 use crate::secret::{Passphrase, VolumeKey};
@@ -152,6 +154,7 @@ impl Header {
         let requirements = self.copy.metadata.config.requirements.iter().map(String::as_str);
         requirements
             .filter(|name| !KNOWN_REQUIREMENTS.contains(name) && *name != "opal-v2")
+            .filter(|name| !matches!(Requirement::parse(name), Some(Requirement::Wipe(_))))
             .collect()
     }
 
@@ -164,10 +167,24 @@ impl Header {
         }
     }
 
+    /// Whether a reencryption has begun, and how far it is.
+    ///
+    /// # Errors
+    /// The [`Defect`] for which it cannot be continued.
+    pub fn reencryption(&self) -> Result<reencrypt::Status> {
+        Ok(reencrypt::Status::read(&self.copy.metadata)?)
+    }
+
+    /// The requirement by which the volume is in reencryption, if it is.
+    pub fn reencryption_requirement(&self) -> Option<&str> {
+        let requirements = self.copy.metadata.config.requirements.iter();
+        let mut names = requirements.map(String::as_str);
+        names.find(|name| Requirement::parse(name).is_some())
+    }
+
     /// Whether a reencryption has begun and is not finished.
     pub fn in_reencryption(&self) -> bool {
-        let requirements = &self.copy.metadata.config.requirements;
-        requirements.iter().any(|name| name.contains("reencrypt"))
+        self.reencryption_requirement().is_some()
     }
 
     /// Checks that the header may be changed. A keyslot may be removed in any case.

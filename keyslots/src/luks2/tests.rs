@@ -2,6 +2,7 @@
 
 mod crash;
 mod foreign;
+mod reencrypt;
 mod rules;
 mod safety;
 mod staged;

@@ -328,7 +328,7 @@ impl Header {
             return Err(Error::KeyslotOutOfRange(slot));
         }
         match self.copy.metadata.keyslots.get(&slot) {
-            Some(keyslot) if !matches!(keyslot.kind, KeyslotKind::Reencrypt { .. }) => {}
+            Some(keyslot) if !matches!(keyslot.kind, KeyslotKind::Reencrypt(_)) => {}
             Some(_) => return Err(Error::InReencryption),
             None => return Err(Error::KeyslotInactive(slot)),
         }
@@ -367,7 +367,7 @@ impl Header {
     /// [`Error::ChangedMeanwhile`], or the storage's.
     pub fn erase(&mut self, storage: &mut dyn Storage, medium: Medium) -> Result<Vec<u32>> {
         let keyslots = self.copy.metadata.keyslots.iter();
-        let keys = keyslots.filter(|(_, keyslot)| !matches!(keyslot.kind, KeyslotKind::Reencrypt { .. }));
+        let keys = keyslots.filter(|(_, keyslot)| !matches!(keyslot.kind, KeyslotKind::Reencrypt(_)));
         let slots: Vec<u32> = keys.map(|(&slot, _)| slot).collect();
         let before = self.copy.clone();
         // A stale copy may have members that the other lacks.

@@ -9,6 +9,7 @@ use super::digest_index::DigestIndex;
 use super::format::BINARY_HEADER_SIZE;
 use super::keyslot::{Keyslot, KeyslotKind};
 use super::metadata::Metadata;
+use super::reencrypt::is_online;
 use super::segment::{Segment, SegmentKind};
 use crate::units::Bytes;
 
@@ -220,14 +221,9 @@ fn reencryption(metadata: &Metadata) -> Result<(), Defect> {
     let slots = metadata
         .keyslots
         .values()
-        .filter(|slot| matches!(slot.kind, KeyslotKind::Reencrypt { .. }))
+        .filter(|slot| matches!(slot.kind, KeyslotKind::Reencrypt(_)))
         .count();
-    if !metadata
-        .config
-        .requirements
-        .iter()
-        .any(|name| name.starts_with("online-reencrypt"))
-    {
+    if !metadata.config.requirements.iter().any(|name| is_online(name)) {
         return if slots == 0 {
             Ok(())
         } else {

@@ -2,6 +2,7 @@
 //! keyslot's key for another's, or write an unreadable header.
 
 use super::super::keyslot::{Area, KeyslotKind, SlotKdf};
+use super::super::reencrypt::{Direction, Guard, Mode, ReencryptKeyslot, Resilience};
 use super::super::segment::{Segment, SegmentKind};
 use super::*;
 use crate::luks2::copies;
@@ -75,10 +76,14 @@ fn in_reencryption() -> (Memory, Header) {
         extra: Default::default(),
     };
     let keyslot = Keyslot {
-        kind: KeyslotKind::Reencrypt {
-            mode: "encrypt".into(),
-            direction: "forward".into(),
-        },
+        kind: KeyslotKind::Reencrypt(ReencryptKeyslot {
+            mode: Mode::Encrypt,
+            direction: Direction::Forward,
+            resilience: Resilience {
+                guard: Guard::None,
+                shift: None,
+            },
+        }),
         key_size: 1,
         area,
         priority: None,

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use keyslots::luks2::json::lossy;
 use keyslots::luks2::keyslot::{Keyslot, KeyslotKind, STRIPES, SlotKdf};
 use keyslots::luks2::metadata::{Digest, DigestKind};
+use keyslots::luks2::reencrypt::Guard;
 use keyslots::luks2::segment::{Segment, SegmentKind};
 use keyslots::luks2::{DigestIndex, Header, Priority};
 
@@ -182,26 +183,21 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<u32
             push(out, format_args!("\tAF stripes: {STRIPES}"));
             push(out, format_args!("\tAF hash:    {}", shown(luks2.af_hash.as_str())));
         }
-        KeyslotKind::Reencrypt { mode, direction } => {
+        KeyslotKind::Reencrypt(slot) => {
             push(
                 out,
                 format_args!("\tKey:        {} bits", u64::from(keyslot.key_size) * 8),
             );
             push(out, format_args!("\tPriority:   {priority}"));
-            push(out, format_args!("\tMode:       {mode}"));
-            push(out, format_args!("\tDirection:  {direction}"));
-            push(out, format_args!("\tResilience: {}", shown(&keyslot.area.kind)));
-            let text = |member: &str| keyslot.area.extra.get(member).and_then(|value| value.as_str());
-            if keyslot.area.kind.contains("checksum") {
-                push(
-                    out,
-                    format_args!("\tHash:       {}", shown(text("hash").unwrap_or_default())),
-                );
-                let size = keyslot.area.extra.get("sector_size").and_then(|value| value.as_u64());
-                push(out, format_args!("\tHash data:  {} [bytes]", size.unwrap_or_default()));
+            push(out, format_args!("\tMode:       {}", slot.mode.name()));
+            push(out, format_args!("\tDirection:  {}", slot.direction.name()));
+            push(out, format_args!("\tResilience: {}", slot.resilience));
+            if let Guard::Checksum { hash, block } = &slot.resilience.guard {
+                push(out, format_args!("\tHash:       {}", shown(hash.as_str())));
+                push(out, format_args!("\tHash data:  {block} [bytes]"));
             }
-            if let Some(size) = text("shift_size").filter(|_| keyslot.area.kind.contains("datashift")) {
-                push(out, format_args!("\tShift size: {}[bytes]", shown(size)));
+            if let Some(shift) = slot.resilience.shift {
+                push(out, format_args!("\tShift size: {}[bytes]", shift.get()));
             }
         }
         KeyslotKind::Unknown(_) => {}

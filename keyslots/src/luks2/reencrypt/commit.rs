@@ -1,0 +1,64 @@
+//! What the metadata say at each step, written in one go.
+
+use super::super::Header;
+use super::super::metadata::Metadata;
+use super::super::segment::Segment;
+use super::requirement::{Requirement, Wipe};
+use super::state::{Part, Reencryption};
+use crate::Result;
+use crate::storage::Storage;
+
+/// Changes the metadata and writes both copies of the header. On an error the header is as before, unless the change may have
+/// reached the device.
+pub(super) fn commit(header: &mut Header, storage: &mut dyn Storage, change: impl FnOnce(&mut Metadata)) -> Result<()> {
+    let before = header.copy.clone();
+    change(&mut header.copy.metadata);
+    header
+        .write(storage)
+        .inspect_err(|_| header.restore_unless_written(&before))
+}
+
+/// Puts these active segments before the backup segments, and names all of them in the digests of their keys.
+pub(super) fn put_segments(metadata: &mut Metadata, found: &Reencryption, active: Vec<(Part, Segment)>) {
+    let backups = [
+        (Part::Old, Some(&found.previous)),
+        (Part::New, Some(&found.last)),
+        (Part::Old, found.moved.as_ref()),
+    ];
+    let backups = backups
+        .into_iter()
+        .filter_map(|(part, segment)| Some((part, segment?.clone())));
+    put_all(metadata, found, active.into_iter().chain(backups).collect());
+}
+
+fn put_all(metadata: &mut Metadata, found: &Reencryption, segments: Vec<(Part, Segment)>) {
+    for (&id, digest) in &mut metadata.digests {
+        if Some(id) == found.old_digest || Some(id) == found.new_digest {
+            let of_this = (0..)
+                .zip(&segments)
+                .filter(|(_, (part, _))| found.digests_of(*part).contains(&id));
+            digest.segments = of_this.map(|(segment, _)| segment).collect();
+        }
+    }
+    metadata.segments = (0..).zip(segments.into_iter().map(|(_, segment)| segment)).collect();
+}
+
+/// Leaves nothing of the reencryption but its result, and what is still to be wiped.
+pub(super) fn put_result(metadata: &mut Metadata, found: &Reencryption, result: (Part, Segment), wipe: Option<Wipe>) {
+    put_all(metadata, found, vec![result]);
+    let old = found.old_digest.filter(|_| found.old_digest != found.new_digest);
+    let of_old = old
+        .and_then(|id| metadata.digests.get(&id))
+        .map(|digest| digest.keyslots.clone());
+    let goes = |id: &u32| *id == found.keyslot || of_old.iter().flatten().any(|old| old == id);
+    let kept: Vec<u32> = metadata.keyslots.keys().copied().filter(|id| !goes(id)).collect();
+    metadata.keep_only_keyslots(&kept);
+    drop_requirements(metadata);
+    metadata.config.requirements.extend(wipe.map(Wipe::name));
+}
+
+/// Drops every requirement of a reencryption.
+pub(super) fn drop_requirements(metadata: &mut Metadata) {
+    let requirements = &mut metadata.config.requirements;
+    requirements.retain(|name| Requirement::parse(name).is_none());
+}

@@ -1,0 +1,171 @@
+//! The data path of a zone: read, decrypt with the old key, encrypt with the new one, write. A few MiB are in memory at once,
+//! however long the zone is.
+
+use std::fmt;
+use std::io;
+
+use super::digest::VolumeKeys;
+use super::plan::Zone;
+use super::state::Reencryption;
+use crate::cipher::{CipherSpec, SectorCipher};
+use crate::secret::VolumeKey;
+use crate::storage::Storage;
+use crate::units::{Bytes, SECTOR_SIZE};
+use crate::{Error, Result};
+
+/// Bytes that are worked on at once: a multiple of every block that is hashed.
+const CHUNK: usize = 4 << 20;
+
+/// The storages of a volume: one device, or a header and its data apart.
+pub struct Disks<'a> {
+    header: &'a mut dyn Storage,
+    data: Option<&'a mut dyn Storage>,
+}
+
+impl fmt::Debug for Disks<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.data.is_some() { "Disks(2)" } else { "Disks(1)" })
+    }
+}
+
+impl<'a> Disks<'a> {
+    /// One device with the header at its start.
+    pub fn attached(device: &'a mut dyn Storage) -> Self {
+        Self {
+            header: device,
+            data: None,
+        }
+    }
+
+    /// A header of its own. Both may not be one device.
+    pub fn detached(header: &'a mut dyn Storage, data: &'a mut dyn Storage) -> Self {
+        Self {
+            header,
+            data: Some(data),
+        }
+    }
+
+    /// The storage of the header.
+    pub fn header(&mut self) -> &mut dyn Storage {
+        self.header
+    }
+
+    /// The storage of the data.
+    pub fn data(&mut self) -> &mut dyn Storage {
+        match &mut self.data {
+            Some(data) => *data,
+            None => self.header,
+        }
+    }
+
+    pub(super) fn data_size(&mut self) -> Result<Bytes> {
+        self.data().size().map_err(Error::io("get the size of the data device"))
+    }
+
+    pub(super) fn read_data(&mut self, at: Bytes, buf: &mut [u8]) -> Result<()> {
+        self.data().read_at(at, buf).map_err(Error::io("read the data"))
+    }
+
+    pub(super) fn write_data(&mut self, at: Bytes, buf: &[u8]) -> Result<()> {
+        self.data().write_at(at, buf).map_err(Error::io("write the data"))
+    }
+
+    pub(super) fn sync_data(&mut self) -> Result<()> {
+        self.data().sync().map_err(Error::io("sync the data"))
+    }
+}
+
+/// Both encryptions of the data. Sectors are of 512 bytes, and count from the start of the data.
+pub trait Codec {
+    /// Turns data as they were on the disk into plaintext.
+    ///
+    /// # Errors
+    /// Those of the cipher.
+    fn decode(&self, first_sector: u64, data: &mut [u8]) -> Result<()>;
+
+    /// Turns plaintext into data as they will be on the disk.
+    ///
+    /// # Errors
+    /// Those of the cipher.
+    fn encode(&self, first_sector: u64, data: &mut [u8]) -> Result<()>;
+}
+
+/// The ciphers of this crate as a [`Codec`].
+#[derive(Debug)]
+pub struct Ciphers {
+    old: Option<SectorCipher>,
+    new: Option<SectorCipher>,
+}
+
+impl Ciphers {
+    /// The ciphers of `found` with `keys`, which the caller has verified.
+    ///
+    /// # Errors
+    /// [`Error::WrongVolumeKey`] where a key is missing, or that of a cipher which is unknown here.
+    pub fn new(found: &Reencryption, keys: &VolumeKeys) -> Result<Self> {
+        let cipher = |segment: &super::super::segment::Segment, key: Option<&VolumeKey>| {
+            let Some(crypt) = segment.crypt() else { return Ok(None) };
+            let spec: CipherSpec = crypt.encryption.parse()?;
+            let key = key.ok_or(Error::WrongVolumeKey)?;
+            let cipher = SectorCipher::new(&spec, key.expose(), crypt.sector_size as usize, false)?;
+            Ok::<_, Error>(Some(cipher))
+        };
+        Ok(Self {
+            old: cipher(&found.previous, keys.old.as_ref())?,
+            new: cipher(&found.last, keys.of_new())?,
+        })
+    }
+}
+
+impl Codec for Ciphers {
+    fn decode(&self, first_sector: u64, data: &mut [u8]) -> Result<()> {
+        let cipher = self.old.as_ref();
+        Ok(cipher.map_or(Ok(()), |cipher| cipher.decrypt(first_sector, data))?)
+    }
+
+    fn encode(&self, first_sector: u64, data: &mut [u8]) -> Result<()> {
+        let cipher = self.new.as_ref();
+        Ok(cipher.map_or(Ok(()), |cipher| cipher.encrypt(first_sector, data))?)
+    }
+}
+
+/// Converts what was read from the zone at `at` in place.
+pub(super) fn convert(codec: &dyn Codec, zone: &Zone, at: usize, data: &mut [u8]) -> Result<()> {
+    let sector = (at as u64 / SECTOR_SIZE)
+        .checked_add(zone.first_sector())
+        .ok_or_else(past_end)?;
+    codec.decode(sector, data)?;
+    codec.encode(sector, data)
+}
+
+/// Calls `each` with every offset in the zone and a buffer for the bytes there.
+pub(super) fn for_each_chunk(zone: &Zone, mut each: impl FnMut(usize, &mut [u8]) -> Result<()>) -> Result<()> {
+    let len = zone.len.to_usize().ok_or_else(past_end)?;
+    let mut buffer = vec![0; len.min(CHUNK)];
+    let mut at = 0;
+    while at < len {
+        let now = buffer.len().min(len - at);
+        each(at, &mut buffer[..now])?;
+        at += now;
+    }
+    Ok(())
+}
+
+/// `offset` bytes behind `start`.
+pub(super) fn place(start: Bytes, offset: usize) -> Result<Bytes> {
+    start.checked_add(Bytes::new(offset as u64)).ok_or_else(past_end)
+}
+
+fn past_end() -> Error {
+    Error::io("convert the data")(io::ErrorKind::InvalidInput.into())
+}
+
+/// Converts the zone, from where its old bytes are, and waits until it is on the device.
+pub(super) fn convert_zone(disks: &mut Disks<'_>, codec: &dyn Codec, zone: &Zone) -> Result<()> {
+    for_each_chunk(zone, |at, chunk| {
+        disks.read_data(place(zone.from, at)?, chunk)?;
+        convert(codec, zone, at, chunk)?;
+        disks.write_data(place(zone.to, at)?, chunk)
+    })?;
+    disks.sync_data()
+}

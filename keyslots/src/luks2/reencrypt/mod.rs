@@ -1,0 +1,112 @@
+//! Reencryption: the data of a volume change their encryption zone by zone, and no kill or power failure at any point loses any.
+//!
+//! The metadata say at every moment which part of the data is encrypted how, in the same way as cryptsetup's, so that either
+//! program continues what the other began. [`Status::read`] is what they say, a [`Plan`] what follows from it on a data device of
+//! a certain size, and a [`Driver`] does it:
+//! 1. what is needed to recover a zone is written to the area of the reencryption's keyslot, and synced;
+//! 2. both copies of the header say that the zone is being converted;
+//! 3. the zone is converted where it is, or to where it belongs, and synced;
+//! 4. both copies of the header say that it is converted. At the last zone this drops all that the reencryption needed, the keyslots
+//!    of the old key too.
+//!
+//! What an interruption left is recovered by the next step. All data that are converted while the metadata still name the old key
+//! is a state that only cryptsetup leaves, see [`State::Finished`]; [`finish()`] ends it.
+//!
+//! Not for: devices that are in use, and the speed of many cores.
+//!
+//! # Change the volume key
+//!
+//! ```
+//! use keyslots::hash::Hash;
+//! use keyslots::luks2::reencrypt::{
+//!     self, Ciphers, Direction, Disks, Driver, Guard, Mode, Next, Start, VolumeKeys, ZoneLimits,
+//! };
+//! use keyslots::luks2::{Header, KeyFor};
+//! use keyslots::secret::{Passphrase, Secret, VolumeKey};
+//! use keyslots::wipe::Medium;
+//! # use keyslots::kdf::Kdf;
+//! # use keyslots::luks2::{self, CreateParams, DataPlace, NewKeyslot};
+//! # use keyslots::storage::Memory;
+//! # use keyslots::units::Bytes;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let limits = Default::default();
+//! # let params = CreateParams {
+//! #     encryption: "aes-xts-plain64".into(), sector_size: 512, uuid: None, label: String::new(),
+//! #     subsystem: String::new(), metadata_size: None, keyslots_size: None,
+//! #     data: DataPlace::Offset(Bytes::mib(1)), digest_hash: Hash::Sha256, digest_iterations: 1000,
+//! # };
+//! # let new_keyslot = NewKeyslot {
+//! #     kdf: Kdf::Pbkdf2 { hash: Hash::Sha256, iterations: 1000 }, af_hash: Hash::Sha256,
+//! #     encryption: "aes-xts-plain64".parse()?, area_key_size: 64, priority: None,
+//! # };
+//! # let mut device = Memory::zeroed(2 << 20);
+//! # let mut header = {
+//! #     let key = VolumeKey::random(64)?;
+//! #     let mut header = luks2::create(&params, &key, &limits)?;
+//! #     header.write_new(&mut device, Medium::Other)?;
+//! #     let passphrase = Passphrase::new(Secret::copy_from(b"correct horse")?);
+//! #     header.add_keyslot(&mut device, &key, &passphrase, &new_keyslot, None, KeyFor::Data, &limits)?;
+//! #     header
+//! # };
+//! # let passphrase = Passphrase::new(Secret::copy_from(b"correct horse")?);
+//!
+//! // The new key gets its keyslots before it is used.
+//! let old = header.unlock(&mut device, &passphrase, luks2::Candidates::All, &limits)?.volume_key;
+//! let new = VolumeKey::random(64)?;
+//! let unbound = KeyFor::Unbound(Hash::Sha256, 1000);
+//! header.add_keyslot(&mut device, &new, &passphrase, &new_keyslot, None, unbound, &limits)?;
+//! let keys = VolumeKeys { old: Some(old), new: Some(new) };
+//!
+//! let mut disks = Disks::attached(&mut device);
+//! let start = Start {
+//!     mode: Mode::Reencrypt,
+//!     direction: Direction::Forward,
+//!     guard: Guard::Checksum { hash: Hash::Sha256.into(), block: 512 },
+//!     shift: None,
+//!     encryption: None,
+//!     digest_hash: Hash::Sha256,
+//!     digest_iterations: 1000,
+//! };
+//! reencrypt::begin(&mut header, &mut disks, &start, &keys, &limits)?;
+//!
+//! let verified = reencrypt::verify(&header, &keys, &limits)?;
+//! let ciphers = Ciphers::new(verified.reencryption(), &keys)?;
+//! let zones = ZoneLimits::default();
+//! let mut driver = Driver::new(&mut header, &mut disks, verified, &ciphers, zones, Medium::Other)?;
+//! while let Next::Zone(next) = driver.step(&mut disks)? {
+//!     driver = next;
+//! }
+//! let header = Header::read(&mut device)?;
+//! assert!(!header.in_reencryption());
+//! assert_eq!(header.metadata().keyslots.keys().collect::<Vec<_>>(), [&1]);
+//! # Ok(())
+//! # }
+//! ```
+
+mod commit;
+mod convert;
+mod digest;
+mod driver;
+mod finish;
+mod init;
+mod placement;
+mod plan;
+mod relocate;
+mod requirement;
+mod resilience;
+mod segments;
+mod slot;
+mod state;
+
+pub use convert::{Ciphers, Codec, Disks};
+pub use digest::{Verified, VolumeKeys, make_digest, unlock, verification_input, verify};
+pub use driver::{Driver, Next};
+pub use finish::{finish, wipe_unreferenced};
+pub use init::{Start, begin};
+pub use placement::Placement;
+pub use plan::{Plan, Progress, Zone, ZoneLimits};
+pub use relocate::{export, install};
+pub(super) use requirement::is_online;
+pub use requirement::{Requirement, Version, Wipe};
+pub use slot::{Direction, Guard, Mode, ReencryptKeyslot, Resilience};
+pub use state::{Part, Reencryption, State, Status};

@@ -9,8 +9,9 @@ use std::fmt;
 
 use keyslots::header::Header;
 use keyslots::luks2::json::FIRST_BYTE_CHAR;
-use keyslots::luks2::{self, Edit, Metadata, Token};
+use keyslots::luks2::{self, Metadata, Token, Transaction};
 use keyslots::storage::Storage;
+use keyslots::wipe::Medium;
 use serde_json::{Map, Value};
 
 /// The type of the token.
@@ -157,14 +158,14 @@ pub fn find(header: &Header, name: &str) -> Option<u32> {
         .map(|entry| entry.slot)
 }
 
-/// Names or renames a keyslot; the name reaches the device with the rest of the edit. `None` for `protected` leaves that
+/// Names or renames a keyslot; the name reaches the device with the rest of the transaction. `None` for `protected` leaves that
 /// unchanged.
 ///
 /// # Errors
 /// [`SlotNameError`].
-pub fn set(edit: &mut Edit<'_>, slot: u32, name: &str, protected: Option<bool>) -> Result<(), SlotNameError> {
+pub fn set(change: &mut Transaction<'_>, slot: u32, name: &str, protected: Option<bool>) -> Result<(), SlotNameError> {
     check(name)?;
-    let mut names = list_metadata(edit.metadata());
+    let mut names = list_metadata(change.metadata());
     let before = names.iter().any(|entry| entry.slot == slot && entry.protected);
     if let Some(other) = names.iter().find(|entry| entry.name == name && entry.slot != slot) {
         return Err(SlotNameError::Taken(name.to_owned(), other.slot));
@@ -175,7 +176,7 @@ pub fn set(edit: &mut Edit<'_>, slot: u32, name: &str, protected: Option<bool>) 
         name: name.to_owned(),
         protected: protected.unwrap_or(before),
     });
-    store(edit, &names)
+    store(change, &names)
 }
 
 /// Checks a name before anything that would have to be undone.
@@ -294,10 +295,10 @@ pub fn tidy(header: &mut Header, storage: &mut dyn Storage) -> Result<(), SlotNa
     if !outdated || header.check_changeable().is_err() {
         return Ok(());
     }
-    header.edit(storage, |edit| {
-        let names = list_metadata(edit.metadata());
-        store(edit, &names)
-    })
+    let mut change = header.begin()?;
+    let names = list_metadata(change.metadata());
+    store(&mut change, &names)?;
+    Ok(change.commit(storage, Medium::Other)?)
 }
 
 fn tokens_of(metadata: &Metadata) -> impl Iterator<Item = (u32, &Token)> {
@@ -329,10 +330,10 @@ fn names_of(token: &Token) -> Vec<SlotName> {
 }
 
 /// Writes one token with all the names, in place of any number of them.
-fn store(edit: &mut Edit<'_>, names: &[SlotName]) -> Result<(), SlotNameError> {
-    let ids: Vec<u32> = tokens_of(edit.metadata()).map(|(id, _)| id).collect();
+fn store(change: &mut Transaction<'_>, names: &[SlotName]) -> Result<(), SlotNameError> {
+    let ids: Vec<u32> = tokens_of(change.metadata()).map(|(id, _)| id).collect();
     for &id in &ids {
-        edit.remove_token(id)?;
+        change.remove_token(id)?;
     }
     if names.is_empty() {
         return Ok(());
@@ -356,6 +357,6 @@ fn store(edit: &mut Edit<'_>, names: &[SlotName]) -> Result<(), SlotNameError> {
         extra,
         places: Default::default(),
     };
-    edit.put_token(token, ids.first().copied(), true)?;
+    change.put_token(token, ids.first().copied(), true)?;
     Ok(())
 }

@@ -34,8 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (slot, key) = (unlocked.keyslot, unlocked.volume_key);
     let slot = match &mut header {
         Header::Luks1(header) => {
-            let to = ChangeTo::SameSlot;
-            header.change_keyslot(&mut image, &key, slot, &new, to, ITERATIONS, &limits, Medium::Other)?
+            let seal = || header.seal(&key, &new, ITERATIONS, &limits);
+            // By way of a free keyslot, so that one is whole at every moment.
+            let (new, back) = (&seal()?, &seal()?);
+            header.change_keyslot(&mut image, slot, ChangeTo::SameSlot { new, back }, Medium::Other)?
         }
         Header::Luks2(header) => {
             let hash = Hash::Sha256;
@@ -49,7 +51,10 @@ fn main() -> Result<(), Box<dyn Error>> {
                 area_key_size: 64,
                 priority: None,
             };
-            header.change_keyslot(&mut image, slot, &key, &new, &keyslot, Medium::Other, &limits)?;
+            let sealed = keyslot.seal(&key, &new, &limits)?;
+            let mut change = header.begin()?;
+            change.change_keyslot(slot, &sealed, &key, &limits)?;
+            change.commit(&mut image, Medium::Other)?;
             slot
         }
     };

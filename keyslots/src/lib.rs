@@ -12,7 +12,7 @@
 //! | unlock it | [`header::Header::unlock`], which returns [`Unlocked`] |
 //! | read or write the data | [`header::Header::data`], [`cipher::SectorCipher`] |
 //! | make a volume | [`luks1::Header::create`], [`luks2::create()`] |
-//! | add, change and remove keyslots | the methods of [`luks1::Header`] and [`luks2::Header`] |
+//! | add, change and remove keyslots | [`luks2::Transaction`], the methods of [`luks1::Header`] and [`luks2::Header`] |
 //! | back a header up, restore it, convert it | [`luks2::Header::backup`], [`backup::Backup`], [`convert`] |
 //! | keep keys and passphrases out of swap and logs | [`secret`] |
 //! | choose costs, and refuse absurd ones | [`kdf`] |
@@ -28,7 +28,7 @@
 //! # use keyslots::storage::Memory;
 //! # use keyslots::hash::Hash;
 //! # use keyslots::kdf::Kdf;
-//! # use keyslots::luks2::{self, CreateParams, DataPlace, KeyFor, NewKeyslot};
+//! # use keyslots::luks2::{self, CreateParams, DataPlace, NewKeyslot};
 //! # use keyslots::secret::VolumeKey;
 //! # use keyslots::units::Bytes;
 //! # use keyslots::wipe::Medium;
@@ -47,7 +47,10 @@
 //! #         encryption: "aes-xts-plain64".parse()?, area_key_size: 64, priority: None,
 //! #     };
 //! #     let passphrase = Passphrase::new(Secret::copy_from(b"correct horse")?);
-//! #     header.add_keyslot(&mut device, &key, &passphrase, &new, None, KeyFor::Data, &limits)?;
+//! #     let sealed = new.seal(&key, &passphrase, &limits)?;
+//! #     let mut change = header.begin()?;
+//! #     change.add_keyslot(None, &sealed, &key, &limits)?;
+//! #     change.commit(&mut device, Medium::Other)?;
 //! #     Ok(device)
 //! # }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -76,7 +79,7 @@
 //! use keyslots::storage::{Memory, Storage};
 //! # use keyslots::hash::Hash;
 //! # use keyslots::kdf::Kdf;
-//! # use keyslots::luks2::{self, CreateParams, DataPlace, KeyFor, NewKeyslot};
+//! # use keyslots::luks2::{self, CreateParams, DataPlace, NewKeyslot};
 //! # use keyslots::secret::VolumeKey;
 //! # use keyslots::units::Bytes;
 //! # use keyslots::wipe::Medium;
@@ -95,7 +98,10 @@
 //! #         encryption: "aes-xts-plain64".parse()?, area_key_size: 64, priority: None,
 //! #     };
 //! #     let passphrase = Passphrase::new(Secret::copy_from(b"correct horse")?);
-//! #     header.add_keyslot(&mut device, &key, &passphrase, &new, None, KeyFor::Data, &limits)?;
+//! #     let sealed = new.seal(&key, &passphrase, &limits)?;
+//! #     let mut change = header.begin()?;
+//! #     change.add_keyslot(None, &sealed, &key, &limits)?;
+//! #     change.commit(&mut device, Medium::Other)?;
 //! #     Ok(device)
 //! # }
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -125,7 +131,7 @@
 //! ```
 //! use keyslots::hash::Hash;
 //! use keyslots::kdf::{CostLimits, Kdf};
-//! use keyslots::luks2::{self, CreateParams, DataPlace, KeyFor, NewKeyslot};
+//! use keyslots::luks2::{self, CreateParams, DataPlace, NewKeyslot};
 //! use keyslots::secret::{Passphrase, Secret, VolumeKey};
 //! use keyslots::storage::Memory;
 //! use keyslots::units::Bytes;
@@ -159,7 +165,11 @@
 //! };
 //! for text in ["correct horse", "battery staple"] {
 //!     let passphrase = Passphrase::new(Secret::copy_from(text.as_bytes())?);
-//!     header.add_keyslot(&mut device, &key, &passphrase, &new, None, KeyFor::Data, &limits)?;
+//!     // The slow part, before any lock is taken.
+//!     let sealed = new.seal(&key, &passphrase, &limits)?;
+//!     let mut change = header.begin()?;
+//!     change.add_keyslot(None, &sealed, &key, &limits)?;
+//!     change.commit(&mut device, Medium::Other)?;
 //! }
 //! assert_eq!(luks2::Header::read(&mut device)?.metadata().keyslots.len(), 2);
 //! # Ok(())

@@ -4,6 +4,7 @@ use keyslots::Error;
 use keyslots::header::{Header, Version};
 use keyslots::luks2::Priority;
 use keyslots::uuid::is_uuid;
+use keyslots::wipe::Medium;
 
 use super::ask::agree;
 use super::{Changing, Confirm, CryptError, LuksDevice, Others, Question};
@@ -46,20 +47,19 @@ pub fn configure(changing: &Changing<'_>, device: &HeaderDevice, settings: &Sett
         };
         let Header::Luks2(header) = header else { return Ok(()) };
         // One write: all of it, or nothing.
-        header.edit(storage, |edit| -> Result<(), CryptError> {
-            if settings.label.is_some() || settings.subsystem.is_some() {
-                edit.set_labels(settings.label, settings.subsystem)?;
+        let mut change = header.begin()?;
+        if settings.label.is_some() || settings.subsystem.is_some() {
+            change.set_labels(settings.label, settings.subsystem)?;
+        }
+        if let Some((slot, keyslot)) = keyslot {
+            if let Some(priority) = keyslot.priority {
+                change.set_priority(slot, priority)?;
             }
-            if let Some((slot, keyslot)) = keyslot {
-                if let Some(priority) = keyslot.priority {
-                    edit.set_priority(slot, priority)?;
-                }
-                if let Some((name, protect)) = keyslot.name {
-                    slot_names::set(edit, slot, name, Some(protect))?;
-                }
+            if let Some((name, protect)) = keyslot.name {
+                slot_names::set(&mut change, slot, name, Some(protect))?;
             }
-            Ok(())
-        })
+        }
+        Ok(change.commit(storage, Medium::Other)?)
     })
 }
 

@@ -6,9 +6,10 @@
 use std::path::Path;
 
 use keyslots::Error;
+use keyslots::hash::Hash;
 use keyslots::header::{Header, SlotState, Version};
-use keyslots::luks1;
-use keyslots::luks2::{self, KeyFor};
+use keyslots::luks1::{self, ChangeTo};
+use keyslots::luks2::{self, Digest};
 use keyslots::secret::{Passphrase, VolumeKey};
 
 use super::ask::agree;
@@ -26,6 +27,15 @@ pub enum KeyslotCost {
     },
     /// LUKS2.
     Luks2(luks2::NewKeyslot),
+}
+
+/// The purpose of the key in a new keyslot.
+#[derive(Clone, Copy, Debug)]
+pub enum KeyFor {
+    /// It is the key of the data.
+    Data,
+    /// It is a key of its own, with a digest of this hash and these iterations.
+    Unbound(Hash, u32),
 }
 
 /// A keyslot to add.
@@ -135,18 +145,24 @@ impl LuksDevice {
             }
             match (header, &ready) {
                 (Header::Luks2(header), Ready::Luks2(sealed)) => {
-                    let (slot, limits) = (new.slot, changing.limits);
-                    header.add_sealed_and(storage, new.key, sealed, slot, new.key_for, limits, |edit, made| {
-                        if let Some((name, protect)) = new.name {
-                            slot_names::set(edit, made, name, Some(protect))?;
+                    let mut change = header.begin()?;
+                    let made = match new.key_for {
+                        KeyFor::Data => change.add_keyslot(new.slot, sealed, new.key, changing.limits)?,
+                        KeyFor::Unbound(hash, iterations) => {
+                            let digest = Digest::new(new.key, hash, iterations, changing.limits)?;
+                            change.add_unbound_keyslot(new.slot, sealed, digest)?
                         }
-                        if let Some(token) = new.token {
-                            edit.assign_token(token, made, true)?;
-                        }
-                        Ok(())
-                    })
+                    };
+                    if let Some((name, protect)) = new.name {
+                        slot_names::set(&mut change, made, name, Some(protect))?;
+                    }
+                    if let Some(token) = new.token {
+                        change.assign_token(token, made, true)?;
+                    }
+                    change.commit(storage, self.device.medium())?;
+                    Ok(made)
                 }
-                (Header::Luks1(header), Ready::Luks1(sealed, _)) => Ok(header.add_sealed(storage, sealed, new.slot)?),
+                (Header::Luks1(header), Ready::Luks1(sealed, _)) => Ok(header.add_keyslot(storage, new.slot, sealed)?),
                 _ => Err(Error::ChangedMeanwhile.into()),
             }
         })
@@ -167,16 +183,20 @@ impl LuksDevice {
             }
             match (header, &ready) {
                 (Header::Luks2(header), Ready::Luks2(sealed)) => {
-                    let limits = changing.limits;
-                    header.change_sealed_and(storage, slot, new.key, sealed, medium, limits, |edit| {
-                        new.name
-                            .map_or(Ok(()), |name| slot_names::set(edit, slot, name, None))
-                            .map_err(CryptError::from)
-                    })?;
+                    let mut change = header.begin()?;
+                    change.change_keyslot(slot, sealed, new.key, changing.limits)?;
+                    if let Some(name) = new.name {
+                        slot_names::set(&mut change, slot, name, None)?;
+                    }
+                    change.commit(storage, medium)?;
                     Ok(slot)
                 }
-                (Header::Luks1(header), Ready::Luks1(sealed, back)) => {
-                    Ok(header.change_sealed(storage, slot, sealed, back.as_ref(), medium)?)
+                (Header::Luks1(header), Ready::Luks1(new, back)) => {
+                    let to = match back {
+                        Some(back) => ChangeTo::SameSlot { new, back },
+                        None => ChangeTo::FirstFree(new),
+                    };
+                    Ok(header.change_keyslot(storage, slot, to, medium)?)
                 }
                 _ => Err(Error::ChangedMeanwhile.into()),
             }
@@ -247,7 +267,7 @@ impl LuksDevice {
         self.check_changeable()?;
         changing.observer.notice(Event::Deriving);
         let ready = match (&self.header, cost) {
-            (Header::Luks2(_), KeyslotCost::Luks2(new)) => new.seal(passphrase, key, changing.limits).map(Ready::Luks2),
+            (Header::Luks2(_), KeyslotCost::Luks2(new)) => new.seal(key, passphrase, changing.limits).map(Ready::Luks2),
             (Header::Luks1(header), KeyslotCost::Luks1 { iterations }) => {
                 let seal = || header.seal(key, passphrase, *iterations, changing.limits);
                 seal().and_then(|sealed| Ok(Ready::Luks1(sealed, and_back.then(seal).transpose()?)))

@@ -49,7 +49,7 @@ pub use cost::{CostRequest, PbkdfKind, clock};
 pub use error::{CostError, CryptError, FormatError, RestoreError, TokenRefused};
 pub use header_users::check_header_unused;
 pub use key_link::KeyLink;
-pub use keyslot_changes::{ChangedKeyslot, KeyslotCost, NewKeyslot, last_keyslot};
+pub use keyslot_changes::{ChangedKeyslot, KeyFor, KeyslotCost, NewKeyslot, last_keyslot};
 pub use looked_at::{LookedAt, open_to_look};
 pub use luks::{HeaderPlace, LuksDevice, UnlockRequest};
 pub use observer::{Event, Observer, Shortfall};

@@ -75,7 +75,7 @@ impl TokenChoice<'_> {
 mod tests {
     use keyslots::hash::Hash;
     use keyslots::kdf::{CostLimits, Kdf};
-    use keyslots::luks2::{self, KeyFor, NewKeyslot};
+    use keyslots::luks2::{self, Digest, NewKeyslot};
     use keyslots::secret::{Secret, VolumeKey};
     use keyslots::storage::Memory;
     use keyslots::wipe::Medium;
@@ -102,15 +102,13 @@ mod tests {
             priority: None,
         };
         let passphrase = Passphrase::new(Secret::copy_from(b"pw").expect("a page"));
-        for (slot, key_for) in [
-            (0, KeyFor::Data),
-            (1, KeyFor::Unbound(Hash::Sha256, 1000)),
-            (2, KeyFor::Data),
-        ] {
-            header
-                .add_keyslot(&mut storage, &key, &passphrase, &new, Some(slot), key_for, &limits)
-                .expect("room");
-        }
+        let sealed = new.seal(&key, &passphrase, &limits).expect("memory");
+        let digest = Digest::new(&key, Hash::Sha256, 1000, &limits).expect("memory");
+        let mut change = header.begin().expect("a header that may be changed");
+        change.add_keyslot(Some(0), &sealed, &key, &limits).expect("room");
+        change.add_unbound_keyslot(Some(1), &sealed, digest).expect("room");
+        change.add_keyslot(Some(2), &sealed, &key, &limits).expect("room");
+        change.commit(&mut storage, Medium::Other).expect("memory");
         header
             .set_priority(&mut storage, 2, Priority::Ignore)
             .expect("a keyslot");

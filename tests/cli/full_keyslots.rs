@@ -91,10 +91,9 @@ fn kill_half_way(folder: &Path) {
     let (slot, key) = (opened.keyslot, opened.volume_key);
     match &mut header {
         Header::Luks1(header) => {
-            let to = ChangeTo::FirstFree;
-            header
-                .change_keyslot(&mut disk, &key, slot, &text("new"), to, 1000, &limits, Medium::Other)
-                .map(drop)
+            let sealed = header.seal(&key, &text("new"), 1000, &limits).expect("memory");
+            let to = ChangeTo::FirstFree(&sealed);
+            header.change_keyslot(&mut disk, slot, to, Medium::Other).map(drop)
         }
         Header::Luks2(header) => {
             let kdf = Kdf::Pbkdf2 {
@@ -108,7 +107,10 @@ fn kill_half_way(folder: &Path) {
                 area_key_size: 64,
                 priority: None,
             };
-            header.change_keyslot(&mut disk, slot, &key, &text("new"), &new, Medium::Other, &limits)
+            let sealed = new.seal(&key, &text("new"), &limits).expect("memory");
+            let mut change = header.begin().expect("a header that may be changed");
+            let changed = change.change_keyslot(slot, &sealed, &key, &limits);
+            changed.and_then(|()| change.commit(&mut disk, Medium::Other))
         }
     }
     .expect("memory");

@@ -41,9 +41,8 @@ fn luks1(slots: &[u32], payload: u64) -> Memory {
     header.write_new(&mut disk, Medium::Other).expect("memory");
     for &slot in slots {
         let text = passphrase(&slot.to_string());
-        header
-            .add_keyslot(&mut disk, &key(), &text, Some(slot), ITERATIONS, &limits())
-            .expect("a free slot");
+        let sealed = header.seal(&key(), &text, ITERATIONS, &limits()).expect("memory");
+        header.add_keyslot(&mut disk, Some(slot), &sealed).expect("a free slot");
     }
     let data = payload as usize * 512;
     disk.0[data..].fill(b'd');

@@ -22,12 +22,17 @@ use subtle::ConstantTimeEq;
 pub const MIN_ITERATIONS: u32 = 1000;
 
 /// The destination of a changed passphrase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeTo {
-    /// To the first free keyslot; the old one is free then. Derives one key.
-    FirstFree,
-    /// Back to its own keyslot, by way of the first free one. Derives two keys.
-    SameSlot,
+#[derive(Clone, Copy, Debug)]
+pub enum ChangeTo<'a> {
+    /// To the first free keyslot; the old one is free then.
+    FirstFree(&'a Sealed),
+    /// Back to its own keyslot, by way of the first free one.
+    SameSlot {
+        /// What is written to the first free keyslot; to its own, where none is free.
+        new: &'a Sealed,
+        /// What is written to its own.
+        back: &'a Sealed,
+    },
 }
 
 /// A volume key under a passphrase, ready for a keyslot.
@@ -62,7 +67,7 @@ impl Header {
                 return Err(Error::KeyslotInactive(slot));
             }
             return match self.open_keyslot(storage, passphrase, slot, limits) {
-                Err(error) => self.open_staged(storage, passphrase, Some(slot), limits, error),
+                Err(error) => self.open_staged(storage, passphrase, Some(slot), limits).ok_or(error),
                 Ok(unlocked) => Ok(self.with_leftovers(storage, unlocked)),
             };
         }
@@ -80,7 +85,7 @@ impl Header {
             }
         }
         let failure = failure.unwrap_or(Error::NoUsableKeyslot);
-        self.open_staged(storage, passphrase, None, limits, failure)
+        self.open_staged(storage, passphrase, None, limits).ok_or(failure)
     }
 
     /// Says it where a change that is through, or can never be, has left its record.
@@ -91,25 +96,18 @@ impl Header {
         unlocked
     }
 
-    /// Tries the keys that an interrupted change left behind, after no keyslot opened because of `failure`.
+    /// Tries the keys that an interrupted change left behind.
     fn open_staged(
         &self,
         storage: &mut dyn Storage,
         passphrase: &Passphrase,
         slot: Option<u32>,
         limits: &CostLimits,
-        failure: Error,
-    ) -> Result<Unlocked> {
-        let waiting = staged::waiting(storage, &self.raw).unwrap_or_default();
-        for record in waiting
-            .into_iter()
+    ) -> Option<Unlocked> {
+        let waiting = staged::waiting(storage, &self.raw).unwrap_or_default().into_iter();
+        waiting
             .filter(|record| slot.is_none_or(|slot| record.slot == slot))
-        {
-            if let Ok(unlocked) = self.open_record(passphrase, record, limits) {
-                return Ok(unlocked);
-            }
-        }
-        Err(failure)
+            .find_map(|record| self.open_record(passphrase, record, limits).ok())
     }
 
     fn open_record(&self, passphrase: &Passphrase, record: Record, limits: &CostLimits) -> Result<Unlocked> {
@@ -152,33 +150,15 @@ impl Header {
         }
     }
 
-    /// Puts `volume_key` under `passphrase` into keyslot `slot`, or the first free one, and returns its number.
+    /// Adds a keyslot with what [`Header::seal`] made: as `slot`, or the first free one. Returns which.
     ///
     /// Writes the area, syncs, and then the header: until that is there, all is as it was.
     ///
     /// # Errors
-    /// [`Error::WrongVolumeKey`], [`Error::AllKeyslotsFull`], [`Error::KeyslotFull`] (a keyslot in an invalid state
-    /// counts as full), [`Error::KeyslotOutOfRange`]; [`Error::BadParameter`] below [`MIN_ITERATIONS`] or where the
-    /// cipher is the null cipher; [`Error::ChangedMeanwhile`], [`Error::Kdf`], [`Error::Cipher`], [`Error::Io`].
-    pub fn add_keyslot(
-        &mut self,
-        storage: &mut dyn Storage,
-        volume_key: &VolumeKey,
-        passphrase: &Passphrase,
-        slot: Option<u32>,
-        iterations: u32,
-        limits: &CostLimits,
-    ) -> Result<u32> {
-        self.free_keyslot(slot)?;
-        let sealed = self.seal(volume_key, passphrase, iterations, limits)?;
-        self.add_sealed(storage, &sealed, slot)
-    }
-
-    /// As [`Header::add_keyslot`], with the output of [`Header::seal`], made before the lock was taken.
-    ///
-    /// # Errors
-    /// As there; [`Error::ChangedMeanwhile`] too where it was made for another volume key.
-    pub fn add_sealed(&mut self, storage: &mut dyn Storage, sealed: &Sealed, slot: Option<u32>) -> Result<u32> {
+    /// [`Error::AllKeyslotsFull`], [`Error::KeyslotFull`] (a keyslot in an invalid state counts as full),
+    /// [`Error::KeyslotOutOfRange`]; [`Error::ChangedMeanwhile`], also where it was made for another volume key;
+    /// [`Error::Overwritten`], [`Error::Io`].
+    pub fn add_keyslot(&mut self, storage: &mut dyn Storage, slot: Option<u32>, sealed: &Sealed) -> Result<u32> {
         let slot = self.free_keyslot(slot)?;
         if !same_volume_key(&self.raw, &sealed.made_for) {
             return Err(Error::ChangedMeanwhile);
@@ -212,7 +192,7 @@ impl Header {
         }
     }
 
-    /// Replaces what keyslot `slot` opens with: `volume_key` is under `passphrase` then. Returns the new keyslot.
+    /// Gives keyslot `slot` the passphrase of what [`Header::seal`] made. Returns the number that it has then.
     ///
     /// The new keyslot is complete before the old one is touched. Where none is free, the new key is put behind the
     /// header before the keyslot is overwritten in place: see the module `staged`.
@@ -220,50 +200,25 @@ impl Header {
     /// # Errors
     /// [`Error::KeyslotInactive`]; [`Error::AllKeyslotsFull`] where the sectors behind the header are in use too; and
     /// those of [`Header::add_keyslot`].
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a choice of the caller's, and none belongs to another"
-    )]
     pub fn change_keyslot(
         &mut self,
         storage: &mut dyn Storage,
-        volume_key: &VolumeKey,
         slot: u32,
-        passphrase: &Passphrase,
-        to: ChangeTo,
-        iterations: u32,
-        limits: &CostLimits,
+        to: ChangeTo<'_>,
         medium: Medium,
     ) -> Result<u32> {
         self.used_keyslot(slot)?;
-        let seal = || self.seal(volume_key, passphrase, iterations, limits);
-        let new = seal()?;
-        let back = (to == ChangeTo::SameSlot).then(seal).transpose()?;
-        self.change_sealed(storage, slot, &new, back.as_ref(), medium)
-    }
-
-    /// As [`Header::change_keyslot`], with the output of [`Header::seal`], made before the lock was taken: `new` is
-    /// written to the first free keyslot, and `back`, if given, from there to the keyslot that was changed.
-    ///
-    /// # Errors
-    /// As there, and those of [`Header::add_sealed`].
-    pub fn change_sealed(
-        &mut self,
-        storage: &mut dyn Storage,
-        slot: u32,
-        new: &Sealed,
-        back: Option<&Sealed>,
-        medium: Medium,
-    ) -> Result<u32> {
-        self.used_keyslot(slot)?;
+        let (ChangeTo::FirstFree(new) | ChangeTo::SameSlot { new, .. }) = to;
         if self.free_keyslot(None).is_err() {
             self.change_in_place(storage, slot, new, medium)?;
             return Ok(slot);
         }
-        let made = self.add_sealed(storage, new, None)?;
+        let made = self.add_keyslot(storage, None, new)?;
         self.remove_keyslot(storage, slot, medium)?;
-        let Some(back) = back else { return Ok(made) };
-        self.add_sealed(storage, back, Some(slot))?;
+        let ChangeTo::SameSlot { back, .. } = to else {
+            return Ok(made);
+        };
+        self.add_keyslot(storage, Some(slot), back)?;
         self.remove_keyslot(storage, made, medium)?;
         Ok(slot)
     }
@@ -367,7 +322,7 @@ impl Header {
     /// The first free keyslot, or `slot` where that is free.
     ///
     /// # Errors
-    /// As [`Header::add_keyslot`].
+    /// Those of [`Header::add_keyslot`].
     pub fn free_keyslot(&self, slot: Option<u32>) -> Result<u32> {
         let Some(slot) = slot else {
             let free = self

@@ -1,10 +1,8 @@
 //! Finding room for the next keyslot area.
 
-use super::keyslot::Keyslot;
-use super::metadata::Metadata;
+use super::keyslot::{Area, Keyslot};
 use super::validate::{AREA_ALIGNMENT, KeyslotsArea};
 use crate::units::Bytes;
-use crate::{Error, Result};
 
 /// Size of the area for a key of `key_size` bytes: its key material, aligned. `None` on overflow.
 pub(crate) fn area_size(key_size: u32) -> Option<Bytes> {
@@ -12,32 +10,16 @@ pub(crate) fn area_size(key_size: u32) -> Option<Bytes> {
 }
 
 /// The first gap in the keyslots area that holds `size`. Areas of every kind of keyslot are respected.
-///
-/// # Errors
-/// [`Error::NoRoomForKeyslot`].
-pub(crate) fn find_gap(metadata: &Metadata, hdr_size: Bytes, size: Bytes) -> Result<Bytes> {
-    let full = Error::NoRoomForKeyslot { needed: size.get() };
-    let Some(area) = KeyslotsArea::new(hdr_size, metadata.config.keyslots_size) else {
-        return Err(full);
-    };
-    let mut taken: Vec<_> = metadata
-        .keyslots
-        .values()
-        .map(|slot| (slot.area.offset, slot.area.size))
-        .collect();
+pub(crate) fn find_gap<'a>(bounds: KeyslotsArea, taken: impl Iterator<Item = &'a Area>, size: Bytes) -> Option<Bytes> {
+    let mut taken: Vec<_> = taken.map(|area| (area.offset, area.size)).collect();
     taken.sort_unstable();
-    let mut start = area.start;
+    let mut start = bounds.start;
     for (offset, len) in taken {
         if start.checked_add(size).is_some_and(|end| end <= offset) {
-            return Ok(start);
+            return Some(start);
         }
-        let end = offset.checked_add(len).and_then(|end| end.round_up(AREA_ALIGNMENT));
-        let Some(end) = end else { return Err(full) };
-        start = start.max(end);
+        start = start.max(offset.checked_add(len)?.round_up(AREA_ALIGNMENT)?);
     }
-    if start.checked_add(size).is_some_and(|end| end <= area.end) {
-        Ok(start)
-    } else {
-        Err(full)
-    }
+    let fits = start.checked_add(size).is_some_and(|end| end <= bounds.end);
+    fits.then_some(start)
 }

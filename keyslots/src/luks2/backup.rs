@@ -7,7 +7,8 @@ use super::copies::{self, Copy};
 use super::format::{BinaryHeader, Which};
 use super::keyslot::Area;
 use super::reencrypt::is_online;
-use super::{Header, KNOWN_REQUIREMENTS, areas, validate};
+use super::validate::{self, KeyslotsArea};
+use super::{Header, KNOWN_REQUIREMENTS, areas};
 use crate::error::shown;
 use crate::storage::Storage;
 use crate::units::Bytes;
@@ -291,20 +292,19 @@ impl Backup {
             }
         }
 
-        // The areas that no place may overlap: all of both. Numbers do not matter for that.
+        // The areas that no place may overlap: all of both.
         let both = metadata.keyslots.values().chain(there.metadata().keyslots.values());
-        let mut taken = metadata.clone();
-        taken.keyslots = (0..).zip(both.cloned()).collect();
-        let mut free = u32::try_from(taken.keyslots.len()).ok()?;
+        let mut taken: Vec<Area> = both.map(|keyslot| keyslot.area.clone()).collect();
+        let bounds = KeyslotsArea::new(hdr_size, metadata.config.keyslots_size)?;
         let mut alone = metadata.clone();
         let (mut staged, mut spots) = (Vec::new(), Vec::new());
         for slot in slots {
             let mut moved = metadata.keyslots.get(&slot)?.clone();
             let to = match at.get(&slot) {
                 Some(to) => *to,
-                None => match areas::find_gap(&taken, hdr_size, moved.area.size) {
-                    Ok(to) => to,
-                    Err(_) => continue,
+                None => match areas::find_gap(bounds, taken.iter(), moved.area.size) {
+                    Some(to) => to,
+                    None => continue,
                 },
             };
             spots.push(Spot {
@@ -314,8 +314,7 @@ impl Backup {
                 is_there: at.contains_key(&slot),
             });
             moved.area.offset = to;
-            taken.keyslots.insert(free, moved.clone());
-            free = free.checked_add(1)?;
+            taken.push(moved.area.clone());
             alone.keyslots.insert(slot, moved);
             staged.push(slot);
         }
@@ -355,13 +354,13 @@ impl Backup {
         let (from, to) = (&ours.area, &theirs.area);
         let mut moved = ours.clone();
         moved.area.offset = to.offset;
-        let is_free = || !backup.values().any(|other| overlap(&other.area, to));
+        let is_free = || !backup.values().any(|other| other.area.overlaps(to));
         if moved != *theirs || from.offset != to.offset && !is_free() {
             return Ok(None);
         }
         let mut same = true;
         let mut material = Vec::new();
-        copy_range(file, from.offset, end(from), |at, chunk| {
+        copy_range(file, from.offset, from.end(), |at, chunk| {
             // From the start of the one to the start of the other.
             let at = at.checked_sub(from.offset).and_then(|at| to.offset.checked_add(at));
             material.resize(chunk.len(), 0);
@@ -371,14 +370,6 @@ impl Backup {
         })?;
         Ok(same.then_some(to.offset))
     }
-}
-
-fn overlap(one: &Area, other: &Area) -> bool {
-    one.offset < end(other) && other.offset < end(one)
-}
-
-fn end(area: &Area) -> Bytes {
-    area.offset.checked_add(area.size).unwrap_or(Bytes::new(u64::MAX))
 }
 
 /// Spare keyslots, and the header that has them alone.

@@ -106,7 +106,7 @@ pub fn create(params: &CreateParams, key: &VolumeKey, limits: &CostLimits) -> Re
         flags: Vec::new(),
         extra: Object::new(),
     };
-    let mut digest = new_digest(key, params.digest_hash, params.digest_iterations, limits)?;
+    let mut digest = Digest::new(key, params.digest_hash, params.digest_iterations, limits)?;
     digest.segments = vec![0];
     let metadata = Metadata {
         keyslots: BTreeMap::new(),
@@ -138,27 +138,29 @@ pub fn create(params: &CreateParams, key: &VolumeKey, limits: &CostLimits) -> Re
     Ok(Header::new(Copy { binary, metadata }))
 }
 
-/// A digest of `key` that refers to nothing yet.
-///
-/// # Errors
-/// Those of the derivation.
-pub(super) fn new_digest(key: &VolumeKey, hash: Hash, iterations: u32, limits: &CostLimits) -> Result<Digest> {
-    let mut salt = vec![0; 32];
-    getrandom::fill(&mut salt).map_err(|error| Error::io("get random bytes")(error.into()))?;
-    let mut digest = vec![0; hash.output_len()];
-    Kdf::Pbkdf2 { hash, iterations }.derive(key.expose(), &salt, &mut digest, limits)?;
-    let kind = DigestKind::Pbkdf2 {
-        hash: hash.into(),
-        iterations,
-        salt,
-        digest,
-    };
-    Ok(Digest {
-        kind,
-        keyslots: Vec::new(),
-        segments: Vec::new(),
-        extra: Object::new(),
-    })
+impl Digest {
+    /// A digest of `key` that refers to nothing yet.
+    ///
+    /// # Errors
+    /// Those of the derivation.
+    pub fn new(key: &VolumeKey, hash: Hash, iterations: u32, limits: &CostLimits) -> Result<Self> {
+        let mut salt = vec![0; 32];
+        getrandom::fill(&mut salt).map_err(|error| Error::io("get random bytes")(error.into()))?;
+        let mut digest = vec![0; hash.output_len()];
+        Kdf::Pbkdf2 { hash, iterations }.derive(key.expose(), &salt, &mut digest, limits)?;
+        let kind = DigestKind::Pbkdf2 {
+            hash: hash.into(),
+            iterations,
+            salt,
+            digest,
+        };
+        Ok(Self {
+            kind,
+            keyslots: Vec::new(),
+            segments: Vec::new(),
+            extra: Object::new(),
+        })
+    }
 }
 
 struct Layout {

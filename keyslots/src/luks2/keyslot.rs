@@ -156,6 +156,17 @@ pub struct Area {
     pub extra: Object,
 }
 
+impl Area {
+    /// Its end.
+    pub(super) fn end(&self) -> Bytes {
+        self.offset.checked_add(self.size).unwrap_or(Bytes::new(u64::MAX))
+    }
+
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        self.offset < other.end() && other.offset < self.end()
+    }
+}
+
 /// Whether a keyslot is tried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Priority {

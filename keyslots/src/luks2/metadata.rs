@@ -131,6 +131,16 @@ impl Metadata {
         object
     }
 
+    /// Removes keyslot `slot`, and its number from tokens and digests.
+    pub(super) fn remove_keyslot(&mut self, slot: u32) -> Option<Keyslot> {
+        let removed = self.keyslots.remove(&slot)?;
+        let tokens = self.tokens.values_mut().map(|token| &mut token.keyslots);
+        for keyslots in tokens.chain(self.digests.values_mut().map(|digest| &mut digest.keyslots)) {
+            keyslots.retain(|&id| id != slot);
+        }
+        Some(removed)
+    }
+
     /// Removes all keyslots except `kept`, and their numbers from tokens and digests.
     pub(super) fn keep_only_keyslots(&mut self, kept: &[u32]) {
         let kept: HashSet<u32> = kept.iter().copied().collect();

@@ -6,11 +6,11 @@ mod reencrypt;
 mod rules;
 mod safety;
 mod staged;
+mod transaction;
 
 use super::copies::OtherCopy;
 use super::format::Which;
 use super::keyslot::KeyslotKind;
-use super::update::KeyFor;
 use super::*;
 use crate::hash::Hash;
 use crate::kdf::{Argon2Variant, Kdf};
@@ -66,15 +66,43 @@ fn volume() -> (Memory, Header, VolumeKey) {
 }
 
 fn add(header: &mut Header, storage: &mut dyn Storage, key: &VolumeKey, text: &str) -> Result<u32> {
-    header.add_keyslot(
-        storage,
-        key,
-        &passphrase(text),
-        &new_keyslot(),
-        None,
-        KeyFor::Data,
-        &limits(),
-    )
+    let sealed = new_keyslot().seal(key, &passphrase(text), &limits())?;
+    add_sealed(header, storage, key, &sealed)
+}
+
+fn add_sealed(header: &mut Header, storage: &mut dyn Storage, key: &VolumeKey, sealed: &Sealed) -> Result<u32> {
+    let mut change = header.begin()?;
+    let slot = change.add_keyslot(None, sealed, key, &limits())?;
+    change.commit(storage, Medium::Other)?;
+    Ok(slot)
+}
+
+/// Adds a keyslot with a key of its own.
+fn add_unbound(
+    header: &mut Header,
+    storage: &mut dyn Storage,
+    key: &VolumeKey,
+    new: &NewKeyslot,
+    slot: Option<u32>,
+) -> Result<u32> {
+    let sealed = new.seal(key, &passphrase("unbound"), &limits())?;
+    let mut change = header.begin()?;
+    let slot = change.add_unbound_keyslot(slot, &sealed, Digest::new(key, Hash::Sha256, 1000, &limits())?)?;
+    change.commit(storage, Medium::Other)?;
+    Ok(slot)
+}
+
+/// Puts what `sealed` is into keyslot 0.
+fn change_sealed(
+    header: &mut Header,
+    storage: &mut dyn Storage,
+    key: &VolumeKey,
+    sealed: &Sealed,
+    medium: Medium,
+) -> Result<()> {
+    let mut change = header.begin()?;
+    change.change_keyslot(0, sealed, key, &limits())?;
+    change.commit(storage, medium)
 }
 
 fn opens(storage: &mut dyn Storage, text: &str) -> Result<Unlocked> {
@@ -163,17 +191,8 @@ fn keyslots_are_added_changed_and_removed() {
         kdf: argon2,
         ..new_keyslot()
     };
-    header
-        .change_keyslot(
-            &mut storage,
-            0,
-            &key,
-            &passphrase("changed"),
-            &new,
-            Medium::Other,
-            &limits(),
-        )
-        .expect("room");
+    let of = |text: &str| new.seal(&key, &passphrase(text), &limits()).expect("memory");
+    change_sealed(&mut header, &mut storage, &key, &of("changed"), Medium::Other).expect("room");
     assert!(matches!(opens(&mut storage, "first"), Err(Error::WrongPassphrase)));
     assert_eq!(opens(&mut storage, "changed").expect("the new one").keyslot, 0);
     // 1 MiB holds four areas of 252 KiB: two are taken.
@@ -183,8 +202,7 @@ fn keyslots_are_added_changed_and_removed() {
         add(&mut header, &mut storage, &key, "fifth"),
         Err(Error::NoRoomForKeyslot { .. })
     ));
-    let full = header.change_keyslot(&mut storage, 0, &key, &passphrase("x"), &new, Medium::Other, &limits());
-    full.expect("in place");
+    change_sealed(&mut header, &mut storage, &key, &of("x"), Medium::Other).expect("in place");
     assert_eq!(opens(&mut storage, "x").expect("the new one").keyslot, 0);
     assert!(header.metadata().tokens.is_empty());
     header.remove_keyslot(&mut storage, 1, Medium::Other).expect("memory");
@@ -210,18 +228,7 @@ fn a_key_with_zeros_behind_it_is_another_key() {
 fn an_unbound_keyslot_does_not_open_the_data() {
     let (mut storage, mut header, _) = volume();
     let other = VolumeKey::random(32).expect("random bytes");
-    let unbound = KeyFor::Unbound(Hash::Sha256, 1000);
-    let slot = header
-        .add_keyslot(
-            &mut storage,
-            &other,
-            &passphrase("unbound"),
-            &new_keyslot(),
-            Some(7),
-            unbound,
-            &limits(),
-        )
-        .expect("room");
+    let slot = add_unbound(&mut header, &mut storage, &other, &new_keyslot(), Some(7)).expect("room");
     assert!(matches!(opens(&mut storage, "unbound"), Err(Error::WrongPassphrase)));
     let unlocked = header.unlock(
         &mut storage,

@@ -328,7 +328,7 @@ impl NewKeyslot {
     /// # Errors
     /// [`Error::BadParameter`] for a null cipher or a key that no keyslot holds, else those of the derivation and of the
     /// cipher.
-    pub fn seal(&self, passphrase: &Passphrase, key: &VolumeKey, limits: &CostLimits) -> Result<Sealed> {
+    pub fn seal(&self, key: &VolumeKey, passphrase: &Passphrase, limits: &CostLimits) -> Result<Sealed> {
         if self.encryption.is_null() {
             let value = self.encryption.to_string();
             return Err(Error::BadParameter {

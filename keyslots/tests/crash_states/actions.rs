@@ -25,14 +25,14 @@ pub(super) const ACTIONS: &[Action] = &[
     Action {
         name: "LUKS1: change in another slot",
         disk: disk1,
-        run: |disk| change1(disk, 6, ChangeTo::FirstFree, Medium::Other),
+        run: |disk| change1(disk, 6, false, Medium::Other),
         keys: &["old", "new"],
         next: Some(|disk| finish(disk, Medium::Other)),
     },
     Action {
         name: "LUKS1: change in the same slot, rotating disk",
         disk: disk1,
-        run: |disk| change1(disk, 6, ChangeTo::SameSlot, Medium::Rotational),
+        run: |disk| change1(disk, 6, true, Medium::Rotational),
         keys: &["old", "new"],
         next: Some(|disk| finish(disk, Medium::Other)),
     },
@@ -46,7 +46,7 @@ pub(super) const ACTIONS: &[Action] = &[
     Action {
         name: "LUKS1: change, all slots in use, rotating disk",
         disk: full1,
-        run: |disk| change1(disk, 6, ChangeTo::SameSlot, Medium::Rotational),
+        run: |disk| change1(disk, 6, true, Medium::Rotational),
         keys: &["old", "new"],
         next: Some(|disk| finish(disk, Medium::Other)),
     },

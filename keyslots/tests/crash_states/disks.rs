@@ -29,17 +29,20 @@ pub(super) fn luks2(
 }
 
 pub(super) fn add1(header: &mut luks1::Header, disk: &mut dyn Storage, slot: u32, text: &str) -> Result<()> {
-    header
-        .add_keyslot(disk, &key(), &passphrase(text), Some(slot), ITERATIONS, &limits())
-        .map(drop)
+    let sealed = header.seal(&key(), &passphrase(text), ITERATIONS, &limits())?;
+    header.add_keyslot(disk, Some(slot), &sealed).map(drop)
 }
 
-pub(super) fn change1(disk: &mut dyn Storage, slot: u32, to: ChangeTo, medium: Medium) -> Result<()> {
+/// Changes the passphrase in the first free keyslot, unless it `stays` where it is.
+pub(super) fn change1(disk: &mut dyn Storage, slot: u32, stays: bool, medium: Medium) -> Result<()> {
     luks1(disk, |header, disk| {
-        let new = passphrase("new");
-        header
-            .change_keyslot(disk, &key(), slot, &new, to, ITERATIONS, &limits(), medium)
-            .map(drop)
+        let seal = || header.seal(&key(), &passphrase("new"), ITERATIONS, &limits());
+        let (new, back) = (&seal()?, &seal()?);
+        let to = match stays {
+            true => ChangeTo::SameSlot { new, back },
+            false => ChangeTo::FirstFree(new),
+        };
+        header.change_keyslot(disk, slot, to, medium).map(drop)
     })
 }
 
@@ -56,23 +59,23 @@ pub(super) fn new_keyslot() -> NewKeyslot {
     }
 }
 
+pub(super) fn sealed2(text: &str) -> Result<Sealed> {
+    new_keyslot().seal(&key(), &passphrase(text), &limits())
+}
+
 pub(super) fn add2(header: &mut luks2::Header, disk: &mut dyn Storage, text: &str) -> Result<()> {
-    header
-        .add_keyslot(
-            disk,
-            &key(),
-            &passphrase(text),
-            &new_keyslot(),
-            None,
-            KeyFor::Data,
-            &limits(),
-        )
-        .map(drop)
+    let sealed = sealed2(text)?;
+    let mut change = header.begin()?;
+    change.add_keyslot(None, &sealed, &key(), &limits())?;
+    change.commit(disk, Medium::Other)
 }
 
 pub(super) fn change2(disk: &mut dyn Storage, medium: Medium) -> Result<()> {
     luks2(disk, |header, disk| {
-        header.change_keyslot(disk, 0, &key(), &passphrase("new"), &new_keyslot(), medium, &limits())
+        let sealed = sealed2("new")?;
+        let mut change = header.begin()?;
+        change.change_keyslot(0, &sealed, &key(), &limits())?;
+        change.commit(disk, medium)
     })
 }
 
@@ -171,7 +174,7 @@ pub(super) fn full2_of_now() -> Vec<u8> {
 pub(super) const SLOT_6: u64 = 776 * 512;
 
 pub(super) fn full_change1(disk: &mut dyn Storage) -> Result<()> {
-    change1(disk, 6, ChangeTo::FirstFree, Medium::Other)
+    change1(disk, 6, false, Medium::Other)
 }
 
 /// Ends an interrupted change with the new passphrase, where there is one: then nothing of it is left.
@@ -268,7 +271,7 @@ pub(super) fn age1(disk: &mut dyn Storage) -> Result<()> {
 }
 
 pub(super) fn changed1(disk: &mut dyn Storage) -> Result<()> {
-    change1(disk, 6, ChangeTo::SameSlot, Medium::Other)
+    change1(disk, 6, true, Medium::Other)
 }
 
 /// With all keyslots but 5 in use.

@@ -19,7 +19,7 @@ use keyslots::hash::Hash;
 use keyslots::header::Header;
 use keyslots::kdf::{CostLimits, Kdf};
 use keyslots::luks1::{self, ChangeTo, DataPlacement};
-use keyslots::luks2::{self, Candidates, DataPlace, KeyFor, NewKeyslot, Priority, Token};
+use keyslots::luks2::{self, Candidates, DataPlace, NewKeyslot, Priority, Sealed, Token};
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use keyslots::storage::fault::{Cause, Crash, Event, Recorder};
 use keyslots::storage::{Memory, Storage};

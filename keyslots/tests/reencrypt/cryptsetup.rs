@@ -10,7 +10,7 @@ use keyslots::hash::Hash;
 use keyslots::kdf::Kdf;
 use keyslots::luks2::reencrypt::{self, Direction, Disks, Guard, Mode, Part, Start, State, Status, VolumeKeys};
 use keyslots::luks2::segment::Segment;
-use keyslots::luks2::{Candidates, Header, KeyFor, NewKeyslot};
+use keyslots::luks2::{Candidates, Digest, Header, NewKeyslot};
 use keyslots::secret::VolumeKey;
 use keyslots::storage::fault::{Event, Recorder};
 use keyslots::units::Bytes;
@@ -381,10 +381,12 @@ fn begin_here(header: &mut Header, disks: &mut Disks<'_>, guard: Guard) -> Volum
         area_key_size: 64,
         priority: None,
     };
-    let unbound = KeyFor::Unbound(Hash::Sha256, 1000);
     let key = keys.new.as_ref().expect("a key");
-    let added = header.add_keyslot(disks.header(), key, &passphrase("pass"), &new, None, unbound, &limits());
-    added.expect("room");
+    let sealed = new.seal(key, &passphrase("pass"), &limits()).expect("memory");
+    let digest = Digest::new(key, Hash::Sha256, 1000, &limits()).expect("memory");
+    let mut change = header.begin().expect("changeable");
+    change.add_unbound_keyslot(None, &sealed, digest).expect("room");
+    change.commit(disks.header(), Medium::Other).expect("memory");
     let start = Start {
         mode: Mode::Reencrypt,
         direction: Direction::Forward,

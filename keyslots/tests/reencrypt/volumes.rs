@@ -10,7 +10,7 @@ use keyslots::luks2::reencrypt::{
     self, Ciphers, Codec, Direction, Disks, Driver, Guard, Mode, Next, Part, Start, VolumeKeys, ZoneLimits,
 };
 use keyslots::luks2::segment::Segment;
-use keyslots::luks2::{self, CreateParams, DataPlace, Header, KeyFor, NewKeyslot};
+use keyslots::luks2::{self, CreateParams, DataPlace, Digest, Header, NewKeyslot};
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use keyslots::storage::{Memory, Storage};
 use keyslots::units::Bytes;
@@ -186,14 +186,15 @@ impl Kind {
             area_key_size: 16,
             priority: None,
         };
-        let mut add = |key: &VolumeKey, key_for| {
-            let added = header.add_keyslot(&mut disk, key, &passphrase("pass"), &new, None, key_for, &limits());
-            added.expect("room");
-        };
-        add(&data_key, KeyFor::Data);
+        let seal = |key: &VolumeKey| new.seal(key, &passphrase("pass"), &limits()).expect("memory");
+        let (sealed, sealed_new) = (seal(&data_key), seal(&key(NEW)));
+        let mut change = header.begin().expect("changeable");
+        change.add_keyslot(None, &sealed, &data_key, &limits()).expect("room");
         if self.mode == Mode::Reencrypt && !self.same_key {
-            add(&key(NEW), KeyFor::Unbound(Hash::Sha256, 1000));
+            let digest = Digest::new(&key(NEW), Hash::Sha256, 1000, &limits()).expect("memory");
+            change.add_unbound_keyslot(None, &sealed_new, digest).expect("room");
         }
+        change.commit(&mut disk, Medium::Other).expect("memory");
         disk.0
     }
 

@@ -7,7 +7,6 @@ use std::path::Path;
 
 use keyslots::Error;
 use keyslots::header::Header;
-use keyslots::luks2::KeyFor;
 use keyslots::secret::{Passphrase, VolumeKey};
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
@@ -70,7 +69,7 @@ impl Planned<'_> {
             (Header::Luks1(header), KeyslotCost::Luks1 { iterations }) => {
                 header.seal(key, passphrase, *iterations, limits).map(Sealed::Luks1)
             }
-            (Header::Luks2(_), KeyslotCost::Luks2(new)) => new.seal(passphrase, key, limits).map(Sealed::Luks2),
+            (Header::Luks2(_), KeyslotCost::Luks2(new)) => new.seal(key, passphrase, limits).map(Sealed::Luks2),
             _ => Err(Error::ChangedMeanwhile),
         };
         changing.observer.notice(Event::Derived);
@@ -153,17 +152,17 @@ impl Planned<'_> {
         match (&mut self.header, sealed) {
             (Header::Luks1(header), Sealed::Luks1(sealed)) => {
                 header.write_new(storage, medium)?;
-                Ok(header.add_sealed(storage, sealed, slot)?)
+                Ok(header.add_keyslot(storage, slot, sealed)?)
             }
             (Header::Luks2(header), Sealed::Luks2(sealed)) => {
                 header.write_new(storage, medium)?;
-                let (key, limits) = (&self.key, changing.limits);
-                header.add_sealed_and(storage, key, sealed, slot, KeyFor::Data, limits, |edit, slot| {
-                    if let Some((name, protect)) = request.name {
-                        slot_names::set(edit, slot, name, Some(protect))?;
-                    }
-                    Ok(())
-                })
+                let mut change = header.begin()?;
+                let slot = change.add_keyslot(slot, sealed, &self.key, changing.limits)?;
+                if let Some((name, protect)) = request.name {
+                    slot_names::set(&mut change, slot, name, Some(protect))?;
+                }
+                change.commit(storage, medium)?;
+                Ok(slot)
             }
             _ => Err(Error::ChangedMeanwhile.into()),
         }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use keyslots::hash::Hash;
 use keyslots::kdf::{CostLimits, Kdf};
-use keyslots::luks2::{self, Candidates, KeyFor};
+use keyslots::luks2::{self, Candidates};
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use keyslots::wipe::Medium;
 use nix::errno::Errno;

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use keyslots::Unlocked;
 use keyslots::header::{Header, Version};
-use keyslots::luks2::{Candidates, KeyFor};
+use keyslots::luks2::Candidates;
 use keyslots::secret::{Passphrase, VolumeKey};
 use serde_json::json;
 
 use super::context::Context;
 use super::secrets::Source;
 use super::{erase, keyring_keys, tokens};
-use crate::crypt_device::{ChangedKeyslot, KeyslotCost, LuksDevice, NewKeyslot};
+use crate::crypt_device::{ChangedKeyslot, KeyFor, KeyslotCost, LuksDevice, NewKeyslot};
 use crate::cryptsetup::error::CliError;
 use crate::cryptsetup::values::SlotRef;
 use crate::header_device::Wanted;

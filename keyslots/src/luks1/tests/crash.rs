@@ -1,7 +1,7 @@
 //! The kill sweep: after a stop at any write or sync, the old or the new passphrase opens; a failed sync is a failure.
 
 use super::*;
-use crate::luks1::{AtRisk, Backup, ChangeTo};
+use crate::luks1::{AtRisk, Backup};
 use crate::storage::fault::{Event, Fault, Recorder};
 use crate::wipe::Medium;
 
@@ -50,35 +50,35 @@ const SWEEPS: &[Sweep] = &[
     Sweep {
         name: "change to a free slot",
         before: &[(0, "old")],
-        action: |header, disk| change(header, disk, 0, ChangeTo::FirstFree),
+        action: |header, disk| change(header, disk, 0, false),
         keys: &["old", "new"],
         after: &["new"],
     },
     Sweep {
         name: "change in slot 6",
         before: &[(6, "old")],
-        action: |header, disk| change(header, disk, 6, ChangeTo::SameSlot),
+        action: |header, disk| change(header, disk, 6, true),
         keys: &["old", "new"],
         after: &["new"],
     },
     Sweep {
         name: "change in slot 0 with one free slot, 6",
         before: &[(0, "old"), (1, "b"), (2, "c"), (3, "d"), (4, "e"), (5, "f"), (7, "g")],
-        action: |header, disk| change(header, disk, 0, ChangeTo::SameSlot),
+        action: |header, disk| change(header, disk, 0, true),
         keys: &["old", "new"],
         after: &["new", "b", "c", "d", "e", "f", "g"],
     },
     Sweep {
         name: "change in slot 0 with all slots in use",
         before: &FULL,
-        action: |header, disk| change(header, disk, 0, ChangeTo::FirstFree),
+        action: |header, disk| change(header, disk, 0, false),
         keys: &["a", "new"],
         after: &["new", "b", "c", "d", "e", "f", "g", "h"],
     },
     Sweep {
         name: "change in slot 6 with all slots in use",
         before: &FULL,
-        action: |header, disk| change(header, disk, 6, ChangeTo::SameSlot),
+        action: |header, disk| change(header, disk, 6, true),
         keys: &["g", "new"],
         after: &["new", "a", "b", "c", "d", "e", "f", "h"],
     },
@@ -91,11 +91,8 @@ const SWEEPS: &[Sweep] = &[
     },
 ];
 
-fn change(header: &mut Header, disk: &mut dyn Storage, slot: u32, to: ChangeTo) -> Result<()> {
-    let new = passphrase("new");
-    header
-        .change_keyslot(disk, &key(KEY), slot, &new, to, ITERATIONS, &limits(), Medium::Other)
-        .map(drop)
+fn change(header: &mut Header, disk: &mut dyn Storage, slot: u32, stays: bool) -> Result<()> {
+    super::change(header, disk, (slot, "new"), stays, Medium::Other).map(drop)
 }
 
 #[test]

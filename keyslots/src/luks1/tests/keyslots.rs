@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::Error;
-use crate::luks1::{ChangeTo, KeyslotState, STATE_INACTIVE};
+use crate::luks1::{KeyslotState, STATE_INACTIVE};
 use crate::units::Bytes;
 use crate::wipe::Medium;
 
@@ -17,9 +17,8 @@ const EIGHT: [(u32, &str); 8] = [
     (7, "p7"),
 ];
 
-fn change(header: &mut Header, disk: &mut Memory, slot: u32, text: &str, to: ChangeTo) -> Result<u32> {
-    let new = passphrase(text);
-    header.change_keyslot(disk, &key(KEY), slot, &new, to, ITERATIONS, &limits(), Medium::Other)
+fn change(header: &mut Header, disk: &mut Memory, slot: u32, text: &str, stays: bool) -> Result<u32> {
+    super::change(header, disk, (slot, text), stays, Medium::Other)
 }
 
 #[test]
@@ -46,9 +45,12 @@ fn eight_keyslots_open_each_with_its_own() {
         Err(Error::KeyslotOutOfRange(8))
     ));
     assert_eq!(before.0, disk.0);
-    for (slot, to) in [(0, ChangeTo::FirstFree), (7, ChangeTo::SameSlot)] {
+    for (slot, stays) in [(0, false), (7, true)] {
         let text = format!("new{slot}");
-        assert_eq!(change(&mut header, &mut disk, slot, &text, to).expect("in place"), slot);
+        assert_eq!(
+            change(&mut header, &mut disk, slot, &text, stays).expect("in place"),
+            slot
+        );
         assert_eq!(opens(&disk.0, &text), Some(slot));
     }
 }
@@ -82,21 +84,18 @@ fn removing_destroys_the_key_material_and_nothing_else() {
 #[test]
 fn a_change_goes_to_the_first_free_slot_or_stays() {
     let (mut disk, mut header) = volume(&[(0, "old"), (1, "other")]);
-    assert_eq!(
-        change(&mut header, &mut disk, 0, "new", ChangeTo::FirstFree).expect("a free slot"),
-        2
-    );
+    assert_eq!(change(&mut header, &mut disk, 0, "new", false).expect("a free slot"), 2);
     assert_eq!(
         (opens(&disk.0, "old"), opens(&disk.0, "new"), opens(&disk.0, "other")),
         (None, Some(2), Some(1))
     );
     assert_eq!(
-        change(&mut header, &mut disk, 2, "newer", ChangeTo::SameSlot).expect("a free slot"),
+        change(&mut header, &mut disk, 2, "newer", true).expect("a free slot"),
         2
     );
     assert_eq!((opens(&disk.0, "new"), opens(&disk.0, "newer")), (None, Some(2)));
     assert_eq!(header.active_keyslots().collect::<Vec<_>>(), [1, 2]);
-    let result = change(&mut header, &mut disk, 5, "x", ChangeTo::FirstFree);
+    let result = change(&mut header, &mut disk, 5, "x", false);
     assert!(matches!(result, Err(Error::KeyslotInactive(5))));
 }
 
@@ -178,14 +177,12 @@ fn a_null_cipher_opens_with_the_empty_passphrase_only_and_is_not_added_to() {
 
 #[test]
 fn only_the_volume_key_is_put_into_a_keyslot_and_only_with_enough_iterations() {
-    let (mut disk, mut header) = volume(&[(0, "a")]);
-    let before = disk.clone();
+    let (_, header) = volume(&[(0, "a")]);
     let wrong = key(b"0123456789abcdeX");
-    let result = header.add_keyslot(&mut disk, &wrong, &passphrase("b"), None, ITERATIONS, &limits());
+    let result = header.seal(&wrong, &passphrase("b"), ITERATIONS, &limits());
     assert!(matches!(result, Err(Error::WrongVolumeKey)));
-    let result = header.add_keyslot(&mut disk, &key(KEY), &passphrase("b"), None, 999, &limits());
+    let result = header.seal(&key(KEY), &passphrase("b"), 999, &limits());
     assert!(matches!(result, Err(Error::BadParameter { .. })));
-    assert_eq!(before.0, disk.0);
 }
 
 #[test]

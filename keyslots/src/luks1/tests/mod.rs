@@ -13,13 +13,14 @@ mod written;
 
 use std::sync::LazyLock;
 
-use super::{CreateParams, DataPlacement, Header, RawHeader, STATE_ACTIVE};
+use super::{ChangeTo, CreateParams, DataPlacement, Header, RawHeader, STATE_ACTIVE};
 use crate::cipher::CipherSpec;
 use crate::error::Result;
 use crate::hash::Hash;
 use crate::kdf::CostLimits;
 use crate::secret::{Passphrase, Secret, VolumeKey};
 use crate::storage::{Memory, Storage};
+use crate::wipe::Medium;
 
 /// The minimum that may be written.
 pub(super) const ITERATIONS: u32 = 1000;
@@ -79,7 +80,25 @@ pub(super) fn volume(passphrases: &[(u32, &str)]) -> (Memory, Header) {
 }
 
 pub(super) fn add(header: &mut Header, disk: &mut dyn Storage, text: &str, slot: Option<u32>) -> Result<u32> {
-    header.add_keyslot(disk, &key(KEY), &passphrase(text), slot, ITERATIONS, &limits())
+    let sealed = header.seal(&key(KEY), &passphrase(text), ITERATIONS, &limits())?;
+    header.add_keyslot(disk, slot, &sealed)
+}
+
+/// Gives keyslot `slot` the passphrase `text`; in the first free keyslot, unless it `stays` where it is.
+pub(super) fn change(
+    header: &mut Header,
+    disk: &mut dyn Storage,
+    (slot, text): (u32, &str),
+    stays: bool,
+    medium: Medium,
+) -> Result<u32> {
+    let seal = || header.seal(&key(KEY), &passphrase(text), ITERATIONS, &limits());
+    let (new, back) = (&seal()?, &seal()?);
+    let to = match stays {
+        true => ChangeTo::SameSlot { new, back },
+        false => ChangeTo::FirstFree(new),
+    };
+    header.change_keyslot(disk, slot, to, medium)
 }
 
 /// The keyslot that the passphrase opens, with a header freshly read and the right key.

@@ -3,7 +3,6 @@
 use super::*;
 use crate::error::Error;
 use crate::header::{Header as AnyHeader, Unfinished};
-use crate::luks1::ChangeTo;
 use crate::storage::fault::{Event, Recorder};
 use crate::wipe::Medium;
 
@@ -32,17 +31,7 @@ fn change(header: &mut Header, disk: &mut dyn Storage, text: &str) -> Result<u32
 }
 
 fn change_in(header: &mut Header, disk: &mut dyn Storage, slot: u32, text: &str) -> Result<u32> {
-    let (key, new) = (key(KEY), passphrase(text));
-    header.change_keyslot(
-        disk,
-        &key,
-        slot,
-        &new,
-        ChangeTo::FirstFree,
-        ITERATIONS,
-        &limits(),
-        Medium::Other,
-    )
+    super::change(header, disk, (slot, text), false, Medium::Other)
 }
 
 fn is_blank(disk: &Memory) -> bool {
@@ -118,11 +107,7 @@ fn a_keyslot_that_another_program_freed_or_filled_is_not_opened_by_what_waited_f
 fn what_waits_survives_the_change_of_another_keyslot() {
     let mut disk = half_changed(volume(&FULL).0, "new");
     let mut header = Header::read(&mut disk).expect("a header");
-    let new = passphrase("other");
-    let to = ChangeTo::FirstFree;
-    header
-        .change_keyslot(&mut disk, &key(KEY), 2, &new, to, ITERATIONS, &limits(), Medium::Other)
-        .expect("there is a second place");
+    change_in(&mut header, &mut disk, 2, "other").expect("there is a second place");
     assert_eq!((opens(&disk.0, "other"), opens(&disk.0, "new")), (Some(2), Some(1)));
     assert_eq!(header.unfinished_changes(&mut disk).expect("memory"), [1]);
     let refused = crate::convert::to_luks2(&header, &mut disk, Medium::Other).expect_err("a key would be lost");
@@ -204,11 +189,7 @@ fn no_stop_leaves_a_record_for_good() {
         half.0[1024..1040].copy_from_slice(b"LUKSMITH-CHANGE\x01");
         match remove {
             true => header.remove_keyslot(&mut half, 3, Medium::Other).expect("memory"),
-            false => drop(
-                header
-                    .add_keyslot(&mut half, &key(KEY), &passphrase("x"), None, ITERATIONS, &limits())
-                    .expect("memory"),
-            ),
+            false => drop(add(&mut header, &mut half, "x", None).expect("memory")),
         }
         assert!(is_blank(&half), "{remove}");
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::error::Error;
-use crate::luks1::{ChangeTo, HEADER_LEN};
+use crate::luks1::HEADER_LEN;
 use crate::wipe::Medium;
 
 /// Adds "other" as keyslot `slot`, with the header of `stale`.
@@ -22,9 +22,7 @@ fn a_keyslot_is_put_back_into_an_older_header() {
     let (mut disk, mut header) = volume(&[(0, "a"), (6, "b")]);
     let (stale, before) = (disk.clone(), header.raw().clone());
     for (slot, text) in [(0, "a2"), (6, "b2")] {
-        let (key, new) = (key(KEY), passphrase(text));
-        let to = ChangeTo::SameSlot;
-        let changed = header.change_keyslot(&mut disk, &key, slot, &new, to, ITERATIONS, &limits(), Medium::Other);
+        let changed = change(&mut header, &mut disk, (slot, text), true, Medium::Other);
         assert_eq!(changed.expect("memory"), slot);
     }
     assert!(!header.put_back(&mut disk, Some(&before)).expect("it is there").wrote());

@@ -2,7 +2,6 @@
 //! volume can make a program convert its data in another way.
 
 use super::super::Header;
-use super::super::create::new_digest;
 use super::super::metadata::Digest;
 use super::super::segment::Segment;
 use super::super::unlock::{Candidates, digest_matches};
@@ -110,7 +109,7 @@ pub fn make_digest(
     limits: &CostLimits,
 ) -> Result<Digest> {
     let input = VolumeKey::new(verification_input(found, keys)?);
-    let digest = new_digest(&input, hash, iterations, limits)?;
+    let digest = Digest::new(&input, hash, iterations, limits)?;
     Ok(Digest {
         keyslots: vec![found.keyslot],
         ..digest

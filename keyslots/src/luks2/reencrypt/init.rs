@@ -300,11 +300,12 @@ fn first_segments(found: &Reencryption, device: Bytes) -> Vec<(Part, Segment)> {
 /// The area for the protection of zones: the largest gap, or the smallest area where none is needed.
 fn room(metadata: &Metadata, hdr_size: Bytes, resilience: &Resilience) -> Result<(Bytes, Bytes)> {
     let least = AREA_ALIGNMENT;
+    let full = || Error::NoRoomForKeyslot { needed: least.get() };
+    let area = KeyslotsArea::new(hdr_size, metadata.config.keyslots_size).ok_or_else(full)?;
     if resilience.guard == Guard::None && resilience.shift.is_some() {
-        return Ok((areas::find_gap(metadata, hdr_size, least)?, least));
+        let taken = metadata.keyslots.values().map(|slot| &slot.area);
+        return Ok((areas::find_gap(area, taken, least).ok_or_else(full)?, least));
     }
-    let full = Error::NoRoomForKeyslot { needed: least.get() };
-    let area = KeyslotsArea::new(hdr_size, metadata.config.keyslots_size).ok_or(full)?;
     let mut taken: Vec<_> = metadata
         .keyslots
         .values()
@@ -321,7 +322,7 @@ fn room(metadata: &Metadata, hdr_size: Bytes, resilience: &Resilience) -> Result
         at = end.unwrap_or(area.end).max(at);
     }
     match best.1.get() / least.get() * least.get() {
-        0 => Err(Error::NoRoomForKeyslot { needed: least.get() }),
+        0 => Err(full()),
         size => Ok((best.0, Bytes::new(size))),
     }
 }

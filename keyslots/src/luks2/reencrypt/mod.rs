@@ -21,7 +21,7 @@
 //! use keyslots::luks2::reencrypt::{
 //!     self, Ciphers, Direction, Disks, Driver, Guard, Mode, Next, Start, VolumeKeys, ZoneLimits,
 //! };
-//! use keyslots::luks2::{Header, KeyFor};
+//! use keyslots::luks2::{Digest, Header};
 //! use keyslots::secret::{Passphrase, Secret, VolumeKey};
 //! use keyslots::wipe::Medium;
 //! # use keyslots::kdf::Kdf;
@@ -45,7 +45,10 @@
 //! #     let mut header = luks2::create(&params, &key, &limits)?;
 //! #     header.write_new(&mut device, Medium::Other)?;
 //! #     let passphrase = Passphrase::new(Secret::copy_from(b"correct horse")?);
-//! #     header.add_keyslot(&mut device, &key, &passphrase, &new_keyslot, None, KeyFor::Data, &limits)?;
+//! #     let sealed = new_keyslot.seal(&key, &passphrase, &limits)?;
+//! #     let mut change = header.begin()?;
+//! #     change.add_keyslot(None, &sealed, &key, &limits)?;
+//! #     change.commit(&mut device, Medium::Other)?;
 //! #     header
 //! # };
 //! # let passphrase = Passphrase::new(Secret::copy_from(b"correct horse")?);
@@ -53,8 +56,10 @@
 //! // The new key gets its keyslots before it is used.
 //! let old = header.unlock(&mut device, &passphrase, luks2::Candidates::All, &limits)?.volume_key;
 //! let new = VolumeKey::random(64)?;
-//! let unbound = KeyFor::Unbound(Hash::Sha256, 1000);
-//! header.add_keyslot(&mut device, &new, &passphrase, &new_keyslot, None, unbound, &limits)?;
+//! let sealed = new_keyslot.seal(&new, &passphrase, &limits)?;
+//! let mut change = header.begin()?;
+//! change.add_unbound_keyslot(None, &sealed, Digest::new(&new, Hash::Sha256, 1000, &limits)?)?;
+//! change.commit(&mut device, Medium::Other)?;
 //! let keys = VolumeKeys { old: Some(old), new: Some(new) };
 //!
 //! let mut disks = Disks::attached(&mut device);

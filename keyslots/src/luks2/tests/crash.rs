@@ -82,9 +82,7 @@ const SWEEPS: &[Sweep] = &[
         name: "an unbound keyslot",
         action: |header, disk| {
             let key = VolumeKey::random(16).expect("random bytes");
-            let unbound = KeyFor::Unbound(Hash::Sha256, 1000);
-            let (new, slot) = (small_keyslot(), Some(9));
-            header.add_keyslot(disk, &key, &passphrase("unbound"), &new, slot, unbound, &limits())?;
+            add_unbound(header, disk, &key, &small_keyslot(), Some(9))?;
             header.remove_keyslot(disk, 9, Medium::Other)
         },
         keys: &["old"],
@@ -106,14 +104,18 @@ pub(super) fn small_keyslot() -> NewKeyslot {
     }
 }
 
+/// A small keyslot that `text` opens.
+pub(super) fn sealed(text: &str) -> Sealed {
+    let sealed = small_keyslot().seal(&small_key(), &passphrase(text), &limits());
+    sealed.expect("memory")
+}
+
 pub(super) fn put(header: &mut Header, disk: &mut dyn Storage, text: &str) -> Result<u32> {
-    let (key, new) = (small_key(), small_keyslot());
-    header.add_keyslot(disk, &key, &passphrase(text), &new, None, KeyFor::Data, &limits())
+    add_sealed(header, disk, &small_key(), &sealed(text))
 }
 
 pub(super) fn change(header: &mut Header, disk: &mut dyn Storage, medium: Medium) -> Result<()> {
-    let (key, new) = (small_key(), small_keyslot());
-    header.change_keyslot(disk, 0, &key, &passphrase("new"), &new, medium, &limits())
+    change_sealed(header, disk, &small_key(), &sealed("new"), medium)
 }
 
 /// A volume that "old" and "other" open, with room for `room` keyslots.

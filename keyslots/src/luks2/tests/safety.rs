@@ -24,15 +24,10 @@ fn a_keyslot_of_another_process_is_never_overwritten() {
     let (mut storage, mut stale, key) = two_readers();
     let before = storage.0.clone();
     is_race(add(&mut stale, &mut storage, &key, "third"));
-    is_race(stale.change_keyslot(
-        &mut storage,
-        0,
-        &key,
-        &passphrase("third"),
-        &new_keyslot(),
-        Medium::Other,
-        &limits(),
-    ));
+    let sealed = new_keyslot()
+        .seal(&key, &passphrase("third"), &limits())
+        .expect("memory");
+    is_race(change_sealed(&mut stale, &mut storage, &key, &sealed, Medium::Other));
     assert!(storage.0 == before, "a byte was written on the way to the error");
     assert_eq!(opens(&mut storage, "second").expect("opens").keyslot, 1);
 }
@@ -129,15 +124,10 @@ fn a_keyslot_keeps_the_key_that_it_has() {
     let (mut storage, mut header, key) = volume();
     let before = storage.0.clone();
     let other = VolumeKey::random(64).expect("random bytes");
-    let changed = header.change_keyslot(
-        &mut storage,
-        0,
-        &other,
-        &passphrase("new"),
-        &new_keyslot(),
-        Medium::Other,
-        &limits(),
-    );
+    let sealed = new_keyslot()
+        .seal(&other, &passphrase("new"), &limits())
+        .expect("memory");
+    let changed = change_sealed(&mut header, &mut storage, &other, &sealed, Medium::Other);
     assert!(matches!(changed, Err(Error::WrongVolumeKey)), "{changed:?}");
     assert!(storage.0 == before);
     assert!(
@@ -179,16 +169,7 @@ fn there_are_no_more_digests_than_others_can_read() {
     let (mut storage, mut header, _) = volume();
     let unbound = |header: &mut Header, storage: &mut Memory| {
         let key = VolumeKey::random(16).expect("random bytes");
-        let key_for = KeyFor::Unbound(Hash::Sha256, 1000);
-        header.add_keyslot(
-            storage,
-            &key,
-            &passphrase("unbound"),
-            &new_keyslot(),
-            None,
-            key_for,
-            &limits(),
-        )
+        add_unbound(header, storage, &key, &new_keyslot(), None)
     };
     for _ in 1..MAX_DIGESTS {
         unbound(&mut header, &mut storage).expect("room");

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::crash::{KEY, change, small, small_key, small_keyslot};
+use super::crash::{KEY, change, sealed, small, small_key, small_keyslot};
 use super::*;
 use crate::header::Header as AnyHeader;
 use crate::luks2::CHANGE_TOKEN;
@@ -163,10 +163,7 @@ fn a_passphrase_that_was_set_later_stays() {
     opens(&mut disk, "new").expect("it waits");
     let mut later = Header::read(&mut disk).expect("a header");
     let tokens = later.metadata().tokens.clone();
-    let (key, new) = (small_key(), small_keyslot());
-    later
-        .change_keyslot(&mut disk, 0, &key, &passphrase("third"), &new, Medium::Other, &limits())
-        .expect("in place");
+    change_sealed(&mut later, &mut disk, &small_key(), &sealed("third"), Medium::Other).expect("in place");
     later.copy.metadata.tokens = tokens;
     later.copy.binary.seqid += 1;
     crate::luks2::copies::write(&mut disk, &later.copy).expect("memory");
@@ -294,14 +291,13 @@ fn a_change_in_place_writes_nothing_behind_the_area() {
     let mut header = create(&params, &key, &limits()).expect("a header");
     let mut disk = Memory::zeroed(header.size().to_usize().expect("small"));
     header.write_new(&mut disk, Medium::Other).expect("memory");
-    header
-        .add_keyslot(&mut disk, &key, &passphrase("old"), &new, None, KeyFor::Data, &limits())
-        .expect("room");
+    let of = |text: &str| new.seal(&key, &passphrase(text), &limits()).expect("memory");
+    add_sealed(&mut header, &mut disk, &key, &of("old")).expect("room");
     let area = &mut header.copy.metadata.keyslots.get_mut(&0).expect("a keyslot").area;
     area.size = Bytes::new(96_000);
     header.write(&mut disk).expect("memory");
     let before = disk.clone();
-    let refused = header.change_keyslot(&mut disk, 0, &key, &passphrase("new"), &new, Medium::Other, &limits());
+    let refused = change_sealed(&mut header, &mut disk, &key, &of("new"), Medium::Other);
     assert!(
         matches!(refused, Err(Error::NoRoomForKeyslot { needed: 96_256 })),
         "{refused:?}"
@@ -317,12 +313,13 @@ fn an_ended_change_has_what_was_asked_for_with_it() {
         priority: Some(Priority::Prefer),
         ..small_keyslot()
     };
-    let sealed = new.seal(&passphrase("new"), &small_key(), &limits()).expect("memory");
-    header
-        .change_sealed_and(&mut disk, 0, &small_key(), &sealed, Medium::Other, &limits(), |edit| {
-            edit.set_labels(Some("named"), None)
-        })
-        .expect("in place");
+    let sealed = new.seal(&small_key(), &passphrase("new"), &limits()).expect("memory");
+    let mut change = header.begin().expect("changeable");
+    change
+        .change_keyslot(0, &sealed, &small_key(), &limits())
+        .expect("a keyslot");
+    change.set_labels(Some("named"), None).expect("short");
+    change.commit(&mut disk, Medium::Other).expect("in place");
     let mut ended = 0;
     disk.for_each_crash(|crash| {
         let mut disk = Memory(crash.image.to_vec());

@@ -1,0 +1,578 @@
+//! Changes of a header that reach the device together, or not at all.
+//!
+//! A [`Transaction`] stages key material and changes the metadata in memory; [`Transaction::commit`] writes them, in the one order
+//! that survives a kill at any point:
+//! 1. the new metadata are encoded and read back, the header on the device is still the one that was read, and both copies are good;
+//! 2. key material goes into areas that no header names, and is synced;
+//! 3. both copies of the header are written, one after the other;
+//! 4. the areas that no keyslot has any more are wiped.
+//!
+//! A keyslot that has no room beside the old one is overwritten in place: between 2 and 3, and once its new key is safe in a token,
+//! see `staged`. Not for: the removal of a keyslot for its own sake, where the key is destroyed first, see [`super::update`].
+
+use super::copies::{Copy, Encoded};
+use super::format::{LABEL_LEN, UUID_LEN};
+use super::keyslot::{Area, Keyslot, KeyslotKind, Priority};
+use super::tokens::Token;
+use super::unlock::{Sealed, digest_matches, matching_digest};
+use super::validate::KeyslotsArea;
+use super::{CHANGE_TOKEN, Digest, Header, MAX_DIGESTS, MAX_KEYSLOTS, MAX_TOKENS, Metadata, areas, staged};
+use crate::kdf::CostLimits;
+use crate::secret::VolumeKey;
+use crate::storage::Storage;
+use crate::units::Bytes;
+use crate::wipe::{Medium, wipe_random};
+use crate::{Error, Result};
+
+/// Changes of a header that are written together; see [`Header::begin`].
+#[derive(Debug)]
+#[must_use = "nothing changes on the device before it is committed"]
+pub struct Transaction<'a> {
+    header: &'a mut Header,
+    next: Copy,
+    /// Keyslots with areas that no header names yet.
+    beside: Vec<(u32, &'a Sealed)>,
+    /// Keyslots that have no room beside what they replace.
+    in_place: Vec<(u32, &'a Sealed)>,
+}
+
+impl Header {
+    /// Begins a change. Until it is committed, the header is as it was, here and on the device.
+    ///
+    /// # Errors
+    /// [`Error::UnmetRequirements`], [`Error::InReencryption`].
+    pub fn begin(&mut self) -> Result<Transaction<'_>> {
+        self.check_changeable()?;
+        let next = self.copy.clone();
+        Ok(Transaction {
+            header: self,
+            next,
+            beside: Vec::new(),
+            in_place: Vec::new(),
+        })
+    }
+
+    /// Whether a keyslot has room in the header. This is checked before a new header is written over another one.
+    ///
+    /// # Errors
+    /// [`Error::NoRoomForKeyslot`].
+    pub fn check_room(&self, sealed: &Sealed) -> Result<()> {
+        place(&self.copy, &self.copy, sealed).map(drop)
+    }
+
+    /// See [`crate::header::Header::finish_change`].
+    pub(crate) fn finish(
+        &mut self,
+        storage: &mut dyn Storage,
+        slot: u32,
+        sealed: &Sealed,
+        medium: Medium,
+    ) -> Result<()> {
+        let waits = self.waits(slot, sealed);
+        let mut transaction = self.begin()?;
+        let old = transaction.next.metadata.keyslots.get(&slot).filter(|_| waits);
+        match old.is_some_and(|old| old.key_size == sealed.key_size) {
+            true => transaction.replace(slot, sealed, None)?,
+            false => return Ok(()),
+        }
+        transaction.commit(storage, medium)
+    }
+
+    /// Whether the key of `sealed` is in a token for `slot`.
+    fn waits(&self, slot: u32, sealed: &Sealed) -> bool {
+        staged::waiting(&self.copy.metadata, slot).any(|waiting| waiting.keyslot == sealed.slot)
+    }
+}
+
+impl<'a> Transaction<'a> {
+    /// The metadata with the changes so far.
+    pub fn metadata(&self) -> &Metadata {
+        &self.next.metadata
+    }
+
+    /// The metadata, for changes of segments, digests and requirements. A commit refuses what no reader would accept.
+    pub fn metadata_mut(&mut self) -> &mut Metadata {
+        &mut self.next.metadata
+    }
+
+    /// The number of a new keyslot: `slot`, or the first free one.
+    ///
+    /// # Errors
+    /// [`Error::KeyslotOutOfRange`], [`Error::KeyslotFull`], [`Error::AllKeyslotsFull`].
+    pub fn free_keyslot(&self, slot: Option<u32>) -> Result<u32> {
+        let keyslots = &self.next.metadata.keyslots;
+        match slot {
+            Some(slot) if slot >= MAX_KEYSLOTS => Err(Error::KeyslotOutOfRange(slot)),
+            Some(slot) if keyslots.contains_key(&slot) => Err(Error::KeyslotFull(slot)),
+            Some(slot) => Ok(slot),
+            None => (0..MAX_KEYSLOTS)
+                .find(|slot| !keyslots.contains_key(slot))
+                .ok_or(Error::AllKeyslotsFull),
+        }
+    }
+
+    /// Adds a keyslot with the key of the data, of which `sealed` was made: as `slot`, or the first free one. Returns which.
+    ///
+    /// # Errors
+    /// Those of [`Transaction::free_keyslot`]; [`Error::WrongVolumeKey`], [`Error::NoRoomForKeyslot`].
+    pub fn add_keyslot(
+        &mut self,
+        slot: Option<u32>,
+        sealed: &'a Sealed,
+        key: &VolumeKey,
+        limits: &CostLimits,
+    ) -> Result<u32> {
+        let slot = self.free_keyslot(slot)?;
+        let digest = matching_digest(&self.next.metadata, key, true, limits)?;
+        let area = place(&self.header.copy, &self.next, sealed)?;
+        Ok(self.insert(slot, sealed, area, digest))
+    }
+
+    /// Adds a keyslot with a key of its own, of which `sealed` and `digest` were made: as `slot`, or the first free one.
+    /// Returns which.
+    ///
+    /// # Errors
+    /// Those of [`Transaction::free_keyslot`]; [`Error::AllDigestsInUse`], [`Error::NoRoomForKeyslot`].
+    pub fn add_unbound_keyslot(&mut self, slot: Option<u32>, sealed: &'a Sealed, digest: Digest) -> Result<u32> {
+        let slot = self.free_keyslot(slot)?;
+        let digests = &self.next.metadata.digests;
+        let free = (0..MAX_DIGESTS).find(|id| !digests.contains_key(id));
+        let id = free.ok_or(Error::AllDigestsInUse)?;
+        let area = place(&self.header.copy, &self.next, sealed)?;
+        self.next.metadata.digests.insert(id, digest);
+        Ok(self.insert(slot, sealed, area, id))
+    }
+
+    fn insert(&mut self, slot: u32, sealed: &'a Sealed, area: Area, digest: u32) -> u32 {
+        let keyslot = Keyslot {
+            kind: KeyslotKind::Luks2(sealed.slot.clone()),
+            key_size: sealed.key_size,
+            area,
+            priority: sealed.priority,
+            extra: Default::default(),
+        };
+        self.next.metadata.keyslots.insert(slot, keyslot);
+        if let Some(digest) = self.next.metadata.digests.get_mut(&digest) {
+            digest.keyslots.push(slot);
+            digest.keyslots.sort_unstable();
+        }
+        self.beside.push((slot, sealed));
+        slot
+    }
+
+    /// Gives keyslot `slot` the passphrase and the parameters of `sealed`, which was made of the key that the keyslot holds: of
+    /// `key`. Its priority, tokens and digest stay.
+    ///
+    /// The new area is beside the old one, which is destroyed last; where it does not fit there, the new key waits in a token
+    /// while the area is overwritten: at every moment the old or the new passphrase opens.
+    ///
+    /// # Errors
+    /// [`Error::KeyslotInactive`]; [`Error::WrongVolumeKey`] where the keyslot holds another key;
+    /// [`Error::NoRoomForKeyslot`] where the key material is longer than the area, too.
+    pub fn change_keyslot(
+        &mut self,
+        slot: u32,
+        sealed: &'a Sealed,
+        key: &VolumeKey,
+        limits: &CostLimits,
+    ) -> Result<()> {
+        let metadata = &self.next.metadata;
+        let old = metadata.keyslots.get(&slot).ok_or(Error::KeyslotInactive(slot))?;
+        let holds_key = match metadata.digest_of_keyslot(slot) {
+            Some((_, digest)) if old.key_size == sealed.key_size => digest_matches(digest, key, limits)?,
+            _ => false,
+        };
+        if !holds_key {
+            return Err(Error::WrongVolumeKey);
+        }
+        let area = match place(&self.header.copy, &self.next, sealed) {
+            Err(Error::NoRoomForKeyslot { .. }) => None,
+            placed => Some(placed?),
+        };
+        self.replace(slot, sealed, area)
+    }
+
+    /// Puts `sealed` into `area`, or into that of the keyslot which it replaces.
+    fn replace(&mut self, slot: u32, sealed: &'a Sealed, area: Option<Area>) -> Result<()> {
+        if self
+            .beside
+            .iter()
+            .chain(&self.in_place)
+            .any(|(known, _)| *known == slot)
+        {
+            return Err(Error::BadParameter {
+                field: "keyslot",
+                value: slot.to_string(),
+                rule: "can be changed only once in a transaction",
+            });
+        }
+        let metadata = &mut self.next.metadata;
+        let old = metadata.keyslots.get(&slot).ok_or(Error::KeyslotInactive(slot))?;
+        // An area need not be whole sectors, and the bytes behind it may belong to another one.
+        let needed = sealed.material.len() as u64;
+        if area.is_none() && Bytes::new(needed) > old.area.size {
+            return Err(Error::NoRoomForKeyslot { needed });
+        }
+        match area {
+            Some(_) => self.beside.push((slot, sealed)),
+            None => self.in_place.push((slot, sealed)),
+        }
+        let keyslot = Keyslot {
+            kind: KeyslotKind::Luks2(sealed.slot.clone()),
+            key_size: sealed.key_size,
+            area: area.unwrap_or_else(|| old.area.clone()),
+            priority: sealed.priority.or(old.priority),
+            extra: old.extra.clone(),
+        };
+        staged::forget(metadata, slot);
+        metadata.keyslots.insert(slot, keyslot);
+        Ok(())
+    }
+
+    /// Removes keyslot `slot`; tokens and digests forget it. Its key material is wiped when the new header is on the device: for
+    /// a keyslot that others in the transaction stand in for.
+    ///
+    /// # Errors
+    /// [`Error::KeyslotInactive`].
+    pub fn retire_keyslot(&mut self, slot: u32) -> Result<()> {
+        staged::forget(&mut self.next.metadata, slot);
+        self.next
+            .metadata
+            .remove_keyslot(slot)
+            .ok_or(Error::KeyslotInactive(slot))?;
+        for list in [&mut self.beside, &mut self.in_place] {
+            list.retain(|(known, _)| *known != slot);
+        }
+        Ok(())
+    }
+
+    /// Sets the priority of a keyslot.
+    ///
+    /// # Errors
+    /// [`Error::KeyslotInactive`].
+    pub fn set_priority(&mut self, slot: u32, priority: Priority) -> Result<()> {
+        let keyslots = &mut self.next.metadata.keyslots;
+        let keyslot = keyslots.get_mut(&slot).ok_or(Error::KeyslotInactive(slot))?;
+        // cryptsetup leaves a normal priority out.
+        keyslot.priority = (priority != Priority::Normal).then_some(priority);
+        Ok(())
+    }
+
+    /// Sets label and subsystem; `None` leaves one unchanged.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] for one that is too long.
+    pub fn set_labels(&mut self, label: Option<&str>, subsystem: Option<&str>) -> Result<()> {
+        if let Some(label) = label {
+            self.next.binary.label = checked_text("label", label, LABEL_LEN)?.as_str().into();
+        }
+        if let Some(subsystem) = subsystem {
+            self.next.binary.subsystem = checked_text("subsystem", subsystem, LABEL_LEN)?.as_str().into();
+        }
+        Ok(())
+    }
+
+    /// Puts `token` into `id`, or the first free place; an existing one is overwritten only with `replace`.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] for a token with the key of an interrupted change, [`Error::TokenHoldsKey`] to overwrite one;
+    /// [`Error::TokenInUse`], [`Error::AllTokensInUse`], [`Error::TokenOutOfRange`], [`Error::KeyslotInactive`] for a
+    /// keyslot that does not exist.
+    pub fn put_token(&mut self, token: Token, id: Option<u32>, replace: bool) -> Result<u32> {
+        if token.kind == CHANGE_TOKEN {
+            return Err(Error::BadParameter {
+                field: "token type",
+                value: token.kind,
+                rule: "only a change of a passphrase makes such tokens",
+            });
+        }
+        if let Some(id) = id.filter(|_| replace) {
+            staged::check_may_go(&self.next.metadata, id)?;
+        }
+        let Metadata { tokens, keyslots, .. } = &mut self.next.metadata;
+        let id = match id {
+            Some(id) if id >= MAX_TOKENS => return Err(Error::TokenOutOfRange(id)),
+            Some(id) if tokens.contains_key(&id) && !replace => return Err(Error::TokenInUse(id)),
+            Some(id) => id,
+            None => (0..MAX_TOKENS)
+                .find(|id| !tokens.contains_key(id))
+                .ok_or(Error::AllTokensInUse)?,
+        };
+        if let Some(&missing) = token.keyslots.iter().find(|slot| !keyslots.contains_key(slot)) {
+            return Err(Error::KeyslotInactive(missing));
+        }
+        tokens.insert(id, token);
+        Ok(id)
+    }
+
+    /// Removes a token.
+    ///
+    /// # Errors
+    /// [`Error::TokenNotInUse`]; [`Error::TokenHoldsKey`] where an interrupted change needs it.
+    pub fn remove_token(&mut self, id: u32) -> Result<()> {
+        staged::check_may_go(&self.next.metadata, id)?;
+        let removed = self.next.metadata.tokens.remove(&id);
+        removed.map(drop).ok_or(Error::TokenNotInUse(id))
+    }
+
+    /// Makes a token name `keyslot`, or no longer name it where `assign` is false.
+    ///
+    /// # Errors
+    /// [`Error::TokenNotInUse`], [`Error::KeyslotInactive`] for a keyslot to assign, [`Error::TokenNotAssigned`];
+    /// [`Error::TokenHoldsKey`] where an interrupted change needs it as it is.
+    pub fn assign_token(&mut self, id: u32, keyslot: u32, assign: bool) -> Result<()> {
+        staged::check_may_go(&self.next.metadata, id)?;
+        let metadata = &mut self.next.metadata;
+        if assign && !metadata.keyslots.contains_key(&keyslot) {
+            return Err(Error::KeyslotInactive(keyslot));
+        }
+        let token = metadata.tokens.get_mut(&id).ok_or(match assign {
+            true => Error::TokenNotInUse(id),
+            false => Error::TokenNotAssigned { token: id, keyslot },
+        })?;
+        let named = token.keyslots.contains(&keyslot);
+        token.keyslots.retain(|&named| named != keyslot);
+        if assign {
+            token.keyslots.push(keyslot);
+            token.keyslots.sort_unstable();
+        } else if !named {
+            return Err(Error::TokenNotAssigned { token: id, keyslot });
+        }
+        Ok(())
+    }
+
+    /// Sets the UUID.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] for one that is too long.
+    pub fn set_uuid(&mut self, uuid: &str) -> Result<()> {
+        self.next.binary.uuid = checked_text("uuid", uuid, UUID_LEN)?;
+        Ok(())
+    }
+
+    /// Sets the persistent activation flags.
+    pub fn set_flags(&mut self, flags: Vec<String>) {
+        self.next.metadata.config.flags = flags;
+    }
+
+    /// Writes all changes. A wipe, and an area that is overwritten in place, take as many passes as `medium` needs.
+    ///
+    /// # Errors
+    /// [`Error::MetadataTooLarge`] or [`Error::AllTokensInUse`] where the changes, or the token of a change in place, do not fit;
+    /// the [`super::Defect`] that a reader would find; [`Error::ChangedMeanwhile`], or the storage's: the header is as before
+    /// then, here and on the device. [`Error::HalfWritten`] where the changes may be in force.
+    pub fn commit(self, storage: &mut dyn Storage, medium: Medium) -> Result<()> {
+        let before = self.header.copy.clone();
+        let freed = freed(&before.metadata, &self.next.metadata);
+        if self.in_place.is_empty() {
+            let material = self.material();
+            self.header.copy = self.next;
+            let written = self
+                .header
+                .write_after(storage, |storage| write_areas(storage, &material));
+            written.inspect_err(|_| self.header.restore_unless_written(&before))?;
+        } else {
+            self.write_in_place(storage, medium)?;
+        }
+        for area in freed {
+            let wiped = wipe_random(storage, area.offset, area.size, medium);
+            wiped.map_err(|error| Error::HalfWritten(error.into()))?;
+        }
+        Ok(())
+    }
+
+    /// The key material for areas that are free, and where it goes.
+    fn material(&self) -> Vec<(Bytes, &'a Sealed)> {
+        let keyslots = &self.next.metadata.keyslots;
+        let beside = self.beside.iter();
+        beside
+            .filter_map(|&(slot, sealed)| Some((keyslots.get(&slot)?.area.offset, sealed)))
+            .collect()
+    }
+
+    /// Overwrites the areas of keyslots once their new keys are safe in tokens, which come with all other changes: the program
+    /// that finishes an interrupted change does not know those.
+    fn write_in_place(self, storage: &mut dyn Storage, medium: Medium) -> Result<()> {
+        let material = self.material();
+        let (header, mut last, changed) = (self.header, self.next, self.in_place);
+        // If the token does not fit, fail before anything is overwritten.
+        Encoded::new(&last)?;
+        let before = header.copy.clone();
+        if changed.iter().all(|(slot, sealed)| header.waits(*slot, sealed)) {
+            // Both copies have it before the area is overwritten.
+            header.settle(storage)?;
+            write_areas(storage, &material)?;
+        } else {
+            header.copy = with_tokens(&before, &last, &changed)?;
+            let written = header.write_after(storage, |storage| write_areas(storage, &material));
+            written.inspect_err(|_| header.restore_unless_written(&before))?;
+        }
+        let between = header.copy.clone();
+        last.binary.seqid = between.binary.seqid;
+        let written = (|| {
+            for (slot, sealed) in changed {
+                let keyslot = last.metadata.keyslots.get(&slot);
+                let area = &keyslot.ok_or(Error::KeyslotInactive(slot))?.area;
+                if medium == Medium::Rotational {
+                    wipe_random(storage, area.offset, area.size, medium)?;
+                }
+                write_areas(storage, &[(area.offset, sealed)])?;
+            }
+            header.copy = last;
+            header.write(storage)
+        })();
+        written.map_err(|error| {
+            header.restore_unless_written(&between);
+            match error {
+                done @ Error::HalfWritten(_) => done,
+                error => Error::HalfWritten(error.into()),
+            }
+        })
+    }
+}
+
+impl Header {
+    /// [`Transaction::set_priority`] alone.
+    ///
+    /// # Errors
+    /// [`Error::KeyslotInactive`], or the storage's.
+    pub fn set_priority(&mut self, storage: &mut dyn Storage, slot: u32, priority: Priority) -> Result<()> {
+        self.change(storage, |change| change.set_priority(slot, priority))
+    }
+
+    /// [`Transaction::set_labels`] alone.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] for one that is too long, or the storage's.
+    pub fn set_labels(
+        &mut self,
+        storage: &mut dyn Storage,
+        label: Option<&str>,
+        subsystem: Option<&str>,
+    ) -> Result<()> {
+        self.change(storage, |change| change.set_labels(label, subsystem))
+    }
+
+    /// [`Transaction::set_uuid`] alone.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] for one that is too long, or the storage's.
+    pub fn set_uuid(&mut self, storage: &mut dyn Storage, uuid: &str) -> Result<()> {
+        self.change(storage, |change| change.set_uuid(uuid))
+    }
+
+    /// [`Transaction::set_flags`] alone.
+    ///
+    /// # Errors
+    /// The storage's.
+    pub fn set_flags(&mut self, storage: &mut dyn Storage, flags: Vec<String>) -> Result<()> {
+        self.change(storage, |change| {
+            change.set_flags(flags);
+            Ok(())
+        })
+    }
+
+    /// [`Transaction::put_token`] alone.
+    ///
+    /// # Errors
+    /// Those of [`Transaction::put_token`], or the storage's.
+    pub fn put_token(
+        &mut self,
+        storage: &mut dyn Storage,
+        token: Token,
+        id: Option<u32>,
+        replace: bool,
+    ) -> Result<u32> {
+        self.change(storage, |change| change.put_token(token, id, replace))
+    }
+
+    /// [`Transaction::remove_token`] alone.
+    ///
+    /// # Errors
+    /// [`Error::TokenNotInUse`], or the storage's.
+    pub fn remove_token(&mut self, storage: &mut dyn Storage, id: u32) -> Result<()> {
+        self.change(storage, |change| change.remove_token(id))
+    }
+
+    /// [`Transaction::assign_token`] alone.
+    ///
+    /// # Errors
+    /// Those of [`Transaction::assign_token`], or the storage's.
+    pub fn assign_token(&mut self, storage: &mut dyn Storage, id: u32, keyslot: u32, assign: bool) -> Result<()> {
+        self.change(storage, |change| change.assign_token(id, keyslot, assign))
+    }
+
+    /// A change that has no keys in it, and so nothing to wipe.
+    fn change<T>(
+        &mut self,
+        storage: &mut dyn Storage,
+        change: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let mut transaction = self.begin()?;
+        let done = change(&mut transaction)?;
+        transaction.commit(storage, Medium::Other)?;
+        Ok(done)
+    }
+}
+
+/// A place for `sealed` that neither the header on the device uses nor the next one.
+fn place(now: &Copy, next: &Copy, sealed: &Sealed) -> Result<Area> {
+    let size = areas::area_size(sealed.key_size).ok_or(Error::NoUsableKeyslot)?;
+    let bounds = KeyslotsArea::new(next.binary.hdr_size, next.metadata.config.keyslots_size);
+    let keyslots = now.metadata.keyslots.values().chain(next.metadata.keyslots.values());
+    let offset = bounds.and_then(|bounds| areas::find_gap(bounds, keyslots.map(|keyslot| &keyslot.area), size));
+    Ok(Area {
+        kind: "raw".into(),
+        offset: offset.ok_or(Error::NoRoomForKeyslot { needed: size.get() })?,
+        size,
+        extra: Default::default(),
+    })
+}
+
+/// The areas that no keyslot has any more.
+fn freed(before: &Metadata, next: &Metadata) -> Vec<Area> {
+    let areas = before.keyslots.values().map(|keyslot| &keyslot.area);
+    let gone = areas.filter(|area| !next.keyslots.values().any(|keyslot| keyslot.area.overlaps(area)));
+    gone.cloned().collect()
+}
+
+/// The header `last` with the keyslots of `before` in place of those `changed`, whose keys wait in tokens.
+fn with_tokens(before: &Copy, last: &Copy, changed: &[(u32, &Sealed)]) -> Result<Copy> {
+    let mut interim = last.clone();
+    let of = |copy: &Copy, slot: u32| {
+        let keyslot = copy.metadata.keyslots.get(&slot).cloned();
+        keyslot.ok_or(Error::KeyslotInactive(slot))
+    };
+    for &(slot, _) in changed {
+        interim.metadata.keyslots.insert(slot, of(before, slot)?);
+    }
+    for &(slot, sealed) in changed {
+        staged::put(&mut interim.metadata, slot, &of(last, slot)?, sealed)?;
+    }
+    Ok(interim)
+}
+
+/// Writes key material, and waits until it is safe.
+fn write_areas(storage: &mut dyn Storage, material: &[(Bytes, &Sealed)]) -> Result<()> {
+    for (offset, sealed) in material {
+        storage
+            .write_at(*offset, sealed.material.expose())
+            .map_err(Error::io("write the keyslot area"))?;
+    }
+    match material.is_empty() {
+        true => Ok(()),
+        false => storage.sync().map_err(Error::io("sync the keyslot area")),
+    }
+}
+
+fn checked_text(field: &'static str, text: &str, room: usize) -> Result<String> {
+    if text.len() >= room || text.contains('\0') {
+        let rule = "is longer than its field, or has a NUL";
+        return Err(Error::BadParameter {
+            field,
+            value: text.to_owned(),
+            rule,
+        });
+    }
+    Ok(text.to_owned())
+}

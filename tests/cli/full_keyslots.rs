@@ -15,7 +15,7 @@ use keyslots::storage::fault::Recorder;
 use keyslots::wipe::Medium;
 use tempfile::TempDir;
 
-use crate::common::{self, CRYPTSETUP, OURS, run};
+use crate::common::{self, CRYPTSETUP, OURS, run, words};
 
 /// What a command that succeeds prints to standard error.
 fn done(folder: &Path, program: &str, line: &str) -> String {
@@ -245,7 +245,7 @@ fn a_killed_change_is_not_finished_under_a_cryptsetup_that_has_the_header_open()
     let pipe = folder.join("pipe");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
     let mut theirs = Command::new(CRYPTSETUP)
-        .args("luksChangeKey -q PBKDF -d k0 v pipe".split_whitespace())
+        .args(words("luksChangeKey -q PBKDF -d k0 v pipe"))
         .current_dir(folder)
         .spawn()
         .expect("it runs");

@@ -38,7 +38,7 @@ impl PutBack {
 impl Header {
     /// Checks that the device still has what was changed since `before`, or all of the header if that is not given. A keyslot whose
     /// key material is what was written, and whose place in the header is not, is put back there; one that was removed, that
-    /// the header names exactly as before, and whose area is still as it was wiped, is taken out again. What others have
+    /// the header names again, and whose area is still as it was wiped, is taken out again. What others have
     /// changed stays.
     ///
     /// # Errors
@@ -56,7 +56,8 @@ impl Header {
         let (mut lost, mut revived) = (None, Vec::new());
         for slot in 0..KEYSLOTS {
             let ours = &self.raw.keyslots[slot];
-            if before.is_some_and(|before| before.keyslots[slot] == *ours) {
+            // One that was used in between has been written too.
+            if self.written[slot].is_none() && before.is_some_and(|before| before.keyslots[slot] == *ours) {
                 continue;
             }
             let named = there.keyslots[slot] == *ours;
@@ -64,7 +65,8 @@ impl Header {
             let as_written = self.has_written(storage, slot)?;
             match (self.keyslots[slot].state, as_before) {
                 (KeyslotState::Inactive, _) if named => {}
-                (KeyslotState::Inactive, Some(true)) if as_written == Some(true) => revived.push(slot),
+                // Its area holds what wiped it: whoever names it, it opens nothing.
+                (KeyslotState::Inactive, Some(_)) if as_written == Some(true) => revived.push(slot),
                 // Another program has put a keyslot where one was removed.
                 (KeyslotState::Inactive, Some(_)) => {}
                 _ if named && as_written != Some(false) => {}

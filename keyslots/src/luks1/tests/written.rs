@@ -88,6 +88,22 @@ fn a_removed_keyslot_that_was_restored_stays() {
     assert_eq!(opens(&disk.0, "a"), Some(0));
 }
 
+/// A keyslot that was used on the way to another one is named by a header that was read in between.
+#[test]
+fn a_keyslot_of_the_meantime_is_taken_out_again() {
+    let (mut disk, mut header) = volume(&[(0, "a")]);
+    let before = header.raw().clone();
+    add(&mut header, &mut disk, "between", Some(1)).expect("the slot is free");
+    let between = disk.clone();
+    header
+        .remove_keyslot(&mut disk, 1, Medium::Other)
+        .expect("it is not the last one");
+    disk.0[..HEADER_LEN].copy_from_slice(&between.0[..HEADER_LEN]);
+    let back = header.put_back(&mut disk, Some(&before)).expect("it can be");
+    assert_eq!((back.keyslots, back.removed), (vec![], vec![1]));
+    assert_eq!(opens(&disk.0, "a"), Some(0));
+}
+
 /// Another program has used the place of a removed keyslot.
 #[test]
 fn a_new_keyslot_in_the_place_of_a_removed_one_stays() {

@@ -18,7 +18,7 @@ pub use devno::{DevNo, DevNoError, is_same, is_same_file};
 pub use extents::{Extent, extents, is_only_holder};
 pub use file_lock::lock_file;
 pub use ground::{Ground, Piece, Pieces, Tables};
-pub use holders::{Holder, Mounts, holders, libcryptsetup_users};
+pub use holders::{Holder, Mounts, holders, libcryptsetup_users, lock_waiters};
 pub use loop_device::{LoopDevice, loop_backing_device, loop_backing_file, loops, loops_on, update_loop_size};
 pub use partition::{PartitionNames, partition_names};
 pub use probe::Probe;

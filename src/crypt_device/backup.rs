@@ -88,7 +88,7 @@ pub fn restore(
         at_risk,
     };
     agree(confirm, &Question::Restore(&restoring))?;
-    changing.exclusive(device, Others::May, |target, users| -> Result<(), CryptError> {
+    changing.exclusive(device, Others::May, |target, was_luks1| -> Result<(), CryptError> {
         let there = read_header(target)?;
         // What was asked about is what happens, on the very descriptor that is written to.
         if !seen.is_open_as(target).map_err(looking())? {
@@ -121,8 +121,8 @@ pub fn restore(
         if restored.version() != backup.version() || restored.uuid() != backup.uuid() {
             return Err(Error::ChangedMeanwhile.into());
         }
-        if users.is_some() || restored.luks1().is_some() {
-            changing.look_again(device, target, &restored, None, users.unwrap_or_default())?;
+        if was_luks1 || restored.luks1().is_some() {
+            changing.look_again(device, target, &restored, None)?;
         }
         Ok(())
     })?;

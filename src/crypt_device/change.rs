@@ -35,18 +35,18 @@ impl Changing<'_> {
         others: Others,
         action: impl FnOnce(&mut Header, &mut dyn Storage) -> Result<T, E>,
     ) -> Result<T, E> {
-        self.exclusive(device, others, |file, users| {
+        self.exclusive(device, others, |file, was_luks1| {
             let (mut header, _) = device.read_header(file, wanted)?;
             let before = header.luks1().map(|header| header.raw().clone());
             self.back_up(&header, file)?;
             let done = action(&mut header, file);
             let now = header.luks1().map(luks1::Header::raw);
-            if done.is_err() && now == before.as_ref() || users.is_none() && now.is_none() {
+            if done.is_err() && now == before.as_ref() || !was_luks1 && now.is_none() {
                 return done;
             }
             // What has failed half-way may have a keyslot to put back too.
             let changed = before.as_ref().filter(|_| now.is_some());
-            let kept = self.look_again(device, file, &header, changed, users.unwrap_or_default());
+            let kept = self.look_again(device, file, &header, changed);
             let done = done?;
             kept?;
             Ok(done)

@@ -209,7 +209,7 @@ impl LuksDevice {
             }
             header.finish_change(file, keyslot, change, medium)?;
             if before.is_some() {
-                changing.look_again(&self.device, file, &header, before.as_ref(), &[])?;
+                changing.look_again(&self.device, file, &header, before.as_ref())?;
             }
             Ok(header)
         });

@@ -42,8 +42,7 @@ pub enum Others {
 
 impl Changing<'_> {
     /// Runs `action` on the opened device under the exclusive lock. Where there is a LUKS1 header, that others have open, waits for
-    /// them first. `action` learns who still has it open, `None` where there is no LUKS1 header, and hands that on to
-    /// [`Changing::look_again`] at its end.
+    /// them first. `action` learns whether there is one, and asks [`Changing::look_again`] at its end.
     ///
     /// # Errors
     /// [`HeaderError`], or the action's.
@@ -51,7 +50,7 @@ impl Changing<'_> {
         &self,
         device: &HeaderDevice,
         others: Others,
-        action: impl FnOnce(&mut File, Option<&[Holder]>) -> Result<T, E>,
+        action: impl FnOnce(&mut File, bool) -> Result<T, E>,
     ) -> Result<T, E> {
         let deadline = Instant::now() + PATIENCE;
         // Without the lock at first: others who want it need not wait as well.
@@ -62,24 +61,21 @@ impl Changing<'_> {
             drop(wait(device, &opened.file, deadline, self.observer));
         }
         device.exclusive_raw(|file| {
-            if !is_luks1(file) {
-                return action(file, None);
-            }
-            let left = match (wait(device, file, deadline, self.observer), others) {
-                (left, Others::May) => left.unwrap_or_default(),
+            let was_luks1 = is_luks1(file);
+            if was_luks1 {
+                let left = wait(device, file, deadline, self.observer);
                 // Not to know is no reason to put a key at risk.
-                (left, Others::MustNot) => {
+                if others == Others::MustNot {
                     expect_nobody(device.path(), left)?;
-                    Vec::new()
                 }
-            };
-            action(file, Some(&left))
+            }
+            action(file, was_luks1)
         })
     }
 
     /// Looks at a header that was changed once more when the programs have ended that have it open: at what differs from `before`,
     /// or at all of it. Keyslots over which an older header was written are put back where that can be. Who still has it open
-    /// is told. `earlier`: those that had it open before the change; where it is LUKS2 now, whoever came later waits for the lock.
+    /// is told.
     ///
     /// # Errors
     /// [`HeaderError::Luks`]: it is not what was written.
@@ -89,7 +85,6 @@ impl Changing<'_> {
         file: &mut File,
         header: &Header,
         before: Option<&RawHeader>,
-        earlier: &[Holder],
     ) -> Result<(), HeaderError> {
         let path = device.path();
         for _ in 0..ATTEMPTS {
@@ -100,7 +95,7 @@ impl Changing<'_> {
                     (left, header.put_back(file, before)?)
                 }
                 Header::Luks2(header) => {
-                    let left = wait_for(device, file, deadline, self.observer, Some(earlier));
+                    let left = wait_for(device, file, deadline, self.observer, Whom::NotWaiting);
                     header.expect_written(file)?;
                     (left, PutBack::default())
                 }
@@ -156,7 +151,16 @@ fn is_luks1(file: &mut File) -> bool {
 /// Who has it open by the end of the wait; an error if that cannot be told. Without locks no other program is expected, and none is
 /// looked for.
 fn wait(device: &HeaderDevice, file: &File, deadline: Instant, observer: &dyn Observer) -> io::Result<Vec<Holder>> {
-    wait_for(device, file, deadline, observer, None)
+    wait_for(device, file, deadline, observer, Whom::All)
+}
+
+/// Whose end is awaited.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whom {
+    /// Of all.
+    All,
+    /// Of all but those that wait for a lock: who finds a LUKS2 header waits for ours before it reads more.
+    NotWaiting,
 }
 
 /// The same, of some alone.
@@ -165,16 +169,26 @@ fn wait_for(
     file: &File,
     deadline: Instant,
     observer: &dyn Observer,
-    only: Option<&[Holder]>,
+    whom: Whom,
 ) -> io::Result<Vec<Holder>> {
-    if !device.locks() || only.is_some_and(<[Holder]>::is_empty) {
+    if !device.locks() {
         return Ok(Vec::new());
     }
     let path = device.path();
     let mut silent_until = Some(Instant::now() + SILENCE);
     loop {
-        let mut users = users(file)?;
-        users.retain(|user| only.is_none_or(|only| only.contains(user)));
+        let mut users = match users(file) {
+            // A program of another user may end, and then it does not matter what it has open.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied && Instant::now() < deadline => {
+                thread::sleep(PAUSE);
+                continue;
+            }
+            users => users?,
+        };
+        if whom == Whom::NotWaiting && !users.is_empty() {
+            let waiting = block_device::lock_waiters();
+            users.retain(|user| !matches!(user, Holder::Process { pid, .. } if waiting.contains(pid)));
+        }
         let now = Instant::now();
         if users.is_empty() || now >= deadline {
             return Ok(users);

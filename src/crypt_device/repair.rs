@@ -117,7 +117,7 @@ pub fn mend(
     wanted: Wanted,
     agreed: &[Problem],
 ) -> Result<(), CryptError> {
-    changing.exclusive(device, Others::May, |file, users| {
+    changing.exclusive(device, Others::May, |file, was_luks1| {
         if diagnose(file, device, wanted)? != agreed {
             return Err(Error::ChangedMeanwhile.into());
         }
@@ -141,8 +141,8 @@ pub fn mend(
             _ => {
                 changing.observer.notice(Event::RewritingHeader);
                 let repaired = Repair::diagnose(file)?.write(file)?;
-                if let Some(users) = users {
-                    changing.look_again(device, file, &Header::Luks1(repaired), None, users)?;
+                if was_luks1 {
+                    changing.look_again(device, file, &Header::Luks1(repaired), None)?;
                 }
             }
         }

@@ -78,6 +78,16 @@ fn find_libcryptsetup_users(
     Ok(found)
 }
 
+/// The processes that wait for a lock on a file (proc_locks(5)).
+pub fn lock_waiters() -> Vec<u32> {
+    let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+    let waiting = locks.lines().filter_map(|line| {
+        let mut words = line.split_ascii_whitespace().skip(1);
+        (words.next()? == "->").then(|| words.nth(3)?.parse().ok()).flatten()
+    });
+    waiting.collect()
+}
+
 fn too_late() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "looking through all programs took too long")
 }

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
-pub use descriptors::libcryptsetup_users;
+pub use descriptors::{libcryptsetup_users, lock_waiters};
 pub use mounts::Mounts;
 use mounts::{mounts_of, unescape};
 

@@ -83,7 +83,7 @@ impl Planned<'_> {
     fn write_sealed(&mut self, changing: &Changing<'_>, sealed: &Sealed) -> Result<(u32, File), CryptError> {
         let request = self.prepared.request;
         let device = request.header;
-        changing.exclusive(device, Others::May, |file, users| {
+        changing.exclusive(device, Others::May, |file, was_luks1| {
             let looking = || Error::io(LOOKING);
             // A person took time for a passphrase meanwhile: another device may be under the path, or this one be mounted.
             if let Some(seen) = &self.prepared.seen
@@ -124,8 +124,8 @@ impl Planned<'_> {
                 true => self.write_header(changing, &mut Unfinished(file), sealed)?,
                 false => self.write_header(changing, file, sealed)?,
             };
-            if let Some(users) = users {
-                changing.look_again(device, file, &self.header, None, users)?;
+            if was_luks1 {
+                changing.look_again(device, file, &self.header, None)?;
             }
             Ok((slot, kept))
         })

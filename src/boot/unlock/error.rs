@@ -97,6 +97,9 @@ pub enum UnlockError {
     /// There is no console, standard input or program to give a passphrase.
     #[error("there is no way to ask for a passphrase")]
     NobodyToAsk,
+    /// A token could not be tried.
+    #[error("no token opens it: {0}")]
+    Token(#[source] Box<UnlockError>),
     /// The program was interrupted.
     #[error("interrupted")]
     Stopped,

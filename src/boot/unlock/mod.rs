@@ -286,7 +286,7 @@ impl<'a> Engine<'a> {
             // Another key, or a person, may have the right one.
             (Err(error), _) if error.is_wrong_passphrase() => {}
             (Err(UnlockError::Stopped), Origin::Token) => volume.fail(UnlockError::Stopped),
-            (Err(error), Origin::Token) => self.prompts.say(&format!("{name}: no token opens it: {error}.")),
+            (Err(error @ UnlockError::Token(_)), _) => self.prompts.say(&format!("{name}: {error}.")),
             (Err(error), _) => {
                 self.prompts.say(&format!("{name}: {error}."));
                 volume.fail(error);

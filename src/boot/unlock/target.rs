@@ -194,7 +194,14 @@ impl Target {
         self.check_is_there()?;
         let from_file = matches!(origin, Origin::Own { from_file: true });
         let key = match (&self.format, secret) {
-            (Format::Luks { volume, .. }, secret) => self.unlock(&mut lock(volume), secret, from_file)?,
+            (Format::Luks { volume, .. }, secret) => {
+                let unlocked = self.unlock(&mut lock(volume), secret, from_file);
+                unlocked.map_err(|error| match secret {
+                    // Another key, or a person, may open it.
+                    Secret::Tokens if !error.is_wrong_passphrase() => UnlockError::Token(Box::new(error)),
+                    _ => error,
+                })?
+            }
             (Format::Plain(_), Secret::Tokens) => return Err(UnlockError::WrongPassphrase),
             (Format::Plain(encryption), Secret::Passphrase(passphrase)) => {
                 let (found, needed) = (passphrase.len(), encryption.key_len);

@@ -125,7 +125,8 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
     }
     let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
     let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
-    let mut asking = cx.asking_for_keyslots(&source, "Enter passphrase for keyslot to be converted: ");
+    let prompt = "Enter passphrase for keyslot to be converted: ";
+    let mut asking = cx.asking_for_keyslots(&source, prompt).keeping();
     let unlocked = cx.unlock_by(&mut volume, &mut asking, candidates)?;
     let passphrase = asking.last.ok_or(CliError::WrongPassphrase)?;
     let converted = rewrite(cx, &volume, &unlocked, &passphrase)?;

@@ -151,7 +151,12 @@ impl Encryption {
         let source = cx.source();
         if reads_key_file(cx) || self.takes_raw_input(cx) {
             let exactly = KeyFileRange::new(options.keyfile_offset, Some(Bytes::new(needed as u64)));
-            return Ok((cx.passphrase_in(&source, &prompt, exactly)?, false));
+            let key = cx.passphrase_in(&source, &prompt, exactly)?;
+            return match key.len() {
+                // From the keyring: a file has exactly as much.
+                found if found != needed => Err(CliError::KeyringKeyLength { found, needed }),
+                _ => Ok((key, false)),
+            };
         }
         Ok((cx.passphrase(&source, &prompt)?, true))
     }

@@ -54,7 +54,8 @@ pub(super) struct Asking<'a> {
     tries: u32,
     /// Whether an option without effect is reported for a key file too.
     warns: bool,
-    /// The last one.
+    keeps: bool,
+    /// The last one, if it is kept.
     pub(super) last: Option<Arc<Passphrase>>,
 }
 
@@ -62,6 +63,12 @@ impl Asking<'_> {
     /// A single one.
     pub(super) fn once(mut self) -> Self {
         self.tries = 1;
+        self
+    }
+
+    /// Keeps the last one.
+    pub(super) fn keeping(mut self) -> Self {
+        self.keeps = true;
         self
     }
 
@@ -87,7 +94,7 @@ impl Secrets for Asking<'_> {
             self.cx.warn_unverified();
         }
         let passphrase = Arc::new(self.cx.passphrase(self.source, self.prompt)?);
-        self.last = Some(passphrase.clone());
+        self.last = self.keeps.then(|| Arc::clone(&passphrase));
         Ok(Some(passphrase))
     }
 
@@ -197,6 +204,7 @@ impl Context<'_> {
             prompt,
             tries,
             warns: false,
+            keeps: false,
             last: None,
         }
     }

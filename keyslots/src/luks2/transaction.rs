@@ -374,11 +374,13 @@ impl<'a> Transaction<'a> {
         } else {
             self.write_in_place(storage, medium)?;
         }
+        // Nothing names these areas any more: one that cannot be wiped leaves the others to be wiped.
+        let mut outcome = Ok(());
         for area in freed {
             let wiped = wipe_random(storage, area.offset, area.size, medium);
-            wiped.map_err(|error| Error::HalfWritten(error.into()))?;
+            outcome = outcome.and(wiped.map_err(|error| Error::HalfWritten(error.into())));
         }
-        Ok(())
+        outcome
     }
 
     /// The key material for areas that are free, and where it goes.

@@ -110,9 +110,12 @@ impl Ciphers {
             let cipher = SectorCipher::new(&spec, key.expose(), crypt.sector_size as usize, false)?;
             Ok::<_, Error>(Some(cipher))
         };
+        // One that no digest is of has not been verified.
+        let kept = found.old_digest.is_some() && found.old_digest == found.new_digest;
+        let new = if kept { keys.old.as_ref() } else { keys.of_new() };
         Ok(Self {
             old: cipher(&found.previous, keys.old.as_ref())?,
-            new: cipher(&found.last, keys.of_new())?,
+            new: cipher(&found.last, new)?,
         })
     }
 }

@@ -36,7 +36,9 @@ pub(super) fn forget_header(header: &Header, data: &mut dyn Storage, end: Bytes)
     match Header::read(data) {
         Ok(there) if there.binary().uuid != header.binary().uuid => return Err(Error::ChangedMeanwhile),
         Ok(_) => wipe_zeros(data, Bytes::ZERO, AREA_ALIGNMENT)?,
-        Err(_) => {}
+        Err(Error::NotLuks) => {}
+        // Of another version, or damaged: it may be the only header of a volume.
+        Err(error) => return Err(error),
     }
     let mut behind = HEADER_SIZES.into_iter().filter(|at| *at < end);
     behind.try_for_each(|at| forget_secondary(data, at))

@@ -1,5 +1,5 @@
-//! What an operation asks its caller for: keys, passphrases, and whether something may be lost. It states the fact; the words
-//! are up to whoever answers.
+//! Requests of an operation to its caller: keys, passphrases, and consent to a loss. The operation states the fact; the caller
+//! chooses the words.
 
 use std::fmt;
 use std::path::Path;

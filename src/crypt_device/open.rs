@@ -71,7 +71,7 @@ pub struct OwnData {
 pub enum OwnAccess {
     /// For as long as they are served: others are kept away. What cannot be written to is read.
     Serve {
-        /// Whether nothing is to be written.
+        /// Whether writing is forbidden.
         read_only: bool,
     },
     /// For one copy.

@@ -16,7 +16,7 @@ pub struct TokenPlace {
     pub replace: bool,
 }
 
-/// Parses the text of a token that is to be imported, one JSON object.
+/// Parses a token for import: the text of one JSON object.
 ///
 /// # Errors
 /// [`TokenRefused::Defect`], [`TokenRefused::Reserved`].

@@ -65,7 +65,7 @@ impl Header {
             let as_written = self.has_written(storage, slot)?;
             match (self.keyslots[slot].state, as_before) {
                 (KeyslotState::Inactive, _) if named => {}
-                // Its area holds what wiped it: whoever names it, it opens nothing.
+                // Its area still holds random data from the wipe, so that no passphrase opens it.
                 (KeyslotState::Inactive, Some(_)) if as_written == Some(true) => revived.push(slot),
                 // Another program has put a keyslot where one was removed.
                 (KeyslotState::Inactive, Some(_)) => {}

@@ -264,7 +264,7 @@ impl Volume {
         self.tokens_tried = false;
     }
 
-    /// Whether its tokens are to be tried now: once, before any other key.
+    /// Whether to try its tokens now: once, before any other key.
     pub(super) fn tokens_are_due(&mut self) -> bool {
         let has_tokens = self.target.as_ref().is_some_and(|target| target.has_tokens());
         let due = has_tokens && !self.tokens_tried && !self.is_done() && self.pending == 0;

@@ -97,7 +97,7 @@ impl<'a> Driver<'a> {
     /// Recovers the zone that was interrupted, or converts the next one.
     ///
     /// # Errors
-    /// Those of the storage, with which the header says what is to be recovered.
+    /// Those of the storage. The header then names the zone that needs recovery.
     pub fn step(mut self, disks: &mut Disks<'_>) -> Result<Next<'a>> {
         let zone = match self.hot.take() {
             Some(zone) => {

@@ -81,7 +81,7 @@ fn rest(found: &Reencryption, disks: &mut Disks<'_>) -> Result<Option<Wipe>> {
 fn wipe_rest(header: &mut Header, disks: &mut Disks<'_>, wipe: Wipe, medium: Medium) -> Result<()> {
     let size = disks.data_size()?;
     if wipe.offset.checked_add(wipe.size).is_none_or(|end| end > size) {
-        return Err(Defect::Reencryption("what is to be wiped ends behind the device").into());
+        return Err(Defect::Reencryption("the range to wipe ends beyond the device").into());
     }
     // It was read, perhaps from a cache that a killed process left.
     header.settle(disks.header())?;

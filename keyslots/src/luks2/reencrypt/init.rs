@@ -27,10 +27,10 @@ use crate::{Error, Result};
 /// The largest moved segment of a decryption.
 const MAX_MOVED: Bytes = Bytes::mib(20);
 
-/// What is to be done to a volume.
+/// The parameters of a new reencryption.
 #[derive(Clone, Debug)]
 pub struct Start {
-    /// What is done.
+    /// Reencryption, encryption or decryption.
     pub mode: Mode,
     /// The order of the zones where nothing moves; else it follows from the mode.
     pub direction: Direction,

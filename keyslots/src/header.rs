@@ -269,16 +269,14 @@ impl Header {
         }
     }
 
-    /// The state of keyslot `slot`.
+    /// The state of keyslot `slot`. In a reencryption the data have two keys, each with a last keyslot of its own.
     pub fn slot_state(&self, slot: u32) -> SlotState {
         let (count, data): (u32, Vec<u32>) = match self {
             Self::Luks1(header) => (luks1::KEYSLOTS as u32, header.active_keyslots().collect()),
             Self::Luks2(header) => {
-                let digest = header.metadata().digest_of_segment(0);
-                (
-                    luks2::MAX_KEYSLOTS,
-                    digest.map(|(_, digest)| digest.keyslots.clone()).unwrap_or_default(),
-                )
+                let digest = header.metadata().data_digest_of_keyslot(slot);
+                let keyslots = digest.map(|digest| digest.keyslots.clone());
+                (luks2::MAX_KEYSLOTS, keyslots.unwrap_or_default())
             }
         };
         if data.contains(&slot) {

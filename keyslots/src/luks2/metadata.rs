@@ -160,6 +160,13 @@ impl Metadata {
             .map(|(&id, digest)| (id, digest))
     }
 
+    /// The digest of a keyslot's key, if it is a key of data that are there now.
+    pub fn data_digest_of_keyslot(&self, keyslot: u32) -> Option<&Digest> {
+        let holds_data = |id: &u32| self.segments.get(id).is_some_and(|segment| !segment.is_backup());
+        let (_, digest) = self.digest_of_keyslot(keyslot)?;
+        digest.segments.iter().any(holds_data).then_some(digest)
+    }
+
     /// The digest that names `segment`.
     pub fn digest_of_segment(&self, segment: u32) -> Option<(u32, &Digest)> {
         self.digests

@@ -5,6 +5,7 @@ mod cryptsetup;
 mod states;
 mod volumes;
 
+use keyslots::header::SlotState;
 use keyslots::luks2::Header;
 use keyslots::luks2::reencrypt::{Mode, Status};
 use keyslots::storage::Memory;
@@ -29,7 +30,19 @@ fn each_mode_converts_all_data_and_leaves_nothing_else() {
         let header = data_of(&mut disk);
         assert!(matches!(header.reencryption(), Ok(Status::Running(_))), "{}", kind.name);
         kind.run(&mut disk, Some(1)).expect(kind.name);
-        data_of(&mut disk);
+        let header = data_of(&mut disk);
+        if kind.mode == Mode::Reencrypt {
+            // Neither key may go unnoticed.
+            let all = header.metadata().keyslots.iter();
+            let slots: Vec<u32> = all
+                .filter(|(_, keyslot)| keyslot.key_size > 1)
+                .map(|(&slot, _)| slot)
+                .collect();
+            let header = keyslots::header::Header::Luks2(header);
+            assert_eq!(slots.len(), if kind.same_key { 1 } else { 2 }, "{}", kind.name);
+            let is_last = |slot: u32| header.slot_state(slot) == SlotState::ActiveLast;
+            assert!(slots.into_iter().all(is_last), "{}", kind.name);
+        }
         kind.run(&mut disk, None).expect(kind.name);
         let header = data_of(&mut disk);
         assert_eq!(header.reencryption().expect("a state"), Status::None, "{}", kind.name);

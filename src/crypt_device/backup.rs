@@ -173,7 +173,9 @@ fn is_of_mapping(holders: &[Holder], backup: &Backup) -> bool {
         Holder::Process { .. } => true,
         _ => false,
     };
-    !holders.is_empty() && holders.iter().all(is_of)
+    // A program that has it open does not show whose it is.
+    let is_device = |holder: &Holder| matches!(holder, Holder::Device { .. });
+    holders.iter().any(is_device) && holders.iter().all(is_of)
 }
 
 fn check(backup: &Backup, device: &Path, opened: &mut Opened, there: Option<&Header>) -> Result<Restore, CryptError> {

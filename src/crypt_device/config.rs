@@ -93,6 +93,10 @@ impl LuksDevice {
         }
         agree(confirm, &Question::ChangeUuid)?;
         changing.change(&self.device, self.same_version(), Others::May, |header, storage| {
+            // A volume made in its place meanwhile is not what was agreed to.
+            if header.uuid() != self.header.uuid() {
+                return Err(Error::ChangedMeanwhile.into());
+            }
             Ok(header.set_uuid(storage, uuid)?)
         })
     }

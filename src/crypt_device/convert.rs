@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use keyslots::Error;
 use keyslots::convert::{to_luks1, to_luks2};
 use keyslots::header::{Header, Version};
 use keyslots::luks2;
@@ -39,6 +40,14 @@ impl LuksDevice {
         agree(confirm, &question)?;
         let (wanted, medium) = (self.same_version(), self.device.medium());
         changing.change(&self.device, wanted, Others::MustNot, |header, storage| {
+            // A person took time to answer: it may be another volume by now, or an active one.
+            if header.uuid() != self.header.uuid() {
+                return Err(Error::ChangedMeanwhile.into());
+            }
+            if holds_data {
+                data_device::check_destroyable(data)?;
+            }
+            check_header_unused(&mut self.opened.file, self.device.path())?;
             // The converted header is what a later check may read.
             *header = match header {
                 Header::Luks1(header) => Header::Luks2(to_luks2(header, storage, medium)?),

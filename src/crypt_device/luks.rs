@@ -142,7 +142,7 @@ impl LuksDevice {
             .header
             .unlock(&mut reader, passphrase, request.candidates, request.limits);
         observer.notice(Event::Derived);
-        // What is not known is not told.
+        // If it is unknown, nothing is reported.
         let others = match unlocked {
             Ok(_) => self.header.unfinished_changes(&mut reader).unwrap_or_default(),
             Err(_) => Vec::new(),
@@ -193,7 +193,7 @@ impl LuksDevice {
     }
 
     fn finish_change(&mut self, keyslot: u32, change: &Unfinished, observer: &dyn Observer) {
-        let (wanted, medium) = (Wanted::Only(self.header.version()), self.device.medium());
+        let (wanted, medium) = (self.same_version(), self.device.medium());
         let (path, limits) = (self.device.path(), &CostLimits::default());
         let changing = Changing {
             backup: None,

@@ -11,7 +11,7 @@ use keyslots::secret::VolumeKey;
 use keyslots::storage::Storage as _;
 
 use super::{CryptError, LookedAt, LuksDevice};
-use crate::block_device::{DevNo, Topology};
+use crate::block_device::Topology;
 use crate::data_device::{self, DataDevice, DataDeviceError};
 use crate::dm::{DeviceName, Dm};
 use crate::userspace::{self, Access, Description, UserspaceError, VolumeOptions, claim_device, open_device};
@@ -181,9 +181,12 @@ impl ClosedVolume {
                 file => (file?, Access::Write),
             },
         };
-        match format {
-            Format::Luks(volume) => volume.check_data(&self.layout, &self.path, &file)?,
-            Format::Plain(_) => self.check_same(&file)?,
+        let same = self.looked_at.is_open_as(&file);
+        if !same.map_err(CryptError::io("look at the device"))? {
+            return Err(CryptError::Replaced(self.path.clone()));
+        }
+        if let Format::Luks(volume) = format {
+            volume.check_data(&self.layout, &self.path, &file)?;
         }
         let layout = &self.layout;
         if whole && layout.size.is_some() {
@@ -197,14 +200,6 @@ impl ClosedVolume {
             )?;
         }
         Ok(OwnData { file, access })
-    }
-
-    fn check_same(&self, opened: &File) -> Result<(), CryptError> {
-        let number = DevNo::of_file(opened).map_err(CryptError::io("look at the device"))?;
-        match number.map_or_else(|| self.is_there(), |number| self.looked_at.is(number)) {
-            true => Ok(()),
-            false => Err(CryptError::Replaced(self.path.clone())),
-        }
     }
 
     /// Its plaintext, for this program itself. The caller makes sure that the key is that of the data.

@@ -66,8 +66,9 @@ impl PlainEncryption {
             // The kernel takes none for it.
             return Ok(VolumeKey::new(Secret::zeroed(0)?));
         }
-        let whole = || "plain".parse::<PlainHash>();
-        let hash = if hashed { Ok(self.hash.clone()) } else { whole() };
-        hash?.key(secret.expose(), self.key_len)
+        match hashed {
+            true => self.hash.key(secret.expose(), self.key_len),
+            false => "plain".parse::<PlainHash>()?.key(secret.expose(), self.key_len),
+        }
     }
 }

@@ -49,7 +49,7 @@ fn suspended(name: &str, wanted: Wanted) -> Result<(ActiveVolume, Version), Cryp
         wanted,
     };
     let (state, version) = luks(&dm, &name)?.ok_or_else(|| not_luks(Wanted::Any))?;
-    if matches!(wanted, Wanted::Only(wanted) if wanted != version) {
+    if !wanted.takes(version) {
         return Err(not_luks(wanted));
     }
     if !state.info.suspended {

@@ -404,7 +404,7 @@ fn a_link_that_is_swapped_leads_to_nothing_in_use() {
                 std::thread::sleep(std::time::Duration::from_micros(count as u64 * 7919 % 20_000));
             }
         });
-        // However slow the swapper is on this machine, it swaps as often.
+        // The swapper may be slow on this machine: go on until it has swapped as often.
         while made + refused < swaps || swapped.load(Ordering::Relaxed) <= swaps {
             let output = lab.run(&words);
             match output.status.code() {

@@ -295,16 +295,20 @@ fn examine_header(header: &Header, entry: &Entry, machine: &Machine<'_>, finding
             }
         }
     }
-    let keyslot = entry
-        .options
-        .key_slot
-        .as_ref()
-        .map(|slot| slot.number(header))
-        .transpose();
-    let derivations = keyslot.map_or_else(|_| Vec::new(), |keyslot| header.derivations(keyslot));
-    if derivations.is_empty() {
-        findings.push(Finding::NoKeyslot);
-    }
+    let named = entry.options.key_slot.as_ref().map(|slot| slot.number(header));
+    let derivations = match named.transpose() {
+        Ok(keyslot) => {
+            let derivations = header.derivations(keyslot);
+            if derivations.is_empty() {
+                findings.push(Finding::NoKeyslot);
+            }
+            derivations
+        }
+        Err(error) => {
+            findings.push(Finding::Unusable(error.into()));
+            Vec::new()
+        }
+    };
     let available = machine.budget.memory();
     findings.extend(
         derivations

@@ -98,7 +98,7 @@ pub enum UnlockError {
     #[error("there is no way to ask for a passphrase")]
     NobodyToAsk,
     /// A token could not be tried.
-    #[error("no token opens it: {0}")]
+    #[error("its tokens could not be tried: {0}")]
     Token(#[source] Box<UnlockError>),
     /// The program was interrupted.
     #[error("interrupted")]

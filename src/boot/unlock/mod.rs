@@ -285,7 +285,6 @@ impl<'a> Engine<'a> {
             (Err(error @ UnlockError::FinalNewline { .. }), _) => self.prompts.say(&format!("{name}: {error}.")),
             // Another key, or a person, may have the right one.
             (Err(error), _) if error.is_wrong_passphrase() => {}
-            (Err(UnlockError::Stopped), Origin::Token) => volume.fail(UnlockError::Stopped),
             (Err(error @ UnlockError::Token(_)), _) => self.prompts.say(&format!("{name}: {error}.")),
             (Err(error), _) => {
                 self.prompts.say(&format!("{name}: {error}."));

@@ -218,6 +218,8 @@ impl Target {
         // A derivation may have taken a while.
         self.check_is_there()?;
         self.map(&key)?;
+        // The kernel has it: what follows may run programs for minutes.
+        drop(key);
         post_open::check(&self.source, &self.mapping(), &self.options).or_else(|error| self.close_after(error))?;
         if self.options.swap || self.options.tmp.is_some() {
             let place = post_open::Place {
@@ -323,7 +325,7 @@ fn load(header: PathBuf, source: &Path) -> Result<LuksDevice, HeaderError> {
     Ok(volume)
 }
 
-/// Reports what a person should know of a header that was changed.
+/// Logs that the header was changed.
 #[derive(Debug)]
 struct Log;
 

@@ -161,6 +161,7 @@ impl LuksDevice {
         key_len: usize,
     ) -> Result<KeyslotCost, CryptError> {
         self.check_changeable()?;
+        request.check(self.header.version())?;
         match &self.header {
             Header::Luks1(_) => {
                 let iterations = request.luks1(key_len, changing)?;

@@ -14,8 +14,7 @@ use crate::defaults;
 
 pub use choice::clock;
 
-/// The limits of a requested memory cost, in KiB, as in cryptsetup.
-const MIN_MEMORY_KIB: u32 = 32;
+/// The highest requested memory cost, in KiB, as in cryptsetup.
 const MAX_MEMORY_KIB: u32 = 4 * 1024 * 1024;
 /// How long the digest of a volume key takes to compute, in milliseconds.
 const DIGEST_TIME_MS: u32 = 125;
@@ -106,10 +105,10 @@ impl CostRequest<'_> {
                 kind: kind.name(),
                 minimum,
             }),
-            Some(_) if kind.is_memory_hard() && memory_kib.is_some_and(|kib| kib < MIN_MEMORY_KIB) => {
+            Some(_) if kind.is_memory_hard() && memory_kib.is_some_and(|kib| kib < calibrate::MIN_MEMORY_KIB) => {
                 Err(CostError::MemoryTooLow {
                     kind: kind.name(),
-                    minimum: MIN_MEMORY_KIB,
+                    minimum: calibrate::MIN_MEMORY_KIB,
                 })
             }
             _ => Ok(()),

@@ -170,22 +170,16 @@ fn a_keyslot_that_has_become_the_last_one_stays() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("volume");
     let (volume, key) = volume(&path);
-    let (heard, limits) = (Heard::default(), CostLimits::default());
-    let changing = Changing {
-        backup: None,
-        limits: &limits,
-        observer: &heard,
-    };
     for (slot, text) in ["one", "two"].into_iter().enumerate() {
-        assert_eq!(add(&volume, &changing, &key, text).expect("room"), slot as u32);
+        let added = change(|changing| add(&volume, changing, &key, text));
+        assert_eq!(added.expect("room"), slot as u32);
     }
     let (first, second) = (load(&path, HeaderPlace::WithData), load(&path, HeaderPlace::WithData));
-    first.remove_keyslot(&changing, 0, None).expect("another is left");
-    let error = second.remove_keyslot(&changing, 1, None).expect_err("the last one");
+    change(|changing| first.remove_keyslot(changing, 0, None)).expect("another is left");
+    let error = change(|changing| second.remove_keyslot(changing, 1, None)).expect_err("the last one");
     assert_eq!(error.errno(), Errno::ENODEV, "{error}");
     let now = load(&path, HeaderPlace::WithData);
-    now.remove_keyslot(&changing, 1, None)
-        .expect("it was the last one before");
+    change(|changing| now.remove_keyslot(changing, 1, None)).expect("it was the last one before");
 }
 
 /// Or an erased volume would open again.
@@ -194,15 +188,9 @@ fn a_removed_keyslot_gives_no_key_to_a_new_one() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("volume");
     let (volume, key) = volume(&path);
-    let (heard, limits) = (Heard::default(), CostLimits::default());
-    let changing = Changing {
-        backup: None,
-        limits: &limits,
-        observer: &heard,
-    };
-    add(&volume, &changing, &key, "one").expect("room");
+    change(|changing| add(&volume, changing, &key, "one")).expect("room");
     let opened = load(&path, HeaderPlace::WithData);
-    let erased = opened.erase_keyslots(&changing, &Answer::new(true), &path, None);
+    let erased = change(|changing| opened.erase_keyslots(changing, &Answer::new(true), &path, None));
     erased.expect("they are there");
     let new = NewKeyslot {
         key: &key,
@@ -214,7 +202,7 @@ fn a_removed_keyslot_gives_no_key_to_a_new_one() {
         token: None,
         opened: Some(0),
     };
-    let error = opened.add_keyslot(&changing, new).expect_err("it was erased");
+    let error = change(|changing| opened.add_keyslot(changing, new)).expect_err("it was erased");
     assert_eq!(error.errno(), Errno::ENODEV, "{error}");
     let now = load(&path, HeaderPlace::WithData);
     assert!(now.header.used_keyslots().is_empty());

@@ -207,7 +207,7 @@ impl Header {
             Self::Luks1(header) => {
                 let slot = match candidates {
                     Candidates::Keyslot(slot) => Some(slot),
-                    Candidates::All | Candidates::AllUnboundToo => None,
+                    Candidates::All | Candidates::IncludingUnbound => None,
                 };
                 header.unlock(storage, passphrase, slot, limits)
             }

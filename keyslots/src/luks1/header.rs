@@ -21,7 +21,7 @@ pub struct Header {
     pub(super) hash: Hash,
     pub(super) uuid: String,
     pub(super) keyslots: [Keyslot; KEYSLOTS],
-    /// Checksums of what was written through this value to the areas of keyslots: key material, or what wiped it.
+    /// Checksums of what this value last wrote to the area of each keyslot: key material, or the random data of a wipe.
     pub(super) written: [Option<[u8; CHECKSUM]>; KEYSLOTS],
 }
 

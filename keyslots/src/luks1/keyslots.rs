@@ -192,7 +192,7 @@ impl Header {
         }
     }
 
-    /// Gives keyslot `slot` the passphrase of what [`Header::seal`] made. Returns the number that it has then.
+    /// Changes the passphrase of keyslot `slot` to that of `to`, and returns the number of the keyslot that has it.
     ///
     /// The new keyslot is complete before the old one is touched. Where none is free, the new key is put behind the
     /// header before the keyslot is overwritten in place: see the module `staged`.

@@ -231,7 +231,7 @@ impl Restoring<'_> {
 
     fn has_material(&mut self, source: usize, slot: usize) -> Result<bool> {
         let (material, at) = (self.material(source)?, self.area(slot).start);
-        // What the device cannot read there is not there: writing it is what may mend the sector.
+        // Unreadable counts as missing: writing the sector may mend it.
         Ok(is_there(self.device, at, &material).unwrap_or(false))
     }
 

@@ -36,10 +36,9 @@ impl PutBack {
 }
 
 impl Header {
-    /// Checks that the device still has what was changed since `before`, or all of the header if that is not given. A keyslot whose
-    /// key material is what was written, and whose place in the header is not, is put back there; one that was removed, that
-    /// the header names again, and whose area is still as it was wiped, is taken out again. What others have
-    /// changed stays.
+    /// Checks that the device still has what changed since `before`, or the whole header without it. Names a keyslot again if the
+    /// device still has its key material, and removes a keyslot again if its area is still as wiped. Changes by other programs
+    /// stay.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`]: it is the header of another volume key or of another layout, and nothing is written.
@@ -53,7 +52,7 @@ impl Header {
         if there.uuid != self.raw.uuid {
             outcome.problem = Some(Error::ChangedMeanwhile);
         }
-        let (mut lost, mut revived) = (None, Vec::new());
+        let (mut lost, mut unreadable, mut revived) = (None, None, Vec::new());
         for slot in 0..KEYSLOTS {
             let ours = &self.raw.keyslots[slot];
             // One that was used in between has been written too.
@@ -62,7 +61,14 @@ impl Header {
             }
             let named = there.keyslots[slot] == *ours;
             let as_before = before.map(|before| before.keyslots[slot] == there.keyslots[slot]);
-            let as_written = self.has_written(storage, slot)?;
+            let as_written = match self.has_written(storage, slot) {
+                Ok(as_written) => as_written,
+                // The other keyslots can still be put back.
+                Err(error) => {
+                    unreadable = Some(error);
+                    continue;
+                }
+            };
             match (self.keyslots[slot].state, as_before) {
                 (KeyslotState::Inactive, _) if named => {}
                 // Its area still holds random data from the wipe, so that no passphrase opens it.
@@ -80,8 +86,8 @@ impl Header {
                 _ => lost = lost.or(Some(slot as u32)),
             }
         }
-        // A keyslot that is lost is no reason to take out another one.
-        if lost.is_none() {
+        // After a loss, leave the header as the other program wrote it.
+        if lost.is_none() && unreadable.is_none() {
             for slot in revived {
                 self.name_again(storage, &mut there, slot)?;
                 outcome.removed.push(slot as u32);
@@ -90,7 +96,7 @@ impl Header {
         if outcome.wrote() {
             storage.sync().map_err(Error::io("sync the LUKS1 header"))?;
         }
-        outcome.problem = lost.map(Error::Overwritten).or(outcome.problem);
+        outcome.problem = lost.map(Error::Overwritten).or(unreadable).or(outcome.problem);
         Ok(outcome)
     }
 

@@ -364,7 +364,7 @@ impl Backup {
             // From the start of the one to the start of the other.
             let at = at.checked_sub(from.offset).and_then(|at| to.offset.checked_add(at));
             material.resize(chunk.len(), 0);
-            // What the device cannot read there is not there: writing it is what may mend the sector.
+            // Unreadable counts as missing: writing the sector may mend it.
             same &= at.is_some_and(|at| device.read_at(at, &mut material).is_ok()) && material == chunk;
             Ok(())
         })?;

@@ -111,7 +111,7 @@ impl<'a> Transaction<'a> {
         }
     }
 
-    /// Adds a keyslot with the key of the data, of which `sealed` was made: as `slot`, or the first free one. Returns which.
+    /// Adds `sealed`, which holds the data's `key`, as keyslot `slot` or the first free one, and returns its number.
     ///
     /// # Errors
     /// Those of [`Transaction::free_keyslot`]; [`Error::WrongVolumeKey`], [`Error::NoRoomForKeyslot`].
@@ -203,7 +203,7 @@ impl<'a> Transaction<'a> {
             return Err(Error::BadParameter {
                 field: "keyslot",
                 value: slot.to_string(),
-                rule: "can be changed only once in a transaction",
+                rule: "it is already part of this transaction",
             });
         }
         let metadata = &mut self.next.metadata;

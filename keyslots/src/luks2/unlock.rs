@@ -22,7 +22,7 @@ pub enum Candidates {
     /// Those that hold the key of the data, by priority.
     All,
     /// All keyslots, including unbound ones; used by `--test-passphrase`.
-    AllUnboundToo,
+    IncludingUnbound,
     /// One, whatever its priority and whatever its key is for.
     Keyslot(u32),
 }
@@ -74,7 +74,7 @@ fn candidate_ids(metadata: &Metadata, candidates: Candidates) -> Result<Vec<u32>
     let bound = |id: &u32| digests.is_bound(*id);
     Ok(match candidates {
         Candidates::All => metadata.keyslots_to_try().into_iter().filter(bound).collect(),
-        Candidates::AllUnboundToo => {
+        Candidates::IncludingUnbound => {
             let (mut ids, unbound): (Vec<_>, Vec<_>) = metadata.keyslots_to_try().into_iter().partition(bound);
             ids.extend(unbound);
             ids

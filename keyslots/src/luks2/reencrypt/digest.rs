@@ -136,8 +136,9 @@ impl Verified {
 ///
 /// # Errors
 /// [`Error::ReencryptionNotVerified`]; [`Error::WrongVolumeKey`] where a key is missing; [`Error::InReencryption`] where there is
-/// nothing to verify; those of the derivation.
+/// nothing to verify; [`Error::UnmetRequirements`]; those of the derivation.
 pub fn verify(header: &Header, keys: &VolumeKeys, limits: &CostLimits) -> Result<Verified> {
+    header.check_requirements()?;
     let found = header.reencryption()?.running().ok_or(Error::InReencryption)?;
     let input = VolumeKey::new(verification_input(&found, keys)?);
     let digest = header.metadata().digests.get(&found.digest);

@@ -15,7 +15,7 @@ use crate::units::Bytes;
 use crate::wipe::Medium;
 use crate::{Error, Result};
 
-/// A reencryption that is continued, zone by zone. The caller holds the locks.
+/// Continues a reencryption zone by zone. The caller holds the locks.
 ///
 /// Each step takes the driver and returns it with the next one: after an error nothing is continued, but what the header on the
 /// device says then is recovered.
@@ -38,7 +38,7 @@ impl std::fmt::Debug for Driver<'_> {
     }
 }
 
-/// What a step has come to.
+/// The outcome of a step.
 #[derive(Debug)]
 pub enum Next<'a> {
     /// There are more zones.

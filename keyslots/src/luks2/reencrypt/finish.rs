@@ -24,6 +24,7 @@ use crate::{Error, Result};
 /// # Errors
 /// [`Error::InReencryption`] where data are still to be converted; the [`Defect`] of the header; the storage's.
 pub fn finish(header: &mut Header, disks: &mut Disks<'_>, medium: Medium) -> Result<()> {
+    header.check_requirements()?;
     match header.reencryption()? {
         Status::None => Ok(()),
         Status::Running(found) if found.state == State::Finished => {

@@ -217,7 +217,7 @@ fn segments(
         (Mode::Encrypt, None) => previous.kind = SegmentKind::Linear,
         (Mode::Decrypt, None) => last.kind = SegmentKind::Linear,
         (Mode::Encrypt, Some(shift)) => {
-            let small = || bad(shift, "leaves no data on a device of this size");
+            let small = || bad(shift, "it must be at most a third of the data device");
             let behind = device.checked_sub(shift).ok_or_else(small)?;
             previous = Segment {
                 kind: SegmentKind::Linear,
@@ -241,7 +241,8 @@ fn segments(
             let data = device.checked_sub(shift).unwrap_or_default();
             moved = Some((&previous, Bytes::ZERO, shift.min(MAX_MOVED).min(most).min(data)));
         }
-        (_, Some(shift)) => return Err(bad(shift, "is not where the data are")),
+        (Mode::Reencrypt, Some(shift)) => return Err(bad(shift, "this mode does not move the data")),
+        (Mode::Decrypt, Some(shift)) => return Err(bad(shift, "the data do not start there")),
     }
     let moved = moved.map(|(of, offset, size)| Segment {
         offset,

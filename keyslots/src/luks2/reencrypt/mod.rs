@@ -1,18 +1,19 @@
-//! Reencryption: the data of a volume change their encryption zone by zone, and no kill or power failure at any point loses any.
+//! Reencryption: the data of a volume change their encryption zone by zone. No kill or power failure loses any, except with
+//! [`Guard::None`].
 //!
 //! The metadata say at every moment which part of the data is encrypted how, in the same way as cryptsetup's, so that either
-//! program continues what the other began. [`Status::read`] is what they say, a [`Plan`] what follows from it on a data device of
-//! a certain size, and a [`Driver`] does it:
+//! program continues what the other began. [`Status::read`] reads them, a [`Plan`] applies them to a data device of
+//! a certain size, and a [`Driver`] converts the data:
 //! 1. what is needed to recover a zone is written to the area of the reencryption's keyslot, and synced;
 //! 2. both copies of the header say that the zone is being converted;
 //! 3. the zone is converted where it is, or to where it belongs, and synced;
 //! 4. both copies of the header say that it is converted. At the last zone this drops all that the reencryption needed, the keyslots
 //!    of the old key too.
 //!
-//! What an interruption left is recovered by the next step. All data that are converted while the metadata still name the old key
-//! is a state that only cryptsetup leaves, see [`State::Finished`]; [`finish()`] ends it.
+//! What an interruption left is recovered by the next step. Only cryptsetup can stop with all data converted and the
+//! old key still in the metadata ([`State::Finished`]); [`finish()`] ends that.
 //!
-//! Not for: devices that are in use, and the speed of many cores.
+//! Not for: devices in use, or conversion on several cores.
 //!
 //! # Change the volume key
 //!

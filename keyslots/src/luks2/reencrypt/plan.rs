@@ -56,9 +56,9 @@ pub struct Progress {
 /// What bounds the length of a zone beside its keyslot's area.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ZoneLimits {
-    /// A wish.
+    /// The requested length.
     pub wanted: Option<Bytes>,
-    /// The most that may be worked on as one.
+    /// The largest zone allowed.
     pub memory: Option<Bytes>,
     /// The logical block size of the data device.
     pub block: Bytes,

@@ -67,6 +67,7 @@ pub fn export(header: &Header, device: &mut dyn Storage, file: &mut dyn Storage)
 /// [`Error::InReencryption`] where no such encryption has begun in `file`; the storage's.
 pub fn install(file: &mut dyn Storage, device: &mut dyn Storage) -> Result<()> {
     let header = Header::read(file)?;
+    header.check_requirements()?;
     let found = header.reencryption()?.running().ok_or(Error::InReencryption)?;
     if !matches!(found.placement, Placement::Up { .. }) {
         return Err(Error::InReencryption);

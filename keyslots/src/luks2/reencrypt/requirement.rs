@@ -15,7 +15,7 @@ pub enum Requirement {
     /// This crate's own: all data are converted, and what they were converted from is still to be wiped. cryptsetup does
     /// not know it, and leaves the volume alone.
     Wipe(Wipe),
-    /// One that nobody continues as it is: `online-reencrypt` of before cryptsetup 2.4.3, `offline-reencrypt`, or a later
+    /// One that cannot be continued as it is: `online-reencrypt` of before cryptsetup 2.4.3, `offline-reencrypt`, or a later
     /// version.
     Other(String),
 }

@@ -32,7 +32,7 @@ pub enum Status {
     Running(Box<Reencryption>),
     /// All data are converted; this is still to be wiped before the volume may be used.
     Wiping(Wipe),
-    /// It is, in a way that nobody continues as it is; the requirement.
+    /// It is, by this requirement, which cannot be continued as it is.
     Legacy(String),
 }
 
@@ -190,7 +190,7 @@ impl Reencryption {
         Ok(found)
     }
 
-    /// The parts of the data, as the digests of a segment have to be.
+    /// The digests that must name a segment of this part, sorted.
     pub(super) fn digests_of(&self, part: Part) -> Vec<u32> {
         let (old, new) = (self.old_digest, self.new_digest);
         let of = match (part, self.params.mode) {
@@ -205,7 +205,7 @@ impl Reencryption {
         ids
     }
 
-    /// The data as a part has them: whether, and how, they are encrypted.
+    /// The backup segment that is encrypted as this part is.
     pub(super) fn of_part(&self, part: Part) -> &Segment {
         match part {
             Part::Old => &self.previous,

@@ -82,7 +82,7 @@ pub(super) fn agree(confirm: &dyn Confirm, question: &Question<'_>) -> Result<()
     }
 }
 
-/// Supplies the header and the key of an active volume, from where its caller has them. Asked only where they are needed.
+/// Supplies the header and the key of an active volume. Called only when they are needed.
 pub trait Keys {
     /// The failure of an operation that asks.
     type Error: From<CryptError>;
@@ -125,6 +125,6 @@ pub trait Secrets {
         false
     }
 
-    /// Learns that the last one, which is wrong, would open this keyslot with, or without, a new line at its end.
+    /// Reports that the last passphrase, which was wrong, would open this keyslot with, or without, a newline at its end.
     fn final_newline(&mut self, _fault: FinalNewline, _keyslot: u32) {}
 }

@@ -211,7 +211,7 @@ impl LuksDevice {
         let medium = self.device.medium();
         let was_last = self.header.slot_state(slot) == SlotState::ActiveLast;
         changing.change(&self.device, self.same_version(), Others::May, |header, storage| {
-            // What was said of it, and agreed to, has to hold still: another process may have taken the others.
+            // What the user agreed to must still be true: another process may have taken the others.
             header.expect_same_keyslot(&self.header, slot)?;
             if !was_last && header.slot_state(slot) == SlotState::ActiveLast {
                 return Err(Error::ChangedMeanwhile.into());

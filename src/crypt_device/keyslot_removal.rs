@@ -34,7 +34,7 @@ impl LuksDevice {
             false if self.header.slot_state(slot) == SlotState::ActiveLast => vec![Candidates::Keyslot(slot)],
             false => others(data),
             true if keys.iter().any(|id| *id != slot) => others(keys),
-            true => vec![Candidates::AllUnboundToo],
+            true => vec![Candidates::IncludingUnbound],
         }
     }
 }

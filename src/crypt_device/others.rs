@@ -1,7 +1,7 @@
-//! Programs that take no lock on a LUKS1 header: one that has read it before a change writes it back later as it was.
+//! Programs that take no lock on a LUKS1 header: one that has read it before a change may later write it back as it was.
 //!
-//! So a change waits until those have ended that have the header open, looks once more when it is through, and puts back what
-//! an older header has taken the place of. Where nobody has it open, nothing waits.
+//! So a change waits for the programs that have the header open to end, checks the header once more afterwards, and puts back
+//! what an older header has overwritten. If no program has it open, nothing waits.
 
 use std::fs::File;
 use std::io;
@@ -19,30 +19,30 @@ use crate::block_device::{self, Holder};
 use crate::header_device::{HeaderDevice, HeaderError};
 use crate::same_bytes::{ground, ground_of_range};
 
-/// For so long their end is awaited: they may derive a key, or ask a person for one.
+/// How long to wait for them to end: they may be deriving a key, or asking for a passphrase.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// For so long nothing is said of it.
+/// How long to wait before reporting it.
 const SILENCE: Duration = Duration::from_secs(1);
-/// For so long one look for them takes at most.
+/// The longest that one search for them may take.
 const LOOK: Duration = Duration::from_secs(2);
 /// The start of a device, with the LUKS1 header in it and no data.
 const START: Bytes = Bytes::new(4096);
 const PAUSE: Duration = Duration::from_millis(20);
-/// So often keyslots are put back.
+/// How many times keyslots are put back.
 const ATTEMPTS: u32 = 3;
 
-/// Whether a change is made while others have the header open that do not end.
+/// Whether to make a change although other programs keep the header open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Others {
-    /// It is.
+    /// Make it.
     May,
-    /// It is not: an older header would cost a key.
+    /// Refuse it: an older header would cost a key.
     MustNot,
 }
 
 impl Changing<'_> {
-    /// Runs `action` on the opened device under the exclusive lock. Where there is a LUKS1 header, that others have open, waits for
-    /// them first. `action` learns whether there is one, and asks [`Changing::look_again`] at its end.
+    /// Runs `action` on the opened device under the exclusive lock. If other programs have a LUKS1 header open there, waits
+    /// for them first. `action` learns whether there is one, and calls [`Changing::look_again`] at its end.
     ///
     /// # Errors
     /// [`HeaderError`], or the action's.
@@ -57,14 +57,14 @@ impl Changing<'_> {
         if let Ok(mut opened) = device.open(false)
             && is_luks1(&mut opened.file)
         {
-            // Whatever comes of it: what counts is asked below.
+            // Ignored: the check under the lock decides.
             drop(wait(device, &opened.file, deadline, self.observer));
         }
         device.exclusive_raw(|file| {
             let was_luks1 = is_luks1(file);
             if was_luks1 {
                 let left = wait(device, file, deadline, self.observer);
-                // Not to know is no reason to put a key at risk.
+                // If it is unknown, do not put a key at risk.
                 if others == Others::MustNot {
                     expect_nobody(device.path(), left)?;
                 }
@@ -73,9 +73,8 @@ impl Changing<'_> {
         })
     }
 
-    /// Looks at a header that was changed once more when the programs have ended that have it open: at what differs from `before`,
-    /// or at all of it. Keyslots over which an older header was written are put back where that can be. Who still has it open
-    /// is told.
+    /// Checks a changed header once more when the programs that have it open have ended: what differs from `before`, or all of it.
+    /// Puts back keyslots that an older header has overwritten, if possible, and reports who still has it open.
     ///
     /// # Errors
     /// [`HeaderError::Luks`]: it is not what was written.
@@ -140,7 +139,7 @@ fn expect_nobody(path: &Path, users: io::Result<Vec<Holder>>) -> Result<(), Head
     }
 }
 
-/// A damaged one is one too.
+/// Whether there is a LUKS1 header, damaged or not.
 fn is_luks1(file: &mut File) -> bool {
     !matches!(
         luks1::Header::read(file),
@@ -148,22 +147,21 @@ fn is_luks1(file: &mut File) -> bool {
     )
 }
 
-/// Who has it open by the end of the wait; an error if that cannot be told. Without locks no other program is expected, and none is
-/// looked for.
+/// The programs that still have it open at the end of the wait; an error if that is unknown. Without locks, none is looked for.
 fn wait(device: &HeaderDevice, file: &File, deadline: Instant, observer: &dyn Observer) -> io::Result<Vec<Holder>> {
     wait_for(device, file, deadline, observer, Whom::All)
 }
 
-/// Whose end is awaited.
+/// The programs to wait for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Whom {
-    /// Of all.
+    /// All.
     All,
-    /// Of all but those that wait for a lock: who finds a LUKS2 header waits for ours before it reads more.
+    /// All but those that wait for a lock: a program that finds a LUKS2 header waits for ours before it reads more.
     NotWaiting,
 }
 
-/// The same, of some alone.
+/// As [`wait`], for some of them.
 fn wait_for(
     device: &HeaderDevice,
     file: &File,

@@ -40,7 +40,7 @@ pub enum Problem {
 pub struct Diagnosis {
     /// The problems that would be repaired.
     pub problems: Vec<Problem>,
-    /// Keyslots whose areas may have been overwritten; none is known for a header that cannot be read.
+    /// Keyslots whose areas may have been overwritten; empty if the header cannot be read.
     pub suspects: Vec<Suspect>,
     /// Keyslots whose passphrase change was interrupted.
     pub unfinished: Vec<u32>,

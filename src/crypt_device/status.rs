@@ -20,7 +20,7 @@ pub enum Status {
     Inactive(String),
     /// An encrypted volume.
     Volume(Box<ActiveVolume>),
-    /// A mapping that is no encrypted volume.
+    /// A mapping that is not an encrypted volume.
     Other(Dm, DeviceName),
     /// A device without a table.
     NoTable(DeviceName),
@@ -39,7 +39,7 @@ pub struct ServedStatus {
     pub size: Option<Bytes>,
 }
 
-/// A mapping that is no encrypted volume.
+/// A mapping that is not an encrypted volume.
 #[derive(Debug)]
 pub struct OtherMapping {
     /// The device's state.

@@ -122,7 +122,7 @@ impl LuksDevice {
                 Candidates::Keyslot(keyslot) => Some(keyslot),
                 _ => None,
             },
-            any_key: matches!(candidates, Candidates::AllUnboundToo),
+            any_key: matches!(candidates, Candidates::IncludingUnbound),
             ..*choice
         };
         usable(header.metadata(), &choice)

@@ -111,7 +111,7 @@ pub enum HeaderError {
         user: Holder,
     },
     /// There may be such a program.
-    #[error("it is not known whether another program has {} open, and can write its LUKS1 header back as it was: {source}", path.display())]
+    #[error("cannot find out whether another program has {} open and can write its LUKS1 header back as it was: {source}", path.display())]
     OthersUnknown {
         /// The device.
         path: PathBuf,

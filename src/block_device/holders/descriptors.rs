@@ -12,18 +12,18 @@ use nix::libc;
 
 use super::{Holder, process, process_name, read_pids};
 
-/// The programs that change headers by way of libcryptsetup, and have a file or device open that is the one. Only root can look
-/// into the programs of other users; nobody sees those of other PID namespaces that are not below their own.
+/// The processes with libcryptsetup that have the file or device open that `is_the_one` accepts. Only root can look into those
+/// of other users; processes of PID namespaces that are not below the caller's are invisible.
 ///
 /// # Errors
-/// It is not known: [`io::ErrorKind::TimedOut`] after `deadline`, since a file system on a network, or in a program of another
-/// user, may answer late or never; [`io::ErrorKind::NotFound`] without `/proc`; what the system or `is_the_one` lacks for a look.
+/// It is unknown: [`io::ErrorKind::TimedOut`] after `deadline`, since a network file system, or one run by another user, may
+/// answer late or never; [`io::ErrorKind::NotFound`] without `/proc`; running out of memory or descriptors.
 pub fn libcryptsetup_users(
     deadline: Instant,
     is_the_one: impl Fn(&File) -> io::Result<bool> + Send + 'static,
 ) -> io::Result<Vec<Holder>> {
     let (tell, told) = mpsc::channel();
-    // Who asked has gone where nobody takes the answer.
+    // If nobody receives the answer, the caller has stopped waiting.
     let look = move || drop(tell.send(find_libcryptsetup_users(deadline, &is_the_one)));
     thread::Builder::new().spawn(look)?;
     let left = deadline.saturating_duration_since(Instant::now());
@@ -49,7 +49,7 @@ fn find_libcryptsetup_users(
             return Err(too_late());
         }
         let maps = match fs::read(format!("/proc/{pid}/maps")) {
-            // Its name is all that is seen of it.
+            // Only its name is visible.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied && process_name(pid) == "cryptsetup" => {
                 return Err(error);
             }
@@ -89,11 +89,11 @@ pub fn lock_waiters() -> Vec<u32> {
 }
 
 fn too_late() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "looking through all programs took too long")
+    io::Error::new(io::ErrorKind::TimedOut, "searching all processes took too long")
 }
 
-/// What cannot be looked at has gone, or belongs to somebody else; but where this process or the system has run out of something,
-/// it may be there.
+/// What cannot be looked at is gone, or belongs to another user. But if this process or the system has run out of a resource,
+/// it may still be there.
 fn unless_exhausted<T>(looked: io::Result<T>) -> io::Result<Option<T>> {
     const EXHAUSTED: [i32; 4] = [libc::ENOMEM, libc::EMFILE, libc::ENFILE, libc::EAGAIN];
     match looked {

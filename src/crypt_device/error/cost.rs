@@ -1,20 +1,20 @@
-//! Costs of a keyslot that cannot be.
+//! Why the requested cost of a keyslot is refused.
 
-/// A cost that cannot be.
+/// Why the requested cost of a keyslot is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CostError {
     /// The hash is unknown.
-    #[error("the hash {0} is unknown")]
+    #[error("unknown hash {0}")]
     UnknownHash(String),
     /// LUKS1 has one key derivation function.
-    #[error("LUKS1 has no key derivation function but PBKDF2")]
+    #[error("LUKS1 supports only PBKDF2")]
     Luks1Pbkdf,
     /// A LUKS1 header has one cipher, for data and keyslots.
-    #[error("keyslots of LUKS1 have the cipher of the data")]
+    #[error("LUKS1 keyslots always use the cipher of the data")]
     Luks1Cipher,
     /// Forced iterations are too few to protect anything.
-    #[error("{kind} needs {minimum} iterations at least")]
+    #[error("{kind} needs at least {minimum} iterations")]
     TooCheap {
         /// The function.
         kind: &'static str,
@@ -22,7 +22,7 @@ pub enum CostError {
         minimum: u32,
     },
     /// A forced memory cost is too low to protect anything.
-    #[error("{kind} needs {minimum} KiB of memory at least")]
+    #[error("{kind} needs at least {minimum} KiB of memory")]
     MemoryTooLow {
         /// The function.
         kind: &'static str,
@@ -30,9 +30,9 @@ pub enum CostError {
         minimum: u32,
     },
     /// More memory than the limit of a keyslot, in KiB.
-    #[error("a keyslot uses {0} KiB of memory at most")]
+    #[error("a keyslot can use at most {0} KiB of memory")]
     MemoryTooHigh(u32),
     /// More lanes than the limit of a keyslot.
-    #[error("a keyslot uses {0} lanes at most")]
+    #[error("a keyslot can use at most {0} lanes")]
     LanesTooMany(u32),
 }

@@ -8,7 +8,7 @@ use keyslots::header::Version;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// LUKS1 has encryption sectors of 512 bytes alone.
+    /// LUKS1 supports only 512-byte encryption sectors.
     #[error("LUKS1 has encryption sectors of 512 bytes alone")]
     Luks1SectorSize,
     /// The areas of a LUKS1 header have fixed sizes.
@@ -24,7 +24,7 @@ pub enum FormatError {
     #[error("{0}")]
     AreaSizes(#[source] keyslots::Error),
     /// The data are not a multiple of this encryption sector size.
-    #[error("the data are not a multiple of the encryption sector size {0}")]
+    #[error("the start or size of the data is not a multiple of the encryption sector size ({0})")]
     SizeNotAligned(u32),
     /// The file is shorter than a sector.
     #[error("{} is too small", .0.display())]

@@ -119,7 +119,7 @@ pub enum CryptError {
     #[error(transparent)]
     Lock(#[from] LockError),
     /// The kernel has the key from the keyring, which must not be used.
-    #[error("the key of volume {0} has to be in the keyring, which must not be used")]
+    #[error("volume {0} needs its key in the kernel keyring, which is disabled")]
     KeyringNeeded(String),
     /// A volume that is served without the device-mapper is in use.
     #[error("volume {name} is still in use")]

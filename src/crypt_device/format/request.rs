@@ -80,7 +80,7 @@ pub struct FormatRequest<'a> {
     pub sector_size: Option<u32>,
     /// The start of the data.
     pub offset: Option<Sectors>,
-    /// A multiple of which is the start of the data.
+    /// The alignment of the start of the data.
     pub alignment: Option<Sectors>,
     /// The size of one copy of the metadata.
     pub metadata_size: Option<Bytes>,

@@ -6,30 +6,30 @@ use std::path::PathBuf;
 use super::actions::{DeviceType, Verb};
 use super::error::CliError;
 use super::flags::defs::Options;
-use super::request::{Action, Spoken, TokenAction};
+use super::request::{Action, ParsedArgs, TokenAction};
 use super::usage::UsageError;
 use crate::console::Persona;
 
 /// The action with its arguments, whose number was checked.
 pub(super) fn action(
     persona: Persona,
-    spoken: Spoken,
+    parsed: ParsedArgs,
     options: &Options,
     device_type: DeviceType,
 ) -> Result<Action, CliError> {
-    let mut arguments = spoken.arguments.into_iter();
+    let mut arguments = parsed.arguments.into_iter();
     let mut next = || arguments.next();
     // The number of arguments was checked against the action's row.
     let first = next().unwrap_or_default();
     let device = device_path(&first);
     let name = || text(&first);
-    Ok(match spoken.verb {
+    Ok(match parsed.verb {
         Verb::Open if options.refresh => {
             let (name, device) = match next() {
                 Some(name) => (text(&name)?, Some(device)),
                 None => (name()?, None),
             };
-            let given = spoken.device_type.is_some() || options.device_type.is_some();
+            let given = parsed.device_type.is_some() || options.device_type.is_some();
             Action::Refresh {
                 name,
                 device,
@@ -65,7 +65,7 @@ pub(super) fn action(
             let typed = Some(&first).filter(|first| !first.is_empty()).cloned();
             let devices = typed.into_iter().chain(arguments).map(|word| text(&word));
             let devices = devices.collect::<Result<_, _>>()?;
-            match spoken.verb {
+            match parsed.verb {
                 Verb::Info => Action::Info { devices },
                 Verb::Deps => Action::Deps { devices },
                 _ => Action::Table { devices },

@@ -9,7 +9,7 @@ use super::actions::{DeviceType, Verb};
 use super::error::CliError;
 use super::flags::defs::Options;
 use super::flags::{Flag, parser};
-use super::request::{Invocation, Spoken};
+use super::request::{Invocation, ParsedArgs};
 use super::usage::UsageError;
 use super::values::{ANY_TOKEN, SlotRef, ValueError};
 use super::{arguments, rules};
@@ -32,7 +32,7 @@ pub enum Request {
 /// A command line whose options are known, so that errors from here on can be reported in the requested form.
 #[derive(Debug)]
 pub struct Checked {
-    spoken: Spoken,
+    parsed: ParsedArgs,
     options: Options,
     /// `None` if `--type` is unknown.
     device_type: Option<DeviceType>,
@@ -41,7 +41,7 @@ pub struct Checked {
 impl Checked {
     /// The action's name.
     pub fn verb(&self) -> Verb {
-        self.spoken.verb
+        self.parsed.verb
     }
 
     /// The options.
@@ -51,8 +51,8 @@ impl Checked {
 
     /// Warnings for the user.
     pub fn note(&self) -> Option<&'static str> {
-        let twice = matches!(self.spoken.verb, Verb::Format | Verb::RemoveKey)
-            && self.spoken.arguments.len() > 1
+        let twice = matches!(self.parsed.verb, Verb::Format | Verb::RemoveKey)
+            && self.parsed.arguments.len() > 1
             && !self.options.key_file.is_empty();
         twice.then_some("Option --key-file takes precedence over specified key file argument.")
     }
@@ -61,11 +61,11 @@ impl Checked {
     /// where nothing depends on a type. `erase` refuses it in any case, as it may be mistyped.
     fn without_type(&self, persona: Persona) -> Result<DeviceType, CliError> {
         let unknown = UsageError::UnknownType(self.options.device_type.clone().unwrap_or_default());
-        match self.spoken.verb {
+        match self.parsed.verb {
             _ if persona == Persona::Luksmith => Err(unknown.into()),
             Verb::IsLuks | Verb::Uuid => Err(CliError::Silent(ExitCode::Failure)),
             Verb::Dump | Verb::AddKey | Verb::KillSlot | Verb::RemoveKey | Verb::ChangeKey => Err(CliError::NotLuks {
-                device: self.spoken.arguments.first().map(PathBuf::from).unwrap_or_default(),
+                device: self.parsed.arguments.first().map(PathBuf::from).unwrap_or_default(),
                 kind: "LUKS",
             }),
             Verb::Open | Verb::Format | Verb::Repair | Verb::Resume | Verb::Erase | Verb::Reencrypt => {
@@ -80,12 +80,12 @@ impl Checked {
     /// # Errors
     /// If they do not fit the action.
     pub fn invocation(self, persona: Persona) -> Result<Invocation, CliError> {
-        let verb = self.spoken.verb;
+        let verb = self.parsed.verb;
         let device_type = match self.device_type {
             Some(device_type) => device_type,
             None => self.without_type(persona)?,
         };
-        let action = arguments::action(persona, self.spoken, &self.options, device_type)?;
+        let action = arguments::action(persona, self.parsed, &self.options, device_type)?;
         Ok(Invocation {
             verb,
             action,
@@ -152,9 +152,9 @@ impl Reader {
         let first = options.arguments.into_iter().next()?;
         // The arguments do not matter here, only their number.
         let padding = [OsString::new(), OsString::new()];
-        Spoken::from_arguments(std::iter::once(first).chain(padding).collect())
+        ParsedArgs::from_arguments(std::iter::once(first).chain(padding).collect())
             .ok()
-            .map(|spoken| spoken.verb)
+            .map(|parsed| parsed.verb)
     }
 }
 
@@ -166,27 +166,27 @@ fn request(persona: Persona, (mut options, mut typed): Read) -> Result<Request, 
         return Ok(Request::Usage);
     }
     settle(persona, &mut options)?;
-    let spoken = Spoken::from_arguments(std::mem::take(&mut options.arguments))?;
+    let parsed = ParsedArgs::from_arguments(std::mem::take(&mut options.arguments))?;
     // `--all` replaces every name.
-    if spoken.verb == Verb::Close && spoken.arguments.is_empty() && !options.all {
-        return Err(UsageError::Arguments(spoken.verb));
+    if parsed.verb == Verb::Close && parsed.arguments.is_empty() && !options.all {
+        return Err(UsageError::Arguments(parsed.verb));
     }
-    if let Some(option) = typed.iter().find(|flag| !flag.is_taken(persona, spoken.verb)) {
+    if let Some(option) = typed.iter().find(|flag| !flag.is_taken(persona, parsed.verb)) {
         return Err(UsageError::NotAllowed {
             option,
-            verb: spoken.verb,
+            verb: parsed.verb,
         });
     }
-    options.refresh |= spoken.refresh;
-    if spoken.verb == Verb::Format {
+    options.refresh |= parsed.refresh;
+    if parsed.verb == Verb::Format {
         // An empty type counts as missing to cryptsetup here.
         options.device_type = options.device_type.take().filter(|name| !name.is_empty());
     }
     let named = options.device_type.as_deref();
-    let device_type = match (spoken.device_type, named.map(DeviceType::from_name)) {
+    let device_type = match (parsed.device_type, named.map(DeviceType::from_name)) {
         // `luksOpen --type luks2` narrows down; otherwise the older name wins.
         (Some(DeviceType::Luks), Some(Some(luks))) if luks.is_luks() => Some(luks),
-        (Some(spoken), _) => Some(spoken),
+        (Some(parsed), _) => Some(parsed),
         (None, Some(named)) => named,
         (None, None) => Some(DeviceType::Luks),
     };
@@ -195,12 +195,12 @@ fn request(persona: Persona, (mut options, mut typed): Read) -> Result<Request, 
         "token-id" => options.token_id.is_some(),
         _ => true,
     });
-    rules::check(persona, &spoken, &options, &typed, device_type)?;
-    if persona == Persona::Luksmith && spoken.arguments.len() > spoken.verb.info().most {
-        return Err(UsageError::TooManyArguments(spoken.verb));
+    rules::check(persona, &parsed, &options, &typed, device_type)?;
+    if persona == Persona::Luksmith && parsed.arguments.len() > parsed.verb.info().most {
+        return Err(UsageError::TooManyArguments(parsed.verb));
     }
     Ok(Request::Run(Box::new(Checked {
-        spoken,
+        parsed,
         options,
         device_type,
     })))

@@ -147,14 +147,14 @@ pub struct Invocation {
 
 /// A verb and the options that its spelling implies, before the options are parsed.
 #[derive(Debug)]
-pub(super) struct Spoken {
+pub(super) struct ParsedArgs {
     pub(super) verb: Verb,
     pub(super) device_type: Option<DeviceType>,
     pub(super) refresh: bool,
     pub(super) arguments: Vec<OsString>,
 }
 
-impl Spoken {
+impl ParsedArgs {
     /// Finds the action that the first argument names, and puts the others into the current order.
     pub(super) fn from_arguments(mut arguments: Vec<OsString>) -> Result<Self, UsageError> {
         if arguments.is_empty() {

@@ -5,7 +5,7 @@ use super::actions::{DeviceType, Verb};
 use super::flags::Flag;
 use super::flags::defs::Options;
 use super::flags::rule::{Case, Rule};
-use super::request::Spoken;
+use super::request::ParsedArgs;
 use super::usage::UsageError;
 use crate::console::Persona;
 
@@ -13,14 +13,14 @@ use crate::console::Persona;
 /// order is the error.
 pub(super) fn check(
     persona: Persona,
-    spoken: &Spoken,
+    parsed: &ParsedArgs,
     options: &Options,
     typed: &[&'static Flag],
     device_type: Option<DeviceType>,
 ) -> Result<(), UsageError> {
-    let first = spoken.arguments.first().and_then(|first| first.to_str());
+    let first = parsed.arguments.first().and_then(|first| first.to_str());
     let case = Case {
-        verb: spoken.verb,
+        verb: parsed.verb,
         device_type,
         options,
         first: first.unwrap_or_default(),

@@ -15,6 +15,7 @@ use crate::crypt_device::{Confirm as _, CryptError, KeyslotSettings, LuksDevice,
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, format_name};
 use crate::cryptsetup::values::Priority;
+use crate::data_device::DataDeviceError;
 use crate::header_device::{HeaderError, Wanted};
 use crate::terminal_text::shown;
 
@@ -153,7 +154,7 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, to: DeviceType) -> Result
     let mut volume = LuksDevice::load(cx.header_device(device), cx.place(), Wanted::Any, true)?;
     let converted = cx.changing(|changing| volume.convert(changing, cx, device, to));
     converted.map_err(|error| match error {
-        CryptError::Data(_) | CryptError::Volume(_) | CryptError::HeaderInUse { .. } => {
+        CryptError::Data(DataDeviceError::InUse { .. }) | CryptError::HeaderInUse { .. } => {
             CliError::ConvertInUse(device.to_owned())
         }
         CryptError::Declined => CliError::ConvertAborted,

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::secrets::Source;
 use crate::console::ExitCode;
 use crate::console::Persona;
-use crate::crypt_device::{CryptError, LuksDevice, Secrets as _};
+use crate::crypt_device::{CryptError, LuksDevice, Secrets as _, last_keyslot};
 use crate::cryptsetup::error::{CliError, KeyslotError};
 use crate::cryptsetup::values::SlotRef;
 use crate::passphrase::{PassphraseError, is_interactive};
@@ -20,7 +20,16 @@ pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Resu
     let mut volume = cx.peek(device, cx.wanted(device)?)?;
     let number = slot.number(&volume.header)?;
     match volume.header.slot_state(number) {
-        SlotState::OutOfRange => return Err(CliError::Silent(ExitCode::Failure)),
+        // cryptsetup prints nothing.
+        SlotState::OutOfRange if cx.console.persona() == Persona::Cryptsetup => {
+            return Err(CliError::Silent(ExitCode::Failure));
+        }
+        SlotState::OutOfRange => {
+            return Err(CliError::Keyslot(KeyslotError::Invalid {
+                slot: number,
+                last: last_keyslot(volume.header.version()),
+            }));
+        }
         SlotState::Inactive => return Err(CliError::Keyslot(KeyslotError::Inactive(number))),
         SlotState::Active | SlotState::ActiveLast | SlotState::Other => {}
     }

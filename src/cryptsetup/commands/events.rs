@@ -43,7 +43,7 @@ impl Observer for Teller<'_> {
                 shown(path)
             )),
             Event::PutBack { keyslot, over: false } => console.complain(format_args!(
-                "Another program wrote the header back as it was before; key slot {keyslot} has been put back into it."
+                "Another program wrote the header back as it was before; key slot {keyslot} was added to it again."
             )),
             Event::NoUsableToken => match &self.cx.options.token_type {
                 Some(kind) => console.verbose(format_args!("No usable token (type {kind}) is available.")),
@@ -57,11 +57,11 @@ impl Observer for Teller<'_> {
                 }
             }
             Event::PutBack { keyslot, over: true } => console.complain(format_args!(
-                "WARNING: Another program added a key slot {keyslot} at the same time. Its key material was overwritten: add \
+                "WARNING: Another program added key slot {keyslot} at the same time. Its key material was overwritten: add \
                  its passphrase again."
             )),
             Event::TakenOut { keyslot } => console.complain(format_args!(
-                "Another program wrote the header back as it was before; removed key slot {keyslot} has been taken out again."
+                "Another program wrote the header back as it was before; key slot {keyslot} was removed from it again."
             )),
             Event::RewritingHeader => console.verbose("Writing LUKS header to disk."),
             Event::Unlocked { keyslot } => console.verbose(format_args!("Key slot {keyslot} unlocked.")),

@@ -104,7 +104,7 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
     if let Some(slot) = slot {
         volume.check_used_keyslot(slot)?;
     }
-    let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
+    let candidates = slot.map_or(Candidates::IncludingUnbound, Candidates::Keyslot);
     let source = cx.source();
     let mut asking = cx.asking_for_keyslots(&source, "Enter passphrase to be changed: ");
     let unlocked = cx.unlock_by(&mut volume, &mut asking, candidates)?;
@@ -123,7 +123,7 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
     if let Some(slot) = slot {
         volume.check_used_keyslot(slot)?;
     }
-    let candidates = slot.map_or(Candidates::AllUnboundToo, Candidates::Keyslot);
+    let candidates = slot.map_or(Candidates::IncludingUnbound, Candidates::Keyslot);
     let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
     let prompt = "Enter passphrase for keyslot to be converted: ";
     let mut asking = cx.asking_for_keyslots(&source, prompt).keeping();
@@ -137,10 +137,9 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
 
 /// `--new-key-slot`, or `--key-slot`, its former name.
 fn new_slot(cx: &Context<'_>, header: &Header) -> Result<Option<u32>, CliError> {
-    match (&cx.options.new_key_slot, &cx.options.key_slot) {
-        (Some(slot), _) => Ok(Some(slot.number(header)?)),
-        (None, Some(_)) => cx.key_slot(header),
-        (None, None) => Ok(None),
+    match &cx.options.new_key_slot {
+        Some(slot) => Ok(Some(slot.number(header)?)),
+        None => cx.key_slot(header),
     }
 }
 

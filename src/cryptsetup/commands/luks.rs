@@ -152,7 +152,7 @@ impl Context<'_> {
     pub(super) fn candidates(&self, slot: Option<u32>) -> Candidates {
         match slot {
             Some(slot) => Candidates::Keyslot(slot),
-            None if self.options.test_passphrase && self.options.unbound => Candidates::AllUnboundToo,
+            None if self.options.test_passphrase && self.options.unbound => Candidates::IncludingUnbound,
             None => Candidates::All,
         }
     }

@@ -188,7 +188,7 @@ pub(super) fn warn_before_open(cx: &Context<'_>, device: &Path, offset: Sectors)
 
 /// A plain volume has no signature, so that an existing one means that other data are about to be taken for noise.
 pub(super) fn warn_of_signatures(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
-    if cx.options.disable_blkid || cx.console.batch() {
+    if cx.console.batch() {
         return Ok(());
     }
     let found = signatures::probe(device).map_err(CliError::io("look for signatures"))?;

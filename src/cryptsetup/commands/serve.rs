@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::context::Context;
 use super::keyring_keys::key_link;
 use super::plain::{self, Encryption};
+use super::status::in_units;
 use super::status::inactive;
 use crate::console::Persona;
 use crate::crypt_device::{self, ClosedVolume, Format, KeyLink, OwnAccess, ServedStatus};
@@ -154,18 +155,9 @@ fn text(status: &ServedStatus) -> String {
     line(format_args!("key location: userspace"));
     line(format_args!("device:  {}", description.device.display()));
     line(format_args!("sector size:  {} [bytes]", description.sector_size));
-    let offset = description.offset;
-    let bytes = offset.bytes().map_or(u64::MAX, keyslots::units::Bytes::get);
-    line(format_args!(
-        "offset:  {} [512-byte units] ({bytes} [bytes])",
-        offset.get()
-    ));
+    line(format_args!("offset:  {}", in_units(description.offset)));
     if let Some(size) = status.size {
-        line(format_args!(
-            "size:    {} [512-byte units] ({} [bytes])",
-            size.sectors().get(),
-            size.get()
-        ));
+        line(format_args!("size:    {}", in_units(size.sectors())));
     }
     line(format_args!("mode:    {}", mode(served)));
     if description.allow_discards {

@@ -151,7 +151,7 @@ fn text(volume: &ActiveVolume, shown_type: &str) -> String {
     out
 }
 
-fn in_units(sectors: Sectors) -> String {
+pub(super) fn in_units(sectors: Sectors) -> String {
     let bytes = sectors.bytes().map_or(u64::MAX, keyslots::units::Bytes::get);
     format!("{} [512-byte units] ({bytes} [bytes])", sectors.get())
 }

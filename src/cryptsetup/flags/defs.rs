@@ -148,7 +148,7 @@ flags! {
     version: switch = flag("version").short('V').action(ArgAction::Version);
     /// The mapping that the device is active under, instead of finding it.
     active_name: value(String, text) = flag("active-name").value("STRING").only_with("reencrypt").lax(&[Reencrypt]);
-    /// Align the data to a multiple of this many 512-byte sectors; with `--header` it is where they start. 0 is the
+    /// Align the data to a multiple of this many 512-byte sectors; with `--header`, the data starts there. 0 is the
     /// default. Deprecated: `--offset` says exactly where the data starts.
     align_payload: value(Sectors, short_sectors) = flag("align-payload").value("SECTORS").only(FORMATTING)
         .rules(&[
@@ -156,7 +156,10 @@ flags! {
         ]);
     /// Pass discards (TRIM) down to the device. They show which blocks are in use.
     allow_discards: switch = flag("allow-discards").only(&[Open, Cat, Write, Image])
-        .senses(&[For::Help(&[Image], "Leave sectors of zeros as holes. They show which blocks are in use.")]);
+        .senses(&[
+            For::Help(&[Image], "Leave sectors of zeros as holes. They show which blocks are in use."),
+            For::Help(&[Cat, Write], "Read holes, which discards leave behind, as zeros."),
+        ]);
     /// Ask no confirmation, and do not ask twice for a new passphrase.
     batch_mode: switch = flag("batch-mode").short('q');
     /// Cancel a deferred removal.
@@ -200,7 +203,7 @@ flags! {
             Rule(26, |c| !c.options.link_vk_to_keyring.is_empty(),
                 "Cannot link volume key to a keyring when keyring is disabled."),
         ]);
-    /// Take no locks on the metadata. Only for places where nothing else can run.
+    /// Take no locks on the metadata. Only where no other program can access the header.
     disable_locks: switch = flag("disable-locks").lax(READING);
     /// With OPAL: do not use the drive's single user mode. Without OPAL, without effect.
     disable_sum: switch = flag("disable-sum").lax(&[]);
@@ -365,7 +368,8 @@ flags! {
         .only(&[Reencrypt]);
     /// Keyslot for the new passphrase. Default: the first free one.
     new_key_slot: value(SlotRef, str::parse) = flag("new-key-slot").value("INT").only(&[AddKey]);
-    /// Token that holds the new passphrase; the new keyslot becomes one of its own. A new key file goes before it.
+    /// Take the new passphrase from the key of this token, and assign the new keyslot to it. A new key file takes
+    /// precedence.
     new_token_id: value(u32, small) = flag("new-token-id").value("INT").only(&[AddKey]);
     /// File that holds the new volume key.
     new_volume_key_file: path = flag("new-volume-key-file").value("STRING").only_with("reencrypt")
@@ -479,7 +483,7 @@ flags! {
                 "Option --skip is supported only for open of plain and loopaes devices."),
             PLAIN_ONLY,
         ]);
-    /// Subsystem label of the LUKS2 volume. Alone it leaves the label as it is, which cryptsetup empties then.
+    /// Subsystem label of the LUKS2 volume. Without `--label`, the label stays; cryptsetup clears it.
     subsystem: value(String, text) = flag("subsystem").value("STRING").only(&[Reencrypt, Config, Format, Image])
         .rules(&[NOT_FOR_LUKS1]);
     /// Only check the command line.
@@ -499,7 +503,7 @@ flags! {
     timeout: value(u32, unsigned) = flag("timeout").short('t').value("secs").lax(ASKING);
     /// Token, by its number. -1 stands for any.
     token_id: value(u32, token_id) = flag("token-id").value("INT")
-        .lax(&[Token, Open, Cat, Write, Image, Resize, Resume, AddKey, Reencrypt])
+        .lax(BY_TOKEN).and(&[Token])
         .senses(&[For::Help(&[Token], "Number of the token.")])
         .rules(&[NEEDS_HEADER]);
     /// Do not ask for a passphrase where no token opens the volume.
@@ -584,11 +588,11 @@ flags! {
         .lax(&[Open, Cat, Write, Image, Resume, Format, AddKey, Reencrypt, Dump])
         .senses(&[
             For::Help(&[Format, Image], "Use the key in this file as the volume key."),
-            For::Help(&[Dump], "With `--dump-volume-key`: write the volume key into this file."),
+            For::Help(&[Dump], "With `--dump-volume-key` or `--unbound`: write the key into this file."),
         ]);
     /// Volume key, in the kernel keyring.
     volume_key_keyring: value(String, text) = flag("volume-key-keyring").value("STRING")
-        .lax(&[Open, Cat, Write, Resume, Format, AddKey, Reencrypt])
+        .lax(&[Open, Cat, Write, Image, Resize, Resume, Format, AddKey, Reencrypt])
         .rules(&[
             Rule(27, |c| (c.options.refresh || c.is_plain())
                     && (c.options.hash.is_some() || c.options.volume_key_file.is_some()),
@@ -612,9 +616,9 @@ flags! {
             For::Help(&[Doctor], "Folder that holds the backups of the headers."),
             For::Help(WRITERS, "First write a backup of the header into this folder."),
         ]);
-    /// Derive a key whatever the keyslot says it costs, for hours if need be: otherwise PBKDF2 makes up to 10^9
-    /// iterations of SHA-256 or what takes as long with another hash, and Argon2 fills up to 4 GiB, 512 GiB in all
-    /// passes.
+    /// Derive keys at any cost, even if that takes hours. Otherwise keyslots are refused that need more than 10^9
+    /// iterations of PBKDF2 with SHA-256 (or as much time with another hash), or more than 4 GiB for Argon2 (512 GiB in
+    /// all passes).
     no_pbkdf_limits: switch = flag("no-pbkdf-limits").ours().only(ASKING);
     /// Refuse a header that does not meet the policy in this file.
     policy: path = flag("policy").value("FILE").ours().only(&[Open, Resume, Cat, Write])
@@ -634,7 +638,7 @@ flags! {
     /// Protect the keyslot: removing it needs its name.
     protect: switch = flag("protect").ours().only(&[Format, Image, AddKey, Config])
         .rules(&[Rule(39, |c| c.options.slot_name.is_none(), "Option --protect needs --slot-name.")]);
-    /// Draw what stands where on the device, to scale.
+    /// Draw the layout of the device, to scale.
     map: switch = flag("map").ours().only(&[Dump]);
     /// Read or write only this many bytes of the decrypted data.
     length: value(Bytes, bytes) = flag("length").value("bytes").ours().only(PLAINTEXT)
@@ -648,12 +652,12 @@ flags! {
             For::Help(PLAINTEXT, "Where the data of a plain volume starts on the device, in 512-byte sectors."),
         ])
         .rules(&[PLAIN_ONLY]);
-    /// Who decrypts an open volume: `kernel` (the device-mapper), or `userspace` (this program, through FUSE, without
+    /// What decrypts an open volume: `kernel` (the device-mapper), or `userspace` (this program, through FUSE, without
     /// root too). Default: the kernel where it has a device-mapper.
     backend: value(Backend, str::parse) = flag("backend").value("BACKEND").ours().only(&[Open]);
-    /// Go on with an image that is there in part: what is right already is left as it is.
+    /// Continue an interrupted run: parts of the target that are already right are kept.
     resume: switch = flag("resume").ours().only(&[Image]);
-    /// Every volume that nobody uses, and what stands on it, from the top down.
+    /// Every volume that is not in use, with the devices stacked on it, from the top down.
     all: switch = flag("all").ours().only_with("close").only(&[Close])
         .senses(&[
             For::Help(&[Close], "Close every volume that nobody uses, and what stands on it, from the top down."),
@@ -667,13 +671,13 @@ flags! {
     crypttab: path = flag("crypttab").value("FILE").ours().only(&[Unlock, Doctor]);
     /// File to read instead of `/proc/cmdline`.
     kernel_arguments: path = flag("kernel-arguments").value("FILE").ours().only(&[Unlock, Doctor]);
-    /// Where the root of the system is mounted that is looked at. Default: `/`.
+    /// Mount point of the root of the system to check. Default: `/`.
     root: path = flag("root").value("DIR").ours().only_with("doctor").only(&[Doctor]);
     /// The initramfs to look at: the file, a unified kernel image, or a folder with what is in it. Default: the one
     /// that the boot loader starts by itself.
     initramfs: path = flag("initramfs").value("PATH").ours().only(&[Doctor]);
-    /// The most memory for key derivations. Default: all but a little of what is available.
+    /// Maximum memory for key derivations. Default: nearly all that is available.
     memory_budget: value(Bytes, device_size) = flag("memory-budget").value("bytes").ours().only(&[Unlock, Doctor]);
-    /// Seconds to wait for a device to appear where crypttab does not say. Default: 90; 0 waits for ever.
+    /// Seconds to wait for a device, unless crypttab says otherwise. Default: 90; 0 waits for ever.
     device_timeout: value(u32, unsigned) = flag("device-timeout").value("secs").ours().only(&[Unlock]);
 }

@@ -1,5 +1,5 @@
-//! The options of the command line for volumes. [`defs`] has one entry for each; this is the form of an entry, and what
-//! checks, help, manual pages and completions ask of it. `parser` reads a command line by them, and `rule` is how an
+//! The options of the command line for volumes. [`defs`] has one entry for each; this module defines the form of an entry
+//! and the queries for checks, help, manual pages and completions. `parser` reads a command line by them, and `rule` is how an
 //! option is refused for the sake of the others.
 
 pub mod defs;

@@ -87,14 +87,7 @@ fn keys_and_headers_on_other_disks_in_dracut() {
 
 #[test]
 fn logical_volumes_in_initramfs_tools() {
-    let initramfs = generated("debian-hook.img");
-    let arguments = volume(7, "pv", "luks") + "root=/dev/mapper/vg-root ro";
-    let mut machine = Machine::from(&initramfs, 1024, &["lvm-on-luks.img"], None, &arguments);
-    machine.wait_for("Please unlock disk pv").type_in(PASSPHRASE);
-    machine
-        .wait_for("root runs from /dev/mapper/vg-root")
-        .wait_for("open are: pv vg-root")
-        .end();
+    crate::boot_from_lvm_on_luks(&generated("debian-hook.img"), 1024, "root=/dev/mapper/vg-root ro");
 }
 
 #[test]

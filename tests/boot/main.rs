@@ -172,9 +172,13 @@ fn luks_on_a_logical_volume() {
 
 #[test]
 fn a_logical_volume_on_luks() {
-    let initramfs = images().join("lvm.cpio");
-    let arguments = volume(7, "pv", "luks") + "ROOT=/dev/mapper/vg-root";
-    let mut machine = Machine::from(&initramfs, 512, &["lvm-on-luks.img"], None, &arguments);
+    boot_from_lvm_on_luks(&images().join("lvm.cpio"), 512, "ROOT=/dev/mapper/vg-root");
+}
+
+/// Boots from a logical volume on LUKS, which `root` names.
+fn boot_from_lvm_on_luks(initramfs: &Path, memory: u32, root: &str) {
+    let arguments = volume(7, "pv", "luks") + root;
+    let mut machine = Machine::from(initramfs, memory, &["lvm-on-luks.img"], None, &arguments);
     machine.wait_for("Please unlock disk pv").type_in(PASSPHRASE);
     machine
         .wait_for("root runs from /dev/mapper/vg-root")

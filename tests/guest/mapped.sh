@@ -134,10 +134,12 @@ has "lines in UTF-8" "$(env LC_ALL=C.UTF-8 /luksmith/luksmith tree)" '└─vaul
 has "tree --json" "$(json tree)" '"layer":"file_system","name":"/mnt/home, /mnt/other","type":"ext4","device_number":null,"uuid":null,"uses":\['
 has "tree --json to the file" "$(json tree)" '"layer":"file","name":"'"$file"
 umount /mnt/other /mnt/home
-mkswap /dev/mapper/vg-home >/dev/null 2>&1 && swapon /dev/mapper/vg-home && {
+if mkswap /dev/mapper/vg-home >/dev/null 2>&1 && swapon /dev/mapper/vg-home; then
   has "swap" "$(LC_ALL=C luksmith tree)" '^swap$'
   swapoff /dev/mapper/vg-home
-}
+else
+  fail "swap: vg-home cannot be used as swap space"
+fi
 has "tree --json of those of nobody" "$(json tree)" '"type":null,.*"targets":\["linear","zero"\]'
 ours dmsetup remove bare 'odd name' vg-home
 luksmith close vault

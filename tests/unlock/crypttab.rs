@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::OURS;
+use crate::common::{CHEAP, OURS};
 
 /// A crypttab with its disks.
 struct Machine(tempfile::TempDir);
@@ -186,16 +186,7 @@ fn a_new_line_too_many_or_too_few_is_told() {
     fs::write(machine.path("other"), "other\n").expect("a key");
     fs::write(machine.path("two"), "two\n").expect("a key");
     let (disk, key) = (machine.text("a"), machine.text("two"));
-    let add = [
-        "luksAddKey",
-        "-q",
-        "--pbkdf",
-        "pbkdf2",
-        "--pbkdf-force-iterations",
-        "1000",
-        &disk,
-        &key,
-    ];
+    let add = [["luksAddKey", "-q"].as_slice(), &CHEAP, &[disk.as_str(), &key]].concat();
     assert_eq!(machine.run(&add, "one").0, Some(0));
     let too_many = "a: the key file ends in a new line; without it, it would open key slot 0.";
     let too_few = "a: the key does not end in a new line; with one, it would open key slot 1.";
@@ -469,15 +460,8 @@ fn tokens_and_names_of_keyslots_count_as_from_the_command_line() {
     let machine = Machine::with(&[("disk", "pw")]);
     fs::write(machine.path("two"), "two").expect("written");
     let (disk, two) = (machine.text("disk"), machine.text("two"));
-    let cheap = [
-        "luksAddKey",
-        "-q",
-        "--pbkdf",
-        "pbkdf2",
-        "--pbkdf-force-iterations",
-        "1000",
-    ];
-    let added = [&cheap[..], &["--slot-name", "office", "--key-file", "-", &disk, &two]].concat();
+    let names = ["--slot-name", "office", "--key-file", "-", &disk, &two];
+    let added = [["luksAddKey", "-q"].as_slice(), &CHEAP, &names].concat();
     assert_eq!(machine.run(&added, "pw").0, Some(0));
     let token = [
         "token",

@@ -182,7 +182,10 @@ fn a_luks1_header_is_not_changed_under_a_cryptsetup_that_has_it_open() {
             let lab = waiting.go_on();
             let ours = ours.wait_with_output().expect("it ends");
             let told = String::from_utf8_lossy(&ours.stderr);
-            assert!(ours.status.success() && told.contains("was added to it again"), "{told}");
+            assert!(
+                ours.status.success() && told.contains("was added to it again"),
+                "{told}"
+            );
             assert_eq!(opening(&lab), "abcd");
         });
     });

@@ -1,8 +1,9 @@
 //! Key material and the anti-forensic merge. No input panics, and what was split merges again.
 #![no_main]
+use keyslots::af;
 use keyslots::hash::Hash;
+use keyslots::material::Wrapping;
 use keyslots::secret::Secret;
-use keyslots::{af, material};
 use libfuzzer_sys::fuzz_target;
 use luksmith_fuzz as _;
 
@@ -24,14 +25,12 @@ fuzz_target!(|data: &[u8]| {
     let rest = &rest[..rest.len().min(2048)];
     let _ = af::merge(rest, len, hash, stripes);
     let spec = CIPHERS[usize::from(*cipher) % CIPHERS.len()].parse().expect("a cipher");
-    let _ = material::unseal(
-        Secret::copy_from(rest).expect("memory"),
-        rest,
-        &spec,
-        hash,
+    let wrapping = Wrapping {
+        cipher: &spec,
+        af_hash: hash,
         stripes,
-        len,
-    );
+    };
+    let _ = wrapping.unseal(Secret::copy_from(rest).expect("memory"), rest, len);
     let key = &rest[..rest.len().min(64)];
     if let Ok(split) = af::split(key, hash, stripes.max(1)) {
         let merged = af::merge(split.expose(), key.len(), hash, stripes.max(1)).expect("what was split");

@@ -67,13 +67,14 @@ pub enum SlotState {
 
 /// The rest of an interrupted keyslot change: the keyslot's new content.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Unfinished {
     /// In LUKS1.
-    Luks1(luks1::Sealed),
+    Luks1(luks1::WrappedKeyslot),
     /// In LUKS1, where only leftovers remain to be wiped.
     Luks1Record,
     /// In LUKS2.
-    Luks2(luks2::Sealed),
+    Luks2(luks2::WrappedKeyslot),
 }
 
 impl Header {

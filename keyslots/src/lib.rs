@@ -11,7 +11,7 @@
 //! | read a header of either version | [`header::Header`], [`luks1::Header`], [`luks2::Header`] |
 //! | unlock it | [`header::Header::unlock`], which returns [`Unlocked`] |
 //! | read or write the data | [`header::Header::data`], [`cipher::SectorCipher`] |
-//! | make a volume | [`luks1::Header::create`], [`luks2::create()`] |
+//! | make a volume | [`luks1::Header::create`], [`luks2::Header::create`] |
 //! | add, change and remove keyslots | [`luks2::Transaction`], the methods of [`luks1::Header`] and [`luks2::Header`] |
 //! | back a header up, restore it, convert it | [`luks2::Header::backup`], [`backup::Backup`], [`convert`] |
 //! | keep keys and passphrases out of swap and logs | [`secret`] |
@@ -28,7 +28,7 @@
 //! # use keyslots::storage::Memory;
 //! # use keyslots::hash::Hash;
 //! # use keyslots::kdf::Kdf;
-//! # use keyslots::luks2::{self, CreateParams, DataPlace, NewKeyslot};
+//! # use keyslots::luks2::{self, CreateParams, DataPlacement, NewKeyslot};
 //! # use keyslots::secret::VolumeKey;
 //! # use keyslots::units::Bytes;
 //! # use keyslots::wipe::Medium;
@@ -36,11 +36,11 @@
 //! #     let params = CreateParams {
 //! #         encryption: "aes-xts-plain64".into(), sector_size: 512, uuid: None, label: String::new(),
 //! #         subsystem: String::new(), metadata_size: None, keyslots_size: Some(Bytes::kib(512)),
-//! #         data: DataPlace::Offset(Bytes::mib(1)), digest_hash: Hash::Sha256, digest_iterations: 1000,
+//! #         data: DataPlacement::At(Bytes::mib(1)), digest_hash: Hash::Sha256, digest_iterations: 1000,
 //! #     };
 //! #     let (key, limits) = (VolumeKey::random(64)?, Default::default());
 //! #     let mut device = Memory::zeroed(1 << 21);
-//! #     let mut header = luks2::create(&params, &key, &limits)?;
+//! #     let mut header = luks2::Header::create(&params, &key, &limits)?;
 //! #     header.write_new(&mut device, Medium::Other)?;
 //! #     let new = NewKeyslot {
 //! #         kdf: Kdf::Pbkdf2 { hash: Hash::Sha256, iterations: 1000 }, af_hash: Hash::Sha256,
@@ -79,7 +79,7 @@
 //! use keyslots::storage::{Memory, Storage};
 //! # use keyslots::hash::Hash;
 //! # use keyslots::kdf::Kdf;
-//! # use keyslots::luks2::{self, CreateParams, DataPlace, NewKeyslot};
+//! # use keyslots::luks2::{self, CreateParams, DataPlacement, NewKeyslot};
 //! # use keyslots::secret::VolumeKey;
 //! # use keyslots::units::Bytes;
 //! # use keyslots::wipe::Medium;
@@ -87,11 +87,11 @@
 //! #     let params = CreateParams {
 //! #         encryption: "aes-xts-plain64".into(), sector_size: 512, uuid: None, label: String::new(),
 //! #         subsystem: String::new(), metadata_size: None, keyslots_size: Some(Bytes::kib(512)),
-//! #         data: DataPlace::Offset(Bytes::mib(1)), digest_hash: Hash::Sha256, digest_iterations: 1000,
+//! #         data: DataPlacement::At(Bytes::mib(1)), digest_hash: Hash::Sha256, digest_iterations: 1000,
 //! #     };
 //! #     let (key, limits) = (VolumeKey::random(64)?, Default::default());
 //! #     let mut device = Memory::zeroed(1 << 21);
-//! #     let mut header = luks2::create(&params, &key, &limits)?;
+//! #     let mut header = luks2::Header::create(&params, &key, &limits)?;
 //! #     header.write_new(&mut device, Medium::Other)?;
 //! #     let new = NewKeyslot {
 //! #         kdf: Kdf::Pbkdf2 { hash: Hash::Sha256, iterations: 1000 }, af_hash: Hash::Sha256,
@@ -131,7 +131,7 @@
 //! ```
 //! use keyslots::hash::Hash;
 //! use keyslots::kdf::{CostLimits, Kdf};
-//! use keyslots::luks2::{self, CreateParams, DataPlace, NewKeyslot};
+//! use keyslots::luks2::{self, CreateParams, DataPlacement, NewKeyslot};
 //! use keyslots::secret::{Passphrase, Secret, VolumeKey};
 //! use keyslots::storage::Memory;
 //! use keyslots::units::Bytes;
@@ -148,11 +148,11 @@
 //!     subsystem: String::new(),
 //!     metadata_size: None,
 //!     keyslots_size: None,
-//!     data: DataPlace::Offset(Bytes::mib(1)),
+//!     data: DataPlacement::At(Bytes::mib(1)),
 //!     digest_hash: Hash::Sha256,
 //!     digest_iterations: 1000,
 //! };
-//! let mut header = luks2::create(&params, &key, &limits)?;
+//! let mut header = luks2::Header::create(&params, &key, &limits)?;
 //! header.write_new(&mut device, Medium::Other)?;
 //!
 //! let new = NewKeyslot {
@@ -198,6 +198,7 @@ pub use error::{Error, Result};
 
 /// A keyslot that opened, and the key that was in it.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Unlocked {
     /// The keyslot.
     pub keyslot: u32,

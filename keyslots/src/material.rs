@@ -20,45 +20,51 @@ pub(crate) fn spare_stripes(key_len: usize) -> u32 {
     u32::try_from(sectors / key_len.max(1)).unwrap_or(1)
 }
 
-/// Splits the volume key, pads it with zeros to whole sectors and encrypts them from IV sector 0: the bytes for the
-/// disk.
-///
-/// # Errors
-/// Those of [`af::split`] and [`SectorCipher::new`].
-pub fn seal(volume_key: &[u8], area_key: &[u8], spec: &CipherSpec, af_hash: Hash, stripes: u32) -> Result<Secret> {
-    let cipher = SectorCipher::new(spec, area_key, SECTOR, false)?;
-    let split = af::split(volume_key, af_hash, stripes)?;
-    let padded = padded_len(volume_key.len(), stripes)?;
-    let mut sealed = Secret::zeroed(padded).map_err(Error::io("allocate memory for key material"))?;
-    sealed.expose_mut()[..split.len()].copy_from_slice(split.expose());
-    cipher.encrypt(0, sealed.expose_mut())?;
-    Ok(sealed)
+/// How key material is split and encrypted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wrapping<'a> {
+    /// The cipher of the area.
+    pub cipher: &'a CipherSpec,
+    /// The hash of the anti-forensic split.
+    pub af_hash: Hash,
+    /// The pieces into which the key is split.
+    pub stripes: u32,
 }
 
-/// Decrypts and merges the output of [`seal`]. Only a digest can tell whether the key is right.
-///
-/// # Errors
-/// Those of [`af::merge`] and [`SectorCipher::new`]; `ciphertext` has to be [`padded_len`] bytes at least.
-pub fn unseal(
-    mut ciphertext: Secret,
-    area_key: &[u8],
-    spec: &CipherSpec,
-    af_hash: Hash,
-    stripes: u32,
-    key_len: usize,
-) -> Result<VolumeKey> {
-    let cipher = SectorCipher::new(spec, area_key, SECTOR, false)?;
-    let padded = padded_len(key_len, stripes)?;
-    let sectors = ciphertext
-        .expose_mut()
-        .get_mut(..padded)
-        .ok_or_else(|| Error::BadParameter {
-            field: "key material",
-            value: format!("{padded} bytes"),
-            rule: "the keyslot area is shorter than key size times stripes",
-        })?;
-    cipher.decrypt(0, sectors)?;
-    af::merge(sectors, key_len, af_hash, stripes).map(VolumeKey::new)
+impl Wrapping<'_> {
+    /// Splits the volume key, pads it with zeros to whole sectors and encrypts them from IV sector 0: the bytes for the
+    /// disk.
+    ///
+    /// # Errors
+    /// Those of [`af::split`] and [`SectorCipher::new`].
+    pub fn seal(&self, volume_key: &[u8], area_key: &[u8]) -> Result<Secret> {
+        let cipher = SectorCipher::new(self.cipher, area_key, SECTOR, false)?;
+        let split = af::split(volume_key, self.af_hash, self.stripes)?;
+        let padded = padded_len(volume_key.len(), self.stripes)?;
+        let mut sealed = Secret::zeroed(padded).map_err(Error::io("allocate memory for key material"))?;
+        sealed.expose_mut()[..split.len()].copy_from_slice(split.expose());
+        cipher.encrypt(0, sealed.expose_mut())?;
+        Ok(sealed)
+    }
+
+    /// Decrypts and merges the output of [`Wrapping::seal`]. Only a digest can tell whether the key is right.
+    ///
+    /// # Errors
+    /// Those of [`af::merge`] and [`SectorCipher::new`]; `ciphertext` has to be [`padded_len`] bytes at least.
+    pub fn unseal(&self, mut ciphertext: Secret, area_key: &[u8], key_len: usize) -> Result<VolumeKey> {
+        let cipher = SectorCipher::new(self.cipher, area_key, SECTOR, false)?;
+        let padded = padded_len(key_len, self.stripes)?;
+        let sectors = ciphertext
+            .expose_mut()
+            .get_mut(..padded)
+            .ok_or_else(|| Error::BadParameter {
+                field: "key material",
+                value: format!("{padded} bytes"),
+                rule: "the keyslot area is shorter than key size times stripes",
+            })?;
+        cipher.decrypt(0, sectors)?;
+        af::merge(sectors, key_len, self.af_hash, self.stripes).map(VolumeKey::new)
+    }
 }
 
 /// Bytes of key material that a volume key of `key_len` bytes takes up on disk: whole sectors.
@@ -99,13 +105,18 @@ mod tests {
             let area_key = vec![7; area_len];
             for (key_len, stripes) in [(64, 4000), (32, 4000), (33, 7), (24, 4000), (1, 1), (512, 1), (513, 1)] {
                 let key: Vec<u8> = (0..key_len).map(|n| n as u8).collect();
-                let sealed = seal(&key, &area_key, &spec, Hash::Sha256, stripes).expect("valid sizes");
+                let wrapping = Wrapping {
+                    cipher: &spec,
+                    af_hash: Hash::Sha256,
+                    stripes,
+                };
+                let sealed = wrapping.seal(&key, &area_key).expect("valid sizes");
                 assert_eq!(sealed.len(), padded_len(key_len, stripes).expect("valid sizes"));
                 assert!(sealed.len().is_multiple_of(SECTOR));
                 let copy = Secret::copy_from(sealed.expose()).expect("a page");
-                let opened = unseal(copy, &area_key, &spec, Hash::Sha256, stripes, key_len).expect("valid sizes");
+                let opened = wrapping.unseal(copy, &area_key, key_len).expect("valid sizes");
                 assert_eq!(opened.expose(), key, "{text}, {key_len} bytes");
-                let other = unseal(sealed, &vec![8; area_len], &spec, Hash::Sha256, stripes, key_len);
+                let other = wrapping.unseal(sealed, &vec![8; area_len], key_len);
                 assert_ne!(
                     other.expect("valid sizes").expose(),
                     key,
@@ -118,8 +129,15 @@ mod tests {
     #[test]
     fn an_area_that_is_too_short_and_a_key_that_does_not_fit_are_refused() {
         let spec = spec("aes-xts-plain64");
-        let area = || Secret::zeroed(1024).expect("a page");
-        let short = unseal(area(), &[7; 64], &spec, Hash::Sha1, 65, 16);
+        let unseal = |area_key: &[u8], stripes, key_len| {
+            let wrapping = Wrapping {
+                cipher: &spec,
+                af_hash: Hash::Sha1,
+                stripes,
+            };
+            wrapping.unseal(Secret::zeroed(1024).expect("a page"), area_key, key_len)
+        };
+        let short = unseal(&[7; 64], 65, 16);
         assert!(
             matches!(
                 short,
@@ -130,17 +148,17 @@ mod tests {
             ),
             "{short:?}"
         );
-        let zero = unseal(area(), &[7; 64], &spec, Hash::Sha1, 4000, 0);
+        let zero = unseal(&[7; 64], 4000, 0);
         assert!(
             matches!(zero, Err(Error::BadParameter { field: "key size", .. })),
             "{zero:?}"
         );
-        let huge = unseal(area(), &[7; 64], &spec, Hash::Sha1, u32::MAX, usize::MAX);
+        let huge = unseal(&[7; 64], u32::MAX, usize::MAX);
         assert!(
             matches!(huge, Err(Error::BadParameter { field: "key size", .. })),
             "{huge:?}"
         );
-        let key = unseal(area(), &[7; 63], &spec, Hash::Sha1, 1, 16);
+        let key = unseal(&[7; 63], 1, 16);
         assert!(matches!(key, Err(Error::Cipher(_))), "{key:?}");
     }
 }

@@ -81,8 +81,8 @@ pub struct ChangedKeyslot<'a> {
 /// A keyslot, ready to be written.
 enum Ready {
     /// And once more, for the way back to its own place.
-    Luks1(luks1::Sealed, Option<luks1::Sealed>),
-    Luks2(luks2::Sealed),
+    Luks1(luks1::WrappedKeyslot, Option<luks1::WrappedKeyslot>),
+    Luks2(luks2::WrappedKeyslot),
 }
 
 /// The highest keyslot number of a version.

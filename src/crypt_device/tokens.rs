@@ -89,7 +89,7 @@ mod tests {
         let key = VolumeKey::random(32).expect("random bytes");
         let params = crate::volume::fixtures::cheap_header();
         let mut storage = Memory::zeroed(18 << 20);
-        let mut header = luks2::create(&params, &key, &limits).expect("a header");
+        let mut header = luks2::Header::create(&params, &key, &limits).expect("a header");
         header.write_new(&mut storage, Medium::Other).expect("memory");
         let new = NewKeyslot {
             kdf: Kdf::Pbkdf2 {

@@ -97,7 +97,7 @@ fn luks2_slots(header: &luks2::Header) -> Vec<SlotFacts> {
                     cipher: CipherName::new(&slot.encryption),
                     kdf: slot.kdf.known(),
                 }),
-                KeyslotKind::Reencrypt(_) | KeyslotKind::Unknown(_) => None,
+                _ => None,
             },
         })
         .collect()
@@ -106,7 +106,7 @@ fn luks2_slots(header: &luks2::Header) -> Vec<SlotFacts> {
 fn luks2_digest(header: &luks2::Header) -> Option<String> {
     match &header.metadata().digest_of_segment(0)?.1.kind {
         DigestKind::Pbkdf2 { digest, .. } => Some(hex(digest)),
-        DigestKind::Unknown(_) => None,
+        _ => None,
     }
 }
 

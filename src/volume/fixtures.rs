@@ -1,7 +1,7 @@
 //! What the tests of this room, and of those above it, make headers with.
 
 use keyslots::hash::Hash;
-use keyslots::luks2::{CreateParams, DataPlace};
+use keyslots::luks2::{CreateParams, DataPlacement};
 use keyslots::units::Bytes;
 
 /// A LUKS2 header of the default sizes whose digest costs little.
@@ -14,7 +14,7 @@ pub(crate) fn cheap_header() -> CreateParams {
         subsystem: String::new(),
         metadata_size: None,
         keyslots_size: None,
-        data: DataPlace::Aligned(Bytes::mib(1)),
+        data: DataPlacement::Aligned(Bytes::mib(1)),
         digest_hash: Hash::Sha256,
         digest_iterations: 1000,
     }

@@ -127,7 +127,7 @@ mod tests {
     fn header(edit: impl FnOnce(&mut Metadata)) -> (Header, VolumeKey) {
         let key = VolumeKey::random(64).expect("random bytes");
         let params = crate::volume::fixtures::cheap_header();
-        let made = luks2::create(&params, &key, &CostLimits::default()).expect("a header");
+        let made = luks2::Header::create(&params, &key, &CostLimits::default()).expect("a header");
         let mut copy = Copy {
             binary: made.binary().clone(),
             metadata: made.metadata().clone(),

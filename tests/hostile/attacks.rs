@@ -11,7 +11,7 @@ use keyslots::luks2::Candidates;
 use keyslots::luks2::keyslot::{KeyslotKind, SlotKdf};
 use keyslots::luks2::metadata::Metadata;
 use keyslots::luks2::segment::SegmentKind;
-use keyslots::material;
+use keyslots::material::Wrapping;
 use keyslots::secret::{Passphrase, Secret};
 
 use crate::lab::{CHEAP, Lab, OURS, PATIENCE, error};
@@ -38,7 +38,12 @@ fn a_keyslot_in_the_clear_takes_no_passphrase() {
         .unlock(&mut file, &passphrase, Candidates::All, &CostLimits::default())
         .expect("its passphrase");
     let null = "cipher_null-ecb".parse().expect("a specification");
-    let clear = material::seal(unlocked.volume_key.expose(), &[0; 64], &null, Hash::Sha256, 4000).expect("material");
+    let wrapping = Wrapping {
+        cipher: &null,
+        af_hash: Hash::Sha256,
+        stripes: 4000,
+    };
+    let clear = wrapping.seal(unlocked.volume_key.expose(), &[0; 64]).expect("material");
     lab.edit(|metadata| luks2_keyslot(metadata).encryption = "cipher_null-ecb".into());
     let area = header.luks2().expect("LUKS2").metadata().keyslots[&0].area.offset;
     file.write_all_at(clear.expose(), area.get()).expect("room");

@@ -35,8 +35,7 @@ impl Hctr2 {
         &self,
         tweak: &[u8; TWEAK_LEN],
         sector: &mut [u8],
-        direction: Direction,
-        cipher: &dyn BlockCipher,
+        (cipher, direction): (&dyn BlockCipher, Direction),
         room: &mut [u8; 2 * MAX_SECTOR],
     ) {
         let Some((first, rest)) = sector.split_first_chunk_mut::<16>() else {
@@ -171,9 +170,10 @@ mod tests {
             let hctr2 = Hctr2::new(cipher.as_ref());
             let mut sector = plain.to_vec();
             let mut room = [0; 2 * MAX_SECTOR];
-            hctr2.crypt(&tweak, &mut sector, Direction::Encrypt, cipher.as_ref(), &mut room);
+            let cipher = cipher.as_ref();
+            hctr2.crypt(&tweak, &mut sector, (cipher, Direction::Encrypt), &mut room);
             assert_eq!(sector, expected);
-            hctr2.crypt(&tweak, &mut sector, Direction::Decrypt, cipher.as_ref(), &mut room);
+            hctr2.crypt(&tweak, &mut sector, (cipher, Direction::Decrypt), &mut room);
             assert_eq!(sector, plain);
         }
     }

@@ -29,17 +29,25 @@ enum Back {
     KeyStream,
 }
 
+/// Sectors of `size` bytes, or blocks.
+pub(super) struct Sectors<'a> {
+    /// The IV of each.
+    pub(super) ivs: &'a mut [u8],
+    /// Where they come from, if that is elsewhere.
+    pub(super) source: Option<&'a [u8]>,
+    pub(super) data: &'a mut [u8],
+    pub(super) size: usize,
+}
+
 impl SectorCipher {
-    /// Whole sectors of `size` bytes (a block may count as one), each with its IV. They come from `source`, if there is one.
-    pub(super) fn chain(
-        &self,
-        ivs: &mut [u8],
-        source: Option<&[u8]>,
-        data: &mut [u8],
-        size: usize,
-        buffer: &mut SectorBuffer,
-        direction: Direction,
-    ) {
+    /// Encrypts or decrypts whole sectors.
+    pub(super) fn chain(&self, sectors: Sectors<'_>, buffer: &mut SectorBuffer, direction: Direction) {
+        let Sectors {
+            ivs,
+            source,
+            data,
+            size,
+        } = sectors;
         let encrypt = direction == Direction::Encrypt;
         let iv_len = ivs.len() / (data.len() / size).max(1);
         let each = |data: &mut [u8], work: &dyn Fn(&[u8], &mut [u8])| {
@@ -58,28 +66,42 @@ impl SectorCipher {
         match &self.chain {
             Chain::Ecb => self.blocks(data, direction),
             Chain::Cbc if encrypt => self.cbc_encrypt(ivs, data, size),
-            Chain::Cbc => self.after_blocks(ivs, data, size, buffer, |cipher, data, previous| {
+            Chain::Cbc => self.after_blocks((ivs, data, size), buffer, |cipher, data, previous| {
                 cipher.decrypt(data);
                 xor(data, previous);
             }),
             Chain::Ctr => self.ctr(ivs, data, size, buffer),
             Chain::Pcbc => each(data, &|iv, sector| self.pcbc(iv, sector, direction)),
             Chain::Cfb if encrypt => each(data, &|iv, sector| self.feed_back(Back::Ciphertext, iv, sector)),
-            Chain::Cfb => self.after_blocks(ivs, data, size, buffer, |cipher, data, previous| {
+            Chain::Cfb => self.after_blocks((ivs, data, size), buffer, |cipher, data, previous| {
                 cipher.encrypt(previous);
                 xor(data, previous);
             }),
             Chain::Ofb => each(data, &|iv, sector| self.feed_back(Back::KeyStream, iv, sector)),
             Chain::Xts(tweak_cipher) => {
                 tweak_cipher.encrypt(ivs);
-                self.masked((ivs, source), data, size, buffer, direction, mask_xts);
+                let sectors = Sectors {
+                    ivs: &mut *ivs,
+                    source,
+                    data,
+                    size,
+                };
+                self.masked(sectors, buffer, direction, mask_xts);
                 // The masks are as secret as the key.
                 ivs.zeroize();
             }
-            Chain::Lrw(tweaks) => self.masked((ivs, source), data, size, buffer, direction, |iv, next, data, masks| {
-                tweaks.fill(iv, next);
-                xor(data, masks);
-            }),
+            Chain::Lrw(tweaks) => {
+                let sectors = Sectors {
+                    ivs,
+                    source,
+                    data,
+                    size,
+                };
+                self.masked(sectors, buffer, direction, |iv, next, data, masks| {
+                    tweaks.fill(iv, next);
+                    xor(data, masks);
+                });
+            }
             Chain::Adiantum(adiantum) => each(data, &|iv, sector| {
                 let tweak = iv.first_chunk().unwrap_or(&[0; adiantum::TWEAK_LEN]);
                 adiantum.crypt(tweak, sector, direction, self.cipher.as_ref());
@@ -87,7 +109,7 @@ impl SectorCipher {
             Chain::Hctr2(hctr2) => {
                 for (sector, iv) in data.chunks_exact_mut(size).zip(ivs.chunks_exact(iv_len)) {
                     let tweak = iv.first_chunk().unwrap_or(&[0; hctr2::TWEAK_LEN]);
-                    hctr2.crypt(tweak, sector, direction, self.cipher.as_ref(), &mut buffer.0);
+                    hctr2.crypt(tweak, sector, (self.cipher.as_ref(), direction), &mut buffer.0);
                 }
             }
         }
@@ -104,13 +126,17 @@ impl SectorCipher {
     /// beside that adds others to the data of a sector: those of one batch the last time, while it makes those of the next.
     fn masked(
         &self,
-        (ivs, mut source): (&[u8], Option<&[u8]>),
-        data: &mut [u8],
-        size: usize,
+        sectors: Sectors<'_>,
         buffer: &mut SectorBuffer,
         direction: Direction,
         fill: impl Fn(&[u8; MAX_BLOCK], &mut [u8], &mut [u8], &[u8]),
     ) {
+        let Sectors {
+            ivs,
+            mut source,
+            data,
+            size,
+        } = sectors;
         let at_a_time = MAX_SECTOR / size;
         let mut batches = ivs.as_chunks().0.chunks(at_a_time);
         let (mut masks, mut next_masks) = buffer.0.split_at_mut(MAX_SECTOR);
@@ -147,9 +173,7 @@ impl SectorCipher {
     /// Up to 4096 bytes at a time, with the predecessor of each block of ciphertext: the IV, or the block before.
     fn after_blocks(
         &self,
-        ivs: &[u8],
-        data: &mut [u8],
-        size: usize,
+        (ivs, data, size): (&[u8], &mut [u8], usize),
         buffer: &mut SectorBuffer,
         work: impl Fn(&dyn BlockCipher, &mut [u8], &mut [u8]),
     ) {

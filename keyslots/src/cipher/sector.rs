@@ -10,7 +10,7 @@ use super::block::BlockCipher;
 use super::elephant::Elephant;
 use super::hctr2::Hctr2;
 use super::iv::IvGenerator;
-use super::modes::Chain;
+use super::modes::{Chain, Sectors};
 use super::spec::{CipherSpec, Mode};
 use super::tweak::LrwTweaks;
 
@@ -136,7 +136,7 @@ impl SectorCipher {
             .zip(encrypted.chunks_mut(RUN))
             .zip(self.run_numbers(first_sector))
         {
-            self.run(number, Some(data), run, &mut buffer, Direction::Encrypt);
+            self.run(number, (Some(data), run), &mut buffer, Direction::Encrypt);
         }
         Ok(())
     }
@@ -158,7 +158,7 @@ impl SectorCipher {
         self.check_len(data)?;
         let mut buffer = SectorBuffer([0; 2 * MAX_SECTOR]);
         for (run, number) in data.chunks_mut(RUN).zip(self.run_numbers(first_sector)) {
-            self.run(number, None, run, &mut buffer, direction);
+            self.run(number, (None, run), &mut buffer, direction);
         }
         Ok(())
     }
@@ -184,8 +184,7 @@ impl SectorCipher {
     fn run(
         &self,
         first_sector: u64,
-        mut source: Option<&[u8]>,
-        data: &mut [u8],
+        (mut source, data): (Option<&[u8]>, &mut [u8]),
         buffer: &mut SectorBuffer,
         direction: Direction,
     ) {
@@ -211,7 +210,13 @@ impl SectorCipher {
         if self.iv.is_encrypted() {
             for iv in ivs.chunks_exact_mut(iv_len) {
                 let mut block = [0; MAX_BLOCK];
-                self.chain(iv, None, &mut block[..iv_len], iv_len, buffer, Direction::Encrypt);
+                let sectors = Sectors {
+                    ivs: &mut *iv,
+                    source: None,
+                    data: &mut block[..iv_len],
+                    size: iv_len,
+                };
+                self.chain(sectors, buffer, Direction::Encrypt);
                 iv.copy_from_slice(&block[..iv_len]);
             }
         }
@@ -222,7 +227,13 @@ impl SectorCipher {
                 diffuser.mix(offset(n), sector);
             }
         }
-        self.chain(ivs, source, data, self.sector_size, buffer, direction);
+        let sectors = Sectors {
+            ivs,
+            source,
+            data: &mut *data,
+            size: self.sector_size,
+        };
+        self.chain(sectors, buffer, direction);
         if let Some(diffuser) = self.diffuser.as_ref().filter(|_| direction == Direction::Decrypt) {
             for (n, sector) in data.chunks_exact_mut(self.sector_size).enumerate() {
                 diffuser.unmix(offset(n), sector);

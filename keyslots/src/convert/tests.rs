@@ -31,12 +31,11 @@ fn luks1(slots: &[u32], payload: u64) -> Memory {
     let params = luks1::CreateParams {
         cipher: &"aes-xts-plain64".parse().expect("a known cipher"),
         hash: crate::hash::Hash::Sha256,
-        volume_key: &key(),
         uuid: None,
-        mk_iterations: ITERATIONS,
+        digest_iterations: ITERATIONS,
         data: DataPlacement::At(Sectors::new(payload)),
     };
-    let mut header = luks1::Header::create(&params, &limits()).expect("good parameters");
+    let mut header = luks1::Header::create(&params, &key(), &limits()).expect("good parameters");
     let mut disk = Memory::zeroed(payload as usize * 512 + 4096);
     header.write_new(&mut disk, Medium::Other).expect("memory");
     for &slot in slots {

@@ -27,12 +27,10 @@ pub struct CreateParams<'a> {
     pub cipher: &'a CipherSpec,
     /// Hash of PBKDF2, the splitter and the volume key digest; 20 bytes at least.
     pub hash: Hash,
-    /// The volume key, of a length that the cipher takes.
-    pub volume_key: &'a VolumeKey,
     /// UUID, `None` for a random one.
     pub uuid: Option<&'a str>,
     /// Iterations of the volume key digest, 1000 at least. cryptsetup takes as many as last 125 ms.
-    pub mk_iterations: u32,
+    pub digest_iterations: u32,
     /// The start of the data.
     pub data: DataPlacement,
 }
@@ -58,10 +56,10 @@ pub enum DataPlacement {
 impl Header {
     /// Makes the header of a new volume, with eight free keyslots. Nothing is written, see [`Header::write_new`].
     ///
+    /// # Errors
     /// [`Error::BadParameter`] names the invalid one; [`Error::Cipher`] for the key's length; [`Error::Kdf`].
-    /// [`Error::BadParameter`] names what cannot be; [`Error::Cipher`] for the key's length; [`Error::Kdf`].
-    pub fn create(params: &CreateParams<'_>, limits: &CostLimits) -> Result<Self> {
-        check_iterations("volume key digest iterations", params.mk_iterations)?;
+    pub fn create(params: &CreateParams<'_>, key: &VolumeKey, limits: &CostLimits) -> Result<Self> {
+        check_iterations("volume key digest iterations", params.digest_iterations)?;
         let cipher = params.cipher;
         if cipher.is_null() {
             return Err(bad("cipher", cipher, "a keyslot that encrypts nothing is never made"));
@@ -69,11 +67,11 @@ impl Header {
         if params.hash.output_len() < DIGEST_LEN {
             return Err(bad("hash", params.hash.name(), "the volume key digest takes 20 bytes"));
         }
-        cipher.check_key_len(params.volume_key.len())?;
-        let key_bytes = u32::try_from(params.volume_key.len())
+        cipher.check_key_len(key.len())?;
+        let key_bytes = u32::try_from(key.len())
             .ok()
             .filter(|len| (1..=MAX_KEY_BYTES).contains(len));
-        let key_bytes = key_bytes.ok_or_else(|| bad("key size", params.volume_key.len(), "1 to 4096 bytes are"))?;
+        let key_bytes = key_bytes.ok_or_else(|| bad("key size", key.len(), "1 to 4096 bytes are"))?;
         let (offsets, end) =
             standard_layout(key_bytes).ok_or_else(|| bad("key size", key_bytes, "its key material has no room"))?;
         let (cipher_name, cipher_mode) = cipher.parts();
@@ -88,9 +86,9 @@ impl Header {
         let mut mk_digest = [0; DIGEST_LEN];
         let kdf = Kdf::Pbkdf2 {
             hash: params.hash,
-            iterations: params.mk_iterations,
+            iterations: params.digest_iterations,
         };
-        kdf.derive(params.volume_key.expose(), &mk_salt, &mut mk_digest, limits)?;
+        kdf.derive(key.expose(), &mk_salt, &mut mk_digest, limits)?;
         let raw = RawHeader {
             magic: MAGIC,
             version: VERSION,
@@ -101,7 +99,7 @@ impl Header {
             key_bytes,
             mk_digest,
             mk_salt,
-            mk_iterations: params.mk_iterations,
+            mk_iterations: params.digest_iterations,
             uuid,
             keyslots: offsets.map(|material_offset| RawKeyslot {
                 state: STATE_INACTIVE,

@@ -11,7 +11,7 @@ use super::layout::Range;
 use super::staged::{self, Record};
 use crate::header::Unfinished;
 use crate::kdf::{CostLimits, Kdf};
-use crate::material;
+use crate::material::{self, Wrapping};
 use crate::secret::{Passphrase, Secret, VolumeKey};
 use crate::storage::Storage;
 use crate::wipe::{Medium, wipe_random};
@@ -25,19 +25,19 @@ pub const MIN_ITERATIONS: u32 = 1000;
 #[derive(Clone, Copy, Debug)]
 pub enum ChangeTo<'a> {
     /// To the first free keyslot; the old one is free then.
-    FirstFree(&'a Sealed),
+    FirstFree(&'a WrappedKeyslot),
     /// Back to its own keyslot, by way of the first free one.
     SameSlot {
         /// What is written to the first free keyslot; to its own, where none is free.
-        new: &'a Sealed,
+        new: &'a WrappedKeyslot,
         /// What is written to its own.
-        back: &'a Sealed,
+        back: &'a WrappedKeyslot,
     },
 }
 
 /// A volume key under a passphrase, ready for a keyslot.
 #[derive(Debug)]
-pub struct Sealed {
+pub struct WrappedKeyslot {
     material: Secret,
     /// The same in few stripes, for a place that is smaller than a keyslot area.
     pub(super) spare: Secret,
@@ -118,8 +118,12 @@ impl Header {
         let key_len = self.raw.key_bytes as usize;
         let area_key = self.area_key(passphrase, &record.salt, record.iterations, limits)?;
         let sealed = Secret::copy_from(&record.material).map_err(Error::io("get memory for key material"))?;
-        let stripes = material::spare_stripes(key_len);
-        let volume_key = material::unseal(sealed, area_key.expose(), &spec, self.hash, stripes, key_len)?;
+        let wrapping = Wrapping {
+            cipher: &spec,
+            af_hash: self.hash,
+            stripes: material::spare_stripes(key_len),
+        };
+        let volume_key = wrapping.unseal(sealed, area_key.expose(), key_len)?;
         self.verify_volume_key(&volume_key, limits)?;
         let sealed = self.seal_with(&volume_key, &area_key, record.salt, record.iterations)?;
         Ok(Unlocked {
@@ -158,7 +162,12 @@ impl Header {
     /// [`Error::AllKeyslotsFull`], [`Error::KeyslotFull`] (a keyslot in an invalid state counts as full),
     /// [`Error::KeyslotOutOfRange`]; [`Error::ChangedMeanwhile`], also where it was made for another volume key;
     /// [`Error::Overwritten`], [`Error::Io`].
-    pub fn add_keyslot(&mut self, storage: &mut dyn Storage, slot: Option<u32>, sealed: &Sealed) -> Result<u32> {
+    pub fn add_keyslot(
+        &mut self,
+        storage: &mut dyn Storage,
+        slot: Option<u32>,
+        sealed: &WrappedKeyslot,
+    ) -> Result<u32> {
         let slot = self.free_keyslot(slot)?;
         if !same_volume_key(&self.raw, &sealed.made_for) {
             return Err(Error::ChangedMeanwhile);
@@ -170,7 +179,7 @@ impl Header {
         Ok(slot)
     }
 
-    fn activate(&mut self, storage: &mut dyn Storage, slot: u32, sealed: &Sealed) -> Result<()> {
+    fn activate(&mut self, storage: &mut dyn Storage, slot: u32, sealed: &WrappedKeyslot) -> Result<()> {
         self.written[slot as usize] = Some(staged::checksum(&[], sealed.material.expose()));
         self.replace_keyslot(storage, slot, |keyslot| {
             keyslot.state = STATE_ACTIVE;
@@ -246,7 +255,7 @@ impl Header {
         &mut self,
         storage: &mut dyn Storage,
         slot: u32,
-        sealed: &Sealed,
+        sealed: &WrappedKeyslot,
         medium: Medium,
     ) -> Result<()> {
         let waiting = staged::waiting(storage, &self.raw)?;
@@ -257,7 +266,13 @@ impl Header {
     }
 
     /// Overwrites keyslot `slot` once its new key is safe elsewhere.
-    fn change_in_place(&mut self, storage: &mut dyn Storage, slot: u32, new: &Sealed, medium: Medium) -> Result<()> {
+    fn change_in_place(
+        &mut self,
+        storage: &mut dyn Storage,
+        slot: u32,
+        new: &WrappedKeyslot,
+        medium: Medium,
+    ) -> Result<()> {
         self.used_keyslot(slot)?;
         if !same_volume_key(&self.raw, &new.made_for) {
             return Err(Error::ChangedMeanwhile);
@@ -366,7 +381,12 @@ impl Header {
         storage
             .read_at(area.start, sealed.expose_mut())
             .map_err(Error::io("read the keyslot area"))?;
-        let volume_key = material::unseal(sealed, area_key.expose(), &spec, self.hash, STRIPES, key_len)?;
+        let wrapping = Wrapping {
+            cipher: &spec,
+            af_hash: self.hash,
+            stripes: STRIPES,
+        };
+        let volume_key = wrapping.unseal(sealed, area_key.expose(), key_len)?;
         match self.verify_volume_key(&volume_key, limits) {
             Ok(()) => Ok(Unlocked {
                 keyslot: slot,
@@ -389,7 +409,7 @@ impl Header {
         passphrase: &Passphrase,
         iterations: u32,
         limits: &CostLimits,
-    ) -> Result<Sealed> {
+    ) -> Result<WrappedKeyslot> {
         self.verify_volume_key(volume_key, limits)?;
         check_iterations("keyslot iterations", iterations)?;
         let spec = self.cipher_spec()?;
@@ -414,12 +434,19 @@ impl Header {
         area_key: &Secret,
         salt: [u8; SALT_LEN],
         iterations: u32,
-    ) -> Result<Sealed> {
+    ) -> Result<WrappedKeyslot> {
         let spec = self.cipher_spec()?;
         let (key, spare) = (volume_key.expose(), material::spare_stripes(volume_key.len()));
         // Under the same key, but the encrypted data are random in both.
-        let seal = |stripes| material::seal(key, area_key.expose(), &spec, self.hash, stripes);
-        Ok(Sealed {
+        let seal = |stripes| {
+            let wrapping = Wrapping {
+                cipher: &spec,
+                af_hash: self.hash,
+                stripes,
+            };
+            wrapping.seal(key, area_key.expose())
+        };
+        Ok(WrappedKeyslot {
             material: seal(STRIPES)?,
             spare: seal(spare)?,
             salt,

@@ -42,7 +42,7 @@ pub use format::{
     STRIPES, UUID_LEN, VERSION,
 };
 pub use header::{Header, Keyslot, KeyslotState};
-pub use keyslots::{ChangeTo, MIN_ITERATIONS, Sealed};
+pub use keyslots::{ChangeTo, MIN_ITERATIONS, WrappedKeyslot};
 pub use repair::{Fix, Repair};
 pub use validate::{Defect, MAX_KEY_BYTES, validate};
 pub use written::PutBack;

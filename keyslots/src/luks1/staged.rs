@@ -12,7 +12,7 @@
 //! that whatever a stop leaves of a record is recognised as ours, and wiped.
 
 use super::format::{CHECKSUM, RawHeader, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE};
-use super::keyslots::Sealed;
+use super::keyslots::WrappedKeyslot;
 use super::layout::{AREA_ALIGNMENT, Range};
 use crate::hash::Hash;
 use crate::material::{self, SPARE_SECTOR};
@@ -112,7 +112,7 @@ pub(super) fn waiting(storage: &mut dyn Storage, raw: &RawHeader) -> Result<Vec<
 ///
 /// # Errors
 /// [`Error::AllKeyslotsFull`] where no sectors are unused.
-pub(super) fn put(storage: &mut dyn Storage, raw: &RawHeader, slot: u32, sealed: &Sealed) -> Result<()> {
+pub(super) fn put(storage: &mut dyn Storage, raw: &RawHeader, slot: u32, sealed: &WrappedKeyslot) -> Result<()> {
     if waiting(storage, raw)?
         .iter()
         .any(|record| (record.slot, record.salt) == (slot, sealed.salt))

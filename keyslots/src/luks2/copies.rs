@@ -98,7 +98,7 @@ pub fn read_from(
     size: Bytes,
     first: std::result::Result<Vec<u8>, Defect>,
 ) -> Result<Copies> {
-    let primary = first.and_then(|bytes| read_copy(storage, Which::Primary, Bytes::ZERO, size, bytes, None));
+    let primary = first.and_then(|bytes| read_copy(storage, Bytes::ZERO, size, bytes, None));
     let secondary = match &primary {
         Ok(copy) if copy.metadata.is_ok() => read_secondary(storage, copy.binary.hdr_size, size, Some(copy)),
         other => find_secondary(storage, size, other.as_ref().ok()),
@@ -159,7 +159,7 @@ fn read_secondary(
     primary: Option<&ReadCopy>,
 ) -> std::result::Result<ReadCopy, Defect> {
     let bytes = read_start(storage, offset, size)?;
-    read_copy(storage, Which::Secondary, offset, size, bytes, primary)
+    read_copy(storage, offset, size, bytes, primary)
 }
 
 fn read_start(storage: &mut dyn Storage, offset: Bytes, size: Bytes) -> std::result::Result<Vec<u8>, Defect> {
@@ -202,7 +202,6 @@ impl ReadCopy {
 /// copy, of the same size and on the same device, have been checked with it.
 fn read_copy(
     storage: &mut dyn Storage,
-    which: Which,
     offset: Bytes,
     size: Bytes,
     mut bytes: Vec<u8>,
@@ -210,6 +209,10 @@ fn read_copy(
 ) -> std::result::Result<ReadCopy, Defect> {
     let available = size.checked_sub(offset).ok_or(Defect::Truncated)?;
     let header: [u8; BINARY_HEADER_LEN] = *bytes.first_chunk().ok_or(Defect::Truncated)?;
+    let which = match offset == Bytes::ZERO {
+        true => Which::Primary,
+        false => Which::Secondary,
+    };
     let binary = BinaryHeader::parse(&header, which)?;
     if binary.hdr_offset != offset {
         return Err(Defect::HeaderOffset {

@@ -38,11 +38,11 @@ pub struct CreateParams {
     pub subsystem: String,
     /// Size of one copy; `None` for [`DEFAULT_METADATA_SIZE`].
     pub metadata_size: Option<Bytes>,
-    /// Size of the keyslots area, or less where [`DataPlace::Offset`] leaves less; `None` for all of the space before
+    /// Size of the keyslots area, or less where [`DataPlacement::At`] leaves less; `None` for all of the space before
     /// the data.
     pub keyslots_size: Option<Bytes>,
     /// The start of the data.
-    pub data: DataPlace,
+    pub data: DataPlacement,
     /// Hash of the digest of the volume key.
     pub digest_hash: Hash,
     /// Its PBKDF2 iterations.
@@ -51,91 +51,93 @@ pub struct CreateParams {
 
 /// The start of a new volume's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DataPlace {
+pub enum DataPlacement {
     /// Behind the header, at a multiple of the alignment.
     Aligned(Bytes),
     /// The distance behind such a multiple, for a device whose physical sectors are reported to start there.
     Shifted {
-        /// As for [`DataPlace::Aligned`].
+        /// As for [`DataPlacement::Aligned`].
         alignment: Bytes,
         /// The distance behind it.
         by: Bytes,
     },
     /// Behind the header, at exactly this offset.
-    Offset(Bytes),
+    At(Bytes),
     /// At the start of a separate device.
     Detached,
 }
 
-/// Builds the header in memory, without keyslots. Nothing is written.
-///
-/// # Errors
-/// [`Error::BadParameter`] with the invalid parameter.
-pub fn create(params: &CreateParams, key: &VolumeKey, limits: &CostLimits) -> Result<Header> {
-    let layout = Layout::choose(params)?;
-    let bad = |field, value: &str, rule| Error::BadParameter {
-        field,
-        value: value.to_owned(),
-        rule,
-    };
-    for (field, value, room) in [
-        ("label", &params.label, LABEL_LEN),
-        ("subsystem", &params.subsystem, LABEL_LEN),
-    ] {
-        if value.len() >= room || value.contains('\0') {
-            return Err(bad(field, value, "must be shorter than 48 bytes"));
+impl Header {
+    /// Builds the header in memory, without keyslots. Nothing is written.
+    ///
+    /// # Errors
+    /// [`Error::BadParameter`] with the invalid parameter.
+    pub fn create(params: &CreateParams, key: &VolumeKey, limits: &CostLimits) -> Result<Self> {
+        let layout = Layout::choose(params)?;
+        let bad = |field, value: &str, rule| Error::BadParameter {
+            field,
+            value: value.to_owned(),
+            rule,
+        };
+        for (field, value, room) in [
+            ("label", &params.label, LABEL_LEN),
+            ("subsystem", &params.subsystem, LABEL_LEN),
+        ] {
+            if value.len() >= room || value.contains('\0') {
+                return Err(bad(field, value, "must be shorter than 48 bytes"));
+            }
         }
-    }
-    let uuid = match &params.uuid {
-        Some(uuid) => uuid.clone(),
-        None => random_uuid().map_err(Error::io("get random bytes"))?,
-    };
-    if uuid.len() >= UUID_LEN || uuid.contains('\0') {
-        return Err(bad("uuid", &uuid, "must be shorter than 40 bytes"));
-    }
-    let crypt = Crypt {
-        iv_tweak: 0,
-        encryption: params.encryption.clone(),
-        sector_size: params.sector_size,
-        integrity: None,
-    };
-    let segment = Segment {
-        kind: SegmentKind::Crypt(crypt),
-        offset: layout.data_offset,
-        size: None,
-        flags: Vec::new(),
-        extra: Object::new(),
-    };
-    let mut digest = Digest::new(key, params.digest_hash, params.digest_iterations, limits)?;
-    digest.segments = vec![0];
-    let metadata = Metadata {
-        keyslots: BTreeMap::new(),
-        tokens: BTreeMap::new(),
-        segments: BTreeMap::from([(0, segment)]),
-        digests: BTreeMap::from([(0, digest)]),
-        config: Config {
-            json_size: layout.json_size,
-            keyslots_size: layout.keyslots_size,
+        let uuid = match &params.uuid {
+            Some(uuid) => uuid.clone(),
+            None => random_uuid().map_err(Error::io("get random bytes"))?,
+        };
+        if uuid.len() >= UUID_LEN || uuid.contains('\0') {
+            return Err(bad("uuid", &uuid, "must be shorter than 40 bytes"));
+        }
+        let crypt = Crypt {
+            iv_tweak: 0,
+            encryption: params.encryption.clone(),
+            sector_size: params.sector_size,
+            integrity: None,
+        };
+        let segment = Segment {
+            kind: SegmentKind::Crypt(crypt),
+            offset: layout.data_offset,
+            size: None,
             flags: Vec::new(),
-            requirements: Vec::new(),
             extra: Object::new(),
-            requirements_extra: Object::new(),
-        },
-        extra: Object::new(),
-    };
-    validate::validate(&metadata, layout.hdr_size)?;
-    let binary = BinaryHeader {
-        hdr_size: layout.hdr_size,
-        // With the keyslot that every new volume gets it makes three, as with cryptsetup.
-        seqid: 1,
-        label: params.label.as_str().into(),
-        checksum_hash: Hash::Sha256,
-        salt: [0; 64],
-        uuid,
-        subsystem: params.subsystem.as_str().into(),
-        hdr_offset: Bytes::ZERO,
-    };
-    Ok(Header::new(Copy { binary, metadata }))
+        };
+        let mut digest = Digest::new(key, params.digest_hash, params.digest_iterations, limits)?;
+        digest.segments = vec![0];
+        let metadata = Metadata {
+            keyslots: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            segments: BTreeMap::from([(0, segment)]),
+            digests: BTreeMap::from([(0, digest)]),
+            config: Config {
+                json_size: layout.json_size,
+                keyslots_size: layout.keyslots_size,
+                flags: Vec::new(),
+                requirements: Vec::new(),
+                extra: Object::new(),
+                requirements_extra: Object::new(),
+            },
+            extra: Object::new(),
+        };
+        validate::validate(&metadata, layout.hdr_size)?;
+        let binary = BinaryHeader {
+            hdr_size: layout.hdr_size,
+            // With the keyslot that every new volume gets it makes three, as with cryptsetup.
+            seqid: 1,
+            label: params.label.as_str().into(),
+            checksum_hash: Hash::Sha256,
+            salt: [0; 64],
+            uuid,
+            subsystem: params.subsystem.as_str().into(),
+            hdr_offset: Bytes::ZERO,
+        };
+        Ok(Self::new(Copy { binary, metadata }))
+    }
 }
 
 impl Digest {
@@ -194,12 +196,12 @@ impl Layout {
             .ok_or_else(|| bad("metadata size", hdr_size, "is too large"))?;
         let keyslots_size = match (params.keyslots_size, params.data) {
             // As cryptsetup does for a data offset that leaves less.
-            (Some(size), DataPlace::Offset(offset)) if size <= MAX_KEYSLOTS_SIZE => {
+            (Some(size), DataPlacement::At(offset)) if size <= MAX_KEYSLOTS_SIZE => {
                 size.min(Self::all_before(offset, copies))
             }
             (Some(size), _) => size,
-            (None, DataPlace::Offset(offset)) => Self::all_before(offset, copies),
-            (None, DataPlace::Aligned(_) | DataPlace::Shifted { .. } | DataPlace::Detached) => {
+            (None, DataPlacement::At(offset)) => Self::all_before(offset, copies),
+            (None, DataPlacement::Aligned(_) | DataPlacement::Shifted { .. } | DataPlacement::Detached) => {
                 Self::all_before(DEFAULT_DATA_OFFSET, copies)
             }
         };
@@ -208,16 +210,16 @@ impl Layout {
         }
         let area = KeyslotsArea::new(hdr_size, keyslots_size).ok_or_else(|| too_large(keyslots_size))?;
         let data_offset = match params.data {
-            DataPlace::Detached => Bytes::ZERO,
-            DataPlace::Offset(offset) if offset < area.end => {
+            DataPlacement::Detached => Bytes::ZERO,
+            DataPlacement::At(offset) if offset < area.end => {
                 return Err(bad("data offset", offset, "lies inside the header"));
             }
-            DataPlace::Offset(offset) => offset,
-            DataPlace::Aligned(alignment) => area
+            DataPlacement::At(offset) => offset,
+            DataPlacement::Aligned(alignment) => area
                 .end
                 .round_up(alignment)
                 .ok_or_else(|| bad("data alignment", alignment, "is too large"))?,
-            DataPlace::Shifted { alignment, by } => area
+            DataPlacement::Shifted { alignment, by } => area
                 .end
                 .round_up(alignment)
                 .and_then(|offset| offset.checked_add(by))

@@ -32,6 +32,7 @@ pub struct Keyslot {
 
 /// The kinds of keyslots.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum KeyslotKind {
     /// Holds a key under a passphrase.
     Luks2(Luks2Keyslot),
@@ -58,6 +59,7 @@ pub struct Luks2Keyslot {
 
 /// A key derivation function as a keyslot names it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum SlotKdf {
     /// PBKDF2, with a hash that may be unknown here.
     Pbkdf2 {

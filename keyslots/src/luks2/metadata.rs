@@ -48,6 +48,7 @@ pub struct Digest {
 
 /// The kinds of digests.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum DigestKind {
     /// PBKDF2 over the key.
     Pbkdf2 {

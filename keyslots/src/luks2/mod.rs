@@ -11,6 +11,7 @@ pub mod copies;
 pub(crate) mod create;
 mod defect;
 mod digest_index;
+mod edit;
 mod fields;
 pub mod format;
 pub mod json;
@@ -27,7 +28,7 @@ mod unlock;
 mod update;
 pub mod validate;
 
-pub use create::{CreateParams, DEFAULT_DATA_ALIGNMENT, DEFAULT_DATA_OFFSET, DEFAULT_METADATA_SIZE, DataPlace, create};
+pub use create::{CreateParams, DEFAULT_DATA_ALIGNMENT, DEFAULT_DATA_OFFSET, DEFAULT_METADATA_SIZE, DataPlacement};
 pub use defect::Defect;
 pub use digest_index::DigestIndex;
 pub use keyslot::{Keyslot, Priority};
@@ -35,7 +36,7 @@ pub use metadata::{Digest, Metadata};
 pub use staged::CHANGE_TOKEN;
 pub use tokens::{Places, Token};
 pub use transaction::Transaction;
-pub use unlock::{Candidates, NewKeyslot, Sealed};
+pub use unlock::{Candidates, NewKeyslot, WrappedKeyslot};
 
 use self::copies::{Copies, Copy, OtherCopy};
 use self::format::{BinaryHeader, Which};

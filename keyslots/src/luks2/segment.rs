@@ -25,6 +25,7 @@ pub struct Segment {
 
 /// The kinds of segments.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub enum SegmentKind {
     /// Encrypted by dm-crypt.
     Crypt(Crypt),

@@ -21,7 +21,7 @@ use super::fields::{Fields, base64_to_value};
 use super::keyslot::{Keyslot, Luks2Keyslot, Priority};
 use super::metadata::Metadata;
 use super::tokens::Token;
-use super::unlock::Sealed;
+use super::unlock::WrappedKeyslot;
 use super::{Defect, MAX_TOKENS};
 use crate::material;
 use crate::{Error, Result};
@@ -38,7 +38,7 @@ pub(super) struct Waiting {
 }
 
 /// The token for the change of `slot` from a keyslot with the salt `replaces` to `keyslot`.
-fn token(slot: u32, replaces: Value, keyslot: &Keyslot, sealed: &Sealed) -> Token {
+fn token(slot: u32, replaces: Value, keyslot: &Keyslot, sealed: &WrappedKeyslot) -> Token {
     let members = [
         ("slot", slot.into()),
         ("replaces", replaces),
@@ -96,7 +96,7 @@ fn parse(token: &Token, key_size: u32) -> std::result::Result<Option<Waiting>, D
 ///
 /// # Errors
 /// [`Error::KeyslotInactive`], [`Error::AllTokensInUse`].
-pub(super) fn put(metadata: &mut Metadata, slot: u32, keyslot: &Keyslot, sealed: &Sealed) -> Result<()> {
+pub(super) fn put(metadata: &mut Metadata, slot: u32, keyslot: &Keyslot, sealed: &WrappedKeyslot) -> Result<()> {
     let there = metadata.keyslots.get(&slot).and_then(Keyslot::luks2);
     let replaces = base64_to_value(&there.ok_or(Error::KeyslotInactive(slot))?.salt);
     forget(metadata, slot);

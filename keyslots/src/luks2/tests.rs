@@ -46,7 +46,7 @@ fn params() -> CreateParams {
         subsystem: String::new(),
         metadata_size: None,
         keyslots_size: Some(Bytes::mib(1)),
-        data: DataPlace::Aligned(Bytes::mib(1)),
+        data: DataPlacement::Aligned(Bytes::mib(1)),
         digest_hash: Hash::Sha256,
         digest_iterations: 1000,
     }
@@ -59,7 +59,7 @@ fn limits() -> CostLimits {
 fn volume() -> (Memory, Header, VolumeKey) {
     let key = VolumeKey::random(64).expect("random bytes");
     let mut storage = Memory::zeroed(2 << 20);
-    let mut header = create(&params(), &key, &limits()).expect("a header");
+    let mut header = Header::create(&params(), &key, &limits()).expect("a header");
     header.write_new(&mut storage, Medium::Other).expect("memory");
     add(&mut header, &mut storage, &key, "first").expect("room");
     (storage, header, key)
@@ -70,7 +70,7 @@ fn add(header: &mut Header, storage: &mut dyn Storage, key: &VolumeKey, text: &s
     add_sealed(header, storage, key, &sealed)
 }
 
-fn add_sealed(header: &mut Header, storage: &mut dyn Storage, key: &VolumeKey, sealed: &Sealed) -> Result<u32> {
+fn add_sealed(header: &mut Header, storage: &mut dyn Storage, key: &VolumeKey, sealed: &WrappedKeyslot) -> Result<u32> {
     let mut change = header.begin()?;
     let slot = change.add_keyslot(None, sealed, key, &limits())?;
     change.commit(storage, Medium::Other)?;
@@ -97,7 +97,7 @@ fn change_sealed(
     header: &mut Header,
     storage: &mut dyn Storage,
     key: &VolumeKey,
-    sealed: &Sealed,
+    sealed: &WrappedKeyslot,
     medium: Medium,
 ) -> Result<()> {
     let mut change = header.begin()?;
@@ -170,7 +170,7 @@ fn an_older_volume_does_not_stand_in_for_a_new_one() {
             keyslots_size: Some(Bytes::kib(keyslots)),
             ..params()
         };
-        let mut header = create(&params, &key, &limits()).expect("a header");
+        let mut header = Header::create(&params, &key, &limits()).expect("a header");
         header.write_new(&mut storage, Medium::Other).expect("memory");
     }
     storage.0[..32768].fill(0);

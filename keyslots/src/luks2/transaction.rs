@@ -11,12 +11,10 @@
 //! see `staged`. Not for: the removal of a keyslot for its own sake, where the key is destroyed first, see [`super::update`].
 
 use super::copies::{Copy, Encoded};
-use super::format::{LABEL_LEN, UUID_LEN};
-use super::keyslot::{Area, Keyslot, KeyslotKind, Priority};
-use super::tokens::Token;
-use super::unlock::{Sealed, digest_matches, matching_digest};
+use super::keyslot::{Area, Keyslot, KeyslotKind};
+use super::unlock::{WrappedKeyslot, digest_matches, matching_digest};
 use super::validate::KeyslotsArea;
-use super::{CHANGE_TOKEN, Digest, Header, MAX_DIGESTS, MAX_KEYSLOTS, MAX_TOKENS, Metadata, areas, staged};
+use super::{Digest, Header, MAX_DIGESTS, MAX_KEYSLOTS, Metadata, areas, staged};
 use crate::kdf::CostLimits;
 use crate::secret::VolumeKey;
 use crate::storage::Storage;
@@ -29,11 +27,11 @@ use crate::{Error, Result};
 #[must_use = "nothing changes on the device before it is committed"]
 pub struct Transaction<'a> {
     header: &'a mut Header,
-    next: Copy,
+    pub(super) next: Copy,
     /// Keyslots with areas that no header names yet.
-    beside: Vec<(u32, &'a Sealed)>,
+    beside: Vec<(u32, &'a WrappedKeyslot)>,
     /// Keyslots that have no room beside what they replace.
-    in_place: Vec<(u32, &'a Sealed)>,
+    in_place: Vec<(u32, &'a WrappedKeyslot)>,
 }
 
 impl Header {
@@ -56,7 +54,7 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::NoRoomForKeyslot`].
-    pub fn check_room(&self, sealed: &Sealed) -> Result<()> {
+    pub fn check_room(&self, sealed: &WrappedKeyslot) -> Result<()> {
         place(&self.copy, &self.copy, sealed).map(drop)
     }
 
@@ -65,7 +63,7 @@ impl Header {
         &mut self,
         storage: &mut dyn Storage,
         slot: u32,
-        sealed: &Sealed,
+        sealed: &WrappedKeyslot,
         medium: Medium,
     ) -> Result<()> {
         let waits = self.waits(slot, sealed);
@@ -79,7 +77,7 @@ impl Header {
     }
 
     /// Whether the key of `sealed` is in a token for `slot`.
-    fn waits(&self, slot: u32, sealed: &Sealed) -> bool {
+    fn waits(&self, slot: u32, sealed: &WrappedKeyslot) -> bool {
         staged::waiting(&self.copy.metadata, slot).any(|waiting| waiting.keyslot == sealed.slot)
     }
 }
@@ -118,7 +116,7 @@ impl<'a> Transaction<'a> {
     pub fn add_keyslot(
         &mut self,
         slot: Option<u32>,
-        sealed: &'a Sealed,
+        sealed: &'a WrappedKeyslot,
         key: &VolumeKey,
         limits: &CostLimits,
     ) -> Result<u32> {
@@ -133,7 +131,12 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// Those of [`Transaction::free_keyslot`]; [`Error::AllDigestsInUse`], [`Error::NoRoomForKeyslot`].
-    pub fn add_unbound_keyslot(&mut self, slot: Option<u32>, sealed: &'a Sealed, digest: Digest) -> Result<u32> {
+    pub fn add_unbound_keyslot(
+        &mut self,
+        slot: Option<u32>,
+        sealed: &'a WrappedKeyslot,
+        digest: Digest,
+    ) -> Result<u32> {
         let slot = self.free_keyslot(slot)?;
         let digests = &self.next.metadata.digests;
         let free = (0..MAX_DIGESTS).find(|id| !digests.contains_key(id));
@@ -143,7 +146,7 @@ impl<'a> Transaction<'a> {
         Ok(self.insert(slot, sealed, area, id))
     }
 
-    fn insert(&mut self, slot: u32, sealed: &'a Sealed, area: Area, digest: u32) -> u32 {
+    fn insert(&mut self, slot: u32, sealed: &'a WrappedKeyslot, area: Area, digest: u32) -> u32 {
         let keyslot = Keyslot {
             kind: KeyslotKind::Luks2(sealed.slot.clone()),
             key_size: sealed.key_size,
@@ -172,7 +175,7 @@ impl<'a> Transaction<'a> {
     pub fn change_keyslot(
         &mut self,
         slot: u32,
-        sealed: &'a Sealed,
+        sealed: &'a WrappedKeyslot,
         key: &VolumeKey,
         limits: &CostLimits,
     ) -> Result<()> {
@@ -193,7 +196,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Puts `sealed` into `area`, or into that of the keyslot which it replaces.
-    fn replace(&mut self, slot: u32, sealed: &'a Sealed, area: Option<Area>) -> Result<()> {
+    fn replace(&mut self, slot: u32, sealed: &'a WrappedKeyslot, area: Option<Area>) -> Result<()> {
         if self
             .beside
             .iter()
@@ -246,115 +249,6 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Sets the priority of a keyslot.
-    ///
-    /// # Errors
-    /// [`Error::KeyslotInactive`].
-    pub fn set_priority(&mut self, slot: u32, priority: Priority) -> Result<()> {
-        let keyslots = &mut self.next.metadata.keyslots;
-        let keyslot = keyslots.get_mut(&slot).ok_or(Error::KeyslotInactive(slot))?;
-        // cryptsetup leaves a normal priority out.
-        keyslot.priority = (priority != Priority::Normal).then_some(priority);
-        Ok(())
-    }
-
-    /// Sets label and subsystem; `None` leaves one unchanged.
-    ///
-    /// # Errors
-    /// [`Error::BadParameter`] for one that is too long.
-    pub fn set_labels(&mut self, label: Option<&str>, subsystem: Option<&str>) -> Result<()> {
-        if let Some(label) = label {
-            self.next.binary.label = checked_text("label", label, LABEL_LEN)?.as_str().into();
-        }
-        if let Some(subsystem) = subsystem {
-            self.next.binary.subsystem = checked_text("subsystem", subsystem, LABEL_LEN)?.as_str().into();
-        }
-        Ok(())
-    }
-
-    /// Puts `token` into `id`, or the first free place; an existing one is overwritten only with `replace`.
-    ///
-    /// # Errors
-    /// [`Error::BadParameter`] for a token with the key of an interrupted change, [`Error::TokenHoldsKey`] to overwrite one;
-    /// [`Error::TokenInUse`], [`Error::AllTokensInUse`], [`Error::TokenOutOfRange`], [`Error::KeyslotInactive`] for a
-    /// keyslot that does not exist.
-    pub fn put_token(&mut self, token: Token, id: Option<u32>, replace: bool) -> Result<u32> {
-        if token.kind == CHANGE_TOKEN {
-            return Err(Error::BadParameter {
-                field: "token type",
-                value: token.kind,
-                rule: "only a change of a passphrase makes such tokens",
-            });
-        }
-        if let Some(id) = id.filter(|_| replace) {
-            staged::check_may_go(&self.next.metadata, id)?;
-        }
-        let Metadata { tokens, keyslots, .. } = &mut self.next.metadata;
-        let id = match id {
-            Some(id) if id >= MAX_TOKENS => return Err(Error::TokenOutOfRange(id)),
-            Some(id) if tokens.contains_key(&id) && !replace => return Err(Error::TokenInUse(id)),
-            Some(id) => id,
-            None => (0..MAX_TOKENS)
-                .find(|id| !tokens.contains_key(id))
-                .ok_or(Error::AllTokensInUse)?,
-        };
-        if let Some(&missing) = token.keyslots.iter().find(|slot| !keyslots.contains_key(slot)) {
-            return Err(Error::KeyslotInactive(missing));
-        }
-        tokens.insert(id, token);
-        Ok(id)
-    }
-
-    /// Removes a token.
-    ///
-    /// # Errors
-    /// [`Error::TokenNotInUse`]; [`Error::TokenHoldsKey`] where an interrupted change needs it.
-    pub fn remove_token(&mut self, id: u32) -> Result<()> {
-        staged::check_may_go(&self.next.metadata, id)?;
-        let removed = self.next.metadata.tokens.remove(&id);
-        removed.map(drop).ok_or(Error::TokenNotInUse(id))
-    }
-
-    /// Makes a token name `keyslot`, or no longer name it where `assign` is false.
-    ///
-    /// # Errors
-    /// [`Error::TokenNotInUse`], [`Error::KeyslotInactive`] for a keyslot to assign, [`Error::TokenNotAssigned`];
-    /// [`Error::TokenHoldsKey`] where an interrupted change needs it as it is.
-    pub fn assign_token(&mut self, id: u32, keyslot: u32, assign: bool) -> Result<()> {
-        staged::check_may_go(&self.next.metadata, id)?;
-        let metadata = &mut self.next.metadata;
-        if assign && !metadata.keyslots.contains_key(&keyslot) {
-            return Err(Error::KeyslotInactive(keyslot));
-        }
-        let token = metadata.tokens.get_mut(&id).ok_or(match assign {
-            true => Error::TokenNotInUse(id),
-            false => Error::TokenNotAssigned { token: id, keyslot },
-        })?;
-        let named = token.keyslots.contains(&keyslot);
-        token.keyslots.retain(|&named| named != keyslot);
-        if assign {
-            token.keyslots.push(keyslot);
-            token.keyslots.sort_unstable();
-        } else if !named {
-            return Err(Error::TokenNotAssigned { token: id, keyslot });
-        }
-        Ok(())
-    }
-
-    /// Sets the UUID.
-    ///
-    /// # Errors
-    /// [`Error::BadParameter`] for one that is too long.
-    pub fn set_uuid(&mut self, uuid: &str) -> Result<()> {
-        self.next.binary.uuid = checked_text("uuid", uuid, UUID_LEN)?;
-        Ok(())
-    }
-
-    /// Sets the persistent activation flags.
-    pub fn set_flags(&mut self, flags: Vec<String>) {
-        self.next.metadata.config.flags = flags;
-    }
-
     /// Writes all changes. A wipe, and an area that is overwritten in place, take as many passes as `medium` needs.
     ///
     /// # Errors
@@ -384,7 +278,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// The key material for areas that are free, and where it goes.
-    fn material(&self) -> Vec<(Bytes, &'a Sealed)> {
+    fn material(&self) -> Vec<(Bytes, &'a WrappedKeyslot)> {
         let keyslots = &self.next.metadata.keyslots;
         let beside = self.beside.iter();
         beside
@@ -433,92 +327,8 @@ impl<'a> Transaction<'a> {
     }
 }
 
-impl Header {
-    /// [`Transaction::set_priority`] alone.
-    ///
-    /// # Errors
-    /// [`Error::KeyslotInactive`], or the storage's.
-    pub fn set_priority(&mut self, storage: &mut dyn Storage, slot: u32, priority: Priority) -> Result<()> {
-        self.change(storage, |change| change.set_priority(slot, priority))
-    }
-
-    /// [`Transaction::set_labels`] alone.
-    ///
-    /// # Errors
-    /// [`Error::BadParameter`] for one that is too long, or the storage's.
-    pub fn set_labels(
-        &mut self,
-        storage: &mut dyn Storage,
-        label: Option<&str>,
-        subsystem: Option<&str>,
-    ) -> Result<()> {
-        self.change(storage, |change| change.set_labels(label, subsystem))
-    }
-
-    /// [`Transaction::set_uuid`] alone.
-    ///
-    /// # Errors
-    /// [`Error::BadParameter`] for one that is too long, or the storage's.
-    pub fn set_uuid(&mut self, storage: &mut dyn Storage, uuid: &str) -> Result<()> {
-        self.change(storage, |change| change.set_uuid(uuid))
-    }
-
-    /// [`Transaction::set_flags`] alone.
-    ///
-    /// # Errors
-    /// The storage's.
-    pub fn set_flags(&mut self, storage: &mut dyn Storage, flags: Vec<String>) -> Result<()> {
-        self.change(storage, |change| {
-            change.set_flags(flags);
-            Ok(())
-        })
-    }
-
-    /// [`Transaction::put_token`] alone.
-    ///
-    /// # Errors
-    /// Those of [`Transaction::put_token`], or the storage's.
-    pub fn put_token(
-        &mut self,
-        storage: &mut dyn Storage,
-        token: Token,
-        id: Option<u32>,
-        replace: bool,
-    ) -> Result<u32> {
-        self.change(storage, |change| change.put_token(token, id, replace))
-    }
-
-    /// [`Transaction::remove_token`] alone.
-    ///
-    /// # Errors
-    /// [`Error::TokenNotInUse`], or the storage's.
-    pub fn remove_token(&mut self, storage: &mut dyn Storage, id: u32) -> Result<()> {
-        self.change(storage, |change| change.remove_token(id))
-    }
-
-    /// [`Transaction::assign_token`] alone.
-    ///
-    /// # Errors
-    /// Those of [`Transaction::assign_token`], or the storage's.
-    pub fn assign_token(&mut self, storage: &mut dyn Storage, id: u32, keyslot: u32, assign: bool) -> Result<()> {
-        self.change(storage, |change| change.assign_token(id, keyslot, assign))
-    }
-
-    /// A change that has no keys in it, and so nothing to wipe.
-    fn change<T>(
-        &mut self,
-        storage: &mut dyn Storage,
-        change: impl FnOnce(&mut Transaction<'_>) -> Result<T>,
-    ) -> Result<T> {
-        let mut transaction = self.begin()?;
-        let done = change(&mut transaction)?;
-        transaction.commit(storage, Medium::Other)?;
-        Ok(done)
-    }
-}
-
 /// A place for `sealed` that neither the header on the device uses nor the next one.
-fn place(now: &Copy, next: &Copy, sealed: &Sealed) -> Result<Area> {
+fn place(now: &Copy, next: &Copy, sealed: &WrappedKeyslot) -> Result<Area> {
     let size = areas::area_size(sealed.key_size).ok_or(Error::NoUsableKeyslot)?;
     let bounds = KeyslotsArea::new(next.binary.hdr_size, next.metadata.config.keyslots_size);
     let keyslots = now.metadata.keyslots.values().chain(next.metadata.keyslots.values());
@@ -539,7 +349,7 @@ fn freed(before: &Metadata, next: &Metadata) -> Vec<Area> {
 }
 
 /// The header `last` with the keyslots of `before` in place of those `changed`, whose keys wait in tokens.
-fn with_tokens(before: &Copy, last: &Copy, changed: &[(u32, &Sealed)]) -> Result<Copy> {
+fn with_tokens(before: &Copy, last: &Copy, changed: &[(u32, &WrappedKeyslot)]) -> Result<Copy> {
     let mut interim = last.clone();
     let of = |copy: &Copy, slot: u32| {
         let keyslot = copy.metadata.keyslots.get(&slot).cloned();
@@ -555,7 +365,7 @@ fn with_tokens(before: &Copy, last: &Copy, changed: &[(u32, &Sealed)]) -> Result
 }
 
 /// Writes key material, and waits until it is safe.
-fn write_areas(storage: &mut dyn Storage, material: &[(Bytes, &Sealed)]) -> Result<()> {
+fn write_areas(storage: &mut dyn Storage, material: &[(Bytes, &WrappedKeyslot)]) -> Result<()> {
     for (offset, sealed) in material {
         storage
             .write_at(*offset, sealed.material.expose())
@@ -565,16 +375,4 @@ fn write_areas(storage: &mut dyn Storage, material: &[(Bytes, &Sealed)]) -> Resu
         true => Ok(()),
         false => storage.sync().map_err(Error::io("sync the keyslot area")),
     }
-}
-
-fn checked_text(field: &'static str, text: &str, room: usize) -> Result<String> {
-    if text.len() >= room || text.contains('\0') {
-        let rule = "is longer than its field, or has a NUL";
-        return Err(Error::BadParameter {
-            field,
-            value: text.to_owned(),
-            rule,
-        });
-    }
-    Ok(text.to_owned())
 }

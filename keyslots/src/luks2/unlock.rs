@@ -11,13 +11,15 @@ use crate::cipher::CipherSpec;
 use crate::hash::{Hash, HashName};
 use crate::header::Unfinished;
 use crate::kdf::{CostLimits, Kdf};
+use crate::material::{self, Wrapping};
 use crate::secret::{Passphrase, Secret, VolumeKey};
 use crate::storage::Storage;
 use crate::units::{Bytes, SECTOR_SIZE};
-use crate::{Error, Result, Unlocked, material};
+use crate::{Error, Result, Unlocked};
 
 /// The keyslots that a passphrase is tried on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Candidates {
     /// Those that hold the key of the data, by priority.
     All,
@@ -103,14 +105,12 @@ fn open_keyslot(
     let area_key = derive_area_key(luks2, passphrase, limits)?;
     let ciphertext = read_area(storage, slot)?;
     let key_len = slot.key_size as usize;
-    let volume_key = material::unseal(
-        ciphertext,
-        area_key.expose(),
-        &spec,
-        known(&luks2.af_hash)?,
-        super::keyslot::STRIPES,
-        key_len,
-    )?;
+    let wrapping = Wrapping {
+        cipher: &spec,
+        af_hash: known(&luks2.af_hash)?,
+        stripes: super::keyslot::STRIPES,
+    };
+    let volume_key = wrapping.unseal(ciphertext, area_key.expose(), key_len)?;
     let (_, digest) = metadata.digest_of_keyslot(id).ok_or(Error::NoUsableKeyslot)?;
     if digest_matches(digest, &volume_key, limits)? {
         Ok(volume_key)
@@ -134,22 +134,19 @@ fn open_staged(
         return Err(Error::WrongPassphrase);
     }
     let area_key = derive_area_key(&waiting.keyslot, passphrase, limits)?;
-    let af_hash = known(&waiting.keyslot.af_hash)?;
     let ciphertext = Secret::copy_from(&waiting.material).map_err(Error::io("allocate memory for key material"))?;
-    let stripes = material::spare_stripes(key_len);
-    let volume_key = material::unseal(ciphertext, area_key.expose(), &spec, af_hash, stripes, key_len)?;
+    let wrapping = Wrapping {
+        cipher: &spec,
+        af_hash: known(&waiting.keyslot.af_hash)?,
+        stripes: material::spare_stripes(key_len),
+    };
+    let volume_key = wrapping.unseal(ciphertext, area_key.expose(), key_len)?;
     let (_, digest) = metadata.digest_of_keyslot(id).ok_or(Error::NoUsableKeyslot)?;
     if !digest_matches(digest, &volume_key, limits)? {
         return Err(Error::WrongPassphrase);
     }
-    let sealed = Sealed::of(
-        waiting.keyslot,
-        &volume_key,
-        &area_key,
-        &spec,
-        af_hash,
-        waiting.priority.or(slot.priority),
-    )?;
+    let priority = waiting.priority.or(slot.priority);
+    let sealed = WrappedKeyslot::of(waiting.keyslot, &volume_key, &area_key, priority)?;
     Ok(Unlocked {
         keyslot: id,
         volume_key,
@@ -286,7 +283,7 @@ pub struct NewKeyslot {
 /// A keyslot that is ready to be written: everything that takes time, memory or random bytes, and may fail for lack of
 /// them, is done before anything is locked or overwritten.
 #[derive(Debug)]
-pub struct Sealed {
+pub struct WrappedKeyslot {
     pub(super) slot: Luks2Keyslot,
     pub(super) material: Secret,
     /// The same in few stripes, for a place that is smaller than a keyslot area.
@@ -295,15 +292,9 @@ pub struct Sealed {
     pub(super) priority: Option<Priority>,
 }
 
-impl Sealed {
-    fn of(
-        slot: Luks2Keyslot,
-        key: &VolumeKey,
-        area_key: &Secret,
-        spec: &CipherSpec,
-        af_hash: Hash,
-        priority: Option<Priority>,
-    ) -> Result<Self> {
+impl WrappedKeyslot {
+    fn of(slot: Luks2Keyslot, key: &VolumeKey, area_key: &Secret, priority: Option<Priority>) -> Result<Self> {
+        let (cipher, af_hash) = (&slot.encryption.parse()?, known(&slot.af_hash)?);
         let key_size = u32::try_from(key.len()).ok().filter(|&len| area_size(len).is_some());
         let key_size = key_size.ok_or_else(|| Error::BadParameter {
             field: "key size",
@@ -311,11 +302,18 @@ impl Sealed {
             rule: "must fit a keyslot area",
         })?;
         // Under the same key, but the encrypted data are random in both.
-        let seal = |stripes| material::seal(key.expose(), area_key.expose(), spec, af_hash, stripes);
+        let seal = |stripes| {
+            let wrapping = Wrapping {
+                cipher,
+                af_hash,
+                stripes,
+            };
+            wrapping.seal(key.expose(), area_key.expose())
+        };
         Ok(Self {
-            slot,
             material: seal(super::keyslot::STRIPES)?,
             spare: seal(material::spare_stripes(key.len()))?,
+            slot,
             key_size,
             priority,
         })
@@ -328,7 +326,7 @@ impl NewKeyslot {
     /// # Errors
     /// [`Error::BadParameter`] for a null cipher or a key that no keyslot holds, else those of the derivation and of the
     /// cipher.
-    pub fn seal(&self, key: &VolumeKey, passphrase: &Passphrase, limits: &CostLimits) -> Result<Sealed> {
+    pub fn seal(&self, key: &VolumeKey, passphrase: &Passphrase, limits: &CostLimits) -> Result<WrappedKeyslot> {
         if self.encryption.is_null() {
             let value = self.encryption.to_string();
             return Err(Error::BadParameter {
@@ -347,6 +345,6 @@ impl NewKeyslot {
             area_key_size: self.area_key_size,
         };
         let area_key = derive_area_key(&slot, passphrase, limits)?;
-        Sealed::of(slot, key, &area_key, &self.encryption, self.af_hash, self.priority)
+        WrappedKeyslot::of(slot, key, &area_key, self.priority)
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn new_keyslot() -> NewKeyslot {
     }
 }
 
-pub(super) fn sealed2(text: &str) -> Result<Sealed> {
+pub(super) fn sealed2(text: &str) -> Result<WrappedKeyslot> {
     new_keyslot().seal(&key(), &passphrase(text), &limits())
 }
 
@@ -84,12 +84,11 @@ pub(super) fn disk1() -> Vec<u8> {
     let params = luks1::CreateParams {
         cipher: &"aes-cbc-essiv:sha256".parse().expect("a specification"),
         hash: Hash::Sha256,
-        volume_key: &key(),
         uuid: None,
-        mk_iterations: ITERATIONS,
-        data: DataPlacement::At(Sectors::new(2048)),
+        digest_iterations: ITERATIONS,
+        data: luks1::DataPlacement::At(Sectors::new(2048)),
     };
-    let mut header = luks1::Header::create(&params, &limits()).expect("good parameters");
+    let mut header = luks1::Header::create(&params, &key(), &limits()).expect("good parameters");
     let mut disk = Memory::zeroed(2049 * 512);
     header.write_new(&mut disk, Medium::Other).expect("memory");
     add1(&mut header, &mut disk, 6, "old").expect("a free slot");
@@ -111,11 +110,11 @@ pub(super) fn new_disk2(areas_kib: u64) -> Vec<u8> {
         subsystem: String::new(),
         metadata_size: None,
         keyslots_size: Some(Bytes::kib(areas_kib)),
-        data: DataPlace::Detached,
+        data: DataPlacement::Detached,
         digest_hash: Hash::Sha256,
         digest_iterations: ITERATIONS,
     };
-    let mut header = luks2::create(&params, &key(), &limits()).expect("good parameters");
+    let mut header = luks2::Header::create(&params, &key(), &limits()).expect("good parameters");
     let mut disk = Memory::zeroed(header.size().to_usize().expect("small"));
     header.write_new(&mut disk, Medium::Other).expect("memory");
     add2(&mut header, &mut disk, "old").expect("room");

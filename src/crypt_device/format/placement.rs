@@ -1,9 +1,8 @@
 //! Where the data of a new volume start, and the size of their encryption sectors.
 
 use keyslots::header::Version;
-use keyslots::luks1::DataPlacement;
-use keyslots::luks2::DataPlace;
 use keyslots::units::{Bytes, Sectors};
+use keyslots::{luks1, luks2};
 
 use super::FormatRequest;
 use crate::block_device::Topology;
@@ -47,25 +46,25 @@ impl Place {
     }
 
     /// For LUKS1. For [`Place::At`] the end of the header has to be checked: if it is behind that, the data start later.
-    pub(super) fn luks1(self) -> DataPlacement {
+    pub(super) fn luks1(self) -> luks1::DataPlacement {
         match self {
-            Self::At(sectors) | Self::Aligned(sectors) => DataPlacement::Aligned(sectors),
-            Self::Shifted { alignment, by } => DataPlacement::Shifted { alignment, by },
-            Self::Detached => DataPlacement::Detached,
+            Self::At(sectors) | Self::Aligned(sectors) => luks1::DataPlacement::Aligned(sectors),
+            Self::Shifted { alignment, by } => luks1::DataPlacement::Shifted { alignment, by },
+            Self::Detached => luks1::DataPlacement::Detached,
         }
     }
 
     /// For LUKS2.
-    pub(super) fn luks2(self) -> Result<DataPlace, FormatError> {
+    pub(super) fn luks2(self) -> Result<luks2::DataPlacement, FormatError> {
         let bytes = |sectors: Sectors| sectors.bytes().ok_or(FormatError::OffsetNotAligned);
         Ok(match self {
-            Self::At(offset) => DataPlace::Offset(bytes(offset)?),
-            Self::Aligned(alignment) => DataPlace::Aligned(bytes(alignment)?),
-            Self::Shifted { alignment, by } => DataPlace::Shifted {
+            Self::At(offset) => luks2::DataPlacement::At(bytes(offset)?),
+            Self::Aligned(alignment) => luks2::DataPlacement::Aligned(bytes(alignment)?),
+            Self::Shifted { alignment, by } => luks2::DataPlacement::Shifted {
                 alignment: bytes(alignment)?,
                 by: bytes(by)?,
             },
-            Self::Detached => DataPlace::Detached,
+            Self::Detached => luks2::DataPlacement::Detached,
         })
     }
 

@@ -74,12 +74,11 @@ impl<'a> Prepared<'a> {
         let params = luks1::CreateParams {
             cipher: self.cipher.spec()?,
             hash: self.hash,
-            volume_key: key,
             uuid: self.request.uuid,
-            mk_iterations: self.request.cost.digest_iterations(self.hash, DIGEST_LEN)?,
+            digest_iterations: self.request.cost.digest_iterations(self.hash, DIGEST_LEN)?,
             data: self.place.luks1(),
         };
-        let header = luks1::Header::create(&params, changing.limits)?;
+        let header = luks1::Header::create(&params, key, changing.limits)?;
         if matches!(self.place, Place::At(place) if place != header.payload_offset()) {
             return Err(FormatError::DataOffsetTooSmall(Version::Luks1).into());
         }
@@ -102,7 +101,7 @@ impl<'a> Prepared<'a> {
             digest_hash: hash,
             digest_iterations: request.cost.digest_iterations(hash, hash.output_len())?,
         };
-        luks2::create(&params, key, changing.limits).map_err(|error| match error {
+        luks2::Header::create(&params, key, changing.limits).map_err(|error| match error {
             Error::BadParameter {
                 field: "metadata size" | "keyslots size",
                 ..

@@ -40,8 +40,8 @@ pub struct Made {
 
 /// A keyslot, ready to be written.
 enum Sealed {
-    Luks1(luks1::Sealed),
-    Luks2(luks2::Sealed),
+    Luks1(luks1::WrappedKeyslot),
+    Luks2(luks2::WrappedKeyslot),
 }
 
 impl Planned<'_> {

@@ -43,7 +43,7 @@ fn volume(path: &Path) -> (LuksDevice, VolumeKey) {
         .open(path)
         .expect("a file");
     file.set_len(18 << 20).expect("room");
-    let mut header = luks2::create(&params, &key, &CostLimits::default()).expect("a header");
+    let mut header = luks2::Header::create(&params, &key, &CostLimits::default()).expect("a header");
     header.write_new(&mut file, Medium::Other).expect("written");
     (load(path, HeaderPlace::WithData), key)
 }

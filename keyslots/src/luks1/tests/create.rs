@@ -10,12 +10,11 @@ fn create(cipher: &str, key_len: usize, data: DataPlacement) -> Result<Header> {
     let params = CreateParams {
         cipher: &cipher.parse()?,
         hash: Hash::Sha256,
-        volume_key: &key(&vec![7; key_len]),
         uuid: None,
-        mk_iterations: ITERATIONS,
+        digest_iterations: ITERATIONS,
         data,
     };
-    Header::create(&params, &limits())
+    Header::create(&params, &key(&vec![7; key_len]), &limits())
 }
 
 /// Payload offsets that Debian's cryptsetup 2.6.1 chose for the same options.
@@ -109,19 +108,18 @@ fn what_cannot_be_is_named() {
     let good = || CreateParams {
         cipher: &cipher,
         hash: Hash::Sha256,
-        volume_key: &volume_key,
         uuid: None,
-        mk_iterations: 1000,
+        digest_iterations: 1000,
         data: DataPlacement::Detached,
     };
-    Header::create(&good(), &limits()).expect("good parameters");
+    Header::create(&good(), &volume_key, &limits()).expect("good parameters");
     for bad in [
         CreateParams {
             uuid: Some("no uuid"),
             ..good()
         },
         CreateParams {
-            mk_iterations: 999,
+            digest_iterations: 999,
             ..good()
         },
         CreateParams {
@@ -133,7 +131,10 @@ fn what_cannot_be_is_named() {
         },
     ] {
         assert!(
-            matches!(Header::create(&bad, &limits()), Err(Error::BadParameter { .. })),
+            matches!(
+                Header::create(&bad, &volume_key, &limits()),
+                Err(Error::BadParameter { .. })
+            ),
             "{bad:?}"
         );
     }

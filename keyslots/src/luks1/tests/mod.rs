@@ -58,12 +58,11 @@ pub(super) fn header(data: DataPlacement) -> Header {
     let params = CreateParams {
         cipher: &cipher,
         hash: Hash::Sha256,
-        volume_key: &key(KEY),
         uuid: None,
-        mk_iterations: ITERATIONS,
+        digest_iterations: ITERATIONS,
         data,
     };
-    Header::create(&params, &limits()).expect("these parameters are good")
+    Header::create(&params, &key(KEY), &limits()).expect("these parameters are good")
 }
 
 /// A volume whose passphrases open the keyslots of these numbers.

@@ -105,7 +105,7 @@ pub(super) fn small_keyslot() -> NewKeyslot {
 }
 
 /// A small keyslot that `text` opens.
-pub(super) fn sealed(text: &str) -> Sealed {
+pub(super) fn sealed(text: &str) -> WrappedKeyslot {
     let sealed = small_keyslot().seal(&small_key(), &passphrase(text), &limits());
     sealed.expect("memory")
 }
@@ -123,10 +123,10 @@ pub(super) fn small(room: u64) -> (Vec<u8>, Header) {
     let params = CreateParams {
         encryption: "aes-cbc-essiv:sha256".into(),
         keyslots_size: Some(Bytes::kib(64 * room)),
-        data: DataPlace::Detached,
+        data: DataPlacement::Detached,
         ..params()
     };
-    let mut header = create(&params, &small_key(), &limits()).expect("a header");
+    let mut header = Header::create(&params, &small_key(), &limits()).expect("a header");
     let mut disk = Memory::zeroed(header.size().to_usize().expect("small"));
     header.write_new(&mut disk, Medium::Other).expect("memory");
     put(&mut header, &mut disk, "old").expect("room");

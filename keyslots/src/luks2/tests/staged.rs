@@ -285,10 +285,10 @@ fn a_change_in_place_writes_nothing_behind_the_area() {
     let params = CreateParams {
         encryption: "aes-cbc-essiv:sha256".into(),
         keyslots_size: Some(Bytes::kib(96)),
-        data: DataPlace::Detached,
+        data: DataPlacement::Detached,
         ..params()
     };
-    let mut header = create(&params, &key, &limits()).expect("a header");
+    let mut header = Header::create(&params, &key, &limits()).expect("a header");
     let mut disk = Memory::zeroed(header.size().to_usize().expect("small"));
     header.write_new(&mut disk, Medium::Other).expect("memory");
     let of = |text: &str| new.seal(&key, &passphrase(text), &limits()).expect("memory");

@@ -130,7 +130,7 @@ fn of_luks2(header: &luks2::Header) -> Value {
                 } => {
                     json!({ "type": kdf, "time": time, "memory_kib": memory_kib, "lanes": lanes })
                 }
-                SlotKdf::Unknown(..) => json!({ "type": kdf }),
+                _ => json!({ "type": kdf }),
             };
             value["salt"] = hex(&luks2.salt).into();
             value["cipher"] = luks2.encryption.clone().into();

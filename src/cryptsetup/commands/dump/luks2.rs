@@ -174,7 +174,7 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<u32
                     push(out, format_args!("\tMemory:     {memory_kib}"));
                     push(out, format_args!("\tThreads:    {lanes}"));
                 }
-                SlotKdf::Unknown(..) => {}
+                _ => {}
             }
             push(
                 out,
@@ -200,7 +200,7 @@ fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<u32
                 push(out, format_args!("\tShift size: {}[bytes]", shift.get()));
             }
         }
-        KeyslotKind::Unknown(_) => {}
+        _ => {}
     }
     if !matches!(keyslot.kind, KeyslotKind::Unknown(_)) {
         push(out, format_args!("\tArea offset:{} [bytes]", keyslot.area.offset.get()));

@@ -5,6 +5,7 @@ use std::io;
 use crate::cipher::CipherError;
 use crate::convert::ConvertRefused;
 use crate::kdf::KdfError;
+use crate::shown::shown;
 use crate::{luks1, luks2};
 
 /// An error of this crate.
@@ -165,16 +166,3 @@ impl Error {
 
 /// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// A text from a header in a message: control characters, on which a terminal acts, are escaped.
-pub(crate) fn shown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() {
-            out.extend(c.escape_debug());
-        } else {
-            out.push(c);
-        }
-    }
-    out
-}

@@ -16,6 +16,8 @@ use crate::units::{Bytes, Sectors};
 use crate::wipe::Medium;
 use crate::{Error, Result, Unlocked};
 
+pub use crate::unlocked::Unfinished;
+
 /// A version of the format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -63,18 +65,6 @@ pub enum SlotState {
     ActiveLast,
     /// It holds another key, or something that is not a key.
     Other,
-}
-
-/// The rest of an interrupted keyslot change: the keyslot's new content.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Unfinished {
-    /// In LUKS1.
-    Luks1(luks1::WrappedKeyslot),
-    /// In LUKS1, where only leftovers remain to be wiped.
-    Luks1Record,
-    /// In LUKS2.
-    Luks2(luks2::WrappedKeyslot),
 }
 
 impl Header {

@@ -189,22 +189,12 @@ pub mod luks1;
 pub mod luks2;
 pub mod material;
 pub mod secret;
+mod shown;
 pub mod storage;
 pub mod units;
+mod unlocked;
 pub mod uuid;
 pub mod wipe;
 
 pub use error::{Error, Result};
-
-/// A keyslot that opened, and the key that was in it.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Unlocked {
-    /// The keyslot.
-    pub keyslot: u32,
-    /// The key.
-    pub volume_key: secret::VolumeKey,
-    /// The rest of an interrupted change of the keyslot, if the new passphrase was given; see
-    /// [`header::Header::finish_change`].
-    pub unfinished: Option<Box<header::Unfinished>>,
-}
+pub use unlocked::Unlocked;

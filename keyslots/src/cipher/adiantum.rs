@@ -10,8 +10,9 @@ use poly1305::Poly1305;
 use poly1305::universal_hash::{KeyInit, UniversalHash};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::block::{Algorithm, BlockCipher};
-use super::sector::{Direction, MAX_SECTOR};
+use super::algorithm::Algorithm;
+use super::block::BlockCipher;
+use super::geometry::{Direction, MAX_SECTOR};
 
 /// Bytes of the key, which is that of the stream cipher.
 pub(super) const KEY_LEN: usize = 32;

@@ -7,10 +7,11 @@
 
 use zeroize::Zeroize;
 
-use super::block::{Algorithm, BlockCipher};
+use super::algorithm::Algorithm;
+use super::block::BlockCipher;
 
 /// Words of the largest sector.
-const MAX_WORDS: usize = super::sector::MAX_SECTOR / 4;
+const MAX_WORDS: usize = super::geometry::MAX_SECTOR / 4;
 const ROUNDS_A: usize = 5;
 const ROUNDS_B: usize = 3;
 const ROTATIONS_A: [u32; 4] = [9, 0, 13, 0];

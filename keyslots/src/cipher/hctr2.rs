@@ -5,7 +5,7 @@
 use zeroize::Zeroize;
 
 use super::block::BlockCipher;
-use super::sector::{Direction, MAX_SECTOR};
+use super::geometry::{Direction, MAX_SECTOR};
 use super::tweak::xor;
 
 /// Bytes of the tweak, which dm-crypt takes for the IV.
@@ -112,7 +112,7 @@ fn lower_half(a: u64, b: u64) -> u64 {
 mod tests {
     use hex_literal::hex;
 
-    use super::super::block::Algorithm;
+    use super::super::algorithm::Algorithm;
     use super::*;
 
     /// RFC 8452, appendix A.

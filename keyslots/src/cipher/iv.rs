@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::block::{Algorithm, BlockCipher};
+use super::algorithm::Algorithm;
+use super::block::BlockCipher;
 use super::spec::{CipherSpec, Mode};
 use crate::hash::{Hash, MAX_OUTPUT_LEN};
 use zeroize::Zeroizing;

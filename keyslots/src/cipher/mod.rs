@@ -6,8 +6,10 @@
 //! name: their data can still be mapped.
 
 mod adiantum;
+mod algorithm;
 mod block;
 mod elephant;
+mod geometry;
 mod hctr2;
 mod iv;
 mod modes;

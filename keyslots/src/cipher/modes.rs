@@ -4,8 +4,9 @@ use zeroize::Zeroize;
 
 use super::adiantum::{self, Adiantum};
 use super::block::BlockCipher;
+use super::geometry::{Direction, MAX_BLOCK, MAX_SECTOR, SectorBuffer};
 use super::hctr2::{self, Hctr2};
-use super::sector::{Direction, MAX_BLOCK, MAX_SECTOR, SectorBuffer, SectorCipher};
+use super::sector::SectorCipher;
 use super::tweak::{LrwTweaks, mask_xts, xor, xor_to};
 
 /// A chaining mode, with the part of the key that it needs.

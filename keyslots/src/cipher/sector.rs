@@ -2,23 +2,19 @@
 
 use std::fmt;
 
-use zeroize::Zeroize;
-
 use super::CipherError;
 use super::adiantum::{self, Adiantum};
 use super::block::BlockCipher;
 use super::elephant::Elephant;
+use super::geometry::{Direction, MAX_BLOCK, MAX_SECTOR, SectorBuffer};
 use super::hctr2::Hctr2;
 use super::iv::IvGenerator;
 use super::modes::{Chain, Sectors};
 use super::spec::{CipherSpec, Mode};
 use super::tweak::LrwTweaks;
 
-/// The largest sector that dm-crypt has, in bytes.
-pub(super) const MAX_SECTOR: usize = 4096;
 /// The longest IV in bytes.
 const MAX_IV: usize = adiantum::TWEAK_LEN;
-pub(super) const MAX_BLOCK: usize = 16;
 /// Bytes that are processed together: a multiple of every sector size, and small enough for the processor's first cache.
 const RUN: usize = 32 * 1024;
 
@@ -34,22 +30,6 @@ pub struct SectorCipher {
     iv_step: u64,
     /// The range of the numbers: the kernel counts in units of 512 bytes, wraps there, and then shifts.
     iv_mask: u64,
-}
-
-/// Room for masks or a key stream, of two sectors or batches of sectors, wiped on drop; as a slice, since an array would be wiped byte by byte.
-#[repr(align(64))]
-pub(super) struct SectorBuffer(pub(super) [u8; 2 * MAX_SECTOR]);
-
-impl Drop for SectorBuffer {
-    fn drop(&mut self) {
-        self.0.as_mut_slice().zeroize();
-    }
-}
-
-#[derive(Copy, Clone, PartialEq, Eq)]
-pub(super) enum Direction {
-    Encrypt,
-    Decrypt,
 }
 
 impl SectorCipher {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::CipherError;
-use super::block::Algorithm;
+use super::algorithm::Algorithm;
 use super::iv::IvKind;
 
 /// Chaining mode.

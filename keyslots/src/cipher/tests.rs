@@ -2,7 +2,7 @@
 
 use hex_literal::hex;
 
-use super::block::Algorithm;
+use super::algorithm::Algorithm;
 use super::{CipherError, CipherSpec, SectorCipher};
 use crate::hash::Hash;
 

@@ -1,8 +1,9 @@
 //! [`Header`]: a LUKS1 header that meets every rule, and its accessors.
 
+use super::defect::Defect;
 use super::format::{self, CHECKSUM, DIGEST_LEN, HEADER_LEN, KEYSLOTS, RawHeader, SALT_LEN, UUID_LEN};
 use super::layout::{AREA_ALIGNMENT, Range, area_size};
-use super::validate::{Defect, validate};
+use super::validate::validate;
 use crate::cipher::{CipherError, CipherSpec};
 use crate::error::{Error, Result};
 use crate::hash::Hash;

@@ -9,13 +9,14 @@ use super::format::{
 use super::header::{Header, KeyslotState};
 use super::layout::Range;
 use super::staged::{self, Record};
-use crate::header::Unfinished;
+use super::wrapped::WrappedKeyslot;
 use crate::kdf::{CostLimits, Kdf};
 use crate::material::{self, Wrapping};
 use crate::secret::{Passphrase, Secret, VolumeKey};
 use crate::storage::Storage;
+use crate::unlocked::{Unfinished, Unlocked};
 use crate::wipe::{Medium, wipe_random};
-use crate::{Error, Result, Unlocked};
+use crate::{Error, Result};
 use subtle::ConstantTimeEq;
 
 /// The least iterations of PBKDF2 that are written, as in RFC 2898 and cryptsetup.
@@ -33,18 +34,6 @@ pub enum ChangeTo<'a> {
         /// What is written to its own.
         back: &'a WrappedKeyslot,
     },
-}
-
-/// A volume key under a passphrase, ready for a keyslot.
-#[derive(Debug)]
-pub struct WrappedKeyslot {
-    material: Secret,
-    /// The same in few stripes, for a place that is smaller than a keyslot area.
-    pub(super) spare: Secret,
-    pub(super) salt: [u8; SALT_LEN],
-    pub(super) iterations: u32,
-    /// The header whose volume key it is.
-    made_for: Box<RawHeader>,
 }
 
 impl Header {

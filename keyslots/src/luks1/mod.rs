@@ -19,6 +19,7 @@
 
 mod backup;
 mod create;
+mod defect;
 mod format;
 mod header;
 mod keyslots;
@@ -27,6 +28,7 @@ mod repair;
 mod restore;
 mod staged;
 mod validate;
+mod wrapped;
 mod written;
 
 #[cfg(test)]
@@ -37,12 +39,14 @@ pub(crate) use layout::area_size;
 
 pub use backup::{AtRisk, Backup, BackupRefused, Restore};
 pub use create::{CreateParams, DEFAULT_ALIGNMENT, DataPlacement};
+pub use defect::Defect;
 pub use format::{
     DIGEST_LEN, HEADER_LEN, KEYSLOTS, MAGIC, NAME_LEN, RawHeader, RawKeyslot, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE,
     STRIPES, UUID_LEN, VERSION,
 };
 pub use header::{Header, Keyslot, KeyslotState};
-pub use keyslots::{ChangeTo, MIN_ITERATIONS, WrappedKeyslot};
+pub use keyslots::{ChangeTo, MIN_ITERATIONS};
 pub use repair::{Fix, Repair};
-pub use validate::{Defect, MAX_KEY_BYTES, validate};
+pub use validate::{MAX_KEY_BYTES, validate};
+pub use wrapped::WrappedKeyslot;
 pub use written::PutBack;

@@ -12,8 +12,8 @@
 //! that whatever a stop leaves of a record is recognised as ours, and wiped.
 
 use super::format::{CHECKSUM, RawHeader, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE};
-use super::keyslots::WrappedKeyslot;
 use super::layout::{AREA_ALIGNMENT, Range};
+use super::wrapped::WrappedKeyslot;
 use crate::hash::Hash;
 use crate::material::{self, SPARE_SECTOR};
 use crate::storage::Storage;

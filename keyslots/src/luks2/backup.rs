@@ -9,7 +9,7 @@ use super::keyslot::Area;
 use super::reencrypt::is_online;
 use super::validate::{self, KeyslotsArea};
 use super::{Header, KNOWN_REQUIREMENTS, areas};
-use crate::error::shown;
+use crate::shown::shown;
 use crate::storage::Storage;
 use crate::units::Bytes;
 use crate::{Error, Result};

@@ -2,7 +2,7 @@
 //!
 //! Paths and values come from the header, so their control characters are escaped wherever they are shown.
 
-use crate::error::shown;
+use crate::shown::shown;
 
 /// A defect of a LUKS2 copy. `path` is where in the metadata, as in `keyslots.0.area.offset`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

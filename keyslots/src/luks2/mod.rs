@@ -27,6 +27,7 @@ mod transaction;
 mod unlock;
 mod update;
 pub mod validate;
+mod wrapped;
 
 pub use create::{CreateParams, DEFAULT_DATA_ALIGNMENT, DEFAULT_DATA_OFFSET, DEFAULT_METADATA_SIZE, DataPlacement};
 pub use defect::Defect;
@@ -36,7 +37,8 @@ pub use metadata::{Digest, Metadata};
 pub use staged::CHANGE_TOKEN;
 pub use tokens::{Places, Token};
 pub use transaction::Transaction;
-pub use unlock::{Candidates, NewKeyslot, WrappedKeyslot};
+pub use unlock::{Candidates, NewKeyslot};
+pub use wrapped::WrappedKeyslot;
 
 use self::copies::{Copies, Copy, OtherCopy};
 use self::format::{BinaryHeader, Which};
@@ -46,7 +48,8 @@ use crate::kdf::{CostLimits, Kdf};
 use crate::secret::{Passphrase, VolumeKey};
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
-use crate::{Error, Result, Unlocked};
+use crate::unlocked::Unlocked;
+use crate::{Error, Result};
 
 /// The limit of keyslots, and of tokens, in one header.
 pub const MAX_KEYSLOTS: u32 = 32;

@@ -21,7 +21,7 @@ use super::fields::{Fields, base64_to_value};
 use super::keyslot::{Keyslot, Luks2Keyslot, Priority};
 use super::metadata::Metadata;
 use super::tokens::Token;
-use super::unlock::WrappedKeyslot;
+use super::wrapped::WrappedKeyslot;
 use super::{Defect, MAX_TOKENS};
 use crate::material;
 use crate::{Error, Result};

@@ -12,8 +12,9 @@
 
 use super::copies::{Copy, Encoded};
 use super::keyslot::{Area, Keyslot, KeyslotKind};
-use super::unlock::{WrappedKeyslot, digest_matches, matching_digest};
+use super::unlock::{digest_matches, matching_digest};
 use super::validate::KeyslotsArea;
+use super::wrapped::WrappedKeyslot;
 use super::{Digest, Header, MAX_DIGESTS, MAX_KEYSLOTS, Metadata, areas, staged};
 use crate::kdf::CostLimits;
 use crate::secret::VolumeKey;

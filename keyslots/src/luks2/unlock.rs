@@ -7,15 +7,16 @@ use super::digest_index::DigestIndex;
 use super::keyslot::{Keyslot, Luks2Keyslot, Priority, SlotKdf};
 use super::metadata::{Digest, DigestKind, Metadata};
 use super::staged::{self, Waiting};
+use super::wrapped::WrappedKeyslot;
 use crate::cipher::CipherSpec;
 use crate::hash::{Hash, HashName};
-use crate::header::Unfinished;
 use crate::kdf::{CostLimits, Kdf};
 use crate::material::{self, Wrapping};
 use crate::secret::{Passphrase, Secret, VolumeKey};
 use crate::storage::Storage;
 use crate::units::{Bytes, SECTOR_SIZE};
-use crate::{Error, Result, Unlocked};
+use crate::unlocked::{Unfinished, Unlocked};
+use crate::{Error, Result};
 
 /// The keyslots that a passphrase is tried on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,18 +279,6 @@ pub struct NewKeyslot {
     pub area_key_size: u32,
     /// The priority, or `None` for the default.
     pub priority: Option<Priority>,
-}
-
-/// A keyslot that is ready to be written: everything that takes time, memory or random bytes, and may fail for lack of
-/// them, is done before anything is locked or overwritten.
-#[derive(Debug)]
-pub struct WrappedKeyslot {
-    pub(super) slot: Luks2Keyslot,
-    pub(super) material: Secret,
-    /// The same in few stripes, for a place that is smaller than a keyslot area.
-    pub(super) spare: Secret,
-    pub(super) key_size: u32,
-    pub(super) priority: Option<Priority>,
 }
 
 impl WrappedKeyslot {

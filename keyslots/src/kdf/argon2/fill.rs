@@ -7,7 +7,8 @@ use zeroize::Zeroize;
 
 use super::compress::{Block, Compressor, Job, Portable};
 use super::{Costs, SLICES};
-use crate::kdf::{Argon2Variant, parallel};
+use crate::kdf::Argon2Variant;
+use crate::kdf::parallel;
 
 /// Makes all passes over `blocks`, whose first two of each lane are already filled.
 pub(super) fn fill(costs: Costs, blocks: &mut [Block]) {

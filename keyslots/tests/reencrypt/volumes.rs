@@ -7,10 +7,10 @@ use keyslots::cipher::SectorCipher;
 use keyslots::hash::Hash;
 use keyslots::kdf::{CostLimits, Kdf};
 use keyslots::luks2::reencrypt::{
-    self, Ciphers, Codec, Direction, Disks, Driver, Guard, Mode, Next, Part, Start, VolumeKeys, ZoneLimits,
+    self, Ciphers, Direction, Disks, Driver, Guard, Method, Mode, Next, Part, Start, VolumeKeys, ZoneLimits,
 };
 use keyslots::luks2::segment::Segment;
-use keyslots::luks2::{self, CreateParams, DataPlace, Digest, Header, NewKeyslot};
+use keyslots::luks2::{CreateParams, DataPlacement, Digest, Header, NewKeyslot};
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use keyslots::storage::{Memory, Storage};
 use keyslots::units::Bytes;
@@ -167,14 +167,14 @@ impl Kind {
             metadata_size: None,
             keyslots_size: Some(Bytes::new((self.header - COPIES) as u64)),
             data: match self.offset {
-                0 => DataPlace::Detached,
-                offset => DataPlace::Offset(Bytes::new(offset as u64)),
+                0 => DataPlacement::Detached,
+                offset => DataPlacement::At(Bytes::new(offset as u64)),
             },
             digest_hash: Hash::Sha256,
             digest_iterations: 1000,
         };
         let mut disk = Memory::zeroed(self.header);
-        let mut header = luks2::create(&params, &data_key, &limits()).expect("good parameters");
+        let mut header = Header::create(&params, &data_key, &limits()).expect("good parameters");
         header.write_new(&mut disk, Medium::Other).expect("memory");
         let new = NewKeyslot {
             kdf: Kdf::Pbkdf2 {
@@ -312,12 +312,15 @@ pub(super) fn continued(
 ) -> Result<()> {
     let verified = reencrypt::verify(header, keys, &limits())?;
     let ciphers = Ciphers::new(verified.reencryption(), keys)?;
-    let codec: &dyn Codec = &ciphers;
-    let limits = ZoneLimits {
-        wanted: Some(zone),
-        ..ZoneLimits::default()
+    let method = Method {
+        codec: &ciphers,
+        zones: ZoneLimits {
+            wanted: Some(zone),
+            ..ZoneLimits::default()
+        },
+        medium: Medium::Other,
     };
-    let mut driver = Driver::new(header, disks, verified, codec, limits, Medium::Other)?;
+    let mut driver = Driver::new(header, disks, verified, method)?;
     let mut left = zones;
     while left != Some(0) {
         left = left.map(|left| left - 1);

@@ -15,6 +15,23 @@ use crate::units::Bytes;
 use crate::wipe::Medium;
 use crate::{Error, Result};
 
+/// How zones are converted.
+#[derive(Clone, Copy)]
+pub struct Method<'a> {
+    /// What decrypts and encrypts.
+    pub codec: &'a dyn Codec,
+    /// What bounds the length of a zone.
+    pub zones: ZoneLimits,
+    /// The medium of the header, for the wipes at the end.
+    pub medium: Medium,
+}
+
+impl std::fmt::Debug for Method<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Method({:?}, {:?})", self.zones, self.medium)
+    }
+}
+
 /// Continues a reencryption zone by zone. The caller holds the locks.
 ///
 /// Each step takes the driver and returns it with the next one: after an error nothing is continued, but what the header on the
@@ -53,14 +70,7 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// [`Error::ChangedMeanwhile`] where the header says something else; [`Error::InReencryption`] where all data are converted
     /// already, see [`super::finish()`]; the [`super::super::Defect`] of the header or of the device's size.
-    pub fn new(
-        header: &'a mut Header,
-        disks: &mut Disks<'_>,
-        verified: Verified,
-        codec: &'a dyn Codec,
-        limits: ZoneLimits,
-        medium: Medium,
-    ) -> Result<Self> {
+    pub fn new(header: &'a mut Header, disks: &mut Disks<'_>, verified: Verified, method: Method<'a>) -> Result<Self> {
         let found = verified.into_reencryption();
         if header.reencryption()?.running().as_ref() != Some(&found) {
             return Err(Error::ChangedMeanwhile);
@@ -69,7 +79,7 @@ impl<'a> Driver<'a> {
             return Err(Error::InReencryption);
         }
         let plan = Plan::new(&found, disks.data_size()?)?;
-        let len = plan.zone_length(limits)?;
+        let len = plan.zone_length(method.zones)?;
         // Another process may have written it, and been killed before it was on the device.
         header.settle(disks.header())?;
         Ok(Self {
@@ -77,9 +87,9 @@ impl<'a> Driver<'a> {
             at: plan.progress(),
             hot: plan.interrupted(),
             plan: Box::new(plan),
-            codec,
+            codec: method.codec,
             len,
-            medium,
+            medium: method.medium,
             behind: false,
         })
     }

@@ -65,8 +65,7 @@ pub fn begin(
 ) -> Result<()> {
     header.check_changeable()?;
     let device = disks.data_size()?;
-    let mut next = header.metadata().clone();
-    let found = put_start(&mut next, header, start, device, keys, limits)?;
+    let (next, found) = with_start(header, start, device, keys, limits)?;
     Plan::new(&found, device)?.zone_length(ZoneLimits::default())?;
     // A header that cannot be written must not cost any data.
     let mut copied = header.copy.clone();
@@ -86,15 +85,16 @@ pub fn begin(
     commit(header, disks.header(), |metadata| *metadata = next)
 }
 
-/// Puts the first state into `metadata`.
-fn put_start(
-    metadata: &mut Metadata,
+/// The metadata of `header` with the first state.
+fn with_start(
     header: &Header,
     start: &Start,
     device: Bytes,
     keys: &VolumeKeys,
     limits: &CostLimits,
-) -> Result<Reencryption> {
+) -> Result<(Metadata, Reencryption)> {
+    let mut next = header.metadata().clone();
+    let metadata = &mut next;
     let resilience = Resilience {
         guard: start.guard.clone(),
         shift: start.shift,
@@ -171,7 +171,7 @@ fn put_start(
     put_segments(metadata, &found, found.active.clone());
     metadata.config.requirements.push(found.version.name().to_owned());
     match Status::read(metadata)? {
-        Status::Running(read) if *read == found => Ok(found),
+        Status::Running(read) if *read == found => Ok((next, found)),
         _ => Err(Defect::NotReadAsWritten.into()),
     }
 }

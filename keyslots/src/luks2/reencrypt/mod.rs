@@ -20,13 +20,13 @@
 //! ```
 //! use keyslots::hash::Hash;
 //! use keyslots::luks2::reencrypt::{
-//!     self, Ciphers, Direction, Disks, Driver, Guard, Mode, Next, Start, VolumeKeys, ZoneLimits,
+//!     self, Ciphers, Direction, Disks, Driver, Guard, Method, Mode, Next, Start, VolumeKeys, ZoneLimits,
 //! };
 //! use keyslots::luks2::{Digest, Header};
 //! use keyslots::secret::{Passphrase, Secret, VolumeKey};
 //! use keyslots::wipe::Medium;
 //! # use keyslots::kdf::Kdf;
-//! # use keyslots::luks2::{self, CreateParams, DataPlace, NewKeyslot};
+//! # use keyslots::luks2::{self, CreateParams, DataPlacement, NewKeyslot};
 //! # use keyslots::storage::Memory;
 //! # use keyslots::units::Bytes;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -34,7 +34,7 @@
 //! # let params = CreateParams {
 //! #     encryption: "aes-xts-plain64".into(), sector_size: 512, uuid: None, label: String::new(),
 //! #     subsystem: String::new(), metadata_size: None, keyslots_size: None,
-//! #     data: DataPlace::Offset(Bytes::mib(1)), digest_hash: Hash::Sha256, digest_iterations: 1000,
+//! #     data: DataPlacement::At(Bytes::mib(1)), digest_hash: Hash::Sha256, digest_iterations: 1000,
 //! # };
 //! # let new_keyslot = NewKeyslot {
 //! #     kdf: Kdf::Pbkdf2 { hash: Hash::Sha256, iterations: 1000 }, af_hash: Hash::Sha256,
@@ -43,7 +43,7 @@
 //! # let mut device = Memory::zeroed(2 << 20);
 //! # let mut header = {
 //! #     let key = VolumeKey::random(64)?;
-//! #     let mut header = luks2::create(&params, &key, &limits)?;
+//! #     let mut header = Header::create(&params, &key, &limits)?;
 //! #     header.write_new(&mut device, Medium::Other)?;
 //! #     let passphrase = Passphrase::new(Secret::copy_from(b"correct horse")?);
 //! #     let sealed = new_keyslot.seal(&key, &passphrase, &limits)?;
@@ -77,8 +77,8 @@
 //!
 //! let verified = reencrypt::verify(&header, &keys, &limits)?;
 //! let ciphers = Ciphers::new(verified.reencryption(), &keys)?;
-//! let zones = ZoneLimits::default();
-//! let mut driver = Driver::new(&mut header, &mut disks, verified, &ciphers, zones, Medium::Other)?;
+//! let method = Method { codec: &ciphers, zones: ZoneLimits::default(), medium: Medium::Other };
+//! let mut driver = Driver::new(&mut header, &mut disks, verified, method)?;
 //! while let Next::Zone(next) = driver.step(&mut disks)? {
 //!     driver = next;
 //! }
@@ -106,7 +106,7 @@ mod state;
 
 pub use convert::{Ciphers, Codec, Disks};
 pub use digest::{Verified, VolumeKeys, make_digest, unlock, verification_input, verify};
-pub use driver::{Driver, Next};
+pub use driver::{Driver, Method, Next};
 pub use finish::{finish, wipe_unreferenced};
 pub use init::{Start, begin};
 pub use placement::Placement;

@@ -48,6 +48,14 @@ pub enum DataDeviceError {
 }
 
 impl DataDeviceError {
+    /// A device that cannot be opened.
+    pub fn open(path: &Path) -> impl Fn(io::Error) -> Self + Copy {
+        move |source| Self::Open {
+            path: path.to_owned(),
+            source,
+        }
+    }
+
     /// A device that is in use, with its users.
     pub fn in_use(path: PathBuf) -> Self {
         let number = DevNo::of_path(&path).ok().flatten();
@@ -78,10 +86,7 @@ impl DataDevice {
     /// # Errors
     /// [`DataDeviceError`].
     pub fn open(path: &Path, read_only: bool, exclusive: bool, sector_size: u32) -> Result<Self, DataDeviceError> {
-        let failed = |source| DataDeviceError::Open {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = DataDeviceError::open(path);
         let how = if exclusive { " for itself alone" } else { "" };
         log::debug(format_args!("Opening {} for data{how}.", path.display()));
         let kind = std::fs::metadata(path).map_err(failed)?.file_type();
@@ -113,10 +118,7 @@ impl DataDevice {
     }
 
     fn new(mut file: File, path: &Path, read_only: bool) -> Result<Self, DataDeviceError> {
-        let failed = |source| DataDeviceError::Open {
-            path: path.to_owned(),
-            source,
-        };
+        let failed = DataDeviceError::open(path);
         let size = file.size().map_err(failed)?.sectors();
         let number = DevNo::of_file(&file).map_err(failed)?;
         let number = number.ok_or_else(|| DataDeviceError::WrongKind(path.to_owned()))?;
@@ -161,10 +163,7 @@ pub struct Claim(#[expect(dead_code, reason = "the kernel keeps others out while
 /// # Errors
 /// As [`check_unused`].
 pub fn claim(file: &File, path: &Path) -> Result<Claim, DataDeviceError> {
-    let failed = |source| DataDeviceError::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = DataDeviceError::open(path);
     let metadata = file.metadata().map_err(failed)?;
     let claim = if metadata.file_type().is_block_device() {
         // On a block device this is the meaning of O_EXCL without O_CREAT.
@@ -249,10 +248,7 @@ fn in_use(file: &File, path: &Path) -> DataDeviceError {
 /// # Errors
 /// [`DataDeviceError::InUse`], [`DataDeviceError::Open`], [`DataDeviceError::WrongKind`].
 pub fn check_unused(path: &Path) -> Result<(), DataDeviceError> {
-    let failed = |source| DataDeviceError::Open {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = DataDeviceError::open(path);
     let kind = std::fs::metadata(path).map_err(failed)?.file_type();
     if kind.is_file() {
         return Ok(());

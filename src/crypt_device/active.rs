@@ -51,17 +51,6 @@ fn mapping_name(name: &str) -> Result<DeviceName, CryptError> {
     Ok(DeviceName::mangled(name, Mangling::default()).map_err(VolumeError::from)?)
 }
 
-/// Finds the device-mapper, and checks that a name is free.
-///
-/// # Errors
-/// [`CryptError::Volume`].
-pub fn free_name(name: &str) -> Result<(Dm, DeviceName), CryptError> {
-    let name = volume::new_name(name.strip_prefix("/dev/mapper/").unwrap_or(name))?;
-    let dm = Dm::open()?;
-    volume::check_free(&dm, &name)?;
-    Ok((dm, name))
-}
-
 /// The volume of this name that is served without the device-mapper. It may be given as the path of its file.
 pub fn served(name: &str) -> Option<Served> {
     let registry = Registry::existing()?;
@@ -106,10 +95,7 @@ impl ActiveVolume {
         let active = Self { dm, name, state };
         active.check_runs()?;
         if let Some(device) = device {
-            let opened = open_to_look(device).map_err(|source| DataDeviceError::Open {
-                path: device.to_owned(),
-                source,
-            })?;
+            let opened = open_to_look(device).map_err(DataDeviceError::open(device))?;
             volume::check_device(&active.name, &active.state, &opened)?;
         }
         match active.state.kind {
@@ -207,10 +193,7 @@ fn to_resize(name: &str, request: &ResizeRequest<'_>) -> Result<(ActiveVolume, P
         // The file behind a loop device may have grown since.
         block_device::update_loop_size(number).map_err(CryptError::io("ask for the size of the loop device"))?;
     }
-    let device = Topology::of(&path).map_err(|source| DataDeviceError::Open {
-        path: path.clone(),
-        source,
-    })?;
+    let device = Topology::of(&path).map_err(DataDeviceError::open(&path))?;
     let (offset, sector_size) = (active.state.offset, active.state.sector_size());
     let size = volume::size_of_data(&path, device.size.sectors(), offset, request.size, sector_size)?;
     Ok((active, path, size))

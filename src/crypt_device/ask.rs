@@ -40,6 +40,13 @@ pub enum Question<'a> {
         /// Keyslots there that are protected from removal.
         protected: &'a [SlotName],
     },
+    /// A volume without a header is opened where there is something else, which is then taken for noise.
+    OpenPlain {
+        /// The device.
+        device: &'a Path,
+        /// What is there.
+        found: &'a [Signature],
+    },
     /// The file for a detached header does not exist, and would be made.
     CreateHeaderFile(&'a Path),
     /// A keyslot is destroyed, and it is the last one.

@@ -13,21 +13,10 @@ use keyslots::luks2::{self, Digest};
 use keyslots::secret::{Passphrase, VolumeKey};
 
 use super::ask::agree;
-use super::{Changing, Confirm, CryptError, Event, LuksDevice, Others, Question};
+use super::cost::Sealed;
+use super::{Changing, Confirm, CryptError, KeyslotCost, LuksDevice, Others, Question};
 use crate::header_device::Wanted;
 use crate::slot_names;
-
-/// How the key of a keyslot is derived and kept.
-#[derive(Debug)]
-pub enum KeyslotCost {
-    /// LUKS1: iterations of PBKDF2.
-    Luks1 {
-        /// The number.
-        iterations: u32,
-    },
-    /// LUKS2.
-    Luks2(luks2::NewKeyslot),
-}
 
 /// The purpose of the key in a new keyslot.
 #[derive(Clone, Copy, Debug)]
@@ -76,13 +65,6 @@ pub struct ChangedKeyslot<'a> {
     pub name: Option<&'a str>,
     /// The name that its user knows it by, needed if it is protected.
     pub known_as: Option<&'a str>,
-}
-
-/// A keyslot, ready to be written.
-enum Ready {
-    /// And once more, for the way back to its own place.
-    Luks1(luks1::WrappedKeyslot, Option<luks1::WrappedKeyslot>),
-    Luks2(luks2::WrappedKeyslot),
 }
 
 /// The highest keyslot number of a version.
@@ -138,13 +120,15 @@ impl LuksDevice {
     /// # Errors
     /// [`CryptError`].
     pub fn add_keyslot(&self, changing: &Changing<'_>, new: NewKeyslot<'_>) -> Result<u32, CryptError> {
-        let ready = self.ready(changing, (new.key, new.passphrase), new.cost, false)?;
+        self.check_changeable()?;
+        let secrets = (new.key, new.passphrase);
+        let sealed = new.cost.seal(&self.header, secrets, changing, false)?;
         changing.change(&self.device, self.same_version(), Others::May, |header, storage| {
             if let Some(opened) = new.opened {
                 header.expect_same_keyslot(&self.header, opened)?;
             }
-            match (header, &ready) {
-                (Header::Luks2(header), Ready::Luks2(sealed)) => {
+            match (header, &sealed) {
+                (Header::Luks2(header), Sealed::Luks2(sealed)) => {
                     let mut change = header.begin()?;
                     let made = match new.key_for {
                         KeyFor::Data => change.add_keyslot(new.slot, sealed, new.key, changing.limits)?,
@@ -162,7 +146,7 @@ impl LuksDevice {
                     change.commit(storage, self.device.medium())?;
                     Ok(made)
                 }
-                (Header::Luks1(header), Ready::Luks1(sealed, _)) => Ok(header.add_keyslot(storage, new.slot, sealed)?),
+                (Header::Luks1(header), Sealed::Luks1(sealed, _)) => Ok(header.add_keyslot(storage, new.slot, sealed)?),
                 _ => Err(Error::ChangedMeanwhile.into()),
             }
         })
@@ -175,14 +159,16 @@ impl LuksDevice {
     /// [`crate::header_device::HeaderError::OpenElsewhere`] where a LUKS1 header could be written back over it.
     pub fn change_keyslot(&self, changing: &Changing<'_>, new: &ChangedKeyslot<'_>) -> Result<u32, CryptError> {
         let (slot, medium) = (new.slot, self.device.medium());
-        let ready = self.ready(changing, (new.key, new.passphrase), new.cost, new.stays)?;
+        self.check_changeable()?;
+        let secrets = (new.key, new.passphrase);
+        let sealed = new.cost.seal(&self.header, secrets, changing, new.stays)?;
         changing.change(&self.device, self.same_version(), Others::MustNot, |header, storage| {
             header.expect_same_keyslot(&self.header, slot)?;
             if let Some(name) = new.name {
                 slot_names::check_rename(header, slot, name, new.known_as)?;
             }
-            match (header, &ready) {
-                (Header::Luks2(header), Ready::Luks2(sealed)) => {
+            match (header, &sealed) {
+                (Header::Luks2(header), Sealed::Luks2(sealed)) => {
                     let mut change = header.begin()?;
                     change.change_keyslot(slot, sealed, new.key, changing.limits)?;
                     if let Some(name) = new.name {
@@ -191,7 +177,7 @@ impl LuksDevice {
                     change.commit(storage, medium)?;
                     Ok(slot)
                 }
-                (Header::Luks1(header), Ready::Luks1(new, back)) => {
+                (Header::Luks1(header), Sealed::Luks1(new, back)) => {
                     let to = match back {
                         Some(back) => ChangeTo::SameSlot { new, back },
                         None => ChangeTo::FirstFree(new),
@@ -254,27 +240,5 @@ impl LuksDevice {
 
     pub(super) fn same_version(&self) -> Wanted {
         Wanted::Only(self.header.version())
-    }
-
-    /// Derives the key of a keyslot: none is derived under the lock.
-    fn ready(
-        &self,
-        changing: &Changing<'_>,
-        (key, passphrase): (&VolumeKey, &Passphrase),
-        cost: &KeyslotCost,
-        and_back: bool,
-    ) -> Result<Ready, CryptError> {
-        self.check_changeable()?;
-        changing.observer.notice(Event::Deriving);
-        let ready = match (&self.header, cost) {
-            (Header::Luks2(_), KeyslotCost::Luks2(new)) => new.seal(key, passphrase, changing.limits).map(Ready::Luks2),
-            (Header::Luks1(header), KeyslotCost::Luks1 { iterations }) => {
-                let seal = || header.seal(key, passphrase, *iterations, changing.limits);
-                seal().and_then(|sealed| Ok(Ready::Luks1(sealed, and_back.then(seal).transpose()?)))
-            }
-            _ => Err(Error::ChangedMeanwhile),
-        };
-        changing.observer.notice(Event::Derived);
-        Ok(ready?)
     }
 }

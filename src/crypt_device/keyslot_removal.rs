@@ -4,7 +4,7 @@ use keyslots::header::SlotState;
 use keyslots::luks2::Candidates;
 
 use super::ask::agree;
-use super::{Confirm, CryptError, LuksDevice, Question};
+use super::{Confirm, CryptError, LuksDevice, Question, Secrets, UnlockRequest};
 
 impl LuksDevice {
     /// Asks whether a keyslot may be destroyed that is the last one.
@@ -18,9 +18,44 @@ impl LuksDevice {
         }
     }
 
+    /// Asks for passphrases until one of them opens another keyslot than the one to be destroyed, if there is another.
+    ///
+    /// # Errors
+    /// That of the last passphrase; or that of `secrets`.
+    pub fn prove_another<S: Secrets + ?Sized>(
+        &mut self,
+        slot: u32,
+        request: &UnlockRequest<'_>,
+        secrets: &mut S,
+    ) -> Result<(), S::Error> {
+        let proofs = self.proofs_for_removal(slot);
+        let mut wrong = 0;
+        while let Some(passphrase) = secrets.next(wrong)? {
+            // One that cannot be tried at all is reported if no other opens.
+            let mut failure = None;
+            for &candidates in &proofs {
+                match self.unlock(&passphrase, &UnlockRequest { candidates, ..*request }) {
+                    Ok(_) => return Ok(()),
+                    Err(error) if error.opens_nothing() => {}
+                    Err(error) => failure = failure.or(Some(error)),
+                }
+            }
+            if let Some(failure) = failure {
+                return Err(failure.into());
+            }
+            if secrets.is_from_file()
+                && let Some((fault, keyslot)) = self.other_ending(&passphrase, &proofs, request)?
+            {
+                secrets.final_newline(fault, keyslot);
+            }
+            wrong += 1;
+        }
+        Err(CryptError::from(keyslots::Error::WrongPassphrase).into())
+    }
+
     /// The keyslots of which one has to open before `slot` is destroyed: all others, or itself where there are none. As long
     /// as keyslots hold the key of the data, the passphrase of an unbound key proves nothing.
-    pub fn proofs_for_removal(&self, slot: u32) -> Vec<Candidates> {
+    pub(super) fn proofs_for_removal(&self, slot: u32) -> Vec<Candidates> {
         let of_data = |id: &u32| matches!(self.header.slot_state(*id), SlotState::Active | SlotState::ActiveLast);
         let (data, keys): (Vec<u32>, Vec<u32>) = self.header.used_keyslots().into_iter().partition(of_data);
         let others = |slots: Vec<u32>| {

@@ -9,9 +9,11 @@ use keyslots::header::{DataLayout, Header, Version};
 use keyslots::kdf::CostLimits;
 use keyslots::secret::VolumeKey;
 use keyslots::storage::Storage as _;
+use keyslots::units::Sectors;
 
-use super::{CryptError, LookedAt, LuksDevice};
-use crate::block_device::Topology;
+use super::ask::agree;
+use super::{Confirm, CryptError, LookedAt, LuksDevice, Question};
+use crate::block_device::{Topology, signatures};
 use crate::data_device::{self, DataDevice, DataDeviceError};
 use crate::dm::{DeviceName, Dm};
 use crate::userspace::{self, Access, Description, UserspaceError, VolumeOptions, claim_device, open_device};
@@ -42,6 +44,15 @@ pub struct PlainOptions {
     pub iv_large_sectors: bool,
     /// Whether its device may have other users.
     pub shared: bool,
+}
+
+/// What a volume without a header is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainUse {
+    /// For others, as a device of its own.
+    Open,
+    /// To be written to by this program itself.
+    Write,
 }
 
 /// How a LUKS volume is mapped.
@@ -93,7 +104,7 @@ impl ClosedVolume {
     /// # Errors
     /// [`CryptError::Data`]: the device cannot be opened.
     pub fn plain(path: &Path, layout: DataLayout) -> Result<Self, CryptError> {
-        let looked_at = LookedAt::at(path).map_err(|source| missing(path, source))?;
+        let looked_at = LookedAt::at(path).map_err(DataDeviceError::open(path))?;
         Ok(Self {
             path: path.to_owned(),
             looked_at,
@@ -120,10 +131,28 @@ impl ClosedVolume {
         if !options.shared {
             data_device::check_unused(&self.path)?;
         }
-        let topology = Topology::of(&self.path).map_err(|source| missing(&self.path, source))?;
+        let topology = Topology::of(&self.path).map_err(DataDeviceError::open(&self.path))?;
         let (layout, size) = (&self.layout, topology.size.sectors());
         volume::size_of_data(&self.path, size, layout.offset, layout.size, layout.sector_size)?;
         Ok(())
+    }
+
+    /// Looks for signatures on the device of a volume without a header, which has none, and asks whether it may be opened
+    /// where there are some. An offset leaves the space before it alone, and with it the signatures; Debian's
+    /// `cryptdisks_start` relies on that, and cannot answer.
+    ///
+    /// # Errors
+    /// [`CryptError::Declined`]; or the system's.
+    pub fn confirm_plain(&self, purpose: PlainUse, confirm: &dyn Confirm) -> Result<(), CryptError> {
+        if purpose == PlainUse::Open && self.layout.offset > Sectors::ZERO {
+            return Ok(());
+        }
+        let (device, found) = (&self.path, signatures::probe(&self.path));
+        let found = &found.map_err(CryptError::io("look for signatures"))?;
+        match found.is_empty() {
+            true => Ok(()),
+            false => agree(confirm, &Question::OpenPlain { device, found }),
+        }
     }
 
     /// Maps it.
@@ -275,13 +304,6 @@ impl Format<'_> {
 
     fn iv_large_sectors(self) -> bool {
         matches!(self, Self::Plain(options) if options.iv_large_sectors)
-    }
-}
-
-fn missing(path: &Path, source: std::io::Error) -> DataDeviceError {
-    DataDeviceError::Open {
-        path: path.to_owned(),
-        source,
     }
 }
 

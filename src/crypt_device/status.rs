@@ -1,13 +1,9 @@
 //! The state of a volume, as one answer for text and for programs.
 
-use std::fs;
-use std::path::PathBuf;
-
 use keyslots::units::Bytes;
 
 use super::CryptError;
 use super::active::{ActiveVolume, find, served};
-use crate::block_device;
 use crate::dm::{DeviceId, DeviceInfo, DeviceName, Dm};
 use crate::mapping::VolumeKind;
 use crate::userspace::Served;
@@ -82,11 +78,9 @@ pub fn status(name: &str) -> Result<Status, CryptError> {
 
 impl ServedStatus {
     fn of(served: Served) -> Self {
-        let stopped = served.is_stopped();
-        let file = (served.alive && !stopped).then(|| fs::metadata(&served.path).ok());
         Self {
-            stopped,
-            size: file.flatten().map(|file| Bytes::new(file.len())),
+            stopped: served.is_stopped(),
+            size: served.size(),
             served,
         }
     }
@@ -109,19 +103,5 @@ impl OtherMapping {
                 kind => Some(OtherKind::Volume(kind)),
             });
         Ok(Self { info, kind })
-    }
-}
-
-impl ActiveVolume {
-    /// The device below, or its number where it has no node.
-    pub fn device_text(&self) -> String {
-        let device = &self.state.device;
-        let path = device.path().map(|path| path.display().to_string());
-        path.unwrap_or_else(|| device.to_string())
-    }
-
-    /// The file behind the device below, where that is a loop device.
-    pub fn loop_file(&self) -> Option<PathBuf> {
-        block_device::loop_backing_file(self.state.device.number()?)
     }
 }

@@ -92,11 +92,8 @@ impl LuksDevice {
             ..*request
         };
         match self.unlock(passphrase, &request) {
+            Err(error) if error.opens_nothing() => Ok(None),
             Err(CryptError::Header(HeaderError::Luks(error))) => match error {
-                Error::WrongPassphrase
-                | Error::NoUsableKeyslot
-                | Error::KeyslotInactive(_)
-                | Error::KeyslotOutOfRange(_) => Ok(None),
                 Error::Io { .. } | Error::Kdf(KdfError::OutOfMemory { .. }) => Err(error.into()),
                 // Not usable here; the next one may be.
                 error => {

@@ -15,6 +15,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use keyslots::header::Header;
+use keyslots::units::Bytes;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use nix::libc;
@@ -58,6 +59,13 @@ impl Served {
     /// Whether the server is stopped, by a signal or a debugger: every access to the file waits until it is continued.
     pub fn is_stopped(&self) -> bool {
         self.alive && matches!(process_state(self.pid), Some((b'T' | b't', _)))
+    }
+
+    /// The size of its data. A server that is stopped or dead would not answer.
+    pub fn size(&self) -> Option<Bytes> {
+        let answers = self.alive && !self.is_stopped();
+        let file = answers.then(|| fs::metadata(&self.path).ok()).flatten()?;
+        Some(Bytes::new(file.len()))
     }
 }
 

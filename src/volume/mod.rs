@@ -6,7 +6,6 @@
 
 mod activate;
 mod cipher_check;
-mod close_all;
 mod deactivate;
 mod error;
 #[cfg(test)]
@@ -23,7 +22,6 @@ mod suspend;
 
 pub use activate::{Activate, KeyPlace, activate, check_free, reload, size_of_data};
 pub use cipher_check::check_cipher;
-pub use close_all::{ClosedAll, close_all};
 pub use deactivate::{Deactivated, cancel_deferred, deactivate};
 pub use error::VolumeError;
 pub use flags::Flags;

@@ -1,9 +1,12 @@
 //! The state of an active mapping.
 
+use std::path::PathBuf;
+
 use keyslots::units::Sectors;
 
 use super::integrity::Inner;
 use super::{Flags, VolumeError};
+use crate::block_device;
 use crate::dm::DeviceName;
 use crate::dm::table::{CryptKey, CryptOptions, DeviceRef, Table};
 use crate::dm::{DeviceId, DeviceInfo, Dm, Which};
@@ -53,6 +56,17 @@ impl Active {
     /// Bytes encrypted as one.
     pub fn sector_size(&self) -> u32 {
         self.options.sector_size.unwrap_or(512)
+    }
+
+    /// The device below, or its number where it has no node.
+    pub fn device_text(&self) -> String {
+        let path = self.device.path().map(|path| path.display().to_string());
+        path.unwrap_or_else(|| self.device.to_string())
+    }
+
+    /// The file behind the device below, where that is a loop device.
+    pub fn loop_file(&self) -> Option<PathBuf> {
+        block_device::loop_backing_file(self.device.number()?)
     }
 }
 

@@ -12,6 +12,7 @@ use crate::data_device::DataDeviceError;
 use crate::header_device::HeaderError;
 use crate::passphrase::FinalNewline;
 use crate::slot_names::SlotNameError;
+use crate::userspace::ServeError;
 use crate::volume::{PlainKeyError, VolumeError};
 
 /// An error of one volume.
@@ -39,8 +40,8 @@ pub enum UnlockError {
     /// The device that was looked at has been replaced, or is gone.
     #[error("{} is no longer the same device", .0.display())]
     Replaced(PathBuf),
-    /// Its name is that of another mapping.
-    #[error("a mapping of that name is there already, and is not this volume")]
+    /// Its name is that of another volume.
+    #[error("a volume or mapping of that name exists already, and is not this volume")]
     NameTaken,
     /// The device with the header, or the header's file, did not appear.
     #[error("the header {header} did not appear within {} s", waited.as_secs())]
@@ -170,6 +171,7 @@ impl From<CryptError> for UnlockError {
             CryptError::PlainKey(error) => error.into(),
             CryptError::SlotName(error) => error.into(),
             CryptError::Replaced(path) => Self::Replaced(path),
+            CryptError::Serve(ServeError::Exists(_)) => Self::NameTaken,
             other => Self::Operation(other),
         }
     }

@@ -36,7 +36,8 @@ pub(super) struct Target {
     pub(super) description: Description,
     /// The cost of trying a passphrase.
     pub(super) cost: Cost,
-    name: DeviceName,
+    /// The name of its mapping, as given and as the kernel has it.
+    name: (String, DeviceName),
     options: VolumeOptions,
     limits: CostLimits,
     may_use_keyring: bool,
@@ -124,10 +125,11 @@ impl Target {
             Some(uuid) if entry.named_by_uuid => format!("luks-{uuid}"),
             _ => entry.name.clone(),
         };
+        let mapping = volume::new_name(&name)?;
         Ok(Some(Self {
             description: Description::of(&source),
             cost,
-            name: volume::new_name(&name)?,
+            name: (name, mapping),
             options: options.clone(),
             limits: budget.limits(),
             may_use_keyring: permissions.keyring,
@@ -276,14 +278,15 @@ impl Target {
     }
 
     fn map(&self, key: &VolumeKey) -> Result<(), UnlockError> {
-        let dm = Dm::open().map_err(VolumeError::from)?;
+        // Tries may have taken a while since the mappings were looked at.
+        let (dm, name) = crypt_device::free_name(&self.name.0)?;
         let how = LuksMapping {
             flags: flags(&self.options),
             without_stored_flags: false,
             may_use_keyring: self.may_use_keyring,
             limits: &self.limits,
         };
-        let map = |format| self.closed.map((&dm, &self.name), format, &how, key);
+        let map = |format| self.closed.map((&dm, &name), format, &how, key);
         Ok(match &self.format {
             Format::Luks { volume, .. } => map(crypt_device::Format::Luks(&lock(volume))),
             Format::Plain(_) => map(crypt_device::Format::Plain(PlainOptions::default())),
@@ -291,14 +294,14 @@ impl Target {
     }
 
     fn mapping(&self) -> PathBuf {
-        Path::new("/dev/mapper").join(self.name.as_os_str())
+        Path::new("/dev/mapper").join(self.name.1.as_os_str())
     }
 
     /// Removes a mapping that fails its checks.
     fn close_after(&self, error: UnlockError) -> Result<(), UnlockError> {
         let dm = Dm::open().map_err(VolumeError::from)?;
         // The first error is the one to report.
-        let _ = volume::deactivate(&dm, &self.name, false);
+        let _ = volume::deactivate(&dm, &self.name.1, false);
         Err(error)
     }
 }

@@ -2,6 +2,7 @@
 //! the requested time on this machine.
 
 mod choice;
+mod seal;
 
 use std::num::NonZeroUsize;
 
@@ -13,6 +14,8 @@ use super::{CostError, CryptError};
 use crate::defaults;
 
 pub use choice::clock;
+pub use seal::KeyslotCost;
+pub(super) use seal::Sealed;
 
 /// The highest requested memory cost, in KiB, as in cryptsetup.
 const MAX_MEMORY_KIB: u32 = 4 * 1024 * 1024;

@@ -181,6 +181,18 @@ impl CryptError {
         move |source| Self::Io { action, source }
     }
 
+    /// Whether the passphrase is wrong, or there is no keyslot to try it on. Another keyslot could open.
+    pub(super) fn opens_nothing(&self) -> bool {
+        use keyslots::Error;
+        let Self::Header(HeaderError::Luks(error)) = self else {
+            return false;
+        };
+        matches!(
+            error,
+            Error::WrongPassphrase | Error::NoUsableKeyslot | Error::KeyslotInactive(_) | Error::KeyslotOutOfRange(_)
+        )
+    }
+
     /// Whether another passphrase could succeed.
     pub fn is_wrong_passphrase(&self) -> bool {
         matches!(self, Self::Header(HeaderError::Luks(keyslots::Error::WrongPassphrase)))
@@ -238,6 +250,9 @@ impl CryptError {
                 of_io(source)
             }
             Self::Userspace(_) => Errno::EINVAL,
+            Self::Serve(ServeError::Exists(_)) => Errno::EEXIST,
+            Self::Serve(ServeError::NotServed(_)) => Errno::ENODEV,
+            Self::Serve(ServeError::Name(_)) => Errno::EINVAL,
             Self::Serve(_) | Self::Keyring(_) => Errno::EIO,
             Self::Io { source, .. } => of_io(source),
         }

@@ -146,10 +146,7 @@ impl<'a> FormatRequest<'a> {
         if let Some(uuid) = self.uuid.filter(|uuid| !is_uuid(uuid)) {
             return Err(CryptError::BadUuid(uuid.to_owned()));
         }
-        let mut topology = Topology::of(self.device).map_err(|source| DataDeviceError::Open {
-            path: self.device.to_owned(),
-            source,
-        })?;
+        let mut topology = Topology::of(self.device).map_err(DataDeviceError::open(self.device))?;
         if let FormatTarget::Image { size: Some(size), .. } = self.target {
             topology.size = topology.size.max(size);
         }

@@ -10,14 +10,12 @@ use keyslots::header::Header;
 use keyslots::secret::{Passphrase, VolumeKey};
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
-use keyslots::{luks1, luks2};
 
 use super::request::LOOKING;
 use super::{FormatTarget, Planned};
 use crate::block_device;
-use crate::crypt_device::{
-    Changing, CryptError, Event, HeaderPlace, KeyslotCost, Others, check_header_unused, open_to_look,
-};
+use crate::crypt_device::cost::Sealed;
+use crate::crypt_device::{Changing, CryptError, HeaderPlace, Others, check_header_unused, open_to_look};
 use crate::data_device::{self, Claim};
 use crate::header_device::HeaderError;
 use crate::same_bytes;
@@ -36,12 +34,6 @@ pub struct Made {
     pub file: File,
     /// Its keyslot.
     pub keyslot: u32,
-}
-
-/// A keyslot, ready to be written.
-enum Sealed {
-    Luks1(luks1::WrappedKeyslot),
-    Luks2(luks2::WrappedKeyslot),
 }
 
 impl Planned<'_> {
@@ -63,17 +55,7 @@ impl Planned<'_> {
     }
 
     fn seal(&self, changing: &Changing<'_>, passphrase: &Passphrase) -> Result<Sealed, CryptError> {
-        let (key, limits) = (&self.key, changing.limits);
-        changing.observer.notice(Event::Deriving);
-        let sealed = match (&self.header, &self.cost) {
-            (Header::Luks1(header), KeyslotCost::Luks1 { iterations }) => {
-                header.seal(key, passphrase, *iterations, limits).map(Sealed::Luks1)
-            }
-            (Header::Luks2(_), KeyslotCost::Luks2(new)) => new.seal(key, passphrase, limits).map(Sealed::Luks2),
-            _ => Err(Error::ChangedMeanwhile),
-        };
-        changing.observer.notice(Event::Derived);
-        let sealed = sealed?;
+        let sealed = self.cost.seal(&self.header, (&self.key, passphrase), changing, false)?;
         if let (Header::Luks2(header), Sealed::Luks2(sealed)) = (&self.header, &sealed) {
             header.check_room(sealed)?;
         }
@@ -150,7 +132,7 @@ impl Planned<'_> {
         let request = &self.prepared.request;
         let (medium, slot) = (request.header.medium(), self.prepared.keyslot);
         match (&mut self.header, sealed) {
-            (Header::Luks1(header), Sealed::Luks1(sealed)) => {
+            (Header::Luks1(header), Sealed::Luks1(sealed, _)) => {
                 header.write_new(storage, medium)?;
                 Ok(header.add_keyslot(storage, slot, sealed)?)
             }

@@ -49,24 +49,49 @@ impl Secrets for Answers {
     }
 }
 
+/// Runs a request that changes nothing.
+fn ask<T>(candidates: Candidates, observer: &Heard, run: impl FnOnce(&UnlockRequest<'_>) -> T) -> T {
+    run(&UnlockRequest {
+        candidates,
+        limits: &CostLimits::default(),
+        skip_costly: false,
+        serialized: false,
+        finish_changes: false,
+        observer,
+    })
+}
+
 fn unlock(
     volume: &mut LuksDevice,
     candidates: Candidates,
     tokens: bool,
     answers: &mut Answers,
 ) -> Result<u32, CryptError> {
-    let (heard, limits) = (Heard::default(), CostLimits::default());
-    let request = UnlockRequest {
-        candidates,
-        limits: &limits,
-        skip_costly: false,
-        serialized: false,
-        finish_changes: false,
-        observer: &heard,
-    };
     let choice = TokenChoice::default();
-    let unlocked = volume.unlock_by(&request, Some(&choice).filter(|_| tokens), answers);
+    let unlocked = ask(candidates, &Heard::default(), |request| {
+        volume.unlock_by(request, Some(&choice).filter(|_| tokens), answers)
+    });
     unlocked.map(|unlocked| unlocked.keyslot)
+}
+
+#[test]
+fn a_keyslot_is_destroyed_after_proof_that_another_opens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut volume = volume_with_token(&folder.path().join("volume"), "luksmith:test:proof");
+    for (texts, proven, asked) in [
+        (&["one", "no", "two"][..], true, 3),
+        (&["one"], false, 2),
+        (&["two\n"], false, 2),
+    ] {
+        let mut answers = Answers::of(texts);
+        let proof = ask(Candidates::All, &Heard::default(), |request| {
+            volume.prove_another(0, request, &mut answers)
+        });
+        assert_eq!((proof.is_ok(), answers.asked), (proven, asked), "{texts:?}");
+        assert!(proof.is_ok() || proof.is_err_and(|error| error.is_wrong_passphrase()));
+        let flaw = texts.contains(&"two\n").then_some((FinalNewline::Extra, 1));
+        assert_eq!(answers.flaw, flaw);
+    }
 }
 
 /// Passphrases `one` and `two`, and a token for the second keyslot.
@@ -130,16 +155,10 @@ fn the_last_wrong_passphrase_is_the_error_and_a_flaw_of_its_file_is_told() {
         assert_eq!(error.errno(), Errno::EPERM);
         assert_eq!(answers.flaw, flaw);
     }
-    let (heard, limits) = (Heard::default(), CostLimits::default());
-    let request = UnlockRequest {
-        candidates: Candidates::Keyslot(0),
-        limits: &limits,
-        skip_costly: false,
-        serialized: false,
-        finish_changes: false,
-        observer: &heard,
-    };
-    let alone = volume.unlock_by_tokens(&request, &TokenChoice::default());
+    let heard = Heard::default();
+    let alone = ask(Candidates::Keyslot(0), &heard, |request| {
+        volume.unlock_by_tokens(request, &TokenChoice::default())
+    });
     assert_eq!(alone.map(drop).expect_err("no token").errno(), Errno::ENOENT);
     assert_eq!(heard.0.take(), ["NoUsableToken"]);
 }
@@ -155,14 +174,18 @@ fn layout(size: Option<u64>) -> DataLayout {
 }
 
 #[test]
-fn what_is_opened_is_what_was_looked_at_with_a_header_and_without() {
+fn what_is_opened_is_what_was_looked_at_wherever_the_header_is() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("volume");
     let (volume, _) = volume(&path);
+    let detached = folder.path().join("header");
+    fs::copy(&path, &detached).expect("room");
+    let apart = load(&detached, HeaderPlace::Apart);
     let how = OwnAccess::Copy(Access::Read);
     let plain = Format::Plain(PlainOptions::default());
     let closed = [
         (ClosedVolume::luks(&path, &volume).expect("data"), Format::Luks(&volume)),
+        (ClosedVolume::luks(&path, &apart).expect("data"), Format::Luks(&apart)),
         (ClosedVolume::plain(&path, layout(None)).expect("a file"), plain),
     ];
     for (closed, format) in &closed {
@@ -177,6 +200,28 @@ fn what_is_opened_is_what_was_looked_at_with_a_header_and_without() {
         let error = closed.own_data(*format, how, true).expect_err("another file");
         assert!(matches!(error, CryptError::Replaced(_)), "{error}");
     }
+}
+
+#[test]
+fn a_plain_volume_over_signatures_is_confirmed_unless_it_lies_behind_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("volume");
+    let (_, no) = (volume(&path), Answer::new(false));
+    let at = |offset| DataLayout {
+        offset: Sectors::new(offset),
+        ..layout(None)
+    };
+    let closed = [0, 8].map(|offset| ClosedVolume::plain(&path, at(offset)).expect("a file"));
+    closed[1].confirm_plain(PlainUse::Open, &no).expect("nothing is asked");
+    for (closed, purpose) in [(&closed[0], PlainUse::Open), (&closed[1], PlainUse::Write)] {
+        let declined = closed.confirm_plain(purpose, &no).expect_err("there is a header");
+        assert!(matches!(declined, CryptError::Declined), "{declined}");
+        let asked = no.1.take();
+        assert!(asked.len() == 1 && asked[0].contains("crypto_LUKS"), "{asked:?}");
+        closed.confirm_plain(purpose, &Answer::new(true)).expect("confirmed");
+    }
+    fs::write(&path, vec![0; 1 << 20]).expect("written");
+    closed[0].confirm_plain(PlainUse::Open, &no).expect("nothing is there");
 }
 
 #[test]

@@ -7,8 +7,7 @@ use super::context::Context;
 use crate::console::Persona;
 use crate::crypt_device::{self, CloseHow, Closed};
 use crate::cryptsetup::error::{CliError, MappingError};
-use crate::dm::{DeviceName, Dm};
-use crate::volume;
+use crate::dm::DeviceName;
 
 pub(super) fn close(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
     let how = match (cx.options.cancel_deferred, cx.options.deferred) {
@@ -35,7 +34,7 @@ fn tell_deferred(cx: &Context<'_>, name: &DeviceName) {
 
 /// `close --all`: as at shutdown.
 pub(super) fn close_all(cx: &Context<'_>) -> Result<(), CliError> {
-    let closed = volume::close_all(&Dm::open()?, cx.options.deferred)?;
+    let closed = crypt_device::close_all(cx.options.deferred)?;
     let texts = |names: &[DeviceName]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
     for name in &closed.closed {
         cx.console.verbose(format_args!("Device {name} is closed."));

@@ -10,7 +10,7 @@ use super::context::Context;
 use super::secrets::Source;
 use crate::console::ExitCode;
 use crate::console::Persona;
-use crate::crypt_device::{CryptError, LuksDevice, Secrets as _, last_keyslot};
+use crate::crypt_device::{CryptError, LuksDevice, last_keyslot};
 use crate::cryptsetup::error::{CliError, KeyslotError};
 use crate::cryptsetup::values::SlotRef;
 use crate::passphrase::{PassphraseError, is_interactive};
@@ -38,7 +38,12 @@ pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Resu
     // With --batch-mode no prompt appears; a passphrase that is given anyway must be right.
     let asks = !cx.console.batch() || cx.key_file().is_some();
     if asks || !is_interactive() {
-        match prove_another(cx, &mut volume, number) {
+        let source = Source::of(cx.key_file());
+        let mut asking = cx.asking_for_keyslots(&source, "Enter any remaining passphrase: ");
+        let proven = cx.unlocking(Candidates::All, |request| {
+            volume.prove_another(number, request, &mut asking)
+        });
+        match proven {
             Err(error @ CliError::Passphrase(PassphraseError::NothingToRead)) if empty_input_will_do(cx, asks) => {
                 if cx.console.persona() == Persona::Cryptsetup {
                     cx.console.complain(error);
@@ -107,36 +112,4 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         cx.console.verbose(format_args!("Key slot {slot} removed."));
     }
     Ok(())
-}
-
-/// Asks for a passphrase that opens another keyslot than the one to be destroyed, if there is another.
-fn prove_another(cx: &Context<'_>, volume: &mut LuksDevice, slot: u32) -> Result<(), CliError> {
-    let candidates = volume.proofs_for_removal(slot);
-    let prompt = "Enter any remaining passphrase: ";
-    let source = Source::of(cx.key_file());
-    let mut asking = cx.asking_for_keyslots(&source, prompt);
-    let mut wrong = 0;
-    while let Some(passphrase) = asking.next(wrong)? {
-        // One that cannot be tried at all is reported if no other opens.
-        let mut failure = None;
-        for &candidate in &candidates {
-            match cx.unlocking(candidate, |request| volume.unlock(&passphrase, request)) {
-                Ok(_) => return Ok(()),
-                Err(CliError::WrongPassphrase | CliError::NoUsableKeyslot) => {}
-                Err(error) => failure = failure.or(Some(error)),
-            }
-        }
-        if let Some(failure) = failure {
-            return Err(failure);
-        }
-        if asking.is_from_file() {
-            let flaw = cx.unlocking(Candidates::All, |request| {
-                volume.other_ending(&passphrase, &candidates, request)
-            })?;
-            flaw.into_iter()
-                .for_each(|(fault, keyslot)| asking.final_newline(fault, keyslot));
-        }
-        wrong += 1;
-    }
-    Err(CliError::WrongPassphrase)
 }

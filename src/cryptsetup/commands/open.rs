@@ -26,7 +26,6 @@ pub(super) fn open(
             if let Some(why) = serve::wanted(cx) {
                 return serve::open_plain(cx, device, name, why);
             }
-            serve::check_not_served(name)?;
             return plain::open(cx, device, name);
         }
         (DeviceType::Plain, None) => return Err(CliError::NameMissing),
@@ -37,7 +36,6 @@ pub(super) fn open(
         if let Some(why) = serve::wanted(cx) {
             return serve::open(cx, device, name, wanted(device_type), why);
         }
-        serve::check_not_served(name)?;
     }
     // Errors that are certain are reported before the prompt for a passphrase.
     let mapping = match name.filter(|_| !cx.options.test_passphrase) {

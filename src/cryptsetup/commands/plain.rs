@@ -9,13 +9,10 @@ use keyslots::units::{Bytes, Sectors};
 
 use super::context::Context;
 use super::secrets::passphrase_prompt;
-use crate::block_device::signatures;
-use crate::console::confirm;
-use crate::crypt_device::{ActiveVolume, ClosedVolume, Format, PlainEncryption, PlainOptions, free_name};
+use crate::crypt_device::{ActiveVolume, ClosedVolume, Format, PlainEncryption, PlainOptions, PlainUse, free_name};
 use crate::cryptsetup::error::CliError;
 use crate::keyring;
 use crate::passphrase::KeyFileRange;
-use crate::terminal_text::shown;
 
 /// The encryption of a volume, according to the options.
 pub(super) struct Encryption(PlainEncryption);
@@ -29,7 +26,7 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str) -> Result<(), Cl
     // What every check and question below is about.
     let closed = ClosedVolume::plain(device, layout)?;
     closed.check_fits(options(cx))?;
-    warn_before_open(cx, device, closed.layout().offset)?;
+    confirm(cx, &closed, PlainUse::Open)?;
     let key = encryption.key(cx, device)?;
     let (format, limits) = (Format::Plain(options(cx)), cx.cost_limits());
     Ok(closed.map((&dm, &name), format, &cx.luks_mapping(&limits), &key)?)
@@ -177,29 +174,11 @@ fn key_is_given(cx: &Context<'_>) -> bool {
     reads_key_file(cx) || cx.options.volume_key_file.is_some() || cx.options.volume_key_keyring.is_some()
 }
 
-/// [`warn_of_signatures`] for a mapping, as in cryptsetup: an offset leaves the space before it, with the signatures, alone.
-/// Debian's `cryptdisks_start` relies on it, and cannot answer.
-pub(super) fn warn_before_open(cx: &Context<'_>, device: &Path, offset: Sectors) -> Result<(), CliError> {
-    if offset > Sectors::ZERO {
-        return Ok(());
-    }
-    warn_of_signatures(cx, device)
-}
-
-/// A plain volume has no signature, so that an existing one means that other data are about to be taken for noise.
-pub(super) fn warn_of_signatures(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
-    if cx.console.batch() {
-        return Ok(());
-    }
-    let found = signatures::probe(device).map_err(CliError::io("look for signatures"))?;
-    super::questions::warn_of(cx, device, &found);
-    let question = format!(
-        "Detected device signature(s) on {}. Proceeding further may damage existing data.",
-        shown(device)
-    );
-    if found.is_empty() || confirm(cx.console, &question) {
-        Ok(())
-    } else {
-        Err(CliError::Aborted)
+/// Lets a volume be opened on a device with signatures of something else. In batch mode nobody is asked, and nothing is
+/// looked for.
+pub(super) fn confirm(cx: &Context<'_>, closed: &ClosedVolume, purpose: PlainUse) -> Result<(), CliError> {
+    match cx.console.batch() {
+        true => Ok(()),
+        false => Ok(closed.confirm_plain(purpose, cx)?),
     }
 }

@@ -10,7 +10,7 @@ use keyslots::units::Bytes;
 use super::access::wanted;
 use super::context::Context;
 use super::plain::{self, Encryption};
-use crate::crypt_device::{ClosedVolume, Format, OwnAccess};
+use crate::crypt_device::{ClosedVolume, Format, OwnAccess, PlainUse};
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::{CliError, ImageError};
 use crate::cryptsetup::usage::UsageError;
@@ -47,7 +47,7 @@ impl Context<'_> {
         );
         let data = closed.own_data(format, OwnAccess::Copy(access), true)?;
         if access == Access::Write {
-            plain::warn_of_signatures(self, device)?;
+            plain::confirm(self, &closed, PlainUse::Write)?;
         }
         let key = encryption.key(self, device)?;
         Ok(closed.plaintext(format, data, self.options.allow_discards, &key)?)

@@ -59,6 +59,13 @@ impl Confirm for Context<'_> {
                 }
                 format!("This will overwrite data on {} irrevocably.", shown(device))
             }
+            Question::OpenPlain { device, found } => {
+                warn_of(self, device, found);
+                format!(
+                    "Detected device signature(s) on {}. Proceeding further may damage existing data.",
+                    shown(device)
+                )
+            }
             Question::CreateHeaderFile(path) => {
                 format!("Header file {} does not exist, do you want to create it?", shown(path))
             }
@@ -77,7 +84,7 @@ impl Confirm for Context<'_> {
 }
 
 /// Lists the signatures of a device.
-pub(super) fn warn_of(cx: &Context<'_>, path: &Path, found: &[Signature]) {
+fn warn_of(cx: &Context<'_>, path: &Path, found: &[Signature]) {
     for_each_kind(found, |signature| {
         cx.console.say(format_args!(
             "WARNING: Device {} already contains a {signature}.",

@@ -11,13 +11,12 @@ use super::plain::{self, Encryption};
 use super::status::in_units;
 use super::status::inactive;
 use crate::console::Persona;
-use crate::crypt_device::{self, ClosedVolume, Format, KeyLink, OwnAccess, ServedStatus};
-use crate::cryptsetup::error::{CliError, MappingError};
+use crate::crypt_device::{ClosedVolume, Format, KeyLink, OwnAccess, PlainUse, ServedStatus, free_served_name};
+use crate::cryptsetup::error::CliError;
 use crate::cryptsetup::values::Backend;
 use crate::dm::{Dm, DmErrorKind};
 use crate::header_device::Wanted;
-use crate::userspace::{Served, check_name};
-use crate::volume;
+use crate::userspace::Served;
 
 /// Why a volume is served from userspace.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,8 +44,7 @@ pub(super) fn wanted(cx: &Context<'_>) -> Option<Why> {
 /// `open`: unlocks the volume and starts its server.
 pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, why: Why) -> Result<(), CliError> {
     // Errors that are certain are reported before the prompt for a passphrase.
-    let name = name.strip_prefix("/dev/mapper/").unwrap_or(name);
-    check_free(name)?;
+    let name = free_served_name(name)?;
     let link = key_link(cx)?;
     let mut volume = cx.load(device, wanted)?;
     let closed = ClosedVolume::luks(device, &volume)?;
@@ -67,15 +65,14 @@ pub(super) fn open(cx: &Context<'_>, device: &Path, name: &str, wanted: Wanted, 
 
 /// `open` of a plain volume, whose server gets an unverifiable key.
 pub(super) fn open_plain(cx: &Context<'_>, device: &Path, name: &str, why: Why) -> Result<(), CliError> {
-    let name = name.strip_prefix("/dev/mapper/").unwrap_or(name);
-    check_free(name)?;
+    let name = free_served_name(name)?;
     let encryption = Encryption::from_options(cx)?;
     encryption.warn(cx);
     let layout = encryption.layout(cx, cx.options.offset);
     layout.cipher.spec()?.check_key_len(encryption.key_len())?;
     let (closed, format) = (ClosedVolume::plain(device, layout)?, Format::Plain(plain::options(cx)));
     let data = closed.own_data(format, access(cx), true)?;
-    plain::warn_before_open(cx, device, closed.layout().offset)?;
+    plain::confirm(cx, &closed, PlainUse::Open)?;
     let key = encryption.key(cx, device)?;
     let path = closed.serve(name, format, data, cx.options.allow_discards, &key)?;
     say_where(cx, name, &path, why);
@@ -99,26 +96,6 @@ fn say_where(cx: &Context<'_>, name: &str, path: &Path, why: Why) {
             ),
         },
     );
-}
-
-/// Checks that the name is free, both here and in the kernel.
-fn check_free(name: &str) -> Result<(), CliError> {
-    // A name that the kernel would not take is invalid here too.
-    let mapping = volume::new_name(name)?;
-    check_name(name)?;
-    check_not_served(name)?;
-    match Dm::open() {
-        Ok(dm) => Ok(volume::check_free(&dm, &mapping)?),
-        Err(_) => Ok(()),
-    }
-}
-
-/// Checks that no served volume has the name.
-pub(super) fn check_not_served(name: &str) -> Result<(), CliError> {
-    match crypt_device::served(name) {
-        Some(served) if served.alive => Err(CliError::Mapping(MappingError::AlreadyMapped(served.name))),
-        _ => Ok(()),
-    }
 }
 
 /// `status` of a served volume.

@@ -121,8 +121,8 @@ fn text(volume: &ActiveVolume, shown_type: &str) -> String {
     if let Some(integrity) = &active.options.integrity {
         line(format_args!("integrity: {}", integrity.kind));
     }
-    line(format_args!("device:  {}", volume.device_text()));
-    if let Some(file) = volume.loop_file() {
+    line(format_args!("device:  {}", active.device_text()));
+    if let Some(file) = active.loop_file() {
         line(format_args!("loop:    {}", file.display()));
     }
     line(format_args!("sector size:  {} [bytes]", active.sector_size()));
@@ -187,8 +187,8 @@ fn to_json(volume: &ActiveVolume) -> Value {
         "key_bits": active.key_len * 8,
         "key_location": key_location(active),
         "integrity": active.options.integrity.as_ref().map(|integrity| &integrity.kind),
-        "device": volume.device_text(),
-        "loop_file": volume.loop_file().map(|file| file.display().to_string()),
+        "device": active.device_text(),
+        "loop_file": active.loop_file().map(|file| file.display().to_string()),
         "sector_size": active.sector_size(),
         "offset_sectors": active.offset.get(),
         "size_sectors": active.size.get(),

@@ -3,11 +3,10 @@
 use std::thread;
 use std::time::Duration;
 
+use super::CryptError;
 use crate::block_device::{Holder, holders};
-use crate::dm::{DeviceId, DeviceName, Dm, DmError, Removal, RemoveOptions};
-use crate::mapping::{Mapping, Mappings};
-
-use crate::mapping::VolumeKind;
+use crate::dm::{DeviceId, DeviceName, Dm, Removal, RemoveOptions, Which};
+use crate::mapping::{Mapping, Mappings, VolumeKind};
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -27,8 +26,9 @@ pub struct ClosedAll {
 /// volume that is in use is removed as soon as it is not.
 ///
 /// # Errors
-/// The device-mapper's.
-pub fn close_all(dm: &Dm, deferred: bool) -> Result<ClosedAll, DmError> {
+/// [`CryptError::Volume`]: the device-mapper's.
+pub fn close_all(deferred: bool) -> Result<ClosedAll, CryptError> {
+    let dm = &Dm::open()?;
     let mut result = ClosedAll::default();
     let mut at_once = RemoveOptions::default();
     // A udev rule that probes a device keeps it open for a moment.
@@ -41,7 +41,7 @@ pub fn close_all(dm: &Dm, deferred: bool) -> Result<ClosedAll, DmError> {
         let mut at = 0;
         while let Some(lower) = doomed.get(at).copied() {
             for mapping in &mappings {
-                let stands = dm.deps(&DeviceId::Name(mapping.name.clone()), crate::dm::Which::Live);
+                let stands = dm.deps(&DeviceId::Name(mapping.name.clone()), Which::Live);
                 let stands = stands.is_ok_and(|below| below.contains(&lower.number));
                 if stands && !doomed.iter().any(|other| other.number == mapping.number) {
                     doomed.push(mapping);
@@ -55,7 +55,7 @@ pub fn close_all(dm: &Dm, deferred: bool) -> Result<ClosedAll, DmError> {
                 Ok(Removal::Removed(_)) => result.closed.push(mapping.name.clone()),
                 Ok(Removal::Deferred) => result.deferred.push(mapping.name.clone()),
                 Err(error) if error.is_busy() || error.is_not_found() => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
         if result.closed.len() > before {

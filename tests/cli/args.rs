@@ -480,6 +480,13 @@ fn under_our_own_name_no_option_is_without_effect() {
         ("luksConvertKey d --force-password", "--force-password is for"),
         ("config d --label x --key-file k", "--key-file is for"),
         ("token import d --tries 2", "--tries is for"),
+        ("luksFormat d --tries 2", "--tries is for"),
+        ("open d n --type plain --tries 2", "cannot tell a wrong passphrase"),
+        ("open d n --type plain --disable-locks", "A plain volume has no header"),
+        ("close n --header h", "--header is for"),
+        ("status n --disable-locks", "--disable-locks is for"),
+        ("resize n --type luks2", "--type is for"),
+        ("config d --label x --type luks2", "--type is for"),
     ] {
         let words: Vec<_> = std::iter::once("--test-args").chain(line.split(' ')).collect();
         assert_eq!(drop_in(&words).0, Some(0), "{line}: {:?}", drop_in(&words));

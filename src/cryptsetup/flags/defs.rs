@@ -19,7 +19,7 @@ use crate::cryptsetup::actions::DeviceType::{LoopAes, Luks, Luks1, Luks2, Plain,
 use crate::cryptsetup::actions::Verb::{
     self, AddKey, Benchmark, BitlkDump, Cat, ChangeKey, Close, Config, Convert, ConvertKey, Doctor, Dump, Erase,
     Format, Fvault2Dump, HeaderBackup, HeaderRestore, Image, IsLuks, KillSlot, Open, Reencrypt, RemoveKey, Repair,
-    Resize, Resume, Status, Suspend, TcryptDump, Token, Unlock, Uuid, Write,
+    Resize, Resume, TcryptDump, Token, Unlock, Uuid, Write,
 };
 use crate::cryptsetup::values::{
     Backend, KeySize, PbkdfKind, Priority, SectorSize, SlotRef, bytes, device_size, hotzone_size, lower_case,
@@ -45,9 +45,21 @@ const CREATING: &[Verb] = &[Reencrypt, Format, Image, AddKey, ChangeKey, Convert
 /// The actions that read a header.
 #[rustfmt::skip]
 const READING: &[Verb] = &[
-    Open, Cat, Write, Image, Resize, Status, Repair, Reencrypt, Erase, Convert, Config, Format, AddKey, RemoveKey,
-    ChangeKey, ConvertKey, KillSlot, Uuid, IsLuks, Dump, TcryptDump, BitlkDump, Fvault2Dump, Suspend, Resume,
-    HeaderBackup, HeaderRestore, Token, Close,
+    Open, Cat, Write, Image, Resize, Repair, Reencrypt, Erase, Convert, Config, Format, AddKey, RemoveKey, ChangeKey,
+    ConvertKey, KillSlot, Uuid, IsLuks, Dump, TcryptDump, BitlkDump, Fvault2Dump, Resume, HeaderBackup, HeaderRestore,
+    Token,
+];
+/// The actions that are for one type of volume if it is named. Those without it take any header, or LUKS2 ones only, or know
+/// the type from the mapping.
+#[rustfmt::skip]
+const TYPED: &[Verb] = &[
+    Open, Cat, Write, Image, Resume, Repair, Reencrypt, Erase, Convert, Format, AddKey, RemoveKey, ChangeKey, KillSlot,
+    Uuid, IsLuks, Dump,
+];
+/// The actions that a wrong passphrase does not end.
+#[rustfmt::skip]
+const RETRYING: &[Verb] = &[
+    Open, Cat, Write, Image, Resize, Resume, AddKey, RemoveKey, ChangeKey, ConvertKey, KillSlot, Reencrypt, Dump,
 ];
 /// The actions that write a new volume.
 const FORMATTING: &[Verb] = &[Reencrypt, Format, Image];
@@ -204,7 +216,7 @@ flags! {
                 "Cannot link volume key to a keyring when keyring is disabled."),
         ]);
     /// Take no locks on the metadata. Only where no other program can access the header.
-    disable_locks: switch = flag("disable-locks").lax(READING);
+    disable_locks: switch = flag("disable-locks").lax(READING).rules(&[NEEDS_HEADER]);
     /// With OPAL: do not use the drive's single user mode. Without OPAL, without effect.
     disable_sum: switch = flag("disable-sum").lax(&[]);
     /// Look for TrueCrypt headers only, not for VeraCrypt's.
@@ -524,15 +536,21 @@ flags! {
     /// The device is a TrueCrypt system drive.
     tcrypt_system: switch = flag("tcrypt-system").refused().only(TCRYPT).rules(&[TCRYPT_ONLY]);
     /// How often a passphrase may be tried. Default: 3.
-    tries: value(u32, unsigned) = flag("tries").short('T').value("INT").lax(ASKING);
+    tries: value(u32, unsigned) = flag("tries").short('T').value("INT").lax(RETRYING)
+        .senses(&[
+            For::Help(&[Image], "With `--decrypt`: how often a passphrase may be tried. Default: 3."),
+        ])
+        .rules(&[
+            Rule(Rule::OWN + 5, |c| c.is_plain(),
+                "A plain volume cannot tell a wrong passphrase from the right one: leave --tries out."),
+        ]);
     /// Type of the volume: `luks`, `luks1`, `luks2`, `plain`, `loopaes`, `tcrypt`, `bitlk` or `fvault2`.
-    device_type: value(String, text) = flag("type").short('M').value("STRING").lax(READING)
+    device_type: value(String, text) = flag("type").short('M').value("STRING").lax(TYPED)
         .senses(&[
             For::Help(FORMATTING, "Type of the new volume: `luks1`, `luks2`, or `luks`, which is `luks2`."),
             For::Help(&[Convert], "Type to convert to: `luks1` or `luks2`."),
-            For::Help(&[Open, Cat, Write, Close, Resize, Status, Suspend],
-                "Type of the volume: `luks`, `luks1`, `luks2` or `plain`."),
-            For::Help(READING, "Type of the volume: `luks`, `luks1` or `luks2`."),
+            For::Help(&[Open, Cat, Write], "Type of the volume: `luks`, `luks1`, `luks2` or `plain`."),
+            For::Help(TYPED, "Type of the volume: `luks`, `luks1` or `luks2`."),
         ]);
     /// A keyslot of another key than the volume's, or a token without a keyslot.
     unbound: switch = flag("unbound").only(&[Open, AddKey, Dump, Token])

@@ -53,6 +53,31 @@ pub struct Active {
 }
 
 impl Active {
+    /// The state according to the live table, `None` if that is not a crypt table.
+    pub(crate) fn of_table(info: DeviceInfo, table: &Table) -> Option<Self> {
+        let (line, crypt) = table.as_crypt()?;
+        let (kind, uuid) = info.uuid.as_ref().and_then(VolumeKind::of_dm_uuid).unzip();
+        let (key_location, key_description) = match &crypt.key {
+            CryptKey::Raw(_) => (KeyLocation::DmCrypt, None),
+            CryptKey::Keyring { description, .. } => (KeyLocation::Keyring, Some(description.clone())),
+        };
+        Some(Self {
+            kind,
+            uuid: uuid.flatten(),
+            cipher: crypt.cipher.clone(),
+            key_len: crypt.key.len(),
+            key_location,
+            key_description,
+            device: crypt.device.clone(),
+            offset: crypt.offset,
+            size: line.length,
+            iv_offset: crypt.iv_offset,
+            flags: Flags::of_table(&crypt.options, info.read_only),
+            options: crypt.options.clone(),
+            info,
+        })
+    }
+
     /// Bytes encrypted as one.
     pub fn sector_size(&self) -> u32 {
         self.options.sector_size.unwrap_or(512)
@@ -83,34 +108,14 @@ pub fn state(dm: &Dm, name: &DeviceName) -> Result<Active, VolumeError> {
     if !info.live_table {
         return Err(VolumeError::NoTable(name.to_string()));
     }
-    let table = Table::from_text(&text)?;
-    let Some((line, crypt)) = table.as_crypt() else {
-        return Err(VolumeError::NotCrypt(name.to_string()));
-    };
+    let not_crypt = || VolumeError::NotCrypt(name.to_string());
+    let mut active = Active::of_table(info, &Table::from_text(&text)?).ok_or_else(not_crypt)?;
     // The data device of the volume is below the device that keeps its tags.
-    let inner = crypt.options.integrity.as_ref().and_then(|_| {
-        let below = crypt.device.number()?;
-        Inner::of(dm, name, &[below])
-    });
-    let device = inner.map_or_else(|| crypt.device.clone(), |inner| inner.device);
-    let (kind, uuid) = info.uuid.as_ref().and_then(VolumeKind::of_dm_uuid).unzip();
-    let (key_location, key_description) = match &crypt.key {
-        CryptKey::Raw(_) => (KeyLocation::DmCrypt, None),
-        CryptKey::Keyring { description, .. } => (KeyLocation::Keyring, Some(description.clone())),
-    };
-    Ok(Active {
-        kind,
-        uuid: uuid.flatten(),
-        cipher: crypt.cipher.clone(),
-        key_len: crypt.key.len(),
-        key_location,
-        key_description,
-        device,
-        offset: crypt.offset,
-        size: line.length,
-        iv_offset: crypt.iv_offset,
-        flags: Flags::of_table(&crypt.options, info.read_only),
-        options: crypt.options.clone(),
-        info,
-    })
+    if active.options.integrity.is_some()
+        && let Some(below) = active.device.number()
+        && let Some(inner) = Inner::of(dm, name, &[below])
+    {
+        active.device = inner.device;
+    }
+    Ok(active)
 }

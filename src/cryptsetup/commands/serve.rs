@@ -121,7 +121,7 @@ fn mode(served: &Served) -> &'static str {
 }
 
 /// The lines of a mapping's status, and the server.
-fn text(status: &ServedStatus) -> String {
+pub(super) fn text(status: &ServedStatus) -> String {
     let served = &status.served;
     let description = &served.description;
     let mut out = format!("{} is active.\n", served.path.display());
@@ -145,7 +145,7 @@ fn text(status: &ServedStatus) -> String {
     out
 }
 
-fn to_json(status: &ServedStatus) -> Value {
+pub(super) fn to_json(status: &ServedStatus) -> Value {
     let served = &status.served;
     let description = &served.description;
     json!({

@@ -1,6 +1,10 @@
 //! `status`.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt::Write as _;
+use std::path::Path;
 
 use keyslots::units::Sectors;
 use serde_json::{Value, json};
@@ -10,7 +14,7 @@ use super::mapped::{self, Question};
 use super::serve;
 use crate::console::ExitCode;
 use crate::console::Persona;
-use crate::crypt_device::{self, ActiveVolume, OtherKind, OtherMapping, Status};
+use crate::crypt_device::{self, OtherKind, OtherMapping, Status};
 use crate::cryptsetup::error::CliError;
 use crate::dm::DeviceName;
 use crate::header_device::{HeaderDevice, Wanted};
@@ -25,8 +29,11 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
         Status::Inactive(path) => Err(inactive(cx, format!("{path} is inactive."))),
         Status::Served(served) => serve::status(cx, &served),
         Status::Volume(volume) => {
-            let shown_type = shown_type(cx, volume.state());
-            cx.console.answer(|| to_json(&volume), || text(&volume, shown_type));
+            let active = volume.state();
+            let (file, shown_type) = (active.loop_file(), shown_type(cx, active));
+            let (name, file) = (volume.name(), file.as_deref());
+            cx.console
+                .answer(|| to_json(name, active, file), || text(name, active, file, shown_type));
             Ok(())
         }
         Status::Other(_, name) | Status::NoTable(name) if cx.console.persona() == Persona::Luksmith => {
@@ -68,9 +75,13 @@ fn other_mapping(cx: &Context<'_>, mapping: &OtherMapping, name: &DeviceName) ->
                 "suspended": info.suspended,
             })
         },
-        || format!("/dev/mapper/{name} is active{used}.\n  type:    {kind}\n"),
+        || other_text(name, used, kind),
     );
     Ok(())
+}
+
+fn other_text(name: &DeviceName, used: &str, kind: &str) -> String {
+    format!("/dev/mapper/{name} is active{used}.\n  type:    {kind}\n")
 }
 
 fn in_use(open_count: u32) -> &'static str {
@@ -109,8 +120,8 @@ fn key_location(active: &Active) -> &'static str {
     }
 }
 
-fn text(volume: &ActiveVolume, shown_type: &str) -> String {
-    let (name, active) = (volume.name(), volume.state());
+/// `file` is behind the device below, where that is a loop device.
+fn text(name: &DeviceName, active: &Active, file: Option<&Path>, shown_type: &str) -> String {
     let used = in_use(active.info.open_count);
     let mut out = format!("/dev/mapper/{name} is active{used}.\n");
     let mut line = |text: std::fmt::Arguments<'_>| writeln!(out, "  {text}").expect("a String takes all");
@@ -122,7 +133,7 @@ fn text(volume: &ActiveVolume, shown_type: &str) -> String {
         line(format_args!("integrity: {}", integrity.kind));
     }
     line(format_args!("device:  {}", active.device_text()));
-    if let Some(file) = active.loop_file() {
+    if let Some(file) = file {
         line(format_args!("loop:    {}", file.display()));
     }
     line(format_args!("sector size:  {} [bytes]", active.sector_size()));
@@ -172,8 +183,7 @@ fn flag_names(active: &Active) -> Vec<&'static str> {
     .collect()
 }
 
-fn to_json(volume: &ActiveVolume) -> Value {
-    let (name, active) = (volume.name(), volume.state());
+fn to_json(name: &DeviceName, active: &Active, file: Option<&Path>) -> Value {
     json!({
         "name": name.to_string(),
         "path": format!("/dev/mapper/{name}"),
@@ -188,7 +198,7 @@ fn to_json(volume: &ActiveVolume) -> Value {
         "key_location": key_location(active),
         "integrity": active.options.integrity.as_ref().map(|integrity| &integrity.kind),
         "device": active.device_text(),
-        "loop_file": active.loop_file().map(|file| file.display().to_string()),
+        "loop_file": file.map(|file| file.display().to_string()),
         "sector_size": active.sector_size(),
         "offset_sectors": active.offset.get(),
         "size_sectors": active.size.get(),

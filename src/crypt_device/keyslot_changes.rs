@@ -13,7 +13,7 @@ use keyslots::luks2::{self, Digest};
 use keyslots::secret::{Passphrase, VolumeKey};
 
 use super::ask::agree;
-use super::cost::Sealed;
+use super::cost::WrappedKeyslot;
 use super::{Changing, Confirm, CryptError, KeyslotCost, LuksDevice, Others, Question};
 use crate::header_device::Wanted;
 use crate::slot_names;
@@ -128,7 +128,7 @@ impl LuksDevice {
                 header.expect_same_keyslot(&self.header, opened)?;
             }
             match (header, &sealed) {
-                (Header::Luks2(header), Sealed::Luks2(sealed)) => {
+                (Header::Luks2(header), WrappedKeyslot::Luks2(sealed)) => {
                     let mut change = header.begin()?;
                     let made = match new.key_for {
                         KeyFor::Data => change.add_keyslot(new.slot, sealed, new.key, changing.limits)?,
@@ -146,7 +146,7 @@ impl LuksDevice {
                     change.commit(storage, self.device.medium())?;
                     Ok(made)
                 }
-                (Header::Luks1(header), Sealed::Luks1(sealed, _)) => Ok(header.add_keyslot(storage, new.slot, sealed)?),
+                (Header::Luks1(header), WrappedKeyslot::Luks1(sealed, _)) => Ok(header.add_keyslot(storage, new.slot, sealed)?),
                 _ => Err(Error::ChangedMeanwhile.into()),
             }
         })
@@ -168,7 +168,7 @@ impl LuksDevice {
                 slot_names::check_rename(header, slot, name, new.known_as)?;
             }
             match (header, &sealed) {
-                (Header::Luks2(header), Sealed::Luks2(sealed)) => {
+                (Header::Luks2(header), WrappedKeyslot::Luks2(sealed)) => {
                     let mut change = header.begin()?;
                     change.change_keyslot(slot, sealed, new.key, changing.limits)?;
                     if let Some(name) = new.name {
@@ -177,7 +177,7 @@ impl LuksDevice {
                     change.commit(storage, medium)?;
                     Ok(slot)
                 }
-                (Header::Luks1(header), Sealed::Luks1(new, back)) => {
+                (Header::Luks1(header), WrappedKeyslot::Luks1(new, back)) => {
                     let to = match back {
                         Some(back) => ChangeTo::SameSlot { new, back },
                         None => ChangeTo::FirstFree(new),

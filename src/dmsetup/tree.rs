@@ -119,7 +119,7 @@ impl Form {
         }
         text.extend(more.into_bytes());
         let Some(info) = &node.info else { return text };
-        let said = [
+        let details = [
             self.active
                 .then(|| if info.suspended { "SUSPENDED" } else { "ACTIVE" }.into()),
             self.writable.then(|| if info.read_only { "RO" } else { "RW" }.into()),
@@ -131,10 +131,10 @@ impl Form {
                     .unwrap_or_default()
             }),
         ];
-        let said: Vec<Vec<u8>> = said.into_iter().flatten().collect();
-        if !said.is_empty() {
+        let details: Vec<Vec<u8>> = details.into_iter().flatten().collect();
+        if !details.is_empty() {
             text.extend(b" [");
-            text.extend(said.join(&b", "[..]));
+            text.extend(details.join(&b", "[..]));
             text.push(b']');
         }
         text

@@ -15,7 +15,7 @@ const DEFAULT_KEY: &str = "/crypto_keyfile.bin";
 
 /// The contents of all arguments.
 #[derive(Debug, Default)]
-pub(super) struct Said {
+pub(super) struct KernelArgs {
     pub(super) disabled: bool,
     pub(super) without_crypttab: bool,
     pub(super) volumes: Vec<ByUuid>,
@@ -36,18 +36,18 @@ pub(super) struct Said {
     pub(super) warnings: Vec<String>,
 }
 
-impl Said {
+impl KernelArgs {
     pub(super) fn read(command_line: &str) -> Self {
-        let mut said = Self::default();
+        let mut args = Self::default();
         for word in words(command_line) {
             let (name, value) = match word.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
                 None => (word.as_str(), None),
             };
             // Arguments for the initramfs alone start with `rd.`; they mean the same here.
-            said.take(name.strip_prefix("rd.").unwrap_or(name), value);
+            args.take(name.strip_prefix("rd.").unwrap_or(name), value);
         }
-        said.finish()
+        args.finish()
     }
 
     fn take(&mut self, name: &str, value: Option<&str>) {

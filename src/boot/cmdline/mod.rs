@@ -8,7 +8,7 @@ mod uuid_spec;
 
 use std::path::Path;
 
-use self::kernel_args::Said;
+use self::kernel_args::KernelArgs;
 use self::uuid_spec::begins;
 use super::crypttab::{Crypttab, Entry};
 use super::dependencies::Dependencies;
@@ -17,32 +17,32 @@ use super::source::DeviceSpec;
 /// The volumes to unlock: the crypttab as changed by the kernel's command line. A device to resume from comes first, the
 /// root next, the others in their order.
 pub fn plan(crypttab: Crypttab, command_line: &str) -> Crypttab {
-    let said = Said::read(command_line);
+    let args = KernelArgs::read(command_line);
     let mut warnings = crypttab.warnings;
-    if said.disabled || said.only_empty_cryptopts == Some(true) {
-        let by = if said.disabled { "luks" } else { "cryptopts" };
+    if args.disabled || args.only_empty_cryptopts == Some(true) {
+        let by = if args.disabled { "luks" } else { "cryptopts" };
         warnings.push(format!("kernel argument {by} keeps all volumes from being unlocked"));
-        warnings.extend(said.warnings);
+        warnings.extend(args.warnings);
         return Crypttab {
             entries: Vec::new(),
             warnings,
         };
     }
-    let selected = said.volumes.iter().any(|volume| volume.wanted);
+    let selected = args.volumes.iter().any(|volume| volume.wanted);
     let mut entries = Vec::new();
     let mut matched = Vec::new();
     for mut entry in crypttab.entries {
-        let volume = said.volumes.iter().position(|volume| volume.is_of(&entry.source));
-        let wanted = volume.is_some_and(|at| said.volumes[at].wanted);
+        let volume = args.volumes.iter().position(|volume| volume.is_of(&entry.source));
+        let wanted = volume.is_some_and(|at| args.volumes[at].wanted);
         // A volume that is named on the kernel's command line takes everything else from its crypttab line.
-        if !wanted && (said.without_crypttab || selected) {
+        if !wanted && (args.without_crypttab || selected) {
             continue;
         }
         if let Some(at) = volume {
             matched.push(at);
-            said.volumes[at].change(&mut entry, &mut warnings);
+            args.volumes[at].change(&mut entry, &mut warnings);
         }
-        let devices = || said.root.iter().chain(&said.resume);
+        let devices = || args.root.iter().chain(&args.resume);
         if entry.options.noauto && (wanted || devices().any(|device| is_mapping(device, &entry.name))) {
             // The machine cannot start without it.
             entry.options.noauto = false;
@@ -54,40 +54,40 @@ pub fn plan(crypttab: Crypttab, command_line: &str) -> Crypttab {
         }
         entries.push(entry);
     }
-    for (at, volume) in said.volumes.iter().enumerate() {
+    for (at, volume) in args.volumes.iter().enumerate() {
         if volume.wanted && !matched.contains(&at) {
-            entries.extend(volume.entry(&said, &mut warnings));
+            entries.extend(volume.entry(&args, &mut warnings));
         }
     }
     entries.extend(
-        said.others
+        args.others
             .iter()
-            .filter_map(|(source, name)| said.other(source, name.as_deref())),
+            .filter_map(|(source, name)| args.other(source, name.as_deref())),
     );
-    for entry in &said.entries {
+    for entry in &args.entries {
         entries.retain(|other: &Entry| other.name != entry.name);
         entries.push(entry.clone());
     }
     for entry in &mut entries {
-        entry.options.discard |= said.discard || said.discard_of.iter().any(|start| begins(&entry.source, start));
-        entry.options.timeout = entry.options.timeout.or(said.timeout);
+        entry.options.discard |= args.discard || args.discard_of.iter().any(|start| begins(&entry.source, start));
+        entry.options.timeout = entry.options.timeout.or(args.timeout);
     }
     for (position, entry) in entries.iter_mut().enumerate() {
         entry.position = position;
     }
     let rank = |entry: &Entry| match () {
-        () if said
+        () if args
             .resume
             .as_ref()
             .is_some_and(|device| is_mapping(device, &entry.name)) =>
         {
             0
         }
-        () if said.root.as_ref().is_some_and(|device| is_mapping(device, &entry.name)) => 1,
+        () if args.root.as_ref().is_some_and(|device| is_mapping(device, &entry.name)) => 1,
         () => 2,
     };
     entries.sort_by_key(rank);
-    warnings.extend(said.warnings);
+    warnings.extend(args.warnings);
     let mut planned = Crypttab { entries, warnings };
     planned.keep_first_of_each_name();
     unlock_what_is_needed(&mut planned.entries);
@@ -117,8 +117,8 @@ pub(super) fn is_for_initramfs(entry: &Entry) -> bool {
 
 /// The devices that a command line names as root, and to resume from.
 pub(super) fn root_and_resume(command_line: &str) -> (Option<DeviceSpec>, Option<DeviceSpec>) {
-    let said = Said::read(command_line);
-    (said.root, said.resume)
+    let args = KernelArgs::read(command_line);
+    (args.root, args.resume)
 }
 
 fn is_mapping(device: &DeviceSpec, name: &str) -> bool {

@@ -1,6 +1,6 @@
 //! The arguments for one LUKS volume, by its UUID or the start of it.
 
-use super::kernel_args::Said;
+use super::kernel_args::KernelArgs;
 use crate::boot::crypttab::{Entry, KeySource};
 use crate::boot::options::VolumeOptions;
 use crate::boot::source::DeviceSpec;
@@ -40,13 +40,13 @@ impl ByUuid {
     }
 
     /// The entry of a volume that is in no crypttab.
-    pub(super) fn entry(&self, said: &Said, warnings: &mut Vec<String>) -> Option<Entry> {
+    pub(super) fn entry(&self, args: &KernelArgs, warnings: &mut Vec<String>) -> Option<Entry> {
         let name = self.name.clone().unwrap_or_else(|| format!("luks-{}", self.uuid));
-        let key = self.key.as_deref().or(said.key.as_deref()).unwrap_or("none");
-        let options = self.options.as_deref().or(said.options.as_deref()).unwrap_or("luks");
+        let key = self.key.as_deref().or(args.key.as_deref()).unwrap_or("none");
+        let options = self.options.as_deref().or(args.options.as_deref()).unwrap_or("luks");
         let mut entry = Entry::new(&name, "", key, options, warnings)?;
         if self.key.is_none() {
-            said.search_for_key(&mut entry);
+            args.search_for_key(&mut entry);
         }
         entry.source = match &self.data {
             Some(data) => DeviceSpec::parse(data),

@@ -40,10 +40,10 @@ impl Fetching {
         bell: Arc<PipeWriter>,
     ) -> Self {
         let is_script = matches!(entry.key, KeySource::Script { .. });
-        let said = entry.options.timeout.filter(|time| !time.is_zero());
+        let given = entry.options.timeout.filter(|time| !time.is_zero());
         // A script is ended by its thread, which reports it.
         let (patience, more) = if is_script {
-            (Some(said.unwrap_or(SCRIPT_PATIENCE)), STOPPING)
+            (Some(given.unwrap_or(SCRIPT_PATIENCE)), STOPPING)
         } else {
             (patience, Duration::ZERO)
         };

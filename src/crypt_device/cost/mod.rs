@@ -15,7 +15,7 @@ use crate::defaults;
 
 pub use choice::clock;
 pub use seal::KeyslotCost;
-pub(super) use seal::Sealed;
+pub(super) use seal::WrappedKeyslot;
 
 /// The highest requested memory cost, in KiB, as in cryptsetup.
 const MAX_MEMORY_KIB: u32 = 4 * 1024 * 1024;

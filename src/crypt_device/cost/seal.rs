@@ -20,7 +20,7 @@ pub enum KeyslotCost {
 }
 
 /// A keyslot, ready to be written.
-pub(in crate::crypt_device) enum Sealed {
+pub(in crate::crypt_device) enum WrappedKeyslot {
     /// And once more, for the way back to its own place.
     Luks1(luks1::WrappedKeyslot, Option<luks1::WrappedKeyslot>),
     Luks2(luks2::WrappedKeyslot),
@@ -38,13 +38,13 @@ impl KeyslotCost {
         (key, passphrase): (&VolumeKey, &Passphrase),
         changing: &Changing<'_>,
         twice: bool,
-    ) -> Result<Sealed, CryptError> {
+    ) -> Result<WrappedKeyslot, CryptError> {
         changing.observer.notice(Event::Deriving);
         let sealed = match (header, self) {
-            (Header::Luks2(_), Self::Luks2(new)) => new.seal(key, passphrase, changing.limits).map(Sealed::Luks2),
+            (Header::Luks2(_), Self::Luks2(new)) => new.seal(key, passphrase, changing.limits).map(WrappedKeyslot::Luks2),
             (Header::Luks1(header), Self::Luks1 { iterations }) => {
                 let seal = || header.seal(key, passphrase, *iterations, changing.limits);
-                seal().and_then(|sealed| Ok(Sealed::Luks1(sealed, twice.then(seal).transpose()?)))
+                seal().and_then(|sealed| Ok(WrappedKeyslot::Luks1(sealed, twice.then(seal).transpose()?)))
             }
             _ => Err(Error::ChangedMeanwhile),
         };

@@ -14,7 +14,7 @@ use keyslots::units::Bytes;
 use super::request::LOOKING;
 use super::{FormatTarget, Planned};
 use crate::block_device;
-use crate::crypt_device::cost::Sealed;
+use crate::crypt_device::cost::WrappedKeyslot;
 use crate::crypt_device::{Changing, CryptError, HeaderPlace, Others, check_header_unused, open_to_look};
 use crate::data_device::{self, Claim};
 use crate::header_device::HeaderError;
@@ -54,15 +54,15 @@ impl Planned<'_> {
         })
     }
 
-    fn seal(&self, changing: &Changing<'_>, passphrase: &Passphrase) -> Result<Sealed, CryptError> {
+    fn seal(&self, changing: &Changing<'_>, passphrase: &Passphrase) -> Result<WrappedKeyslot, CryptError> {
         let sealed = self.cost.seal(&self.header, (&self.key, passphrase), changing, false)?;
-        if let (Header::Luks2(header), Sealed::Luks2(sealed)) = (&self.header, &sealed) {
+        if let (Header::Luks2(header), WrappedKeyslot::Luks2(sealed)) = (&self.header, &sealed) {
             header.check_room(sealed)?;
         }
         Ok(sealed)
     }
 
-    fn write_sealed(&mut self, changing: &Changing<'_>, sealed: &Sealed) -> Result<(u32, File), CryptError> {
+    fn write_sealed(&mut self, changing: &Changing<'_>, sealed: &WrappedKeyslot) -> Result<(u32, File), CryptError> {
         let request = self.prepared.request;
         let device = request.header;
         changing.exclusive(device, Others::May, |file, was_luks1| {
@@ -127,16 +127,16 @@ impl Planned<'_> {
         &mut self,
         changing: &Changing<'_>,
         storage: &mut dyn Storage,
-        sealed: &Sealed,
+        sealed: &WrappedKeyslot,
     ) -> Result<u32, CryptError> {
         let request = &self.prepared.request;
         let (medium, slot) = (request.header.medium(), self.prepared.keyslot);
         match (&mut self.header, sealed) {
-            (Header::Luks1(header), Sealed::Luks1(sealed, _)) => {
+            (Header::Luks1(header), WrappedKeyslot::Luks1(sealed, _)) => {
                 header.write_new(storage, medium)?;
                 Ok(header.add_keyslot(storage, slot, sealed)?)
             }
-            (Header::Luks2(header), Sealed::Luks2(sealed)) => {
+            (Header::Luks2(header), WrappedKeyslot::Luks2(sealed)) => {
                 header.write_new(storage, medium)?;
                 let mut change = header.begin()?;
                 let slot = change.add_keyslot(slot, sealed, &self.key, changing.limits)?;

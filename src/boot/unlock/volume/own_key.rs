@@ -130,7 +130,7 @@ impl Volume {
             // A prompt is already open.
             NoKey::NotYet if self.key_state == KeyState::Person => {}
             NoKey::NotYet => {
-                let said = self.entry.options.keyfile_timeout;
+                let given = self.entry.options.keyfile_timeout;
                 if let Some(lost) = &self.waits.lost {
                     self.ask_instead(format!("{} is on {lost}, which is not open", self.key_place()), notes);
                     return;
@@ -147,12 +147,12 @@ impl Volume {
                     return;
                 }
                 // It may be on what another entry opens.
-                if said.is_none() && self.waits.others_have_keys && !self.key_patience().is_zero() {
+                if given.is_none() && self.waits.others_have_keys && !self.key_patience().is_zero() {
                     self.key_since = Some(Instant::now());
                 }
                 let waited = self.key_since.map(|since| since.elapsed()).unwrap_or_default();
-                let patience = said.unwrap_or(self.key_patience());
-                if waited >= patience && said != Some(Duration::ZERO) {
+                let patience = given.unwrap_or(self.key_patience());
+                if waited >= patience && given != Some(Duration::ZERO) {
                     self.ask_instead(format!("{} is not there", self.key_place()), notes);
                     self.key_may_come = self.key_state == KeyState::Person;
                 }

@@ -25,7 +25,7 @@ const MAX_NAME: usize = 48;
 #[non_exhaustive]
 pub enum SlotNameError {
     /// Another keyslot has the name.
-    #[error("keyslot {1} has the name {0:?} already")]
+    #[error("keyslot {1} already has the name {0:?}")]
     Taken(String, u32),
     /// The name could be taken for a number, is too long, or has invalid characters.
     #[error(

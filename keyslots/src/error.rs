@@ -150,7 +150,7 @@ pub enum Error {
     #[error("cannot convert the header: {0}")]
     CannotConvert(#[from] ConvertRefused),
     /// The restored data do not read back as the backup has them.
-    #[error("the device does not hold what the backup holds")]
+    #[error("the contents of the device do not match the backup")]
     NotRestored,
     /// A mandatory requirement forbids the action.
     #[error("the volume has requirements that this program does not know: {}", shown(.0))]

@@ -49,7 +49,7 @@ pub enum NameError {
         limit: usize,
     },
     /// A byte that cannot be in it.
-    #[error("the {what} has the byte {byte:#04x}, which it may not have")]
+    #[error("the {what} has the byte {byte:#04x}, which is not allowed")]
     BadByte {
         /// `name` or `UUID`.
         what: &'static str,

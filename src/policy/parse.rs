@@ -51,7 +51,7 @@ pub enum PolicyError {
     #[error("line {0} is not of the form: key = value")]
     Form(usize),
     /// There is no such key.
-    #[error("line {line}: {key} is no key of a policy")]
+    #[error("line {line}: {key} is not a policy key")]
     UnknownKey {
         /// The line, counted from 1.
         line: usize,
@@ -59,7 +59,7 @@ pub enum PolicyError {
         key: String,
     },
     /// A key is repeated.
-    #[error("line {line}: {key} stands there twice")]
+    #[error("line {line}: {key} appears twice")]
     Twice {
         /// The second line.
         line: usize,
@@ -67,7 +67,7 @@ pub enum PolicyError {
         key: String,
     },
     /// A range is invalid.
-    #[error("line {line}: {value} is no range of whole numbers, such as 4..100")]
+    #[error("line {line}: {value} is not a range of whole numbers, such as 4..100")]
     Range {
         /// The line.
         line: usize,
@@ -75,7 +75,7 @@ pub enum PolicyError {
         value: String,
     },
     /// A key needs a value.
-    #[error("line {line}: {key} has no value, which nothing could meet")]
+    #[error("line {line}: {key} has no value")]
     Empty {
         /// The line.
         line: usize,

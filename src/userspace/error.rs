@@ -17,7 +17,7 @@ pub enum UserspaceError {
     #[error("cannot use the data: {0}")]
     Io(#[from] io::Error),
     /// The device ends before the data start.
-    #[error("the data start at sector {}, behind the end of the device", .0.get())]
+    #[error("the data start at sector {}, past the end of the device", .0.get())]
     NoData(Sectors),
     /// The device cannot be opened.
     #[error("cannot open {}: {source}", path.display())]

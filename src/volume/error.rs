@@ -144,7 +144,7 @@ pub enum VolumeError {
     #[error(transparent)]
     Dm(#[from] DmError),
     /// The kernel refused the table, most often for lack of a cipher.
-    #[error("the kernel does not take the cipher {cipher} with a key of {key_bits} bits: {source}")]
+    #[error("the kernel does not accept the cipher {cipher} with a key of {key_bits} bits: {source}")]
     CipherRefused {
         /// Cipher specification.
         cipher: String,
@@ -157,7 +157,7 @@ pub enum VolumeError {
     #[error("the kernel has no dm-crypt: {0}")]
     NoDmCrypt(#[source] DmError),
     /// The kernel refused a table with an option that only newer ones have.
-    #[error("the kernel does not take the option high_priority: {0}")]
+    #[error("the kernel does not support the option high_priority: {0}")]
     OptionsRefused(#[source] DmError),
     /// The kernel keyring refused the volume key.
     #[error(transparent)]

@@ -14,7 +14,7 @@ pub enum ConvertRefused {
         payload: Bytes,
     },
     /// The key material of a keyslot is in the way, and cannot be moved without risk.
-    #[error("there is no free place to which the key material of keyslot {0} could be moved")]
+    #[error("there is no free space to move the key material of keyslot {0} to")]
     NoRoomToMove(u32),
     /// The passphrase of a keyslot was being changed, and only the record behind the header opens with the new one.
     #[error(
@@ -55,6 +55,6 @@ pub enum ConvertRefused {
     #[error("the {0} has no place in LUKS1")]
     Field(&'static str),
     /// The keyslot areas of eight keyslots have no room.
-    #[error("eight keyslots have no room before the data")]
+    #[error("there is no room for eight keyslots before the data")]
     NoRoomForKeyslots,
 }

@@ -56,7 +56,7 @@ pub enum Fix {
         found: u32,
     },
     /// A partition table's signature (55 AA at byte 510) lies in the salt of keyslot 6; it becomes zero.
-    #[error("keyslot 6: the signature of a partition table goes")]
+    #[error("keyslot 6: the signature of a partition table is removed")]
     PartitionSignature,
 }
 

@@ -18,15 +18,15 @@ pub enum Defect {
     #[error("hdr_size is {0}: not one of 16 KiB to 4 MiB in powers of two")]
     HeaderSize(u64),
     /// `hdr_offset` differs from where the copy was read.
-    #[error("hdr_offset is {field}, but the copy stands at {read_at}")]
+    #[error("hdr_offset is {field}, but the copy is at {read_at}")]
     HeaderOffset {
         /// The value of the field, in bytes.
         field: u64,
         /// The offset at which the copy was read, in bytes.
         read_at: u64,
     },
-    /// The copy ends behind the end of the device.
-    #[error("the header copy ends behind the device")]
+    /// The copy ends past the end of the device.
+    #[error("the header copy ends past the end of the device")]
     Truncated,
     /// The storage failed to read the copy.
     #[error("the header copy cannot be read: {0}")]
@@ -50,7 +50,7 @@ pub enum Defect {
     #[error("the JSON area is not terminated")]
     JsonUnterminated,
     /// Something other than NULs follows the JSON text.
-    #[error("data stands behind the JSON text")]
+    #[error("there is data after the JSON text")]
     JsonTrailingData,
     /// The JSON text is malformed.
     #[error("the JSON text is malformed: {0}")]
@@ -147,7 +147,7 @@ pub enum Defect {
     #[error("segment {0} is missing: numbers must follow one another from 0")]
     SegmentGap(u32),
     /// A regular segment follows a backup one.
-    #[error("regular segment {0} stands behind a backup segment")]
+    #[error("regular segment {0} comes after a backup segment")]
     SegmentOrder(u32),
     /// Two regular segments overlap.
     #[error("segments {0} and {1} overlap")]
@@ -205,7 +205,7 @@ pub enum Defect {
         needed: u64,
     },
     /// A header to be written would be read as another one.
-    #[error("the header would not be read as it is meant")]
+    #[error("the header would not be read back as intended")]
     NotReadAsWritten,
     /// Reencryption without its segments, its keyslot or its requirement.
     #[error("reencryption is inconsistent: {0}")]

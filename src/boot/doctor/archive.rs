@@ -55,7 +55,7 @@ const MOST_KEPT: u64 = 1 << 20;
 pub(super) enum ArchiveError {
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
-    #[error("it is not a cpio archive, nor compressed in a way that is known")]
+    #[error("it is not a cpio archive, or is compressed in an unknown way")]
     Unknown,
     #[error("its archive is damaged: {0}")]
     Damaged(&'static str),

@@ -54,7 +54,7 @@ pub enum Finding {
     #[error("no entry of crypttab and no kernel argument names a volume")]
     NoEntry,
     /// An entry is needed before the root is mounted, and is not in the initramfs.
-    #[error("it is needed before the root is there, and the crypttab in the initramfs does not have it")]
+    #[error("it is needed before the root file system is mounted, but the crypttab in the initramfs lacks it")]
     NotInInitramfs(String),
     /// The machine starts from a mapping, or an entry needs one, that no entry makes.
     #[error("{0} needs /dev/mapper/{1}, and no entry makes it")]

@@ -178,7 +178,7 @@ impl Client {
     /// Waits for the next message.
     ///
     /// # Errors
-    /// `UnexpectedEof` where the unlocker has gone.
+    /// `UnexpectedEof` where the unlocker has exited.
     pub fn hear(&mut self) -> io::Result<Word> {
         loop {
             let (kind, bytes) = receive(&mut self.0, None)?;

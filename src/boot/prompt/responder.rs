@@ -20,7 +20,7 @@ pub enum AnswerError {
     #[error("no unlocker waits for a passphrase")]
     NobodyAsks,
     /// The unlocker ended without a final message.
-    #[error("the unlocker has gone: {0}")]
+    #[error("the unlocker has exited: {0}")]
     Gone(#[source] io::Error),
     /// There is no passphrase to answer with.
     #[error(transparent)]

@@ -52,7 +52,7 @@ pub enum UnlockError {
         waited: Duration,
     },
     /// The file system with the header cannot be mounted.
-    #[error("cannot get at the header {header}: {source}")]
+    #[error("cannot access the header {header}: {source}")]
     HeaderMount {
         /// The expected place.
         header: Place,

@@ -20,7 +20,7 @@ pub enum ImageError {
         end: u64,
     },
     /// An image was cut off.
-    #[error("The data end after {came} bytes of {wanted}: the image is not whole, and the target was not finished.")]
+    #[error("The data ended after {came} of {wanted} bytes: the image is incomplete, and the target was not finished.")]
     ImageShort {
         /// Bytes of data that were read.
         came: u64,

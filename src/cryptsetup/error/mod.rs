@@ -160,7 +160,7 @@ pub enum CliError {
     /// LUKS1 has no persistent flags.
     #[error("This operation is supported only for LUKS2 device.")]
     OnlyLuks2,
-    /// The data would start behind the end of the device.
+    /// The data would start past the end of the device.
     #[error("Requested offset is beyond real size of device {}.", device.display())]
     OffsetBeyondDevice {
         /// The device.
@@ -275,7 +275,7 @@ pub enum CliError {
     #[error("Operation aborted, keyslots were NOT wiped.\n")]
     EraseAborted,
     /// The key derivation needs more memory than is available.
-    #[error("Not enough available memory to open a keyslot: {needed} are needed, {available} are there.")]
+    #[error("Not enough available memory to open a keyslot: {needed} is needed, {available} is available.")]
     OutOfMemory {
         /// The required memory.
         needed: Bytes,

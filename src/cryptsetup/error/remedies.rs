@@ -76,7 +76,7 @@ impl CliError {
             Self::CipherPattern(source) => format!("{source}."),
             Self::MetadataSizes(source) => format!("{source}."),
             Self::CipherRefused { cipher, key_bits, .. } => format!(
-                "The kernel does not take the cipher {cipher} with a key of {key_bits} bits: a module may be missing."
+                "The kernel does not accept the cipher {cipher} with a key of {key_bits} bits: a module may be missing."
             ),
             Self::PolicyViolated { .. } => {
                 "Do not type a passphrase into this machine before you know who changed the header.".into()

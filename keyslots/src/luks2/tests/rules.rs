@@ -202,7 +202,7 @@ fn rules() -> Vec<Rule> {
         ("segments/0/integrity/journal_encryption", GONE, "segments.0.integrity.journal_encryption is missing"),
         ("segments/0/integrity/journal_integrity", GONE, "segments.0.integrity.journal_integrity is missing"),
         ("segments/0/flags", json!("backup-final"), "segments.0.flags is not "),
-        ("segments/0/flags", json!(["backup-x"]), "regular segment 1 stands behind a backup segment"),
+        ("segments/0/flags", json!(["backup-x"]), "regular segment 1 comes after a backup segment"),
         ("digests/0/segments", json!(["0"]), "segment 1 has no digest"),
         ("digests/0/segments", json!([]), "segment 0 has no digest"),
         ("segments/1/opal_segment_number", GONE, "segments.1.opal_segment_number is missing"),

@@ -82,7 +82,7 @@ impl Crypttab {
             if first {
                 names.push(entry.name.clone());
             } else {
-                let warning = format!("{} stands twice; the first entry is used", entry.name);
+                let warning = format!("{} appears twice; the first entry is used", entry.name);
                 self.warnings.push(warning);
             }
             first
@@ -249,7 +249,7 @@ mod tests {
                 "line 2: 'a/b' cannot be the name of a mapping, so it is ignored",
                 "line 3: 2 fields too many are ignored",
                 "line 5: z: unknown option 'bogus' is ignored",
-                "x stands twice; the first entry is used",
+                "x appears twice; the first entry is used",
             ]
         );
         let names: Vec<_> = crypttab.entries.iter().map(|entry| entry.name.as_str()).collect();

@@ -146,7 +146,9 @@ impl LuksDevice {
                     change.commit(storage, self.device.medium())?;
                     Ok(made)
                 }
-                (Header::Luks1(header), WrappedKeyslot::Luks1(sealed, _)) => Ok(header.add_keyslot(storage, new.slot, sealed)?),
+                (Header::Luks1(header), WrappedKeyslot::Luks1(sealed, _)) => {
+                    Ok(header.add_keyslot(storage, new.slot, sealed)?)
+                }
                 _ => Err(Error::ChangedMeanwhile.into()),
             }
         })

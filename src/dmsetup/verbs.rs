@@ -171,7 +171,7 @@ const VERBS: &[Verb] = &[
     ),
     verb(
         "deps",
-        "show what devices stand on",
+        "show the devices below a device",
         &["[-o <options>] [<device>...]"],
         0,
         ANY,

@@ -167,7 +167,7 @@ fn of_two_volumes_with_one_name_the_first_is_kept() {
         "rd.luks.name=11111111-2222-3333-4444-555555555555=a rd.luks.name=22222222-2222-3333-4444-555555555555=a";
     let plan = plan(Crypttab::default(), line);
     assert_eq!(names(&plan.entries), ["a"]);
-    assert_eq!(plan.warnings, ["a stands twice; the first entry is used"]);
+    assert_eq!(plan.warnings, ["a appears twice; the first entry is used"]);
     let renamed = planned("a /dev/x\nb UUID=11111111-2222-3333-4444-555555555555\n", "");
     assert_eq!(names(&renamed), ["a", "b"]);
 }

@@ -41,7 +41,9 @@ impl KeyslotCost {
     ) -> Result<WrappedKeyslot, CryptError> {
         changing.observer.notice(Event::Deriving);
         let sealed = match (header, self) {
-            (Header::Luks2(_), Self::Luks2(new)) => new.seal(key, passphrase, changing.limits).map(WrappedKeyslot::Luks2),
+            (Header::Luks2(_), Self::Luks2(new)) => {
+                new.seal(key, passphrase, changing.limits).map(WrappedKeyslot::Luks2)
+            }
             (Header::Luks1(header), Self::Luks1 { iterations }) => {
                 let seal = || header.seal(key, passphrase, *iterations, changing.limits);
                 seal().and_then(|sealed| Ok(WrappedKeyslot::Luks1(sealed, twice.then(seal).transpose()?)))

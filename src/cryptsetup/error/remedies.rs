@@ -19,20 +19,20 @@ impl CliError {
         Some(match self {
             Self::Usage(error) => return error.remedy(),
             Self::NameMissing => "Name the mapping too: luksmith open <device> <name>.".into(),
-            Self::ConversionTarget => "Say --type luks1 or --type luks2.".into(),
-            Self::BackupFileMissing => "Say --header-backup-file <file>.".into(),
+            Self::ConversionTarget => "Use --type luks1 or --type luks2.".into(),
+            Self::BackupFileMissing => "Use --header-backup-file <file>.".into(),
             Self::Passphrase(PassphraseError::Open(source) | PassphraseError::Read(source)) => format!("{source}."),
             Self::Passphrase(PassphraseError::TimedOut) => "Nothing was typed within --timeout.".into(),
             Self::Passphrase(PassphraseError::TooLong) => {
                 format!("Key files of more than {MAX_KEY_FILE} need --keyfile-size.")
             }
             Self::Passphrase(PassphraseError::CutOff { .. }) => {
-                "It may have been changed at that moment: try again. --keyfile-size takes as many bytes as it says.".into()
+                "It may have been changed at that moment: try again. --keyfile-size sets how many bytes are read.".into()
             }
             Self::Passphrase(PassphraseError::NothingToRead) => {
-                "Standard input is no terminal, and was empty; an empty passphrase is an empty line.".into()
+                "Standard input is not a terminal, and was empty; an empty passphrase is an empty line.".into()
             }
-            Self::WrongPassphrase => "Check the keyboard layout and Caps Lock; a key file counts byte for byte.".into(),
+            Self::WrongPassphrase => "Check the keyboard layout and Caps Lock; every byte of a key file counts.".into(),
             Self::NoDeviceMapper => "Load it with \"modprobe dm_mod\", or use a kernel with CONFIG_BLK_DEV_DM.".into(),
             Self::NoDmCrypt => "Load it with \"modprobe dm_crypt\", or use a kernel with CONFIG_DM_CRYPT.".into(),
             Self::NotRoot => "Run as root, or with the capability CAP_SYS_ADMIN.".into(),
@@ -48,17 +48,17 @@ impl CliError {
             }
             Self::Mapping(MappingError::NoTable(name)) => format!("Nothing is mapped. To remove the device: luksmith close {name}."),
             Self::NotLuks { device, .. } if File::open(device).is_ok_and(|file| is_unfinished(&file)) => {
-                "It is an image that was not finished: say luksmith image --resume with the same source, or write it anew.".into()
+                "It is an image that was not finished: use luksmith image --resume with the same source, or write it again.".into()
             }
-            Self::NotLuks { .. } => "If the header is kept apart, say where with --header.".into(),
+            Self::NotLuks { .. } => "If the header is kept apart, name its place with --header.".into(),
             Self::Ambiguous { found, .. } => format!(
-                "The first copy of the header is damaged, and there is a {found}. If what it belongs to may go, luksmith repair writes the copy anew; to read \
-                 the other one alone, say --disable-locks."
+                "The first copy of the header is damaged, and there is a {found}. If that may be overwritten, luksmith repair rewrites the copy; to read \
+                 the other one alone, use --disable-locks."
             ),
             Self::DamagedHeader { device, .. } => {
                 let device = device.display();
                 format!(
-                    "luksmith repair {device} may mend the header; a backup can replace it (luksmith luksHeaderRestore {device} \
+                    "luksmith repair {device} may fix the header; a backup can replace it (luksmith luksHeaderRestore {device} \
                      --header-backup-file <file>)."
                 )
             }
@@ -68,9 +68,9 @@ impl CliError {
             ),
             Self::VolumeKeyFileMissing { source, .. } => format!("{source}."),
             Self::DataOffsetTooSmall(_) => {
-                "The data have to start behind the header; --offset 0 leaves the place to the program.".into()
+                "The data must start after the header; --offset 0 stands for the default place.".into()
             }
-            Self::Luks2Only(_) => "LUKS1 has no place for that: leave the option out, or say --type luks2.".into(),
+            Self::Luks2Only(_) => "LUKS1 has no place for that: leave the option out, or use --type luks2.".into(),
             Self::TypeUnsupported(_) | Self::Unavailable(_) => "cryptsetup does that.".into(),
             Self::CipherUnavailable { source, .. } => format!("{source}."),
             Self::CipherPattern(source) => format!("{source}."),
@@ -88,16 +88,16 @@ impl CliError {
                     .into()
             }
             Self::Header(keyslots::Error::TokenHoldsKey { .. }) => {
-                "Open the device with the new passphrase once, or change the passphrase again: then the token goes by itself.".into()
+                "Open the device with the new passphrase once, or change the passphrase again: that removes the token.".into()
             }
             Self::Header(keyslots::Error::Kdf(KdfError::CostTooHigh { .. })) => {
                 "It would take minutes to days. If you trust the header, --no-pbkdf-limits derives the key anyway.".into()
             }
             Self::Keyslot(KeyslotError::NotUnbound(_)) => "luksmith luksDump shows which keyslots are unbound.".into(),
             Self::Mapping(MappingError::AlreadyMapped(name)) => format!("luksmith status {name} shows what it is."),
-            Self::Mapping(MappingError::InUse { .. }) => "Free it first, or say --deferred to have it removed once it is free.".into(),
+            Self::Mapping(MappingError::InUse { .. }) => "Free it first, or use --deferred to have it removed once it is free.".into(),
             Self::Mapping(MappingError::Frozen(name)) => format!("It is suspended: luksmith luksResume {name} lets it run again."),
-            Self::Mapping(MappingError::NotActiveLuks { .. }) => "If the header is kept apart, say where with --header.".into(),
+            Self::Mapping(MappingError::NotActiveLuks { .. }) => "If the header is kept apart, name its place with --header.".into(),
             Self::PassphraseKeyring(error) => format!("Kernel keyring: {error}."),
             Self::Mapping(MappingError::ResizeNeedsKeyring) => "Leave --disable-keyring out, or open the volume with it.".into(),
             Self::OffsetBeyondDevice { offset, size, .. } => {
@@ -113,11 +113,11 @@ impl CliError {
                 wanted.get()
             ),
             Self::SizeNotAligned(sector_size) => {
-                format!("The size must be a multiple of {sector_size} bytes; say it with --size or --device-size.")
+                format!("The size must be a multiple of {sector_size} bytes; --size or --device-size sets it.")
             }
-            Self::PlainHashUnknown(_) => "Say --hash plain to take the passphrase itself as the key.".into(),
+            Self::PlainHashUnknown(_) => "Use --hash plain to take the passphrase itself as the key.".into(),
             Self::PlainKey(_) => {
-                "Behind a colon stands how many bytes of the key the hash fills: as many as the key has, or fewer."
+                "The number after the colon is how many bytes of the key the hash fills: at most the length of the key."
                     .into()
             }
             Self::Mapping(MappingError::Mismatch(_)) => {
@@ -150,7 +150,7 @@ impl CliError {
                 "This needs /dev/fuse (kernel module fuse) and, without root, fusermount3 (package fuse3).".into()
             }
             Self::Serve(ServeError::Stopped { pid, .. }) => {
-                format!("Let it go on with kill -CONT {pid}, or end it with kill -KILL {pid}; then close again.")
+                format!("Continue it with kill -CONT {pid}, or end it with kill -KILL {pid}; then close again.")
             }
             Self::Image(ImageError::VolumeEnds { written: 0 }) => {
                 "Nothing was changed; luksmith luksDump shows how large the volume is.".into()
@@ -159,7 +159,7 @@ impl CliError {
                 "The device may have been cut off: luksmith luksDump shows what the header says.".into()
             }
             Self::Image(ImageError::TargetExists(_)) => {
-                "Say --resume to go on with an image that is there in part, or --batch-mode to overwrite it.".into()
+                "Use --resume to continue an image that is already there in part, or --batch-mode to overwrite it.".into()
             }
             Self::Mapping(MappingError::NotThatVolume { source, .. }) => {
                 let reason = source.to_string();
@@ -169,7 +169,7 @@ impl CliError {
                 "Name another file as the target, and remove the first one when that is done.".into()
             }
             Self::Image(ImageError::AlreadyEncrypted(_)) => {
-                "Say --decrypt to turn it into a plain image, or --encrypt to put it into another volume.".into()
+                "Use --decrypt to turn it into a plain image, or --encrypt to put it into another volume.".into()
             }
             Self::Image(ImageError::OutputIsTerminal) => "Send it to a file or into a pipe.".into(),
             Self::RestoreUnfinished(_) => "Keep the backup, and restore it once more: until that succeeds, some \
@@ -183,7 +183,7 @@ impl CliError {
                 .into(),
             Self::NeedsOpal | Self::NeedsIntegrity => "cryptsetup does that; nothing was changed.".into(),
             Self::SlotName(SlotNameError::Second(token)) => {
-                format!("Say --token-id {token} --token-replace to put others in their place.")
+                format!("Use --token-id {token} --token-replace to put others in their place.")
             }
             Self::NotUnlocked(volumes) => return volumes.first().and_then(|(_, error)| error.remedy()),
             Self::OutOfMemory { .. } => "Free some memory, or add swap, and try again.".into(),

@@ -9,7 +9,7 @@ use keyslots::header::{DataLayout, Header, Version};
 use keyslots::kdf::CostLimits;
 use keyslots::secret::VolumeKey;
 use keyslots::storage::Storage as _;
-use keyslots::units::Sectors;
+use keyslots::units::{Bytes, Sectors};
 
 use super::ask::agree;
 use super::{Confirm, CryptError, LookedAt, LuksDevice, Question};
@@ -132,9 +132,13 @@ impl ClosedVolume {
             data_device::check_unused(&self.path)?;
         }
         let topology = Topology::of(&self.path).map_err(DataDeviceError::open(&self.path))?;
-        let (layout, size) = (&self.layout, topology.size.sectors());
-        volume::size_of_data(&self.path, size, layout.offset, layout.size, layout.sector_size)?;
-        Ok(())
+        Ok(self.check_size(topology.size)?)
+    }
+
+    /// Checks that the data are on a device of this size.
+    fn check_size(&self, size: Bytes) -> Result<(), VolumeError> {
+        let (layout, size) = (&self.layout, size.sectors());
+        volume::size_of_data(&self.path, size, layout.offset, layout.size, layout.sector_size).map(drop)
     }
 
     /// Looks for signatures on the device of a volume without a header, which has none, and asks whether it may be opened
@@ -217,16 +221,9 @@ impl ClosedVolume {
         if let Format::Luks(volume) = format {
             volume.check_data(&self.layout, &self.path, &file)?;
         }
-        let layout = &self.layout;
-        if whole && layout.size.is_some() {
-            let size = file.size().map_err(CryptError::io("get the size of the device"))?;
-            volume::size_of_data(
-                &self.path,
-                size.sectors(),
-                layout.offset,
-                layout.size,
-                layout.sector_size,
-            )?;
+        if whole && self.layout.size.is_some() {
+            let size = file.size();
+            self.check_size(size.map_err(CryptError::io("get the size of the device"))?)?;
         }
         Ok(OwnData { file, access })
     }

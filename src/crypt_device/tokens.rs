@@ -74,35 +74,26 @@ impl TokenChoice<'_> {
 #[cfg(test)]
 mod tests {
     use keyslots::hash::Hash;
-    use keyslots::kdf::{CostLimits, Kdf};
-    use keyslots::luks2::{self, Digest, NewKeyslot};
+    use keyslots::kdf::CostLimits;
+    use keyslots::luks2::{self, Digest};
     use keyslots::secret::{Secret, VolumeKey};
     use keyslots::storage::Memory;
     use keyslots::wipe::Medium;
 
     use super::*;
+    use crate::volume::fixtures::{cheap_header, cheap_keyslot};
 
     /// As in cryptsetup 2.6.1: a keyslot of another key would open, but not the data.
     #[test]
     fn a_token_opens_what_holds_the_key_of_the_data() {
         let limits = CostLimits::default();
         let key = VolumeKey::random(32).expect("random bytes");
-        let params = crate::volume::fixtures::cheap_header();
+        let params = cheap_header();
         let mut storage = Memory::zeroed(18 << 20);
         let mut header = luks2::Header::create(&params, &key, &limits).expect("a header");
         header.write_new(&mut storage, Medium::Other).expect("memory");
-        let new = NewKeyslot {
-            kdf: Kdf::Pbkdf2 {
-                hash: Hash::Sha256,
-                iterations: 1000,
-            },
-            af_hash: Hash::Sha256,
-            encryption: "aes-xts-plain64".parse().expect("a cipher"),
-            area_key_size: 32,
-            priority: None,
-        };
         let passphrase = Passphrase::new(Secret::copy_from(b"pw").expect("a page"));
-        let sealed = new.seal(&key, &passphrase, &limits).expect("memory");
+        let sealed = cheap_keyslot().seal(&key, &passphrase, &limits).expect("memory");
         let digest = Digest::new(&key, Hash::Sha256, 1000, &limits).expect("memory");
         let mut change = header.begin().expect("a header that may be changed");
         change.add_keyslot(Some(0), &sealed, &key, &limits).expect("room");

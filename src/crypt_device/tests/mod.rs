@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use keyslots::hash::Hash;
-use keyslots::kdf::{CostLimits, Kdf};
+use keyslots::kdf::CostLimits;
 use keyslots::luks2::{self, Candidates};
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use keyslots::wipe::Medium;
@@ -18,6 +18,7 @@ use nix::errno::Errno;
 
 use super::*;
 use crate::header_device::{HeaderDevice, Wanted};
+use crate::volume::fixtures::{cheap_header, cheap_keyslot};
 
 #[derive(Debug, Default)]
 struct Heard(RefCell<Vec<String>>);
@@ -35,7 +36,7 @@ fn secret(text: &str) -> Passphrase {
 /// A volume without keyslots, and its key.
 fn volume(path: &Path) -> (LuksDevice, VolumeKey) {
     let key = VolumeKey::random(32).expect("random bytes");
-    let params = crate::volume::fixtures::cheap_header();
+    let params = cheap_header();
     let mut file = File::options()
         .read(true)
         .write(true)
@@ -53,28 +54,29 @@ fn load(path: &Path, place: HeaderPlace) -> LuksDevice {
 }
 
 fn cost() -> KeyslotCost {
-    KeyslotCost::Luks2(luks2::NewKeyslot {
-        kdf: Kdf::Pbkdf2 {
-            hash: Hash::Sha256,
-            iterations: 1000,
-        },
-        af_hash: Hash::Sha256,
-        encryption: "aes-xts-plain64".parse().expect("a cipher"),
-        area_key_size: 32,
-        priority: None,
-    })
+    KeyslotCost::Luks2(cheap_keyslot())
 }
 
 fn add(volume: &LuksDevice, changing: &Changing<'_>, key: &VolumeKey, text: &str) -> Result<u32, CryptError> {
+    add_as(volume, changing, (key, KeyFor::Data, None), text)
+}
+
+/// Adds a keyslot for a key that came out of another one.
+fn add_as(
+    volume: &LuksDevice,
+    changing: &Changing<'_>,
+    (key, key_for, opened): (&VolumeKey, KeyFor, Option<u32>),
+    text: &str,
+) -> Result<u32, CryptError> {
     let new = NewKeyslot {
         key,
-        key_for: KeyFor::Data,
+        key_for,
         passphrase: &secret(text),
         cost: &cost(),
         slot: None,
         name: None,
         token: None,
-        opened: None,
+        opened,
     };
     volume.add_keyslot(changing, new)
 }
@@ -192,17 +194,8 @@ fn a_removed_keyslot_gives_no_key_to_a_new_one() {
     let opened = load(&path, HeaderPlace::WithData);
     let erased = change(|changing| opened.erase_keyslots(changing, &Answer::new(true), &path, None));
     erased.expect("they are there");
-    let new = NewKeyslot {
-        key: &key,
-        key_for: KeyFor::Data,
-        passphrase: &secret("two"),
-        cost: &cost(),
-        slot: None,
-        name: None,
-        token: None,
-        opened: Some(0),
-    };
-    let error = change(|changing| opened.add_keyslot(changing, new)).expect_err("it was erased");
+    let from_it = (&key, KeyFor::Data, Some(0));
+    let error = change(|changing| add_as(&opened, changing, from_it, "two")).expect_err("it was erased");
     assert_eq!(error.errno(), Errno::ENODEV, "{error}");
     let now = load(&path, HeaderPlace::WithData);
     assert!(now.header.used_keyslots().is_empty());

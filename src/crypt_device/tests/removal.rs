@@ -15,17 +15,9 @@ fn another_keyslot_has_to_open_and_the_last_one_is_asked_for() {
     for text in ["one", "two"] {
         change(|changing| add(&volume, changing, &key, text)).expect("room");
     }
-    let unbound = NewKeyslot {
-        key: &VolumeKey::random(32).expect("random bytes"),
-        key_for: KeyFor::Unbound(Hash::Sha256, 1000),
-        passphrase: &secret("unbound"),
-        cost: &cost(),
-        slot: None,
-        name: None,
-        token: None,
-        opened: None,
-    };
-    change(|changing| volume.add_keyslot(changing, unbound)).expect("room");
+    let other = VolumeKey::random(32).expect("random bytes");
+    let unbound = (&other, KeyFor::Unbound(Hash::Sha256, 1000), None);
+    change(|changing| add_as(&volume, changing, unbound, "unbound")).expect("room");
     let (volume, no) = (load(&path, HeaderPlace::WithData), Answer::new(false));
     // The passphrase of an unbound key says nothing about the data.
     assert_eq!(volume.proofs_for_removal(0), [Candidates::Keyslot(1)]);

@@ -76,8 +76,7 @@ pub(super) fn add(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path>) 
         opened,
     };
     let made = cx.changing(|changing| volume.add_keyslot(changing, new))?;
-    cx.console.verbose(format_args!("Key slot {made} created."));
-    cx.console.answer(|| json!({ "keyslot": made }), String::new);
+    tell_created(cx, made);
     Ok(())
 }
 
@@ -100,18 +99,13 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
         return Err(slot_names::SlotNameError::Luks1.into());
     }
     cx.cost().check(volume.header.version())?;
-    let slot = cx.key_slot(&volume.header)?;
-    if let Some(slot) = slot {
-        volume.check_used_keyslot(slot)?;
-    }
-    let candidates = slot.map_or(Candidates::IncludingUnbound, Candidates::Keyslot);
+    let candidates = to_rewrite(cx, &volume)?;
     let source = cx.source();
     let mut asking = cx.asking_for_keyslots(&source, "Enter passphrase to be changed: ");
     let unlocked = cx.unlock_by(&mut volume, &mut asking, candidates)?;
     let passphrase = cx.new_passphrase(new_key_file, cx.new_key_file_range(), "Enter new passphrase: ", true)?;
     let changed = rewrite(cx, &volume, &unlocked, &passphrase)?;
-    cx.console.verbose(format_args!("Key slot {changed} created."));
-    cx.console.answer(|| json!({ "keyslot": changed }), String::new);
+    tell_created(cx, changed);
     Ok(())
 }
 
@@ -119,20 +113,29 @@ pub(super) fn change(cx: &Context<'_>, device: &Path, new_key_file: Option<&Path
 pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) -> Result<(), CliError> {
     let mut volume = cx.load(device, Wanted::Only(Version::Luks2))?;
     cx.cost().check(Version::Luks2)?;
-    let slot = cx.key_slot(&volume.header)?;
-    if let Some(slot) = slot {
-        volume.check_used_keyslot(slot)?;
-    }
-    let candidates = slot.map_or(Candidates::IncludingUnbound, Candidates::Keyslot);
+    let candidates = to_rewrite(cx, &volume)?;
     let source = key_file.map_or_else(|| cx.source(), Source::KeyFile);
     let prompt = "Enter passphrase for keyslot to be converted: ";
     let mut asking = cx.asking_for_keyslots(&source, prompt).keeping();
     let unlocked = cx.unlock_by(&mut volume, &mut asking, candidates)?;
     let passphrase = asking.last.ok_or(CliError::WrongPassphrase)?;
     let converted = rewrite(cx, &volume, &unlocked, &passphrase)?;
-    cx.console.verbose(format_args!("Key slot {converted} created."));
-    cx.console.answer(|| json!({ "keyslot": converted }), String::new);
+    tell_created(cx, converted);
     Ok(())
+}
+
+fn tell_created(cx: &Context<'_>, slot: u32) {
+    cx.console.verbose(format_args!("Key slot {slot} created."));
+    cx.console.answer(|| json!({ "keyslot": slot }), String::new);
+}
+
+/// The keyslots that may be the one to rewrite: that of `--key-slot`, or all.
+fn to_rewrite(cx: &Context<'_>, volume: &LuksDevice) -> Result<Candidates, CliError> {
+    let Some(slot) = cx.key_slot(&volume.header)? else {
+        return Ok(Candidates::IncludingUnbound);
+    };
+    volume.check_used_keyslot(slot)?;
+    Ok(Candidates::Keyslot(slot))
 }
 
 /// `--new-key-slot`, or `--key-slot`, its former name.

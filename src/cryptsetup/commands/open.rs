@@ -32,13 +32,14 @@ pub(super) fn open(
         _ if !device_type.is_luks() => return Err(CliError::TypeUnsupported(device_type)),
         _ => {}
     }
-    if let Some(name) = name.filter(|_| !cx.options.test_passphrase) {
-        if let Some(why) = serve::wanted(cx) {
-            return serve::open(cx, device, name, wanted(device_type), why);
-        }
+    let name = name.filter(|_| !cx.options.test_passphrase);
+    if let Some(name) = name
+        && let Some(why) = serve::wanted(cx)
+    {
+        return serve::open(cx, device, name, wanted(device_type), why);
     }
     // Errors that are certain are reported before the prompt for a passphrase.
-    let mapping = match name.filter(|_| !cx.options.test_passphrase) {
+    let mapping = match name {
         None => None,
         Some(name) => match free_name(name).map_err(CliError::from) {
             // A device that is not a volume is reported before a kernel that cannot map it.

@@ -27,7 +27,7 @@ pub enum KeyPlace {
     Keyring(String),
 }
 
-/// A volume that is to be mapped.
+/// A volume to map.
 #[derive(Debug)]
 pub struct Activate<'a> {
     /// The name of the mapping.

@@ -132,5 +132,5 @@ fn what_does_not_fit_is_refused() {
     ));
     // A truncated file is not a backup.
     assert!(Backup::read(&mut Memory(file.0[..1028 * 512].to_vec())).is_err());
-    Backup::read(&mut Memory(file.0[..1029 * 512].to_vec())).expect("as the reference, up to the last area's end");
+    Backup::read(&mut Memory(file.0[..1029 * 512].to_vec())).expect("as cryptsetup, up to the last area's end");
 }

@@ -68,7 +68,7 @@ fn a_hash_keeps_its_spelling() {
     let (mut storage, key) = volume_with(|json| json["keyslots"]["0"]["kdf"]["hash"] = json!("SHA256"));
     let mut header = Header::read(&mut storage).expect("a header");
     add(&mut header, &mut storage, &key, "third").expect("room");
-    assert_eq!(opens(&mut storage, "first").expect("known all the same").keyslot, 0);
+    assert_eq!(opens(&mut storage, "first").expect("known anyway").keyslot, 0);
     let header = Header::read(&mut storage).expect("a header");
     assert_eq!(header.metadata().to_object()["keyslots"]["0"]["kdf"]["hash"], "SHA256");
 }

@@ -90,7 +90,8 @@ impl Machine {
             "-smp",
             "1",
             "-cpu",
-            "max,erms=off,fsrm=off",
+            // As scripts/vm, which says why.
+            "max,erms=off,fsrm=off,la57=off,smap=off,smep=off,pku=off",
             "-nodefaults",
             "-display",
             "none",
@@ -99,7 +100,7 @@ impl Machine {
         command.args(["-m", &memory.to_string()]);
         command.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
         // no_timer_check: an emulated timer that is late on a busy machine is no reason to panic.
-        let basis = "console=ttyS0 quiet loglevel=1 panic=-1 random.trust_cpu=on tsc=reliable no_timer_check mitigations=off nowatchdog nosoftlockup";
+        let basis = "console=ttyS0 quiet loglevel=1 panic=-1 random.trust_cpu=on tsc=reliable no_timer_check mitigations=off init_on_alloc=0 apparmor=0 audit=0 nowatchdog nosoftlockup";
         command.args(["-append", &format!("{basis} {arguments}")]);
         for disk in disks {
             let image = images.join(disk);

@@ -48,7 +48,7 @@ held() {
   while read -r range rest; do
     case $rest in rw*) ;; *) continue ;; esac
     begin=$((16#${range%-*})) end=$((16#${range#*-}))
-    found=$((found + $(dd if=/proc/$pid/mem bs=4096 skip=$((begin / 4096)) count=$(((end - begin) / 4096)) status=none 2>/dev/null |
+    found=$((found + $(dd if=/proc/$pid/mem bs=1M iflag=skip_bytes,count_bytes skip=$begin count=$((end - begin)) status=none 2>/dev/null |
       LC_ALL=C gnu-grep -aciP "$key|$raw")))
   done </proc/$pid/maps
   kill $pid

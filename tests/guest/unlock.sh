@@ -140,7 +140,7 @@ ended() { # ENTRY: how it ends, and whether soon, when it is told to two seconds
 }
 same "and keeps nobody from ending" "$(ended "root UUID=$uuid /key:/dev/dm-0 luks,keyfile-timeout=60")" "1 1"
 dmsetup resume silent
-dmsetup remove silent
+dmsetup remove --retry silent
 
 # --- a disk that answers late, and one that never does: as long as it is asked, what may fail is not given up
 dd if=/dev/zero of=/dev/ram2 bs=1M conv=fsync status=none 2>/dev/null
@@ -159,7 +159,7 @@ echo 3 >/proc/sys/vm/drop_caches
 dmsetup suspend slow
 same "one that does not answer keeps nobody from ending" "$(ended "late /dev/mapper/slow none luks")" "1 1"
 dmsetup resume slow
-dmsetup remove slow
+dmsetup remove --retry slow
 dd if=/dev/zero of=/dev/ram2 bs=1M conv=fsync status=none 2>/dev/null
 
 # --- options

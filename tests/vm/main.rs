@@ -22,18 +22,25 @@ enum Udev {
 
 /// Scripts that a user-mode kernel runs, in half the time or less: those about what our program asks of device-mapper and what
 /// it says. The others are emulated; `LUKSMITH_EMULATED_GUESTS` has all of them emulated.
-const USER_MODE: [&str; 11] = [
+const USER_MODE: [&str; 18] = [
     "actions.sh",
+    "active.sh",
     "cipher-names.sh",
+    "container.sh",
     "contract.sh",
+    "dm.sh",
     "dmjson.sh",
     "dmreport.sh",
     "dmsetup-cases.sh",
     "dmsetup-lvm.sh",
+    "dmsetup-thousand.sh",
+    "dmsetup.sh",
+    "dmstats.sh",
     "mapped.sh",
     "matrix.sh",
     "strace.sh",
     "transcript.sh",
+    "unlock.sh",
 ];
 
 /// Scripts in which several processes work on the same thing at once: two processors. One is faster under emulation.

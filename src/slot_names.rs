@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use keyslots::KeyslotId;
 use keyslots::header::Header;
 use keyslots::luks2::json::FIRST_BYTE_CHAR;
 use keyslots::luks2::{self, Metadata, Token, Transaction};
@@ -26,7 +27,7 @@ const MAX_NAME: usize = 48;
 pub enum SlotNameError {
     /// Another keyslot has the name.
     #[error("keyslot {1} already has the name {0:?}")]
-    Taken(String, u32),
+    Taken(String, KeyslotId),
     /// The name could be taken for a number, is too long, or has invalid characters.
     #[error(
         "{0:?} cannot name a keyslot: a name starts with a letter and has up to {MAX_NAME} bytes of printable text"
@@ -39,7 +40,7 @@ pub enum SlotNameError {
     #[error("keyslot {slot} ({name:?}) is protected: give its name, not its number")]
     Protected {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// Its name.
         name: String,
     },
@@ -47,7 +48,7 @@ pub enum SlotNameError {
     #[error("keyslot {slot} does not have the name {name:?}")]
     Other {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// The name.
         name: String,
     },
@@ -69,7 +70,7 @@ pub enum SlotNameError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SlotRef {
     /// The number. The header decides which numbers exist.
-    Number(u32),
+    Number(KeyslotId),
     /// The name; it starts with a letter, so that it cannot be taken for a number.
     Name(String),
 }
@@ -81,7 +82,8 @@ impl SlotRef {
             return Some(Self::Name(text.to_owned()));
         }
         let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse().ok().filter(|_| is_number).map(Self::Number)
+        let number = text.parse().ok().filter(|_| is_number)?;
+        Some(Self::Number(KeyslotId::new(number)))
     }
 
     /// The name, if it is one.
@@ -96,7 +98,7 @@ impl SlotRef {
     ///
     /// # Errors
     /// [`SlotNameError::Unnamed`].
-    pub fn number(&self, header: &Header) -> Result<u32, SlotNameError> {
+    pub fn number(&self, header: &Header) -> Result<KeyslotId, SlotNameError> {
         match self {
             Self::Number(number) => Ok(*number),
             Self::Name(name) => find(header, name).ok_or_else(|| SlotNameError::Unnamed(name.clone())),
@@ -117,7 +119,7 @@ impl fmt::Display for SlotRef {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotName {
     /// The keyslot.
-    pub slot: u32,
+    pub slot: KeyslotId,
     /// Its name.
     pub name: String,
     /// Whether its removal needs the name.
@@ -151,7 +153,7 @@ fn list_metadata(metadata: &Metadata) -> Vec<SlotName> {
 }
 
 /// The keyslot of this name.
-pub fn find(header: &Header, name: &str) -> Option<u32> {
+pub fn find(header: &Header, name: &str) -> Option<KeyslotId> {
     list(header)
         .into_iter()
         .find(|entry| entry.name == name)
@@ -163,7 +165,12 @@ pub fn find(header: &Header, name: &str) -> Option<u32> {
 ///
 /// # Errors
 /// [`SlotNameError`].
-pub fn set(change: &mut Transaction<'_>, slot: u32, name: &str, protected: Option<bool>) -> Result<(), SlotNameError> {
+pub fn set(
+    change: &mut Transaction<'_>,
+    slot: KeyslotId,
+    name: &str,
+    protected: Option<bool>,
+) -> Result<(), SlotNameError> {
     check(name)?;
     let mut names = list_metadata(change.metadata());
     let before = names.iter().any(|entry| entry.slot == slot && entry.protected);
@@ -213,7 +220,7 @@ pub fn check_free(header: &Header, name: &str) -> Result<(), SlotNameError> {
 ///
 /// # Errors
 /// [`SlotNameError::Protected`]; [`SlotNameError::Other`] if the name is not that of this keyslot.
-pub fn check_removable(header: &Header, slot: u32, name: Option<&str>) -> Result<(), SlotNameError> {
+pub fn check_removable(header: &Header, slot: KeyslotId, name: Option<&str>) -> Result<(), SlotNameError> {
     let own = list(header).into_iter().find(|entry| entry.slot == slot);
     match (own, name) {
         (Some(entry), Some(name)) if entry.name == name => Ok(()),
@@ -231,7 +238,7 @@ pub fn check_removable(header: &Header, slot: u32, name: Option<&str>) -> Result
 ///
 /// # Errors
 /// As [`check_free`], and [`SlotNameError::Protected`].
-pub fn check_rename(header: &Header, slot: u32, name: &str, known: Option<&str>) -> Result<(), SlotNameError> {
+pub fn check_rename(header: &Header, slot: KeyslotId, name: &str, known: Option<&str>) -> Result<(), SlotNameError> {
     match check_free(header, name) {
         Err(SlotNameError::Taken(_, other)) if other == slot => Ok(()),
         checked => checked.and_then(|()| check_removable(header, slot, known)),
@@ -258,7 +265,7 @@ pub fn check_all_removable(header: &Header, name: Option<&str>) -> Result<(), Sl
 ///
 /// # Errors
 /// [`SlotNameError::Protected`].
-pub fn check_token(header: &luks2::Header, id: Option<u32>, slot: Option<u32>) -> Result<(), SlotNameError> {
+pub fn check_token(header: &luks2::Header, id: Option<u32>, slot: Option<KeyslotId>) -> Result<(), SlotNameError> {
     let mut ours = tokens_of(header.metadata()).filter(|(ours, _)| Some(*ours) == id);
     let protected = ours.find_map(|(_, token)| {
         let mut names = names_of(token).into_iter();
@@ -316,14 +323,14 @@ fn names_of(token: &Token) -> Vec<SlotName> {
         Some(Value::Array(slots)) => slots.iter().filter_map(Value::as_u64).collect(),
         _ => HashSet::new(),
     };
-    let keyslots: HashSet<u32> = token.keyslots.iter().copied().collect();
+    let keyslots: HashSet<KeyslotId> = token.keyslots.iter().copied().collect();
     let entries = names.iter().filter_map(|(slot, name)| {
-        let (slot, name) = (slot.parse().ok()?, name.as_str()?.to_owned());
+        let (slot, name) = (KeyslotId::new(slot.parse().ok()?), name.as_str()?.to_owned());
         check(&name).ok().filter(|()| keyslots.contains(&slot))?;
         Some(SlotName {
             slot,
             name,
-            protected: protected.contains(&u64::from(slot)),
+            protected: protected.contains(&u64::from(slot.get())),
         })
     });
     entries.collect()
@@ -346,10 +353,10 @@ fn store(change: &mut Transaction<'_>, names: &[SlotName]) -> Result<(), SlotNam
     let protected: Vec<u32> = names
         .iter()
         .filter(|entry| entry.protected)
-        .map(|entry| entry.slot)
+        .map(|entry| entry.slot.get())
         .collect();
     extra.insert("protected".into(), protected.into());
-    let mut keyslots: Vec<u32> = names.iter().map(|entry| entry.slot).collect();
+    let mut keyslots: Vec<KeyslotId> = names.iter().map(|entry| entry.slot).collect();
     keyslots.sort_unstable();
     let token = Token {
         kind: TOKEN_TYPE.into(),

@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let keyslots = header.used_keyslots().into_iter().map(|slot| {
         let derivations = header.derivations(Some(slot));
         let kdf = derivations.first().map(|(_, kdf)| format!("{kdf:?}"));
-        json!({ "keyslot": slot, "kdf": kdf })
+        json!({ "keyslot": slot.get(), "kdf": kdf })
     });
     let data = header.data().map(|data| {
         json!({

@@ -3,6 +3,7 @@
 //! A backup may be restored over a header of the other version, or over none: then there is nothing to compare it with,
 //! and what the device holds is lost. [`Backup::check`] reports that beforehand.
 
+use crate::KeyslotId;
 use crate::header::{Header, Version};
 pub use crate::luks1::AtRisk;
 use crate::storage::Storage;
@@ -38,7 +39,7 @@ pub struct Restore {
     /// Whether backup and device have the same UUID.
     pub same_uuid: bool,
     /// Keyslots whose passphrases may work after it, but do not now: perhaps they were removed for a reason.
-    pub revives: Vec<u32>,
+    pub revives: Vec<KeyslotId>,
 }
 
 impl Backup {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::storage::Storage;
 use crate::units::Bytes;
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result};
 
 /// The size of a block that is judged as a whole.
 pub const BLOCK: usize = 128;
@@ -18,7 +18,7 @@ const TOO_UNEVEN: u32 = 1000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Suspect {
     /// The keyslot.
-    pub slot: u32,
+    pub slot: KeyslotId,
     /// Where on the device the blocks start that are not noise.
     pub offsets: Vec<Bytes>,
     /// The area cannot be read.

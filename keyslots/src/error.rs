@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::KeyslotId;
 use crate::cipher::CipherError;
 use crate::convert::ConvertRefused;
 use crate::kdf::KdfError;
@@ -58,13 +59,13 @@ pub enum Error {
     NoUsableKeyslot,
     /// The named keyslot holds nothing.
     #[error("keyslot {0} is not active")]
-    KeyslotInactive(u32),
+    KeyslotInactive(KeyslotId),
     /// The named keyslot is taken.
     #[error("keyslot {0} is in use")]
-    KeyslotFull(u32),
+    KeyslotFull(KeyslotId),
     /// There is no keyslot of this number in this version of LUKS.
     #[error("keyslot {0} is out of range")]
-    KeyslotOutOfRange(u32),
+    KeyslotOutOfRange(KeyslotId),
     /// All keyslots are taken.
     #[error("all keyslots are in use")]
     AllKeyslotsFull,
@@ -86,7 +87,7 @@ pub enum Error {
         /// The token.
         token: u32,
         /// The keyslot.
-        keyslot: u32,
+        keyslot: KeyslotId,
     },
     /// There is no token of this number.
     #[error("token {0} is out of range")]
@@ -97,7 +98,7 @@ pub enum Error {
         /// The token.
         token: u32,
         /// The keyslot.
-        keyslot: u32,
+        keyslot: KeyslotId,
     },
     /// All tokens are taken.
     #[error("all tokens are in use")]
@@ -145,7 +146,7 @@ pub enum Error {
     ChangedMeanwhile,
     /// Another process wrote the keyslot, or its entry in the header, right after this one: it may be lost.
     #[error("another process wrote the header at the same time; keyslot {0} may be lost")]
-    Overwritten(u32),
+    Overwritten(KeyslotId),
     /// The other version has no counterpart of this header; nothing was written.
     #[error("cannot convert the header: {0}")]
     CannotConvert(#[from] ConvertRefused),

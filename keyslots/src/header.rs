@@ -14,18 +14,10 @@ use crate::secret::{Passphrase, VolumeKey};
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
 use crate::wipe::Medium;
-use crate::{Error, Result, Unlocked};
+use crate::{Error, KeyslotId, Result, Unlocked};
 
 pub use crate::unlocked::Unfinished;
-
-/// A version of the format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// LUKS1.
-    Luks1,
-    /// LUKS2.
-    Luks2,
-}
+pub use crate::version::Version;
 
 /// A validated header of either version.
 #[derive(Clone, Debug)]
@@ -155,14 +147,14 @@ impl Header {
 
     /// The keyslots whose costs are too low to protect the key of the data, whether or not they are tried by themselves. Those
     /// that a token of another program (clevis, systemd-tpm2, …) refers to hold long random keys, which need no costs.
-    pub fn weak_keyslots(&self) -> Vec<(u32, Weakness)> {
+    pub fn weak_keyslots(&self) -> Vec<(KeyslotId, Weakness)> {
         let all = match self {
             Self::Luks1(_) => self.derivations(None),
             Self::Luks2(header) => {
                 let metadata = header.metadata();
                 let digests = DigestIndex::new(metadata);
                 let tokens = metadata.tokens.values().filter(|token| token.is_foreign());
-                let foreign: BTreeSet<u32> = tokens.flat_map(|token| &token.keyslots).copied().collect();
+                let foreign: BTreeSet<KeyslotId> = tokens.flat_map(|token| &token.keyslots).copied().collect();
                 let slots = metadata.keyslots.keys().copied();
                 costs(
                     metadata,
@@ -218,7 +210,7 @@ impl Header {
     }
 
     /// The keyslots that hold something, by their numbers.
-    pub fn used_keyslots(&self) -> Vec<u32> {
+    pub fn used_keyslots(&self) -> Vec<KeyslotId> {
         match self {
             Self::Luks1(header) => header.active_keyslots().collect(),
             Self::Luks2(header) => header.metadata().keyslots.keys().copied().collect(),
@@ -227,7 +219,7 @@ impl Header {
 
     /// The cost of trying a passphrase: the keyslots that it would be tried on, in that order, each with its derivation.
     /// `slot` is the one that was named.
-    pub fn derivations(&self, slot: Option<u32>) -> Vec<(u32, Kdf)> {
+    pub fn derivations(&self, slot: Option<KeyslotId>) -> Vec<(KeyslotId, Kdf)> {
         match self {
             Self::Luks1(header) => {
                 let hash = header.hash();
@@ -242,7 +234,7 @@ impl Header {
             Self::Luks2(header) => {
                 let metadata = header.metadata();
                 let digests = DigestIndex::new(metadata);
-                let bound = |id: &u32| digests.is_bound(*id);
+                let bound = |id: &KeyslotId| digests.is_bound(*id);
                 let ids = match slot {
                     Some(slot) => vec![slot],
                     None => metadata.keyslots_to_try().into_iter().filter(bound).collect(),
@@ -253,7 +245,7 @@ impl Header {
     }
 
     /// As [`Header::derivations`], for the keys that interrupted changes left behind. Those of LUKS1 need no memory.
-    pub fn waiting_derivations(&self, slot: Option<u32>) -> Vec<(u32, Kdf)> {
+    pub fn waiting_derivations(&self, slot: Option<KeyslotId>) -> Vec<(KeyslotId, Kdf)> {
         match self {
             Self::Luks1(_) => Vec::new(),
             Self::Luks2(header) => header.waiting_derivations(slot),
@@ -261,18 +253,18 @@ impl Header {
     }
 
     /// The state of keyslot `slot`. In a reencryption the data have two keys, each with a last keyslot of its own.
-    pub fn slot_state(&self, slot: u32) -> SlotState {
-        let (count, data): (u32, Vec<u32>) = match self {
-            Self::Luks1(header) => (luks1::KEYSLOTS as u32, header.active_keyslots().collect()),
+    pub fn slot_state(&self, slot: KeyslotId) -> SlotState {
+        let data: Vec<KeyslotId> = match self {
+            Self::Luks1(header) => header.active_keyslots().collect(),
             Self::Luks2(header) => {
                 let digest = header.metadata().data_digest_of_keyslot(slot);
                 let keyslots = digest.map(|digest| digest.keyslots.clone());
-                (luks2::MAX_KEYSLOTS, keyslots.unwrap_or_default())
+                keyslots.unwrap_or_default()
             }
         };
         if data.contains(&slot) {
             // A keyslot that cannot be opened here does not count as another one.
-            let can_open = |id: &u32| match self {
+            let can_open = |id: &KeyslotId| match self {
                 Self::Luks1(_) => true,
                 Self::Luks2(header) => header.metadata().keyslots.get(id).is_some_and(Keyslot::is_known),
             };
@@ -283,7 +275,7 @@ impl Header {
         }
         if self.used_keyslots().contains(&slot) {
             SlotState::Other
-        } else if slot >= count {
+        } else if !slot.fits(self.version()) {
             SlotState::OutOfRange
         } else {
             SlotState::Inactive
@@ -295,7 +287,7 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`].
-    pub fn expect_same_keyslot(&self, earlier: &Self, slot: u32) -> Result<()> {
+    pub fn expect_same_keyslot(&self, earlier: &Self, slot: KeyslotId) -> Result<()> {
         let same = match (self, earlier) {
             (Self::Luks1(now), Self::Luks1(then)) => {
                 now.mk_digest() == then.mk_digest() && now.keyslot(slot) == then.keyslot(slot)
@@ -319,10 +311,10 @@ impl Header {
     /// # Errors
     /// [`Error::KeyslotOutOfRange`].
     pub fn suspect_keyslots(&self, storage: &mut dyn Storage) -> Result<Vec<Suspect>> {
-        let areas: Vec<(u32, u64, u32)> = match self {
+        let areas: Vec<(KeyslotId, u64, u32)> = match self {
             Self::Luks1(header) => {
                 let key_size = header.raw().key_bytes;
-                let start = |id: u32| Some(header.keyslot(id)?.material_offset.bytes()?.get());
+                let start = |id: KeyslotId| Some(header.keyslot(id)?.material_offset.bytes()?.get());
                 header
                     .active_keyslots()
                     .filter_map(|id| Some((id, start(id)?, key_size)))
@@ -360,7 +352,7 @@ impl Header {
     ///
     /// # Errors
     /// The storage's.
-    pub fn unfinished_changes(&self, storage: &mut dyn Storage) -> Result<Vec<u32>> {
+    pub fn unfinished_changes(&self, storage: &mut dyn Storage) -> Result<Vec<KeyslotId>> {
         match self {
             Self::Luks1(header) => header.unfinished_changes(storage),
             Self::Luks2(header) => Ok(header.unfinished_changes()),
@@ -374,7 +366,7 @@ impl Header {
     pub fn finish_change(
         &mut self,
         storage: &mut dyn Storage,
-        slot: u32,
+        slot: KeyslotId,
         unfinished: &Unfinished,
         medium: Medium,
     ) -> Result<()> {
@@ -390,7 +382,7 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::KeyslotInactive`], [`Error::KeyslotOutOfRange`], or the storage's.
-    pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: u32, medium: Medium) -> Result<()> {
+    pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: KeyslotId, medium: Medium) -> Result<()> {
         match self {
             Self::Luks1(header) => header.remove_keyslot(storage, slot, medium),
             Self::Luks2(header) => header.remove_keyslot(storage, slot, medium),
@@ -410,7 +402,7 @@ impl Header {
 }
 
 /// The derivation of each of `slots`, where it is known.
-fn costs(metadata: &Metadata, slots: impl Iterator<Item = u32>) -> Vec<(u32, Kdf)> {
+fn costs(metadata: &Metadata, slots: impl Iterator<Item = KeyslotId>) -> Vec<(KeyslotId, Kdf)> {
     slots
         .filter_map(|id| Some((id, metadata.keyslots.get(&id)?.luks2()?.kdf.known()?)))
         .collect()

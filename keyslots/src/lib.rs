@@ -63,7 +63,7 @@
 //! }
 //! let data = header.data().ok_or("no data that dm-crypt could map")?;
 //! println!("{} from sector {}", data.cipher.as_str(), data.offset.get());
-//! # assert_eq!((header.used_keyslots(), data.offset.get()), (vec![0], 2048));
+//! # assert_eq!((header.used_keyslots(), data.offset.get()), (vec![keyslots::KeyslotId::new(0)], 2048));
 //! # Ok(())
 //! # }
 //! ```
@@ -185,6 +185,7 @@ mod error;
 pub mod hash;
 pub mod header;
 pub mod kdf;
+mod keyslot_id;
 pub mod luks1;
 pub mod luks2;
 pub mod material;
@@ -194,7 +195,9 @@ pub mod storage;
 pub mod units;
 mod unlocked;
 pub mod uuid;
+mod version;
 pub mod wipe;
 
 pub use error::{Error, Result};
+pub use keyslot_id::KeyslotId;
 pub use unlocked::Unlocked;

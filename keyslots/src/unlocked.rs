@@ -1,5 +1,6 @@
 //! The result of unlocking.
 
+use crate::KeyslotId;
 use crate::secret::VolumeKey;
 use crate::{luks1, luks2};
 
@@ -8,7 +9,7 @@ use crate::{luks1, luks2};
 #[non_exhaustive]
 pub struct Unlocked {
     /// The keyslot.
-    pub keyslot: u32,
+    pub keyslot: KeyslotId,
     /// The key.
     pub volume_key: VolumeKey,
     /// The rest of an interrupted change of the keyslot, if the new passphrase was given; see

@@ -3,6 +3,7 @@
 
 use std::thread;
 
+use keyslots::KeyslotId;
 use keyslots::header::Header;
 use keyslots::kdf::{CostLimits, available_memory};
 use keyslots::units::Bytes;
@@ -77,7 +78,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`TooLarge`] where none of them fits.
-    pub fn cost(&self, header: &Header, slot: Option<u32>) -> Result<Cost, TooLarge> {
+    pub fn cost(&self, header: &Header, slot: Option<KeyslotId>) -> Result<Cost, TooLarge> {
         let mut derivations = header.derivations(slot);
         derivations.extend(header.waiting_derivations(slot));
         let fitting = || {

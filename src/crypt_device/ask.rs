@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use keyslots::KeyslotId;
 use keyslots::backup::{AtRisk, Restore};
 use keyslots::header::Version;
 use keyslots::secret::{Passphrase, VolumeKey};
@@ -133,5 +134,5 @@ pub trait Secrets {
     }
 
     /// Reports that the last passphrase, which was wrong, would open this keyslot with, or without, a newline at its end.
-    fn final_newline(&mut self, _fault: FinalNewline, _keyslot: u32) {}
+    fn final_newline(&mut self, _fault: FinalNewline, _keyslot: KeyslotId) {}
 }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use keyslots::Error;
+use keyslots::KeyslotId;
 use keyslots::backup::{Backup, Restore};
 use keyslots::header::{Header, Version};
 use keyslots::storage::Storage;
@@ -53,7 +54,7 @@ pub fn restore(
     confirm: &dyn Confirm,
     device: &HeaderDevice,
     file: &Path,
-) -> Result<Vec<u32>, CryptError> {
+) -> Result<Vec<KeyslotId>, CryptError> {
     let looking = || Error::io("look at the device");
     let mut opened = device.open(false)?;
     let seen = opened

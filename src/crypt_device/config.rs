@@ -1,6 +1,7 @@
 //! What a header says beside its keys: label, subsystem, UUID, flags; the names and priorities of keyslots.
 
 use keyslots::Error;
+use keyslots::KeyslotId;
 use keyslots::header::{Header, Version};
 use keyslots::luks2::Priority;
 use keyslots::uuid::is_uuid;
@@ -65,7 +66,7 @@ pub fn configure(changing: &Changing<'_>, device: &HeaderDevice, settings: &Sett
 
 impl KeyslotSettings<'_> {
     /// The number of the keyslot, if it may be changed so.
-    fn check(&self, header: &Header) -> Result<u32, CryptError> {
+    fn check(&self, header: &Header) -> Result<KeyslotId, CryptError> {
         let slot = self.slot.number(header)?;
         if !header.used_keyslots().contains(&slot) {
             return Err(Error::KeyslotInactive(slot).into());

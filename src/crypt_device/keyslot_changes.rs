@@ -6,10 +6,11 @@
 use std::path::Path;
 
 use keyslots::Error;
+use keyslots::KeyslotId;
 use keyslots::hash::Hash;
-use keyslots::header::{Header, SlotState, Version};
-use keyslots::luks1::{self, ChangeTo};
-use keyslots::luks2::{self, Digest};
+use keyslots::header::{Header, SlotState};
+use keyslots::luks1::ChangeTo;
+use keyslots::luks2::Digest;
 use keyslots::secret::{Passphrase, VolumeKey};
 
 use super::ask::agree;
@@ -39,13 +40,13 @@ pub struct NewKeyslot<'a> {
     /// Its parameters.
     pub cost: &'a KeyslotCost,
     /// Its number; the first free one where none is given.
-    pub slot: Option<u32>,
+    pub slot: Option<KeyslotId>,
     /// Its name, and whether that protects it.
     pub name: Option<(&'a str, bool)>,
     /// The token that should open it too.
     pub token: Option<u32>,
     /// The keyslot that `key` came out of, if one did: an erased or removed one gives no key to a new one.
-    pub opened: Option<u32>,
+    pub opened: Option<KeyslotId>,
 }
 
 /// A keyslot that gets another passphrase, or other parameters.
@@ -58,21 +59,13 @@ pub struct ChangedKeyslot<'a> {
     /// Its parameters.
     pub cost: &'a KeyslotCost,
     /// The keyslot.
-    pub slot: u32,
+    pub slot: KeyslotId,
     /// Whether it stays where it is in LUKS1 too, where it otherwise moves to a free place.
     pub stays: bool,
     /// Its new name.
     pub name: Option<&'a str>,
     /// The name that its user knows it by, needed if it is protected.
     pub known_as: Option<&'a str>,
-}
-
-/// The highest keyslot number of a version.
-pub fn last_keyslot(version: Version) -> u32 {
-    match version {
-        Version::Luks1 => luks1::KEYSLOTS as u32 - 1,
-        Version::Luks2 => luks2::MAX_KEYSLOTS - 1,
-    }
 }
 
 impl LuksDevice {
@@ -91,14 +84,19 @@ impl LuksDevice {
     ///
     /// # Errors
     /// [`CryptError::NoSuchKeyslot`], [`Error::KeyslotFull`], [`Error::AllKeyslotsFull`].
-    pub fn check_free_keyslot(&self, slot: Option<u32>) -> Result<(), CryptError> {
-        let last = last_keyslot(self.header.version());
+    pub fn check_free_keyslot(&self, slot: Option<KeyslotId>) -> Result<(), CryptError> {
+        let version = self.header.version();
         match slot {
-            None if self.header.used_keyslots().len() > last as usize => Err(Error::AllKeyslotsFull.into()),
+            None if self.header.used_keyslots().len() >= KeyslotId::all(version).count() => {
+                Err(Error::AllKeyslotsFull.into())
+            }
             None => Ok(()),
             Some(slot) => match self.header.slot_state(slot) {
                 SlotState::Inactive => Ok(()),
-                SlotState::OutOfRange => Err(CryptError::NoSuchKeyslot { slot, last }),
+                SlotState::OutOfRange => {
+                    let last = KeyslotId::last(version);
+                    Err(CryptError::NoSuchKeyslot { slot, last })
+                }
                 SlotState::Active | SlotState::ActiveLast | SlotState::Other => Err(Error::KeyslotFull(slot).into()),
             },
         }
@@ -108,7 +106,7 @@ impl LuksDevice {
     ///
     /// # Errors
     /// [`Error::KeyslotInactive`].
-    pub fn check_used_keyslot(&self, slot: u32) -> Result<(), CryptError> {
+    pub fn check_used_keyslot(&self, slot: KeyslotId) -> Result<(), CryptError> {
         match self.header.slot_state(slot) {
             SlotState::Inactive | SlotState::OutOfRange => Err(Error::KeyslotInactive(slot).into()),
             SlotState::Active | SlotState::ActiveLast | SlotState::Other => Ok(()),
@@ -119,7 +117,7 @@ impl LuksDevice {
     ///
     /// # Errors
     /// [`CryptError`].
-    pub fn add_keyslot(&self, changing: &Changing<'_>, new: NewKeyslot<'_>) -> Result<u32, CryptError> {
+    pub fn add_keyslot(&self, changing: &Changing<'_>, new: NewKeyslot<'_>) -> Result<KeyslotId, CryptError> {
         self.check_changeable()?;
         let secrets = (new.key, new.passphrase);
         let sealed = new.cost.seal(&self.header, secrets, changing, false)?;
@@ -159,7 +157,7 @@ impl LuksDevice {
     /// # Errors
     /// [`CryptError`]; [`Error::ChangedMeanwhile`] where it is another keyslot by now,
     /// [`crate::header_device::HeaderError::OpenElsewhere`] where a LUKS1 header could be written back over it.
-    pub fn change_keyslot(&self, changing: &Changing<'_>, new: &ChangedKeyslot<'_>) -> Result<u32, CryptError> {
+    pub fn change_keyslot(&self, changing: &Changing<'_>, new: &ChangedKeyslot<'_>) -> Result<KeyslotId, CryptError> {
         let (slot, medium) = (new.slot, self.device.medium());
         self.check_changeable()?;
         let secrets = (new.key, new.passphrase);
@@ -195,7 +193,12 @@ impl LuksDevice {
     ///
     /// # Errors
     /// [`CryptError`]; [`Error::ChangedMeanwhile`] where it is another keyslot by now.
-    pub fn remove_keyslot(&self, changing: &Changing<'_>, slot: u32, name: Option<&str>) -> Result<(), CryptError> {
+    pub fn remove_keyslot(
+        &self,
+        changing: &Changing<'_>,
+        slot: KeyslotId,
+        name: Option<&str>,
+    ) -> Result<(), CryptError> {
         let medium = self.device.medium();
         let was_last = self.header.slot_state(slot) == SlotState::ActiveLast;
         changing.change(&self.device, self.same_version(), Others::May, |header, storage| {
@@ -220,7 +223,7 @@ impl LuksDevice {
         confirm: &dyn Confirm,
         data: &Path,
         name: Option<&str>,
-    ) -> Result<Vec<u32>, CryptError> {
+    ) -> Result<Vec<KeyslotId>, CryptError> {
         agree(confirm, &Question::EraseKeyslots(data))?;
         let medium = self.device.medium();
         changing.change(&self.device, self.same_version(), Others::May, |header, storage| {

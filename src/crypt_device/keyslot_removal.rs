@@ -1,5 +1,6 @@
 //! Before a keyslot is destroyed: the question, and the passphrases that prove that others are left.
 
+use keyslots::KeyslotId;
 use keyslots::header::SlotState;
 use keyslots::luks2::Candidates;
 
@@ -11,7 +12,7 @@ impl LuksDevice {
     ///
     /// # Errors
     /// [`CryptError::Declined`].
-    pub fn confirm_removal(&self, confirm: &dyn Confirm, slot: u32) -> Result<(), CryptError> {
+    pub fn confirm_removal(&self, confirm: &dyn Confirm, slot: KeyslotId) -> Result<(), CryptError> {
         match self.header.slot_state(slot) {
             SlotState::ActiveLast => agree(confirm, &Question::RemoveLastKeyslot),
             _ => Ok(()),
@@ -24,7 +25,7 @@ impl LuksDevice {
     /// That of the last passphrase; or that of `secrets`.
     pub fn prove_another<S: Secrets + ?Sized>(
         &mut self,
-        slot: u32,
+        slot: KeyslotId,
         request: &UnlockRequest<'_>,
         secrets: &mut S,
     ) -> Result<(), S::Error> {
@@ -55,10 +56,10 @@ impl LuksDevice {
 
     /// The keyslots of which one has to open before `slot` is destroyed: all others, or itself where there are none. As long
     /// as keyslots hold the key of the data, the passphrase of an unbound key proves nothing.
-    pub(super) fn proofs_for_removal(&self, slot: u32) -> Vec<Candidates> {
-        let of_data = |id: &u32| matches!(self.header.slot_state(*id), SlotState::Active | SlotState::ActiveLast);
-        let (data, keys): (Vec<u32>, Vec<u32>) = self.header.used_keyslots().into_iter().partition(of_data);
-        let others = |slots: Vec<u32>| {
+    pub(super) fn proofs_for_removal(&self, slot: KeyslotId) -> Vec<Candidates> {
+        let of_data = |id: &KeyslotId| matches!(self.header.slot_state(*id), SlotState::Active | SlotState::ActiveLast);
+        let (data, keys): (Vec<KeyslotId>, Vec<KeyslotId>) = self.header.used_keyslots().into_iter().partition(of_data);
+        let others = |slots: Vec<KeyslotId>| {
             slots
                 .into_iter()
                 .filter(|id| *id != slot)

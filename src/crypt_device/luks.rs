@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
+use keyslots::KeyslotId;
 use keyslots::Unlocked;
 use keyslots::header::{DataLayout, Header, Unfinished};
 use keyslots::kdf::{CostLimits, KdfError};
@@ -186,13 +187,13 @@ impl LuksDevice {
         passphrase: &Passphrase,
         candidates: Candidates,
         limits: &CostLimits,
-    ) -> Option<u32> {
+    ) -> Option<KeyslotId> {
         let mut reader = self.device.reader(&mut self.opened);
         let unlocked = self.header.unlock(&mut reader, passphrase, candidates, limits);
         unlocked.ok().map(|unlocked| unlocked.keyslot)
     }
 
-    fn finish_change(&mut self, keyslot: u32, change: &Unfinished, observer: &dyn Observer) {
+    fn finish_change(&mut self, keyslot: KeyslotId, change: &Unfinished, observer: &dyn Observer) {
         let (wanted, medium) = (self.same_version(), self.device.medium());
         let (path, limits) = (self.device.path(), &CostLimits::default());
         let changing = Changing {

@@ -53,7 +53,7 @@ pub use cost::{CostRequest, KeyslotCost, PbkdfKind, clock};
 pub use error::{CostError, CryptError, FormatError, RestoreError, TokenRefused};
 pub use header_users::check_header_unused;
 pub use key_link::KeyLink;
-pub use keyslot_changes::{ChangedKeyslot, KeyFor, NewKeyslot, last_keyslot};
+pub use keyslot_changes::{ChangedKeyslot, KeyFor, NewKeyslot};
 pub use list::{Entry, EntryDetails, List, list};
 pub use looked_at::{LookedAt, open_to_look};
 pub use luks::{HeaderPlace, LuksDevice, UnlockRequest};

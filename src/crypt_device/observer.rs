@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+use keyslots::KeyslotId;
 use keyslots::units::Bytes;
 
 use crate::block_device::Holder;
@@ -38,14 +39,14 @@ pub enum Event<'a> {
     /// Such a program has written an older header over a changed one, and this keyslot was put back into that.
     PutBack {
         /// Which keyslot.
-        keyslot: u32,
+        keyslot: KeyslotId,
         /// Whether the program had a new keyslot of its own there, whose key material is lost.
         over: bool,
     },
     /// Such a program has named a removed keyslot again, and it was taken out of the header again.
     TakenOut {
         /// Which keyslot.
-        keyslot: u32,
+        keyslot: KeyslotId,
     },
     /// The header has no token that may be tried.
     NoUsableToken,
@@ -56,17 +57,17 @@ pub enum Event<'a> {
     /// A keyslot was unlocked.
     Unlocked {
         /// Which.
-        keyslot: u32,
+        keyslot: KeyslotId,
     },
     /// An interrupted change of a keyslot's passphrase was finished, since its new passphrase was used.
     ChangeFinished {
         /// The keyslot.
-        keyslot: u32,
+        keyslot: KeyslotId,
     },
     /// An interrupted change could not be finished; the passphrase opens the keyslot as before.
     ChangeNotFinished {
         /// The keyslot.
-        keyslot: u32,
+        keyslot: KeyslotId,
         /// The reason.
         error: &'a HeaderError,
     },
@@ -95,7 +96,7 @@ pub enum Event<'a> {
     /// Changes of these keyslots' passphrases were interrupted, and wait for the use of their new passphrases.
     ChangesInterrupted {
         /// The keyslots.
-        keyslots: &'a [u32],
+        keyslots: &'a [KeyslotId],
     },
 }
 

@@ -1,6 +1,7 @@
 //! Repairable problems of a header, and their repair.
 
 use keyslots::Error;
+use keyslots::KeyslotId;
 use keyslots::entropy::Suspect;
 use keyslots::header::{Header, Version};
 use keyslots::luks1::{Fix, Repair};
@@ -43,7 +44,7 @@ pub struct Diagnosis {
     /// Keyslots whose areas may have been overwritten; empty if the header cannot be read.
     pub suspects: Vec<Suspect>,
     /// Keyslots whose passphrase change was interrupted.
-    pub unfinished: Vec<u32>,
+    pub unfinished: Vec<KeyslotId>,
     /// Whether it is marked for a reencryption, which no repair finishes.
     pub in_reencryption: bool,
     /// Its version; `None` where it cannot be read.

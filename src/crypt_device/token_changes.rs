@@ -1,6 +1,7 @@
 //! Adding, removing and reading LUKS2 tokens.
 
 use keyslots::Error;
+use keyslots::KeyslotId;
 use keyslots::header::Header;
 use keyslots::luks2::{CHANGE_TOKEN, MAX_TOKENS, Token};
 
@@ -50,7 +51,7 @@ impl LuksDevice {
         &self,
         changing: &Changing<'_>,
         description: &str,
-        keyslots: Option<Vec<u32>>,
+        keyslots: Option<Vec<KeyslotId>>,
         place: TokenPlace,
     ) -> Result<u32, CryptError> {
         let keyslots = keyslots.unwrap_or_else(|| self.header.used_keyslots());
@@ -72,7 +73,7 @@ impl LuksDevice {
     ///
     /// # Errors
     /// [`CryptError`].
-    pub fn unassign_token(&self, changing: &Changing<'_>, id: u32, keyslot: u32) -> Result<(), CryptError> {
+    pub fn unassign_token(&self, changing: &Changing<'_>, id: u32, keyslot: KeyslotId) -> Result<(), CryptError> {
         changing.change_luks2(&self.device, |header, storage| {
             slot_names::check_token(header, Some(id), Some(keyslot))?;
             Ok(header.assign_token(storage, id, keyslot, false)?)

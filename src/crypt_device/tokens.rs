@@ -1,5 +1,6 @@
 //! LUKS2 tokens that open a volume by a passphrase in the kernel's keyring: which of them may, and which keyslots of theirs.
 
+use keyslots::KeyslotId;
 use keyslots::luks2::{DigestIndex, Metadata, Priority};
 use keyslots::secret::Passphrase;
 
@@ -13,7 +14,7 @@ pub struct TokenChoice<'a> {
     /// Tokens of this type alone.
     pub kind: Option<&'a str>,
     /// This keyslot alone, whatever its key is for.
-    pub keyslot: Option<u32>,
+    pub keyslot: Option<KeyslotId>,
     /// Also keyslots of other keys than that of the data.
     pub any_key: bool,
 }
@@ -24,7 +25,7 @@ pub struct UsableToken {
     /// Its number.
     pub id: u32,
     /// The keyslots.
-    pub keyslots: Vec<u32>,
+    pub keyslots: Vec<KeyslotId>,
     description: Vec<u8>,
 }
 
@@ -61,7 +62,7 @@ pub fn usable(metadata: &Metadata, choice: &TokenChoice<'_>) -> Vec<UsableToken>
 }
 
 impl TokenChoice<'_> {
-    fn takes(&self, metadata: &Metadata, digests: &DigestIndex<'_>, keyslot: u32) -> bool {
+    fn takes(&self, metadata: &Metadata, digests: &DigestIndex<'_>, keyslot: KeyslotId) -> bool {
         let Some(found) = metadata.keyslots.get(&keyslot) else {
             return false;
         };
@@ -96,12 +97,18 @@ mod tests {
         let sealed = cheap_keyslot().seal(&key, &passphrase, &limits).expect("memory");
         let digest = Digest::new(&key, Hash::Sha256, 1000, &limits).expect("memory");
         let mut change = header.begin().expect("a header that may be changed");
-        change.add_keyslot(Some(0), &sealed, &key, &limits).expect("room");
-        change.add_unbound_keyslot(Some(1), &sealed, digest).expect("room");
-        change.add_keyslot(Some(2), &sealed, &key, &limits).expect("room");
+        change
+            .add_keyslot(Some(KeyslotId::new(0)), &sealed, &key, &limits)
+            .expect("room");
+        change
+            .add_unbound_keyslot(Some(KeyslotId::new(1)), &sealed, digest)
+            .expect("room");
+        change
+            .add_keyslot(Some(KeyslotId::new(2)), &sealed, &key, &limits)
+            .expect("room");
         change.commit(&mut storage, Medium::Other).expect("memory");
         header
-            .set_priority(&mut storage, 2, Priority::Ignore)
+            .set_priority(&mut storage, KeyslotId::new(2), Priority::Ignore)
             .expect("a keyslot");
         let digests = DigestIndex::new(header.metadata());
         let taken = |slot, any_key, ignored_too: bool| {
@@ -111,13 +118,13 @@ mod tests {
                 keyslot: slot,
                 any_key,
             };
-            let all = (0..4).filter(|&keyslot| chosen.takes(header.metadata(), &digests, keyslot));
+            let all = (0..4).filter(|&keyslot| chosen.takes(header.metadata(), &digests, KeyslotId::new(keyslot)));
             all.collect::<Vec<u32>>()
         };
         assert_eq!(taken(None, false, false), [0]);
         assert_eq!(taken(None, true, false), [0, 1]);
         assert_eq!(taken(None, false, true), [0, 2]);
-        assert_eq!(taken(Some(1), false, false), [1]);
-        assert!(taken(Some(2), false, false).is_empty());
+        assert_eq!(taken(Some(KeyslotId::new(1)), false, false), [1]);
+        assert!(taken(Some(KeyslotId::new(2)), false, false).is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keyslots::KeyslotId;
 use keyslots::Unlocked;
 use keyslots::header::Header;
 use keyslots::kdf::KdfError;
@@ -83,7 +84,7 @@ impl LuksDevice {
     fn try_token(
         &mut self,
         passphrase: &Passphrase,
-        keyslot: u32,
+        keyslot: KeyslotId,
         request: &UnlockRequest<'_>,
     ) -> Result<Option<Unlocked>, CryptError> {
         use keyslots::Error;
@@ -135,7 +136,7 @@ impl LuksDevice {
         passphrase: &Passphrase,
         candidates: &[Candidates],
         request: &UnlockRequest<'_>,
-    ) -> Result<Option<(FinalNewline, u32)>, CryptError> {
+    ) -> Result<Option<(FinalNewline, KeyslotId)>, CryptError> {
         let Some((fault, other)) = FinalNewline::mend(passphrase).map_err(VolumeError::Memory)? else {
             return Ok(None);
         };
@@ -152,7 +153,7 @@ pub struct Given {
     passphrase: Option<Arc<Passphrase>>,
     from_file: bool,
     /// The flaw of a wrong one, and the keyslot that it would open without it.
-    pub flaw: Option<(FinalNewline, u32)>,
+    pub flaw: Option<(FinalNewline, KeyslotId)>,
 }
 
 impl Given {
@@ -177,7 +178,7 @@ impl Secrets for Given {
         self.from_file
     }
 
-    fn final_newline(&mut self, fault: FinalNewline, keyslot: u32) {
+    fn final_newline(&mut self, fault: FinalNewline, keyslot: KeyslotId) {
         self.flaw = Some((fault, keyslot));
     }
 }

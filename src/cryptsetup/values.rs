@@ -5,6 +5,7 @@
 
 use std::str::FromStr;
 
+use keyslots::KeyslotId;
 use keyslots::units::{Bytes, Sectors};
 
 pub use crate::crypt_device::PbkdfKind;
@@ -114,7 +115,7 @@ impl FromStr for SlotRef {
         match (Self::parse(text), text.strip_prefix('-')) {
             (Some(name @ Self::Name(_)), _) => Ok(name),
             (_, Some(rest)) => Err(unsigned(rest).map_or_else(|error| error, |_| ValueError::KeySlot)),
-            (_, None) => small(text).map(Self::Number),
+            (_, None) => small(text).map(KeyslotId::new).map(Self::Number),
         }
     }
 }
@@ -338,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_keyslot_is_a_number_or_a_name_but_never_negative() {
-        assert_eq!("7".parse(), Ok(SlotRef::Number(7)));
+        assert_eq!("7".parse(), Ok(SlotRef::Number(KeyslotId::new(7))));
         assert_eq!("office".parse(), Ok(SlotRef::Name("office".into())));
         assert_eq!("-1".parse::<SlotRef>(), Err(ValueError::KeySlot));
         assert_eq!("-x".parse::<SlotRef>(), Err(ValueError::Number));

@@ -1,7 +1,8 @@
 //! The properties that a policy checks, for both versions alike.
 
+use keyslots::KeyslotId;
 use keyslots::cipher::CipherName;
-use keyslots::header::Header;
+use keyslots::header::{Header, Version};
 use keyslots::kdf::Kdf;
 use keyslots::luks1::{self, KeyslotState};
 use keyslots::luks2;
@@ -25,7 +26,7 @@ pub(super) struct Facts {
 
 /// One keyslot.
 pub(super) struct SlotFacts {
-    pub(super) number: u32,
+    pub(super) number: KeyslotId,
     /// The cipher of its area and its derivation; `None` for a kind of keyslot that is not opened by a passphrase.
     pub(super) protection: Option<Protection>,
 }
@@ -71,7 +72,7 @@ impl Facts {
 
 fn luks1_slots(header: &luks1::Header) -> Vec<SlotFacts> {
     let cipher = CipherName::new(&format!("{}-{}", header.cipher_name(), header.cipher_mode()));
-    let slots = (0_u32..).zip(header.keyslots());
+    let slots = KeyslotId::all(Version::Luks1).zip(header.keyslots());
     slots
         .filter(|(_, slot)| slot.state != KeyslotState::Inactive)
         .map(|(number, slot)| SlotFacts {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use keyslots::KeyslotId;
 use keyslots::luks2::copies;
 use keyslots::luks2::keyslot::{KeyslotKind, SlotKdf};
 use keyslots::luks2::segment::SegmentKind;
@@ -198,7 +199,7 @@ fn set_cipher(folder: &Path, keyslot: bool, cipher: &str) {
         .expect("the volume");
     let mut copy = copies::read(&mut file).expect("a header").winner;
     if keyslot {
-        let slot = copy.metadata.keyslots.get_mut(&0).expect("a keyslot");
+        let slot = copy.metadata.keyslots.get_mut(&KeyslotId::new(0)).expect("a keyslot");
         let KeyslotKind::Luks2(slot) = &mut slot.kind else {
             panic!("no keyslot of LUKS2");
         };
@@ -399,7 +400,7 @@ fn a_keyslot_of_an_unknown_derivation_is_looked_at_too() {
         .open(folder.join("v2"))
         .expect("the volume");
     let mut copy = copies::read(&mut file).expect("a header").winner;
-    let slot = copy.metadata.keyslots.get_mut(&0).expect("a keyslot");
+    let slot = copy.metadata.keyslots.get_mut(&KeyslotId::new(0)).expect("a keyslot");
     let KeyslotKind::Luks2(slot) = &mut slot.kind else {
         panic!("no keyslot of LUKS2");
     };

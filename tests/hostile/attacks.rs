@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::FileExt as _;
 use std::time::Instant;
 
+use keyslots::KeyslotId;
 use keyslots::hash::Hash;
 use keyslots::header::Header;
 use keyslots::kdf::CostLimits;
@@ -17,7 +18,7 @@ use keyslots::secret::{Passphrase, Secret};
 use crate::lab::{CHEAP, Lab, OURS, PATIENCE, error};
 
 fn luks2_keyslot(metadata: &mut Metadata) -> &mut keyslots::luks2::keyslot::Luks2Keyslot {
-    match &mut metadata.keyslots.get_mut(&0).expect("keyslot 0").kind {
+    match &mut metadata.keyslots.get_mut(&KeyslotId::new(0)).expect("keyslot 0").kind {
         KeyslotKind::Luks2(luks2) => luks2,
         other => panic!("{other:?}"),
     }
@@ -45,7 +46,9 @@ fn a_keyslot_in_the_clear_takes_no_passphrase() {
     };
     let clear = wrapping.seal(unlocked.volume_key.expose(), &[0; 64]).expect("material");
     lab.edit(|metadata| luks2_keyslot(metadata).encryption = "cipher_null-ecb".into());
-    let area = header.luks2().expect("LUKS2").metadata().keyslots[&0].area.offset;
+    let area = header.luks2().expect("LUKS2").metadata().keyslots[&KeyslotId::new(0)]
+        .area
+        .offset;
     file.write_all_at(clear.expose(), area.get()).expect("room");
     fs::write(lab.path("empty"), "").expect("a key file");
     // cryptsetup opens no such keyslot at all.
@@ -77,7 +80,7 @@ fn a_bomb_is_not_set_off() {
         (1000, 4 << 20, 1),
     ] {
         lab.edit(|metadata| {
-            let slot = metadata.keyslots.get_mut(&1).expect("keyslot 1");
+            let slot = metadata.keyslots.get_mut(&KeyslotId::new(1)).expect("keyslot 1");
             let KeyslotKind::Luks2(luks2) = &mut slot.kind else {
                 panic!("{slot:?}")
             };

@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use keyslots::KeyslotId;
 use keyslots::header::Header;
 use keyslots::storage::{Memory, Storage};
 use keyslots::units::Bytes;
@@ -623,13 +624,16 @@ fn an_unreadable_keyslot_hides_no_other_and_ends_no_repair() {
         bad: 0x8000..0x8200,
     };
     let header = Header::read(&mut disk).expect("a header");
-    let second = header.luks2().expect("it is LUKS2").metadata().keyslots[&1]
+    let second = header.luks2().expect("it is LUKS2").metadata().keyslots[&KeyslotId::new(1)]
         .area
         .offset
         .get() as usize;
     disk.image.0[second..second + 512].fill(0);
     let found = header.suspect_keyslots(&mut disk).expect("it goes on");
-    let found: Vec<_> = found.iter().map(|suspect| (suspect.slot, suspect.unreadable)).collect();
+    let found: Vec<_> = found
+        .iter()
+        .map(|suspect| (suspect.slot.get(), suspect.unreadable))
+        .collect();
     assert_eq!(found, [(0, true), (1, false)]);
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use keyslots::KeyslotId;
 use keyslots::hash::HashName;
 use keyslots::luks2::copies;
 use keyslots::luks2::keyslot::KeyslotKind;
@@ -159,7 +160,7 @@ fn nothing_of_a_header_acts_on_a_terminal() {
         metadata.tokens.insert(0, token);
         metadata
             .tokens
-            .insert(1, keyslots::luks2::Token::keyring(HARM, vec![0]));
+            .insert(1, keyslots::luks2::Token::keyring(HARM, vec![KeyslotId::new(0)]));
         metadata.config.flags.push(harm());
         metadata.config.requirements.push(harm());
     });
@@ -335,7 +336,7 @@ fn a_keyslot_that_few_can_compute_leaves_the_others_open() {
     assert!(lab.debians(&add("sha1", "c")).status.success());
     assert!(lab.opens("a") && lab.opens("b") && lab.opens("c"));
     lab.edit(|metadata| {
-        let slot = metadata.keyslots.get_mut(&2).map(|slot| &mut slot.kind);
+        let slot = metadata.keyslots.get_mut(&KeyslotId::new(2)).map(|slot| &mut slot.kind);
         let Some(KeyslotKind::Luks2(slot)) = slot else {
             panic!("a keyslot")
         };

@@ -1,5 +1,6 @@
 //! Why a conversion is refused.
 
+use crate::KeyslotId;
 use crate::shown::shown;
 use crate::units::Bytes;
 
@@ -15,21 +16,21 @@ pub enum ConvertRefused {
     },
     /// The key material of a keyslot is in the way, and cannot be moved without risk.
     #[error("there is no free space to move the key material of keyslot {0} to")]
-    NoRoomToMove(u32),
+    NoRoomToMove(KeyslotId),
     /// The passphrase of a keyslot was being changed, and only the record behind the header opens with the new one.
     #[error(
         "the passphrase change of keyslot {0} was interrupted; open the volume with the new passphrase to finish it"
     )]
-    UnfinishedChange(u32),
+    UnfinishedChange(KeyslotId),
     /// A keyslot's state is not defined by LUKS1.
     #[error("keyslot {0} is damaged")]
-    DamagedKeyslot(u32),
+    DamagedKeyslot(KeyslotId),
     /// LUKS1 has 8 keyslots, LUKS2 has 32.
     #[error("slot {0} (over maximum slots) is still active")]
-    SlotOverMaximum(u32),
+    SlotOverMaximum(KeyslotId),
     /// A keyslot has parameters that LUKS1 does not have.
     #[error("keyslot {0} is not LUKS1 compatible")]
-    Keyslot(u32),
+    Keyslot(KeyslotId),
     /// Keyslots hold different keys, or the digest is of another hash.
     #[error("key slot digests are not LUKS1 compatible")]
     Digests,

@@ -1,6 +1,7 @@
 //! Both conversions, with a stop at every write.
 
 use super::*;
+use crate::KeyslotId;
 use crate::header::Header;
 use crate::kdf::CostLimits;
 use crate::luks1::{self, DataPlacement};
@@ -41,7 +42,9 @@ fn luks1(slots: &[u32], payload: u64) -> Memory {
     for &slot in slots {
         let text = passphrase(&slot.to_string());
         let sealed = header.seal(&key(), &text, ITERATIONS, &limits()).expect("memory");
-        header.add_keyslot(&mut disk, Some(slot), &sealed).expect("a free slot");
+        header
+            .add_keyslot(&mut disk, Some(KeyslotId::new(slot)), &sealed)
+            .expect("a free slot");
     }
     let data = payload as usize * 512;
     disk.0[data..].fill(b'd');
@@ -49,7 +52,7 @@ fn luks1(slots: &[u32], payload: u64) -> Memory {
 }
 
 /// Opens with the header that a reader finds, and returns its version.
-fn opens(image: &[u8], slot: u32) -> Option<crate::header::Version> {
+fn opens(image: &[u8], slot: KeyslotId) -> Option<crate::header::Version> {
     let mut disk = Memory(image.to_vec());
     let header = Header::read(&mut disk).ok()?;
     let unlocked = header.unlock(
@@ -94,15 +97,21 @@ fn every_passphrase_opens_after_a_stop_at_any_write() {
                 // One slot per image keeps this quick; each has its turn.
                 let slot = slots[crash.after % slots.len()];
                 assert!(
-                    opens(crash.image, slot).is_some(),
+                    opens(crash.image, KeyslotId::new(slot)).is_some(),
                     "{slots:?} {payload}: {crash:?}",
                     crash = (crash.after, crash.cause)
                 );
             });
         }
         for &slot in slots {
-            assert_eq!(opens(forth.image(), slot), Some(crate::header::Version::Luks2));
-            assert_eq!(opens(back.image(), slot), Some(crate::header::Version::Luks1));
+            assert_eq!(
+                opens(forth.image(), KeyslotId::new(slot)),
+                Some(crate::header::Version::Luks2)
+            );
+            assert_eq!(
+                opens(back.image(), KeyslotId::new(slot)),
+                Some(crate::header::Version::Luks1)
+            );
         }
         assert!(
             back.image()[payload as usize * 512..].iter().all(|&byte| byte == b'd'),
@@ -129,7 +138,13 @@ fn each_failed_write_and_sync_is_reported() {
             let mut failing = Recorder::failing(start.0.clone(), fault);
             let error = convert(&mut failing).expect_err("a fault");
             assert!(error.to_string().contains("os error 5"), "{fault:?}: {error}");
-            failing.for_each_crash(|crash| assert!(opens(crash.image, 0).is_some(), "{fault:?} {}", crash.after));
+            failing.for_each_crash(|crash| {
+                assert!(
+                    opens(crash.image, KeyslotId::new(0)).is_some(),
+                    "{fault:?} {}",
+                    crash.after
+                )
+            });
         }
     }
 }
@@ -147,16 +162,16 @@ fn what_cannot_be_moved_is_refused_before_any_write() {
     };
     assert_eq!(
         refused(luks1(&[0, 1, 2, 3, 4, 5, 6, 7], 2056)),
-        ConvertRefused::NoRoomToMove(0)
+        ConvertRefused::NoRoomToMove(KeyslotId::new(0))
     );
     // Keyslot 0 and the free one are in different sectors of the header.
     assert_eq!(
         refused(luks1(&[0, 1, 2, 3, 4, 5, 6], 2056)),
-        ConvertRefused::NoRoomToMove(0)
+        ConvertRefused::NoRoomToMove(KeyslotId::new(0))
     );
     let mut damaged = luks1(&[0], 4096);
     damaged.0[208 + 48] = 7;
-    assert_eq!(refused(damaged), ConvertRefused::DamagedKeyslot(1));
+    assert_eq!(refused(damaged), ConvertRefused::DamagedKeyslot(KeyslotId::new(1)));
 }
 
 /// luksmeta and others keep their data between the key material and the volume's data.

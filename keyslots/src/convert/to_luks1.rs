@@ -21,8 +21,9 @@ use crate::luks2::validate::AREA_ALIGNMENT;
 use crate::luks2::{self, Keyslot};
 use crate::storage::Storage;
 use crate::units::{Bytes, SECTOR_SIZE};
+use crate::version::Version;
 use crate::wipe::wipe_zeros;
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result};
 
 /// Where the first keyslot area may start: behind the first 4096 bytes, which a LUKS1 header does not fill.
 const FIRST_AREA: u64 = 4096;
@@ -61,7 +62,7 @@ fn luks1_header(header: &luks2::Header, size: Bytes) -> Result<RawHeader> {
     if !metadata.tokens.is_empty() {
         return Err(ConvertRefused::Tokens(metadata.tokens.len()).into());
     }
-    if let Some(&slot) = metadata.keyslots.keys().find(|&&slot| slot as usize >= KEYSLOTS) {
+    if let Some(&slot) = metadata.keyslots.keys().find(|slot| !slot.fits(Version::Luks1)) {
         return Err(ConvertRefused::SlotOverMaximum(slot).into());
     }
     let (_, digest) = metadata.digest_of_segment(0).ok_or(ConvertRefused::Digests)?;
@@ -152,7 +153,7 @@ fn keyslots(header: &luks2::Header, key_bytes: u32, payload: u32, size: Bytes) -
     let places = places(header, len, areas_start, end).or_else(|| places(header, len, FIRST_AREA, end));
     let places = places.ok_or(ConvertRefused::NoRoomForKeyslots)?;
     let mut keyslots = Vec::new();
-    for (id, place) in (0..).zip(places) {
+    for (id, place) in KeyslotId::all(Version::Luks1).zip(places) {
         let mut raw = RawKeyslot {
             state: STATE_INACTIVE,
             iterations: 0,
@@ -176,16 +177,16 @@ fn keyslots(header: &luks2::Header, key_bytes: u32, payload: u32, size: Bytes) -
 
 /// Where the material of the eight keyslots is, or could be from `start` to `end`.
 fn places(header: &luks2::Header, len: u64, start: u64, end: u64) -> Option<Vec<Place>> {
-    let there = |id: u32| {
+    let there = |id: KeyslotId| {
         let start = header.metadata().keyslots.get(&id)?.area.offset.get();
         Some(Place {
             start,
             end: start.checked_add(len)?,
         })
     };
-    let mut taken: Vec<Place> = (0..KEYSLOTS as u32).filter_map(there).collect();
+    let mut taken: Vec<Place> = KeyslotId::all(Version::Luks1).filter_map(there).collect();
     let mut places = Vec::new();
-    for id in 0..KEYSLOTS as u32 {
+    for id in KeyslotId::all(Version::Luks1) {
         let place = match there(id) {
             Some(place) => place,
             None => {

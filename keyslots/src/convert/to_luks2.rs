@@ -21,8 +21,9 @@ use crate::luks2::validate::{self, AREA_ALIGNMENT, MAX_KEYSLOTS_SIZE};
 use crate::luks2::{self, Keyslot, areas};
 use crate::storage::Storage;
 use crate::units::{Bytes, SECTOR_SIZE};
+use crate::version::Version;
 use crate::wipe::{Medium, wipe_random};
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result};
 
 /// The first byte behind both copies.
 const AREAS_START: u64 = 2 * DEFAULT_METADATA_SIZE.get();
@@ -134,14 +135,18 @@ fn plan(raw: &RawHeader, len: u64, end: u64) -> Result<Vec<Move>> {
     };
     let mut raw = raw.clone();
     let mut moves = Vec::new();
-    for slot in (0..KEYSLOTS).filter(|&slot| !is_free(&raw, slot)).collect::<Vec<_>>() {
+    for id in KeyslotId::all(Version::Luks1) {
+        let slot = id.index();
+        if is_free(&raw, slot) {
+            continue;
+        }
         let from = place_of(&raw, slot);
         if stays(from) {
             continue;
         }
         let full = len
             .checked_next_multiple_of(AREA_ALIGNMENT.get())
-            .ok_or(ConvertRefused::NoRoomToMove(slot as u32))?;
+            .ok_or(ConvertRefused::NoRoomToMove(id))?;
         let all: Vec<Place> = (0..KEYSLOTS).map(|other| place_of(&raw, other)).collect();
         let anywhere = free_place(AREAS_START, end, full, AREA_ALIGNMENT.get(), &all);
         let partner = (0..KEYSLOTS).find(|&other| {
@@ -151,7 +156,7 @@ fn plan(raw: &RawHeader, len: u64, end: u64) -> Result<Vec<Move>> {
         let (to, swapped_with) = match (anywhere, partner) {
             (Some(to), _) => (to, None),
             (None, Some(partner)) => (all[partner], Some(partner)),
-            (None, None) => return Err(ConvertRefused::NoRoomToMove(slot as u32).into()),
+            (None, None) => return Err(ConvertRefused::NoRoomToMove(id).into()),
         };
         let step = Move {
             slot,
@@ -217,13 +222,13 @@ fn luks2_copy(header: &luks1::Header, raw: &RawHeader, end: u64) -> Result<Copy>
     let encryption = format!("{}-{}", header.cipher_name(), header.cipher_mode());
     let key_size = raw.key_bytes;
     let mut keyslots = BTreeMap::new();
-    for (id, keyslot) in (0..).zip(header.keyslots()) {
+    for (id, keyslot) in KeyslotId::all(Version::Luks1).zip(header.keyslots()) {
         match keyslot.state {
             KeyslotState::Active => {}
             KeyslotState::Inactive => continue,
             KeyslotState::Invalid(_) => return Err(ConvertRefused::DamagedKeyslot(id).into()),
         }
-        let offset = u64::from(raw.keyslots[id as usize].material_offset) * SECTOR_SIZE;
+        let offset = u64::from(raw.keyslots[id.index()].material_offset) * SECTOR_SIZE;
         let size = areas::area_size(key_size).ok_or(ConvertRefused::NoRoomToMove(id))?;
         let slot = Luks2Keyslot {
             kdf: SlotKdf::Pbkdf2 {

@@ -5,13 +5,15 @@
 
 use std::io::Write;
 
-use super::format::{HEADER_LEN, KEYSLOTS, RawHeader, STATE_ACTIVE, same_volume_key};
+use super::format::{HEADER_LEN, RawHeader, STATE_ACTIVE, same_volume_key};
 use super::header::{Header, write_raw};
 use super::layout::{GAP_END_AT_MOST, Range};
 use super::restore::Restoring;
+use crate::KeyslotId;
 use crate::error::{Error, Result};
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
+use crate::version::Version;
 
 /// The block size in which the gap is checked and a restore compares.
 const BLOCK: usize = 4096;
@@ -118,9 +120,9 @@ pub struct Restore {
     /// the header on the device is the wrong one.
     pub same_volume_key: bool,
     /// Keyslots whose passphrases work after it, but do not now: perhaps they were removed for a reason.
-    pub revives: Vec<u32>,
+    pub revives: Vec<KeyslotId>,
     /// Keyslots whose passphrases work now, and not after it.
-    pub drops: Vec<u32>,
+    pub drops: Vec<KeyslotId>,
 }
 
 impl Backup {
@@ -253,9 +255,10 @@ pub(super) fn is_active(raw: &RawHeader, slot: usize) -> bool {
     raw.keyslots[slot].state == STATE_ACTIVE
 }
 
-fn active_only_in(one: &RawHeader, other: &RawHeader) -> Vec<u32> {
-    let only = |slot: &usize| is_active(one, *slot) && one.keyslots[*slot] != other.keyslots[*slot];
-    (0..KEYSLOTS).filter(only).map(|slot| slot as u32).collect()
+fn active_only_in(one: &RawHeader, other: &RawHeader) -> Vec<KeyslotId> {
+    let pairs = KeyslotId::all(Version::Luks1).zip(one.keyslots.iter().zip(&other.keyslots));
+    let only = pairs.filter(|(_, (one, other))| one.state == STATE_ACTIVE && one != other);
+    only.map(|(slot, _)| slot).collect()
 }
 
 fn same_bytes(one: &mut dyn Storage, other: &mut dyn Storage, range: Range) -> Result<bool> {

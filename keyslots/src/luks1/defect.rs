@@ -1,5 +1,6 @@
 //! The ways in which a LUKS1 header can be invalid.
 
+use crate::KeyslotId;
 use crate::units::{Bytes, Sectors};
 
 /// A rule that a LUKS1 header breaks: the field, its value, the rule.
@@ -59,7 +60,7 @@ pub enum Defect {
     #[error("keyslot {slot}: stripes is {value}, not 4000")]
     Stripes {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// The value.
         value: u32,
     },
@@ -67,7 +68,7 @@ pub enum Defect {
     #[error("keyslot {slot}: key material offset is {offset}: inside the header")]
     MaterialInHeader {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// The value.
         offset: Sectors,
     },
@@ -75,7 +76,7 @@ pub enum Defect {
     #[error("keyslot {slot}: key material ends at {end}: behind the payload offset of {payload}")]
     MaterialInPayload {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// Its end.
         end: Sectors,
         /// The start of the data.
@@ -85,15 +86,15 @@ pub enum Defect {
     #[error("keyslot {slot}: key material overlaps that of keyslot {other}")]
     MaterialOverlap {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// The other one.
-        other: u32,
+        other: KeyslotId,
     },
     /// Key material ends behind the device.
     #[error("keyslot {slot}: key material ends at {end}: the device has {device}")]
     MaterialPastDevice {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// Its end.
         end: Bytes,
         /// Size of the device.

@@ -4,12 +4,14 @@ use super::defect::Defect;
 use super::format::{self, CHECKSUM, DIGEST_LEN, HEADER_LEN, KEYSLOTS, RawHeader, SALT_LEN, UUID_LEN};
 use super::layout::{AREA_ALIGNMENT, Range, area_size};
 use super::validate::validate;
+use crate::KeyslotId;
 use crate::cipher::{CipherError, CipherSpec};
 use crate::error::{Error, Result};
 use crate::hash::Hash;
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
 use crate::uuid::is_uuid;
+use crate::version::Version;
 
 /// A validated header. It holds no secret: all of it may be printed.
 #[derive(Clone, Debug)]
@@ -152,13 +154,13 @@ impl Header {
     }
 
     /// Keyslot `slot`, `None` from 8 on.
-    pub fn keyslot(&self, slot: u32) -> Option<&Keyslot> {
-        self.keyslots.get(slot as usize)
+    pub fn keyslot(&self, slot: KeyslotId) -> Option<&Keyslot> {
+        self.keyslots.get(slot.index())
     }
 
     /// Numbers of the keyslots that hold a key.
-    pub fn active_keyslots(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..)
+    pub fn active_keyslots(&self) -> impl Iterator<Item = KeyslotId> + '_ {
+        KeyslotId::all(Version::Luks1)
             .zip(&self.keyslots)
             .filter(|(_, keyslot)| keyslot.state == KeyslotState::Active)
             .map(|(slot, _)| slot)
@@ -232,9 +234,9 @@ impl Header {
     /// [`Error::Overwritten`] with the first keyslot that differs, [`Error::ChangedMeanwhile`], [`Error::Io`].
     pub fn expect_written(&self, storage: &mut dyn Storage) -> Result<()> {
         let there = read_raw(storage)?;
-        let differs = |slot: &usize| there.keyslots[*slot] != self.raw.keyslots[*slot];
-        match (0..KEYSLOTS).find(differs) {
-            Some(slot) => Err(Error::Overwritten(slot as u32)),
+        let differs = |slot: &KeyslotId| there.keyslots[slot.index()] != self.raw.keyslots[slot.index()];
+        match KeyslotId::all(Version::Luks1).find(differs) {
+            Some(slot) => Err(Error::Overwritten(slot)),
             None if there != self.raw => Err(Error::ChangedMeanwhile),
             None => Ok(()),
         }

@@ -4,7 +4,7 @@
 //! since its two sectors may reach the disk without each other, and slot 6 lies across them.
 
 use super::format::{
-    DIGEST_LEN, KEYSLOTS, RawHeader, RawKeyslot, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE, STRIPES, same_volume_key,
+    DIGEST_LEN, RawHeader, RawKeyslot, SALT_LEN, STATE_ACTIVE, STATE_INACTIVE, STRIPES, same_volume_key,
 };
 use super::header::{Header, KeyslotState};
 use super::layout::Range;
@@ -15,8 +15,9 @@ use crate::material::{self, Wrapping};
 use crate::secret::{Passphrase, Secret, VolumeKey};
 use crate::storage::Storage;
 use crate::unlocked::{Unfinished, Unlocked};
+use crate::version::Version;
 use crate::wipe::{Medium, wipe_random};
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result};
 use subtle::ConstantTimeEq;
 
 /// The least iterations of PBKDF2 that are written, as in RFC 2898 and cryptsetup.
@@ -47,7 +48,7 @@ impl Header {
         &self,
         storage: &mut dyn Storage,
         passphrase: &Passphrase,
-        slot: Option<u32>,
+        slot: Option<KeyslotId>,
         limits: &CostLimits,
     ) -> Result<Unlocked> {
         if let Some(slot) = slot {
@@ -90,7 +91,7 @@ impl Header {
         &self,
         storage: &mut dyn Storage,
         passphrase: &Passphrase,
-        slot: Option<u32>,
+        slot: Option<KeyslotId>,
         limits: &CostLimits,
     ) -> Option<Unlocked> {
         let waiting = staged::waiting(storage, &self.raw).unwrap_or_default().into_iter();
@@ -154,9 +155,9 @@ impl Header {
     pub fn add_keyslot(
         &mut self,
         storage: &mut dyn Storage,
-        slot: Option<u32>,
+        slot: Option<KeyslotId>,
         sealed: &WrappedKeyslot,
-    ) -> Result<u32> {
+    ) -> Result<KeyslotId> {
         let slot = self.free_keyslot(slot)?;
         if !same_volume_key(&self.raw, &sealed.made_for) {
             return Err(Error::ChangedMeanwhile);
@@ -168,8 +169,8 @@ impl Header {
         Ok(slot)
     }
 
-    fn activate(&mut self, storage: &mut dyn Storage, slot: u32, sealed: &WrappedKeyslot) -> Result<()> {
-        self.written[slot as usize] = Some(staged::checksum(&[], sealed.material.expose()));
+    fn activate(&mut self, storage: &mut dyn Storage, slot: KeyslotId, sealed: &WrappedKeyslot) -> Result<()> {
+        self.written[slot.index()] = Some(staged::checksum(&[], sealed.material.expose()));
         self.replace_keyslot(storage, slot, |keyslot| {
             keyslot.state = STATE_ACTIVE;
             keyslot.iterations = sealed.iterations;
@@ -179,10 +180,10 @@ impl Header {
     }
 
     /// Other programs take no lock: one that wrote at the same time may have chosen the same keyslot.
-    fn expect_material(&self, storage: &mut dyn Storage, slot: u32, material: &Secret) -> Result<()> {
+    fn expect_material(&self, storage: &mut dyn Storage, slot: KeyslotId, material: &Secret) -> Result<()> {
         let mut there = Secret::zeroed(material.len()).map_err(Error::io("get memory for key material"))?;
         storage
-            .read_at(Range::of_slot(&self.raw, slot as usize).start, there.expose_mut())
+            .read_at(Range::of_slot(&self.raw, slot.index()).start, there.expose_mut())
             .map_err(Error::io("read the keyslot area back"))?;
         match there.ct_eq(material.expose()) {
             true => Ok(()),
@@ -201,10 +202,10 @@ impl Header {
     pub fn change_keyslot(
         &mut self,
         storage: &mut dyn Storage,
-        slot: u32,
+        slot: KeyslotId,
         to: ChangeTo<'_>,
         medium: Medium,
-    ) -> Result<u32> {
+    ) -> Result<KeyslotId> {
         self.used_keyslot(slot)?;
         let (ChangeTo::FirstFree(new) | ChangeTo::SameSlot { new, .. }) = to;
         if self.free_keyslot(None).is_err() {
@@ -225,7 +226,7 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::Io`].
-    pub fn unfinished_changes(&self, storage: &mut dyn Storage) -> Result<Vec<u32>> {
+    pub fn unfinished_changes(&self, storage: &mut dyn Storage) -> Result<Vec<KeyslotId>> {
         let waiting = staged::waiting(storage, &self.raw)?;
         Ok(waiting.into_iter().map(|record| record.slot).collect())
     }
@@ -243,7 +244,7 @@ impl Header {
     pub(crate) fn finish(
         &mut self,
         storage: &mut dyn Storage,
-        slot: u32,
+        slot: KeyslotId,
         sealed: &WrappedKeyslot,
         medium: Medium,
     ) -> Result<()> {
@@ -258,7 +259,7 @@ impl Header {
     fn change_in_place(
         &mut self,
         storage: &mut dyn Storage,
-        slot: u32,
+        slot: KeyslotId,
         new: &WrappedKeyslot,
         medium: Medium,
     ) -> Result<()> {
@@ -280,7 +281,7 @@ impl Header {
     }
 
     /// Wipes the records for `slot`, and those for no keyslot any more.
-    fn wipe_records(&self, storage: &mut dyn Storage, slot: u32, medium: Medium) -> Result<()> {
+    fn wipe_records(&self, storage: &mut dyn Storage, slot: KeyslotId, medium: Medium) -> Result<()> {
         let raw = &self.raw;
         staged::wipe(storage, raw, medium, |record| {
             record.slot == slot || !record.counts(raw)
@@ -292,7 +293,7 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::KeyslotInactive`], [`Error::KeyslotOutOfRange`], [`Error::ChangedMeanwhile`], [`Error::Io`].
-    pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: u32, medium: Medium) -> Result<()> {
+    pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: KeyslotId, medium: Medium) -> Result<()> {
         self.used_keyslot(slot)?;
         self.settle(storage)?;
         self.wipe_records(storage, slot, medium)?;
@@ -305,8 +306,8 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`], [`Error::Io`].
-    pub fn erase(&mut self, storage: &mut dyn Storage, medium: Medium) -> Result<Vec<u32>> {
-        let used: Vec<u32> = (0..)
+    pub fn erase(&mut self, storage: &mut dyn Storage, medium: Medium) -> Result<Vec<KeyslotId>> {
+        let used: Vec<KeyslotId> = KeyslotId::all(Version::Luks1)
             .zip(&self.keyslots)
             .filter(|(_, k)| k.state != KeyslotState::Inactive)
             .map(|(slot, _)| slot)
@@ -317,7 +318,7 @@ impl Header {
         for &slot in &used {
             self.wipe_area(storage, slot, medium)?;
             self.note_wiped(storage, slot);
-            deactivate(&mut raw.keyslots[slot as usize]);
+            deactivate(&mut raw.keyslots[slot.index()]);
         }
         self.replace(storage, raw)?;
         Ok(used)
@@ -327,13 +328,11 @@ impl Header {
     ///
     /// # Errors
     /// Those of [`Header::add_keyslot`].
-    pub fn free_keyslot(&self, slot: Option<u32>) -> Result<u32> {
+    pub fn free_keyslot(&self, slot: Option<KeyslotId>) -> Result<KeyslotId> {
         let Some(slot) = slot else {
-            let free = self
-                .keyslots
-                .iter()
-                .position(|keyslot| keyslot.state == KeyslotState::Inactive);
-            return free.map(|slot| slot as u32).ok_or(Error::AllKeyslotsFull);
+            let mut keyslots = KeyslotId::all(Version::Luks1).zip(&self.keyslots);
+            let free = keyslots.find(|(_, keyslot)| keyslot.state == KeyslotState::Inactive);
+            return free.map(|(slot, _)| slot).ok_or(Error::AllKeyslotsFull);
         };
         match self.keyslot(slot).ok_or(Error::KeyslotOutOfRange(slot))?.state {
             KeyslotState::Inactive => Ok(slot),
@@ -341,7 +340,7 @@ impl Header {
         }
     }
 
-    fn used_keyslot(&self, slot: u32) -> Result<()> {
+    fn used_keyslot(&self, slot: KeyslotId) -> Result<()> {
         match self.keyslot(slot).ok_or(Error::KeyslotOutOfRange(slot))?.state {
             KeyslotState::Inactive => Err(Error::KeyslotInactive(slot)),
             KeyslotState::Active | KeyslotState::Invalid(_) => Ok(()),
@@ -353,7 +352,7 @@ impl Header {
         &self,
         storage: &mut dyn Storage,
         passphrase: &Passphrase,
-        slot: u32,
+        slot: KeyslotId,
         limits: &CostLimits,
     ) -> Result<Unlocked> {
         let keyslot = self.keyslot(slot).ok_or(Error::KeyslotOutOfRange(slot))?;
@@ -364,7 +363,7 @@ impl Header {
         }
         let key_len = self.raw.key_bytes as usize;
         let area_key = self.area_key(passphrase, &keyslot.salt, keyslot.iterations, limits)?;
-        let area = Range::of_slot(&self.raw, slot as usize);
+        let area = Range::of_slot(&self.raw, slot.index());
         let len = area.len().to_usize().ok_or(Error::NoUsableKeyslot)?;
         let mut sealed = Secret::zeroed(len).map_err(Error::io("get memory for key material"))?;
         storage
@@ -461,29 +460,29 @@ impl Header {
         Ok(area_key)
     }
 
-    fn write_area(&self, storage: &mut dyn Storage, slot: u32, sealed: &Secret) -> Result<()> {
-        let area = Range::of_slot(&self.raw, slot as usize);
+    fn write_area(&self, storage: &mut dyn Storage, slot: KeyslotId, sealed: &Secret) -> Result<()> {
+        let area = Range::of_slot(&self.raw, slot.index());
         storage
             .write_at(area.start, sealed.expose())
             .map_err(Error::io("write the keyslot area"))?;
         storage.sync().map_err(Error::io("sync the keyslot area"))
     }
 
-    fn wipe_area(&self, storage: &mut dyn Storage, slot: u32, medium: Medium) -> Result<()> {
-        let area = Range::of_slot(&self.raw, slot as usize);
+    fn wipe_area(&self, storage: &mut dyn Storage, slot: KeyslotId, medium: Medium) -> Result<()> {
+        let area = Range::of_slot(&self.raw, slot.index());
         wipe_random(storage, area.start, area.len(), medium)
     }
 
     fn replace_keyslot(
         &mut self,
         storage: &mut dyn Storage,
-        slot: u32,
+        slot: KeyslotId,
         change: impl FnOnce(&mut RawKeyslot),
     ) -> Result<()> {
         let mut raw: RawHeader = self.raw.clone();
         change(
             raw.keyslots
-                .get_mut(slot as usize)
+                .get_mut(slot.index())
                 .ok_or(Error::KeyslotOutOfRange(slot))?,
         );
         self.replace(storage, raw)
@@ -507,5 +506,3 @@ pub(super) fn deactivate(keyslot: &mut RawKeyslot) {
     keyslot.iterations = 0;
     keyslot.salt = [0; SALT_LEN];
 }
-
-const _: () = assert!(KEYSLOTS == 8, "slot numbers are cast between u32 and usize");

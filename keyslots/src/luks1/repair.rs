@@ -7,9 +7,11 @@ use super::format::{KEYSLOTS, RawHeader, RawKeyslot, STATE_ACTIVE, STATE_INACTIV
 use super::header::{Header, read_raw};
 use super::layout::{Range, standard_offset};
 use super::validate::{check_keyslot, validate};
+use crate::KeyslotId;
 use crate::error::{Error, Result};
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
+use crate::version::Version;
 
 /// A header and its repaired form.
 #[derive(Clone, Debug)]
@@ -33,7 +35,7 @@ pub enum Fix {
     #[error("keyslot {slot}: key material offset {found} becomes {fixed}")]
     MaterialOffset {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// The old place.
         found: Sectors,
         /// The new place.
@@ -43,7 +45,7 @@ pub enum Fix {
     #[error("keyslot {slot}: {found} stripes become 4000")]
     Stripes {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// The old number.
         found: u32,
     },
@@ -51,7 +53,7 @@ pub enum Fix {
     #[error("keyslot {slot}: state {found:#010x} becomes inactive")]
     State {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// The old state.
         found: u32,
     },
@@ -75,7 +77,7 @@ impl Repair {
         let mut fixes = Vec::new();
         mend_names(&mut raw, &mut fixes);
         mend_signature(&mut raw, &mut fixes);
-        for slot in 0..KEYSLOTS {
+        for slot in KeyslotId::all(Version::Luks1) {
             mend_keyslot(&mut raw, slot, size, &mut fixes);
         }
         Ok(Self {
@@ -135,18 +137,18 @@ fn mend_signature(raw: &mut RawHeader, fixes: &mut Vec<Fix>) {
     if keyslot.state != STATE_ACTIVE && keyslot.salt[6..8] == [0x55, 0xaa] {
         keyslot.salt[6..8].fill(0);
         fixes.push(Fix::PartitionSignature);
-        mend_state(keyslot, 6, fixes);
+        mend_state(keyslot, KeyslotId::new(6), fixes);
     }
 }
 
-fn mend_keyslot(raw: &mut RawHeader, index: usize, device_size: Bytes, fixes: &mut Vec<Fix>) {
-    let slot = index as u32;
+fn mend_keyslot(raw: &mut RawHeader, slot: KeyslotId, device_size: Bytes, fixes: &mut Vec<Fix>) {
+    let index = slot.index();
     if raw.keyslots[index].state == STATE_ACTIVE {
         return;
     }
     let area = Range::of_slot(raw, index);
     let overlaps = (0..KEYSLOTS).any(|other| other != index && area.overlaps(Range::of_slot(raw, other)));
-    let damaged = overlaps || check_keyslot(raw, index, Some(device_size)).is_err();
+    let damaged = overlaps || check_keyslot(raw, slot, Some(device_size)).is_err();
     let standard = standard_offset(raw.key_bytes, index);
     let keyslot = &mut raw.keyslots[index];
     if keyslot.stripes != STRIPES {
@@ -171,7 +173,7 @@ fn mend_keyslot(raw: &mut RawHeader, index: usize, device_size: Bytes, fixes: &m
     }
 }
 
-fn mend_state(keyslot: &mut RawKeyslot, slot: u32, fixes: &mut Vec<Fix>) {
+fn mend_state(keyslot: &mut RawKeyslot, slot: KeyslotId, fixes: &mut Vec<Fix>) {
     if keyslot.state != STATE_INACTIVE {
         fixes.push(Fix::State {
             slot,

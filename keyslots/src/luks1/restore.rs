@@ -164,7 +164,7 @@ impl Restoring<'_> {
     /// Keyslots of the backup for which a key waits there.
     fn waited_for(&mut self) -> Result<Vec<usize>> {
         let waiting = staged::waiting(self.file, self.backup)?;
-        Ok(waiting.iter().map(|record| record.slot as usize).collect())
+        Ok(waiting.iter().map(|record| record.slot.index()).collect())
     }
 
     /// Keyslots that are in use in both headers, and hold other keys: where the key material is the backup's already,

@@ -18,8 +18,9 @@ use crate::hash::Hash;
 use crate::material::{self, SPARE_SECTOR};
 use crate::storage::Storage;
 use crate::units::{Bytes, SECTOR_SIZE};
+use crate::version::Version;
 use crate::wipe::{Medium, wipe_random, wipe_zeros};
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result};
 
 const MAGIC: &[u8; 16] = b"LUKSMITH-CHANGE\x01";
 /// Behind the header, whose second sector other programs write whole.
@@ -33,7 +34,7 @@ const FIELDS: usize = 16 + 4 + 4 + 2 * SALT_LEN;
 /// A key that is staged for its keyslot.
 #[derive(Debug)]
 pub(super) struct Record {
-    pub(super) slot: u32,
+    pub(super) slot: KeyslotId,
     pub(super) iterations: u32,
     pub(super) salt: [u8; SALT_LEN],
     /// The salt of the keyslot that is being changed.
@@ -50,13 +51,13 @@ impl Record {
 
     /// Whether the header already names the key.
     fn is_done(&self, raw: &RawHeader) -> bool {
-        let keyslot = &raw.keyslots[self.slot as usize];
+        let keyslot = &raw.keyslots[self.slot.index()];
         keyslot.state == STATE_ACTIVE && keyslot.salt == self.salt && keyslot.iterations == self.iterations
     }
 
     /// Whether the keyslot is the one to be changed, or partly so: the salt of keyslot 6 lies in two sectors.
     fn is_of(&self, raw: &RawHeader) -> bool {
-        let keyslot = &raw.keyslots[self.slot as usize];
+        let keyslot = &raw.keyslots[self.slot.index()];
         let (head, tail) = keyslot.salt.split_at(SPLIT);
         keyslot.state != STATE_INACTIVE
             && [&self.replaces, &self.salt].iter().any(|salt| head == &salt[..SPLIT])
@@ -72,7 +73,7 @@ impl Record {
         let number = |at: usize| Some(u32::from_be_bytes(*fields.get(at..)?.first_chunk()?));
         let salt = |at: usize| fields.get(at..)?.first_chunk().copied();
         Some(Self {
-            slot: number(16).filter(|slot| (*slot as usize) < super::KEYSLOTS)?,
+            slot: KeyslotId::checked(number(16)?, Version::Luks1).ok()?,
             iterations: number(20).filter(|count| *count > 0)?,
             salt: salt(24)?,
             replaces: salt(24 + SALT_LEN)?,
@@ -112,7 +113,7 @@ pub(super) fn waiting(storage: &mut dyn Storage, raw: &RawHeader) -> Result<Vec<
 ///
 /// # Errors
 /// [`Error::AllKeyslotsFull`] where no sectors are unused.
-pub(super) fn put(storage: &mut dyn Storage, raw: &RawHeader, slot: u32, sealed: &WrappedKeyslot) -> Result<()> {
+pub(super) fn put(storage: &mut dyn Storage, raw: &RawHeader, slot: KeyslotId, sealed: &WrappedKeyslot) -> Result<()> {
     if waiting(storage, raw)?
         .iter()
         .any(|record| (record.slot, record.salt) == (slot, sealed.salt))
@@ -128,12 +129,12 @@ pub(super) fn put(storage: &mut dyn Storage, raw: &RawHeader, slot: u32, sealed:
         .ok_or(Error::AllKeyslotsFull)?;
     let replaced = raw
         .keyslots
-        .get(slot as usize)
+        .get(slot.index())
         .ok_or(Error::KeyslotOutOfRange(slot))?
         .salt;
     let mut record = Vec::with_capacity(len);
     record.extend_from_slice(MAGIC);
-    record.extend_from_slice(&slot.to_be_bytes());
+    record.extend_from_slice(&slot.get().to_be_bytes());
     record.extend_from_slice(&sealed.iterations.to_be_bytes());
     record.extend_from_slice(&sealed.salt);
     record.extend_from_slice(&replaced);

@@ -8,8 +8,10 @@ use super::defect::Defect;
 use super::format::{KEYSLOTS, MAGIC, RawHeader, STATE_ACTIVE, STATE_INACTIVE, STRIPES, VERSION, text};
 use super::header::{Header, Keyslot, KeyslotState};
 use super::layout::Range;
+use crate::KeyslotId;
 use crate::hash::Hash;
 use crate::units::{Bytes, Sectors};
+use crate::version::Version;
 
 /// The longest volume key in bytes, 16 MiB of key material each.
 ///
@@ -46,7 +48,7 @@ pub fn validate(raw: &RawHeader, device_size: Option<Bytes>) -> Result<Header, D
         return Err(Defect::DigestIterationsZero);
     }
     let uuid = printable("uuid", &raw.uuid)?;
-    for slot in 0..KEYSLOTS {
+    for slot in KeyslotId::all(Version::Luks1) {
         check_keyslot(raw, slot, device_size)?;
     }
     Ok(Header {
@@ -62,10 +64,9 @@ pub fn validate(raw: &RawHeader, device_size: Option<Bytes>) -> Result<Header, D
 }
 
 /// The rules of one keyslot. They hold for inactive ones too, as with cryptsetup.
-pub(super) fn check_keyslot(raw: &RawHeader, index: usize, device_size: Option<Bytes>) -> Result<(), Defect> {
-    let slot = index as u32;
-    let fields = &raw.keyslots[index];
-    let area = Range::of_slot(raw, index);
+pub(super) fn check_keyslot(raw: &RawHeader, slot: KeyslotId, device_size: Option<Bytes>) -> Result<(), Defect> {
+    let fields = &raw.keyslots[slot.index()];
+    let area = Range::of_slot(raw, slot.index());
     if fields.stripes != STRIPES {
         return Err(Defect::Stripes {
             slot,
@@ -83,11 +84,9 @@ pub(super) fn check_keyslot(raw: &RawHeader, index: usize, device_size: Option<B
     if payload != Sectors::ZERO && end > payload {
         return Err(Defect::MaterialInPayload { slot, end, payload });
     }
-    if let Some(other) = (0..index).find(|&other| area.overlaps(Range::of_slot(raw, other))) {
-        return Err(Defect::MaterialOverlap {
-            slot,
-            other: other as u32,
-        });
+    let mut before = KeyslotId::all(Version::Luks1).take_while(|other| *other < slot);
+    if let Some(other) = before.find(|other| area.overlaps(Range::of_slot(raw, other.index()))) {
+        return Err(Defect::MaterialOverlap { slot, other });
     }
     match device_size {
         Some(device) if area.end > device => Err(Defect::MaterialPastDevice {

@@ -3,13 +3,14 @@
 //! One that has read the header before the change writes it back later: with its own keyslot, and the others as they were. The
 //! key material of ours is then still there, and the header names another salt for it.
 
-use super::format::{CHECKSUM, KEYSLOTS, RawHeader, STATE_ACTIVE, same_volume_key};
+use super::format::{CHECKSUM, RawHeader, STATE_ACTIVE, same_volume_key};
 use super::header::{Header, KeyslotState, read_raw};
 use super::layout::Range;
 use super::staged::checksum;
 use crate::storage::Storage;
 use crate::units::Bytes;
-use crate::{Error, Result};
+use crate::version::Version;
+use crate::{Error, KeyslotId, Result};
 
 /// Where the keyslots stand in the header, and how long each is.
 const FIRST: usize = 208;
@@ -19,11 +20,11 @@ const LEN: usize = 48;
 #[derive(Debug, Default)]
 pub struct PutBack {
     /// The keyslots that the header names again.
-    pub keyslots: Vec<u32>,
+    pub keyslots: Vec<KeyslotId>,
     /// Removed keyslots that the header named again, and does not name now: their key material is gone.
-    pub removed: Vec<u32>,
+    pub removed: Vec<KeyslotId>,
     /// Those of `keyslots` where the other program had put a new keyslot of its own, whose key material is gone.
-    pub overwritten: Vec<u32>,
+    pub overwritten: Vec<KeyslotId>,
     /// What could not be mended: [`Error::Overwritten`] with the first keyslot that is lost, or [`Error::ChangedMeanwhile`].
     pub problem: Option<Error>,
 }
@@ -53,7 +54,8 @@ impl Header {
             outcome.problem = Some(Error::ChangedMeanwhile);
         }
         let (mut lost, mut unreadable, mut revived) = (None, None, Vec::new());
-        for slot in 0..KEYSLOTS {
+        for id in KeyslotId::all(Version::Luks1) {
+            let slot = id.index();
             let ours = &self.raw.keyslots[slot];
             // One that was used in between has been written too.
             if self.written[slot].is_none() && before.is_some_and(|before| before.keyslots[slot] == *ours) {
@@ -72,25 +74,25 @@ impl Header {
             match (self.keyslots[slot].state, as_before) {
                 (KeyslotState::Inactive, _) if named => {}
                 // Its area still holds random data from the wipe, so that no passphrase opens it.
-                (KeyslotState::Inactive, Some(_)) if as_written == Some(true) => revived.push(slot),
+                (KeyslotState::Inactive, Some(_)) if as_written == Some(true) => revived.push(id),
                 // Another program has put a keyslot where one was removed.
                 (KeyslotState::Inactive, Some(_)) => {}
                 _ if named && as_written != Some(false) => {}
                 _ if as_written == Some(true) => {
                     if as_before == Some(false) && there.keyslots[slot].state == STATE_ACTIVE {
-                        outcome.overwritten.push(slot as u32);
+                        outcome.overwritten.push(id);
                     }
                     self.name_again(storage, &mut there, slot)?;
-                    outcome.keyslots.push(slot as u32);
+                    outcome.keyslots.push(id);
                 }
-                _ => lost = lost.or(Some(slot as u32)),
+                _ => lost = lost.or(Some(id)),
             }
         }
         // After a loss, leave the header as the other program wrote it.
         if lost.is_none() && unreadable.is_none() {
-            for slot in revived {
-                self.name_again(storage, &mut there, slot)?;
-                outcome.removed.push(slot as u32);
+            for id in revived {
+                self.name_again(storage, &mut there, id.index())?;
+                outcome.removed.push(id);
             }
         }
         if outcome.wrote() {
@@ -118,8 +120,8 @@ impl Header {
     }
 
     /// Remembers what an area was wiped with, if it can be read.
-    pub(super) fn note_wiped(&mut self, storage: &mut dyn Storage, slot: u32) {
-        let slot = slot as usize;
+    pub(super) fn note_wiped(&mut self, storage: &mut dyn Storage, slot: KeyslotId) {
+        let slot = slot.index();
         self.written[slot] = self.area_checksum(storage, slot).ok();
     }
 

@@ -12,7 +12,7 @@ use super::{Header, KNOWN_REQUIREMENTS, areas};
 use crate::shown::shown;
 use crate::storage::Storage;
 use crate::units::Bytes;
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result};
 
 /// Bytes that are copied at a time.
 const CHUNK: usize = 1024 * 1024;
@@ -63,7 +63,7 @@ pub struct Restore {
     /// Whether backup and device have the same UUID.
     pub same_uuid: bool,
     /// Keyslots whose passphrases may work after it, but do not now: perhaps they were removed for a reason.
-    pub revives: Vec<u32>,
+    pub revives: Vec<KeyslotId>,
 }
 
 impl Header {
@@ -143,7 +143,7 @@ impl Backup {
             });
         }
         let there = &device.metadata().keyslots;
-        let same = |slot: &u32| there.get(slot) == self.header.metadata().keyslots.get(slot);
+        let same = |slot: &KeyslotId| there.get(slot) == self.header.metadata().keyslots.get(slot);
         Ok(Restore {
             replaces: true,
             same_uuid: self.header.binary().uuid == device.binary().uuid,
@@ -273,18 +273,18 @@ impl Backup {
     }
 
     /// Finds the places for those keyslots of the backup that are not `at` one.
-    fn arrange(&self, there: &Header, at: &BTreeMap<u32, Bytes>) -> Option<Staged> {
+    fn arrange(&self, there: &Header, at: &BTreeMap<KeyslotId, Bytes>) -> Option<Staged> {
         let hdr_size = self.header.binary().hdr_size;
         let metadata = self.header.metadata();
         if there.binary().hdr_size != hdr_size || there.size() != self.header.size() {
             return None;
         }
-        let bound = |slot: &u32| {
+        let bound = |slot: &KeyslotId| {
             let digest = metadata.digest_of_keyslot(*slot);
             digest.is_some_and(|(_, digest)| !digest.segments.is_empty())
         };
         // The key of the data, in the order in which it is tried, and then all others.
-        let mut slots: Vec<u32> = metadata.keyslots_to_try().into_iter().filter(bound).collect();
+        let mut slots: Vec<KeyslotId> = metadata.keyslots_to_try().into_iter().filter(bound).collect();
         let keys = metadata.keyslots.iter().filter(|(_, slot)| slot.is_luks2());
         for (&slot, _) in keys {
             if !slots.contains(&slot) {
@@ -345,7 +345,7 @@ impl Backup {
         file: &mut dyn Storage,
         device: &mut dyn Storage,
         there: &Header,
-        slot: u32,
+        slot: KeyslotId,
     ) -> Result<Option<Bytes>> {
         let backup = &self.header.metadata().keyslots;
         let (Some(ours), Some(theirs)) = (backup.get(&slot), there.metadata().keyslots.get(&slot)) else {

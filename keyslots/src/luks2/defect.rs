@@ -2,6 +2,7 @@
 //!
 //! Paths and values come from the header, so their control characters are escaped wherever they are shown.
 
+use crate::KeyslotId;
 use crate::shown::shown;
 
 /// A defect of a LUKS2 copy. `path` is where in the metadata, as in `keyslots.0.area.offset`.
@@ -165,7 +166,7 @@ pub enum Defect {
     #[error("keyslot {id} has {count} digests: it needs one")]
     KeyslotDigests {
         /// The keyslot.
-        id: u32,
+        id: KeyslotId,
         /// The digests that name it.
         count: usize,
     },
@@ -173,7 +174,7 @@ pub enum Defect {
     #[error("the area of keyslot {id} ({offset}+{size}) is not inside the keyslots area ({start} to {end})")]
     AreaOutside {
         /// The keyslot.
-        id: u32,
+        id: KeyslotId,
         /// Offset in bytes.
         offset: u64,
         /// Size in bytes.
@@ -185,12 +186,12 @@ pub enum Defect {
     },
     /// Two keyslot areas overlap.
     #[error("the areas of keyslots {0} and {1} overlap")]
-    AreaOverlap(u32, u32),
+    AreaOverlap(KeyslotId, KeyslotId),
     /// A keyslot area cannot hold its key material.
     #[error("the area of keyslot {id} has {size} bytes: its key material needs {needed}")]
     AreaTooSmall {
         /// The keyslot.
-        id: u32,
+        id: KeyslotId,
         /// Size in bytes.
         size: u64,
         /// Bytes needed.

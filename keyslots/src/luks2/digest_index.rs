@@ -1,14 +1,16 @@
 //! The digests of all keyslots and segments at once: going over every digest for each of them would take time in the
 //! square of a header's size. For a single one there is [`Metadata::digest_of_keyslot`].
 
+use crate::KeyslotId;
 use std::collections::HashMap;
+use std::hash::Hash;
 
 use super::metadata::{Digest, Metadata};
 
 /// Digests by what they are for; of several, the first.
 #[derive(Debug)]
 pub struct DigestIndex<'a> {
-    keyslots: HashMap<u32, Named<'a>>,
+    keyslots: HashMap<KeyslotId, Named<'a>>,
     segments: HashMap<u32, Named<'a>>,
 }
 
@@ -23,24 +25,14 @@ struct Named<'a> {
 impl<'a> DigestIndex<'a> {
     /// Of all digests of `metadata`.
     pub fn new(metadata: &'a Metadata) -> Self {
-        let index = |ids: fn(&Digest) -> &[u32]| {
-            let mut named = HashMap::new();
-            for (&id, digest) in &metadata.digests {
-                for &object in ids(digest) {
-                    let first = Named { id, digest, count: 0 };
-                    named.entry(object).or_insert(first).count += 1;
-                }
-            }
-            named
-        };
         Self {
-            keyslots: index(|digest| &digest.keyslots),
-            segments: index(|digest| &digest.segments),
+            keyslots: index(metadata, |digest| &digest.keyslots),
+            segments: index(metadata, |digest| &digest.segments),
         }
     }
 
     /// As [`Metadata::digest_of_keyslot`].
-    pub fn of_keyslot(&self, keyslot: u32) -> Option<(u32, &'a Digest)> {
+    pub fn of_keyslot(&self, keyslot: KeyslotId) -> Option<(u32, &'a Digest)> {
         self.keyslots.get(&keyslot).map(|named| (named.id, named.digest))
     }
 
@@ -50,13 +42,24 @@ impl<'a> DigestIndex<'a> {
     }
 
     /// The number of digests that name `keyslot`.
-    pub fn count(&self, keyslot: u32) -> usize {
+    pub fn count(&self, keyslot: KeyslotId) -> usize {
         self.keyslots.get(&keyslot).map_or(0, |named| named.count)
     }
 
     /// Whether `keyslot` holds the key of a segment.
-    pub fn is_bound(&self, keyslot: u32) -> bool {
+    pub fn is_bound(&self, keyslot: KeyslotId) -> bool {
         self.of_keyslot(keyslot)
             .is_some_and(|(_, digest)| !digest.segments.is_empty())
     }
+}
+
+fn index<Id: Copy + Eq + Hash>(metadata: &Metadata, ids: fn(&Digest) -> &[Id]) -> HashMap<Id, Named<'_>> {
+    let mut named = HashMap::new();
+    for (&id, digest) in &metadata.digests {
+        for &object in ids(digest) {
+            let first = Named { id, digest, count: 0 };
+            named.entry(object).or_insert(first).count += 1;
+        }
+    }
+    named
 }

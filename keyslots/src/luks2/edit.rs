@@ -6,14 +6,14 @@ use super::tokens::Token;
 use super::{CHANGE_TOKEN, Header, MAX_TOKENS, Metadata, Transaction, staged};
 use crate::storage::Storage;
 use crate::wipe::Medium;
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result};
 
 impl Transaction<'_> {
     /// Sets the priority of a keyslot.
     ///
     /// # Errors
     /// [`Error::KeyslotInactive`].
-    pub fn set_priority(&mut self, slot: u32, priority: Priority) -> Result<()> {
+    pub fn set_priority(&mut self, slot: KeyslotId, priority: Priority) -> Result<()> {
         let keyslots = &mut self.next.metadata.keyslots;
         let keyslot = keyslots.get_mut(&slot).ok_or(Error::KeyslotInactive(slot))?;
         // cryptsetup leaves a normal priority out.
@@ -83,7 +83,7 @@ impl Transaction<'_> {
     /// # Errors
     /// [`Error::TokenNotInUse`], [`Error::KeyslotInactive`] for a keyslot to assign, [`Error::TokenNotAssigned`];
     /// [`Error::TokenHoldsKey`] where an interrupted change needs it as it is.
-    pub fn assign_token(&mut self, id: u32, keyslot: u32, assign: bool) -> Result<()> {
+    pub fn assign_token(&mut self, id: u32, keyslot: KeyslotId, assign: bool) -> Result<()> {
         staged::check_may_go(&self.next.metadata, id)?;
         let metadata = &mut self.next.metadata;
         if assign && !metadata.keyslots.contains_key(&keyslot) {
@@ -124,7 +124,7 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::KeyslotInactive`], or the storage's.
-    pub fn set_priority(&mut self, storage: &mut dyn Storage, slot: u32, priority: Priority) -> Result<()> {
+    pub fn set_priority(&mut self, storage: &mut dyn Storage, slot: KeyslotId, priority: Priority) -> Result<()> {
         self.change(storage, |change| change.set_priority(slot, priority))
     }
 
@@ -186,7 +186,7 @@ impl Header {
     ///
     /// # Errors
     /// Those of [`Transaction::assign_token`], or the storage's.
-    pub fn assign_token(&mut self, storage: &mut dyn Storage, id: u32, keyslot: u32, assign: bool) -> Result<()> {
+    pub fn assign_token(&mut self, storage: &mut dyn Storage, id: u32, keyslot: KeyslotId, assign: bool) -> Result<()> {
         self.change(storage, |change| change.assign_token(id, keyslot, assign))
     }
 

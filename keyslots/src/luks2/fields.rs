@@ -1,6 +1,7 @@
 //! Taking typed members out of a JSON object, with the path of each in its defect.
 
 use std::collections::{BTreeMap, HashSet};
+use std::hash::Hash;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -119,16 +120,16 @@ impl Fields {
 
     /// An array of object names, each a string of digits. A repeated one is returned once: other programs write such
     /// arrays, and their meaning is clear.
-    pub(super) fn ids(&mut self, member: &str) -> Result<Vec<u32>, Defect> {
+    pub(super) fn ids<T: Copy + Ord + Hash>(&mut self, member: &str, id: fn(u32) -> T) -> Result<Vec<T>, Defect> {
         let names = self.strings(member)?;
         let mut ids = Vec::with_capacity(names.len());
         for name in names {
-            let id = object_name(&name).ok_or_else(|| Defect::Number {
+            let number = object_name(&name).ok_or_else(|| Defect::Number {
                 path: self.path(member),
                 value: name,
                 expected: "names of objects",
             })?;
-            ids.push(id);
+            ids.push(id(number));
         }
         // A set of all of them would take longer than reading them.
         let mut different = ids.clone();
@@ -221,7 +222,7 @@ fn object_name(name: &str) -> Option<u32> {
 }
 
 /// Object names as the JSON has them.
-pub(super) fn ids_to_value(ids: &[u32]) -> Value {
+pub(super) fn ids_to_value(ids: &[impl ToString]) -> Value {
     ids.iter().map(ToString::to_string).collect::<Vec<_>>().into()
 }
 

@@ -13,6 +13,7 @@ use super::json::Object;
 use super::keyslot::{Keyslot, Priority};
 use super::segment::Segment;
 use super::tokens::Token;
+use crate::KeyslotId;
 use crate::hash::{HashName, MAX_OUTPUT_LEN};
 use crate::units::Bytes;
 
@@ -20,7 +21,7 @@ use crate::units::Bytes;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metadata {
     /// Keyslots by their numbers.
-    pub keyslots: BTreeMap<u32, Keyslot>,
+    pub keyslots: BTreeMap<KeyslotId, Keyslot>,
     /// Tokens by their numbers.
     pub tokens: BTreeMap<u32, Token>,
     /// Segments of the data by their numbers.
@@ -39,7 +40,7 @@ pub struct Digest {
     /// The kind; only pbkdf2 is known.
     pub kind: DigestKind,
     /// The keyslots that hold the key.
-    pub keyslots: Vec<u32>,
+    pub keyslots: Vec<KeyslotId>,
     /// The segments that the key encrypts.
     pub segments: Vec<u32>,
     /// Members unknown here.
@@ -94,7 +95,7 @@ impl Metadata {
         let mut fields = Fields::new(String::new(), object);
         let mut keyslots = BTreeMap::new();
         for (id, (path, value)) in fields.numbered("keyslots")? {
-            keyslots.insert(id, Keyslot::parse(Fields::from_value(path, value)?)?);
+            keyslots.insert(KeyslotId::new(id), Keyslot::parse(Fields::from_value(path, value)?)?);
         }
         let mut tokens = BTreeMap::new();
         for (id, (path, value)) in fields.numbered("tokens")? {
@@ -133,7 +134,7 @@ impl Metadata {
     }
 
     /// Removes keyslot `slot`, and its number from tokens and digests.
-    pub(super) fn remove_keyslot(&mut self, slot: u32) -> Option<Keyslot> {
+    pub(super) fn remove_keyslot(&mut self, slot: KeyslotId) -> Option<Keyslot> {
         let removed = self.keyslots.remove(&slot)?;
         let tokens = self.tokens.values_mut().map(|token| &mut token.keyslots);
         for keyslots in tokens.chain(self.digests.values_mut().map(|digest| &mut digest.keyslots)) {
@@ -143,8 +144,8 @@ impl Metadata {
     }
 
     /// Removes all keyslots except `kept`, and their numbers from tokens and digests.
-    pub(super) fn keep_only_keyslots(&mut self, kept: &[u32]) {
-        let kept: HashSet<u32> = kept.iter().copied().collect();
+    pub(super) fn keep_only_keyslots(&mut self, kept: &[KeyslotId]) {
+        let kept: HashSet<KeyslotId> = kept.iter().copied().collect();
         self.keyslots.retain(|id, _| kept.contains(id));
         let tokens = self.tokens.values_mut().map(|token| &mut token.keyslots);
         for keyslots in tokens.chain(self.digests.values_mut().map(|digest| &mut digest.keyslots)) {
@@ -154,7 +155,7 @@ impl Metadata {
     }
 
     /// The digest that names `keyslot`.
-    pub fn digest_of_keyslot(&self, keyslot: u32) -> Option<(u32, &Digest)> {
+    pub fn digest_of_keyslot(&self, keyslot: KeyslotId) -> Option<(u32, &Digest)> {
         self.digests
             .iter()
             .find(|(_, digest)| digest.keyslots.contains(&keyslot))
@@ -162,7 +163,7 @@ impl Metadata {
     }
 
     /// The digest of a keyslot's key, if it is a key of data that are there now.
-    pub fn data_digest_of_keyslot(&self, keyslot: u32) -> Option<&Digest> {
+    pub fn data_digest_of_keyslot(&self, keyslot: KeyslotId) -> Option<&Digest> {
         let holds_data = |id: &u32| self.segments.get(id).is_some_and(|segment| !segment.is_backup());
         let (_, digest) = self.digest_of_keyslot(keyslot)?;
         digest.segments.iter().any(holds_data).then_some(digest)
@@ -178,7 +179,7 @@ impl Metadata {
 
     /// The keyslots in the order in which a passphrase is tried on them: preferred, then normal; ignored ones are left
     /// out, and so are those whose type is unknown.
-    pub fn keyslots_to_try(&self) -> Vec<u32> {
+    pub fn keyslots_to_try(&self) -> Vec<KeyslotId> {
         let with = |priority| {
             self.keyslots
                 .iter()
@@ -192,8 +193,8 @@ impl Metadata {
 impl Digest {
     fn parse(mut fields: Fields) -> Result<Self, Defect> {
         let kind = fields.non_empty("type")?;
-        let keyslots = fields.ids("keyslots")?;
-        let segments = fields.ids("segments")?;
+        let keyslots = fields.ids("keyslots", KeyslotId::new)?;
+        let segments = fields.ids("segments", |id| id)?;
         let kind = if kind == "pbkdf2" {
             Self::parse_pbkdf2(&mut fields)?
         } else {
@@ -322,8 +323,8 @@ pub(super) fn parse_size(fields: &mut Fields, member: &str) -> Result<Option<Byt
     }
 }
 
-fn numbered<'a, T: 'a>(
-    objects: impl IntoIterator<Item = (&'a u32, &'a T)>,
+fn numbered<'a, K: ToString + 'a, T: 'a>(
+    objects: impl IntoIterator<Item = (&'a K, &'a T)>,
     to_value: impl Fn(&'a T) -> Value,
 ) -> Value {
     Value::Object(

@@ -49,7 +49,7 @@ use crate::secret::{Passphrase, VolumeKey};
 use crate::storage::Storage;
 use crate::units::{Bytes, Sectors};
 use crate::unlocked::Unlocked;
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result};
 
 /// The limit of keyslots, and of tokens, in one header.
 pub const MAX_KEYSLOTS: u32 = 32;
@@ -309,7 +309,7 @@ impl Header {
         }
     }
 
-    pub(crate) fn waiting_derivations(&self, slot: Option<u32>) -> Vec<(u32, Kdf)> {
+    pub(crate) fn waiting_derivations(&self, slot: Option<KeyslotId>) -> Vec<(KeyslotId, Kdf)> {
         let slots = self.copy.metadata.keyslots.keys().copied();
         let named = slots.filter(|id| slot.is_none_or(|slot| slot == *id));
         let waiting = named.flat_map(|id| staged::waiting(&self.copy.metadata, id).map(move |it| (id, it)));
@@ -319,7 +319,7 @@ impl Header {
     }
 
     /// The keyslots whose change of passphrase was interrupted.
-    pub fn unfinished_changes(&self) -> Vec<u32> {
+    pub fn unfinished_changes(&self) -> Vec<KeyslotId> {
         let slots = self.copy.metadata.keyslots.keys().copied();
         slots
             .filter(|slot| staged::waiting(&self.copy.metadata, *slot).next().is_some())

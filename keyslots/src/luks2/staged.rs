@@ -24,7 +24,7 @@ use super::tokens::Token;
 use super::wrapped::WrappedKeyslot;
 use super::{Defect, MAX_TOKENS};
 use crate::material;
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result};
 
 /// The type of such tokens.
 pub const CHANGE_TOKEN: &str = "luksmith-keyslot-change";
@@ -38,9 +38,9 @@ pub(super) struct Waiting {
 }
 
 /// The token for the change of `slot` from a keyslot with the salt `replaces` to `keyslot`.
-fn token(slot: u32, replaces: Value, keyslot: &Keyslot, sealed: &WrappedKeyslot) -> Token {
+fn token(slot: KeyslotId, replaces: Value, keyslot: &Keyslot, sealed: &WrappedKeyslot) -> Token {
     let members = [
-        ("slot", slot.into()),
+        ("slot", slot.get().into()),
         ("replaces", replaces),
         ("keyslot", keyslot.to_value()),
         ("material", base64_to_value(sealed.spare.expose())),
@@ -57,7 +57,7 @@ fn token(slot: u32, replaces: Value, keyslot: &Keyslot, sealed: &WrappedKeyslot)
 }
 
 /// The keys that are staged for keyslot `slot`: one, unless more were put there by hand.
-pub(super) fn waiting(metadata: &Metadata, slot: u32) -> impl Iterator<Item = Waiting> {
+pub(super) fn waiting(metadata: &Metadata, slot: KeyslotId) -> impl Iterator<Item = Waiting> {
     let there = metadata.keyslots.get(&slot).map(|there| there.key_size);
     let tokens = metadata
         .tokens
@@ -67,12 +67,15 @@ pub(super) fn waiting(metadata: &Metadata, slot: u32) -> impl Iterator<Item = Wa
 }
 
 /// The keyslot that `token` has a key for.
-pub(super) fn slot_of(keyslots: &BTreeMap<u32, Keyslot>, token: &Token) -> Option<u32> {
+pub(super) fn slot_of(keyslots: &BTreeMap<KeyslotId, Keyslot>, token: &Token) -> Option<KeyslotId> {
     if token.kind != CHANGE_TOKEN {
         return None;
     }
     let slot = token.extra.get("slot")?.as_u64()?;
-    let slot = u32::try_from(slot).ok().filter(|slot| token.keyslots.contains(slot))?;
+    let slot = u32::try_from(slot)
+        .ok()
+        .map(KeyslotId::new)
+        .filter(|slot| token.keyslots.contains(slot))?;
     let there = keyslots.get(&slot)?.luks2()?;
     (*token.extra.get("replaces")? == base64_to_value(&there.salt)).then_some(slot)
 }
@@ -96,7 +99,7 @@ fn parse(token: &Token, key_size: u32) -> std::result::Result<Option<Waiting>, D
 ///
 /// # Errors
 /// [`Error::KeyslotInactive`], [`Error::AllTokensInUse`].
-pub(super) fn put(metadata: &mut Metadata, slot: u32, keyslot: &Keyslot, sealed: &WrappedKeyslot) -> Result<()> {
+pub(super) fn put(metadata: &mut Metadata, slot: KeyslotId, keyslot: &Keyslot, sealed: &WrappedKeyslot) -> Result<()> {
     let there = metadata.keyslots.get(&slot).and_then(Keyslot::luks2);
     let replaces = base64_to_value(&there.ok_or(Error::KeyslotInactive(slot))?.salt);
     forget(metadata, slot);
@@ -110,7 +113,7 @@ pub(super) fn put(metadata: &mut Metadata, slot: u32, keyslot: &Keyslot, sealed:
 }
 
 /// Drops the keys that are staged for `slot`.
-pub(super) fn forget(metadata: &mut Metadata, slot: u32) {
+pub(super) fn forget(metadata: &mut Metadata, slot: KeyslotId) {
     let Metadata { tokens, keyslots, .. } = metadata;
     tokens.retain(|_, token| slot_of(keyslots, token) != Some(slot));
 }

@@ -12,6 +12,7 @@ use super::copies::OtherCopy;
 use super::format::Which;
 use super::keyslot::KeyslotKind;
 use super::*;
+use crate::KeyslotId;
 use crate::hash::Hash;
 use crate::kdf::{Argon2Variant, Kdf};
 use crate::secret::Secret;
@@ -65,12 +66,17 @@ fn volume() -> (Memory, Header, VolumeKey) {
     (storage, header, key)
 }
 
-fn add(header: &mut Header, storage: &mut dyn Storage, key: &VolumeKey, text: &str) -> Result<u32> {
+fn add(header: &mut Header, storage: &mut dyn Storage, key: &VolumeKey, text: &str) -> Result<KeyslotId> {
     let sealed = new_keyslot().seal(key, &passphrase(text), &limits())?;
     add_sealed(header, storage, key, &sealed)
 }
 
-fn add_sealed(header: &mut Header, storage: &mut dyn Storage, key: &VolumeKey, sealed: &WrappedKeyslot) -> Result<u32> {
+fn add_sealed(
+    header: &mut Header,
+    storage: &mut dyn Storage,
+    key: &VolumeKey,
+    sealed: &WrappedKeyslot,
+) -> Result<KeyslotId> {
     let mut change = header.begin()?;
     let slot = change.add_keyslot(None, sealed, key, &limits())?;
     change.commit(storage, Medium::Other)?;
@@ -83,8 +89,8 @@ fn add_unbound(
     storage: &mut dyn Storage,
     key: &VolumeKey,
     new: &NewKeyslot,
-    slot: Option<u32>,
-) -> Result<u32> {
+    slot: Option<KeyslotId>,
+) -> Result<KeyslotId> {
     let sealed = new.seal(key, &passphrase("unbound"), &limits())?;
     let mut change = header.begin()?;
     let slot = change.add_unbound_keyslot(slot, &sealed, Digest::new(key, Hash::Sha256, 1000, &limits())?)?;
@@ -101,7 +107,7 @@ fn change_sealed(
     medium: Medium,
 ) -> Result<()> {
     let mut change = header.begin()?;
-    change.change_keyslot(0, sealed, key, &limits())?;
+    change.change_keyslot(KeyslotId::new(0), sealed, key, &limits())?;
     change.commit(storage, medium)
 }
 
@@ -114,7 +120,7 @@ fn opens(storage: &mut dyn Storage, text: &str) -> Result<Unlocked> {
 fn what_was_created_opens_with_its_key() {
     let (mut storage, header, key) = volume();
     let unlocked = opens(&mut storage, "first").expect("the passphrase");
-    assert_eq!(unlocked.keyslot, 0);
+    assert_eq!(unlocked.keyslot, KeyslotId::new(0));
     assert_eq!(unlocked.volume_key.expose(), key.expose());
     assert!(matches!(opens(&mut storage, "wrong"), Err(Error::WrongPassphrase)));
     assert_eq!(
@@ -180,7 +186,10 @@ fn an_older_volume_does_not_stand_in_for_a_new_one() {
 #[test]
 fn keyslots_are_added_changed_and_removed() {
     let (mut storage, mut header, key) = volume();
-    assert_eq!(add(&mut header, &mut storage, &key, "second").expect("room"), 1);
+    assert_eq!(
+        add(&mut header, &mut storage, &key, "second").expect("room"),
+        KeyslotId::new(1)
+    );
     let argon2 = Kdf::Argon2 {
         variant: Argon2Variant::Id,
         time: 4,
@@ -194,7 +203,10 @@ fn keyslots_are_added_changed_and_removed() {
     let of = |text: &str| new.seal(&key, &passphrase(text), &limits()).expect("memory");
     change_sealed(&mut header, &mut storage, &key, &of("changed"), Medium::Other).expect("room");
     assert!(matches!(opens(&mut storage, "first"), Err(Error::WrongPassphrase)));
-    assert_eq!(opens(&mut storage, "changed").expect("the new one").keyslot, 0);
+    assert_eq!(
+        opens(&mut storage, "changed").expect("the new one").keyslot,
+        KeyslotId::new(0)
+    );
     // 1 MiB holds four areas of 252 KiB: two are taken.
     add(&mut header, &mut storage, &key, "third").expect("room");
     add(&mut header, &mut storage, &key, "fourth").expect("room");
@@ -203,13 +215,18 @@ fn keyslots_are_added_changed_and_removed() {
         Err(Error::NoRoomForKeyslot { .. })
     ));
     change_sealed(&mut header, &mut storage, &key, &of("x"), Medium::Other).expect("in place");
-    assert_eq!(opens(&mut storage, "x").expect("the new one").keyslot, 0);
+    assert_eq!(
+        opens(&mut storage, "x").expect("the new one").keyslot,
+        KeyslotId::new(0)
+    );
     assert!(header.metadata().tokens.is_empty());
-    header.remove_keyslot(&mut storage, 1, Medium::Other).expect("memory");
+    header
+        .remove_keyslot(&mut storage, KeyslotId::new(1), Medium::Other)
+        .expect("memory");
     assert!(matches!(opens(&mut storage, "second"), Err(Error::WrongPassphrase)));
     assert!(matches!(
-        header.remove_keyslot(&mut storage, 1, Medium::Other),
-        Err(Error::KeyslotInactive(1))
+        header.remove_keyslot(&mut storage, KeyslotId::new(1), Medium::Other),
+        Err(Error::KeyslotInactive(slot)) if slot.get() == 1
     ));
     assert!(opens(&mut storage, "fourth").is_ok());
 }
@@ -228,7 +245,14 @@ fn a_key_with_zeros_behind_it_is_another_key() {
 fn an_unbound_keyslot_does_not_open_the_data() {
     let (mut storage, mut header, _) = volume();
     let other = VolumeKey::random(32).expect("random bytes");
-    let slot = add_unbound(&mut header, &mut storage, &other, &new_keyslot(), Some(7)).expect("room");
+    let slot = add_unbound(
+        &mut header,
+        &mut storage,
+        &other,
+        &new_keyslot(),
+        Some(KeyslotId::new(7)),
+    )
+    .expect("room");
     assert!(matches!(opens(&mut storage, "unbound"), Err(Error::WrongPassphrase)));
     let unlocked = header.unlock(
         &mut storage,
@@ -269,7 +293,7 @@ fn unknown_members_survive_a_write_and_unknown_requirements_forbid_it() {
         Err(Error::UnmetRequirements(_))
     ));
     header
-        .remove_keyslot(&mut storage, 0, Medium::Other)
+        .remove_keyslot(&mut storage, KeyslotId::new(0), Medium::Other)
         .expect("removal is allowed");
 }
 
@@ -277,7 +301,7 @@ fn unknown_members_survive_a_write_and_unknown_requirements_forbid_it() {
 fn passphrases_are_tried_on_preferred_keyslots_first_and_on_ignored_ones_never() {
     let (_, header, _) = volume();
     let mut metadata = header.metadata().clone();
-    let first = metadata.keyslots[&0].clone();
+    let first = metadata.keyslots[&KeyslotId::new(0)].clone();
     let priorities = [
         None,
         Some(Priority::Ignore),
@@ -286,7 +310,7 @@ fn passphrases_are_tried_on_preferred_keyslots_first_and_on_ignored_ones_never()
     ];
     for (id, priority) in (0..).zip(priorities) {
         metadata.keyslots.insert(
-            id,
+            KeyslotId::new(id),
             Keyslot {
                 priority,
                 ..first.clone()
@@ -296,14 +320,14 @@ fn passphrases_are_tried_on_preferred_keyslots_first_and_on_ignored_ones_never()
     let kind = KeyslotKind::Unknown("of tomorrow".into());
     let priority = Some(Priority::Prefer);
     metadata.keyslots.insert(
-        4,
+        KeyslotId::new(4),
         Keyslot {
             kind,
             priority,
             ..first
         },
     );
-    assert_eq!(metadata.keyslots_to_try(), [3, 0, 2]);
+    assert_eq!(metadata.keyslots_to_try(), [3, 0, 2].map(KeyslotId::new));
 }
 
 #[test]
@@ -314,10 +338,10 @@ fn what_is_taken_away_is_taken_from_tokens_and_digests_too() {
     let token = br#"{"type":"mine","keyslots":["0","1"]}"#;
     let token = Token::from_json(token).expect("a token");
     metadata.tokens.insert(0, token);
-    metadata.keep_only_keyslots(&[1]);
-    assert_eq!(metadata.keyslots.keys().collect::<Vec<_>>(), [&1]);
-    assert_eq!(metadata.tokens[&0].keyslots, [1]);
-    assert_eq!(metadata.digests[&0].keyslots, [1]);
+    metadata.keep_only_keyslots(&[KeyslotId::new(1)]);
+    assert_eq!(metadata.keyslots.keys().collect::<Vec<_>>(), [&KeyslotId::new(1)]);
+    assert_eq!(metadata.tokens[&0].keyslots, [1].map(KeyslotId::new));
+    assert_eq!(metadata.digests[&0].keyslots, [1].map(KeyslotId::new));
     metadata.keep_only_keyslots(&[]);
     assert!(metadata.keyslots.is_empty());
     assert_eq!(metadata.digests.len(), 1, "its segment needs it");

@@ -3,6 +3,7 @@
 //! The tokens of other programs (systemd-tpm2, clevis, …) are shown and kept as they are; only `luks2-keyring` has a
 //! meaning here. LUKS2 On-Disk Format Specification 1.1.x, section 3.5.
 
+use crate::KeyslotId;
 use serde_json::Value;
 
 use super::Defect;
@@ -20,7 +21,7 @@ pub struct Token {
     /// The type, which names the program that understands it.
     pub kind: String,
     /// The keyslots that it opens.
-    pub keyslots: Vec<u32>,
+    pub keyslots: Vec<KeyslotId>,
     /// All other members.
     pub extra: Object,
     /// The positions of the first two among the others.
@@ -51,12 +52,12 @@ impl Token {
     }
 
     /// A token for a passphrase that the kernel keyring has under `description`.
-    pub fn keyring(description: &str, keyslots: Vec<u32>) -> Self {
+    pub fn keyring(description: &str, keyslots: Vec<KeyslotId>) -> Self {
         Self::of_keyring(lossless(description.as_bytes()), keyslots)
     }
 
     /// As [`Token::keyring`], with the description as it was parsed.
-    fn of_keyring(description: String, keyslots: Vec<u32>) -> Self {
+    fn of_keyring(description: String, keyslots: Vec<KeyslotId>) -> Self {
         let extra = Object::from_iter([("key_description".to_owned(), description.into())]);
         Self {
             kind: KEYRING_TOKEN.to_owned(),
@@ -73,7 +74,7 @@ impl Token {
             keyslots: place("keyslots", 1),
         };
         let kind = fields.non_empty("type")?;
-        let keyslots = fields.ids("keyslots")?;
+        let keyslots = fields.ids("keyslots", KeyslotId::new)?;
         if kind == KEYRING_TOKEN {
             let description = fields.non_empty("key_description")?;
             fields.end()?;

@@ -15,13 +15,14 @@ use super::keyslot::{Area, Keyslot, KeyslotKind};
 use super::unlock::{digest_matches, matching_digest};
 use super::validate::KeyslotsArea;
 use super::wrapped::WrappedKeyslot;
-use super::{Digest, Header, MAX_DIGESTS, MAX_KEYSLOTS, Metadata, areas, staged};
+use super::{Digest, Header, MAX_DIGESTS, Metadata, areas, staged};
 use crate::kdf::CostLimits;
 use crate::secret::VolumeKey;
 use crate::storage::Storage;
 use crate::units::Bytes;
+use crate::version::Version;
 use crate::wipe::{Medium, wipe_random};
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result};
 
 /// Changes of a header that are written together; see [`Header::begin`].
 #[derive(Debug)]
@@ -30,9 +31,9 @@ pub struct Transaction<'a> {
     header: &'a mut Header,
     pub(super) next: Copy,
     /// Keyslots with areas that no header names yet.
-    beside: Vec<(u32, &'a WrappedKeyslot)>,
+    beside: Vec<(KeyslotId, &'a WrappedKeyslot)>,
     /// Keyslots that have no room beside what they replace.
-    in_place: Vec<(u32, &'a WrappedKeyslot)>,
+    in_place: Vec<(KeyslotId, &'a WrappedKeyslot)>,
 }
 
 impl Header {
@@ -63,7 +64,7 @@ impl Header {
     pub(crate) fn finish(
         &mut self,
         storage: &mut dyn Storage,
-        slot: u32,
+        slot: KeyslotId,
         sealed: &WrappedKeyslot,
         medium: Medium,
     ) -> Result<()> {
@@ -78,7 +79,7 @@ impl Header {
     }
 
     /// Whether the key of `sealed` is in a token for `slot`.
-    fn waits(&self, slot: u32, sealed: &WrappedKeyslot) -> bool {
+    fn waits(&self, slot: KeyslotId, sealed: &WrappedKeyslot) -> bool {
         staged::waiting(&self.copy.metadata, slot).any(|waiting| waiting.keyslot == sealed.slot)
     }
 }
@@ -98,13 +99,13 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// [`Error::KeyslotOutOfRange`], [`Error::KeyslotFull`], [`Error::AllKeyslotsFull`].
-    pub fn free_keyslot(&self, slot: Option<u32>) -> Result<u32> {
+    pub fn free_keyslot(&self, slot: Option<KeyslotId>) -> Result<KeyslotId> {
         let keyslots = &self.next.metadata.keyslots;
         match slot {
-            Some(slot) if slot >= MAX_KEYSLOTS => Err(Error::KeyslotOutOfRange(slot)),
+            Some(slot) if !slot.fits(Version::Luks2) => Err(Error::KeyslotOutOfRange(slot)),
             Some(slot) if keyslots.contains_key(&slot) => Err(Error::KeyslotFull(slot)),
             Some(slot) => Ok(slot),
-            None => (0..MAX_KEYSLOTS)
+            None => KeyslotId::all(Version::Luks2)
                 .find(|slot| !keyslots.contains_key(slot))
                 .ok_or(Error::AllKeyslotsFull),
         }
@@ -116,11 +117,11 @@ impl<'a> Transaction<'a> {
     /// Those of [`Transaction::free_keyslot`]; [`Error::WrongVolumeKey`], [`Error::NoRoomForKeyslot`].
     pub fn add_keyslot(
         &mut self,
-        slot: Option<u32>,
+        slot: Option<KeyslotId>,
         sealed: &'a WrappedKeyslot,
         key: &VolumeKey,
         limits: &CostLimits,
-    ) -> Result<u32> {
+    ) -> Result<KeyslotId> {
         let slot = self.free_keyslot(slot)?;
         let digest = matching_digest(&self.next.metadata, key, true, limits)?;
         let area = place(&self.header.copy, &self.next, sealed)?;
@@ -134,10 +135,10 @@ impl<'a> Transaction<'a> {
     /// Those of [`Transaction::free_keyslot`]; [`Error::AllDigestsInUse`], [`Error::NoRoomForKeyslot`].
     pub fn add_unbound_keyslot(
         &mut self,
-        slot: Option<u32>,
+        slot: Option<KeyslotId>,
         sealed: &'a WrappedKeyslot,
         digest: Digest,
-    ) -> Result<u32> {
+    ) -> Result<KeyslotId> {
         let slot = self.free_keyslot(slot)?;
         let digests = &self.next.metadata.digests;
         let free = (0..MAX_DIGESTS).find(|id| !digests.contains_key(id));
@@ -147,7 +148,7 @@ impl<'a> Transaction<'a> {
         Ok(self.insert(slot, sealed, area, id))
     }
 
-    fn insert(&mut self, slot: u32, sealed: &'a WrappedKeyslot, area: Area, digest: u32) -> u32 {
+    fn insert(&mut self, slot: KeyslotId, sealed: &'a WrappedKeyslot, area: Area, digest: u32) -> KeyslotId {
         let keyslot = Keyslot {
             kind: KeyslotKind::Luks2(sealed.slot.clone()),
             key_size: sealed.key_size,
@@ -175,7 +176,7 @@ impl<'a> Transaction<'a> {
     /// [`Error::NoRoomForKeyslot`] where the key material is longer than the area, too.
     pub fn change_keyslot(
         &mut self,
-        slot: u32,
+        slot: KeyslotId,
         sealed: &'a WrappedKeyslot,
         key: &VolumeKey,
         limits: &CostLimits,
@@ -197,7 +198,7 @@ impl<'a> Transaction<'a> {
     }
 
     /// Puts `sealed` into `area`, or into that of the keyslot which it replaces.
-    fn replace(&mut self, slot: u32, sealed: &'a WrappedKeyslot, area: Option<Area>) -> Result<()> {
+    fn replace(&mut self, slot: KeyslotId, sealed: &'a WrappedKeyslot, area: Option<Area>) -> Result<()> {
         if self
             .beside
             .iter()
@@ -238,7 +239,7 @@ impl<'a> Transaction<'a> {
     ///
     /// # Errors
     /// [`Error::KeyslotInactive`].
-    pub fn retire_keyslot(&mut self, slot: u32) -> Result<()> {
+    pub fn retire_keyslot(&mut self, slot: KeyslotId) -> Result<()> {
         staged::forget(&mut self.next.metadata, slot);
         self.next
             .metadata
@@ -350,9 +351,9 @@ fn freed(before: &Metadata, next: &Metadata) -> Vec<Area> {
 }
 
 /// The header `last` with the keyslots of `before` in place of those `changed`, whose keys wait in tokens.
-fn with_tokens(before: &Copy, last: &Copy, changed: &[(u32, &WrappedKeyslot)]) -> Result<Copy> {
+fn with_tokens(before: &Copy, last: &Copy, changed: &[(KeyslotId, &WrappedKeyslot)]) -> Result<Copy> {
     let mut interim = last.clone();
-    let of = |copy: &Copy, slot: u32| {
+    let of = |copy: &Copy, slot: KeyslotId| {
         let keyslot = copy.metadata.keyslots.get(&slot).cloned();
         keyslot.ok_or(Error::KeyslotInactive(slot))
     };

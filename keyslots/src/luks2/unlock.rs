@@ -16,7 +16,7 @@ use crate::secret::{Passphrase, Secret, VolumeKey};
 use crate::storage::Storage;
 use crate::units::{Bytes, SECTOR_SIZE};
 use crate::unlocked::{Unfinished, Unlocked};
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result};
 
 /// The keyslots that a passphrase is tried on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Candidates {
     /// All keyslots, including unbound ones; used by `--test-passphrase`.
     IncludingUnbound,
     /// One, whatever its priority and whatever its key is for.
-    Keyslot(u32),
+    Keyslot(KeyslotId),
 }
 
 /// Tries the candidates one after the other.
@@ -72,9 +72,9 @@ pub(super) fn unlock(
     }))
 }
 
-fn candidate_ids(metadata: &Metadata, candidates: Candidates) -> Result<Vec<u32>> {
+fn candidate_ids(metadata: &Metadata, candidates: Candidates) -> Result<Vec<KeyslotId>> {
     let digests = DigestIndex::new(metadata);
-    let bound = |id: &u32| digests.is_bound(*id);
+    let bound = |id: &KeyslotId| digests.is_bound(*id);
     Ok(match candidates {
         Candidates::All => metadata.keyslots_to_try().into_iter().filter(bound).collect(),
         Candidates::IncludingUnbound => {
@@ -93,7 +93,7 @@ fn open_keyslot(
     metadata: &Metadata,
     storage: &mut dyn Storage,
     passphrase: &Passphrase,
-    id: u32,
+    id: KeyslotId,
     limits: &CostLimits,
 ) -> Result<VolumeKey> {
     let slot = metadata.keyslots.get(&id).ok_or(Error::KeyslotInactive(id))?;
@@ -124,7 +124,7 @@ fn open_keyslot(
 fn open_staged(
     metadata: &Metadata,
     passphrase: &Passphrase,
-    id: u32,
+    id: KeyslotId,
     waiting: Waiting,
     limits: &CostLimits,
 ) -> Result<Unlocked> {

@@ -5,11 +5,12 @@
 
 use super::copies::{self, Encoded};
 use super::keyslot::KeyslotKind;
-use super::{Header, MAX_KEYSLOTS, staged};
+use super::{Header, staged};
 use crate::storage::Storage;
 use crate::units::Bytes;
+use crate::version::Version;
 use crate::wipe::{Medium, wipe_random, wipe_zeros};
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result};
 
 impl Header {
     /// Writes a new header where there was none: the place of the copies is cleared, the keyslots area filled with
@@ -41,8 +42,8 @@ impl Header {
     /// # Errors
     /// [`Error::KeyslotInactive`]; [`Error::InReencryption`] for the keyslot that holds the state of one;
     /// [`Error::ChangedMeanwhile`], or the storage's.
-    pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: u32, medium: Medium) -> Result<()> {
-        if slot >= MAX_KEYSLOTS && !self.copy.metadata.keyslots.contains_key(&slot) {
+    pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: KeyslotId, medium: Medium) -> Result<()> {
+        if !slot.fits(Version::Luks2) && !self.copy.metadata.keyslots.contains_key(&slot) {
             return Err(Error::KeyslotOutOfRange(slot));
         }
         match self.copy.metadata.keyslots.get(&slot) {
@@ -76,10 +77,10 @@ impl Header {
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`], or the storage's.
-    pub fn erase(&mut self, storage: &mut dyn Storage, medium: Medium) -> Result<Vec<u32>> {
+    pub fn erase(&mut self, storage: &mut dyn Storage, medium: Medium) -> Result<Vec<KeyslotId>> {
         let keyslots = self.copy.metadata.keyslots.iter();
         let keys = keyslots.filter(|(_, keyslot)| !matches!(keyslot.kind, KeyslotKind::Reencrypt(_)));
-        let slots: Vec<u32> = keys.map(|(&slot, _)| slot).collect();
+        let slots: Vec<KeyslotId> = keys.map(|(&slot, _)| slot).collect();
         let before = self.copy.clone();
         // A stale copy may have members that the other lacks.
         if staged::forget_all(&mut self.copy.metadata) || slots.is_empty() {

@@ -11,6 +11,7 @@ use super::keyslot::{Keyslot, KeyslotKind};
 use super::metadata::Metadata;
 use super::reencrypt::is_online;
 use super::segment::{Segment, SegmentKind};
+use crate::KeyslotId;
 use crate::units::Bytes;
 
 /// Largest keyslots area that the specification allows.
@@ -80,21 +81,24 @@ fn config(metadata: &Metadata, hdr_size: Bytes) -> Result<KeyslotsArea, Defect> 
 }
 
 fn references(metadata: &Metadata) -> Result<(), Defect> {
-    let exist = |object: &str, of: u32, member: &str, ids: &[u32], exists: &dyn Fn(&u32) -> bool| {
-        let dangling = ids.iter().find(|id| !exists(id));
-        dangling.map_or(Ok(()), |&id| {
+    let dangling = |object: &str, of: u32, member: &str, id: Option<u32>| match id {
+        Some(id) => {
             let path = format!("{object}.{of}.{member}");
             Err(Defect::DanglingReference { path, id })
-        })
+        }
+        None => Ok(()),
     };
-    let keyslot_exists = |id: &u32| metadata.keyslots.contains_key(id);
+    let keyslot = |ids: &[KeyslotId]| {
+        let mut missing = ids.iter().filter(|id| !metadata.keyslots.contains_key(id));
+        missing.next().map(|id| id.get())
+    };
     for (&id, token) in &metadata.tokens {
-        exist("tokens", id, "keyslots", &token.keyslots, &keyslot_exists)?;
+        dangling("tokens", id, "keyslots", keyslot(&token.keyslots))?;
     }
     for (&id, digest) in &metadata.digests {
-        exist("digests", id, "keyslots", &digest.keyslots, &keyslot_exists)?;
-        let segment_exists = |id: &u32| metadata.segments.contains_key(id);
-        exist("digests", id, "segments", &digest.segments, &segment_exists)?;
+        dangling("digests", id, "keyslots", keyslot(&digest.keyslots))?;
+        let mut segments = digest.segments.iter().filter(|id| !metadata.segments.contains_key(id));
+        dangling("digests", id, "segments", segments.next().copied())?;
     }
     Ok(())
 }
@@ -166,7 +170,7 @@ fn regular_segments(regular: &[(&u32, &Segment)], area: KeyslotsArea) -> Result<
 }
 
 fn keyslots(metadata: &Metadata, digests: &DigestIndex<'_>, area: KeyslotsArea) -> Result<(), Defect> {
-    let mut by_offset: BTreeMap<Bytes, (u32, Bytes)> = BTreeMap::new();
+    let mut by_offset: BTreeMap<Bytes, (KeyslotId, Bytes)> = BTreeMap::new();
     for (&id, slot) in &metadata.keyslots {
         let end = keyslot(digests, id, slot, area)?;
         if let Some((other, _)) = by_offset.insert(slot.area.offset, (id, end)) {
@@ -184,7 +188,7 @@ fn keyslots(metadata: &Metadata, digests: &DigestIndex<'_>, area: KeyslotsArea) 
 }
 
 /// Returns where the area of the keyslot ends.
-fn keyslot(digests: &DigestIndex<'_>, id: u32, slot: &Keyslot, area: KeyslotsArea) -> Result<Bytes, Defect> {
+fn keyslot(digests: &DigestIndex<'_>, id: KeyslotId, slot: &Keyslot, area: KeyslotsArea) -> Result<Bytes, Defect> {
     let (offset, size) = (slot.area.offset, slot.area.size);
     let end = offset
         .checked_add(size)

@@ -2,37 +2,41 @@
 
 use super::disks::*;
 use super::*;
+use keyslots::KeyslotId;
 
 pub(super) const ACTIONS: &[Action] = &[
     Action {
         name: "LUKS1: add across two sectors",
         disk: || {
             let mut disk = Memory(disk1());
-            luks1(&mut disk, |header, disk| header.remove_keyslot(disk, 6, Medium::Other)).expect("memory");
+            luks1(&mut disk, |header, disk| {
+                header.remove_keyslot(disk, KeyslotId::new(6), Medium::Other)
+            })
+            .expect("memory");
             disk.0
         },
-        run: |disk| luks1(disk, |header, disk| add1(header, disk, 6, "new")),
+        run: |disk| luks1(disk, |header, disk| add1(header, disk, KeyslotId::new(6), "new")),
         keys: &["other"],
         next: None,
     },
     Action {
         name: "LUKS1: add",
         disk: disk1,
-        run: |disk| luks1(disk, |header, disk| add1(header, disk, 3, "new")),
+        run: |disk| luks1(disk, |header, disk| add1(header, disk, KeyslotId::new(3), "new")),
         keys: &["old"],
         next: None,
     },
     Action {
         name: "LUKS1: change in another slot",
         disk: disk1,
-        run: |disk| change1(disk, 6, false, Medium::Other),
+        run: |disk| change1(disk, KeyslotId::new(6), false, Medium::Other),
         keys: &["old", "new"],
         next: Some(|disk| finish(disk, Medium::Other)),
     },
     Action {
         name: "LUKS1: change in the same slot, rotating disk",
         disk: disk1,
-        run: |disk| change1(disk, 6, true, Medium::Rotational),
+        run: |disk| change1(disk, KeyslotId::new(6), true, Medium::Rotational),
         keys: &["old", "new"],
         next: Some(|disk| finish(disk, Medium::Other)),
     },
@@ -46,7 +50,7 @@ pub(super) const ACTIONS: &[Action] = &[
     Action {
         name: "LUKS1: change, all slots in use, rotating disk",
         disk: full1,
-        run: |disk| change1(disk, 6, true, Medium::Rotational),
+        run: |disk| change1(disk, KeyslotId::new(6), true, Medium::Rotational),
         keys: &["old", "new"],
         next: Some(|disk| finish(disk, Medium::Other)),
     },
@@ -67,7 +71,7 @@ pub(super) const ACTIONS: &[Action] = &[
     Action {
         name: "LUKS1: remove a half changed keyslot",
         disk: half_changed1,
-        run: |disk| remove(disk, 6),
+        run: |disk| remove(disk, KeyslotId::new(6)),
         keys: &["third"],
         next: None,
     },
@@ -88,7 +92,11 @@ pub(super) const ACTIONS: &[Action] = &[
     Action {
         name: "LUKS1: remove",
         disk: disk1,
-        run: |disk| luks1(disk, |header, disk| header.remove_keyslot(disk, 6, Medium::Other)),
+        run: |disk| {
+            luks1(disk, |header, disk| {
+                header.remove_keyslot(disk, KeyslotId::new(6), Medium::Other)
+            })
+        },
         keys: &["other"],
         next: None,
     },
@@ -216,7 +224,7 @@ pub(super) const ACTIONS: &[Action] = &[
     Action {
         name: "LUKS2: remove a half changed keyslot",
         disk: half_changed2,
-        run: |disk| remove(disk, 0),
+        run: |disk| remove(disk, KeyslotId::new(0)),
         keys: &["other"],
         next: None,
     },
@@ -237,7 +245,11 @@ pub(super) const ACTIONS: &[Action] = &[
     Action {
         name: "LUKS2: remove",
         disk: disk2,
-        run: |disk| luks2(disk, |header, disk| header.remove_keyslot(disk, 0, Medium::Other)),
+        run: |disk| {
+            luks2(disk, |header, disk| {
+                header.remove_keyslot(disk, KeyslotId::new(0), Medium::Other)
+            })
+        },
         keys: &["other"],
         next: None,
     },
@@ -249,7 +261,7 @@ pub(super) const ACTIONS: &[Action] = &[
                 header.set_labels(disk, Some("label"), Some("subsystem"))?;
                 header.set_uuid(disk, "11111111-2222-3333-4444-555555555556")?;
                 header.set_flags(disk, vec!["allow-discards".into()])?;
-                header.set_priority(disk, 1, Priority::Prefer)
+                header.set_priority(disk, KeyslotId::new(1), Priority::Prefer)
             })
         },
         keys: &["old"],
@@ -260,8 +272,8 @@ pub(super) const ACTIONS: &[Action] = &[
         disk: disk2,
         run: |disk| {
             luks2(disk, |header, disk| {
-                let token = header.put_token(disk, Token::keyring("desc", vec![0]), None, false)?;
-                header.assign_token(disk, token, 1, true)?;
+                let token = header.put_token(disk, Token::keyring("desc", vec![KeyslotId::new(0)]), None, false)?;
+                header.assign_token(disk, token, KeyslotId::new(1), true)?;
                 header.remove_token(disk, token)
             })
         },

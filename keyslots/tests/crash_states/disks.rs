@@ -1,6 +1,7 @@
 //! The disks on which the actions run, and the steps that the actions are made of.
 
 use super::*;
+use keyslots::KeyslotId;
 
 pub(super) fn passphrase(text: &str) -> Passphrase {
     Passphrase::new(Secret::copy_from(text.as_bytes()).expect("a page"))
@@ -28,13 +29,13 @@ pub(super) fn luks2(
     run(&mut luks2::Header::read(disk)?, disk)
 }
 
-pub(super) fn add1(header: &mut luks1::Header, disk: &mut dyn Storage, slot: u32, text: &str) -> Result<()> {
+pub(super) fn add1(header: &mut luks1::Header, disk: &mut dyn Storage, slot: KeyslotId, text: &str) -> Result<()> {
     let sealed = header.seal(&key(), &passphrase(text), ITERATIONS, &limits())?;
     header.add_keyslot(disk, Some(slot), &sealed).map(drop)
 }
 
 /// Changes the passphrase in the first free keyslot, unless it `stays` where it is.
-pub(super) fn change1(disk: &mut dyn Storage, slot: u32, stays: bool, medium: Medium) -> Result<()> {
+pub(super) fn change1(disk: &mut dyn Storage, slot: KeyslotId, stays: bool, medium: Medium) -> Result<()> {
     luks1(disk, |header, disk| {
         let seal = || header.seal(&key(), &passphrase("new"), ITERATIONS, &limits());
         let (new, back) = (&seal()?, &seal()?);
@@ -74,7 +75,7 @@ pub(super) fn change2(disk: &mut dyn Storage, medium: Medium) -> Result<()> {
     luks2(disk, |header, disk| {
         let sealed = sealed2("new")?;
         let mut change = header.begin()?;
-        change.change_keyslot(0, &sealed, &key(), &limits())?;
+        change.change_keyslot(KeyslotId::new(0), &sealed, &key(), &limits())?;
         change.commit(disk, medium)
     })
 }
@@ -91,8 +92,8 @@ pub(super) fn disk1() -> Vec<u8> {
     let mut header = luks1::Header::create(&params, &key(), &limits()).expect("good parameters");
     let mut disk = Memory::zeroed(2049 * 512);
     header.write_new(&mut disk, Medium::Other).expect("memory");
-    add1(&mut header, &mut disk, 6, "old").expect("a free slot");
-    add1(&mut header, &mut disk, 0, "other").expect("a free slot");
+    add1(&mut header, &mut disk, KeyslotId::new(6), "old").expect("a free slot");
+    add1(&mut header, &mut disk, KeyslotId::new(0), "other").expect("a free slot");
     disk.0
 }
 
@@ -127,7 +128,7 @@ pub(super) fn full1() -> Vec<u8> {
     thread_local!(static MADE: Vec<u8> = {
         let mut disk = Memory(disk1());
         luks1(&mut disk, |header, disk| {
-            (1..8).filter(|slot| *slot != 6).try_for_each(|slot| add1(header, disk, slot, "third"))
+            (1..8).filter(|slot| *slot != 6).try_for_each(|slot| add1(header, disk, KeyslotId::new(slot), "third"))
         })
         .expect("free slots");
         disk.0
@@ -173,7 +174,7 @@ pub(super) fn full2_of_now() -> Vec<u8> {
 pub(super) const SLOT_6: u64 = 776 * 512;
 
 pub(super) fn full_change1(disk: &mut dyn Storage) -> Result<()> {
-    change1(disk, 6, false, Medium::Other)
+    change1(disk, KeyslotId::new(6), false, Medium::Other)
 }
 
 /// Ends an interrupted change with the new passphrase, where there is one: then nothing of it is left.
@@ -214,7 +215,7 @@ pub(super) fn erase(disk: &mut dyn Storage) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn remove(disk: &mut dyn Storage, slot: u32) -> Result<()> {
+pub(super) fn remove(disk: &mut dyn Storage, slot: KeyslotId) -> Result<()> {
     Header::read(disk)?.remove_keyslot(disk, slot, Medium::Other)?;
     expect_clean(disk);
     Ok(())
@@ -264,29 +265,32 @@ pub(super) fn two_ages(new: fn() -> Vec<u8>, run: fn(&mut dyn Storage) -> Result
 
 pub(super) fn age1(disk: &mut dyn Storage) -> Result<()> {
     luks1(disk, |header, disk| {
-        header.remove_keyslot(disk, 0, Medium::Other)?;
-        add1(header, disk, 1, "third")
+        header.remove_keyslot(disk, KeyslotId::new(0), Medium::Other)?;
+        add1(header, disk, KeyslotId::new(1), "third")
     })
 }
 
 pub(super) fn changed1(disk: &mut dyn Storage) -> Result<()> {
-    change1(disk, 6, true, Medium::Other)
+    change1(disk, KeyslotId::new(6), true, Medium::Other)
 }
 
 /// With all keyslots but 5 in use.
 pub(super) fn seven1() -> Vec<u8> {
     let mut disk = Memory(full1());
-    luks1(&mut disk, |header, disk| header.remove_keyslot(disk, 5, Medium::Other)).expect("memory");
+    luks1(&mut disk, |header, disk| {
+        header.remove_keyslot(disk, KeyslotId::new(5), Medium::Other)
+    })
+    .expect("memory");
     disk.0
 }
 
 pub(super) fn refilled1(disk: &mut dyn Storage) -> Result<()> {
-    luks1(disk, |header, disk| add1(header, disk, 5, "third"))?;
+    luks1(disk, |header, disk| add1(header, disk, KeyslotId::new(5), "third"))?;
     changed1(disk)
 }
 
 pub(super) fn half_changed_of_seven1(disk: &mut dyn Storage) -> Result<()> {
-    luks1(disk, |header, disk| add1(header, disk, 5, "third"))?;
+    luks1(disk, |header, disk| add1(header, disk, KeyslotId::new(5), "third"))?;
     let mut all = vec![0; disk.size().expect("memory").to_usize().expect("small")];
     disk.read_at(Bytes::ZERO, &mut all).expect("memory");
     let half = half_changed(all, full_change1, SLOT_6);
@@ -299,7 +303,7 @@ pub(super) fn one1(text: &str) -> Vec<u8> {
     let mut disk = Memory(disk1());
     luks1(&mut disk, |header, disk| {
         header.erase(disk, Medium::Other)?;
-        add1(header, disk, 6, text)
+        add1(header, disk, KeyslotId::new(6), text)
     })
     .expect("memory");
     disk.0
@@ -316,7 +320,7 @@ pub(super) fn old_one1(disk: &mut dyn Storage) -> Result<()> {
 
 pub(super) fn age2(disk: &mut dyn Storage) -> Result<()> {
     luks2(disk, |header, disk| {
-        header.remove_keyslot(disk, 1, Medium::Other)?;
+        header.remove_keyslot(disk, KeyslotId::new(1), Medium::Other)?;
         add2(header, disk, "third")
     })
 }

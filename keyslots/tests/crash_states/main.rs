@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
 
+use keyslots::KeyslotId;
 use keyslots::hash::Hash;
 use keyslots::header::Header;
 use keyslots::kdf::{CostLimits, Kdf};
@@ -121,7 +122,7 @@ fn rest(crash: &Crash<'_>, before: &[u8], after: &[u8]) -> Vec<u8> {
 }
 
 /// All that decides whether a keyslot opens, and its key material.
-fn facts<'a>(header: &Header, slot: u32, image: &'a [u8]) -> Option<(String, &'a [u8])> {
+fn facts<'a>(header: &Header, slot: KeyslotId, image: &'a [u8]) -> Option<(String, &'a [u8])> {
     let (facts, offset, size) = match header {
         Header::Luks1(header) => {
             let keyslot = header.keyslot(slot)?;

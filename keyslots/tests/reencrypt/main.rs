@@ -5,6 +5,7 @@ mod cryptsetup;
 mod states;
 mod volumes;
 
+use keyslots::KeyslotId;
 use keyslots::header::SlotState;
 use keyslots::luks2::Header;
 use keyslots::luks2::reencrypt::{Mode, Status};
@@ -34,13 +35,13 @@ fn each_mode_converts_all_data_and_leaves_nothing_else() {
         if kind.mode == Mode::Reencrypt {
             // Neither key may go unnoticed.
             let all = header.metadata().keyslots.iter();
-            let slots: Vec<u32> = all
+            let slots: Vec<KeyslotId> = all
                 .filter(|(_, keyslot)| keyslot.key_size > 1)
                 .map(|(&slot, _)| slot)
                 .collect();
             let header = keyslots::header::Header::Luks2(header);
             assert_eq!(slots.len(), if kind.same_key { 1 } else { 2 }, "{}", kind.name);
-            let is_last = |slot: u32| header.slot_state(slot) == SlotState::ActiveLast;
+            let is_last = |slot: KeyslotId| header.slot_state(slot) == SlotState::ActiveLast;
             assert!(slots.into_iter().all(is_last), "{}", kind.name);
         }
         kind.run(&mut disk, None).expect(kind.name);

@@ -13,6 +13,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use keyslots::KeyslotId;
 use keyslots::header::Header;
 use keyslots::kdf::Weakness;
 use keyslots::luks2::format::Which;
@@ -105,7 +106,7 @@ pub enum Finding {
     #[error("keyslot {slot} needs {needed} of memory; {available} is available")]
     TooLarge {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// The memory that it needs.
         needed: Bytes,
         /// The available memory.
@@ -124,7 +125,7 @@ pub enum Finding {
     #[error("keyslot {slot} is cheap to attack: {weakness}")]
     WeakKeyslot {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// The value that is too low.
         weakness: Weakness,
     },

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::boot::source::DeviceSpec;
+use keyslots::KeyslotId;
 
 fn parsed(list: &str) -> (VolumeOptions, Vec<String>) {
     let mut warnings = Vec::new();
@@ -61,7 +62,7 @@ fn each_option_is_read() {
             keyfile_size: Some(Bytes::new(64)),
             keyfile_timeout: Some(Duration::from_secs(90)),
             keyfile_erase: true,
-            key_slot: Some(SlotRef::Number(3)),
+            key_slot: Some(SlotRef::Number(KeyslotId::new(3))),
             header: Some(Place {
                 path: "/h".into(),
                 device: Some(DeviceSpec::Uuid("ab".into()))

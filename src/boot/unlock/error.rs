@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use keyslots::KeyslotId;
 use keyslots::units::Bytes;
 
 use crate::boot::source::{DeviceSpec, Place};
@@ -82,7 +83,7 @@ pub enum UnlockError {
         /// The flaw of the key.
         fault: FinalNewline,
         /// The keyslot.
-        keyslot: u32,
+        keyslot: KeyslotId,
     },
     /// The decrypted data fail a check.
     #[error("the check '{check}' failed: {found}")]

@@ -7,6 +7,7 @@ mod token;
 
 use std::path::PathBuf;
 
+use keyslots::KeyslotId;
 use keyslots::cipher::CipherError;
 use keyslots::header::Version;
 use keyslots::kdf::KdfError;
@@ -74,9 +75,9 @@ pub enum CryptError {
     #[error("there is no keyslot {slot}, only 0 to {last}")]
     NoSuchKeyslot {
         /// Its number.
-        slot: u32,
+        slot: KeyslotId,
         /// The highest number.
-        last: u32,
+        last: KeyslotId,
     },
     /// It was not confirmed.
     #[error("the operation was not confirmed")]

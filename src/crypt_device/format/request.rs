@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use keyslots::Error;
+use keyslots::KeyslotId;
 use keyslots::cipher::CipherName;
 use keyslots::hash::Hash;
 use keyslots::header::Version;
@@ -13,9 +14,7 @@ use keyslots::uuid::is_uuid;
 use super::overwrite::{MadeFile, agree_to_overwrite, check_not_tiny};
 use super::placement::{self, Place};
 use crate::block_device::{self, DevNo, Topology};
-use crate::crypt_device::{
-    Confirm, CostRequest, CryptError, FormatError, HeaderPlace, LookedAt, check_header_unused, last_keyslot,
-};
+use crate::crypt_device::{Confirm, CostRequest, CryptError, FormatError, HeaderPlace, LookedAt, check_header_unused};
 use crate::data_device::{self, DataDeviceError};
 use crate::defaults;
 use crate::dm::Dm;
@@ -112,7 +111,7 @@ pub struct Prepared<'a> {
     pub(super) hash: Hash,
     pub(super) cipher: CipherName,
     key_size: usize,
-    pub(super) keyslot: Option<u32>,
+    pub(super) keyslot: Option<KeyslotId>,
     /// The device that the user was asked about, and that is written to.
     pub(super) seen: Option<LookedAt>,
     /// Removed where no volume is made.
@@ -191,8 +190,8 @@ impl<'a> FormatRequest<'a> {
         Ok((cipher, key_size))
     }
 
-    fn first_keyslot(&self) -> Result<Option<u32>, CryptError> {
-        let last = last_keyslot(self.version);
+    fn first_keyslot(&self) -> Result<Option<KeyslotId>, CryptError> {
+        let last = KeyslotId::last(self.version);
         match self.keyslot {
             None => Ok(None),
             Some(&SlotRef::Number(slot)) if slot <= last => Ok(Some(slot)),

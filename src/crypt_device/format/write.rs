@@ -6,6 +6,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 
 use keyslots::Error;
+use keyslots::KeyslotId;
 use keyslots::header::Header;
 use keyslots::secret::{Passphrase, VolumeKey};
 use keyslots::storage::Storage;
@@ -33,7 +34,7 @@ pub struct Made {
     /// The place of the header.
     pub file: File,
     /// Its keyslot.
-    pub keyslot: u32,
+    pub keyslot: KeyslotId,
 }
 
 impl Planned<'_> {
@@ -62,7 +63,11 @@ impl Planned<'_> {
         Ok(sealed)
     }
 
-    fn write_sealed(&mut self, changing: &Changing<'_>, sealed: &WrappedKeyslot) -> Result<(u32, File), CryptError> {
+    fn write_sealed(
+        &mut self,
+        changing: &Changing<'_>,
+        sealed: &WrappedKeyslot,
+    ) -> Result<(KeyslotId, File), CryptError> {
         let request = self.prepared.request;
         let device = request.header;
         changing.exclusive(device, Others::May, |file, was_luks1| {
@@ -128,7 +133,7 @@ impl Planned<'_> {
         changing: &Changing<'_>,
         storage: &mut dyn Storage,
         sealed: &WrappedKeyslot,
-    ) -> Result<u32, CryptError> {
+    ) -> Result<KeyslotId, CryptError> {
         let request = &self.prepared.request;
         let (medium, slot) = (request.header.medium(), self.prepared.keyslot);
         match (&mut self.header, sealed) {

@@ -58,13 +58,16 @@ fn a_volume_is_made_in_three_steps() {
         let planned = change(|changing| prepared.plan(changing, None)).expect("there is room");
         assert!(fs::read(&path).expect("a file").iter().all(|&byte| byte == 0));
         let made = change(|changing| planned.write(changing, &secret("pw"))).expect("written");
-        assert_eq!((made.keyslot, made.header.version()), (0, version));
+        assert_eq!((made.keyslot, made.header.version()), (KeyslotId::new(0), version));
 
         let mut volume = load(&path, HeaderPlace::WithData);
         assert_eq!(volume.header.uuid(), made.header.uuid());
         let limits = CostLimits::default();
         volume.header.verify_volume_key(&made.key, &limits).expect("its key");
-        assert_eq!(volume.opens(&secret("pw"), Candidates::All, &limits), Some(0));
+        assert_eq!(
+            volume.opens(&secret("pw"), Candidates::All, &limits),
+            Some(KeyslotId::new(0))
+        );
     }
 }
 
@@ -134,5 +137,8 @@ fn the_file_of_a_header_goes_where_no_volume_is_made() {
     let prepared = request.prepare(&Answer::new(true)).expect("confirmed");
     let planned = change(|changing| prepared.plan(changing, None)).expect("a header");
     change(|changing| planned.write(changing, &secret("pw"))).expect("written");
-    assert_eq!(load(&apart, HeaderPlace::Apart).header.used_keyslots(), [0]);
+    assert_eq!(
+        load(&apart, HeaderPlace::Apart).header.used_keyslots(),
+        [0].map(KeyslotId::new)
+    );
 }

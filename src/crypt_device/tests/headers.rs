@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use keyslots::KeyslotId;
 use keyslots::header::Version;
 use keyslots::luks2::Priority;
 
@@ -28,19 +29,30 @@ fn settings_are_changed_all_at_once_or_not_at_all() {
         change(|changing| configure(changing, &volume.device, &settings))
     };
     let before = fs::read(&path).expect("a file");
-    assert_eq!(set(1, None).expect_err("no key in it").errno(), Errno::ENOENT);
-    assert_eq!(set(0, Some(("7", false))).expect_err("no name").errno(), Errno::EINVAL);
+    assert_eq!(
+        set(KeyslotId::new(1), None).expect_err("no key in it").errno(),
+        Errno::ENOENT
+    );
+    assert_eq!(
+        set(KeyslotId::new(0), Some(("7", false))).expect_err("no name").errno(),
+        Errno::EINVAL
+    );
     assert_eq!(fs::read(&path).expect("a file"), before);
-    set(0, Some(("office", true))).expect("a keyslot");
+    set(KeyslotId::new(0), Some(("office", true))).expect("a keyslot");
     // It is protected now, and has to be called by its name.
     assert_eq!(
-        set(0, Some(("home", true))).expect_err("protected").errno(),
+        set(KeyslotId::new(0), Some(("home", true)))
+            .expect_err("protected")
+            .errno(),
         Errno::EPERM
     );
     let volume = load(&path, HeaderPlace::WithData);
     let header = volume.header.luks2().expect("LUKS2");
     assert_eq!(header.binary().label, "label");
-    assert_eq!(header.metadata().keyslots[&0].priority(), Priority::Prefer);
+    assert_eq!(
+        header.metadata().keyslots[&KeyslotId::new(0)].priority(),
+        Priority::Prefer
+    );
 }
 
 #[test]
@@ -80,10 +92,16 @@ fn a_volume_is_converted_when_that_was_confirmed() {
     let limits = CostLimits::default();
     let mut luks1 = load(&path, HeaderPlace::WithData);
     assert_eq!(luks1.header.version(), Version::Luks1);
-    assert_eq!(luks1.opens(&secret("pw"), Candidates::All, &limits), Some(0));
+    assert_eq!(
+        luks1.opens(&secret("pw"), Candidates::All, &limits),
+        Some(KeyslotId::new(0))
+    );
     convert(Version::Luks2, &yes).expect("and back");
     let mut luks2 = load(&path, HeaderPlace::WithData);
-    assert_eq!(luks2.opens(&secret("pw"), Candidates::All, &limits), Some(0));
+    assert_eq!(
+        luks2.opens(&secret("pw"), Candidates::All, &limits),
+        Some(KeyslotId::new(0))
+    );
 }
 
 #[test]
@@ -117,12 +135,12 @@ fn a_backup_is_restored_when_that_was_confirmed() {
     let before = fs::read(&path).expect("a file");
     assert!(matches!(restore(&backup, &no), Err(CryptError::Declined)));
     assert_eq!(fs::read(&path).expect("a file"), before);
-    assert_eq!(restore(&backup, &yes).expect("it fits"), [0]);
+    assert_eq!(restore(&backup, &yes).expect("it fits"), [0].map(KeyslotId::new));
     assert!(yes.1.borrow()[0].contains("same_uuid: true"), "{yes:?}");
     let mut volume = load(&path, HeaderPlace::WithData);
     assert_eq!(
         volume.opens(&secret("pw"), Candidates::All, &CostLimits::default()),
-        Some(0)
+        Some(KeyslotId::new(0))
     );
 }
 
@@ -143,10 +161,10 @@ fn tokens_are_added_and_removed_but_not_reserved_ones() {
     assert!(taken.is_err());
     let volume = load(&path, HeaderPlace::WithData);
     assert_eq!(volume.token_key_description(3).expect("it names a key"), b"a key");
-    assert_eq!(volume.token(3).expect("a token").keyslots, [0]);
+    assert_eq!(volume.token(3).expect("a token").keyslots, [0].map(KeyslotId::new));
     assert_eq!(volume.token(4).expect_err("none").errno(), Errno::ENOENT);
     assert_eq!(volume.token(32).expect_err("no such number").errno(), Errno::EINVAL);
-    change(|changing| volume.unassign_token(changing, 3, 0)).expect("it is assigned");
+    change(|changing| volume.unassign_token(changing, 3, KeyslotId::new(0))).expect("it is assigned");
     let text = br#"{"type":"mine","keyslots":["0"]}"#;
     let token = parse_importable(text).expect("a token");
     let replace = TokenPlace { replace: true, ..place };

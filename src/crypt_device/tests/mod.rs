@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::fs::{self, File};
 use std::path::Path;
 
+use keyslots::KeyslotId;
 use keyslots::hash::Hash;
 use keyslots::kdf::CostLimits;
 use keyslots::luks2::{self, Candidates};
@@ -57,7 +58,7 @@ fn cost() -> KeyslotCost {
     KeyslotCost::Luks2(cheap_keyslot())
 }
 
-fn add(volume: &LuksDevice, changing: &Changing<'_>, key: &VolumeKey, text: &str) -> Result<u32, CryptError> {
+fn add(volume: &LuksDevice, changing: &Changing<'_>, key: &VolumeKey, text: &str) -> Result<KeyslotId, CryptError> {
     add_as(volume, changing, (key, KeyFor::Data, None), text)
 }
 
@@ -65,9 +66,9 @@ fn add(volume: &LuksDevice, changing: &Changing<'_>, key: &VolumeKey, text: &str
 fn add_as(
     volume: &LuksDevice,
     changing: &Changing<'_>,
-    (key, key_for, opened): (&VolumeKey, KeyFor, Option<u32>),
+    (key, key_for, opened): (&VolumeKey, KeyFor, Option<KeyslotId>),
     text: &str,
-) -> Result<u32, CryptError> {
+) -> Result<KeyslotId, CryptError> {
     let new = NewKeyslot {
         key,
         key_for,
@@ -118,7 +119,7 @@ fn the_observer_is_told_and_a_wrong_passphrase_is_eperm() {
         limits: &limits,
         observer: &heard,
     };
-    assert_eq!(add(&volume, &changing, &key, "pw").expect("room"), 0);
+    assert_eq!(add(&volume, &changing, &key, "pw").expect("room"), KeyslotId::new(0));
     let told = heard.0.take();
     assert_eq!(told[..2], ["Deriving", "Derived"]);
     assert!(told[2].starts_with("BackedUp") && told.len() == 3, "{told:?}");
@@ -140,7 +141,10 @@ fn the_observer_is_told_and_a_wrong_passphrase_is_eperm() {
     assert_eq!(error.errno(), Errno::EPERM);
     assert_eq!(heard.0.take(), ["Deriving", "Derived"]);
     volume.unlock(&secret("pw"), &request).expect("the right one");
-    assert_eq!(heard.0.take(), ["Deriving", "Derived", "Unlocked { keyslot: 0 }"]);
+    assert_eq!(
+        heard.0.take(),
+        ["Deriving", "Derived", "Unlocked { keyslot: KeyslotId(0) }"]
+    );
 }
 
 #[test]
@@ -174,14 +178,14 @@ fn a_keyslot_that_has_become_the_last_one_stays() {
     let (volume, key) = volume(&path);
     for (slot, text) in ["one", "two"].into_iter().enumerate() {
         let added = change(|changing| add(&volume, changing, &key, text));
-        assert_eq!(added.expect("room"), slot as u32);
+        assert_eq!(added.expect("room"), KeyslotId::new(slot as u32));
     }
     let (first, second) = (load(&path, HeaderPlace::WithData), load(&path, HeaderPlace::WithData));
-    change(|changing| first.remove_keyslot(changing, 0, None)).expect("another is left");
-    let error = change(|changing| second.remove_keyslot(changing, 1, None)).expect_err("the last one");
+    change(|changing| first.remove_keyslot(changing, KeyslotId::new(0), None)).expect("another is left");
+    let error = change(|changing| second.remove_keyslot(changing, KeyslotId::new(1), None)).expect_err("the last one");
     assert_eq!(error.errno(), Errno::ENODEV, "{error}");
     let now = load(&path, HeaderPlace::WithData);
-    change(|changing| now.remove_keyslot(changing, 1, None)).expect("it was the last one before");
+    change(|changing| now.remove_keyslot(changing, KeyslotId::new(1), None)).expect("it was the last one before");
 }
 
 /// Or an erased volume would open again.
@@ -194,7 +198,7 @@ fn a_removed_keyslot_gives_no_key_to_a_new_one() {
     let opened = load(&path, HeaderPlace::WithData);
     let erased = change(|changing| opened.erase_keyslots(changing, &Answer::new(true), &path, None));
     erased.expect("they are there");
-    let from_it = (&key, KeyFor::Data, Some(0));
+    let from_it = (&key, KeyFor::Data, Some(KeyslotId::new(0)));
     let error = change(|changing| add_as(&opened, changing, from_it, "two")).expect_err("it was erased");
     assert_eq!(error.errno(), Errno::ENODEV, "{error}");
     let now = load(&path, HeaderPlace::WithData);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use keyslots::KeyslotId;
 use keyslots::cipher::CipherName;
 use keyslots::header::DataLayout;
 use keyslots::units::Sectors;
@@ -18,7 +19,7 @@ use crate::volume::VolumeError;
 struct Answers {
     texts: Vec<&'static str>,
     asked: usize,
-    flaw: Option<(FinalNewline, u32)>,
+    flaw: Option<(FinalNewline, KeyslotId)>,
 }
 
 impl Answers {
@@ -44,7 +45,7 @@ impl Secrets for Answers {
         true
     }
 
-    fn final_newline(&mut self, fault: FinalNewline, keyslot: u32) {
+    fn final_newline(&mut self, fault: FinalNewline, keyslot: KeyslotId) {
         self.flaw = Some((fault, keyslot));
     }
 }
@@ -66,7 +67,7 @@ fn unlock(
     candidates: Candidates,
     tokens: bool,
     answers: &mut Answers,
-) -> Result<u32, CryptError> {
+) -> Result<KeyslotId, CryptError> {
     let choice = TokenChoice::default();
     let unlocked = ask(candidates, &Heard::default(), |request| {
         volume.unlock_by(request, Some(&choice).filter(|_| tokens), answers)
@@ -85,11 +86,13 @@ fn a_keyslot_is_destroyed_after_proof_that_another_opens() {
     ] {
         let mut answers = Answers::of(texts);
         let proof = ask(Candidates::All, &Heard::default(), |request| {
-            volume.prove_another(0, request, &mut answers)
+            volume.prove_another(KeyslotId::new(0), request, &mut answers)
         });
         assert_eq!((proof.is_ok(), answers.asked), (proven, asked), "{texts:?}");
         assert!(proof.is_ok() || proof.is_err_and(|error| error.is_wrong_passphrase()));
-        let flaw = texts.contains(&"two\n").then_some((FinalNewline::Extra, 1));
+        let flaw = texts
+            .contains(&"two\n")
+            .then_some((FinalNewline::Extra, KeyslotId::new(1)));
         assert_eq!(answers.flaw, flaw);
     }
 }
@@ -106,7 +109,7 @@ fn volume_with_token(path: &Path, description: &str) -> LuksDevice {
             id: None,
             replace: false,
         };
-        let added = volume.add_keyring_token(changing, description, Some(vec![1]), place);
+        let added = volume.add_keyring_token(changing, description, Some(vec![KeyslotId::new(1)]), place);
         added.expect("room");
     });
     load(path, HeaderPlace::WithData)
@@ -116,7 +119,7 @@ fn volume_with_token(path: &Path, description: &str) -> LuksDevice {
 fn tokens_come_before_passphrases_and_open_their_own_keyslots() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut volume = volume_with_token(&folder.path().join("volume"), "luksmith:test:opening");
-    assert!(volume.has_tokens(Candidates::All) && !volume.has_tokens(Candidates::Keyslot(0)));
+    assert!(volume.has_tokens(Candidates::All) && !volume.has_tokens(Candidates::Keyslot(KeyslotId::new(0))));
     let key = VolumeKey::new(Secret::copy_from(b"two").expect("a page"));
     let link = KeyLink {
         keyring: "@t",
@@ -125,11 +128,20 @@ fn tokens_come_before_passphrases_and_open_their_own_keyslots() {
     };
     let opened = KeyLink::during(Some(&link), &key, || -> Result<(), CryptError> {
         let mut answers = Answers::of(&["one"]);
-        assert_eq!(unlock(&mut volume, Candidates::All, true, &mut answers)?, 1);
+        assert_eq!(
+            unlock(&mut volume, Candidates::All, true, &mut answers)?,
+            KeyslotId::new(1)
+        );
         assert_eq!(answers.asked, 0, "the token has opened it");
-        assert_eq!(unlock(&mut volume, Candidates::Keyslot(0), true, &mut answers)?, 0);
+        assert_eq!(
+            unlock(&mut volume, Candidates::Keyslot(KeyslotId::new(0)), true, &mut answers)?,
+            KeyslotId::new(0)
+        );
         let mut answers = Answers::of(&["one"]);
-        assert_eq!(unlock(&mut volume, Candidates::All, false, &mut answers)?, 0);
+        assert_eq!(
+            unlock(&mut volume, Candidates::All, false, &mut answers)?,
+            KeyslotId::new(0)
+        );
         // An error removes the key.
         Err(CryptError::Declined)
     });
@@ -137,7 +149,7 @@ fn tokens_come_before_passphrases_and_open_their_own_keyslots() {
 
     let mut answers = Answers::of(&["no", "one"]);
     let opened = unlock(&mut volume, Candidates::All, true, &mut answers);
-    assert_eq!(opened.expect("the second answer"), 0);
+    assert_eq!(opened.expect("the second answer"), KeyslotId::new(0));
     assert_eq!(answers.asked, 2);
 }
 
@@ -147,7 +159,7 @@ fn the_last_wrong_passphrase_is_the_error_and_a_flaw_of_its_file_is_told() {
     let mut volume = volume_with_token(&folder.path().join("volume"), "luksmith:test:none");
     for (texts, flaw) in [
         (&["no"][..], None),
-        (&["two\n"], Some((FinalNewline::Extra, 1))),
+        (&["two\n"], Some((FinalNewline::Extra, KeyslotId::new(1)))),
         (&[], None),
     ] {
         let mut answers = Answers::of(texts);
@@ -156,7 +168,7 @@ fn the_last_wrong_passphrase_is_the_error_and_a_flaw_of_its_file_is_told() {
         assert_eq!(answers.flaw, flaw);
     }
     let heard = Heard::default();
-    let alone = ask(Candidates::Keyslot(0), &heard, |request| {
+    let alone = ask(Candidates::Keyslot(KeyslotId::new(0)), &heard, |request| {
         volume.unlock_by_tokens(request, &TokenChoice::default())
     });
     assert_eq!(alone.map(drop).expect_err("no token").errno(), Errno::ENOENT);

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::FileExt as _;
 
+use keyslots::KeyslotId;
 use keyslots::header::Version;
 
 use super::*;
@@ -20,15 +21,23 @@ fn another_keyslot_has_to_open_and_the_last_one_is_asked_for() {
     change(|changing| add_as(&volume, changing, unbound, "unbound")).expect("room");
     let (volume, no) = (load(&path, HeaderPlace::WithData), Answer::new(false));
     // The passphrase of an unbound key says nothing about the data.
-    assert_eq!(volume.proofs_for_removal(0), [Candidates::Keyslot(1)]);
-    volume.confirm_removal(&no, 0).expect("another is left");
-    volume.check_free_keyslot(Some(0)).expect_err("in use");
-    volume.check_used_keyslot(3).expect_err("free");
-    change(|changing| volume.remove_keyslot(changing, 0, None)).expect("another is left");
+    assert_eq!(
+        volume.proofs_for_removal(KeyslotId::new(0)),
+        [Candidates::Keyslot(KeyslotId::new(1))]
+    );
+    volume.confirm_removal(&no, KeyslotId::new(0)).expect("another is left");
+    volume.check_free_keyslot(Some(KeyslotId::new(0))).expect_err("in use");
+    volume.check_used_keyslot(KeyslotId::new(3)).expect_err("free");
+    change(|changing| volume.remove_keyslot(changing, KeyslotId::new(0), None)).expect("another is left");
     let volume = load(&path, HeaderPlace::WithData);
-    assert_eq!(volume.proofs_for_removal(1), [Candidates::Keyslot(1)]);
+    assert_eq!(
+        volume.proofs_for_removal(KeyslotId::new(1)),
+        [Candidates::Keyslot(KeyslotId::new(1))]
+    );
     assert!(no.1.borrow().is_empty());
-    let declined = volume.confirm_removal(&no, 1).expect_err("the last one");
+    let declined = volume
+        .confirm_removal(&no, KeyslotId::new(1))
+        .expect_err("the last one");
     assert!(matches!(declined, CryptError::Declined), "{declined}");
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use keyslots::KeyslotId;
 use keyslots::header::{Header, Version};
 
 use super::context::Context;
@@ -49,7 +50,7 @@ impl Context<'_> {
     }
 
     /// The number that `--key-slot` names, where it is there.
-    pub(super) fn key_slot(&self, header: &Header) -> Result<Option<u32>, CliError> {
+    pub(super) fn key_slot(&self, header: &Header) -> Result<Option<KeyslotId>, CliError> {
         let slot = self.options.key_slot.as_ref();
         Ok(slot.map(|slot| slot.number(header)).transpose()?)
     }

@@ -9,6 +9,7 @@ use keyslots::luks2;
 use serde_json::json;
 
 use super::context::Context;
+use super::dump;
 use crate::console::Persona;
 use crate::crypt_device::repair::{Problem, examine, mend};
 use crate::crypt_device::{Confirm as _, CryptError, KeyslotSettings, LuksDevice, Question, Settings, configure};
@@ -87,7 +88,7 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         return Err(CliError::RepairReencryption);
     }
     cx.console.answer(
-        || json!({ "repaired": texts, "suspect_keyslots": suspects }),
+        || json!({ "repaired": texts, "suspect_keyslots": dump::keyslot_numbers(&suspects) }),
         String::new,
     );
     Ok(())

@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
+use keyslots::KeyslotId;
 use keyslots::header::SlotState;
 use keyslots::luks2::Candidates;
 use serde_json::json;
 
 use super::context::Context;
+use super::dump;
 use super::secrets::Source;
 use crate::console::ExitCode;
 use crate::console::Persona;
-use crate::crypt_device::{CryptError, LuksDevice, last_keyslot};
+use crate::crypt_device::{CryptError, LuksDevice};
 use crate::cryptsetup::error::{CliError, KeyslotError};
 use crate::cryptsetup::values::SlotRef;
 use crate::passphrase::{PassphraseError, is_interactive};
@@ -27,7 +29,7 @@ pub(super) fn kill_slot(cx: &Context<'_>, device: &Path, slot: &SlotRef) -> Resu
         SlotState::OutOfRange => {
             return Err(CliError::Keyslot(KeyslotError::Invalid {
                 slot: number,
-                last: last_keyslot(volume.header.version()),
+                last: KeyslotId::last(volume.header.version()),
             }));
         }
         SlotState::Inactive => return Err(CliError::Keyslot(KeyslotError::Inactive(number))),
@@ -69,13 +71,13 @@ fn empty_input_will_do(cx: &Context<'_>, asks: bool) -> bool {
 }
 
 /// Reports which keyslot will be destroyed.
-pub(super) fn announce(cx: &Context<'_>, slot: u32) {
+pub(super) fn announce(cx: &Context<'_>, slot: KeyslotId) {
     cx.console
         .verbose(format_args!("Keyslot {slot} is selected for deletion."));
 }
 
 /// Asks for confirmation if it is the last one.
-pub(super) fn confirm_last(cx: &Context<'_>, volume: &LuksDevice, slot: u32) -> Result<(), CliError> {
+pub(super) fn confirm_last(cx: &Context<'_>, volume: &LuksDevice, slot: KeyslotId) -> Result<(), CliError> {
     volume.confirm_removal(cx, slot).map_err(|error| match error {
         CryptError::Declined => CliError::Keyslot(KeyslotError::LastSlotKept),
         error => error.into(),
@@ -86,12 +88,12 @@ pub(super) fn confirm_last(cx: &Context<'_>, volume: &LuksDevice, slot: u32) -> 
 pub(super) fn remove_slot(
     cx: &Context<'_>,
     volume: &LuksDevice,
-    slot: u32,
+    slot: KeyslotId,
     name: Option<&str>,
 ) -> Result<(), CliError> {
     cx.changing(|changing| volume.remove_keyslot(changing, slot, name))?;
     cx.console.verbose(format_args!("Key slot {slot} removed."));
-    cx.console.answer(|| json!({ "keyslot": slot }), String::new);
+    cx.console.answer(|| json!({ "keyslot": slot.get() }), String::new);
     Ok(())
 }
 
@@ -107,7 +109,8 @@ pub(super) fn erase(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         CryptError::Declined => CliError::EraseAborted,
         error => error.into(),
     })?;
-    cx.console.answer(|| json!({ "keyslots": removed }), String::new);
+    cx.console
+        .answer(|| json!({ "keyslots": dump::keyslot_numbers(&removed) }), String::new);
     for slot in removed {
         cx.console.verbose(format_args!("Key slot {slot} removed."));
     }

@@ -24,8 +24,10 @@ pub(super) fn format(
 ) -> Result<(), CliError> {
     let made = make(cx, device, key_file, device_type, FormatTarget::Device)?;
     let version = if made.header.version() == Version::Luks1 { 1 } else { 2 };
-    cx.console
-        .answer(|| json!({ "keyslot": made.keyslot, "version": version }), String::new);
+    cx.console.answer(
+        || json!({ "keyslot": made.keyslot.get(), "version": version }),
+        String::new,
+    );
     Ok(())
 }
 

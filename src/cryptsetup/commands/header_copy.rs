@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::context::Context;
+use super::dump;
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::crypt_device::{self, CryptError, is_on_volume};
@@ -34,6 +35,7 @@ pub(super) fn restore(cx: &Context<'_>, device: &Path, file: &Path) -> Result<()
         CryptError::Declined => CliError::Quiet(ExitCode::Failure, "Operation aborted.".into()),
         error => error.into(),
     })?;
-    cx.console.answer(|| json!({ "revived": revived }), String::new);
+    cx.console
+        .answer(|| json!({ "revived": dump::keyslot_numbers(&revived) }), String::new);
     Ok(())
 }

@@ -136,7 +136,7 @@ pub(super) fn dump(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     let json = || {
         let mut json = dump::to_json(header);
         if !unfinished.is_empty() {
-            json["unfinished_changes"] = unfinished.as_slice().into();
+            json["unfinished_changes"] = dump::keyslot_numbers(&unfinished);
         }
         json
     };
@@ -207,7 +207,7 @@ fn dump_unbound(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<(), CliErro
     let mut asking = cx.asking(&source, &prompt).once();
     let unlocked = cx.unlock_by(volume, &mut asking, Candidates::Keyslot(slot))?;
     let key = &unlocked.volume_key;
-    let facts = json!({ "uuid": volume.header.uuid(), "keyslot": slot, "key_bits": key.len() * 8 });
+    let facts = json!({ "uuid": volume.header.uuid(), "keyslot": slot.get(), "key_bits": key.len() * 8 });
     let head = format!(
         "LUKS header information for {}\nUUID:    \t{}\nKeyslot: \t{slot}\nKey bits:\t{}\n",
         volume.device.path().display(),

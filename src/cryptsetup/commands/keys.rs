@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use keyslots::KeyslotId;
 use keyslots::Unlocked;
 use keyslots::header::{Header, Version};
 use keyslots::luks2::Candidates;
@@ -124,9 +125,9 @@ pub(super) fn convert(cx: &Context<'_>, device: &Path, key_file: Option<&Path>) 
     Ok(())
 }
 
-fn tell_created(cx: &Context<'_>, slot: u32) {
+fn tell_created(cx: &Context<'_>, slot: KeyslotId) {
     cx.console.verbose(format_args!("Key slot {slot} created."));
-    cx.console.answer(|| json!({ "keyslot": slot }), String::new);
+    cx.console.answer(|| json!({ "keyslot": slot.get() }), String::new);
 }
 
 /// The keyslots that may be the one to rewrite: that of `--key-slot`, or all.
@@ -139,7 +140,7 @@ fn to_rewrite(cx: &Context<'_>, volume: &LuksDevice) -> Result<Candidates, CliEr
 }
 
 /// `--new-key-slot`, or `--key-slot`, its former name.
-fn new_slot(cx: &Context<'_>, header: &Header) -> Result<Option<u32>, CliError> {
+fn new_slot(cx: &Context<'_>, header: &Header) -> Result<Option<KeyslotId>, CliError> {
     match &cx.options.new_key_slot {
         Some(slot) => Ok(Some(slot.number(header)?)),
         None => cx.key_slot(header),
@@ -167,7 +168,7 @@ fn unbound_key(cx: &Context<'_>) -> Result<Option<(VolumeKey, KeyFor)>, CliError
 }
 
 /// The volume key, from its file, a token, or a keyslot that a passphrase opens; and the keyslot that it came out of.
-fn existing_key(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<(VolumeKey, Option<u32>), CliError> {
+fn existing_key(cx: &Context<'_>, volume: &mut LuksDevice) -> Result<(VolumeKey, Option<KeyslotId>), CliError> {
     if let Some(file) = &cx.options.volume_key_file {
         let len = volume.header.key_size().and_then(keyslots::units::Bytes::to_usize);
         let len = len
@@ -205,7 +206,7 @@ fn rewrite(
     volume: &LuksDevice,
     unlocked: &Unlocked,
     passphrase: &Passphrase,
-) -> Result<u32, CliError> {
+) -> Result<KeyslotId, CliError> {
     let key = &unlocked.volume_key;
     let changed = ChangedKeyslot {
         key,

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use keyslots::KeyslotId;
 use keyslots::Unlocked;
 use keyslots::header::Header;
 use keyslots::kdf::CostLimits;
@@ -149,7 +150,7 @@ impl Context<'_> {
     }
 
     /// The keyslots that a passphrase is tried on.
-    pub(super) fn candidates(&self, slot: Option<u32>) -> Candidates {
+    pub(super) fn candidates(&self, slot: Option<KeyslotId>) -> Candidates {
         match slot {
             Some(slot) => Candidates::Keyslot(slot),
             None if self.options.test_passphrase && self.options.unbound => Candidates::IncludingUnbound,
@@ -182,7 +183,7 @@ impl Context<'_> {
     }
 
     /// Reports interrupted changes of passphrases. Under the name of cryptsetup its callers expect no such line.
-    pub(super) fn tell_unfinished(&self, slots: &[u32]) {
+    pub(super) fn tell_unfinished(&self, slots: &[KeyslotId]) {
         if self.console.persona() != Persona::Luksmith {
             return;
         }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use keyslots::KeyslotId;
 use keyslots::backup::{AtRisk, Restore};
 use keyslots::header::Version;
 
@@ -125,7 +126,7 @@ fn revival(plan: &Restore) -> String {
     if !plan.replaces || plan.revives.is_empty() {
         return String::new();
     }
-    let slots: Vec<String> = plan.revives.iter().map(u32::to_string).collect();
+    let slots: Vec<String> = plan.revives.iter().map(KeyslotId::to_string).collect();
     format!(
         "\nWARNING: keyslots that the device does not have as they are in the backup come back ({}): passphrases that \
          were removed or changed since will open the device again.",

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use keyslots::KeyslotId;
 use keyslots::secret::{Passphrase, Secret, VolumeKey};
 
 use super::context::Context;
@@ -107,7 +108,7 @@ impl Secrets for Asking<'_> {
         }
     }
 
-    fn final_newline(&mut self, fault: FinalNewline, keyslot: u32) {
+    fn final_newline(&mut self, fault: FinalNewline, keyslot: KeyslotId) {
         self.cx.console.complain(format_args!("The {fault} {keyslot}."));
     }
 }

@@ -1,24 +1,26 @@
 //! A keyslot cannot be used, made or removed.
 
+use keyslots::KeyslotId;
+
 /// A keyslot cannot be used, made or removed.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyslotError {
     /// The keyslot belongs to the data, or to nothing.
     #[error("Keyslot {0} does not contain unbound key.")]
-    NotUnbound(u32),
+    NotUnbound(KeyslotId),
     /// The keyslot is taken.
     #[error("Key slot {0} is full, please select another one.")]
-    Full(u32),
+    Full(KeyslotId),
     /// The keyslot is empty.
     #[error("Keyslot {0} is not active.")]
-    Inactive(u32),
+    Inactive(KeyslotId),
     /// No header of this version has the keyslot.
     #[error("Key slot {slot} is invalid, please select between 0 and {last}.")]
     Invalid {
         /// The keyslot.
-        slot: u32,
+        slot: KeyslotId,
         /// The highest number.
-        last: u32,
+        last: KeyslotId,
     },
     /// No keyslot has the name.
     #[error("No keyslot is named {0}.")]

@@ -1,5 +1,6 @@
 //! A LUKS2 token cannot be used, made or removed.
 
+use keyslots::KeyslotId;
 use std::path::PathBuf;
 
 /// A LUKS2 token cannot be used, made or removed.
@@ -20,7 +21,7 @@ pub enum TokenError {
         /// The token.
         token: u32,
         /// The keyslot.
-        keyslot: u32,
+        keyslot: KeyslotId,
     },
     /// The token, of this type, does not name a key in the kernel's keyring.
     #[error("Token {0} (type {1}) does not say where its passphrase is.")]

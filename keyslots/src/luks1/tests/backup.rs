@@ -1,6 +1,7 @@
 //! Backup and restore: their contents, their result, and what is refused.
 
 use super::*;
+use crate::KeyslotId;
 use crate::luks1::{Backup, BackupRefused};
 use crate::units::{Bytes, Sectors};
 use crate::wipe::Medium;
@@ -23,7 +24,7 @@ fn the_gap_goes_into_a_backup_and_comes_back() {
     assert_eq!(file.0, disk.0[..1048 * 512]);
     let with_gap = disk.clone();
     header
-        .remove_keyslot(&mut disk, 0, Medium::Other)
+        .remove_keyslot(&mut disk, KeyslotId::new(0), Medium::Other)
         .expect("an active slot");
     disk.0[1040 * 512..1040 * 512 + 7].fill(0);
     let read = Backup::read(&mut file).expect("a backup");
@@ -37,9 +38,9 @@ fn what_is_in_the_gap_is_never_touched() {
     let mut file = backup(&mut disk);
     let gap = 1032 * 512..disk.0.len();
     disk.0[gap.clone()].fill(0x6d);
-    add(&mut header, &mut disk, "b", Some(7)).expect("a free slot");
+    add(&mut header, &mut disk, "b", Some(KeyslotId::new(7))).expect("a free slot");
     header
-        .remove_keyslot(&mut disk, 0, Medium::Rotational)
+        .remove_keyslot(&mut disk, KeyslotId::new(0), Medium::Rotational)
         .expect("an active slot");
     Backup::read(&mut file)
         .expect("a backup")
@@ -77,7 +78,10 @@ fn it_is_restored_onto_a_device_without_a_header() {
     let facts = read
         .check(None, Some(Bytes::new(empty.0.len() as u64)))
         .expect("it fits");
-    assert_eq!((facts.replaces, facts.revives, facts.drops), (false, vec![0], vec![]));
+    assert_eq!(
+        (facts.replaces, facts.revives, facts.drops),
+        (false, vec![KeyslotId::new(0)], vec![])
+    );
     read.restore(&mut file, &mut empty, None).expect("it fits");
     assert_eq!(opens(&empty.0, "a"), Some(0));
     assert_eq!(empty.0[..528_384], disk.0[..528_384]);
@@ -93,11 +97,14 @@ fn the_decision_states_the_facts() {
     assert!(facts.replaces && facts.same_uuid && facts.same_volume_key);
     assert!(facts.revives.is_empty() && facts.drops.is_empty());
     header
-        .remove_keyslot(&mut disk, 1, Medium::Other)
+        .remove_keyslot(&mut disk, KeyslotId::new(1), Medium::Other)
         .expect("an active slot");
-    add(&mut header, &mut disk, "c", Some(2)).expect("a free slot");
+    add(&mut header, &mut disk, "c", Some(KeyslotId::new(2))).expect("a free slot");
     let facts = read.check(Some(&header), None).expect("it fits");
-    assert_eq!((facts.revives, facts.drops), (vec![1], vec![2]));
+    assert_eq!(
+        (facts.revives, facts.drops),
+        (vec![KeyslotId::new(1)], vec![KeyslotId::new(2)])
+    );
     let (_, other) = volume(&[]);
     let facts = read.check(Some(&other), None).expect("it fits");
     assert!(!facts.same_uuid && !facts.same_volume_key);

@@ -1,6 +1,7 @@
 //! The kill sweep: after a stop at any write or sync, the old or the new passphrase opens; a failed sync is a failure.
 
 use super::*;
+use crate::KeyslotId;
 use crate::luks1::{AtRisk, Backup};
 use crate::storage::fault::{Event, Fault, Recorder};
 use crate::wipe::Medium;
@@ -29,21 +30,21 @@ const SWEEPS: &[Sweep] = &[
     Sweep {
         name: "add to slot 6, which lies across two sectors",
         before: &[(7, "old")],
-        action: |header, disk| add(header, disk, "new", Some(6)).map(drop),
+        action: |header, disk| add(header, disk, "new", Some(KeyslotId::new(6))).map(drop),
         keys: &["old"],
         after: &["old", "new"],
     },
     Sweep {
         name: "remove",
         before: &[(0, "gone"), (6, "stays")],
-        action: |header, disk| header.remove_keyslot(disk, 0, Medium::Other),
+        action: |header, disk| header.remove_keyslot(disk, KeyslotId::new(0), Medium::Other),
         keys: &["stays"],
         after: &["stays"],
     },
     Sweep {
         name: "remove slot 6 from a rotating disk",
         before: &[(5, "stays"), (6, "gone")],
-        action: |header, disk| header.remove_keyslot(disk, 6, Medium::Rotational),
+        action: |header, disk| header.remove_keyslot(disk, KeyslotId::new(6), Medium::Rotational),
         keys: &["stays"],
         after: &["stays"],
     },
@@ -128,7 +129,7 @@ fn key_material_is_on_the_disk_before_the_header_speaks_of_it() {
     let mut disk = Recorder::new(disk.0);
     add(&mut header, &mut disk, "new", None).expect("a free slot");
     header
-        .remove_keyslot(&mut disk, 0, Medium::Other)
+        .remove_keyslot(&mut disk, KeyslotId::new(0), Medium::Other)
         .expect("an active slot");
     let places: Vec<Option<u64>> = disk
         .events()
@@ -201,11 +202,11 @@ fn no_stop_of_a_restore_loses_the_last_key() {
     let with = |slots: &[(u32, &str)], removed: &[u32]| {
         let (mut disk, mut header) = (base.clone(), header.clone());
         for &(slot, text) in slots {
-            add(&mut header, &mut disk, text, Some(slot)).expect("a free slot");
+            add(&mut header, &mut disk, text, Some(KeyslotId::new(slot))).expect("a free slot");
         }
         for &slot in removed {
             header
-                .remove_keyslot(&mut disk, slot, Medium::Other)
+                .remove_keyslot(&mut disk, KeyslotId::new(slot), Medium::Other)
                 .expect("an active slot");
         }
         disk

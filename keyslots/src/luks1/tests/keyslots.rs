@@ -1,6 +1,7 @@
 //! Keyslots in the normal case, and refusals.
 
 use super::*;
+use crate::KeyslotId;
 use crate::error::Error;
 use crate::luks1::{KeyslotState, STATE_INACTIVE};
 use crate::units::Bytes;
@@ -17,7 +18,7 @@ const EIGHT: [(u32, &str); 8] = [
     (7, "p7"),
 ];
 
-fn change(header: &mut Header, disk: &mut Memory, slot: u32, text: &str, stays: bool) -> Result<u32> {
+fn change(header: &mut Header, disk: &mut Memory, slot: u32, text: &str, stays: bool) -> Result<KeyslotId> {
     super::change(header, disk, (slot, text), stays, Medium::Other)
 }
 
@@ -27,7 +28,7 @@ fn eight_keyslots_open_each_with_its_own() {
     for (slot, text) in EIGHT {
         assert_eq!(opens(&disk.0, text), Some(slot));
         for (other, _) in EIGHT.iter().filter(|(other, _)| *other != slot) {
-            let result = header.unlock(&mut disk, &passphrase(text), Some(*other), &limits());
+            let result = header.unlock(&mut disk, &passphrase(text), Some(KeyslotId::new(*other)), &limits());
             assert!(matches!(result, Err(Error::WrongPassphrase)));
         }
     }
@@ -37,19 +38,19 @@ fn eight_keyslots_open_each_with_its_own() {
         Err(Error::AllKeyslotsFull)
     ));
     assert!(matches!(
-        add(&mut header, &mut disk, "ninth", Some(3)),
-        Err(Error::KeyslotFull(3))
+        add(&mut header, &mut disk, "ninth", Some(KeyslotId::new(3))),
+        Err(Error::KeyslotFull(slot)) if slot.get() == 3
     ));
     assert!(matches!(
-        add(&mut header, &mut disk, "ninth", Some(8)),
-        Err(Error::KeyslotOutOfRange(8))
+        add(&mut header, &mut disk, "ninth", Some(KeyslotId::new(8))),
+        Err(Error::KeyslotOutOfRange(slot)) if slot.get() == 8
     ));
     assert_eq!(before.0, disk.0);
     for (slot, stays) in [(0, false), (7, true)] {
         let text = format!("new{slot}");
         assert_eq!(
             change(&mut header, &mut disk, slot, &text, stays).expect("in place"),
-            slot
+            KeyslotId::new(slot)
         );
         assert_eq!(opens(&disk.0, &text), Some(slot));
     }
@@ -60,7 +61,7 @@ fn removing_destroys_the_key_material_and_nothing_else() {
     let (mut disk, mut header) = volume(&[(0, "a"), (1, "b")]);
     let before = disk.clone();
     header
-        .remove_keyslot(&mut disk, 0, Medium::Other)
+        .remove_keyslot(&mut disk, KeyslotId::new(0), Medium::Other)
         .expect("an active keyslot");
     assert_eq!((opens(&disk.0, "a"), opens(&disk.0, "b")), (None, Some(1)));
     let changed = |range: std::ops::Range<usize>| before.0[range.clone()] != disk.0[range];
@@ -68,12 +69,12 @@ fn removing_destroys_the_key_material_and_nothing_else() {
     assert!((8..133).all(|sector| changed(sector * 512..(sector + 1) * 512)));
     assert!(!changed(133 * 512..disk.0.len()));
     assert!(matches!(
-        header.remove_keyslot(&mut disk, 0, Medium::Other),
-        Err(Error::KeyslotInactive(0))
+        header.remove_keyslot(&mut disk, KeyslotId::new(0), Medium::Other),
+        Err(Error::KeyslotInactive(slot)) if slot.get() == 0
     ));
     assert!(matches!(
-        header.remove_keyslot(&mut disk, 8, Medium::Other),
-        Err(Error::KeyslotOutOfRange(8))
+        header.remove_keyslot(&mut disk, KeyslotId::new(8), Medium::Other),
+        Err(Error::KeyslotOutOfRange(slot)) if slot.get() == 8
     ));
     // As cryptsetup leaves it: offset and stripes stay, the rest is zero.
     let raw = &Header::read(&mut disk).expect("a header").raw().keyslots[0].clone();
@@ -84,19 +85,22 @@ fn removing_destroys_the_key_material_and_nothing_else() {
 #[test]
 fn a_change_goes_to_the_first_free_slot_or_stays() {
     let (mut disk, mut header) = volume(&[(0, "old"), (1, "other")]);
-    assert_eq!(change(&mut header, &mut disk, 0, "new", false).expect("a free slot"), 2);
+    assert_eq!(
+        change(&mut header, &mut disk, 0, "new", false).expect("a free slot"),
+        KeyslotId::new(2)
+    );
     assert_eq!(
         (opens(&disk.0, "old"), opens(&disk.0, "new"), opens(&disk.0, "other")),
         (None, Some(2), Some(1))
     );
     assert_eq!(
         change(&mut header, &mut disk, 2, "newer", true).expect("a free slot"),
-        2
+        KeyslotId::new(2)
     );
     assert_eq!((opens(&disk.0, "new"), opens(&disk.0, "newer")), (None, Some(2)));
-    assert_eq!(header.active_keyslots().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(header.active_keyslots().collect::<Vec<_>>(), [1, 2].map(KeyslotId::new));
     let result = change(&mut header, &mut disk, 5, "x", false);
-    assert!(matches!(result, Err(Error::KeyslotInactive(5))));
+    assert!(matches!(result, Err(Error::KeyslotInactive(slot)) if slot.get() == 5));
 }
 
 #[test]
@@ -108,7 +112,7 @@ fn erasing_leaves_no_key() {
     let before = disk.clone();
     assert_eq!(
         header.erase(&mut disk, Medium::Other).expect("memory can be written"),
-        [0, 1, 6]
+        [0, 1, 6].map(KeyslotId::new)
     );
     assert!(
         header
@@ -136,11 +140,17 @@ fn an_invalid_keyslot_opens_only_when_it_is_named() {
     let mut header = Header::read(&mut disk).expect("a header");
     let mut unlock = |slot| header.unlock(&mut disk, &passphrase("b"), slot, &limits());
     assert!(matches!(unlock(None), Err(Error::WrongPassphrase)));
-    assert_eq!(unlock(Some(1)).expect("its key is there").keyslot, 1);
-    assert!(matches!(unlock(Some(2)), Err(Error::KeyslotInactive(2))));
-    assert!(matches!(unlock(Some(u32::MAX)), Err(Error::KeyslotOutOfRange(_))));
+    assert_eq!(
+        unlock(Some(KeyslotId::new(1))).expect("its key is there").keyslot,
+        KeyslotId::new(1)
+    );
+    assert!(matches!(unlock(Some(KeyslotId::new(2))), Err(Error::KeyslotInactive(slot)) if slot.get() == 2));
+    assert!(matches!(
+        unlock(Some(KeyslotId::new(u32::MAX))),
+        Err(Error::KeyslotOutOfRange(_))
+    ));
     header
-        .remove_keyslot(&mut disk, 1, Medium::Other)
+        .remove_keyslot(&mut disk, KeyslotId::new(1), Medium::Other)
         .expect("it can be killed");
 }
 
@@ -151,7 +161,7 @@ fn a_keyslot_that_cannot_be_tried_says_why() {
     let header = Header::read(&mut disk).expect("a header");
     let limits = limits().allow_iterations(10_000_000);
     let mut unlock = |text| header.unlock(&mut disk, &passphrase(text), None, &limits);
-    assert_eq!(unlock("b").expect("the other one opens").keyslot, 1);
+    assert_eq!(unlock("b").expect("the other one opens").keyslot, KeyslotId::new(1));
     assert!(matches!(unlock("a"), Err(Error::Kdf(_))));
 }
 
@@ -189,14 +199,14 @@ fn only_the_volume_key_is_put_into_a_keyslot_and_only_with_enough_iterations() {
 fn a_header_that_someone_else_changed_is_not_written_over() {
     let (mut disk, mut first) = volume(&[(0, "a")]);
     let mut second = first.clone();
-    add(&mut second, &mut disk, "b", Some(1)).expect("a free slot");
+    add(&mut second, &mut disk, "b", Some(KeyslotId::new(1))).expect("a free slot");
     let after = disk.clone();
     assert!(matches!(
-        add(&mut first, &mut disk, "c", Some(1)),
+        add(&mut first, &mut disk, "c", Some(KeyslotId::new(1))),
         Err(Error::ChangedMeanwhile)
     ));
     assert!(matches!(
-        first.remove_keyslot(&mut disk, 0, Medium::Other),
+        first.remove_keyslot(&mut disk, KeyslotId::new(0), Medium::Other),
         Err(Error::ChangedMeanwhile)
     ));
     assert!(matches!(

@@ -1,6 +1,7 @@
 //! A volume that Debian's cryptsetup made, see `testdata/README.md`.
 
 use super::*;
+use crate::KeyslotId;
 use crate::error::Error;
 use crate::luks1::KeyslotState;
 use crate::units::{Bytes, Sectors};
@@ -17,11 +18,14 @@ fn disk() -> Memory {
 fn it_opens_with_its_passphrase_and_gives_its_key() {
     let mut disk = disk();
     let header = Header::read(&mut disk).expect("a header");
-    for slot in [None, Some(0)] {
+    for slot in [None, Some(KeyslotId::new(0))] {
         let unlocked = header
             .unlock(&mut disk, &passphrase("correct horse"), slot, &limits())
             .expect("opens");
-        assert_eq!((unlocked.keyslot, unlocked.volume_key.expose()), (0, KEY.as_slice()));
+        assert_eq!(
+            (unlocked.keyslot, unlocked.volume_key.expose()),
+            (KeyslotId::new(0), KEY.as_slice())
+        );
     }
     for wrong in ["correct horse\n", "", "Correct horse"] {
         let error = header
@@ -61,14 +65,17 @@ fn its_fields_are_those_of_the_dump() {
     );
     assert_eq!(header.uuid(), "11111111-2222-3333-4444-555555555556");
     assert_eq!(header.mk_iterations(), 1000);
-    assert_eq!(header.active_keyslots().collect::<Vec<_>>(), [0]);
-    let slot = header.keyslot(0).expect("eight keyslots");
+    assert_eq!(header.active_keyslots().collect::<Vec<_>>(), [0].map(KeyslotId::new));
+    let slot = header.keyslot(KeyslotId::new(0)).expect("eight keyslots");
     assert_eq!(
         (slot.iterations, slot.stripes, slot.material_offset),
         (1000, 4000, Sectors::new(8))
     );
-    assert_eq!(header.keyslot(1).map(|slot| slot.state), Some(KeyslotState::Inactive));
-    assert!(header.keyslot(8).is_none());
+    assert_eq!(
+        header.keyslot(KeyslotId::new(1)).map(|slot| slot.state),
+        Some(KeyslotState::Inactive)
+    );
+    assert!(header.keyslot(KeyslotId::new(8)).is_none());
     assert_eq!(header.raw().to_bytes(), IMAGE[..592]);
 }
 
@@ -85,7 +92,10 @@ fn its_backup_has_the_size_of_cryptsetups() {
 fn a_keyslot_of_ours_stands_beside_it() {
     let mut disk = disk();
     let mut header = Header::read(&mut disk).expect("a header");
-    assert_eq!(add(&mut header, &mut disk, "ours", None).expect("a free slot"), 1);
+    assert_eq!(
+        add(&mut header, &mut disk, "ours", None).expect("a free slot"),
+        KeyslotId::new(1)
+    );
     assert_eq!(opens(&disk.0, "ours"), Some(1));
     assert_eq!(opens(&disk.0, "correct horse"), Some(0));
 }

@@ -14,6 +14,7 @@ mod written;
 use std::sync::LazyLock;
 
 use super::{ChangeTo, CreateParams, DataPlacement, Header, RawHeader, STATE_ACTIVE};
+use crate::KeyslotId;
 use crate::cipher::CipherSpec;
 use crate::error::Result;
 use crate::hash::Hash;
@@ -73,12 +74,17 @@ pub(super) fn volume(passphrases: &[(u32, &str)]) -> (Memory, Header) {
         .write_new(&mut disk, Default::default())
         .expect("memory can be written");
     for &(slot, text) in passphrases {
-        add(&mut header, &mut disk, text, Some(slot)).expect("the slot is free");
+        add(&mut header, &mut disk, text, Some(KeyslotId::new(slot))).expect("the slot is free");
     }
     (disk, header)
 }
 
-pub(super) fn add(header: &mut Header, disk: &mut dyn Storage, text: &str, slot: Option<u32>) -> Result<u32> {
+pub(super) fn add(
+    header: &mut Header,
+    disk: &mut dyn Storage,
+    text: &str,
+    slot: Option<KeyslotId>,
+) -> Result<KeyslotId> {
     let sealed = header.seal(&key(KEY), &passphrase(text), ITERATIONS, &limits())?;
     header.add_keyslot(disk, slot, &sealed)
 }
@@ -90,14 +96,14 @@ pub(super) fn change(
     (slot, text): (u32, &str),
     stays: bool,
     medium: Medium,
-) -> Result<u32> {
+) -> Result<KeyslotId> {
     let seal = || header.seal(&key(KEY), &passphrase(text), ITERATIONS, &limits());
     let (new, back) = (&seal()?, &seal()?);
     let to = match stays {
         true => ChangeTo::SameSlot { new, back },
         false => ChangeTo::FirstFree(new),
     };
-    header.change_keyslot(disk, slot, to, medium)
+    header.change_keyslot(disk, KeyslotId::new(slot), to, medium)
 }
 
 /// The keyslot that the passphrase opens, with a header freshly read and the right key.
@@ -106,7 +112,7 @@ pub(super) fn opens(image: &[u8], text: &str) -> Option<u32> {
     let header = Header::read(&mut disk).ok()?;
     let unlocked = header.unlock(&mut disk, &passphrase(text), None, &limits()).ok()?;
     assert_eq!(unlocked.volume_key.expose(), KEY);
-    Some(unlocked.keyslot)
+    Some(unlocked.keyslot.get())
 }
 
 /// A valid header in which keyslots 0 and 7 are active, to be broken.

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hasher};
 
 use super::*;
+use crate::KeyslotId;
 use crate::luks1::{AtRisk, Backup};
 use crate::storage::fault::Recorder;
 use crate::units::Bytes;
@@ -28,9 +29,9 @@ impl Verdicts {
         let mut open = BTreeSet::new();
         for slot in header.active_keyslots() {
             let raw = header.raw();
-            let start = raw.keyslots[slot as usize].material_offset as usize * 512;
+            let start = raw.keyslots[slot.index()].material_offset as usize * 512;
             let mut id = DefaultHasher::new();
-            id.write(&raw.keyslots[slot as usize].salt);
+            id.write(&raw.keyslots[slot.index()].salt);
             id.write(&raw.mk_salt);
             id.write(&image[start..start + header.area_size().to_usize().expect("small")]);
             open.extend(
@@ -55,7 +56,13 @@ impl Verdicts {
 fn aged(base: &(Memory, Header), slots: &[u32], age: &str) -> Memory {
     let (mut disk, mut header) = base.clone();
     for slot in slots {
-        add(&mut header, &mut disk, &format!("{slot}{age}"), Some(*slot)).expect("a free slot");
+        add(
+            &mut header,
+            &mut disk,
+            &format!("{slot}{age}"),
+            Some(KeyslotId::new(*slot)),
+        )
+        .expect("a free slot");
     }
     disk
 }
@@ -169,7 +176,7 @@ fn a_stop_of_a_restore_costs_what_it_says() {
         let (old, new) = (texts(&to, "old"), texts(&from, "new"));
         let all = &(&old | &new) | &BTreeSet::from(["3same".to_owned()]);
         let same_key = super::super::format::same_volume_key(backup.header().raw(), device.raw());
-        let no_room = (0..6).all(|slot| device.active_keyslots().any(|active| active == slot));
+        let no_room = (0..6).all(|slot| device.active_keyslots().any(|active| active == KeyslotId::new(slot)));
         let mut verdicts = Verdicts::default();
         let has_same = opens(&to.0, "3same").is_some();
         let both: Vec<(String, String)> = (0..8)
@@ -223,12 +230,12 @@ fn a_restore_after_a_stop_finds_the_spare_keyslot_again() {
         // Two are enough: the others are the same.
         let mut to = from.clone();
         let mut header = Header::read(&mut to).expect("a header");
-        let removed = header.remove_keyslot(&mut to, spare, Medium::Other);
+        let removed = header.remove_keyslot(&mut to, KeyslotId::new(spare), Medium::Other);
         removed.expect("an active slot");
         for slot in &slots[..2] {
-            let removed = header.remove_keyslot(&mut to, *slot, Medium::Other);
+            let removed = header.remove_keyslot(&mut to, KeyslotId::new(*slot), Medium::Other);
             removed.expect("an active slot");
-            add(&mut header, &mut to, "old", Some(*slot)).expect("a free slot");
+            add(&mut header, &mut to, "old", Some(KeyslotId::new(*slot))).expect("a free slot");
         }
         let mut disk = Recorder::new(to.0.clone());
         backup
@@ -295,9 +302,9 @@ fn a_keyslot_for_which_a_key_waits_does_not_come_in_alone() {
     }
     alone.0[..592].copy_from_slice(&raw.to_bytes());
     let (mut changed, mut header) = (from.clone(), header);
-    let removed = header.remove_keyslot(&mut changed, 0, Medium::Other);
+    let removed = header.remove_keyslot(&mut changed, KeyslotId::new(0), Medium::Other);
     removed.expect("an active slot");
-    add(&mut header, &mut changed, "0old", Some(0)).expect("a free slot");
+    add(&mut header, &mut changed, "0old", Some(KeyslotId::new(0))).expect("a free slot");
 
     let risk = |file: &Memory, disk: &Memory| {
         let (mut file, mut disk) = (file.clone(), disk.clone());
@@ -441,7 +448,9 @@ fn no_stop_of_a_restore_leaves_dropped_key_material_unnamed() {
             let start = header.raw().keyslots[slot].material_offset as usize * 512;
             let is_left = crash.image[start..start + 64_000] == to.0[start..start + 64_000];
             left += usize::from(is_left);
-            let is_named = header.active_keyslots().any(|active| active == slot as u32);
+            let is_named = header
+                .active_keyslots()
+                .any(|active| active == KeyslotId::new(slot as u32));
             assert!(
                 is_named || !is_left,
                 "{slot}: after {} events, {:?}",

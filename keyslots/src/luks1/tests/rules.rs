@@ -1,6 +1,7 @@
 //! One header for each rule, with that one broken.
 
 use super::*;
+use crate::KeyslotId;
 use crate::error::Error;
 use crate::luks1::{Defect, HEADER_LEN, KeyslotState, MAX_KEY_BYTES, validate};
 use crate::storage::Unreadable;
@@ -94,19 +95,29 @@ fn each_rule_has_its_own_defect() {
         ),
         (
             |h| h.keyslots[0].stripes = 3999,
-            |d| *d == Defect::Stripes { slot: 0, value: 3999 },
+            |d| {
+                *d == Defect::Stripes {
+                    slot: KeyslotId::new(0),
+                    value: 3999,
+                }
+            },
             "keyslot 0: stripes is 3999, not 4000",
         ),
         (
             |h| h.keyslots[3].stripes = 0,
-            |d| *d == Defect::Stripes { slot: 3, value: 0 },
+            |d| {
+                *d == Defect::Stripes {
+                    slot: KeyslotId::new(3),
+                    value: 0,
+                }
+            },
             "keyslot 3",
         ),
         (
             |h| h.keyslots[0].material_offset = 1,
             |d| {
                 *d == Defect::MaterialInHeader {
-                    slot: 0,
+                    slot: KeyslotId::new(0),
                     offset: Sectors::new(1),
                 }
             },
@@ -114,32 +125,42 @@ fn each_rule_has_its_own_defect() {
         ),
         (
             |h| h.payload_offset = 1028,
-            |d| matches!(d, Defect::MaterialInPayload { slot: 7, end, .. } if *end == Sectors::new(1029)),
+            |d| matches!(d, Defect::MaterialInPayload { slot, end, .. } if slot.get() == 7 && *end == Sectors::new(1029)),
             "keyslot 7: key material ends at 1029 sectors: behind the payload offset of 1028 sectors",
         ),
         (
             |h| h.keyslots[1].material_offset = u32::MAX,
-            |d| matches!(d, Defect::MaterialInPayload { slot: 1, .. }),
+            |d| matches!(d, Defect::MaterialInPayload { slot, .. } if slot.get() == 1),
             "4294967420",
         ),
         (
             |h| h.keyslots[1].material_offset = 132,
-            |d| *d == Defect::MaterialOverlap { slot: 1, other: 0 },
+            |d| {
+                *d == Defect::MaterialOverlap {
+                    slot: KeyslotId::new(1),
+                    other: KeyslotId::new(0),
+                }
+            },
             "keyslot 1: key material overlaps that of keyslot 0",
         ),
         (
             |h| h.key_bytes = 32,
-            |d| *d == Defect::MaterialOverlap { slot: 1, other: 0 },
+            |d| {
+                *d == Defect::MaterialOverlap {
+                    slot: KeyslotId::new(1),
+                    other: KeyslotId::new(0),
+                }
+            },
             "overlaps",
         ),
         (
             |h| (h.payload_offset, h.keyslots[7].material_offset) = (0, 1928),
-            |d| matches!(d, Defect::MaterialPastDevice { slot: 7, .. }),
+            |d| matches!(d, Defect::MaterialPastDevice { slot, .. } if slot.get() == 7),
             "keyslot 7: key material ends at 1051136 bytes: the device has 1048576 bytes",
         ),
         (
             |h| (h.payload_offset, h.keyslots[7].material_offset) = (0, u32::MAX),
-            |d| matches!(d, Defect::MaterialPastDevice { slot: 7, .. }),
+            |d| matches!(d, Defect::MaterialPastDevice { slot, .. } if slot.get() == 7),
             "2199023319040",
         ),
     ];
@@ -199,9 +220,9 @@ fn another_state_is_invalid_and_not_inactive() {
     raw.keyslots[2].state = 0xdead_0000;
     let header = validate(&raw, None).expect("only that keyslot is unusable");
     assert_eq!(header.keyslots()[2].state, KeyslotState::Invalid(0xdead_0000));
-    assert_eq!(header.active_keyslots().collect::<Vec<_>>(), [0, 7]);
-    assert!(matches!(header.free_keyslot(Some(2)), Err(Error::KeyslotFull(2))));
-    assert_eq!(header.free_keyslot(None).expect("slot 1"), 1);
+    assert_eq!(header.active_keyslots().collect::<Vec<_>>(), [0, 7].map(KeyslotId::new));
+    assert!(matches!(header.free_keyslot(Some(KeyslotId::new(2))), Err(Error::KeyslotFull(slot)) if slot.get() == 2));
+    assert_eq!(header.free_keyslot(None).expect("slot 1"), KeyslotId::new(1));
 }
 
 #[test]
@@ -254,7 +275,10 @@ fn areas_may_touch() {
     raw.keyslots[1].material_offset = first + 125;
     assert!(validate(&raw, None).is_ok());
     raw.keyslots[1].material_offset = first + 124;
-    let overlap = Defect::MaterialOverlap { slot: 1, other: 0 };
+    let overlap = Defect::MaterialOverlap {
+        slot: KeyslotId::new(1),
+        other: KeyslotId::new(0),
+    };
     assert_eq!(validate(&raw, None).expect_err("they overlap"), overlap);
 }
 

@@ -1,6 +1,7 @@
 //! The record that an interrupted change leaves behind the header: who opens it, what ends it, and what wipes it.
 
 use super::*;
+use crate::KeyslotId;
 use crate::error::Error;
 use crate::header::{Header as AnyHeader, Unfinished};
 use crate::storage::fault::{Event, Recorder};
@@ -26,11 +27,11 @@ pub(super) fn half_changed_in(disk: Memory, slot: u32, old: &str, text: &str) ->
     Memory(half.expect("the old passphrase goes"))
 }
 
-fn change(header: &mut Header, disk: &mut dyn Storage, text: &str) -> Result<u32> {
+fn change(header: &mut Header, disk: &mut dyn Storage, text: &str) -> Result<KeyslotId> {
     change_in(header, disk, 1, text)
 }
 
-fn change_in(header: &mut Header, disk: &mut dyn Storage, slot: u32, text: &str) -> Result<u32> {
+fn change_in(header: &mut Header, disk: &mut dyn Storage, slot: u32, text: &str) -> Result<KeyslotId> {
     super::change(header, disk, (slot, text), false, Medium::Other)
 }
 
@@ -41,7 +42,10 @@ fn is_blank(disk: &Memory) -> bool {
 #[test]
 fn a_change_in_a_full_header_leaves_nothing_behind() {
     let (mut disk, mut header) = volume(&FULL);
-    assert_eq!(change(&mut header, &mut disk, "new").expect("in place"), 1);
+    assert_eq!(
+        change(&mut header, &mut disk, "new").expect("in place"),
+        KeyslotId::new(1)
+    );
     assert!(is_blank(&disk));
     assert_eq!((opens(&disk.0, "new"), opens(&disk.0, "b")), (Some(1), None));
 }
@@ -51,20 +55,21 @@ fn the_new_passphrase_ends_an_interrupted_change() {
     let mut disk = half_changed(volume(&FULL).0, "new");
     assert!(!is_blank(&disk));
     let mut header = AnyHeader::read(&mut disk).expect("a header");
-    let unlocked = header
-        .luks1()
-        .expect("LUKS1")
-        .unlock(&mut disk, &passphrase("new"), Some(1), &limits());
+    let unlocked =
+        header
+            .luks1()
+            .expect("LUKS1")
+            .unlock(&mut disk, &passphrase("new"), Some(KeyslotId::new(1)), &limits());
     let change = unlocked.expect("it waits").unfinished.expect("it is not finished");
     let first = disk.clone();
     header
-        .finish_change(&mut disk, 1, &change, Medium::Other)
+        .finish_change(&mut disk, KeyslotId::new(1), &change, Medium::Other)
         .expect("memory");
     assert!(is_blank(&disk));
     assert_eq!(opens(&disk.0, "new"), Some(1));
     // Another process that read the header before has nothing left to do.
     let (mut again, mut late) = (disk.clone(), AnyHeader::read(&mut disk).expect("a header"));
-    late.finish_change(&mut again, 1, &change, Medium::Other)
+    late.finish_change(&mut again, KeyslotId::new(1), &change, Medium::Other)
         .expect("nothing to do");
     assert_eq!(again.0, disk.0);
     assert_ne!(first.0, disk.0);
@@ -78,7 +83,9 @@ fn a_removed_keyslot_takes_the_waiting_key_with_it() {
         let mut header = Header::read(&mut disk).expect("a header");
         match erase {
             true => drop(header.erase(&mut disk, Medium::Other).expect("memory")),
-            false => header.remove_keyslot(&mut disk, 1, Medium::Other).expect("memory"),
+            false => header
+                .remove_keyslot(&mut disk, KeyslotId::new(1), Medium::Other)
+                .expect("memory"),
         }
         assert!(is_blank(&disk));
         assert_eq!(opens(&disk.0, "new"), None);
@@ -109,7 +116,10 @@ fn what_waits_survives_the_change_of_another_keyslot() {
     let mut header = Header::read(&mut disk).expect("a header");
     change_in(&mut header, &mut disk, 2, "other").expect("there is a second place");
     assert_eq!((opens(&disk.0, "other"), opens(&disk.0, "new")), (Some(2), Some(1)));
-    assert_eq!(header.unfinished_changes(&mut disk).expect("memory"), [1]);
+    assert_eq!(
+        header.unfinished_changes(&mut disk).expect("memory"),
+        [1].map(KeyslotId::new)
+    );
     let refused = crate::convert::to_luks2(&header, &mut disk, Medium::Other).expect_err("a key would be lost");
     assert!(refused.to_string().contains("keyslot 1 was interrupted"), "{refused}");
 }
@@ -175,7 +185,9 @@ fn no_stop_leaves_a_record_for_good() {
             // The old passphrase opens too: removing the keyslot wipes it.
             None => {
                 assert!(waits, "{what:?}: nobody knows of it");
-                header.remove_keyslot(&mut disk, 1, Medium::Other).expect("memory");
+                header
+                    .remove_keyslot(&mut disk, KeyslotId::new(1), Medium::Other)
+                    .expect("memory");
             }
         }
         assert!(is_blank(&disk), "{what:?}");
@@ -184,11 +196,15 @@ fn no_stop_leaves_a_record_for_good() {
     for remove in [false, true] {
         let mut full = disk.clone();
         let mut header = Header::read(&mut full).expect("a header");
-        header.remove_keyslot(&mut full, 0, Medium::Other).expect("memory");
+        header
+            .remove_keyslot(&mut full, KeyslotId::new(0), Medium::Other)
+            .expect("memory");
         let mut half = Memory(full.image().to_vec());
         half.0[1024..1040].copy_from_slice(b"LUKSMITH-CHANGE\x01");
         match remove {
-            true => header.remove_keyslot(&mut half, 3, Medium::Other).expect("memory"),
+            true => header
+                .remove_keyslot(&mut half, KeyslotId::new(3), Medium::Other)
+                .expect("memory"),
             false => drop(add(&mut header, &mut half, "x", None).expect("memory")),
         }
         assert!(is_blank(&half), "{remove}");
@@ -203,7 +219,9 @@ fn what_waits_for_a_keyslot_goes_before_its_area() {
         let mut header = Header::read(&mut disk).expect("a header");
         match erase {
             true => drop(header.erase(&mut disk, Medium::Other).expect("memory")),
-            false => header.remove_keyslot(&mut disk, 1, Medium::Other).expect("memory"),
+            false => header
+                .remove_keyslot(&mut disk, KeyslotId::new(1), Medium::Other)
+                .expect("memory"),
         }
         let last = disk.events().iter().rposition(
             |event| matches!(event, Event::Write { offset, .. } if offset.get() < 4096 && offset.get() >= 1024),

@@ -5,8 +5,8 @@ use super::super::metadata::Metadata;
 use super::super::segment::Segment;
 use super::requirement::{Requirement, Wipe};
 use super::state::{Part, Reencryption};
-use crate::Result;
 use crate::storage::Storage;
+use crate::{KeyslotId, Result};
 
 /// Changes the metadata and writes both copies of the header. On an error the header is as before, unless the change may have
 /// reached the device.
@@ -50,8 +50,8 @@ pub(super) fn put_result(metadata: &mut Metadata, found: &Reencryption, result: 
     let of_old = old
         .and_then(|id| metadata.digests.get(&id))
         .map(|digest| digest.keyslots.clone());
-    let goes = |id: &u32| *id == found.keyslot || of_old.iter().flatten().any(|old| old == id);
-    let kept: Vec<u32> = metadata.keyslots.keys().copied().filter(|id| !goes(id)).collect();
+    let goes = |id: &KeyslotId| *id == found.keyslot || of_old.iter().flatten().any(|old| old == id);
+    let kept: Vec<KeyslotId> = metadata.keyslots.keys().copied().filter(|id| !goes(id)).collect();
     metadata.keep_only_keyslots(&kept);
     drop_requirements(metadata);
     metadata.config.requirements.extend(wipe.map(Wipe::name));

@@ -9,7 +9,7 @@ use super::super::keyslot::{Area, Keyslot, KeyslotKind, Priority};
 use super::super::metadata::Metadata;
 use super::super::segment::{Crypt, Segment, SegmentKind};
 use super::super::validate::{AREA_ALIGNMENT, KeyslotsArea};
-use super::super::{Defect, Header, MAX_DIGESTS, MAX_KEYSLOTS, areas};
+use super::super::{Defect, Header, MAX_DIGESTS, areas};
 use super::commit::{commit, put_segments};
 use super::convert::Disks;
 use super::digest::{VolumeKeys, make_digest};
@@ -22,7 +22,7 @@ use super::state::{FINAL, MOVED, PREVIOUS, Part, Reencryption, State, Status};
 use crate::hash::Hash;
 use crate::kdf::CostLimits;
 use crate::units::{Bytes, SECTOR_SIZE};
-use crate::{Error, Result};
+use crate::{Error, KeyslotId, Result, version};
 
 /// The largest moved segment of a decryption.
 const MAX_MOVED: Bytes = Bytes::mib(20);
@@ -120,7 +120,7 @@ fn with_start(
         Mode::Encrypt => (None, digest_of(keys.new.as_ref(), true)?),
         Mode::Decrypt => (digest_of(keys.old.as_ref(), true)?, None),
     };
-    let keyslot = (0..MAX_KEYSLOTS).find(|id| !metadata.keyslots.contains_key(id));
+    let keyslot = KeyslotId::all(version::Version::Luks2).find(|id| !metadata.keyslots.contains_key(id));
     let digest = (0..MAX_DIGESTS).find(|id| !metadata.digests.contains_key(id));
     let direction = match (start.shift, start.mode) {
         (None, _) => start.direction,

@@ -18,6 +18,7 @@
 //! # Change the volume key
 //!
 //! ```
+//! use keyslots::KeyslotId;
 //! use keyslots::hash::Hash;
 //! use keyslots::luks2::reencrypt::{
 //!     self, Ciphers, Direction, Disks, Driver, Guard, Method, Mode, Next, Start, VolumeKeys, ZoneLimits,
@@ -84,7 +85,7 @@
 //! }
 //! let header = Header::read(&mut device)?;
 //! assert!(!header.in_reencryption());
-//! assert_eq!(header.metadata().keyslots.keys().collect::<Vec<_>>(), [&1]);
+//! assert_eq!(header.metadata().keyslots.keys().collect::<Vec<_>>(), [&KeyslotId::new(1)]);
 //! # Ok(())
 //! # }
 //! ```

@@ -11,6 +11,7 @@ use super::super::segment::{Crypt, Segment, SegmentKind};
 use super::placement::{Placement, same_encryption};
 use super::requirement::{Requirement, Version, Wipe, is_online};
 use super::slot::{Mode, ReencryptKeyslot};
+use crate::KeyslotId;
 use crate::units::Bytes;
 
 /// The flag of the segment that is being converted.
@@ -68,7 +69,7 @@ pub struct Reencryption {
     /// The version of its requirement.
     pub version: Version,
     /// The number of its keyslot.
-    pub keyslot: u32,
+    pub keyslot: KeyslotId,
     /// What is being done, in which order, and how an interruption is survived.
     pub params: ReencryptKeyslot,
     /// The start of the area of its keyslot.

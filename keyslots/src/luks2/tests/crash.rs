@@ -3,6 +3,7 @@
 
 use super::super::backup::Backup;
 use super::*;
+use crate::KeyslotId;
 use crate::storage::fault::{Fault, Recorder};
 
 /// An operation on a volume; fails only if the storage does.
@@ -40,7 +41,7 @@ const SWEEPS: &[Sweep] = &[
     },
     Sweep {
         name: "remove",
-        action: |header, disk| header.remove_keyslot(disk, 0, Medium::Other),
+        action: |header, disk| header.remove_keyslot(disk, KeyslotId::new(0), Medium::Other),
         keys: &["other"],
         after: &["other"],
     },
@@ -64,15 +65,15 @@ const SWEEPS: &[Sweep] = &[
     },
     Sweep {
         name: "priority",
-        action: |header, disk| header.set_priority(disk, 1, Priority::Prefer),
+        action: |header, disk| header.set_priority(disk, KeyslotId::new(1), Priority::Prefer),
         keys: &["old"],
         after: &["old", "other"],
     },
     Sweep {
         name: "put, assign and remove a token",
         action: |header, disk| {
-            let token = header.put_token(disk, Token::keyring("desc", vec![0]), None, false)?;
-            header.assign_token(disk, token, 1, true)?;
+            let token = header.put_token(disk, Token::keyring("desc", vec![KeyslotId::new(0)]), None, false)?;
+            header.assign_token(disk, token, KeyslotId::new(1), true)?;
             header.remove_token(disk, token)
         },
         keys: &["old"],
@@ -82,8 +83,8 @@ const SWEEPS: &[Sweep] = &[
         name: "an unbound keyslot",
         action: |header, disk| {
             let key = VolumeKey::random(16).expect("random bytes");
-            add_unbound(header, disk, &key, &small_keyslot(), Some(9))?;
-            header.remove_keyslot(disk, 9, Medium::Other)
+            add_unbound(header, disk, &key, &small_keyslot(), Some(KeyslotId::new(9)))?;
+            header.remove_keyslot(disk, KeyslotId::new(9), Medium::Other)
         },
         keys: &["old"],
         after: &["old", "other"],
@@ -110,7 +111,7 @@ pub(super) fn sealed(text: &str) -> WrappedKeyslot {
     sealed.expect("memory")
 }
 
-pub(super) fn put(header: &mut Header, disk: &mut dyn Storage, text: &str) -> Result<u32> {
+pub(super) fn put(header: &mut Header, disk: &mut dyn Storage, text: &str) -> Result<KeyslotId> {
     add_sealed(header, disk, &small_key(), &sealed(text))
 }
 
@@ -137,7 +138,9 @@ pub(super) fn small(room: u64) -> (Vec<u8>, Header) {
 /// Other keyslots in the places of "old" and "other".
 fn change_all_keys(header: &mut Header, disk: &mut dyn Storage) {
     for slot in [0, 1] {
-        header.remove_keyslot(disk, slot, Medium::Other).expect("memory");
+        header
+            .remove_keyslot(disk, KeyslotId::new(slot), Medium::Other)
+            .expect("memory");
         put(header, disk, "third").expect("room");
     }
 }
@@ -287,16 +290,16 @@ type Ages = (&'static str, u64, &'static [&'static str], Action);
 
 const RESTORES: [Ages; 4] = [
     ("one is the same", 4, &["other"], |header, disk| {
-        header.remove_keyslot(disk, 0, Medium::Other)?;
+        header.remove_keyslot(disk, KeyslotId::new(0), Medium::Other)?;
         put(header, disk, "new").map(drop)
     }),
     ("one more", 4, &["old", "other"], |header, disk| {
         put(header, disk, "new").map(drop)
     }),
     ("none is the same", 6, &[], |header, disk| {
-        header.remove_keyslot(disk, 0, Medium::Other)?;
+        header.remove_keyslot(disk, KeyslotId::new(0), Medium::Other)?;
         put(header, disk, "third")?;
-        header.remove_keyslot(disk, 1, Medium::Other)?;
+        header.remove_keyslot(disk, KeyslotId::new(1), Medium::Other)?;
         put(header, disk, "new").map(drop)
     }),
     (
@@ -343,7 +346,12 @@ fn a_restore_over_a_keyslot_that_moved_a_little_survives_a_stop() {
     let (from, header) = small(4);
     let mut to = Memory(from.clone());
     let mut copy = header.copy.clone();
-    let area = &mut copy.metadata.keyslots.get_mut(&1).expect("\"other\"").area;
+    let area = &mut copy
+        .metadata
+        .keyslots
+        .get_mut(&KeyslotId::new(1))
+        .expect("\"other\"")
+        .area;
     let start = area.offset.to_usize().expect("small");
     let end = start + area.size.to_usize().expect("small");
     area.offset = Bytes::new(start as u64 + 4096);

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::format::BinaryHeader;
 use super::*;
+use crate::KeyslotId;
 use crate::luks2::copies::{self, Copy};
 use crate::luks2::metadata::Metadata;
 
@@ -43,7 +44,7 @@ fn what_is_unknown_spoils_its_keyslot_and_nothing_else() {
         let (mut storage, key) = volume_with(change);
         assert_eq!(
             opens(&mut storage, "second").expect("the other keyslot").keyslot,
-            1,
+            KeyslotId::new(1),
             "{path}"
         );
         let refused = opens(&mut storage, "first").expect_err("an unknown one");
@@ -68,7 +69,10 @@ fn a_hash_keeps_its_spelling() {
     let (mut storage, key) = volume_with(|json| json["keyslots"]["0"]["kdf"]["hash"] = json!("SHA256"));
     let mut header = Header::read(&mut storage).expect("a header");
     add(&mut header, &mut storage, &key, "third").expect("room");
-    assert_eq!(opens(&mut storage, "first").expect("known anyway").keyslot, 0);
+    assert_eq!(
+        opens(&mut storage, "first").expect("known anyway").keyslot,
+        KeyslotId::new(0)
+    );
     let header = Header::read(&mut storage).expect("a header");
     assert_eq!(header.metadata().to_object()["keyslots"]["0"]["kdf"]["hash"], "SHA256");
 }

@@ -8,6 +8,7 @@ use super::super::format::{BINARY_HEADER_LEN, put_checksum};
 use super::super::json::parse_object;
 use super::super::{copies, metadata::Metadata, validate};
 use super::*;
+use crate::KeyslotId;
 use crate::storage::Unreadable;
 
 /// Removes a member.
@@ -430,7 +431,7 @@ fn binary_defects() -> Vec<(String, Defect)> {
             seal_image(image);
         }
     };
-    let end = header.metadata().keyslots[&0].area.offset.get() as usize + 4096;
+    let end = header.metadata().keyslots[&KeyslotId::new(0)].area.offset.get() as usize + 4096;
     let cases: Vec<(&str, Defect)> = vec![
         ("magic", broken(&put(0, b"X"))),
         ("version", broken(&put(7, &[3]))),

@@ -5,6 +5,7 @@ use super::super::keyslot::{Area, KeyslotKind, SlotKdf};
 use super::super::reencrypt::{Direction, Guard, Mode, ReencryptKeyslot, Resilience};
 use super::super::segment::{Segment, SegmentKind};
 use super::*;
+use crate::KeyslotId;
 use crate::luks2::copies;
 
 /// Two processes have read the same header, and the first one has given the volume a second keyslot since.
@@ -29,7 +30,7 @@ fn a_keyslot_of_another_process_is_never_overwritten() {
         .expect("memory");
     is_race(change_sealed(&mut stale, &mut storage, &key, &sealed, Medium::Other));
     assert!(storage.0 == before, "a byte was written on the way to the error");
-    assert_eq!(opens(&mut storage, "second").expect("opens").keyslot, 1);
+    assert_eq!(opens(&mut storage, "second").expect("opens").keyslot, KeyslotId::new(1));
 }
 
 #[test]
@@ -38,15 +39,15 @@ fn nothing_is_destroyed_by_who_read_an_older_header() {
     let mut stale = Header::read(&mut storage).expect("a header");
     add(&mut first, &mut storage, &key, "second").expect("room");
     first
-        .remove_keyslot(&mut storage, 0, Medium::Other)
+        .remove_keyslot(&mut storage, KeyslotId::new(0), Medium::Other)
         .expect("another one is left");
     // The area of the removed one now holds the only known key.
     add(&mut first, &mut storage, &key, "third").expect("room");
     first
-        .remove_keyslot(&mut storage, 1, Medium::Other)
+        .remove_keyslot(&mut storage, KeyslotId::new(1), Medium::Other)
         .expect("another one is left");
-    is_race(stale.remove_keyslot(&mut storage, 0, Medium::Other));
-    assert_eq!(opens(&mut storage, "third").expect("opens").keyslot, 0);
+    is_race(stale.remove_keyslot(&mut storage, KeyslotId::new(0), Medium::Other));
+    assert_eq!(opens(&mut storage, "third").expect("opens").keyslot, KeyslotId::new(0));
 }
 
 #[test]
@@ -84,7 +85,7 @@ fn in_reencryption() -> (Memory, Header) {
         priority: None,
         extra: Default::default(),
     };
-    metadata.keyslots.insert(1, keyslot);
+    metadata.keyslots.insert(KeyslotId::new(1), keyslot);
     let crypt = metadata.segments[&0].clone();
     for (id, flag) in [(1, "backup-previous"), (2, "backup-final")] {
         let segment = Segment {
@@ -109,13 +110,13 @@ fn in_reencryption() -> (Memory, Header) {
 fn the_state_of_a_reencryption_is_not_destroyed() {
     let (mut storage, mut header) = in_reencryption();
     let before = storage.0.clone();
-    let killed = header.remove_keyslot(&mut storage, 1, Medium::Other);
+    let killed = header.remove_keyslot(&mut storage, KeyslotId::new(1), Medium::Other);
     assert!(matches!(killed, Err(Error::InReencryption)), "{killed:?}");
     let labelled = header.set_labels(&mut storage, Some("x"), None);
     assert!(matches!(labelled, Err(Error::InReencryption)), "{labelled:?}");
     assert!(storage.0 == before, "a byte was written on the way to the error");
     header
-        .remove_keyslot(&mut storage, 0, Medium::Other)
+        .remove_keyslot(&mut storage, KeyslotId::new(0), Medium::Other)
         .expect("a key may always go");
 }
 
@@ -143,7 +144,13 @@ fn a_keyslot_keeps_the_key_that_it_has() {
 fn a_header_that_could_not_be_read_again_is_not_written() {
     let (mut storage, mut header, _) = volume();
     let before = storage.0.clone();
-    let Some(KeyslotKind::Luks2(slot)) = header.copy.metadata.keyslots.get_mut(&0).map(|slot| &mut slot.kind) else {
+    let Some(KeyslotKind::Luks2(slot)) = header
+        .copy
+        .metadata
+        .keyslots
+        .get_mut(&KeyslotId::new(0))
+        .map(|slot| &mut slot.kind)
+    else {
         panic!("a keyslot")
     };
     slot.kdf = SlotKdf::Pbkdf2 {

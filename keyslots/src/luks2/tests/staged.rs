@@ -4,6 +4,7 @@ use std::io;
 
 use super::crash::{KEY, change, sealed, small, small_key, small_keyslot};
 use super::*;
+use crate::KeyslotId;
 use crate::header::Header as AnyHeader;
 use crate::luks2::CHANGE_TOKEN;
 use crate::luks2::backup::Backup;
@@ -39,7 +40,7 @@ fn a_change_in_a_full_area_leaves_nothing_in_either_copy() {
     let mut disk = Memory(image);
     change(&mut header, &mut disk, Medium::Other).expect("in place");
     assert!(!remains(&disk));
-    assert_eq!(opens(&mut disk, "new").expect("the new one").keyslot, 0);
+    assert_eq!(opens(&mut disk, "new").expect("the new one").keyslot, KeyslotId::new(0));
     assert!(matches!(opens(&mut disk, "old"), Err(Error::WrongPassphrase)));
     opens(&mut disk, "other").expect("it stays");
 }
@@ -49,18 +50,21 @@ fn the_new_passphrase_ends_an_interrupted_change() {
     let mut disk = half_changed();
     assert!(remains(&disk));
     let unlocked = opens(&mut disk, "new").expect("it waits");
-    assert_eq!((unlocked.keyslot, unlocked.volume_key.expose()), (0, KEY.as_slice()));
+    assert_eq!(
+        (unlocked.keyslot, unlocked.volume_key.expose()),
+        (KeyslotId::new(0), KEY.as_slice())
+    );
     let change = unlocked.unfinished.expect("it is not finished");
     let mut header = AnyHeader::read(&mut disk).expect("a header");
     header
-        .finish_change(&mut disk, 0, &change, Medium::Other)
+        .finish_change(&mut disk, KeyslotId::new(0), &change, Medium::Other)
         .expect("memory");
     assert!(!remains(&disk));
     assert!(opens(&mut disk, "new").expect("it opens").unfinished.is_none());
     // Nothing is left to do for a process that was slower.
     let before = disk.clone();
     header
-        .finish_change(&mut disk, 0, &change, Medium::Other)
+        .finish_change(&mut disk, KeyslotId::new(0), &change, Medium::Other)
         .expect("nothing to do");
     assert_eq!(disk.0, before.0);
 }
@@ -69,7 +73,9 @@ fn the_new_passphrase_ends_an_interrupted_change() {
 fn a_removed_keyslot_takes_the_waiting_key_with_it() {
     let mut disk = half_changed();
     let mut header = Header::read(&mut disk).expect("a header");
-    header.remove_keyslot(&mut disk, 0, Medium::Other).expect("memory");
+    header
+        .remove_keyslot(&mut disk, KeyslotId::new(0), Medium::Other)
+        .expect("memory");
     assert!(!remains(&disk));
     // As another program leaves it: the token no longer names a keyslot.
     let mut disk = half_changed();
@@ -101,7 +107,12 @@ fn a_hostile_token_opens_nothing_and_harms_nothing() {
     ] {
         let mut disk = Memory(image.clone());
         let mut header = Header::read(&mut disk).expect("a header");
-        let salt = base64_to_value(&header.metadata().keyslots[&0].luks2().expect("a key").salt);
+        let salt = base64_to_value(
+            &header.metadata().keyslots[&KeyslotId::new(0)]
+                .luks2()
+                .expect("a key")
+                .salt,
+        );
         let text = format!(
             r#"{{"type":"{CHANGE_TOKEN}","keyslots":["0"],"slot":0,"replaces":{salt},"keyslot":{keyslot},"material":"{material}"}}"#
         );
@@ -183,13 +194,13 @@ fn a_token_with_a_waiting_key_is_neither_removed_nor_replaced() {
     let mut header = Header::read(&mut disk).expect("a header");
     let held = |result: Result<u32>| {
         assert!(
-            matches!(result, Err(Error::TokenHoldsKey { token: 0, keyslot: 0 })),
+            matches!(result, Err(Error::TokenHoldsKey { token: 0, keyslot }) if keyslot.get() == 0),
             "{result:?}"
         )
     };
     held(header.remove_token(&mut disk, 0).map(|()| 0));
-    held(header.assign_token(&mut disk, 0, 0, false).map(|()| 0));
-    held(header.assign_token(&mut disk, 0, 1, true).map(|()| 0));
+    held(header.assign_token(&mut disk, 0, KeyslotId::new(0), false).map(|()| 0));
+    held(header.assign_token(&mut disk, 0, KeyslotId::new(1), true).map(|()| 0));
     held(header.put_token(&mut disk, Token::keyring("x", vec![]), Some(0), true));
     assert_eq!(disk.0, before.0);
     assert!(opens(&mut disk, "new").is_ok());
@@ -203,20 +214,22 @@ fn each_token_counts_for_its_own_keyslot_alone_and_all_are_tried() {
     let mut header = Header::read(&mut disk).expect("a header");
     let tokens = &mut header.copy.metadata.tokens;
     let mut token = tokens.remove(&0).expect("the token");
-    token.keyslots = vec![0, 1];
+    token.keyslots = vec![KeyslotId::new(0), KeyslotId::new(1)];
     let mut bad = token.clone();
     let material = bad.extra.get_mut("material").expect("material");
     *material = base64_to_value(&[7; 512]);
     tokens.insert(0, bad);
     tokens.insert(1, token);
     header.write(&mut disk).expect("memory");
-    assert_eq!(header.unfinished_changes(), [0]);
-    assert_eq!(opens(&mut disk, "new").expect("the second").keyslot, 0);
-    assert_eq!(header.waiting_derivations(Some(1)), []);
+    assert_eq!(header.unfinished_changes(), [0].map(KeyslotId::new));
+    assert_eq!(opens(&mut disk, "new").expect("the second").keyslot, KeyslotId::new(0));
+    assert_eq!(header.waiting_derivations(Some(KeyslotId::new(1))), []);
     assert_eq!(header.waiting_derivations(None).len(), 2);
     let mut other = Header::read(&mut disk).expect("a header");
-    other.remove_keyslot(&mut disk, 1, Medium::Other).expect("memory");
-    assert_eq!(opens(&mut disk, "new").expect("it stays").keyslot, 0);
+    other
+        .remove_keyslot(&mut disk, KeyslotId::new(1), Medium::Other)
+        .expect("memory");
+    assert_eq!(opens(&mut disk, "new").expect("it stays").keyslot, KeyslotId::new(0));
 }
 
 /// cryptsetup's erase leaves tokens without keyslots.
@@ -228,7 +241,9 @@ fn an_erase_drops_what_waits_even_where_no_keyslot_is_left() {
     let mut token = metadata.tokens.remove(&0).expect("the token");
     token.keyslots.clear();
     for slot in [0, 1] {
-        header.remove_keyslot(&mut disk, slot, Medium::Other).expect("memory");
+        header
+            .remove_keyslot(&mut disk, KeyslotId::new(slot), Medium::Other)
+            .expect("memory");
     }
     header.copy.metadata.tokens.insert(0, token);
     header.copy.binary.seqid += 1;
@@ -237,13 +252,16 @@ fn an_erase_drops_what_waits_even_where_no_keyslot_is_left() {
     let mut header = Header::read(&mut disk).expect("a header");
     assert_eq!(
         header.erase(&mut disk, Medium::Other).expect("memory"),
-        Vec::<u32>::new()
+        Vec::<KeyslotId>::new()
     );
     assert!(!remains(&disk));
 
     let mut disk = half_changed();
     let mut header = Header::read(&mut disk).expect("a header");
-    assert_eq!(header.erase(&mut disk, Medium::Other).expect("memory"), [0, 1]);
+    assert_eq!(
+        header.erase(&mut disk, Medium::Other).expect("memory"),
+        [0, 1].map(KeyslotId::new)
+    );
     assert!(!remains(&disk));
 }
 
@@ -253,8 +271,10 @@ fn an_erase_drops_what_waits_even_where_no_keyslot_is_left() {
 fn a_keyslot_that_goes_cannot_be_opened_once_its_area_is_wiped() {
     let mut disk = Recorder::new(half_changed().0);
     let mut header = Header::read(&mut disk).expect("a header");
-    let area = header.metadata().keyslots[&0].area.offset;
-    header.remove_keyslot(&mut disk, 0, Medium::Other).expect("memory");
+    let area = header.metadata().keyslots[&KeyslotId::new(0)].area.offset;
+    header
+        .remove_keyslot(&mut disk, KeyslotId::new(0), Medium::Other)
+        .expect("memory");
     let wiped = |event: &Event| matches!(event, Event::Write { offset, .. } if *offset == area);
     let wiped = disk.events().iter().position(wiped).expect("it is wiped");
     let mut points = 0;
@@ -293,7 +313,13 @@ fn a_change_in_place_writes_nothing_behind_the_area() {
     header.write_new(&mut disk, Medium::Other).expect("memory");
     let of = |text: &str| new.seal(&key, &passphrase(text), &limits()).expect("memory");
     add_sealed(&mut header, &mut disk, &key, &of("old")).expect("room");
-    let area = &mut header.copy.metadata.keyslots.get_mut(&0).expect("a keyslot").area;
+    let area = &mut header
+        .copy
+        .metadata
+        .keyslots
+        .get_mut(&KeyslotId::new(0))
+        .expect("a keyslot")
+        .area;
     area.size = Bytes::new(96_000);
     header.write(&mut disk).expect("memory");
     let before = disk.clone();
@@ -316,7 +342,7 @@ fn an_ended_change_has_what_was_asked_for_with_it() {
     let sealed = new.seal(&small_key(), &passphrase("new"), &limits()).expect("memory");
     let mut change = header.begin().expect("changeable");
     change
-        .change_keyslot(0, &sealed, &small_key(), &limits())
+        .change_keyslot(KeyslotId::new(0), &sealed, &small_key(), &limits())
         .expect("a keyslot");
     change.set_labels(Some("named"), None).expect("short");
     change.commit(&mut disk, Medium::Other).expect("in place");
@@ -332,10 +358,13 @@ fn an_ended_change_has_what_was_asked_for_with_it() {
         };
         let mut header = AnyHeader::read(&mut disk).expect("a header");
         header
-            .finish_change(&mut disk, 0, &change, Medium::Other)
+            .finish_change(&mut disk, KeyslotId::new(0), &change, Medium::Other)
             .expect("memory");
         let header = Header::read(&mut disk).expect("a header");
-        assert_eq!(header.metadata().keyslots[&0].priority, Some(Priority::Prefer));
+        assert_eq!(
+            header.metadata().keyslots[&KeyslotId::new(0)].priority,
+            Some(Priority::Prefer)
+        );
         assert_eq!(header.binary().label, "named");
         ended += 1;
     });
@@ -350,7 +379,12 @@ fn a_keyslot_with_the_same_salt_is_not_taken_for_the_same() {
         let mut disk = disk.clone();
         let change = opens(&mut disk, "new").expect("it waits").unfinished;
         let mut header = AnyHeader::read(&mut disk).expect("a header");
-        let ended = header.finish_change(&mut disk, 0, &change.expect("it is not finished"), Medium::Other);
+        let ended = header.finish_change(
+            &mut disk,
+            KeyslotId::new(0),
+            &change.expect("it is not finished"),
+            Medium::Other,
+        );
         ended.expect("memory");
         disk
     };
@@ -364,7 +398,7 @@ fn a_keyslot_with_the_same_salt_is_not_taken_for_the_same() {
     backup.restore(&mut from, &mut disk, Some(&there)).expect("no fault");
     assert!(disk.image() == from.0);
     // The other keyslot is the same, and not written.
-    let area = &there.metadata().keyslots[&1].area;
+    let area = &there.metadata().keyslots[&KeyslotId::new(1)].area;
     let (start, end) = (area.offset.get(), area.offset.get() + area.size.get());
     for event in disk.events() {
         let Event::Write { offset, data } = event else { continue };
@@ -407,7 +441,10 @@ impl Storage for BadSector {
 fn a_restore_mends_a_keyslot_that_the_device_cannot_read() {
     let mut from = half_changed();
     let backup = Backup::read(&mut from).expect("a backup");
-    let at = backup.header().metadata().keyslots[&1].area.offset.get();
+    let at = backup.header().metadata().keyslots[&KeyslotId::new(1)]
+        .area
+        .offset
+        .get();
     let mut disk = BadSector {
         disk: from.clone(),
         at: at + 4096,

@@ -2,15 +2,19 @@
 
 use super::crash::{sealed, small, small_key};
 use super::*;
+use crate::KeyslotId;
 use crate::storage::fault::{Event, Recorder};
 
 /// A new keyslot, another one in the place of keyslot 0, keyslot 1 gone, a flag and a requirement.
 fn replace_all(header: &mut Header, disk: &mut dyn Storage) -> Result<()> {
     let (third, new) = (sealed("third"), sealed("new"));
     let mut change = header.begin()?;
-    assert_eq!(change.add_keyslot(None, &third, &small_key(), &limits())?, 2);
-    change.change_keyslot(0, &new, &small_key(), &limits())?;
-    change.retire_keyslot(1)?;
+    assert_eq!(
+        change.add_keyslot(None, &third, &small_key(), &limits())?,
+        KeyslotId::new(2)
+    );
+    change.change_keyslot(KeyslotId::new(0), &new, &small_key(), &limits())?;
+    change.retire_keyslot(KeyslotId::new(1))?;
     change.set_flags(vec!["allow-discards".into()]);
     change.metadata_mut().config.requirements.push("inline-hw-tags".into());
     change.commit(disk, Medium::Other)
@@ -25,7 +29,7 @@ fn a_commit_is_there_as_a_whole_or_not_at_all() {
     let after = header.metadata().clone();
     assert_eq!(
         (after.keyslots.len(), after.digests[&0].keyslots.clone()),
-        (2, vec![0, 2])
+        (2, vec![KeyslotId::new(0), KeyslotId::new(2)])
     );
     let mut states = [0; 2];
     disk.for_each_crash(|crash| {
@@ -71,10 +75,10 @@ fn two_keyslots_are_changed_in_place_in_one_commit() {
     let mut change = header.begin().expect("changeable");
     for (slot, sealed) in [(0, &new), (1, &third)] {
         change
-            .change_keyslot(slot, sealed, &small_key(), &limits())
+            .change_keyslot(KeyslotId::new(slot), sealed, &small_key(), &limits())
             .expect("in place");
     }
-    let again = change.change_keyslot(0, &third, &small_key(), &limits());
+    let again = change.change_keyslot(KeyslotId::new(0), &third, &small_key(), &limits());
     assert!(
         matches!(again, Err(Error::NoRoomForKeyslot { .. } | Error::BadParameter { .. })),
         "{again:?}"
@@ -97,13 +101,15 @@ fn what_is_not_committed_or_cannot_be_read_changes_nothing() {
     let (image, mut header) = small(4);
     let (mut disk, before) = (Memory(image.clone()), header.metadata().clone());
     let mut change = header.begin().expect("changeable");
-    change.retire_keyslot(0).expect("a keyslot");
-    assert!(!change.metadata().keyslots.contains_key(&0));
+    change.retire_keyslot(KeyslotId::new(0)).expect("a keyslot");
+    assert!(!change.metadata().keyslots.contains_key(&KeyslotId::new(0)));
     drop(change);
     assert_eq!(*header.metadata(), before);
     let new = sealed("new");
     let mut change = header.begin().expect("changeable");
-    change.change_keyslot(0, &new, &small_key(), &limits()).expect("room");
+    change
+        .change_keyslot(KeyslotId::new(0), &new, &small_key(), &limits())
+        .expect("room");
     change.metadata_mut().digests.clear();
     let refused = change.commit(&mut disk, Medium::Other);
     assert!(matches!(refused, Err(Error::Luks2(_))), "{refused:?}");

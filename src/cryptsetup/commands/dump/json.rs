@@ -1,5 +1,6 @@
 //! A header as JSON: LUKS2 metadata verbatim, and a form of our own for both versions.
 
+use keyslots::KeyslotId;
 use keyslots::header::Header;
 use keyslots::kdf::Kdf;
 use keyslots::luks1::{self, KeyslotState};
@@ -94,13 +95,18 @@ fn of_luks1(header: &luks1::Header) -> Value {
     })
 }
 
+/// Keyslots by their numbers.
+pub(in crate::cryptsetup) fn keyslot_numbers(slots: &[KeyslotId]) -> Value {
+    slots.iter().map(|slot| slot.get()).collect()
+}
+
 fn of_luks2(header: &luks2::Header) -> Value {
     let (binary, metadata) = (header.binary(), header.metadata());
     let names = crate::slot_names::list_luks2(header);
     let by_keyslot = DigestIndex::new(metadata);
     let slots = metadata.keyslots.iter().map(|(id, slot)| {
         let mut value = json!({
-            "id": id,
+            "id": id.get(),
             "state": "active",
             "type": slot.type_name(),
             "key_bits": u64::from(slot.key_size) * 8,
@@ -164,7 +170,7 @@ fn of_luks2(header: &luks2::Header) -> Value {
         json!({
             "id": id,
             "type": digest.type_name(),
-            "keyslots": digest.keyslots,
+            "keyslots": keyslot_numbers(&digest.keyslots),
             "segments": digest.segments,
         })
     });

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
+use keyslots::KeyslotId;
 use keyslots::luks2::json::lossy;
 use keyslots::luks2::keyslot::{Keyslot, KeyslotKind, STRIPES, SlotKdf};
 use keyslots::luks2::metadata::{Digest, DigestKind};
@@ -137,7 +138,7 @@ fn push_segment(out: &mut String, id: u32, segment: &Segment) {
     out.push('\n');
 }
 
-fn push_keyslot(out: &mut String, id: u32, keyslot: &Keyslot, digest: Option<u32>, bound: bool) {
+fn push_keyslot(out: &mut String, id: KeyslotId, keyslot: &Keyslot, digest: Option<u32>, bound: bool) {
     let unbound = !bound && !matches!(keyslot.kind, KeyslotKind::Unknown(_));
     let mark = if unbound { " (unbound)" } else { "" };
     push(out, format_args!("  {id}: {}{mark}", shown(keyslot.type_name())));

@@ -6,7 +6,8 @@
 use std::io;
 use std::path::Path;
 
-use keyslots::header::Header;
+use keyslots::KeyslotId;
+use keyslots::header::{Header, Version};
 use keyslots::luks1::{self, KeyslotState};
 use keyslots::luks2::format::Which;
 use keyslots::luks2::{self, copies::OtherCopy};
@@ -25,7 +26,7 @@ const ALIGNMENT: u64 = 4096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Metadata,
-    Keyslot(u32),
+    Keyslot(KeyslotId),
     Free,
     Gap,
     Data,
@@ -166,7 +167,7 @@ impl Part {
         };
         let mut value = json!({ "kind": kind, "offset": self.offset, "size": self.known_size(), "what": self.what });
         if let Kind::Keyslot(slot) = self.kind {
-            value["keyslot"] = slot.into();
+            value["keyslot"] = slot.get().into();
         }
         value
     }
@@ -176,7 +177,7 @@ impl Kind {
     fn symbol(self, utf8: bool) -> char {
         match (self, utf8) {
             // Keyslots are 0 to 31.
-            (Self::Keyslot(slot), _) => char::from_digit(slot, 36).unwrap_or('?'),
+            (Self::Keyslot(slot), _) => char::from_digit(slot.get(), 36).unwrap_or('?'),
             (Self::Metadata, true) => '▓',
             (Self::Metadata, false) => 'M',
             (Self::Free, true) => '·',
@@ -217,7 +218,7 @@ fn luks1_parts(header: &luks1::Header) -> Parts {
         "the header, of which there is one".to_owned(),
     )];
     let size = header.area_size().get();
-    for (slot, keyslot) in (0..).zip(header.keyslots()) {
+    for (slot, keyslot) in KeyslotId::all(Version::Luks1).zip(header.keyslots()) {
         let (kind, state) = match keyslot.state {
             KeyslotState::Active => (Kind::Keyslot(slot), ""),
             KeyslotState::Inactive => (Kind::Free, ", free"),
@@ -296,7 +297,7 @@ mod tests {
         let starts = std::iter::once(&0).chain(ends);
         let parts = (0..).zip(starts.zip(ends));
         parts
-            .map(|(n, (&start, &end))| Part::new(Kind::Keyslot(n), start, end - start, String::new()))
+            .map(|(n, (&start, &end))| Part::new(Kind::Keyslot(KeyslotId::new(n)), start, end - start, String::new()))
             .collect()
     }
 

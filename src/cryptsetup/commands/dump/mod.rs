@@ -5,7 +5,7 @@ mod luks1;
 mod luks2;
 mod map;
 
-pub(super) use json::{metadata_text, to_json};
+pub(super) use json::{keyslot_numbers, metadata_text, to_json};
 pub(super) use map::Map;
 
 use std::path::Path;

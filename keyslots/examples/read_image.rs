@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let passphrase = Passphrase::new(secret);
     let unlocked = header.unlock(&mut image, &passphrase, Candidates::All, &CostLimits::default())?;
 
-    let data = header.data().ok_or("the volume has no data that dm-crypt could map")?;
+    let data = header.layout().single()?;
     let size = data.sector_size as usize;
     // A sector of the volume may be several of the 512 bytes in which offsets and IVs are counted.
     let step = u64::from(data.sector_size / 512);

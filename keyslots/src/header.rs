@@ -12,10 +12,11 @@ use crate::luks1;
 use crate::luks2::{self, Candidates, Defect, DigestIndex, Keyslot, Metadata};
 use crate::secret::{Passphrase, VolumeKey};
 use crate::storage::Storage;
-use crate::units::{Bytes, Sectors};
+use crate::units::Bytes;
 use crate::wipe::Medium;
 use crate::{Error, KeyslotId, Result, Unlocked};
 
+pub use crate::layout::{DataEncryption, DataKind, DataLayout, DataSegment, Layout, NotSingle};
 pub use crate::unlocked::Unfinished;
 pub use crate::version::Version;
 
@@ -27,21 +28,6 @@ pub enum Header {
     Luks1(luks1::Header),
     /// LUKS2.
     Luks2(luks2::Header),
-}
-
-/// The encryption and the place of a volume's data.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DataLayout {
-    /// The cipher.
-    pub cipher: CipherName,
-    /// Bytes encrypted as one.
-    pub sector_size: u32,
-    /// The start of the data on the data device.
-    pub offset: Sectors,
-    /// Their size, `None` for the rest of the device.
-    pub size: Option<Sectors>,
-    /// Added to the sector number for the IV.
-    pub iv_offset: Sectors,
 }
 
 /// The state of a keyslot number.
@@ -110,27 +96,20 @@ impl Header {
         }
     }
 
-    /// The encryption of the data. `None` where LUKS2 has no segment for dm-crypt.
-    pub fn data(&self) -> Option<DataLayout> {
+    /// The segments of the data, each with its place, its encryption and its key.
+    pub fn layout(&self) -> Layout {
         match self {
-            Self::Luks1(header) => Some(DataLayout {
-                cipher: CipherName::new(&format!("{}-{}", header.cipher_name(), header.cipher_mode())),
-                sector_size: 512,
-                offset: header.payload_offset(),
-                size: None,
-                iv_offset: Sectors::ZERO,
-            }),
-            Self::Luks2(header) => {
-                let (segment, crypt) = (header.segment()?, header.crypt()?);
-                Some(DataLayout {
-                    cipher: CipherName::new(&crypt.encryption),
-                    sector_size: crypt.sector_size,
-                    offset: segment.offset.sectors(),
-                    size: segment.size.map(Bytes::sectors),
-                    iv_offset: Sectors::new(crypt.iv_tweak),
-                })
+            Self::Luks1(header) => {
+                let cipher = format!("{}-{}", header.cipher_name(), header.cipher_mode());
+                Layout::of_luks1(CipherName::new(&cipher), header.payload_offset())
             }
+            Self::Luks2(header) => Layout::of_luks2(header.metadata()),
         }
+    }
+
+    /// The encryption of the data, of the first segment where there are several. `None` where LUKS2 has no segment for dm-crypt.
+    pub fn data(&self) -> Option<DataLayout> {
+        self.layout().first()
     }
 
     /// Length of the volume key. `None` where no keyslot of LUKS2 states it.

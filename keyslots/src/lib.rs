@@ -10,7 +10,7 @@
 //! |---|---|
 //! | read a header of either version | [`header::Header`], [`luks1::Header`], [`luks2::Header`] |
 //! | unlock it | [`header::Header::unlock`], which returns [`Unlocked`] |
-//! | read or write the data | [`header::Header::data`], [`cipher::SectorCipher`] |
+//! | read or write the data | [`header::Header::layout`], [`header::Layout::single`], [`cipher::SectorCipher`] |
 //! | make a volume | [`luks1::Header::create`], [`luks2::Header::create`] |
 //! | add, change and remove keyslots | [`luks2::Transaction`], the methods of [`luks1::Header`] and [`luks2::Header`] |
 //! | back a header up, restore it, convert it | [`luks2::Header::backup`], [`backup::Backup`], [`convert`] |
@@ -61,7 +61,7 @@
 //! for slot in header.used_keyslots() {
 //!     println!("keyslot {slot}: {:?}", header.derivations(Some(slot)));
 //! }
-//! let data = header.data().ok_or("no data that dm-crypt could map")?;
+//! let data = header.layout().single()?;
 //! println!("{} from sector {}", data.cipher.as_str(), data.offset.get());
 //! # assert_eq!((header.used_keyslots(), data.offset.get()), (vec![keyslots::KeyslotId::new(0)], 2048));
 //! # Ok(())
@@ -113,7 +113,7 @@
 //! let limits = CostLimits::default();
 //! let unlocked = header.unlock(&mut device, &passphrase, Candidates::All, &limits)?;
 //!
-//! let data = header.data().ok_or("no data that dm-crypt could map")?;
+//! let data = header.layout().single()?;
 //! let size = data.sector_size as usize;
 //! let cipher = SectorCipher::new(data.cipher.spec()?, unlocked.volume_key.expose(), size, false)?;
 //! let mut sector = Secret::zeroed(size)?;
@@ -186,6 +186,7 @@ pub mod hash;
 pub mod header;
 pub mod kdf;
 mod keyslot_id;
+mod layout;
 pub mod luks1;
 pub mod luks2;
 pub mod material;

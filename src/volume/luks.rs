@@ -2,9 +2,8 @@
 
 use std::fs::File;
 
-use keyslots::header::{DataLayout, Header};
+use keyslots::header::{DataLayout, Header, NotSingle};
 use keyslots::kdf::CostLimits;
-use keyslots::luks2::segment::SegmentKind;
 use keyslots::secret::VolumeKey;
 use keyslots::units::{Bytes, Sectors};
 
@@ -57,23 +56,13 @@ pub fn mappable(header: &Header) -> Result<DataLayout, VolumeError> {
         if let Some(requirement) = header.reencryption_requirement() {
             return Err(VolumeError::InReencryption(requirement.to_owned()));
         }
-        if header.crypt().is_some_and(|crypt| crypt.integrity.is_some()) {
-            return Err(VolumeError::NeedsIntegrity);
-        }
-        if matches!(
-            header.segment().map(|segment| &segment.kind),
-            Some(SegmentKind::HwOpal { .. })
-        ) {
-            return Err(VolumeError::NeedsOpal);
-        }
-        // One of several would be a device that ends too early, which a file system check would then "repair".
-        let segments = header.metadata().segments.values();
-        match segments.filter(|segment| !segment.is_backup()).count() {
-            0 | 1 => {}
-            several => return Err(VolumeError::SeveralSegments(several)),
-        }
     }
-    let layout = header.data().ok_or(VolumeError::NoCryptSegment)?;
+    let layout = header.layout().single().map_err(|refused| match refused {
+        NotSingle::Integrity => VolumeError::NeedsIntegrity,
+        NotSingle::HwOpal => VolumeError::NeedsOpal,
+        NotSingle::Several(several) => VolumeError::SeveralSegments(several),
+        _ => VolumeError::NoCryptSegment,
+    })?;
     layout.cipher.check()?;
     Ok(layout)
 }
@@ -118,6 +107,7 @@ mod tests {
     use keyslots::luks2;
     use keyslots::luks2::copies::{self, Copy};
     use keyslots::luks2::metadata::Metadata;
+    use keyslots::luks2::segment::SegmentKind;
     use keyslots::storage::Memory;
     use keyslots::units::Bytes;
 

@@ -8,6 +8,9 @@ use super::json::Object;
 use super::metadata::parse_size;
 use crate::units::{Bytes, SECTOR_SIZE};
 
+/// The flag of the segment that is being converted.
+pub(super) const IN_REENCRYPTION: &str = "in-reencryption";
+
 /// A part of the data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
@@ -123,6 +126,11 @@ impl Segment {
     /// Whether it is kept for a reencryption only.
     pub fn is_backup(&self) -> bool {
         self.flags.iter().any(|flag| flag.starts_with("backup-"))
+    }
+
+    /// Whether it was being converted when the header was written.
+    pub fn is_in_reencryption(&self) -> bool {
+        self.flags.iter().any(|flag| flag == IN_REENCRYPTION)
     }
 
     /// Its encryption by dm-crypt, `None` if there is none.

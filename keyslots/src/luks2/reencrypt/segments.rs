@@ -1,10 +1,10 @@
 //! The active segments of a progress, and the progress of active segments.
 
-use super::super::segment::{Segment, SegmentKind};
+use super::super::segment::{IN_REENCRYPTION, Segment, SegmentKind};
 use super::placement::Placement;
 use super::plan::{Plan, Progress, Zone};
 use super::slot::Direction;
-use super::state::{HOT, Part};
+use super::state::Part;
 use crate::units::{Bytes, SECTOR_SIZE};
 
 impl Plan {
@@ -75,7 +75,7 @@ impl Plan {
             offset: Bytes::new(offset),
             size: size.map(Bytes::new),
             flags: if part == Part::Hot {
-                vec![HOT.to_owned()]
+                vec![IN_REENCRYPTION.to_owned()]
             } else {
                 Vec::new()
             },

@@ -14,8 +14,6 @@ use super::slot::{Mode, ReencryptKeyslot};
 use crate::KeyslotId;
 use crate::units::Bytes;
 
-/// The flag of the segment that is being converted.
-pub(super) const HOT: &str = "in-reencryption";
 /// The flag of the data as they were.
 pub(super) const PREVIOUS: &str = "backup-previous";
 /// The flag of the data as they will be.
@@ -273,7 +271,7 @@ impl<'a> Segments<'a> {
             .map(|(&id, segment)| {
                 let digests = self.digests_of(id);
                 let is = |part| digests == found.digests_of(part) && same_encryption(segment, found.of_part(part));
-                let part = match has_flag(segment, HOT) {
+                let part = match segment.is_in_reencryption() {
                     true => Some(Part::Hot).filter(|part| is(*part) && segment.size.is_some()),
                     false => [Part::Old, Part::New].into_iter().find(|part| is(*part)),
                 };

@@ -1,5 +1,6 @@
 //! Reencryption: what headers in the middle of one say, and each rule of theirs.
 
+mod layout;
 mod plan;
 
 use serde_json::{Value, json};

@@ -38,6 +38,8 @@ pub struct Restore {
     pub replaces: bool,
     /// Whether backup and device have the same UUID.
     pub same_uuid: bool,
+    /// Whether it is lost how far the reencryption of the device is, and with that the data.
+    pub loses_reencryption: bool,
     /// Keyslots whose passphrases may work after it, but do not now: perhaps they were removed for a reason.
     pub revives: Vec<KeyslotId>,
 }
@@ -88,12 +90,14 @@ impl Backup {
         device: Option<&Header>,
         device_size: Option<Bytes>,
     ) -> std::result::Result<Restore, BackupRefused> {
+        let loses = device.is_some_and(Header::in_reencryption);
         Ok(match self {
             Self::Luks1(backup) => {
                 let found = backup.check(device.and_then(Header::luks1), device_size)?;
                 Restore {
                     replaces: found.replaces,
                     same_uuid: found.same_uuid,
+                    loses_reencryption: loses,
                     revives: found.revives,
                 }
             }
@@ -102,6 +106,7 @@ impl Backup {
                 Restore {
                     replaces: found.replaces,
                     same_uuid: found.same_uuid,
+                    loses_reencryption: loses,
                     revives: found.revives,
                 }
             }
@@ -130,8 +135,20 @@ impl Backup {
     /// exclusive lock.
     ///
     /// # Errors
-    /// [`Error::ChangedMeanwhile`](crate::Error::ChangedMeanwhile), [`Error::NotRestored`](crate::Error::NotRestored), [`Error::Io`](crate::Error::Io).
+    /// [`Error::NeededByReencryption`](crate::Error::NeededByReencryption), [`Error::ChangedMeanwhile`](crate::Error::ChangedMeanwhile),
+    /// [`Error::NotRestored`](crate::Error::NotRestored), [`Error::Io`](crate::Error::Io).
     pub fn restore(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: Option<&Header>) -> Result<()> {
+        match there.is_some_and(Header::in_reencryption) {
+            true => Err(crate::Error::NeededByReencryption),
+            false => self.replace(file, device, there),
+        }
+    }
+
+    /// As [`Backup::restore`], even if a reencryption is lost with the header that is there.
+    ///
+    /// # Errors
+    /// As [`Backup::restore`].
+    pub fn replace(&self, file: &mut dyn Storage, device: &mut dyn Storage, there: Option<&Header>) -> Result<()> {
         match self {
             Self::Luks1(backup) => {
                 backup.restore(file, device, there.and_then(Header::luks1))?;

@@ -7,6 +7,7 @@ use crate::cipher::CipherError;
 use crate::convert::ConvertRefused;
 use crate::kdf::KdfError;
 use crate::shown::shown;
+use crate::units::Bytes;
 use crate::{luks1, luks2};
 
 /// An error of this crate.
@@ -109,6 +110,49 @@ pub enum Error {
     /// The volume is being reencrypted, and the reencrypting program relies on the header as it is.
     #[error("the volume is in reencryption")]
     InReencryption,
+    /// A reencryption that has begun needs what would be destroyed: without it, the data that are converted, or those that are
+    /// not, are lost.
+    #[error("a reencryption has begun that needs what would be removed")]
+    NeededByReencryption,
+    /// There is no reencryption to begin, continue or verify: none has begun, or all data are converted.
+    #[error("there is no reencryption to continue")]
+    NoReencryption,
+    /// Header and data do not lie as the reencryption needs it.
+    #[error(transparent)]
+    Misplaced(#[from] luks2::reencrypt::Misplaced),
+    /// All data are plaintext if the header is right, and no key has confirmed it.
+    #[error("the header says that all data are decrypted, and no key is left to verify it")]
+    PlaintextNotConfirmed,
+    /// Writing a zone failed, and nothing protects it: part of it may be converted. The header says that no byte of it is.
+    #[error("{source}; the data from byte {from} to {to} may be converted in part, and cannot be recovered then")]
+    ZoneDamaged {
+        /// Its start within the data.
+        from: Bytes,
+        /// Its end.
+        to: Bytes,
+        /// The failure.
+        #[source]
+        source: Box<Error>,
+    },
+    /// These data are converted, and the header does not say so: whoever continues converts them a second time.
+    #[error("{source}; the data from byte {from} to {to} are converted, but the header does not say so")]
+    ProgressNotSaved {
+        /// Their start within the data.
+        from: Bytes,
+        /// Their end.
+        to: Bytes,
+        /// The failure.
+        #[source]
+        source: Box<Error>,
+    },
+    /// A zone does not read back as it was written.
+    #[error("the data from byte {from} to {to} do not read back as they were written")]
+    NotReadBack {
+        /// The start within the data of what was read.
+        from: Bytes,
+        /// Its end.
+        to: Bytes,
+    },
     /// The parameters of a reencryption are not those that its verification digest was made of, with these keys.
     #[error("the metadata of the reencryption do not match the volume keys")]
     ReencryptionNotVerified,

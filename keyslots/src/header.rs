@@ -88,6 +88,11 @@ impl Header {
         }
     }
 
+    /// Whether a reencryption has begun and is not finished.
+    pub fn in_reencryption(&self) -> bool {
+        self.luks2().is_some_and(luks2::Header::in_reencryption)
+    }
+
     /// The UUID, as unvalidated text.
     pub fn uuid(&self) -> &str {
         match self {
@@ -357,10 +362,21 @@ impl Header {
         }
     }
 
-    /// Destroys keyslot `slot`, even if it is the last one.
+    /// Destroys keyslot `slot`, even if it is the last one, or a reencryption is lost with it.
     ///
     /// # Errors
     /// [`Error::KeyslotInactive`], [`Error::KeyslotOutOfRange`], or the storage's.
+    pub fn destroy_keyslot(&mut self, storage: &mut dyn Storage, slot: KeyslotId, medium: Medium) -> Result<()> {
+        match self {
+            Self::Luks1(header) => header.remove_keyslot(storage, slot, medium),
+            Self::Luks2(header) => header.destroy_keyslot(storage, slot, medium),
+        }
+    }
+
+    /// Destroys keyslot `slot`, even if it is the last one.
+    ///
+    /// # Errors
+    /// [`Error::NeededByReencryption`], [`Error::KeyslotInactive`], [`Error::KeyslotOutOfRange`], or the storage's.
     pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: KeyslotId, medium: Medium) -> Result<()> {
         match self {
             Self::Luks1(header) => header.remove_keyslot(storage, slot, medium),

@@ -5,10 +5,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use keyslots::KeyslotId;
 use keyslots::backup::{AtRisk, Restore};
 use keyslots::header::Version;
 use keyslots::secret::{Passphrase, VolumeKey};
+use keyslots::{Error, KeyslotId};
 
 use super::{CryptError, KeyLink, LuksDevice};
 use crate::block_device::Signature;
@@ -52,6 +52,10 @@ pub enum Question<'a> {
     CreateHeaderFile(&'a Path),
     /// A keyslot is destroyed, and it is the last one.
     RemoveLastKeyslot,
+    /// The same, and a reencryption that has begun needs it.
+    RemoveNeededKeyslot,
+    /// All keyslots of a device are destroyed, though a reencryption has begun.
+    EraseInReencryption(&'a Path),
     /// All keyslots of a device are destroyed, and with them its data.
     EraseKeyslots(&'a Path),
     /// A header is repaired.
@@ -88,6 +92,14 @@ pub(super) fn agree(confirm: &dyn Confirm, question: &Question<'_>) -> Result<()
         true => Ok(()),
         false => Err(CryptError::Declined),
     }
+}
+
+/// The same for what a reencryption needs that has begun.
+///
+/// # Errors
+/// [`Error::NeededByReencryption`].
+pub(super) fn agree_to_loss(confirm: &dyn Confirm, question: &Question<'_>) -> Result<(), CryptError> {
+    agree(confirm, question).map_err(|_| Error::NeededByReencryption.into())
 }
 
 /// Supplies the header and the key of an active volume. Called only when they are needed.

@@ -10,7 +10,7 @@ use keyslots::header::{Header, Version};
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
 
-use super::ask::agree;
+use super::ask::{agree, agree_to_loss};
 use super::{
     Changing, Confirm, CryptError, LookedAt, LuksDevice, Others, Question, RestoreError, Restoring,
     check_header_unused, open_to_look,
@@ -88,7 +88,10 @@ pub fn restore(
         plan: &plan,
         at_risk,
     };
-    agree(confirm, &Question::Restore(&restoring))?;
+    match plan.loses_reencryption {
+        true => agree_to_loss(confirm, &Question::Restore(&restoring))?,
+        false => agree(confirm, &Question::Restore(&restoring))?,
+    }
     changing.exclusive(device, Others::May, |target, was_luks1| -> Result<(), CryptError> {
         let there = read_header(target)?;
         // What was asked about is what happens, on the very descriptor that is written to.
@@ -110,7 +113,10 @@ pub fn restore(
         }
         device.grow_file(target, backup.size())?;
         // Whatever stopped it, the device may be between the two headers now.
-        let restored = backup.restore(&mut source, target, there.as_ref());
+        let restored = match plan.loses_reencryption {
+            true => backup.replace(&mut source, target, there.as_ref()),
+            false => backup.restore(&mut source, target, there.as_ref()),
+        };
         restored.map_err(|error| match error {
             untouched @ Error::ChangedMeanwhile => CryptError::from(untouched),
             error => RestoreError::Unfinished(error).into(),

@@ -13,7 +13,7 @@ use keyslots::luks1::ChangeTo;
 use keyslots::luks2::Digest;
 use keyslots::secret::{Passphrase, VolumeKey};
 
-use super::ask::agree;
+use super::ask::{agree, agree_to_loss};
 use super::cost::WrappedKeyslot;
 use super::{Changing, Confirm, CryptError, KeyslotCost, LuksDevice, Others, Question};
 use crate::header_device::Wanted;
@@ -208,7 +208,11 @@ impl LuksDevice {
                 return Err(Error::ChangedMeanwhile.into());
             }
             slot_names::check_removable(header, slot, name)?;
-            header.remove_keyslot(storage, slot, medium)?;
+            // The last one that a reencryption needs goes only where that was agreed to.
+            match self.is_needed(slot) {
+                true => header.destroy_keyslot(storage, slot, medium)?,
+                false => header.remove_keyslot(storage, slot, medium)?,
+            }
             Ok(slot_names::tidy(header, storage)?)
         })
     }
@@ -224,7 +228,11 @@ impl LuksDevice {
         data: &Path,
         name: Option<&str>,
     ) -> Result<Vec<KeyslotId>, CryptError> {
-        agree(confirm, &Question::EraseKeyslots(data))?;
+        let loses = self.header.in_reencryption();
+        match loses {
+            true => agree_to_loss(confirm, &Question::EraseInReencryption(data))?,
+            false => agree(confirm, &Question::EraseKeyslots(data))?,
+        }
         let medium = self.device.medium();
         changing.change(&self.device, self.same_version(), Others::May, |header, storage| {
             // A volume made in its place meanwhile is not what was agreed to.
@@ -236,6 +244,7 @@ impl LuksDevice {
                 // Those too that are marked neither as used nor as free.
                 Header::Luks1(header) => return Ok(header.erase(storage, medium)?),
                 // The state of a reencryption stays, as with cryptsetup.
+                Header::Luks2(header) if loses => header.destroy_keyslots(storage, medium)?,
                 Header::Luks2(header) => header.erase(storage, medium)?,
             };
             slot_names::tidy(header, storage)?;

@@ -4,15 +4,18 @@ use keyslots::KeyslotId;
 use keyslots::header::SlotState;
 use keyslots::luks2::Candidates;
 
-use super::ask::agree;
+use super::ask::{agree, agree_to_loss};
 use super::{Confirm, CryptError, LuksDevice, Question, Secrets, UnlockRequest};
 
 impl LuksDevice {
     /// Asks whether a keyslot may be destroyed that is the last one.
     ///
     /// # Errors
-    /// [`CryptError::Declined`].
+    /// [`CryptError::Declined`]; [`Error::NeededByReencryption`](keyslots::Error::NeededByReencryption).
     pub fn confirm_removal(&self, confirm: &dyn Confirm, slot: KeyslotId) -> Result<(), CryptError> {
+        if self.is_needed(slot) {
+            return agree_to_loss(confirm, &Question::RemoveNeededKeyslot);
+        }
         match self.header.slot_state(slot) {
             SlotState::ActiveLast => agree(confirm, &Question::RemoveLastKeyslot),
             _ => Ok(()),
@@ -52,6 +55,11 @@ impl LuksDevice {
             wrong += 1;
         }
         Err(CryptError::from(keyslots::Error::WrongPassphrase).into())
+    }
+
+    /// Whether a reencryption that has begun is lost with a keyslot.
+    pub(super) fn is_needed(&self, slot: KeyslotId) -> bool {
+        self.header.luks2().is_some_and(|header| header.is_needed(slot))
     }
 
     /// The keyslots of which one has to open before `slot` is destroyed: all others, or itself where there are none. As long

@@ -161,6 +161,44 @@ fn repair_says_that_a_volume_is_in_reencryption() {
     assert!(fs::read(path.join("v2")).expect("a volume") == before);
 }
 
+/// cryptsetup destroys it without a question.
+#[test]
+fn what_a_reencryption_needs_is_not_destroyed_in_batch_mode() {
+    let folder = volumes();
+    let path = folder.path();
+    for slot in ["1", "20"] {
+        done(path, CRYPTSETUP, &format!("luksKillSlot -q v2 {slot}"));
+    }
+    done(path, CRYPTSETUP, "luksHeaderBackup v2 --header-backup-file backup");
+    done(path, CRYPTSETUP, "reencrypt --init-only -q v2 -d a PBKDF");
+    let before = fs::read(path.join("v2")).expect("a volume");
+    let persona = path.join("cryptsetup");
+    let persona = persona.to_str().expect("UTF-8");
+    let actions = [
+        "luksKillSlot -q v2 0",
+        "luksKillSlot -q v2 1",
+        "luksKillSlot v2 0 -d a",
+        "luksRemoveKey -q v2 a",
+        "erase -q v2",
+        "luksHeaderRestore -q v2 --header-backup-file backup",
+    ];
+    for action in actions {
+        for program in [OURS, persona] {
+            let (code, _, complaint) = run(path, program, action);
+            assert_eq!(code, Some(1), "{program} {action}: {complaint}");
+            assert!(
+                complaint.contains("marked for LUKS2 reencryption"),
+                "{action}: {complaint}"
+            );
+            assert!(fs::read(path.join("v2")).expect("a volume") == before, "{action}");
+        }
+        done(path, OURS, &format!("{action} --force-no-keyslots"));
+        fs::write(path.join("v2"), &before).expect("a volume");
+    }
+    let (code, _, complaint) = run(path, persona, "erase -q v2 --force-no-keyslots");
+    assert_eq!(code, Some(1), "{complaint}");
+}
+
 #[test]
 fn a_key_of_its_own_does_not_prove_a_right_to_the_data() {
     let folder = volumes();

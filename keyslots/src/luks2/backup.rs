@@ -62,6 +62,8 @@ pub struct Restore {
     pub replaces: bool,
     /// Whether backup and device have the same UUID.
     pub same_uuid: bool,
+    /// Whether it is lost how far the reencryption of the device is, and with that the data.
+    pub loses_reencryption: bool,
     /// Keyslots whose passphrases may work after it, but do not now: perhaps they were removed for a reason.
     pub revives: Vec<KeyslotId>,
 }
@@ -126,6 +128,7 @@ impl Backup {
             return Ok(Restore {
                 replaces: false,
                 same_uuid: false,
+                loses_reencryption: false,
                 revives: slots.collect(),
             });
         };
@@ -147,6 +150,7 @@ impl Backup {
         Ok(Restore {
             replaces: true,
             same_uuid: self.header.binary().uuid == device.binary().uuid,
+            loses_reencryption: device.in_reencryption(),
             revives: slots.filter(|slot| !same(slot)).collect(),
         })
     }

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::fields::{Fields, base64_to_value};
-use super::keyslot::{Keyslot, Luks2Keyslot, Priority};
+use super::keyslot::{Keyslot, Luks2Keyslot};
 use super::metadata::Metadata;
 use super::tokens::Token;
 use super::wrapped::WrappedKeyslot;
@@ -33,7 +33,6 @@ pub const CHANGE_TOKEN: &str = "luksmith-keyslot-change";
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) keyslot: Luks2Keyslot,
-    pub(super) priority: Option<Priority>,
     pub(super) material: Vec<u8>,
 }
 
@@ -83,14 +82,12 @@ pub(super) fn slot_of(keyslots: &BTreeMap<KeyslotId, Keyslot>, token: &Token) ->
 fn parse(token: &Token, key_size: u32) -> std::result::Result<Option<Waiting>, Defect> {
     let mut fields = Fields::new("token".to_owned(), token.extra.clone());
     let keyslot = Keyslot::parse(fields.object("keyslot")?)?;
-    let priority = keyslot.priority;
     let key_len = key_size as usize;
     let len = material::padded_len(key_len, material::spare_stripes(key_len)).ok();
     let material = fields.base64("material", |found| Some(found) == len, "as long as the key")?;
     let known = keyslot.luks2().filter(|_| keyslot.key_size == key_size);
     Ok(known.map(|keyslot| Waiting {
         keyslot: keyslot.clone(),
-        priority,
         material,
     }))
 }

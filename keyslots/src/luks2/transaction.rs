@@ -10,6 +10,8 @@
 //! A keyslot that has no room beside the old one is overwritten in place: between 2 and 3, and once its new key is safe in a token,
 //! see `staged`. Not for: the removal of a keyslot for its own sake, where the key is destroyed first, see [`super::update`].
 
+use std::collections::BTreeMap;
+
 use super::copies::{Copy, Encoded};
 use super::keyslot::{Area, Keyslot, KeyslotKind};
 use super::unlock::{digest_matches, matching_digest};
@@ -43,7 +45,9 @@ impl Header {
     /// [`Error::UnmetRequirements`], [`Error::InReencryption`].
     pub fn begin(&mut self) -> Result<Transaction<'_>> {
         self.check_changeable()?;
-        let next = self.copy.clone();
+        let mut next = self.copy.clone();
+        // Their numbers are free, and no write keeps them.
+        next.metadata.digests.retain(|_, digest| !digest.is_unused());
         Ok(Transaction {
             header: self,
             next,
@@ -88,11 +92,6 @@ impl<'a> Transaction<'a> {
     /// The metadata with the changes so far.
     pub fn metadata(&self) -> &Metadata {
         &self.next.metadata
-    }
-
-    /// The metadata, for changes of segments, digests and requirements. A commit refuses what no reader would accept.
-    pub fn metadata_mut(&mut self) -> &mut Metadata {
-        &mut self.next.metadata
     }
 
     /// The number of a new keyslot: `slot`, or the first free one.
@@ -234,23 +233,6 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Removes keyslot `slot`; tokens and digests forget it. Its key material is wiped when the new header is on the device: for
-    /// a keyslot that others in the transaction stand in for.
-    ///
-    /// # Errors
-    /// [`Error::KeyslotInactive`].
-    pub fn retire_keyslot(&mut self, slot: KeyslotId) -> Result<()> {
-        staged::forget(&mut self.next.metadata, slot);
-        self.next
-            .metadata
-            .remove_keyslot(slot)
-            .ok_or(Error::KeyslotInactive(slot))?;
-        for list in [&mut self.beside, &mut self.in_place] {
-            list.retain(|(known, _)| *known != slot);
-        }
-        Ok(())
-    }
-
     /// Writes all changes. A wipe, and an area that is overwritten in place, take as many passes as `medium` needs.
     ///
     /// # Errors
@@ -343,11 +325,19 @@ fn place(now: &Copy, next: &Copy, sealed: &WrappedKeyslot) -> Result<Area> {
     })
 }
 
-/// The areas that no keyslot has any more.
+/// The areas that no keyslot has any more. Those of one header do not overlap.
 fn freed(before: &Metadata, next: &Metadata) -> Vec<Area> {
+    let kept: BTreeMap<Bytes, &Area> = next
+        .keyslots
+        .values()
+        .map(|keyslot| (keyslot.area.offset, &keyslot.area))
+        .collect();
+    let is_free = |area: &Area| {
+        let last_before_its_end = kept.range(..area.end()).next_back();
+        last_before_its_end.is_none_or(|(_, kept)| !kept.overlaps(area))
+    };
     let areas = before.keyslots.values().map(|keyslot| &keyslot.area);
-    let gone = areas.filter(|area| !next.keyslots.values().any(|keyslot| keyslot.area.overlaps(area)));
-    gone.cloned().collect()
+    areas.filter(|area| is_free(area)).cloned().collect()
 }
 
 /// The header `last` with the keyslots of `before` in place of those `changed`, whose keys wait in tokens.
@@ -358,7 +348,13 @@ fn with_tokens(before: &Copy, last: &Copy, changed: &[(KeyslotId, &WrappedKeyslo
         keyslot.ok_or(Error::KeyslotInactive(slot))
     };
     for &(slot, _) in changed {
-        interim.metadata.keyslots.insert(slot, of(before, slot)?);
+        // Its priority changes now: whoever finishes the change later keeps the one that is there then.
+        let priority = of(last, slot)?.priority;
+        let keyslot = Keyslot {
+            priority,
+            ..of(before, slot)?
+        };
+        interim.metadata.keyslots.insert(slot, keyslot);
     }
     for &(slot, sealed) in changed {
         staged::put(&mut interim.metadata, slot, &of(last, slot)?, sealed)?;

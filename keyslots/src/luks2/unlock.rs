@@ -146,8 +146,7 @@ fn open_staged(
     if !digest_matches(digest, &volume_key, limits)? {
         return Err(Error::WrongPassphrase);
     }
-    let priority = waiting.priority.or(slot.priority);
-    let sealed = WrappedKeyslot::of(waiting.keyslot, &volume_key, &area_key, priority)?;
+    let sealed = WrappedKeyslot::of(waiting.keyslot, &volume_key, &area_key, slot.priority)?;
     Ok(Unlocked {
         keyslot: id,
         volume_key,

@@ -4,7 +4,7 @@
 //! changes, see [`super::transaction`].
 
 use super::copies::{self, Encoded};
-use super::keyslot::KeyslotKind;
+use super::keyslot::{Keyslot, KeyslotKind};
 use super::{Header, staged};
 use crate::storage::Storage;
 use crate::units::Bytes;
@@ -40,9 +40,33 @@ impl Header {
     /// interrupted change left in one is destroyed before all else.
     ///
     /// # Errors
+    /// [`Error::NeededByReencryption`] where it is the last one for a key of data in reencryption; those of
+    /// [`Header::destroy_keyslot`].
+    pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: KeyslotId, medium: Medium) -> Result<()> {
+        match self.is_needed(slot) {
+            true => Err(Error::NeededByReencryption),
+            false => self.destroy_keyslot(storage, slot, medium),
+        }
+    }
+
+    /// Whether a reencryption has begun, and no other keyslot that can be opened here holds the one of its keys that this one holds.
+    pub fn is_needed(&self, slot: KeyslotId) -> bool {
+        let metadata = self.metadata();
+        let can_open = |id: &KeyslotId| metadata.keyslots.get(id).is_some_and(Keyslot::is_known);
+        // The segments are also those that the data will be.
+        let of_key = metadata
+            .digest_of_keyslot(slot)
+            .filter(|(_, digest)| !digest.segments.is_empty());
+        let is_last = of_key.is_some_and(|(_, digest)| !digest.keyslots.iter().any(|id| *id != slot && can_open(id)));
+        self.in_reencryption() && is_last
+    }
+
+    /// As [`Header::remove_keyslot`], even if a reencryption is lost with the keyslot.
+    ///
+    /// # Errors
     /// [`Error::KeyslotInactive`]; [`Error::InReencryption`] for the keyslot that holds the state of one;
     /// [`Error::ChangedMeanwhile`], or the storage's.
-    pub fn remove_keyslot(&mut self, storage: &mut dyn Storage, slot: KeyslotId, medium: Medium) -> Result<()> {
+    pub fn destroy_keyslot(&mut self, storage: &mut dyn Storage, slot: KeyslotId, medium: Medium) -> Result<()> {
         if !slot.fits(Version::Luks2) && !self.copy.metadata.keyslots.contains_key(&slot) {
             return Err(Error::KeyslotOutOfRange(slot));
         }
@@ -73,11 +97,22 @@ impl Header {
     }
 
     /// Destroys all keyslots that hold a key, and all leftovers of interrupted changes, also of keyslots that are gone.
-    /// Returns the numbers of the keyslots. The state of a reencryption is not a key, and stays.
+    /// Returns the numbers of the keyslots.
+    ///
+    /// # Errors
+    /// [`Error::NeededByReencryption`]; [`Error::ChangedMeanwhile`], or the storage's.
+    pub fn erase(&mut self, storage: &mut dyn Storage, medium: Medium) -> Result<Vec<KeyslotId>> {
+        match self.in_reencryption() {
+            true => Err(Error::NeededByReencryption),
+            false => self.destroy_keyslots(storage, medium),
+        }
+    }
+
+    /// As [`Header::erase`], even if a reencryption is lost with the keyslots. Its state is not a key, and stays.
     ///
     /// # Errors
     /// [`Error::ChangedMeanwhile`], or the storage's.
-    pub fn erase(&mut self, storage: &mut dyn Storage, medium: Medium) -> Result<Vec<KeyslotId>> {
+    pub fn destroy_keyslots(&mut self, storage: &mut dyn Storage, medium: Medium) -> Result<Vec<KeyslotId>> {
         let keyslots = self.copy.metadata.keyslots.iter();
         let keys = keyslots.filter(|(_, keyslot)| !matches!(keyslot.kind, KeyslotKind::Reencrypt(_)));
         let slots: Vec<KeyslotId> = keys.map(|(&slot, _)| slot).collect();
@@ -88,7 +123,7 @@ impl Header {
                 .inspect_err(|_| self.restore_unless_written(&before))?;
         }
         for &slot in &slots {
-            self.remove_keyslot(storage, slot, medium)?;
+            self.destroy_keyslot(storage, slot, medium)?;
         }
         Ok(slots)
     }

@@ -9,7 +9,7 @@ use super::digest_index::DigestIndex;
 use super::format::BINARY_HEADER_SIZE;
 use super::keyslot::{Keyslot, KeyslotKind};
 use super::metadata::Metadata;
-use super::reencrypt::is_online;
+use super::reencrypt::{is_online, same_encryption};
 use super::segment::{Segment, SegmentKind};
 use crate::KeyslotId;
 use crate::units::Bytes;
@@ -248,13 +248,8 @@ fn reencryption(metadata: &Metadata) -> Result<(), Defect> {
             "the backup-final or the backup-previous segment is missing",
         ));
     };
-    let same = |a: &Segment, b: &Segment| match (a.crypt(), b.crypt()) {
-        (Some(a), Some(b)) => a.encryption == b.encryption && a.sector_size == b.sector_size,
-        (None, None) => a.type_name() == b.type_name(),
-        _ => false,
-    };
     let mut regular = metadata.segments.values().filter(|segment| !segment.is_backup());
-    if regular.all(|segment| same(segment, last) || same(segment, first)) {
+    if regular.all(|segment| same_encryption(segment, last) || same_encryption(segment, first)) {
         Ok(())
     } else {
         Err(Defect::Reencryption(

@@ -1,7 +1,9 @@
-//! Reencryption from outside: each mode from its begin to its end, each state that a stop can leave, and the same volumes in
-//! cryptsetup's hands.
+//! Reencryption from outside: each mode from its begin to its end, each state that a stop can leave, errors of the storage, headers
+//! and data that do not belong together, and the same volumes in cryptsetup's hands.
 
 mod cryptsetup;
+mod errors;
+mod places;
 mod states;
 mod volumes;
 

@@ -44,7 +44,7 @@ fn opens(kind: &Kind, header: &Header, storage: &mut dyn Storage, seen: &mut Has
     *seen.entry(hash(&[facts.as_bytes(), &areas])).or_insert_with(|| {
         let pass = passphrase("pass");
         match header.reencryption() {
-            Ok(Status::Running(found)) if found.state != State::Finished => {
+            Ok(Status::Running(found)) if !matches!(found.state, State::Finished | State::Wiping) => {
                 let Ok(keys) = reencrypt::unlock(header, storage, &pass, &limits()) else {
                     return false;
                 };

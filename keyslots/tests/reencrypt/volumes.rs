@@ -3,11 +3,12 @@
 use std::cell::RefCell;
 use std::io;
 
+use keyslots::Result;
 use keyslots::cipher::SectorCipher;
 use keyslots::hash::Hash;
 use keyslots::kdf::{CostLimits, Kdf};
 use keyslots::luks2::reencrypt::{
-    self, Ciphers, Direction, Disks, Driver, Guard, Method, Mode, Next, Part, Start, VolumeKeys, ZoneLimits,
+    self, Ciphers, Direction, Disks, Driver, Guard, Method, Mode, Next, Part, Proof, Start, VolumeKeys, ZoneLimits,
 };
 use keyslots::luks2::segment::Segment;
 use keyslots::luks2::{CreateParams, DataPlacement, Digest, Header, NewKeyslot};
@@ -15,7 +16,6 @@ use keyslots::secret::{Passphrase, Secret, VolumeKey};
 use keyslots::storage::{Memory, Storage};
 use keyslots::units::Bytes;
 use keyslots::wipe::Medium;
-use keyslots::{Error, Result};
 
 pub(super) const OLD: &[u8; 16] = b"the old key 0123";
 pub(super) const NEW: &[u8; 16] = b"the new key 4567";
@@ -148,6 +148,8 @@ impl Kind {
             mode: self.mode,
             direction: self.direction,
             guard: (self.guard)(),
+            block: Bytes::new(512),
+            size: None,
             shift: self.shift.map(|shift| Bytes::new(shift as u64)),
             encryption: self.same_key.then(|| ("aes-cbc-plain64".to_owned(), 512)),
             digest_hash: Hash::Sha256,
@@ -156,7 +158,7 @@ impl Kind {
     }
 
     /// The header of the volume with all its keyslots, in memory of its own.
-    fn header(&self) -> Vec<u8> {
+    pub(super) fn header(&self) -> Vec<u8> {
         let data_key = key(if self.mode == Mode::Encrypt { NEW } else { OLD });
         let params = CreateParams {
             encryption: CIPHER.into(),
@@ -221,8 +223,13 @@ impl Kind {
 
     /// Begins it.
     pub(super) fn begin(&self, disk: &mut dyn Storage) -> Result<()> {
+        self.begin_with(disk, &self.start())
+    }
+
+    /// Begins it in another way.
+    pub(super) fn begin_with(&self, disk: &mut dyn Storage, start: &Start) -> Result<()> {
         let begin = |header: &mut Header, disks: &mut Disks<'_>| {
-            reencrypt::begin(header, disks, &self.start(), &self.keys(), &limits())
+            reencrypt::begin(header, disks, start, &self.keys(), &limits())
         };
         match (self.shift, self.mode) {
             (None, _) => on_disks(disk, self.split, |disks| {
@@ -312,24 +319,28 @@ pub(super) fn continued(
 ) -> Result<()> {
     let verified = reencrypt::verify(header, keys, &limits())?;
     let ciphers = Ciphers::new(verified.reencryption(), keys)?;
-    let method = Method {
-        codec: &ciphers,
+    let mut driver = Driver::new(header, disks, verified, method(&ciphers, zone))?;
+    let mut left = zones;
+    while left != Some(0) {
+        left = left.map(|left| left - 1);
+        if driver.step(disks)? == Next::Done {
+            return Ok(());
+        }
+    }
+    driver.stop(disks)
+}
+
+pub(super) fn method(codec: &Ciphers, zone: Bytes) -> Method<'_> {
+    Method {
+        codec,
         zones: ZoneLimits {
             wanted: Some(zone),
             ..ZoneLimits::default()
         },
         medium: Medium::Other,
-    };
-    let mut driver = Driver::new(header, disks, verified, method)?;
-    let mut left = zones;
-    while left != Some(0) {
-        left = left.map(|left| left - 1);
-        driver = match driver.step(disks)? {
-            Next::Zone(driver) => driver,
-            Next::Done => return Ok(()),
-        };
+        verify: false,
+        observer: &(),
     }
-    driver.stop(disks)
 }
 
 /// Brings what an interruption has left into a state in which the data can be used.
@@ -337,14 +348,15 @@ pub(super) fn rescue(header: &mut Header, disks: &mut Disks<'_>, keys: &VolumeKe
     match header.reencryption()?.running() {
         Some(found) if found.state == reencrypt::State::Crash => continued(header, disks, keys, Some(1), Bytes::kib(4)),
         Some(found) if found.state == reencrypt::State::Clean => Ok(()),
-        _ => match reencrypt::finish(header, disks, Medium::Other) {
-            Err(Error::InReencryption) => Ok(()),
-            other => other,
-        },
+        Some(_) => {
+            let verified = reencrypt::verify(header, keys, &limits())?;
+            reencrypt::finish(header, disks, Proof::Verified(verified), Medium::Other)
+        }
+        None => Ok(()),
     }
 }
 
-const IN_PLACE: Kind = Kind {
+pub(super) const IN_PLACE: Kind = Kind {
     name: "",
     mode: Mode::Reencrypt,
     direction: Direction::Forward,
@@ -358,7 +370,7 @@ const IN_PLACE: Kind = Kind {
     same_key: false,
 };
 
-const DETACHED: Kind = Kind {
+pub(super) const DETACHED: Kind = Kind {
     split: COPIES + SLOT + 8 * KIB,
     header: COPIES + SLOT + 8 * KIB,
     offset: 0,

@@ -73,6 +73,16 @@ impl Confirm for Context<'_> {
             Question::RemoveLastKeyslot => {
                 "This is the last keyslot. Device will become unusable after purging this key.".to_owned()
             }
+            Question::RemoveNeededKeyslot => {
+                "This is the last keyslot for one of both keys of a volume in reencryption. Device will become unusable \
+                 after purging this key."
+                    .to_owned()
+            }
+            Question::EraseInReencryption(device) => format!(
+                "Device {} is in reencryption.\nThis operation will erase all keyslots on it. Device will become unusable \
+                 after this operation.",
+                shown(device)
+            ),
             Question::EraseKeyslots(device) => format!(
                 "This operation will erase all keyslots on device {}.\nDevice will become unusable after this operation.",
                 shown(device)
@@ -80,6 +90,15 @@ impl Confirm for Context<'_> {
             Question::Repair => "Really try to repair LUKS device header?".to_owned(),
             Question::ChangeUuid => "Do you really want to change UUID of device?".to_owned(),
         };
+        // No --batch-mode and no script means this.
+        let needs_force = match question {
+            Question::RemoveNeededKeyslot | Question::EraseInReencryption(_) => true,
+            Question::Restore(restoring) => restoring.plan.loses_reencryption,
+            _ => false,
+        };
+        if needs_force && (self.console.batch() || !passphrase::is_interactive()) {
+            return self.options.force_no_keyslots;
+        }
         confirm(self.console, &warning)
     }
 }
@@ -116,6 +135,11 @@ fn restoration(restoring: &Restoring<'_>) -> String {
     }
     let mut text =
         format!("Device {device} already contains {kind} header. Replacing header will destroy existing keyslots.");
+    if restoring.plan.loses_reencryption {
+        text.push_str(
+            "\nWARNING: the device is in reencryption. The backup does not know how far: the data will be lost.",
+        );
+    }
     if !restoring.plan.same_uuid {
         text.push_str("\nWARNING: real device header has different UUID than backup!");
     }

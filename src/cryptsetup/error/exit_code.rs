@@ -91,6 +91,7 @@ impl CliError {
             | Self::KeyFileWrite { .. }
             | Self::InReencryption(_)
             | Self::ReencryptionMark
+            | Self::NeededByReencryption
             | Self::RepairReencryption
             | Self::NeedsIntegrity
             | Self::NeedsOpal

@@ -41,6 +41,7 @@ impl From<keyslots::Error> for CliError {
             Error::NoRoomForKeyslot { .. } => Self::Keyslot(KeyslotError::NoRoomForKeyslot),
             Error::WrongVolumeKey => Self::WrongVolumeKey,
             Error::InReencryption => Self::ReencryptionMark,
+            Error::NeededByReencryption => Self::NeededByReencryption,
             Error::TokenInUse(token) => Self::Tokens(TokenError::InUse(token)),
             Error::TokenNotInUse(token) => Self::Tokens(TokenError::Inactive(token)),
             Error::TokenNotAssigned { token, keyslot } => Self::Tokens(TokenError::NotAssigned { token, keyslot }),

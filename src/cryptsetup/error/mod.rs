@@ -351,6 +351,9 @@ pub enum CliError {
     /// The header of a volume in the middle of a reencryption must not be changed.
     #[error("Operation incompatible with device marked for LUKS2 reencryption. Aborting.")]
     ReencryptionMark,
+    /// The same, where it could be forced.
+    #[error("Operation incompatible with device marked for LUKS2 reencryption. Aborting.")]
+    NeededByReencryption,
     /// The header is sound, but a reencryption was interrupted.
     #[error("The device is in reencryption, which repair cannot finish.")]
     RepairReencryption,

@@ -124,6 +124,11 @@ impl CliError {
                 "Refresh changes flags only; the options must be those that it was opened with.".into()
             }
             Self::Keyslot(KeyslotError::Full(_)) => "Leave --key-slot out to take the first free one.".into(),
+            Self::NeededByReencryption => {
+                "End the reencryption first: without what this would remove, the data are lost. --force-no-keyslots \
+                 does it nevertheless."
+                    .into()
+            }
             Self::RepairReencryption => {
                 "cryptsetup repair recovers it, and cryptsetup reencrypt --resume-only ends it. Back up the header first \
                  (luksHeaderBackup)."

@@ -243,7 +243,12 @@ flags! {
                 "Options --active-name and --force-offline-reencrypt cannot be combined."),
         ]);
     /// Go on although no keyslot will hold the new volume key.
-    force_no_keyslots: switch = flag("force-no-keyslots").only_with("reencrypt").only(&[Reencrypt]);
+    force_no_keyslots: switch = flag("force-no-keyslots").only_with("reencrypt").only(&[Reencrypt])
+        .own(&[KillSlot, RemoveKey, Erase, HeaderRestore])
+        .senses(&[
+            For::Help(&[KillSlot, RemoveKey, Erase, HeaderRestore],
+                "Destroy what a reencryption that has begun needs, and with it the data."),
+        ]);
     /// Hash: of PBKDF2, the volume key digest and the anti-forensic split, or of a plain device's passphrase.
     hash: value(String, text) = flag("hash").short('h').value("STRING")
         .lax(&[Open, Cat, Write, Benchmark, Reencrypt, Format, Image, AddKey, ChangeKey, ConvertKey, TcryptDump])

@@ -1,9 +1,11 @@
 //! What the metadata say at each step, written in one go.
 
+use std::collections::HashSet;
+
 use super::super::Header;
 use super::super::metadata::Metadata;
 use super::super::segment::Segment;
-use super::requirement::{Requirement, Wipe};
+use super::requirement::Requirement;
 use super::state::{Part, Reencryption};
 use crate::storage::Storage;
 use crate::{KeyslotId, Result};
@@ -43,22 +45,20 @@ fn put_all(metadata: &mut Metadata, found: &Reencryption, segments: Vec<(Part, S
     metadata.segments = (0..).zip(segments.into_iter().map(|(_, segment)| segment)).collect();
 }
 
-/// Leaves nothing of the reencryption but its result, and what is still to be wiped.
-pub(super) fn put_result(metadata: &mut Metadata, found: &Reencryption, result: (Part, Segment), wipe: Option<Wipe>) {
-    put_all(metadata, found, vec![result]);
+/// Leaves nothing of the reencryption but its result.
+pub(super) fn put_result(metadata: &mut Metadata, found: &Reencryption) {
+    let result = Segment {
+        flags: Vec::new(),
+        ..found.last.clone()
+    };
+    put_all(metadata, found, vec![(Part::New, result)]);
     let old = found.old_digest.filter(|_| found.old_digest != found.new_digest);
-    let of_old = old
-        .and_then(|id| metadata.digests.get(&id))
-        .map(|digest| digest.keyslots.clone());
-    let goes = |id: &KeyslotId| *id == found.keyslot || of_old.iter().flatten().any(|old| old == id);
-    let kept: Vec<KeyslotId> = metadata.keyslots.keys().copied().filter(|id| !goes(id)).collect();
+    let of_old = old.and_then(|id| metadata.digests.get(&id));
+    let mut gone: HashSet<KeyslotId> = of_old.iter().flat_map(|digest| &digest.keyslots).copied().collect();
+    gone.insert(found.keyslot);
+    let kept = metadata.keyslots.keys().copied().filter(|id| !gone.contains(id));
+    let kept: Vec<KeyslotId> = kept.collect();
     metadata.keep_only_keyslots(&kept);
-    drop_requirements(metadata);
-    metadata.config.requirements.extend(wipe.map(Wipe::name));
-}
-
-/// Drops every requirement of a reencryption.
-pub(super) fn drop_requirements(metadata: &mut Metadata) {
     let requirements = &mut metadata.config.requirements;
     requirements.retain(|name| Requirement::parse(name).is_none());
 }

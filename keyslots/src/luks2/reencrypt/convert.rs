@@ -1,5 +1,5 @@
 //! The data path of a zone: read, decrypt with the old key, encrypt with the new one, write. A few MiB are in memory at once,
-//! however long the zone is.
+//! however long the zone is, unless the caller reads it ahead.
 
 use std::fmt;
 use std::io;
@@ -8,6 +8,7 @@ use super::digest::VolumeKeys;
 use super::plan::Zone;
 use super::state::Reencryption;
 use crate::cipher::{CipherSpec, SectorCipher};
+use crate::hash::Hash;
 use crate::secret::VolumeKey;
 use crate::storage::Storage;
 use crate::units::{Bytes, SECTOR_SIZE};
@@ -45,6 +46,11 @@ impl<'a> Disks<'a> {
         }
     }
 
+    /// Whether the header is on the device with the data.
+    pub fn is_attached(&self) -> bool {
+        self.data.is_none()
+    }
+
     /// The storage of the header.
     pub fn header(&mut self) -> &mut dyn Storage {
         self.header
@@ -56,6 +62,12 @@ impl<'a> Disks<'a> {
             Some(data) => *data,
             None => self.header,
         }
+    }
+
+    /// Both, where they are two.
+    pub(super) fn both(&mut self) -> Option<(&mut dyn Storage, &mut dyn Storage)> {
+        let data = self.data.as_deref_mut()?;
+        Some((self.header, data))
     }
 
     pub(super) fn data_size(&mut self) -> Result<Bytes> {
@@ -76,7 +88,10 @@ impl<'a> Disks<'a> {
 }
 
 /// Both encryptions of the data. Sectors are of 512 bytes, and count from the start of the data.
-pub trait Codec {
+///
+/// Data are given in multiples of [`super::Plan::sector_size`], at multiples of it. Whole MiB come at once, so that an
+/// implementation can split them between threads.
+pub trait Codec: Sync {
     /// Turns data as they were on the disk into plaintext.
     ///
     /// # Errors
@@ -88,6 +103,15 @@ pub trait Codec {
     /// # Errors
     /// Those of the cipher.
     fn encode(&self, first_sector: u64, data: &mut [u8]) -> Result<()>;
+
+    /// Turns data as they were on the disk into data as they will be.
+    ///
+    /// # Errors
+    /// Those of the cipher.
+    fn convert(&self, first_sector: u64, data: &mut [u8]) -> Result<()> {
+        self.decode(first_sector, data)?;
+        self.encode(first_sector, data)
+    }
 }
 
 /// The ciphers of this crate as a [`Codec`].
@@ -137,13 +161,12 @@ pub(super) fn convert(codec: &dyn Codec, zone: &Zone, at: usize, data: &mut [u8]
     let sector = (at as u64 / SECTOR_SIZE)
         .checked_add(zone.first_sector())
         .ok_or_else(past_end)?;
-    codec.decode(sector, data)?;
-    codec.encode(sector, data)
+    codec.convert(sector, data)
 }
 
 /// Calls `each` with every offset in the zone and a buffer for the bytes there.
 pub(super) fn for_each_chunk(zone: &Zone, mut each: impl FnMut(usize, &mut [u8]) -> Result<()>) -> Result<()> {
-    let len = zone.len.to_usize().ok_or_else(past_end)?;
+    let len = length(zone)?;
     let mut buffer = vec![0; len.min(CHUNK)];
     let mut at = 0;
     while at < len {
@@ -152,6 +175,11 @@ pub(super) fn for_each_chunk(zone: &Zone, mut each: impl FnMut(usize, &mut [u8])
         at += now;
     }
     Ok(())
+}
+
+/// The length of the zone in memory.
+pub(super) fn length(zone: &Zone) -> Result<usize> {
+    zone.len.to_usize().ok_or_else(past_end)
 }
 
 /// `offset` bytes behind `start`.
@@ -163,12 +191,61 @@ fn past_end() -> Error {
     Error::io("convert the data")(io::ErrorKind::InvalidInput.into())
 }
 
+/// What was written of a zone, for reading it back.
+#[derive(Debug, Default)]
+pub(super) struct Written(Vec<[u8; 32]>);
+
+impl Written {
+    pub(super) fn put(&mut self, chunk: &[u8]) {
+        self.0.push(sum(chunk));
+    }
+
+    /// Reads the zone back, chunk by chunk as it was written.
+    pub(super) fn verify(&self, disks: &mut Disks<'_>, zone: &Zone) -> Result<()> {
+        let mut sums = self.0.iter();
+        for_each_chunk(zone, |at, chunk| {
+            disks.read_data(place(zone.to, at)?, chunk)?;
+            let same = sums.next() == Some(&sum(chunk));
+            let from = place(zone.start, at)?;
+            let to = place(from, chunk.len())?;
+            same.then_some(()).ok_or(Error::NotReadBack { from, to })
+        })
+    }
+}
+
+fn sum(chunk: &[u8]) -> [u8; 32] {
+    let mut sum = [0; 32];
+    Hash::Sha256.digest(&[chunk], &mut sum);
+    sum
+}
+
 /// Converts the zone, from where its old bytes are, and waits until it is on the device.
-pub(super) fn convert_zone(disks: &mut Disks<'_>, codec: &dyn Codec, zone: &Zone) -> Result<()> {
+pub(super) fn convert_zone(
+    disks: &mut Disks<'_>,
+    codec: &dyn Codec,
+    zone: &Zone,
+    written: Option<&mut Written>,
+) -> Result<()> {
+    let mut written = written;
     for_each_chunk(zone, |at, chunk| {
         disks.read_data(place(zone.from, at)?, chunk)?;
         convert(codec, zone, at, chunk)?;
+        if let Some(written) = &mut written {
+            written.put(chunk);
+        }
         disks.write_data(place(zone.to, at)?, chunk)
     })?;
+    disks.sync_data()
+}
+
+/// Writes a zone that is converted, and waits until it is on the device.
+pub(super) fn write_zone(disks: &mut Disks<'_>, zone: &Zone, data: &[u8], written: Option<&mut Written>) -> Result<()> {
+    let mut written = written;
+    for (index, chunk) in data.chunks(CHUNK).enumerate() {
+        if let Some(written) = &mut written {
+            written.put(chunk);
+        }
+        disks.write_data(place(zone.to, index * CHUNK)?, chunk)?;
+    }
     disks.sync_data()
 }

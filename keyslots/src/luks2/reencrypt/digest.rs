@@ -118,7 +118,7 @@ pub fn make_digest(
 
 /// A reencryption whose parameters are those that were agreed to with its volume keys.
 #[derive(Debug)]
-pub struct Verified(Reencryption);
+pub struct Verified(Box<Reencryption>);
 
 impl Verified {
     /// The reencryption.
@@ -127,7 +127,7 @@ impl Verified {
     }
 
     pub(super) fn into_reencryption(self) -> Reencryption {
-        self.0
+        *self.0
     }
 }
 
@@ -135,15 +135,15 @@ impl Verified {
 /// may be opened or converted.
 ///
 /// # Errors
-/// [`Error::ReencryptionNotVerified`]; [`Error::WrongVolumeKey`] where a key is missing; [`Error::InReencryption`] where there is
+/// [`Error::ReencryptionNotVerified`]; [`Error::WrongVolumeKey`] where a key is missing; [`Error::NoReencryption`] where there is
 /// nothing to verify; [`Error::UnmetRequirements`]; those of the derivation.
 pub fn verify(header: &Header, keys: &VolumeKeys, limits: &CostLimits) -> Result<Verified> {
     header.check_requirements()?;
-    let found = header.reencryption()?.running().ok_or(Error::InReencryption)?;
+    let found = header.reencryption()?.running().ok_or(Error::NoReencryption)?;
     let input = VolumeKey::new(verification_input(&found, keys)?);
     let digest = header.metadata().digests.get(&found.digest);
     match digest_matches(digest.ok_or(Error::ReencryptionNotVerified)?, &input, limits)? {
-        true => Ok(Verified(found)),
+        true => Ok(Verified(found.into())),
         false => Err(Error::ReencryptionNotVerified),
     }
 }
@@ -151,7 +151,7 @@ pub fn verify(header: &Header, keys: &VolumeKeys, limits: &CostLimits) -> Result
 /// The volume keys that one passphrase opens: the old one, the new one, or both.
 ///
 /// # Errors
-/// [`Error::WrongPassphrase`] where it opens neither, else those of [`Header::unlock`]; [`Error::InReencryption`] where it is in
+/// [`Error::WrongPassphrase`] where it opens neither, else those of [`Header::unlock`]; [`Error::NoReencryption`] where it is in
 /// none that can be continued.
 pub fn unlock(
     header: &Header,
@@ -159,7 +159,7 @@ pub fn unlock(
     passphrase: &Passphrase,
     limits: &CostLimits,
 ) -> Result<VolumeKeys> {
-    let found = header.reencryption()?.running().ok_or(Error::InReencryption)?;
+    let found = header.reencryption()?.running().ok_or(Error::NoReencryption)?;
     let mut keys = VolumeKeys::default();
     let mut failure = Error::WrongPassphrase;
     let new_digest = found.new_digest.filter(|_| found.new_digest != found.old_digest);

@@ -3,16 +3,17 @@
 
 use super::super::Header;
 use super::commit::{commit, put_segments};
-use super::convert::{Codec, Disks, convert_zone};
+use super::convert::{Codec, Disks, Written, convert_zone, length, write_zone};
 use super::digest::Verified;
 use super::finish::end;
+use super::misplaced::check_begun;
 use super::placement::Placement;
 use super::plan::{Plan, Progress, Zone, ZoneLimits};
-use super::resilience::{protect, recover};
+use super::resilience::{Prepared, protect, recover};
 use super::slot::Guard;
-use super::state::State;
+use super::state::{Reencryption, State};
 use crate::units::Bytes;
-use crate::wipe::Medium;
+use crate::wipe::{Medium, wipe_random};
 use crate::{Error, Result};
 
 /// How zones are converted.
@@ -22,31 +23,67 @@ pub struct Method<'a> {
     pub codec: &'a dyn Codec,
     /// What bounds the length of a zone.
     pub zones: ZoneLimits,
-    /// The medium of the header, for the wipes at the end.
+    /// The medium of the header and the data, for wipes.
     pub medium: Medium,
+    /// Whether each zone is read back before the header says that it is converted. One that was interrupted is not.
+    pub verify: bool,
+    /// Who is told of each step of each zone.
+    pub observer: &'a dyn Observer,
 }
 
 impl std::fmt::Debug for Method<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Method({:?}, {:?})", self.zones, self.medium)
+        write!(
+            f,
+            "Method({:?}, {:?}, verify: {})",
+            self.zones, self.medium, self.verify
+        )
+    }
+}
+
+/// A moment in the conversion of a zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Moment {
+    /// Nothing of it has been read. From now on, nobody else may write to it.
+    Begin,
+    /// The header says that it is being converted, or nothing protects it. Nothing of it has been written.
+    Hot,
+    /// It is converted, and on the device. If it is read back, that is next: caches may be dropped.
+    Written,
+    /// The header says that it is converted, unless nothing protects it.
+    Done,
+}
+
+/// Observes a driver. An error ends the step.
+pub trait Observer {
+    /// `moment` of `zone` has come.
+    ///
+    /// # Errors
+    /// Why the step cannot go on.
+    fn observe(&self, moment: Moment, zone: &Zone) -> Result<()>;
+}
+
+/// Observes nothing.
+impl Observer for () {
+    fn observe(&self, _: Moment, _: &Zone) -> Result<()> {
+        Ok(())
     }
 }
 
 /// Continues a reencryption zone by zone. The caller holds the locks.
 ///
-/// Each step takes the driver and returns it with the next one: after an error nothing is continued, but what the header on the
-/// device says then is recovered.
+/// After an error, [`Driver::stop`] leaves the header as true as it can be; another step recovers the zone in which the error was.
 pub struct Driver<'a> {
     header: &'a mut Header,
     plan: Box<Plan>,
-    codec: &'a dyn Codec,
+    method: Method<'a>,
     at: Progress,
     /// A zone that was interrupted.
     hot: Option<Zone>,
     len: Bytes,
-    medium: Medium,
-    /// Zones are converted that the header does not say are.
-    behind: bool,
+    /// Whether the header may have dropped the reencryption.
+    ended: bool,
 }
 
 impl std::fmt::Debug for Driver<'_> {
@@ -56,10 +93,10 @@ impl std::fmt::Debug for Driver<'_> {
 }
 
 /// The outcome of a step.
-#[derive(Debug)]
-pub enum Next<'a> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
     /// There are more zones.
-    Zone(Driver<'a>),
+    Zone,
     /// All data are converted, and nothing else is left to do.
     Done,
 }
@@ -68,18 +105,19 @@ impl<'a> Driver<'a> {
     /// Continues what `verified` says, and nothing else.
     ///
     /// # Errors
-    /// [`Error::ChangedMeanwhile`] where the header says something else; [`Error::InReencryption`] where all data are converted
-    /// already, see [`super::finish()`]; the [`super::super::Defect`] of the header or of the device's size.
+    /// [`Error::ChangedMeanwhile`] where the header says something else; [`Error::NoReencryption`] where all data are converted
+    /// already, see [`super::finish()`]; [`Error::Misplaced`]; the [`super::super::Defect`] of the header or of the device's size.
     pub fn new(header: &'a mut Header, disks: &mut Disks<'_>, verified: Verified, method: Method<'a>) -> Result<Self> {
         let found = verified.into_reencryption();
         if header.reencryption()?.running().as_ref() != Some(&found) {
             return Err(Error::ChangedMeanwhile);
         }
-        if found.state == State::Finished {
-            return Err(Error::InReencryption);
+        if matches!(found.state, State::Finished | State::Wiping) {
+            return Err(Error::NoReencryption);
         }
         let plan = Plan::new(&found, disks.data_size()?)?;
         let len = plan.zone_length(method.zones)?;
+        check_begun(header, disks, &found)?;
         // Another process may have written it, and been killed before it was on the device.
         header.settle(disks.header())?;
         Ok(Self {
@@ -87,14 +125,13 @@ impl<'a> Driver<'a> {
             at: plan.progress(),
             hot: plan.interrupted(),
             plan: Box::new(plan),
-            codec: method.codec,
+            method,
             len,
-            medium: method.medium,
-            behind: false,
+            ended: false,
         })
     }
 
-    /// The plan.
+    /// The plan. Its progress is that of the begin.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -104,65 +141,233 @@ impl<'a> Driver<'a> {
         self.at
     }
 
+    /// The zone that is next, if it may be read ahead: not one that was interrupted.
+    pub fn next_zone(&self) -> Option<Zone> {
+        self.zone_after(self.at).filter(|_| self.hot.is_none() && !self.ended)
+    }
+
+    /// The zone that comes after `zone`.
+    pub fn zone_behind(&self, zone: &Zone) -> Option<Zone> {
+        self.zone_after(self.plan.after(self.at, zone))
+    }
+
+    fn zone_after(&self, at: Progress) -> Option<Zone> {
+        self.plan.next_zone(at, self.len)
+    }
+
     /// Recovers the zone that was interrupted, or converts the next one.
     ///
     /// # Errors
-    /// Those of the storage. The header then names the zone that needs recovery.
-    pub fn step(mut self, disks: &mut Disks<'_>) -> Result<Next<'a>> {
-        let zone = match self.hot.take() {
+    /// Those of the storage and of the observer. The header then names the zone that needs recovery; but with [`Guard::None`]
+    /// [`Error::ZoneDamaged`] says what is lost, and any error leaves the header as after the zone before. [`Error::NoReencryption`]
+    /// where nothing is left to do.
+    pub fn step(&mut self, disks: &mut Disks<'_>) -> Result<Next> {
+        let outcome = self.convert_next(disks);
+        self.saved_on_error(disks, outcome)
+    }
+
+    fn convert_next(&mut self, disks: &mut Disks<'_>) -> Result<Next> {
+        self.expect_running()?;
+        let zone = match self.hot {
             Some(zone) => {
-                recover(disks, self.plan.reencryption(), self.codec, &zone)?;
+                self.observe(Moment::Begin, &zone)?;
+                self.observe(Moment::Hot, &zone)?;
+                recover(disks, self.plan.reencryption(), self.method.codec, &zone)?;
+                self.observe(Moment::Written, &zone)?;
                 zone
             }
             None => {
-                let zone = self.plan.next_zone(self.at, self.len).ok_or(Error::InReencryption)?;
-                self.convert(disks, &zone)?;
+                let zone = self.next_zone().ok_or(Error::NoReencryption)?;
+                self.observe(Moment::Begin, &zone)?;
+                match self.is_unprotected() {
+                    true => {
+                        let prepared = self.read(disks, zone)?;
+                        self.write_unprotected(disks, &zone, prepared.data()?)?;
+                    }
+                    false => {
+                        protect(disks, self.plan.reencryption(), &zone)?;
+                        self.commit_hot(disks, &zone)?;
+                        let mut written = self.method.verify.then(Written::default);
+                        convert_zone(disks, self.method.codec, &zone, written.as_mut())?;
+                        self.check_written(disks, &zone, written)?;
+                    }
+                }
                 zone
             }
         };
-        self.at = self.plan.after(self.at, &zone);
-        if self.plan.is_done(self.at) {
-            end(self.header, disks, self.plan.reencryption(), self.medium)?;
-            return Ok(Next::Done);
-        }
-        match self.is_unprotected() {
-            true => self.behind = true,
-            false => self.save(disks)?,
-        }
-        Ok(Next::Zone(self))
+        self.complete(disks, &zone)
     }
 
-    /// Stops between two zones, so that it can be continued later.
+    /// Writes the zone that comes next, which the caller has read and prepared.
     ///
     /// # Errors
-    /// Those of the storage.
-    pub fn stop(mut self, disks: &mut Disks<'_>) -> Result<()> {
-        match self.behind {
-            true => self.save(disks),
+    /// As [`Driver::step`]; [`Error::BadParameter`] where another zone is next, or one has to be recovered.
+    pub fn step_prepared<B: AsRef<[u8]>>(&mut self, disks: &mut Disks<'_>, prepared: &Prepared<B>) -> Result<Next> {
+        let outcome = self.write_next(disks, prepared);
+        self.saved_on_error(disks, outcome)
+    }
+
+    fn write_next<B: AsRef<[u8]>>(&mut self, disks: &mut Disks<'_>, prepared: &Prepared<B>) -> Result<Next> {
+        self.expect_running()?;
+        let zone = prepared.zone();
+        if self.next_zone() != Some(zone) {
+            return Err(Error::BadParameter {
+                field: "zone",
+                value: zone.start.get().to_string(),
+                rule: "it is not the one that comes next",
+            });
+        }
+        let data = prepared.data()?;
+        self.observe(Moment::Begin, &zone)?;
+        match self.is_unprotected() {
+            true => self.write_unprotected(disks, &zone, data)?,
+            false => {
+                prepared.protect(disks, self.plan.reencryption())?;
+                self.commit_hot(disks, &zone)?;
+                let mut written = self.method.verify.then(Written::default);
+                write_zone(disks, &zone, data, written.as_mut())?;
+                self.check_written(disks, &zone, written)?;
+            }
+        }
+        self.complete(disks, &zone)
+    }
+
+    /// Stops between two zones, so that it can be continued later. Due after an error, too, and may be repeated.
+    ///
+    /// # Errors
+    /// [`Error::ProgressNotSaved`].
+    pub fn stop(&mut self, disks: &mut Disks<'_>) -> Result<()> {
+        match (self.is_unprotected(), self.ended) {
+            (false, _) => Ok(()),
+            (true, false) => self.save(disks),
+            (true, true) => self.end_again(disks),
+        }
+    }
+
+    /// After an error, the header says at least what is converted for certain.
+    fn saved_on_error(&mut self, disks: &mut Disks<'_>, outcome: Result<Next>) -> Result<Next> {
+        outcome.inspect_err(|_| {
+            // If this fails too, stopping will.
+            self.stop(disks).ok();
+        })
+    }
+
+    fn expect_running(&self) -> Result<()> {
+        match self.ended {
+            true => Err(Error::NoReencryption),
             false => Ok(()),
         }
     }
 
-    fn convert(&mut self, disks: &mut Disks<'_>, zone: &Zone) -> Result<()> {
-        if !self.is_unprotected() {
-            let found = self.plan.reencryption();
-            protect(disks, found, zone)?;
-            let hot = self.plan.segments(self.at, Some(*zone));
-            commit(self.header, disks.header(), |metadata| {
-                put_segments(metadata, found, hot)
-            })?;
-        }
-        convert_zone(disks, self.codec, zone)
+    fn observe(&self, moment: Moment, zone: &Zone) -> Result<()> {
+        self.method.observer.observe(moment, zone)
     }
 
-    fn save(&mut self, disks: &mut Disks<'_>) -> Result<()> {
-        let segments = self.plan.segments(self.at, None);
+    /// Reads all of an unprotected zone: one that cannot be read is left as it is.
+    fn read(&self, disks: &mut Disks<'_>, zone: Zone) -> Result<Prepared<Vec<u8>>> {
+        let mut buffer = vec![0; length(&zone)?];
+        disks.read_data(zone.from, &mut buffer)?;
+        self.plan.prepare(zone, buffer, self.method.codec)
+    }
+
+    fn commit_hot(&mut self, disks: &mut Disks<'_>, zone: &Zone) -> Result<()> {
+        let hot = self.plan.segments(self.at, Some(*zone));
+        let found = self.plan.reencryption();
+        commit(self.header, disks.header(), |metadata| {
+            put_segments(metadata, found, hot);
+        })?;
+        self.hot = Some(*zone);
+        self.observe(Moment::Hot, zone)
+    }
+
+    fn check_written(&self, disks: &mut Disks<'_>, zone: &Zone, written: Option<Written>) -> Result<()> {
+        self.observe(Moment::Written, zone)?;
+        written.map_or(Ok(()), |written| written.verify(disks, zone))
+    }
+
+    fn write_unprotected(&mut self, disks: &mut Disks<'_>, zone: &Zone, data: &[u8]) -> Result<()> {
+        self.observe(Moment::Hot, zone)?;
+        let mut written = self.method.verify.then(Written::default);
+        let outcome =
+            write_zone(disks, zone, data, written.as_mut()).and_then(|()| self.check_written(disks, zone, written));
+        outcome.map_err(|error| Error::ZoneDamaged {
+            from: zone.start,
+            to: zone.end(),
+            source: error.into(),
+        })
+    }
+
+    /// The zone is converted: the header says so.
+    fn complete(&mut self, disks: &mut Disks<'_>, zone: &Zone) -> Result<Next> {
+        let after = self.plan.after(self.at, zone);
+        let done = self.plan.is_done(after);
+        if done {
+            let found = self.plan.reencryption();
+            if let Placement::Down { shift, .. } = found.placement {
+                // What is left of the old data lies behind them, and is not needed to recover this zone.
+                wipe_random(disks.data(), self.plan.size(), shift, self.method.medium)?;
+            }
+            self.ended = true;
+            end(self.header, disks, found, self.method.medium)?;
+        } else if !self.is_unprotected() {
+            self.put(disks, after)?;
+        }
+        (self.at, self.hot) = (after, None);
+        self.observe(Moment::Done, zone)?;
+        Ok(if done { Next::Done } else { Next::Zone })
+    }
+
+    fn put(&mut self, disks: &mut Disks<'_>, at: Progress) -> Result<()> {
+        let segments = self.plan.segments(at, None);
         let found = self.plan.reencryption();
         commit(self.header, disks.header(), |metadata| {
             put_segments(metadata, found, segments);
-        })?;
-        self.behind = false;
-        Ok(())
+        })
+    }
+
+    /// All data are converted, and the header may not say so.
+    fn end_again(&mut self, disks: &mut Disks<'_>) -> Result<()> {
+        let found = self.plan.reencryption();
+        let there = Header::read(disks.header())?;
+        if !there.in_reencryption() {
+            return Ok(());
+        }
+        let is_ours = |there: Reencryption| there.params == found.params && there.previous == found.previous;
+        if !there.reencryption()?.running().is_some_and(is_ours) {
+            return Err(Error::ChangedMeanwhile);
+        }
+        *self.header = there;
+        end(self.header, disks, found, self.method.medium).map_err(|error| Error::ProgressNotSaved {
+            from: Bytes::ZERO,
+            to: self.plan.size(),
+            source: error.into(),
+        })
+    }
+
+    /// Makes the header say how far unprotected data are converted.
+    fn save(&mut self, disks: &mut Disks<'_>) -> Result<()> {
+        let ours = self.plan.segments(self.at, None);
+        let segments = self.header.metadata().segments.values();
+        let theirs = segments.filter(|segment| !segment.is_backup());
+        if theirs.eq(ours.iter().map(|(_, segment)| segment)) {
+            return Ok(());
+        }
+        let before = self.header.metadata().clone();
+        self.put(disks, self.at).map_err(|error| {
+            // Which header is on the device now is what the next try has to know.
+            if let Ok(there) = Header::read(disks.header())
+                && there.binary().uuid == self.header.binary().uuid
+                && [&before, self.header.metadata()].contains(&there.metadata())
+            {
+                *self.header = there;
+            }
+            let (from, to) = self.plan.converted_since(self.at);
+            Error::ProgressNotSaved {
+                from,
+                to,
+                source: error.into(),
+            }
+        })
     }
 
     /// Whether nothing protects a zone: then the header is behind the data until the end, or until it stops.

@@ -1,94 +1,95 @@
 //! The end of a reencryption: what it needed leaves the header at once, and what it left behind is wiped.
 //!
 //! cryptsetup takes a finished state for one that has not begun, and converts all data a second time when it resumes it. So none
-//! is ever left to it: the commit that ends the last zone drops everything. Data that have to be wiped after that are named in a
-//! requirement, which cryptsetup refuses.
+//! is ever left to it: the commit that ends the last zone drops everything. Where plaintext has to be wiped after that zone, the
+//! header has a requirement until this is done, which cryptsetup refuses.
+//!
+//! A header is nobody's word by itself. Data are wiped only where the verification digest covers the place.
 
+use super::super::Header;
 use super::super::validate::KeyslotsArea;
-use super::super::{Defect, Header};
-use super::commit::{commit, drop_requirements, put_result};
+use super::commit::{commit, put_result, put_segments};
 use super::convert::Disks;
+use super::digest::Verified;
+use super::misplaced::check_lie;
 use super::placement::Placement;
 use super::plan::Plan;
-use super::requirement::Wipe;
+use super::requirement::Requirement;
 use super::slot::{Guard, Mode};
-use super::state::{Part, Reencryption, State, Status};
+use super::state::{Part, Reencryption, State};
 use crate::storage::Storage;
 use crate::units::Bytes;
 use crate::wipe::{Medium, wipe_random};
 use crate::{Error, Result};
 
-/// Ends a reencryption of which all data are converted, whichever program left it. No key is needed: the data are an ordinary
-/// volume of the new key. Where they are plaintext now, the caller has asked whether they look like that.
+/// What the end of a reencryption rests on.
+#[derive(Debug)]
+pub enum Proof {
+    /// Its parameters match the volume keys.
+    Verified(Verified),
+    /// Nothing: a key is gone, with the keyslots that cryptsetup destroys first. Nothing of the data is wiped then.
+    Unverified {
+        /// Whether the user has confirmed that all data are plaintext, where the header says so.
+        plaintext: bool,
+    },
+}
+
+/// Ends a reencryption of which all data are converted, whichever program left it: [`State::Finished`] or [`State::Wiping`].
 ///
 /// # Errors
-/// [`Error::InReencryption`] where data are still to be converted; the [`Defect`] of the header; the storage's.
-pub fn finish(header: &mut Header, disks: &mut Disks<'_>, medium: Medium) -> Result<()> {
+/// [`Error::InReencryption`] where data are still to be converted; [`Error::ReencryptionNotVerified`] where plaintext has to be
+/// wiped, and its place is not verified; [`Error::PlaintextNotConfirmed`]; [`Error::ChangedMeanwhile`]; [`Error::Misplaced`]; the
+/// [`super::super::Defect`] of the header; the storage's.
+pub fn finish(header: &mut Header, disks: &mut Disks<'_>, proof: Proof, medium: Medium) -> Result<()> {
     header.check_requirements()?;
-    match header.reencryption()? {
-        Status::None => Ok(()),
-        Status::Running(found) if found.state == State::Finished => {
-            Plan::new(&found, disks.data_size()?)?;
-            end(header, disks, &found, medium)
-        }
-        Status::Wiping(wipe) => wipe_rest(header, disks, wipe, medium),
-        Status::Running(_) | Status::Legacy(_) => Err(Error::InReencryption),
+    if !header.in_reencryption() {
+        return Ok(());
     }
-}
-
-/// Commits the end of the last zone, and wipes what it leaves.
-pub(super) fn end(header: &mut Header, disks: &mut Disks<'_>, found: &Reencryption, medium: Medium) -> Result<()> {
-    let wipe = rest(found, disks)?;
-    let flags = Vec::new();
-    let result = super::super::segment::Segment {
-        flags,
-        ..found.last.clone()
-    };
-    commit(header, disks.header(), |metadata| {
-        put_result(metadata, found, (Part::New, result), wipe);
-    })?;
-    match wipe {
-        Some(wipe) => wipe_rest(header, disks, wipe, medium),
-        None => wipe_unreferenced(header, disks.header(), medium),
+    let found = header.reencryption()?.running().ok_or(Error::InReencryption)?;
+    if !matches!(found.state, State::Finished | State::Wiping) {
+        return Err(Error::InReencryption);
     }
-}
-
-/// What has to be wiped before the volume may be used: plaintext, wherever it is, and what lies behind the data.
-fn rest(found: &Reencryption, disks: &mut Disks<'_>) -> Result<Option<Wipe>> {
-    Ok(match found.placement {
-        Placement::Up { shift, moved, .. } => Some(Wipe {
-            offset: moved,
-            size: shift,
-        }),
-        Placement::Down { shift, .. } => {
-            let size = disks.data_size()?;
-            let offset = size.checked_sub(shift).ok_or(Error::DeviceTooSmall {
-                size: size.get(),
-                needed: shift.get(),
-            })?;
-            Some(Wipe { offset, size: shift })
-        }
-        // The journal has plaintext too.
-        Placement::InPlace if found.params.mode == Mode::Encrypt && found.params.resilience.guard == Guard::Journal => {
-            Some(Wipe {
-                offset: Bytes::ZERO,
-                size: Bytes::ZERO,
-            })
-        }
-        Placement::InPlace => None,
-    })
-}
-
-fn wipe_rest(header: &mut Header, disks: &mut Disks<'_>, wipe: Wipe, medium: Medium) -> Result<()> {
-    let size = disks.data_size()?;
-    if wipe.offset.checked_add(wipe.size).is_none_or(|end| end > size) {
-        return Err(Defect::Reencryption("the range to wipe ends beyond the device").into());
+    Plan::new(&found, disks.data_size()?)?;
+    check_lie(disks, &found)?;
+    let mode = found.params.mode;
+    match proof {
+        Proof::Verified(verified) if *verified.reencryption() != found => return Err(Error::ChangedMeanwhile),
+        Proof::Verified(_) => {}
+        Proof::Unverified { .. } if leaves_plaintext(&found) => return Err(Error::ReencryptionNotVerified),
+        Proof::Unverified { plaintext: false } if mode == Mode::Decrypt => return Err(Error::PlaintextNotConfirmed),
+        Proof::Unverified { .. } => {}
     }
-    // It was read, perhaps from a cache that a killed process left.
     header.settle(disks.header())?;
-    wipe_random(disks.data(), wipe.offset, wipe.size, medium)?;
-    wipe_unreferenced(header, disks.header(), medium)?;
-    commit(header, disks.header(), drop_requirements)
+    end(header, disks, &found, medium)
+}
+
+/// Whether plaintext is left somewhere when all data are converted, which was needed until then.
+fn leaves_plaintext(found: &Reencryption) -> bool {
+    found.params.mode == Mode::Encrypt
+        && (found.placement != Placement::InPlace || found.params.resilience.guard == Guard::Journal)
+}
+
+/// Commits the end of the last zone, and wipes what it leaves. `found` is verified, or leaves no plaintext.
+pub(super) fn end(header: &mut Header, disks: &mut Disks<'_>, found: &Reencryption, medium: Medium) -> Result<()> {
+    if leaves_plaintext(found) {
+        if found.state != State::Wiping {
+            let result = super::super::segment::Segment {
+                flags: Vec::new(),
+                ..found.last.clone()
+            };
+            commit(header, disks.header(), |metadata| {
+                put_segments(metadata, found, vec![(Part::New, result)]);
+                metadata.config.requirements.push(Requirement::Wipe.name().to_owned());
+            })?;
+        }
+        match found.placement {
+            Placement::Up { shift, moved, .. } => wipe_random(disks.data(), moved, shift, medium)?,
+            // The journal.
+            _ => wipe_random(disks.header(), found.area_offset, found.area_size, medium)?,
+        }
+    }
+    commit(header, disks.header(), |metadata| put_result(metadata, found))?;
+    wipe_unreferenced(header, disks.header(), medium)
 }
 
 /// Wipes the parts of the keyslots area that no keyslot names: old key material, and what protected zones.

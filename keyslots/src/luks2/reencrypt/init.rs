@@ -13,6 +13,7 @@ use super::super::{Defect, Header, MAX_DIGESTS, areas};
 use super::commit::{commit, put_segments};
 use super::convert::Disks;
 use super::digest::{VolumeKeys, make_digest};
+use super::misplaced::check_before;
 use super::placement::Placement;
 use super::plan::{Plan, ZoneLimits};
 use super::relocate::{copy, forget_header};
@@ -36,6 +37,11 @@ pub struct Start {
     pub direction: Direction,
     /// What protects a zone that is overwritten in place.
     pub guard: Guard,
+    /// The logical block size of the data device.
+    pub block: Bytes,
+    /// The size of the data, where they do not take all of the device: what lies behind them is left alone. But with
+    /// [`Mode::Encrypt`] and a shift, as much of it as they move by is overwritten.
+    pub size: Option<Bytes>,
     /// By how much the data move: with [`Mode::Encrypt`] up, to make room for the header, and with [`Mode::Decrypt`] down, to its
     /// place.
     pub shift: Option<Bytes>,
@@ -66,7 +72,14 @@ pub fn begin(
     header.check_changeable()?;
     let device = disks.data_size()?;
     let (next, found) = with_start(header, start, device, keys, limits)?;
-    Plan::new(&found, device)?.zone_length(ZoneLimits::default())?;
+    let plan = Plan::new(&found, device)?;
+    let limits = ZoneLimits {
+        block: start.block,
+        ..ZoneLimits::default()
+    };
+    check_block(&plan, start)?;
+    plan.zone_length(limits)?;
+    check_before(header, disks, &found)?;
     // A header that cannot be written must not cost any data.
     let mut copied = header.copy.clone();
     copied.metadata = next.clone();
@@ -78,11 +91,24 @@ pub fn begin(
             copy(disks, Bytes::ZERO, moved, shift)?;
         }
         Placement::Down { shift, moved } => {
-            forget_header(header, disks.data(), shift)?;
+            forget_header(disks.data(), shift)?;
             copy(disks, shift, Bytes::ZERO, moved)?;
         }
     }
     commit(header, disks.header(), |metadata| *metadata = next)
+}
+
+/// Blocks are hashed as they are written: as a whole, or not at all.
+fn check_block(plan: &Plan, start: &Start) -> Result<()> {
+    let most = start.block.get().max(plan.sector_size());
+    match start.guard {
+        Guard::Checksum { block, .. } if u64::from(block) != most => Err(Error::BadParameter {
+            field: "checksum block",
+            value: block.to_string(),
+            rule: "it must be the largest of the logical block size and both sector sizes",
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The metadata of `header` with the first state.
@@ -151,7 +177,7 @@ fn with_start(
         new_digest,
         digest: digest.ok_or(Error::AllDigestsInUse)?,
     };
-    found.active = first_segments(&found, device);
+    found.active = first_segments(&found, start.size.or(found.previous.size), device);
     let digest = make_digest(&found, keys, start.digest_hash, start.digest_iterations, limits)?;
     metadata.digests.insert(found.digest, digest);
     let area = Area {
@@ -205,6 +231,16 @@ fn segments(
         value: value.get().to_string(),
         rule,
     };
+    let bad_size = |value: Bytes, rule| Error::BadParameter {
+        field: "data size",
+        value: value.get().to_string(),
+        rule,
+    };
+    if let (Some(size), Some(most)) = (start.size, only.size)
+        && size > most
+    {
+        return Err(bad_size(size, "the volume is smaller"));
+    }
     let (mut previous, mut last) = (only.clone(), only.clone());
     let mut moved = None;
     match (start.mode, start.shift) {
@@ -219,15 +255,19 @@ fn segments(
         (Mode::Encrypt, Some(shift)) => {
             let small = || bad(shift, "it must be at most a third of the data device");
             let behind = device.checked_sub(shift).ok_or_else(small)?;
+            let room = behind.checked_sub(shift).filter(|size| *size >= shift);
+            let room = room.ok_or_else(small)?;
+            let size = start.size.unwrap_or(room);
+            if size > room || size < shift {
+                return Err(bad_size(
+                    size,
+                    "with the shift it must fit the device twice, and must not be below it",
+                ));
+            }
             previous = Segment {
                 kind: SegmentKind::Linear,
                 offset: Bytes::ZERO,
-                size: Some(
-                    behind
-                        .checked_sub(shift)
-                        .filter(|size| *size >= shift)
-                        .ok_or_else(small)?,
-                ),
+                size: Some(size),
                 ..previous
             };
             moved = Some((&previous, behind, shift));
@@ -239,6 +279,7 @@ fn segments(
                 ..last
             };
             let data = device.checked_sub(shift).unwrap_or_default();
+            let data = start.size.or(only.size).unwrap_or(data).min(data);
             moved = Some((&previous, Bytes::ZERO, shift.min(MAX_MOVED).min(most).min(data)));
         }
         (Mode::Reencrypt, Some(shift)) => return Err(bad(shift, "this mode does not move the data")),
@@ -259,22 +300,24 @@ fn segments(
     Ok((previous, last, moved))
 }
 
-/// The active segments before the first zone.
-fn first_segments(found: &Reencryption, device: Bytes) -> Vec<(Part, Segment)> {
+/// The active segments before the first zone, for data of a fixed size or as much as there are.
+fn first_segments(found: &Reencryption, fixed: Option<Bytes>, device: Bytes) -> Vec<(Part, Segment)> {
     let plain = |segment: &Segment| Segment {
         flags: Vec::new(),
         ..segment.clone()
     };
     let previous = plain(&found.previous);
     let Some(moved) = found.moved.as_ref().map(plain) else {
-        return vec![(Part::Old, previous)];
+        let size = fixed.or(previous.size);
+        return vec![(Part::Old, Segment { size, ..previous })];
     };
     // What moves first is at the start of the data.
     let len = moved.size.unwrap_or_default();
-    let (size, data) = match found.placement {
-        Placement::Up { size, .. } => (size.checked_sub(len), size),
-        _ => (None, device.checked_sub(previous.offset).unwrap_or_default()),
+    let fixed = match found.placement {
+        Placement::Up { size, .. } => Some(size),
+        _ => fixed,
     };
+    let data = fixed.or(device.checked_sub(previous.offset)).unwrap_or_default();
     let mut segments = vec![(Part::Old, moved)];
     if data > len {
         let kind = match previous.kind.clone() {
@@ -285,6 +328,7 @@ fn first_segments(found: &Reencryption, device: Bytes) -> Vec<(Part, Segment)> {
             other => other,
         };
         let offset = previous.offset.checked_add(len).unwrap_or(device);
+        let size = fixed.and_then(|size| size.checked_sub(len));
         segments.push((
             Part::Old,
             Segment {

@@ -11,9 +11,11 @@
 //!    of the old key too.
 //!
 //! What an interruption left is recovered by the next step. Only cryptsetup can stop with all data converted and the
-//! old key still in the metadata ([`State::Finished`]); [`finish()`] ends that.
+//! old key still in the metadata ([`State::Finished`]); [`finish()`] ends that, and a wipe of plaintext that was interrupted
+//! ([`State::Wiping`]).
 //!
-//! Not for: devices in use, or conversion on several cores.
+//! Several cores: a [`Codec`] may split what it gets between threads, and zones that come later may be read and prepared
+//! ([`Plan::prepare`]) while one is written ([`Driver::step_prepared`]). Not for: devices in use, beyond what an [`Observer`] is told.
 //!
 //! # Change the volume key
 //!
@@ -25,11 +27,11 @@
 //! };
 //! use keyslots::luks2::{Digest, Header};
 //! use keyslots::secret::{Passphrase, Secret, VolumeKey};
+//! use keyslots::units::Bytes;
 //! use keyslots::wipe::Medium;
 //! # use keyslots::kdf::Kdf;
 //! # use keyslots::luks2::{self, CreateParams, DataPlacement, NewKeyslot};
 //! # use keyslots::storage::Memory;
-//! # use keyslots::units::Bytes;
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let limits = Default::default();
 //! # let params = CreateParams {
@@ -69,6 +71,8 @@
 //!     mode: Mode::Reencrypt,
 //!     direction: Direction::Forward,
 //!     guard: Guard::Checksum { hash: Hash::Sha256.into(), block: 512 },
+//!     block: Bytes::new(512),
+//!     size: None,
 //!     shift: None,
 //!     encryption: None,
 //!     digest_hash: Hash::Sha256,
@@ -78,11 +82,15 @@
 //!
 //! let verified = reencrypt::verify(&header, &keys, &limits)?;
 //! let ciphers = Ciphers::new(verified.reencryption(), &keys)?;
-//! let method = Method { codec: &ciphers, zones: ZoneLimits::default(), medium: Medium::Other };
+//! let method = Method {
+//!     codec: &ciphers,
+//!     zones: ZoneLimits::default(),
+//!     medium: Medium::Other,
+//!     verify: true,
+//!     observer: &(),
+//! };
 //! let mut driver = Driver::new(&mut header, &mut disks, verified, method)?;
-//! while let Next::Zone(next) = driver.step(&mut disks)? {
-//!     driver = next;
-//! }
+//! while driver.step(&mut disks)? == Next::Zone {}
 //! let header = Header::read(&mut device)?;
 //! assert!(!header.in_reencryption());
 //! assert_eq!(header.metadata().keyslots.keys().collect::<Vec<_>>(), [&KeyslotId::new(1)]);
@@ -96,6 +104,7 @@ mod digest;
 mod driver;
 mod finish;
 mod init;
+mod misplaced;
 mod placement;
 mod plan;
 mod relocate;
@@ -107,13 +116,16 @@ mod state;
 
 pub use convert::{Ciphers, Codec, Disks};
 pub use digest::{Verified, VolumeKeys, make_digest, unlock, verification_input, verify};
-pub use driver::{Driver, Method, Next};
-pub use finish::{finish, wipe_unreferenced};
+pub use driver::{Driver, Method, Moment, Next, Observer};
+pub use finish::{Proof, finish, wipe_unreferenced};
 pub use init::{Start, begin};
+pub use misplaced::Misplaced;
 pub use placement::Placement;
+pub(super) use placement::same_encryption;
 pub use plan::{Plan, Progress, Zone, ZoneLimits};
 pub use relocate::{export, install};
 pub(super) use requirement::is_online;
-pub use requirement::{Requirement, Version, Wipe};
+pub use requirement::{Requirement, Version};
+pub use resilience::Prepared;
 pub use slot::{Direction, Guard, Mode, ReencryptKeyslot, Resilience};
 pub use state::{Part, Reencryption, State, Status};

@@ -38,6 +38,11 @@ impl Zone {
         self.from == self.to
     }
 
+    /// Its logical end.
+    pub fn end(&self) -> Bytes {
+        self.start.checked_add(self.len).unwrap_or(Bytes::new(u64::MAX))
+    }
+
     /// The number of its first sector, for the IV.
     pub fn first_sector(&self) -> u64 {
         self.start.get() / SECTOR_SIZE
@@ -175,6 +180,13 @@ impl Plan {
         let memory = limits.memory.map_or(MAX_ZONE, Bytes::get);
         let most = room.min(MAX_ZONE).min(memory).min(wanted.unwrap_or(MAX_ZONE));
         let unit = match self.found.params.resilience.guard {
+            Guard::Checksum { block, .. } if Bytes::new(block.into()) < limits.block => {
+                return Err(self.bad_area(
+                    "sector_size",
+                    block,
+                    "must not be below the logical block size of the data device",
+                ));
+            }
             Guard::Checksum { block, .. } => block.into(),
             _ => self.sector_size().max(limits.block.get()),
         };
@@ -191,12 +203,9 @@ impl Plan {
             Guard::None => None,
             Guard::Journal => Some(area),
             Guard::Checksum { hash, block } => {
-                let hash = hash.known().ok_or_else(|| Defect::Value {
-                    path: format!("keyslots.{}.area.hash", self.found.keyslot),
-                    value: hash.as_str().to_owned(),
-                    rule: "is not a hash that is known here",
-                })?;
-                Some((area / hash.output_len() as u64).saturating_mul((*block).into()))
+                let unknown = || self.bad_area("hash", hash.as_str(), "is not a hash that is known here");
+                let known = hash.known().ok_or_else(unknown)?;
+                Some((area / known.output_len() as u64).saturating_mul((*block).into()))
             }
         })
     }
@@ -238,6 +247,12 @@ impl Plan {
         }
     }
 
+    /// From where to where data have been converted from the begin of this plan to `at`, where none move.
+    pub(super) fn converted_since(&self, at: Progress) -> (Bytes, Bytes) {
+        let (one, other) = (Bytes::new(self.now.border), Bytes::new(at.border));
+        (one.min(other), one.max(other))
+    }
+
     pub(super) fn zone(&self, start: u64, len: u64) -> Zone {
         Zone {
             start: Bytes::new(start),
@@ -263,31 +278,32 @@ impl Plan {
         }
     }
 
-    /// The largest sector of both encryptions.
-    fn sector_size(&self) -> u64 {
+    fn bad_area(&self, member: &str, value: impl ToString, rule: &'static str) -> Defect {
+        Defect::Value {
+            path: format!("keyslots.{}.area.{member}", self.found.keyslot),
+            value: value.to_string(),
+            rule,
+        }
+    }
+
+    /// The largest sector of both encryptions: data are converted in multiples of it.
+    pub fn sector_size(&self) -> u64 {
         let of = |segment: &Segment| segment.crypt().map_or(SECTOR_SIZE, |crypt| crypt.sector_size.into());
         of(&self.found.previous).max(of(&self.found.last))
     }
 
     fn check_alignment(&self) -> Result<(), Defect> {
         let sector = self.sector_size();
-        let path = |member: &str| format!("keyslots.{}.area.{member}", self.found.keyslot);
         let resilience = &self.found.params.resilience;
         if let Guard::Checksum { block, .. } = resilience.guard
             && !(sector..=MAX_BLOCK).contains(&block.into())
         {
-            return Err(Defect::Value {
-                path: path("sector_size"),
-                value: block.to_string(),
-                rule: "must be from the encryption's sector size to 1 MiB",
-            });
+            let rule = "must be from the encryption's sector size to 1 MiB";
+            return Err(self.bad_area("sector_size", block, rule));
         }
         if let Some(shift) = resilience.shift.filter(|shift| !shift.get().is_multiple_of(sector)) {
-            return Err(Defect::Value {
-                path: path("shift_size"),
-                value: shift.get().to_string(),
-                rule: "must be a multiple of the encryption's sector size",
-            });
+            let rule = "must be a multiple of the encryption's sector size";
+            return Err(self.bad_area("shift_size", shift.get(), rule));
         }
         if let Placement::Down { moved, .. } = self.found.placement
             && self.room()?.is_none_or(|room| room < moved.get())
@@ -328,5 +344,7 @@ fn data_size(found: &Reencryption, device: Bytes) -> Option<(u64, u64)> {
         Placement::Down { moved, .. } => size <= natural && size >= moved.get(),
         _ => size <= natural,
     };
-    (fits && size > 0).then_some((size, natural))
+    // The active segments are not verified: they may not reach behind data of a fixed size.
+    let within = found.previous.size.is_none_or(|most| size <= most.get());
+    (fits && within && size > 0).then_some((size, natural))
 }

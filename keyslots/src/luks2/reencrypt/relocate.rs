@@ -1,11 +1,14 @@
 //! Headers and data that change their places when a reencryption begins.
 
 use super::super::Header;
-use super::super::copies::{forget_secondary, sync_read};
+use super::super::copies::forget_secondary;
 use super::super::format::HEADER_SIZES;
 use super::super::validate::AREA_ALIGNMENT;
 use super::convert::Disks;
+use super::misplaced::{Sources, is_zero};
 use super::placement::Placement;
+use super::plan::Plan;
+use super::state::{Reencryption, Status};
 use crate::storage::Storage;
 use crate::units::Bytes;
 use crate::wipe::wipe_zeros;
@@ -30,14 +33,12 @@ pub(super) fn copy(disks: &mut Disks<'_>, from: Bytes, to: Bytes, len: Bytes) ->
     disks.sync_data()
 }
 
-/// Destroys the magic of the header at the start of the data device, of which `header` is the copy: data come to its place, and no
-/// program may repair it over them.
-pub(super) fn forget_header(header: &Header, data: &mut dyn Storage, end: Bytes) -> Result<()> {
+/// Destroys the magic of the header at the start of the data device, as far as it is there: data come to its place, and no program
+/// may repair it over them.
+pub(super) fn forget_header(data: &mut dyn Storage, end: Bytes) -> Result<()> {
     match Header::read(data) {
-        Ok(there) if there.binary().uuid != header.binary().uuid => return Err(Error::ChangedMeanwhile),
         Ok(_) => wipe_zeros(data, Bytes::ZERO, AREA_ALIGNMENT)?,
         Err(Error::NotLuks) => {}
-        // Of another version, or damaged: it may be the only header of a volume.
         Err(error) => return Err(error),
     }
     let mut behind = HEADER_SIZES.into_iter().filter(|at| *at < end);
@@ -60,26 +61,56 @@ pub fn export(header: &Header, device: &mut dyn Storage, file: &mut dyn Storage)
 }
 
 /// Puts the header in `file`, of an encryption that has begun, onto the device whose first data were moved out of the way: keyslots
-/// first, so that there is no header before its keys are safe. May be repeated after an interruption, as long as the file is there:
-/// it writes nothing where the header is on the device already, and perhaps ahead of that in the file.
+/// first, so that there is no header before its keys are safe. What is left of the plaintext behind it is overwritten.
+///
+/// May be repeated after an interruption, as long as the file is there: it writes nothing where the header is on the device already,
+/// and perhaps ahead of that in the file. Without it the data are lost: it may be removed when this has returned.
 ///
 /// # Errors
-/// [`Error::InReencryption`] where no such encryption has begun in `file`; the storage's.
+/// [`Error::NoReencryption`] where no such encryption has begun in `file`; [`Error::Misplaced`] where the device is not that from which
+/// the data were moved; the storage's.
 pub fn install(file: &mut dyn Storage, device: &mut dyn Storage) -> Result<()> {
     let header = Header::read(file)?;
     header.check_requirements()?;
-    let found = header.reencryption()?.running().ok_or(Error::InReencryption)?;
-    if !matches!(found.placement, Placement::Up { .. }) {
-        return Err(Error::InReencryption);
-    }
+    let found = header.reencryption()?.running().ok_or(Error::NoReencryption)?;
+    let Placement::Up { shift, moved, .. } = found.placement else {
+        return Err(Error::NoReencryption);
+    };
+    let size = device.size().map_err(Error::io("get the size of the data device"))?;
+    Plan::new(&found, size)?;
     // It may have been read from a cache, and what it replaces on the device is lost.
     header.settle(file)?;
     if let Ok(there) = Header::read(device)
         && there.binary().uuid == header.binary().uuid
+        && is_of_one(&there, &found)
     {
-        return sync_read(device);
+        return there.settle(device);
+    }
+    let sources = Sources {
+        file,
+        file_end: header.size(),
+        data: moved,
+        data_end: shift,
+    };
+    let behind = header.size().get();
+    sources.are_all_of(device, shift, |at, sector| at >= behind && is_zero(sector))?;
+    if let Some(gap) = shift.checked_sub(header.size()) {
+        wipe_zeros(device, header.size(), gap)?;
     }
     copy_header(&header, file, device)
+}
+
+/// Whether the header is of this reencryption, however far.
+fn is_of_one(header: &Header, found: &Reencryption) -> bool {
+    let there = header.reencryption().ok().and_then(Status::running);
+    there.is_some_and(|there| {
+        let of_ours = Reencryption {
+            state: there.state,
+            active: there.active.clone(),
+            ..found.clone()
+        };
+        of_ours == there
+    })
 }
 
 /// Copies keyslots first, then one copy of the header, then the other, each safe before the next: where there is a header, its keys

@@ -4,8 +4,8 @@
 //! whole or not at all.
 
 use super::super::Defect;
-use super::convert::{Codec, Disks, convert, convert_zone, for_each_chunk, place};
-use super::plan::Zone;
+use super::convert::{Codec, Disks, convert, convert_zone, for_each_chunk, length, place};
+use super::plan::{Plan, Zone};
 use super::slot::Guard;
 use super::state::Reencryption;
 use crate::hash::{Hash, HashName};
@@ -35,13 +35,88 @@ pub(super) fn protect(disks: &mut Disks<'_>, found: &Reencryption, zone: &Zone) 
             })?;
         }
     }
+    sync_area(disks)
+}
+
+fn sync_area(disks: &mut Disks<'_>) -> Result<()> {
     disks.header().sync().map_err(Error::io("sync the keyslot area"))
+}
+
+/// A zone that was read and converted ahead of its turn, perhaps by another thread.
+#[derive(Debug)]
+pub struct Prepared<B> {
+    zone: Zone,
+    /// What is needed to recover it.
+    protection: Vec<u8>,
+    data: B,
+}
+
+impl<B: AsRef<[u8]>> Prepared<B> {
+    /// The zone.
+    pub fn zone(&self) -> Zone {
+        self.zone
+    }
+
+    /// The buffer, for the next zone.
+    pub fn into_buffer(self) -> B {
+        self.data
+    }
+
+    /// The converted bytes.
+    pub(super) fn data(&self) -> Result<&[u8]> {
+        Ok(&self.data.as_ref()[..length(&self.zone)?])
+    }
+
+    /// As [`protect`].
+    pub(super) fn protect(&self, disks: &mut Disks<'_>, found: &Reencryption) -> Result<()> {
+        if self.protection.is_empty() {
+            return Ok(());
+        }
+        check_room(found, self.protection.len() as u64)?;
+        write_area(disks, found, 0, &self.protection)?;
+        sync_area(disks)
+    }
+}
+
+impl Plan {
+    /// Prepares `zone` for [`super::Driver::step_prepared`]. `buffer` has its old bytes, those at `zone.from`, and may be longer.
+    ///
+    /// Zones do not overlap, and none overwrites the old bytes of one that comes later: a zone may be read and prepared while
+    /// an earlier one is written, as long as nobody else writes to the data.
+    ///
+    /// # Errors
+    /// Those of the cipher; a buffer that is too short; the [`Defect`] of a zone that cannot be protected.
+    pub fn prepare<B>(&self, zone: Zone, mut buffer: B, codec: &dyn Codec) -> Result<Prepared<B>>
+    where
+        B: AsRef<[u8]> + AsMut<[u8]>,
+    {
+        let len = length(&zone)?;
+        let short = || Error::io("convert the data")(std::io::ErrorKind::UnexpectedEof.into());
+        let data = buffer.as_mut().get_mut(..len).ok_or_else(short)?;
+        let found = self.reencryption();
+        let protection = match &found.params.resilience.guard {
+            _ if !zone.in_place() => Vec::new(),
+            Guard::None => Vec::new(),
+            Guard::Checksum { hash, block } => {
+                let mut hashes = Hashes::new(found, &zone, hash, *block)?;
+                hashes.put(0, data);
+                hashes.bytes
+            }
+            Guard::Journal => data.to_vec(),
+        };
+        convert(codec, &zone, 0, data)?;
+        Ok(Prepared {
+            zone,
+            protection,
+            data: buffer,
+        })
+    }
 }
 
 /// Converts what is left of a zone that was interrupted, and waits until it is on the device. May be interrupted itself.
 pub(super) fn recover(disks: &mut Disks<'_>, found: &Reencryption, codec: &dyn Codec, zone: &Zone) -> Result<()> {
     if !zone.in_place() {
-        return convert_zone(disks, codec, zone);
+        return convert_zone(disks, codec, zone, None);
     }
     match &found.params.resilience.guard {
         Guard::None => return Err(Defect::Reencryption("an unprotected zone was interrupted").into()),

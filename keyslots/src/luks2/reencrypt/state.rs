@@ -9,7 +9,7 @@ use super::super::keyslot::KeyslotKind;
 use super::super::metadata::Metadata;
 use super::super::segment::{Crypt, Segment, SegmentKind};
 use super::placement::{Placement, same_encryption};
-use super::requirement::{Requirement, Version, Wipe, is_online};
+use super::requirement::{Requirement, Version, is_online};
 use super::slot::{Mode, ReencryptKeyslot};
 use crate::KeyslotId;
 use crate::units::Bytes;
@@ -29,8 +29,6 @@ pub enum Status {
     None,
     /// It is.
     Running(Box<Reencryption>),
-    /// All data are converted; this is still to be wiped before the volume may be used.
-    Wiping(Wipe),
     /// It is, by this requirement, which cannot be continued as it is.
     Legacy(String),
 }
@@ -45,6 +43,9 @@ pub enum State {
     /// All data are converted, and the metadata still name what is not needed any more. Continuing as if it were
     /// [`State::Clean`] would convert all data a second time.
     Finished,
+    /// The same, left by this crate: plaintext is still to be wiped, and until then the volume may not be opened. cryptsetup
+    /// refuses it.
+    Wiping,
 }
 
 /// What an active segment holds.
@@ -102,15 +103,16 @@ impl Status {
         if names.iter().filter(|name| is_online(name)).count() > 1 {
             return Err(Defect::Reencryption("it has several requirements"));
         }
-        let mut found = names.iter().filter_map(|name| Requirement::parse(name));
-        match found.next() {
-            None => Ok(Self::None),
-            Some(_) if found.next().is_some() => Err(Defect::Reencryption("it has several requirements")),
-            Some(Requirement::Other(name)) => Ok(Self::Legacy(name)),
-            Some(Requirement::Wipe(wipe)) => Ok(Self::Wiping(wipe)),
-            Some(Requirement::Online(version)) => {
-                Reencryption::read(metadata, version).map(|found| Self::Running(Box::new(found)))
+        let found = names.iter().filter_map(|name| Requirement::parse(name));
+        let (wipes, mut found): (Vec<_>, Vec<_>) = found.partition(|found| *found == Requirement::Wipe);
+        match (found.pop(), found.pop(), wipes.len()) {
+            (None, None, 0) => Ok(Self::None),
+            (Some(Requirement::Other(name)), None, 0) => Ok(Self::Legacy(name)),
+            (Some(Requirement::Online(version)), None, 0 | 1) => {
+                let found = Reencryption::read(metadata, version, !wipes.is_empty())?;
+                Ok(Self::Running(Box::new(found)))
             }
+            _ => Err(Defect::Reencryption("its requirements do not belong together")),
         }
     }
 
@@ -124,7 +126,7 @@ impl Status {
 }
 
 impl Reencryption {
-    fn read(metadata: &Metadata, version: Version) -> Result<Self, Defect> {
+    fn read(metadata: &Metadata, version: Version, wiping: bool) -> Result<Self, Defect> {
         let segments = Segments::new(metadata)?;
         let mut slots = metadata.keyslots.iter().filter_map(|(&id, slot)| match &slot.kind {
             KeyslotKind::Reencrypt(params) => Some((id, params.clone(), slot.area.offset, slot.area.size)),
@@ -181,7 +183,15 @@ impl Reencryption {
         found.active = segments.active(&found)?;
         let hot = found.active.iter().filter(|(part, _)| *part == Part::Hot).count();
         found.state = match (hot, found.active.as_slice()) {
-            (0, [(Part::New, only)]) if only.offset == found.last.offset => State::Finished,
+            (0, [(Part::New, only)]) if only.offset == found.last.offset => match wiping {
+                true => State::Wiping,
+                false => State::Finished,
+            },
+            _ if wiping => {
+                return Err(Defect::Reencryption(
+                    "its data are not all converted, and others to be wiped",
+                ));
+            }
             (0, _) => State::Clean,
             (1, _) => State::Crash,
             _ => return Err(Defect::Reencryption("several segments are in reencryption")),

@@ -357,10 +357,25 @@ fn a_volume_that_is_in_no_reencryption_that_can_be_continued_says_so() {
         status(&value),
         Err("reencryption is inconsistent: it has several requirements".into())
     );
-    value["config"]["requirements"]["mandatory"] = json!(["luksmith-reencrypt-wipe-0-512"]);
+    let wipe = "luksmith-reencrypt-wipe";
+    value["config"]["requirements"]["mandatory"] = json!(["online-reencrypt-v2", wipe]);
+    let verdict = status(&value).expect_err("no wipe yet");
+    assert!(verdict.contains("not all converted"), "{verdict}");
+    let mut finished = samples()[4].0.json();
+    assert_eq!(running(&finished).state, State::Finished);
+    finished["config"]["requirements"]["mandatory"] = json!([wipe, "online-reencrypt-v2"]);
+    assert_eq!(running(&finished).state, State::Wiping);
+    for names in [
+        json!([wipe, wipe, "online-reencrypt-v2"]),
+        json!(["offline-reencrypt", "online-reencrypt-v2"]),
+    ] {
+        finished["config"]["requirements"]["mandatory"] = names;
+        assert!(status(&finished).is_err());
+    }
     value["keyslots"] = json!({});
     value["digests"].as_object_mut().expect("an object").remove("2");
-    assert!(matches!(status(&value), Ok(Status::Wiping(wipe)) if wipe.size == Bytes::new(512)));
+    value["config"]["requirements"]["mandatory"] = json!([wipe]);
+    assert!(status(&value).is_err());
     value["config"]["requirements"] = json!({});
     assert_eq!(status(&value), Ok(Status::None));
 }

@@ -114,10 +114,24 @@ fn the_state_of_a_reencryption_is_not_destroyed() {
     assert!(matches!(killed, Err(Error::InReencryption)), "{killed:?}");
     let labelled = header.set_labels(&mut storage, Some("x"), None);
     assert!(matches!(labelled, Err(Error::InReencryption)), "{labelled:?}");
+    let is_needed = |result: Result<()>| assert!(matches!(result, Err(Error::NeededByReencryption)), "{result:?}");
+    is_needed(header.remove_keyslot(&mut storage, KeyslotId::new(0), Medium::Other));
+    is_needed(header.erase(&mut storage, Medium::Other).map(drop));
+    let backup = volume().0;
+    let read = crate::backup::Backup::read(&mut backup.clone()).expect("a backup");
+    let there = crate::header::Header::Luks2(header.clone());
+    assert!(read.check(Some(&there), None).is_ok_and(|plan| plan.loses_reencryption));
+    is_needed(read.restore(&mut backup.clone(), &mut storage, Some(&there)));
     assert!(storage.0 == before, "a byte was written on the way to the error");
+    let mut copy = storage.clone();
+    read.replace(&mut backup.clone(), &mut copy, Some(&there))
+        .expect("forced");
+    assert!(!Header::read(&mut copy).expect("a header").in_reencryption());
+    let mut copy = (storage.clone(), header.clone());
+    copy.1.destroy_keyslots(&mut copy.0, Medium::Other).expect("forced");
     header
-        .remove_keyslot(&mut storage, KeyslotId::new(0), Medium::Other)
-        .expect("a key may always go");
+        .destroy_keyslot(&mut storage, KeyslotId::new(0), Medium::Other)
+        .expect("forced");
 }
 
 #[test]

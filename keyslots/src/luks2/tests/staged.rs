@@ -69,6 +69,48 @@ fn the_new_passphrase_ends_an_interrupted_change() {
     assert_eq!(disk.0, before.0);
 }
 
+/// The priority that is set last counts, whatever the interrupted change would have made of it.
+#[test]
+fn a_priority_set_after_an_interruption_stays() {
+    for priority in [Priority::Normal, Priority::Ignore, Priority::Prefer] {
+        let (image, mut header) = small(2);
+        let mut disk = Recorder::new(image);
+        let mut sealed = sealed("new");
+        sealed.priority = Some(Priority::Prefer);
+        change_sealed(&mut header, &mut disk, &small_key(), &sealed, Medium::Other).expect("in place");
+        let mut half = None;
+        disk.for_each_crash(|crash| {
+            let mut disk = Memory(crash.image.to_vec());
+            if half.is_none() && opens(&mut disk, "old").is_err() {
+                half = Some(disk);
+            }
+        });
+        let mut disk = half.expect("the old passphrase goes");
+        let mut header = AnyHeader::read(&mut disk).expect("a header");
+        let there =
+            |header: &AnyHeader| header.luks2().expect("LUKS2").metadata().keyslots[&KeyslotId::new(0)].priority();
+        assert_eq!(there(&header), Priority::Prefer, "the change's own");
+        if let AnyHeader::Luks2(header) = &mut header {
+            header
+                .set_priority(&mut disk, KeyslotId::new(0), priority)
+                .expect("memory");
+        }
+        let unlocked = header
+            .unlock(
+                &mut disk,
+                &passphrase("new"),
+                Candidates::Keyslot(KeyslotId::new(0)),
+                &limits(),
+            )
+            .expect("it waits");
+        let change = unlocked.unfinished.expect("it is not finished");
+        header
+            .finish_change(&mut disk, KeyslotId::new(0), &change, Medium::Other)
+            .expect("memory");
+        assert_eq!(there(&header), priority);
+    }
+}
+
 #[test]
 fn a_removed_keyslot_takes_the_waiting_key_with_it() {
     let mut disk = half_changed();

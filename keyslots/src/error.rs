@@ -119,7 +119,7 @@ pub enum Error {
     NoReencryption,
     /// Header and data do not lie as the reencryption needs it.
     #[error(transparent)]
-    Misplaced(#[from] luks2::reencrypt::Misplaced),
+    Misplaced(#[from] luks2::Misplaced),
     /// All data are plaintext if the header is right, and no key has confirmed it.
     #[error("the header says that all data are decrypted, and no key is left to verify it")]
     PlaintextNotConfirmed,

@@ -212,3 +212,21 @@ pub enum Defect {
     #[error("reencryption is inconsistent: {0}")]
     Reencryption(&'static str),
 }
+
+/// How header and data do not lie as they have to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Misplaced {
+    /// An encryption in place goes on with its header on the device.
+    #[error("the header is in a file of its own, and has to be put onto the device first")]
+    NotInstalled,
+    /// The data lie, or will lie, where a header would be.
+    #[error("the header is on the device with the data, and has to be in a file of its own")]
+    NotDetached,
+    /// The data device has a header where its data should be, or a second one of the same volume.
+    #[error("the data device has a LUKS header of its own")]
+    OtherHeader,
+    /// The device has not what the header says.
+    #[error("the device does not hold the data that the header is of")]
+    OtherDevice,
+}

@@ -30,7 +30,7 @@ pub mod validate;
 mod wrapped;
 
 pub use create::{CreateParams, DEFAULT_DATA_ALIGNMENT, DEFAULT_DATA_OFFSET, DEFAULT_METADATA_SIZE, DataPlacement};
-pub use defect::Defect;
+pub use defect::{Defect, Misplaced};
 pub use digest_index::DigestIndex;
 pub use keyslot::{Keyslot, Priority};
 pub use metadata::{Digest, Metadata};

@@ -142,6 +142,16 @@ impl Segment {
         }
     }
 
+    /// Whether both are plaintext, or encrypted in one way. Their keys are their digests'.
+    pub(super) fn is_encrypted_as(&self, other: &Self) -> bool {
+        let same_crypt = match (self.crypt(), other.crypt()) {
+            (Some(one), Some(other)) => one.encryption == other.encryption && one.sector_size == other.sector_size,
+            (None, None) => true,
+            _ => false,
+        };
+        self.type_name() == other.type_name() && same_crypt
+    }
+
     /// The type as the JSON has it.
     pub fn type_name(&self) -> &str {
         match &self.kind {

@@ -9,7 +9,7 @@ use super::digest_index::DigestIndex;
 use super::format::BINARY_HEADER_SIZE;
 use super::keyslot::{Keyslot, KeyslotKind};
 use super::metadata::Metadata;
-use super::reencrypt::{is_online, same_encryption};
+use super::reencrypt::is_online;
 use super::segment::{Segment, SegmentKind};
 use crate::KeyslotId;
 use crate::units::Bytes;
@@ -249,7 +249,7 @@ fn reencryption(metadata: &Metadata) -> Result<(), Defect> {
         ));
     };
     let mut regular = metadata.segments.values().filter(|segment| !segment.is_backup());
-    if regular.all(|segment| same_encryption(segment, last) || same_encryption(segment, first)) {
+    if regular.all(|segment| segment.is_encrypted_as(last) || segment.is_encrypted_as(first)) {
         Ok(())
     } else {
         Err(Defect::Reencryption(

@@ -1,7 +1,7 @@
 //! Headers and devices that do not belong together, headers of others, and data that are not to be touched.
 
-use keyslots::luks2::Header;
-use keyslots::luks2::reencrypt::{self, Ciphers, Disks, Driver, Guard, Misplaced, Mode, Proof, Start, State};
+use keyslots::luks2::reencrypt::{self, Ciphers, Disks, Driver, Guard, Mode, Proof, Start, State};
+use keyslots::luks2::{Header, Misplaced};
 use keyslots::storage::fault::Recorder;
 use keyslots::storage::{Memory, Storage};
 use keyslots::units::Bytes;

@@ -1,8 +1,8 @@
 //! Whether header and data lie where a reencryption needs them, and whether the data are those of the header.
 
-use super::super::Header;
 use super::super::format::HEADER_SIZES;
 use super::super::segment::Segment;
+use super::super::{Header, Misplaced};
 use super::convert::Disks;
 use super::placement::Placement;
 use super::slot::Mode;
@@ -11,24 +11,6 @@ use crate::header::Header as AnyHeader;
 use crate::storage::Storage;
 use crate::units::{Bytes, SECTOR_SIZE};
 use crate::{Error, Result};
-
-/// How header and data do not lie as they have to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Misplaced {
-    /// An encryption in place goes on with its header on the device.
-    #[error("the header is in a file of its own, and has to be put onto the device first")]
-    NotInstalled,
-    /// The data lie, or will lie, where a header would be.
-    #[error("the header is on the device with the data, and has to be in a file of its own")]
-    NotDetached,
-    /// The data device has a header where its data should be, or a second one of the same volume.
-    #[error("the data device has a LUKS header of its own")]
-    OtherHeader,
-    /// The device has not what the header says.
-    #[error("the device does not hold the data that the header is of")]
-    OtherDevice,
-}
 
 /// Checks that a reencryption which has begun finds header and data in their places.
 ///

@@ -119,9 +119,7 @@ pub use digest::{Verified, VolumeKeys, make_digest, unlock, verification_input, 
 pub use driver::{Driver, Method, Moment, Next, Observer};
 pub use finish::{Proof, finish, wipe_unreferenced};
 pub use init::{Start, begin};
-pub use misplaced::Misplaced;
 pub use placement::Placement;
-pub(super) use placement::same_encryption;
 pub use plan::{Plan, Progress, Zone, ZoneLimits};
 pub use relocate::{export, install};
 pub(super) use requirement::is_online;

@@ -69,13 +69,3 @@ impl Placement {
         }
     }
 }
-
-/// Whether both are plaintext, or encrypted in one way. Their keys are their digests'.
-pub(in crate::luks2) fn same_encryption(one: &Segment, other: &Segment) -> bool {
-    let same_crypt = match (one.crypt(), other.crypt()) {
-        (Some(one), Some(other)) => one.encryption == other.encryption && one.sector_size == other.sector_size,
-        (None, None) => true,
-        _ => false,
-    };
-    one.type_name() == other.type_name() && same_crypt
-}

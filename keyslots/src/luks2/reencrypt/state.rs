@@ -8,7 +8,7 @@ use super::super::Defect;
 use super::super::keyslot::KeyslotKind;
 use super::super::metadata::Metadata;
 use super::super::segment::{Crypt, Segment, SegmentKind};
-use super::placement::{Placement, same_encryption};
+use super::placement::Placement;
 use super::requirement::{Requirement, Version, is_online};
 use super::slot::{Mode, ReencryptKeyslot};
 use crate::KeyslotId;
@@ -154,10 +154,10 @@ impl Reencryption {
         if (old_digest.is_some(), new_digest.is_some()) != expected {
             return Err(Defect::Reencryption("its mode does not agree with the backup segments"));
         }
-        if old_digest == new_digest && same_encryption(previous, last) {
+        if old_digest == new_digest && previous.is_encrypted_as(last) {
             return Err(Defect::Reencryption("nothing would change"));
         }
-        if moved.is_some_and(|(moved, digest)| digest != old_digest || !same_encryption(moved, previous)) {
+        if moved.is_some_and(|(moved, digest)| digest != old_digest || !moved.is_encrypted_as(previous)) {
             return Err(Defect::Reencryption(
                 "the moved segment is not encrypted as the data were",
             ));
@@ -280,7 +280,7 @@ impl<'a> Segments<'a> {
         active
             .map(|(&id, segment)| {
                 let digests = self.digests_of(id);
-                let is = |part| digests == found.digests_of(part) && same_encryption(segment, found.of_part(part));
+                let is = |part| digests == found.digests_of(part) && segment.is_encrypted_as(found.of_part(part));
                 let part = match segment.is_in_reencryption() {
                     true => Some(Part::Hot).filter(|part| is(*part) && segment.size.is_some()),
                     false => [Part::Old, Part::New].into_iter().find(|part| is(*part)),

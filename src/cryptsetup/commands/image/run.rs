@@ -37,7 +37,6 @@ pub(super) struct Run<'a> {
 impl Run<'_> {
     /// Copies all data, and makes sure that the target stores them. Returns how many bytes there were, and how many of
     /// them were already in the target.
-    /// were in the target already.
     pub(super) fn copy(&self, cx: &Context<'_>, input: &mut Source, mut sink: Sink) -> Result<(u64, u64), CliError> {
         let sector_size = self.layout.sector_size as usize;
         let size = self.layout.size.and_then(Sectors::bytes).map(Bytes::get);

@@ -1,5 +1,5 @@
-//! The limits of parallel key derivations: as many as memory and processors allow, otherwise one after the other, and
-//! none that does not fit at all.
+//! The limits of parallel key derivations: as many as memory and processors allow, otherwise one after the other. One that
+//! does not fit in memory at all is not started.
 
 use std::thread;
 

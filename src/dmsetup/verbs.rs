@@ -14,7 +14,7 @@ pub(super) struct Verb {
     pub(super) name: &'static str,
     /// What it does, in a line.
     summary: &'static str,
-    /// What stands behind the name in the usage text; lines after the first are indented there.
+    /// The arguments after the name in the usage text; lines after the first are indented there.
     synopsis: &'static [&'static str],
     /// The fewest words that it takes.
     least: usize,

@@ -4,7 +4,7 @@
 //! is ever left to it: the commit that ends the last zone drops everything. Where plaintext has to be wiped after that zone, the
 //! header has a requirement until this is done, which cryptsetup refuses.
 //!
-//! A header is nobody's word by itself. Data are wiped only where the verification digest covers the place.
+//! A header alone proves nothing: data are wiped only in places that the verification digest covers.
 
 use super::super::Header;
 use super::super::validate::KeyslotsArea;

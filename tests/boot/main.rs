@@ -8,6 +8,8 @@ mod machine;
 mod screen;
 mod sleep;
 
+use std::path::Path;
+
 use machine::{Machine, PASSPHRASE, images, volume};
 
 const UUID_1: &str = "11111111-1111-4111-8111-111111111111";

@@ -231,15 +231,15 @@ fn each_planted_fault_is_found_and_nothing_else() {
     finds("resume=/dev/mapper/nosuch needs", |s| {
         s.write("arguments", "root=/dev/mapper/root resume=/dev/mapper/nosuch\n");
     });
-    finds("data: it is needed before the root is there", |s| {
+    finds("data: it is needed before the root file system is mounted", |s| {
         s.write("arguments", "root=/dev/mapper/root resume=/dev/mapper/data\n");
     });
-    finds("data: it is needed before the root is there", |s| {
+    finds("data: it is needed before the root file system is mounted", |s| {
         let line = fs::read_to_string(s.path("crypttab")).expect("read");
         s.write("crypttab", &line.replace("key luks", "key luks,initramfs"));
     });
     // Dependencies of the root are needed as early.
-    finds("data: it is needed before the root is there", |s| {
+    finds("data: it is needed before the root file system is mounted", |s| {
         let early = format!("root {} /k:/dev/mapper/data luks,x-initrd.attach\n", s.text("root.img"));
         s.write("initramfs/etc/crypttab", &early);
     });

@@ -313,7 +313,7 @@ fn an_image_that_was_cut_off_is_not_made_whole() {
         let cut = sandbox.run(input, &["image", "--decrypt", source, target]);
         let errors = String::from_utf8_lossy(&cut.stderr);
         assert_eq!(cut.status.code(), Some(1), "{source} {target}: {errors}");
-        assert!(errors.contains("after 4096 bytes of 8192"), "{errors}");
+        assert!(errors.contains("after 4096 of 8192 bytes"), "{errors}");
     }
     // The signature came last, and did not come.
     assert!(fs::read(sandbox.path("out")).is_ok_and(|out| out.iter().all(|byte| *byte == 0)));

@@ -275,7 +275,7 @@ pub enum CliError {
     #[error("Operation aborted, keyslots were NOT wiped.\n")]
     EraseAborted,
     /// The key derivation needs more memory than is available.
-    #[error("Not enough available memory to open a keyslot: {needed} is needed, {available} is available.")]
+    #[error("Not enough available memory to open a keyslot: {needed} are needed, and {available} are available.")]
     OutOfMemory {
         /// The required memory.
         needed: Bytes,

@@ -38,7 +38,7 @@ pub struct Restore {
     pub replaces: bool,
     /// Whether backup and device have the same UUID.
     pub same_uuid: bool,
-    /// Whether it is lost how far the reencryption of the device is, and with that the data.
+    /// Whether the device is in reencryption: its progress would be lost with the header, and the data with that.
     pub loses_reencryption: bool,
     /// Keyslots whose passphrases may work after it, but do not now: perhaps they were removed for a reason.
     pub revives: Vec<KeyslotId>,

@@ -134,7 +134,7 @@ pub enum Error {
         #[source]
         source: Box<Error>,
     },
-    /// These data are converted, and the header does not say so: whoever continues converts them a second time.
+    /// These data are converted, but the header does not record it: continuing would convert them a second time.
     #[error("{source}; the data from byte {from} to {to} are converted, but the header does not say so")]
     ProgressNotSaved {
         /// Their start within the data.

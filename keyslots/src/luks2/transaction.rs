@@ -348,7 +348,7 @@ fn with_tokens(before: &Copy, last: &Copy, changed: &[(KeyslotId, &WrappedKeyslo
         keyslot.ok_or(Error::KeyslotInactive(slot))
     };
     for &(slot, _) in changed {
-        // Its priority changes now: whoever finishes the change later keeps the one that is there then.
+        // The priority changes now. Finishing the change later does not touch it.
         let priority = of(last, slot)?.priority;
         let keyslot = Keyslot {
             priority,

@@ -27,7 +27,7 @@ pub struct Method<'a> {
     pub medium: Medium,
     /// Whether each zone is read back before the header says that it is converted. One that was interrupted is not.
     pub verify: bool,
-    /// Who is told of each step of each zone.
+    /// Receives each step of each zone.
     pub observer: &'a dyn Observer,
 }
 
@@ -57,10 +57,10 @@ pub enum Moment {
 
 /// Observes a driver. An error ends the step.
 pub trait Observer {
-    /// `moment` of `zone` has come.
+    /// Called when `zone` reaches `moment`.
     ///
     /// # Errors
-    /// Why the step cannot go on.
+    /// Any error: the step ends with it.
     fn observe(&self, moment: Moment, zone: &Zone) -> Result<()>;
 }
 
@@ -131,7 +131,7 @@ impl<'a> Driver<'a> {
         })
     }
 
-    /// The plan. Its progress is that of the begin.
+    /// The plan, with the progress at which this driver began.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }

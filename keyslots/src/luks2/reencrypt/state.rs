@@ -43,8 +43,8 @@ pub enum State {
     /// All data are converted, and the metadata still name what is not needed any more. Continuing as if it were
     /// [`State::Clean`] would convert all data a second time.
     Finished,
-    /// The same, left by this crate: plaintext is still to be wiped, and until then the volume may not be opened. cryptsetup
-    /// refuses it.
+    /// As [`State::Finished`], left by this crate: plaintext must still be wiped, and the volume may not be opened before.
+    /// cryptsetup refuses it.
     Wiping,
 }
 
@@ -189,7 +189,7 @@ impl Reencryption {
             },
             _ if wiping => {
                 return Err(Defect::Reencryption(
-                    "its data are not all converted, and others to be wiped",
+                    "it is marked for its last wipe, but its data are not all converted",
                 ));
             }
             (0, _) => State::Clean,

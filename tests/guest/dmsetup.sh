@@ -206,7 +206,7 @@ reason() {
   esac
 }
 
-# An answer without the one event of a new mirror. Coming into sync is one, and the kernel counts it only where its worker gets to
+# An answer without the one event of a new mirror or raid. Coming into sync is one, and the kernel counts it only where its worker gets to
 # that after the table became active, whichever tool had made the device.
 without_the_first_event() {
   sed 's/^\(Event number: *\)[01]$/\1E/
@@ -234,7 +234,7 @@ for t in $targets; do
     theirs=$(<"$file")$'\n'$(<"$file.err") mine=$(<"sessions/ours/$t/$name")$'\n'$(<"sessions/ours/$t/$name.err")
     if [ "$theirs" != "$mine" ]; then
       mark=$(reason "$label" "$theirs")
-      if [ "$t" = mirror ] && [ "$(without_the_first_event "$theirs")" = "$(without_the_first_event "$mine")" ]; then mark=e; fi
+      if [[ $t == mirror || $t == raid ]] && [ "$(without_the_first_event "$theirs")" = "$(without_the_first_event "$mine")" ]; then mark=e; fi
       if [ -z "$mark" ]; then
         mark=X
         same "$t: $name" "$theirs" "$mine"
@@ -263,5 +263,5 @@ for label in "${labels[@]}"; do
   for t in $targets; do printf " %${#t}s" "${cell[$label/$t]:-.}"; done
   echo
 done
-echo "= alike; a no complaint of a missing node; b no second complaint; c nodes without udevd, with their owner; d a group's bins; e the kernel's count of a mirror's sync; X differs"
+echo "= alike; a no complaint of a missing node; b no second complaint; c nodes without udevd, with their owner; d a group's bins; e the kernel's count of a mirror's or raid's sync; X differs"
 finish

@@ -85,5 +85,14 @@ said=$(ours cryptsetup luksErase -q $read_only 2>&1)
 same "the code of a read-only device" 1 $?
 same "its words" "Cannot write to device $read_only, permission denied." "$said"
 check "its key" /luksmith/cryptsetup open --test-passphrase $read_only --key-file key
+
+# An option that the kernel is too old for is named, and one that it knows is set. (6.1 is too old; it came with 6.10.)
+words=$(ours cryptsetup open --key-file key --perf-high_priority $loop fast 2>&1; echo "[$?]")
+if [ "$(printf '%s\n' 6.10 "$(uname -r)" | sort -V | head -1)" = 6.10 ]; then
+  same "an option that the kernel knows" "[0] high_priority" "$words $(peer dmsetup table fast | grep -o high_priority)"
+  ours cryptsetup close fast
+else
+  same "an option that the kernel is too old for" "Requested dm-crypt performance options are not supported. [1]" "$(echo $words)"
+fi
 losetup -d $loop $read_only
 finish

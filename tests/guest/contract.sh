@@ -139,13 +139,11 @@ line anybody 0 '' '' $c status x
 before="$open_x; exec 9</dev/mapper/x; peer cryptsetup close --deferred x >/dev/null; peer cryptsetup close --cancel-deferred x >/dev/null"
 line anybody 0 '' '' $c close --cancel-deferred x
 before=
-# What was linked for a mapping that fails does not stay; an option that this kernel is too old for is named.
+# What was linked for a mapping that fails does not stay.
 ours cryptsetup open -d k $v2 y
 ours cryptsetup open -d k $v2 x --link-vk-to-keyring @s::gone 2>/dev/null
 same "a mapping that fails" "exit 5, 0 links" "exit $?, $(keyctl show @s | grep -c gone) links"
 ours cryptsetup close y
-same "an option that the kernel is too old for" "Requested dm-crypt performance options are not supported. [1]" \
-  "$(echo $(ours cryptsetup open -d k $v2 x --perf-high_priority 2>&1; echo "[$?]"))"
 # The old names.
 line anybody 0 rest 'pw\nrest' $c create x $p --cipher aes-xts-plain64 --key-size 256 --hash sha256
 line anybody 0 rest 'pw\nrest' $c plainOpen $p x --cipher aes-xts-plain64 --key-size 256 --hash sha256

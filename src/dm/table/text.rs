@@ -73,6 +73,8 @@ impl TargetType {
     pub const SNAPSHOT_ORIGIN: Self = Self::constant("snapshot-origin");
     /// A snapshot that is being merged back into its origin.
     pub const SNAPSHOT_MERGE: Self = Self::constant("snapshot-merge");
+    /// Encryption by the disk's own hardware, with a key as dm-crypt's.
+    pub const INLINE_CRYPT: Self = Self::constant("inlinecrypt");
     /// dm-integrity.
     pub const INTEGRITY: Self = Self::constant("integrity");
 
@@ -260,7 +262,7 @@ impl Line<'_> {
     /// The parameters with each key replaced by as many zeros. A key that stays in the kernel's keyring is shown by its
     /// name.
     pub fn shown(&self) -> Vec<u8> {
-        let crypt = self.kind == TargetType::CRYPT;
+        let crypt = matches!(self.kind, TargetType::CRYPT | TargetType::INLINE_CRYPT);
         let integrity = self.kind == TargetType::INTEGRITY;
         let mut shown = Vec::with_capacity(self.params.len());
         for (i, word) in self.params.split(|b| *b == b' ').enumerate() {
@@ -383,7 +385,8 @@ mod tests {
     fn keys_are_never_shown() {
         let text =
             b"0 8 crypt aes-xts-plain64 c0ffee 0 8:1 0\n8 8 crypt aes-xts-plain64 :64:logon:cryptsetup:x-d0 0 8:1 0\n\
-            16 8 integrity 8:1 0 32 J 3 block_size:512 internal_hash:hmac(sha256):c0ffee journal_mac:crc32c";
+            16 8 integrity 8:1 0 32 J 3 block_size:512 internal_hash:hmac(sha256):c0ffee journal_mac:crc32c\n\
+            24 8 inlinecrypt aes-xts-plain64 c0ffee 0 8:1 0 1 keytype:raw";
         let table = TableText::parse(text).expect("a good table");
         let shown: Vec<_> = table
             .lines()
@@ -395,6 +398,7 @@ mod tests {
             shown[2],
             "8:1 0 32 J 3 block_size:512 internal_hash:hmac(sha256):000000 journal_mac:crc32c"
         );
+        assert_eq!(shown[3], "aes-xts-plain64 000000 0 8:1 0 1 keytype:raw");
         assert!(!format!("{table:?}").contains("c0ffee"));
     }
 }

@@ -13,7 +13,7 @@ static ALLOCATOR: allocator::OrExit = allocator::OrExit;
 
 fn main() -> ExitCode {
     keep_memory_private();
-    ExitCode::from(luksmith::multicall::run(std::env::args_os()) as u8)
+    ExitCode::from(luksmith::multicall::run(std::env::args_os()).number())
 }
 
 /// No core dump may hold a key, and no other process of the user may read our memory. Best effort: a system that forbids

@@ -3,6 +3,9 @@
 //! The one source for `list`, `info`, `status`, `deps` and a volume's own status. It returns types and prints nothing.
 
 pub(crate) mod describe;
+mod device_text;
+mod examine;
+pub(crate) mod health;
 mod kind;
 pub(crate) mod lvm;
 mod stack;
@@ -19,6 +22,8 @@ use crate::dm::{
     Which, nodes,
 };
 
+pub(crate) use device_text::device_text;
+pub(crate) use examine::{Examined, ExaminedTarget};
 pub use kind::VolumeKind;
 pub use stack::{Layer, LayerKind, Stack};
 pub use tree::{Node, Tree};
@@ -188,26 +193,6 @@ pub struct Details {
     pub info: DeviceInfo,
     /// Its table; it may hold a key.
     pub table: Table,
-}
-
-/// The types of the targets in a device's live table, each once; none for a device that is gone.
-///
-/// # Errors
-/// The device-mapper's.
-pub fn targets(dm: &Dm, number: DevNo) -> Result<Vec<String>, DmError> {
-    let table = match dm.table(&DeviceId::Number(number), Which::Live) {
-        Ok((_, table)) => table,
-        Err(error) if error.is_not_found() => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
-    let mut types: Vec<String> = Vec::new();
-    for line in table.lines() {
-        let kind = line.kind.to_string();
-        if !types.contains(&kind) {
-            types.push(kind);
-        }
-    }
-    Ok(types)
 }
 
 /// The size of a device, from sysfs.

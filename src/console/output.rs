@@ -77,6 +77,8 @@ pub struct Console {
     result: RefCell<Value>,
     /// A key that goes into `result`, in hexadecimal; kept apart from it, since it is wiped.
     key: RefCell<Option<Zeroizing<String>>>,
+    /// The exit code that the answer itself has.
+    verdict: Cell<Option<ExitCode>>,
     /// The first failure of standard output.
     broken: RefCell<Option<io::Error>>,
 }
@@ -93,6 +95,7 @@ impl Console {
             data: Cell::new(false),
             result: RefCell::new(Value::Object(Map::new())),
             key: RefCell::new(None),
+            verdict: Cell::new(None),
             broken: RefCell::new(None),
         }
     }
@@ -125,6 +128,11 @@ impl Console {
         } else {
             self.write(harmless(&text()).as_bytes());
         }
+    }
+
+    /// The answer is a verdict, with an exit code of its own.
+    pub fn conclude(&self, verdict: ExitCode) {
+        self.verdict.set(Some(verdict));
     }
 
     /// Adds `volume_key`, in hexadecimal, to the JSON answer. It is wiped once it is out.
@@ -207,22 +215,25 @@ impl Console {
             self.tell(report);
             self.verbose(format_args!(
                 "Command failed with code -{} ({}).",
-                code as u8,
+                code.number(),
                 code.text()
             ));
         } else {
             self.verbose("Command successful.");
         }
+        let verdict = self.verdict.get();
         match self.broken.take() {
             // A reader that closes early is no failure.
             Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
                 self.complain(format_args!("Cannot write to standard output: {error}"));
-                if code == ExitCode::Success {
-                    ExitCode::Failure
-                } else {
-                    code
+                match (code, verdict) {
+                    (ExitCode::Success, None) => ExitCode::Failure,
+                    // Nobody can read it.
+                    (ExitCode::Success, Some(_)) => ExitCode::Unknown,
+                    _ => code,
                 }
             }
+            _ if code == ExitCode::Success => verdict.unwrap_or(code),
             _ => code,
         }
     }
@@ -249,7 +260,7 @@ impl Console {
             Ok(()) => envelope["result"] = self.result.take(),
             Err(report) => {
                 envelope["error"] = json!({
-                    "code": report.code as u8,
+                    "code": report.code.number(),
                     "reason": report.code.text(),
                     "message": report.message.as_ref().unwrap_or(&report.text).trim_end(),
                 });

@@ -10,9 +10,9 @@ use keyslots::units::Sectors;
 use super::{CryptError, Keys, LuksDevice, open_to_look};
 use crate::block_device::{self, DevNo, Topology};
 use crate::data_device::DataDeviceError;
-use crate::dm::{DeviceName, Dm, DmErrorKind, Mangling};
+use crate::dm::{DeviceId, DeviceName, Dm, DmErrorKind, Mangling};
 use crate::header_device::Wanted;
-use crate::mapping::VolumeKind;
+use crate::mapping::{Examined, VolumeKind};
 use crate::userspace::{Registry, Served};
 use crate::volume::{self, Active, VolumeError};
 
@@ -79,6 +79,14 @@ impl ActiveVolume {
     /// Its state.
     pub fn state(&self) -> &Active {
         &self.state
+    }
+
+    /// Its targets, decoded.
+    ///
+    /// # Errors
+    /// [`CryptError::Volume`]: the device-mapper's.
+    pub(crate) fn examine(&self) -> Result<Examined, CryptError> {
+        Ok(Examined::of(&self.dm, &DeviceId::Name(self.name.clone()), false)?)
     }
 
     /// The volume of this name that is about to get another table; `device` is where its user expects its data.

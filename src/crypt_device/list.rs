@@ -3,8 +3,9 @@
 use keyslots::units::{Bytes, Sectors};
 
 use super::CryptError;
-use crate::dm::{Dm, DmErrorKind};
-use crate::mapping::{self, Mapping, Mappings, VolumeKind};
+use crate::dm::{DeviceId, Dm, DmErrorKind};
+use crate::mapping::health::{Reason, Thresholds};
+use crate::mapping::{self, Examined, Mapping, Mappings, VolumeKind};
 use crate::userspace::{Registry, Served};
 use crate::volume;
 
@@ -32,6 +33,8 @@ pub struct EntryDetails {
     pub size: Option<Sectors>,
     /// The types of a mapping's targets.
     pub targets: Vec<String>,
+    /// What is wrong with a mapping; `None` where that was not asked.
+    pub(crate) reasons: Option<Vec<Reason>>,
 }
 
 /// Lists them. A kernel without a device-mapper has mapped nothing; and a user who is denied access to it may have served
@@ -78,16 +81,20 @@ impl List {
     /// What another query tells of one of them.
     pub fn details(&self, entry: &Entry) -> EntryDetails {
         match entry {
-            Entry::Mapped(mapping, _) => EntryDetails {
-                size: mapping::size(mapping.number),
+            Entry::Mapped(mapping, _) => {
+                let examine = |dm| Examined::of(dm, &DeviceId::Number(mapping.number), true).ok();
                 // One that was removed meanwhile has none.
-                targets: (self.dm.as_ref())
-                    .and_then(|dm| mapping::targets(dm, mapping.number).ok())
-                    .unwrap_or_default(),
-            },
+                let examined = self.dm.as_ref().and_then(examine);
+                EntryDetails {
+                    size: mapping::size(mapping.number),
+                    targets: examined.as_ref().map(Examined::kinds).unwrap_or_default(),
+                    reasons: examined.map(|examined| examined.reasons(Thresholds::default())),
+                }
+            }
             Entry::Served(served) => EntryDetails {
                 size: served.size().map(Bytes::sectors),
                 targets: Vec::new(),
+                reasons: None,
             },
         }
     }

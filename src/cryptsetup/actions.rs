@@ -34,6 +34,8 @@ pub enum Verb {
     Table,
     /// Show the tree of devices.
     Tree,
+    /// Judge devices.
+    Check,
     Dump,
     TcryptDump,
     BitlkDump,
@@ -112,6 +114,7 @@ pub const VERBS: &[VerbInfo] = &[
     verb!(Deps "deps" "[<name>...]" 0..=1000 Volumes "show the devices below any device of the device-mapper"),
     verb!(Table "table" "[<name>...]" 0..=1000 Volumes "show the table of any device of the device-mapper, without keys"),
     verb!(Tree "tree" "" 0..=0 Volumes "show how devices are stacked, from file systems down to disks and files"),
+    verb!(Check "check" "[<name>...]" 0..=1000 Volumes "check devices of the device-mapper: sound, warning or critical"),
     verb!(Benchmark "benchmark" "[--cipher <cipher>]" 0..=0 Other "measure ciphers and key derivation functions"),
     verb!(Repair "repair" "<device>" 1..=1 Header "try to repair the metadata on the device"),
     verb!(Reencrypt "reencrypt" "<device>" 0..=2 Format "change the volume key or the cipher of a LUKS2 volume"),
@@ -156,6 +159,7 @@ pub const OUR_VERBS: &[Verb] = &[
     Verb::Deps,
     Verb::Table,
     Verb::Tree,
+    Verb::Check,
 ];
 
 /// Actions of cryptsetup that are always refused: help and manual pages under our own name do not show them.

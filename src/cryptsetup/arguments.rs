@@ -61,13 +61,14 @@ pub(super) fn action(
         Verb::Resize => Action::Resize { name: name()? },
         Verb::Status => Action::Status { name: name()? },
         Verb::List => Action::List,
-        Verb::Info | Verb::Deps | Verb::Table => {
+        Verb::Info | Verb::Deps | Verb::Table | Verb::Check => {
             let typed = Some(&first).filter(|first| !first.is_empty()).cloned();
             let devices = typed.into_iter().chain(arguments).map(|word| text(&word));
             let devices = devices.collect::<Result<_, _>>()?;
             match parsed.verb {
                 Verb::Info => Action::Info { devices },
                 Verb::Deps => Action::Deps { devices },
+                Verb::Check => Action::Check { devices },
                 _ => Action::Table { devices },
             }
         }

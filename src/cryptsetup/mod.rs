@@ -27,7 +27,7 @@ use flags::defs::Options;
 use parse::{Checked, Request};
 use usage::UsageError;
 
-use crate::console::{Console, ExitCode, Manner, Persona, print};
+use crate::console::{Console, ExitCode, Manner, Persona, Report, print};
 
 /// Runs a command line, from the words after the program's name to the exit code. `argv0` is the name that we were started
 /// under.
@@ -45,7 +45,7 @@ pub fn run(persona: Persona, argv0: &OsStr, words: &[OsString], dmsetup: Dmsetup
             Persona::Cryptsetup => help::help(),
             Persona::Luksmith => tree::help(verb),
         }),
-        Err(error) => refuse(persona, argv0, &error),
+        Err(error) => refuse(persona, argv0, &error, parse::action(words)),
     }
 }
 
@@ -76,16 +76,19 @@ fn carry_out(persona: Persona, argv0: &OsStr, words: &[OsString], checked: Check
         Err(error @ CliError::Usage(UsageError::UnknownType(_))) if persona == Persona::Cryptsetup => {
             finish(&console, verb, Err(error))
         }
-        Err(CliError::Usage(error)) => refuse(persona, argv0, &error),
+        Err(CliError::Usage(error)) => refuse(persona, argv0, &error, Some(verb)),
         Err(error) => finish(&console, verb, Err(error)),
         Ok(invocation) => finish(&console, verb, commands::run(&invocation, &console, dmsetup)),
     }
 }
 
-fn refuse(persona: Persona, argv0: &OsStr, error: &UsageError) -> ExitCode {
+fn refuse(persona: Persona, argv0: &OsStr, error: &UsageError, verb: Option<Verb>) -> ExitCode {
     // If standard error is closed, only the exit code is left.
     let _ = std::io::stderr().write_all(help::refusal(persona, &argv0.to_string_lossy(), error).as_bytes());
-    ExitCode::Failure
+    match verb {
+        Some(Verb::Check) => ExitCode::Unknown,
+        _ => ExitCode::Failure,
+    }
 }
 
 fn manner(persona: Persona, options: &Options) -> Manner {
@@ -99,5 +102,13 @@ fn manner(persona: Persona, options: &Options) -> Manner {
 }
 
 fn finish(console: &Console, verb: Verb, outcome: Result<(), CliError>) -> ExitCode {
-    console.finish(verb.name(), outcome.map_err(|error| error.report()))
+    let report = |error: CliError| match verb {
+        // A failure is no verdict.
+        Verb::Check => Report {
+            code: ExitCode::Unknown,
+            ..error.report()
+        },
+        _ => error.report(),
+    };
+    console.finish(verb.name(), outcome.map_err(report))
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::actions::{DeviceType, Verb};
+use super::actions::{DeviceType, VERBS, Verb};
 use super::error::CliError;
 use super::flags::defs::Options;
 use super::flags::{Flag, parser};
@@ -100,6 +100,14 @@ impl Checked {
 /// If no action accepts it.
 pub fn parse(persona: Persona, words: &[OsString]) -> Result<Request, UsageError> {
     Reader::default().parse(persona, words)
+}
+
+/// The action of a command line, even if the rest of the line is invalid.
+pub fn action(words: &[OsString]) -> Option<Verb> {
+    let first = || words.iter().find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    let named = || VERBS.iter().find(|info| first().is_some_and(|word| word == info.name));
+    let action = Reader::default().named_action(words);
+    action.or_else(|| named().map(|info| info.verb))
 }
 
 /// The parser: laying out the options takes longer than reading a line, so that a caller with many lines (a fuzzer) does

@@ -67,6 +67,8 @@ pub enum Action {
     Table { devices: Vec<String> },
     /// Show the tree of devices.
     Tree,
+    /// Judge devices.
+    Check { devices: Vec<String> },
     /// Measure.
     Benchmark,
     /// Repair a header.

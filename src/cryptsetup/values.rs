@@ -44,6 +44,9 @@ pub enum ValueError {
     /// A hotzone of no bytes.
     #[error("Invalid max reencryption hotzone size specification.")]
     HotzoneSize,
+    /// Above 100 per cent.
+    #[error("A percentage must be between 0 and 100.")]
+    Percent,
     /// No priority of this name.
     #[error("Option --priority can be only ignore/normal/prefer.")]
     Priority,
@@ -186,6 +189,14 @@ pub(super) fn small(text: &str) -> Result<u32, ValueError> {
     match unsigned(text)? {
         number if i32::try_from(number).is_ok() => Ok(number),
         _ => Err(ValueError::Number),
+    }
+}
+
+/// A whole number of per cent.
+pub(super) fn percent(text: &str) -> Result<u32, ValueError> {
+    match unsigned(text)? {
+        number @ 0..=100 => Ok(number),
+        _ => Err(ValueError::Percent),
     }
 }
 

@@ -11,6 +11,7 @@ mod names;
 pub mod nodes;
 mod semaphore;
 pub mod table;
+pub(crate) mod targets;
 pub mod udev;
 mod wire;
 
@@ -37,5 +38,8 @@ pub fn decode_any(data: &[u8]) {
         assert_eq!(table.lines().len(), count as usize);
         let _ = Table::from_text(&table);
         let _ = wire::encode_table(&table);
+        for line in table.lines() {
+            let _ = targets::parse(line.kind.as_str(), line.length.get(), line.params, line.params);
+        }
     }
 }

@@ -88,7 +88,7 @@ pub(super) fn write(out: &mut impl Write, answer: Answer, outcome: Result<(), &F
         Ok(()) => None,
         Err(failure) => match failure.message() {
             Some(message) => Some(json!({
-                "code": ExitCode::Failure as u8,
+                "code": ExitCode::Failure.number(),
                 "reason": ExitCode::Failure.text(),
                 "message": message.trim_end(),
             })),

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
+use super::health::Reason;
 use super::lvm::group_and_volume;
 use super::{Layer, LayerKind, Stack, VolumeKind};
 use crate::block_device::DevNo;
@@ -136,7 +137,7 @@ fn layer(layer: &Layer) -> Value {
         LayerKind::Mapped(mapping) => self::kind(mapping.uuid.as_ref()).is_some(),
         _ => true,
     };
-    json!({
+    let mut value = json!({
         "layer": match &layer.kind {
             LayerKind::Mapped(_) => "mapping",
             LayerKind::FileSystem { .. } => "file_system",
@@ -156,5 +157,9 @@ fn layer(layer: &Layer) -> Value {
         },
         "uses": layer.uses,
         "targets": (!is_named).then_some(&layer.targets),
-    })
+    });
+    if let (LayerKind::Mapped(_), Some(out)) = (&layer.kind, value.as_object_mut()) {
+        Reason::put(&layer.reasons, out);
+    }
+    value
 }

@@ -3,9 +3,10 @@
 
 use std::path::PathBuf;
 
-use super::{Mapping, Mappings, Tree};
+use super::health::{Reason, Thresholds};
+use super::{Examined, Mapping, Mappings, Tree};
 use crate::block_device::{self, DevNo, Mounts};
-use crate::dm::{DeviceUuid, Dm, DmError};
+use crate::dm::{DeviceId, DeviceUuid, Dm, DmError};
 
 /// All mappings with the layers above and below them.
 #[derive(Debug, Default)]
@@ -26,6 +27,8 @@ pub struct Layer {
     pub used: bool,
     /// The types of its targets, for a mapping whose UUID does not tell what made it.
     pub targets: Vec<String>,
+    /// What is wrong with a mapping.
+    pub(crate) reasons: Vec<Reason>,
 }
 
 /// The kind of a layer.
@@ -72,16 +75,24 @@ impl Stack {
             uses: node.uses.clone(),
             used: !node.used_by.is_empty(),
             targets: Vec::new(),
+            reasons: Vec::new(),
         });
         let mut stack = Self {
             layers: layers.collect(),
         };
         for layer in &mut stack.layers {
-            if let LayerKind::Mapped(mapping) = &layer.kind
-                && mapping.uuid.as_ref().is_none_or(|uuid| !names_maker(uuid))
-            {
-                layer.targets = super::targets(dm, mapping.number)?;
+            let LayerKind::Mapped(mapping) = &layer.kind else {
+                continue;
+            };
+            let examined = match Examined::of(dm, &DeviceId::Number(mapping.number), true) {
+                // It was removed since it was listed.
+                Err(error) if error.is_not_found() => continue,
+                examined => examined?,
+            };
+            if mapping.uuid.as_ref().is_none_or(|uuid| !names_maker(uuid)) {
+                layer.targets = examined.kinds();
             }
+            layer.reasons = examined.reasons(Thresholds::default());
         }
         stack.dig();
         stack.top();
@@ -184,6 +195,7 @@ impl Layer {
             uses: Vec::new(),
             used: false,
             targets: Vec::new(),
+            reasons: Vec::new(),
         }
     }
 }

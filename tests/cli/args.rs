@@ -86,6 +86,7 @@ const NEWER: &str = "disable-blkid disable-sum external-tokens-path force-no-key
 const NOT_THEIRS: &[&str] = &[
     "answer",
     "cat",
+    "check",
     "doctor",
     "deps",
     "image",
@@ -613,6 +614,35 @@ fn help_texts_are_those_of_the_golden_files() {
         let differs = golden.lines().zip(text.lines()).find(|(golden, now)| golden != now);
         assert!(golden == text, "{file} is out of date: {differs:?}");
     }
+}
+
+/// Monitoring reads 1 and 2 as verdicts: whatever keeps `check` from one has an exit code of its own.
+#[test]
+fn a_failure_of_check_is_no_verdict() {
+    for line in [
+        "check --warning x",
+        "check --critical 101",
+        "check --warning 90 --critical 80",
+        "check --nosuch",
+        "--nosuch check",
+        "check --map",
+        "check name --length",
+    ] {
+        let words: Vec<_> = line.split(' ').collect();
+        assert_eq!(own(&words).0, Some(3), "{line}");
+    }
+    assert_eq!(own(&["info", "--map"]).0, Some(1));
+    // There is no such device, or no device-mapper, or no permission.
+    let (code, answer, _) = own(&["check", "--json", "no-such-device"]);
+    assert_eq!(code, Some(3), "{answer}");
+    assert!(
+        answer.contains("\"verdict\":\"unknown\"") || answer.contains("\"reason\":\"cannot tell\""),
+        "{answer}"
+    );
+    assert_eq!(
+        own(&["--test-args", "check", "--warning", "90", "--critical", "95", "a"]).0,
+        Some(0)
+    );
 }
 
 /// Help, manual pages and completions leave out exactly the actions that are refused whatever their arguments.

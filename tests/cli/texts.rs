@@ -102,6 +102,8 @@ fn with_json_all_fails_alike_and_says_so() {
             match json.code {
                 Some(0) if answer["result"].is_object() => {}
                 Some(0) => complain("there is no result"),
+                // Where there is a device-mapper: a verdict, which is no error.
+                Some(3) if info.name == "check" && answer["result"]["devices"].is_array() => {}
                 _ if message.is_empty() || is_broken(message) => complain("the message is empty or broken"),
                 code => {
                     if answer["error"]["code"].as_i64() != code.map(i64::from) {

@@ -51,23 +51,28 @@ for verb in info deps table; do
   check "$verb --json is JSON" sh -c "/luksmith/luksmith $verb --json | grep -q '^{.*}$'"
 done
 hasnt "no key is shown" "$(luksmith table; json table; json info; json list; json tree; json status bare)" $key
-same "status as dmsetup has it" "$(peer dmsetup status vg-home)" "$(luksmith status vg-home)"
+same "status of any device" "/dev/mapper/vg-home is active and is in use.
+  verdict: sound
+  target:  linear, 40960 sectors (20.0 MiB) from sector 0
+    device: vault ($(ours dmsetup info -c --noheadings -o devno vault))
+    offset: 0 sectors (0 B)" "$(luksmith status vg-home)"
 has "status of a volume" "$(luksmith status vault)" '^  type:    LUKS2'
 has "status under cryptsetup's name" "$(ours cryptsetup status vg-home)" '^  type:    n/a'
 has "status --json of nothing" "$(json status nosuch 2>/dev/null)" '"code":4,.*"message":"/dev/mapper/nosuch is inactive."'
 same "info of what is no name under dmsetup" "$(peer dmsetup info nosuch 2>&1)" "$(ours dmsetup info nosuch 2>&1)"
-has "status --json" "$(json status vg-home)" '"targets":\[{"start_sectors":0,"length_sectors":40960,"type":"linear","status":""}\]'
+has "status --json" "$(json status vg-home)" '"targets":\[{"start_sectors":0,"length_sectors":40960,"type":"linear","status":"","device":"[0-9:]*","offset_sectors":0}\]'
 has "info --json: the volume" "$(json info vault)" '"type":"LUKS2"'
 has "info --json" "$(json info vault)" '"uses":\[{"device_number":"[0-9:]*","kernel_name":"loop0p1","name":null}\]'
 has "deps --json" "$(json deps vg-home)" '"uses":\[{"device_number":"[0-9:]*","kernel_name":"dm-0","name":"vault"}\]'
 has "table --json" "$(json table vault)" '"parameters":"aes-xts-plain64 :64:logon:cryptsetup:'
+has "table --json: its fields" "$(json table vault)" '"cipher":"aes-xts-plain64","key_bits":512,"key_location":"keyring"'
 has "table --json without its key" "$(json table bare)" '"parameters":"aes-xts-plain64 0* 0 '
 
 list=$(luksmith list)
 has "list has volumes" "$list" '^vault	LUKS2	kernel	/dev/loop0p1	/dev/mapper/vault$'
 has "list has others" "$list" '^vg-home	LVM	kernel	n/a	/dev/mapper/vg-home$'
 has "list has those of nobody" "$list" '^odd.x20name	n/a	kernel	n/a	'
-has "list --json" "$(json list)" '"name":"vg-home","type":"LVM","backend":"kernel","device":null,"path":"/dev/mapper/vg-home","size_sectors":40960,"targets":\["linear"\]'
+has "list --json" "$(json list)" '"name":"vg-home","type":"LVM","backend":"kernel","device":null,"path":"/dev/mapper/vg-home","size_sectors":40960,"targets":\["linear"\],"verdict":"sound","reasons":\[\]'
 has "list --json of a volume" "$(json list)" '"name":"vault","type":"LUKS2","backend":"kernel","device":"/dev/loop0p1".*"targets":\["crypt"\]'
 has "list --json of those of nobody" "$(json list)" '"name":"odd.*name","type":null,.*"targets":\["linear","zero"\]'
 person=$(script -qc '/luksmith/luksmith list' /dev/null </dev/null | tr -d '\r')

@@ -258,6 +258,12 @@ fn any_mapping_without_udev() {
     guest(Udev::Absent, 1200, "mapped.sh", &[]);
 }
 
+/// Every target that the kernel has, in good and in bad states, and lvm2's own reports of the same devices.
+#[test]
+fn states_and_verdicts_without_udev() {
+    guest(Udev::Absent, 1200, "dmcheck.sh", &[]);
+}
+
 /// Few devices and a build that is not optimized: only the answers and the number of questions count here.
 /// `scripts/vm --bin target/static/luksmith dmsetup-thousand.sh` judges the times.
 #[test]

@@ -10,11 +10,13 @@ use std::io::IsTerminal as _;
 use keyslots::units::Sectors;
 use serde_json::{Value, json};
 
+use super::check;
 use super::context::Context;
 use crate::console::amount;
 use crate::crypt_device::{self, CryptError, Entry, EntryDetails, List};
 use crate::cryptsetup::error::CliError;
 use crate::mapping::describe::kind;
+use crate::mapping::health::Reason;
 use crate::volume::VolumeError;
 
 /// The columns of an entry that need no other query.
@@ -108,9 +110,14 @@ fn table(list: &List) -> String {
         return String::new();
     }
     let mut lines = vec![HEADING.map(str::to_owned)];
+    let mut wrong = String::new();
     lines.extend(list.entries.iter().map(|entry| {
-        let EntryDetails { size, targets } = list.details(entry);
+        let EntryDetails { size, targets, reasons } = list.details(entry);
         let row = columns(entry);
+        match Reason::summary(&reasons.unwrap_or_default()) {
+            summary if summary.is_empty() => {}
+            summary => wrong += &check::line(&row.name, &summary),
+        }
         let or_none = |text: Option<&str>| text.filter(|text| !text.is_empty()).unwrap_or(NONE).to_owned();
         let size = size.and_then(Sectors::bytes).map(|size| amount(size.get()));
         [
@@ -135,15 +142,15 @@ fn table(list: &List) -> String {
         out.push_str(padded.join("  ").trim_end());
         out.push('\n');
     }
-    out
+    out + &wrong
 }
 
 fn to_json(list: &List) -> Value {
     let rows: Vec<_> = (list.entries.iter())
         .map(|entry| {
-            let EntryDetails { size, targets } = list.details(entry);
+            let EntryDetails { size, targets, reasons } = list.details(entry);
             let row = columns(entry);
-            json!({
+            let mut value = json!({
                 "name": row.name,
                 "type": row.kind,
                 "backend": row.backend,
@@ -151,7 +158,11 @@ fn to_json(list: &List) -> Value {
                 "path": row.folder.to_owned() + &row.file,
                 "size_sectors": size.map(Sectors::get),
                 "targets": targets,
-            })
+            });
+            if let (Some(reasons), Some(out)) = (reasons, value.as_object_mut()) {
+                Reason::put(&reasons, out);
+            }
+            value
         })
         .collect();
     json!({ "volumes": rows })

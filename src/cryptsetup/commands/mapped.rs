@@ -1,18 +1,21 @@
-//! `info`, `deps`, `table` and `tree`: any device of the device-mapper, whatever its targets. As text the first three are
-//! dmsetup's own; here are their JSON, and the tree.
+//! `info`, `deps`, `table`, `status` and `tree`: any device of the device-mapper, whatever its targets. As text the first three
+//! are dmsetup's own; here are their JSON, the state of a device that is no volume, and the tree.
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::context::Context;
+use super::target_text;
 use crate::console::forest::{ASCII, Style, UTF, draw};
 use crate::console::{ExitCode, speaks_utf8};
 use crate::cryptsetup::error::{CliError, MappingError};
-use crate::dm::{DeviceId, Dm, Mangling, StatusOptions, TableText, Which};
-use crate::mapping::describe::{device, device_and_uses, layers, named, target};
-use crate::mapping::{self, Layer, LayerKind, LookupError, Mappings, Stack};
+use crate::dm::table::Line;
+use crate::dm::{DeviceId, DeviceName, Dm, Mangling, Which, targets};
+use crate::mapping::describe::{self, device, device_and_uses, layers, named, target};
+use crate::mapping::health::{Reason, Thresholds, Verdict};
+use crate::mapping::{self, Examined, ExaminedTarget, Layer, LayerKind, LookupError, Mappings, Stack};
 use crate::terminal_text::clean;
 use crate::volume::VolumeError;
 
@@ -22,7 +25,6 @@ pub(super) enum Question {
     Info,
     Deps,
     Table,
-    Status,
 }
 
 impl Question {
@@ -31,7 +33,6 @@ impl Question {
             Self::Info => "info",
             Self::Deps => "deps",
             Self::Table => "table",
-            Self::Status => "status",
         }
     }
 }
@@ -42,12 +43,7 @@ pub(super) fn answer(cx: &Context<'_>, question: Question, devices: &[String]) -
     let mut missing = None;
     let mut found = Vec::new();
     for device in devices {
-        let id = match mapping::resolve(device, Mangling::Auto) {
-            Ok(id) => mapping::find(&dm, &id)?.map(|_| id),
-            Err(LookupError::NotMapped { .. }) => None,
-            Err(LookupError::Name(error)) => return Err(VolumeError::from(error).into()),
-        };
-        match id {
+        match find(&dm, device)? {
             Some(id) => found.push((device, id)),
             None => missing = missing.or(Some(device)),
         }
@@ -61,6 +57,45 @@ pub(super) fn answer(cx: &Context<'_>, question: Question, devices: &[String]) -
     missing.map_or(Ok(()), |name| {
         Err(CliError::Mapping(MappingError::NoSuchMapping(clean(name))))
     })
+}
+
+/// The device that a person named, if there is one.
+pub(super) fn find(dm: &Dm, device: &str) -> Result<Option<DeviceId>, CliError> {
+    match mapping::resolve(device, Mangling::Auto) {
+        Ok(id) => Ok(mapping::find(dm, &id)?.map(|_| id)),
+        Err(LookupError::NotMapped { .. }) => Ok(None),
+        Err(LookupError::Name(error)) => Err(VolumeError::from(error).into()),
+    }
+}
+
+/// The state of a device that is no volume.
+pub(super) fn status(cx: &Context<'_>, name: &DeviceName) -> Result<(), CliError> {
+    let dm = Dm::open().map_err(CliError::Unreachable)?;
+    let examined = Examined::of(&dm, &DeviceId::Name(name.clone()), false)?;
+    let reasons = examined.reasons(Thresholds::default());
+    let info = &examined.info;
+    cx.console.answer(
+        || {
+            let mut value = device(info);
+            put_state(&examined, &reasons, &mut value);
+            json!({ "devices": [value] })
+        },
+        || {
+            let used = if info.open_count > 0 { " and is in use" } else { "" };
+            let head = format!("{} is active{used}.\n", describe::path(&info.name));
+            head + &target_text::text(&examined, &reasons)
+        },
+    );
+    Ok(())
+}
+
+/// The verdict and the targets of a device, as `status` has them.
+pub(super) fn put_state(examined: &Examined, reasons: &[Reason], out: &mut Map<String, Value>) {
+    Reason::put(reasons, out);
+    out.insert(
+        "targets".into(),
+        examined.targets.iter().map(ExaminedTarget::to_json).collect(),
+    );
 }
 
 /// In dmsetup's words.
@@ -100,29 +135,28 @@ fn to_json(dm: &Dm, question: Question, id: &DeviceId) -> Result<Value, CliError
             let (info, deps) = dm.info_and_deps(id, Which::Live)?;
             (info, Some(deps))
         }
-        Question::Table | Question::Status => (dm.info(id)?, None),
+        Question::Table => (dm.info(id)?, None),
     };
     let mut value = match deps {
         Some(deps) => device_and_uses(&info, &deps),
         None => device(&info),
     };
-    let (table, texts) = match question {
-        Question::Table => (dm.table(id, Which::Live)?.1, "parameters"),
-        Question::Status => (dm.status(id, StatusOptions::default())?.1, "status"),
-        _ => return Ok(value.into()),
-    };
-    value.insert("targets".into(), targets(&table, texts));
+    if question == Question::Table {
+        let (_, table) = dm.table(id, Which::Live)?;
+        value.insert("targets".into(), table.lines().map(|line| decoded(&line)).collect());
+    }
     Ok(value.into())
 }
 
-/// Each target, without its keys.
-fn targets(table: &TableText, texts: &str) -> Value {
-    let one = |line: crate::dm::table::Line<'_>| {
-        let mut target = target(&line);
-        target[texts] = String::from_utf8_lossy(&line.shown()).into();
-        target
-    };
-    table.lines().map(one).collect()
+/// A target with its parameters, without its keys.
+fn decoded(line: &Line<'_>) -> Value {
+    let shown = line.shown();
+    let mut target = target(line);
+    target["parameters"] = String::from_utf8_lossy(&shown).into();
+    if let Some(out) = target.as_object_mut() {
+        targets::parse(line.kind.as_str(), line.length.get(), &shown, b"").put_table(out);
+    }
+    target
 }
 
 pub(super) fn tree(cx: &Context<'_>) -> Result<(), CliError> {
@@ -172,6 +206,15 @@ fn label(layer: &Layer, coloured: bool) -> Vec<u8> {
     }
     if !kind.is_empty() {
         text += &format!(" {kind}");
+    }
+    let wrong = clean(&Reason::summary(&layer.reasons));
+    match Verdict::of(&layer.reasons) {
+        Verdict::Sound => {}
+        verdict if coloured => {
+            let colour = if verdict == Verdict::Critical { 31 } else { 33 };
+            text += &format!(" \x1b[1;{colour}m[{wrong}]\x1b[0m");
+        }
+        _ => text += &format!(" [{wrong}]"),
     }
     text.into_bytes()
 }

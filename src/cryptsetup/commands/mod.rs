@@ -5,6 +5,7 @@ mod active;
 mod answer;
 mod benchmark;
 mod cat;
+mod check;
 mod close;
 mod config;
 mod context;
@@ -31,6 +32,7 @@ mod secrets;
 mod serve;
 mod status;
 mod suspend;
+mod target_text;
 mod tokens;
 mod unlock;
 mod write;
@@ -99,6 +101,7 @@ fn carry_out(invocation: &Invocation, cx: &Context<'_>) -> Result<(), CliError> 
         Action::Deps { devices } => mapped::answer(cx, Question::Deps, devices),
         Action::Table { devices } => mapped::answer(cx, Question::Table, devices),
         Action::Tree => mapped::tree(cx),
+        Action::Check { devices } => check::check(cx, devices),
         Action::Benchmark => benchmark::benchmark(cx),
         Action::Erase { device } => erase::erase(cx, device),
         Action::Format {

@@ -10,8 +10,8 @@ use keyslots::units::Sectors;
 use serde_json::{Value, json};
 
 use super::context::Context;
-use super::mapped::{self, Question};
 use super::serve;
+use super::{mapped, target_text};
 use crate::console::ExitCode;
 use crate::console::Persona;
 use crate::crypt_device::{self, OtherKind, OtherMapping, Status};
@@ -19,6 +19,7 @@ use crate::cryptsetup::error::CliError;
 use crate::dm::DeviceName;
 use crate::header_device::{HeaderDevice, Wanted};
 use crate::mapping::VolumeKind;
+use crate::mapping::health::Thresholds;
 use crate::volume::{Active, KeyLocation};
 
 /// The type of a mapping whose UUID does not tell; JSON has null.
@@ -32,12 +33,32 @@ pub(super) fn status(cx: &Context<'_>, name: &str) -> Result<(), CliError> {
             let active = volume.state();
             let (file, shown_type) = (active.loop_file(), shown_type(cx, active));
             let (name, file) = (volume.name(), file.as_deref());
-            cx.console
-                .answer(|| to_json(name, active, file), || text(name, active, file, shown_type));
+            // Under cryptsetup's name no more is said.
+            let examined = match cx.console.persona() {
+                Persona::Luksmith => Some(volume.examine()?),
+                Persona::Cryptsetup => None,
+            };
+            let reasons = examined
+                .as_ref()
+                .map(|examined| examined.reasons(Thresholds::default()));
+            let more = || examined.as_ref().zip(reasons.as_deref());
+            cx.console.answer(
+                || {
+                    let mut value = to_json(name, active, file);
+                    if let (Some((examined, reasons)), Some(out)) = (more(), value.as_object_mut()) {
+                        mapped::put_state(examined, reasons, out);
+                    }
+                    value
+                },
+                || {
+                    let more = more().map(|(examined, reasons)| target_text::text(examined, reasons));
+                    text(name, active, file, shown_type) + &more.unwrap_or_default()
+                },
+            );
             Ok(())
         }
         Status::Other(_, name) | Status::NoTable(name) if cx.console.persona() == Persona::Luksmith => {
-            mapped::answer(cx, Question::Status, &[name.to_string()])
+            mapped::status(cx, &name)
         }
         Status::Other(dm, name) => other_mapping(cx, &OtherMapping::of(&dm, &name)?, &name),
         // cryptsetup's exit code, which differs from that of its other actions; it prints nothing.

@@ -63,7 +63,7 @@ pub(super) fn unlock(cx: &Context<'_>, names: &[String]) -> Result<(), CliError>
     cx.console.verbose(format_args!("Peak memory: {}.", peak_memory()));
     let result = judge(cx, finished);
     let code = result.as_ref().err().map_or(ExitCode::Success, CliError::exit_code);
-    prompts.finish(code as u8);
+    prompts.finish(code.number());
     result
 }
 

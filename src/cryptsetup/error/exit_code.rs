@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn the_codes_are_those_that_scripts_know() {
-        let code = |error: CliError| error.exit_code() as u8;
+        let code = |error: CliError| error.exit_code().number();
         assert_eq!(code(UsageError::UnknownAction.into()), 1);
         assert_eq!(code(CliError::NoUsableKeyslot), 1);
         assert_eq!(code(PassphraseError::TimedOut.into()), 1);

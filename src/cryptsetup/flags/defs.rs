@@ -17,12 +17,12 @@ use super::rule::Rule;
 use super::{Flag, For, Set, flag};
 use crate::cryptsetup::actions::DeviceType::{LoopAes, Luks, Luks1, Luks2, Plain, Tcrypt};
 use crate::cryptsetup::actions::Verb::{
-    self, AddKey, Benchmark, BitlkDump, Cat, ChangeKey, Close, Config, Convert, ConvertKey, Doctor, Dump, Erase,
+    self, AddKey, Benchmark, BitlkDump, Cat, ChangeKey, Check, Close, Config, Convert, ConvertKey, Doctor, Dump, Erase,
     Format, Fvault2Dump, HeaderBackup, HeaderRestore, Image, IsLuks, KillSlot, Open, Reencrypt, RemoveKey, Repair,
     Resize, Resume, TcryptDump, Token, Unlock, Uuid, Write,
 };
 use crate::cryptsetup::values::{
-    Backend, KeySize, PbkdfKind, Priority, SectorSize, SlotRef, bytes, device_size, hotzone_size, lower_case,
+    Backend, KeySize, PbkdfKind, Priority, SectorSize, SlotRef, bytes, device_size, hotzone_size, lower_case, percent,
     reduce_size, sectors, short_bytes, short_sectors, size, small, text, token_id, unsigned,
 };
 
@@ -680,6 +680,14 @@ flags! {
     backend: value(Backend, str::parse) = flag("backend").value("BACKEND").ours().only(&[Open]);
     /// Continue an interrupted run: parts of the target that are already right are kept.
     resume: switch = flag("resume").ours().only(&[Image]);
+    /// Per cent on which a pool or a snapshot is worth a warning. Default: 80.
+    warning: value(u32, percent) = flag("warning").value("PERCENT").ours().only_with("check").only(&[Check])
+        .rules(&[
+            Rule(48, |c| c.options.warning > c.options.critical.or(c.options.warning),
+                "--warning must not be above --critical."),
+        ]);
+    /// Per cent on which a pool or a snapshot is critical. Default: 95.
+    critical: value(u32, percent) = flag("critical").value("PERCENT").ours().only_with("check").only(&[Check]);
     /// Every volume that is not in use, with the devices stacked on it, from the top down.
     all: switch = flag("all").ours().only_with("close").only(&[Close])
         .senses(&[

@@ -13,6 +13,7 @@ pub use crypt::{CryptKey, CryptOptions, CryptTarget, IntegrityTags, KeyKind, put
 pub use simple::{Linear, Snapshot, Stripe, Striped};
 pub use text::{Line, TableText, TargetType};
 use tokenize::Params;
+pub(super) use tokenize::digits;
 pub use tokenize::{DeviceRef, TableError};
 
 use std::fmt;

@@ -193,7 +193,7 @@ impl<'a> Words<'a> {
 }
 
 /// A number without a sign; `parse` alone would take `+1`.
-pub(super) fn digits<N: std::str::FromStr>(text: &str) -> Option<N> {
+pub(in crate::dm) fn digits<N: std::str::FromStr>(text: &str) -> Option<N> {
     text.bytes()
         .all(|b| b.is_ascii_digit())
         .then(|| text.parse().ok())

@@ -32,11 +32,8 @@ impl Program {
 
 /// Runs the program, from its command line to its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    // The stack grows as far as the last line needs it: there may be no memory left for that then, and the kernel would end the
-    // program by a signal.
-    keyslots::secret::wipe_stack();
     let code = run_words(arguments);
-    keyslots::secret::wipe_stack();
+    keyslots::secret::wipe_stack_after_secrets();
     code
 }
 

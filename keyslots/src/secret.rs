@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use memmap2::{Advice, MmapMut};
 use subtle::ConstantTimeEq;
@@ -26,6 +27,16 @@ pub fn wipe_stack() {
     std::hint::black_box(&below);
 }
 
+/// Whether this process has ever had a secret.
+static HELD: AtomicBool = AtomicBool::new(false);
+
+/// As [`wipe_stack`], if this process has ever had a secret: else nothing of one can be there.
+pub fn wipe_stack_after_secrets() {
+    if HELD.load(Ordering::Relaxed) {
+        wipe_stack();
+    }
+}
+
 /// A wiped, locked buffer of a fixed length.
 pub struct Secret {
     pages: MmapMut,
@@ -38,6 +49,11 @@ impl Secret {
     /// # Errors
     /// The system's error if it cannot allocate the memory.
     pub fn zeroed(len: usize) -> io::Result<Self> {
+        // The stack grows now as far as its last wipe needs it: there may be no memory left for that then, and the kernel would end
+        // the program by a signal.
+        if !HELD.swap(true, Ordering::Relaxed) {
+            wipe_stack();
+        }
         let pages = MmapMut::map_anon(len.max(1))?;
         // Both are best effort: an ordinary user may lock only a little, and an old kernel lacks the advice. Miri has neither.
         if !cfg!(miri) {

@@ -24,6 +24,7 @@ mod format;
 mod header;
 mod keyslots;
 mod layout;
+pub mod mend;
 mod repair;
 mod restore;
 mod staged;

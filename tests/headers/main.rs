@@ -9,6 +9,7 @@ mod beside;
 #[path = "../common/mod.rs"]
 mod common;
 mod defects;
+mod rescue;
 mod vectors;
 
 use std::fs;

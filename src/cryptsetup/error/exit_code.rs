@@ -63,6 +63,7 @@ impl CliError {
             | Self::BackupRequirement(_)
             | Self::UnknownHash(_)
             | Self::Aborted
+            | Self::Rescue(_)
             | Self::TypeUnsupported(_)
             | Self::Unavailable(_)
             | Self::Userspace(_)

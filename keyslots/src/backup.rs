@@ -40,6 +40,9 @@ pub struct Restore {
     pub same_uuid: bool,
     /// Whether the device is in reencryption: its progress would be lost with the header, and the data with that.
     pub loses_reencryption: bool,
+    /// Whether the backup is of a reencryption that the device is not in, any more or yet: data that are converted would be taken for
+    /// data that are not, and the other way round.
+    pub revives_reencryption: bool,
     /// Keyslots whose passphrases may work after it, but do not now: perhaps they were removed for a reason.
     pub revives: Vec<KeyslotId>,
 }
@@ -90,14 +93,17 @@ impl Backup {
         device: Option<&Header>,
         device_size: Option<Bytes>,
     ) -> std::result::Result<Restore, BackupRefused> {
-        let loses = device.is_some_and(Header::in_reencryption);
+        let loses_reencryption = device.is_some_and(Header::in_reencryption);
+        let of_one = matches!(self, Self::Luks2(backup) if backup.header().in_reencryption());
+        let revives_reencryption = of_one && device.is_some() && !loses_reencryption;
         Ok(match self {
             Self::Luks1(backup) => {
                 let found = backup.check(device.and_then(Header::luks1), device_size)?;
                 Restore {
                     replaces: found.replaces,
                     same_uuid: found.same_uuid,
-                    loses_reencryption: loses,
+                    loses_reencryption,
+                    revives_reencryption,
                     revives: found.revives,
                 }
             }
@@ -106,7 +112,8 @@ impl Backup {
                 Restore {
                     replaces: found.replaces,
                     same_uuid: found.same_uuid,
-                    loses_reencryption: loses,
+                    loses_reencryption,
+                    revives_reencryption,
                     revives: found.revives,
                 }
             }

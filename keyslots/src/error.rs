@@ -117,6 +117,9 @@ pub enum Error {
     /// There is no reencryption to begin, continue or verify: none has begun, or all data are converted.
     #[error("there is no reencryption to continue")]
     NoReencryption,
+    /// All data are converted, and the header says so. The old key may still be read where its keyslots were.
+    #[error("all data are converted, but the old keyslots could not be wiped: {0}")]
+    OldKeysNotWiped(#[source] Box<Self>),
     /// Header and data do not lie as the reencryption needs it.
     #[error(transparent)]
     Misplaced(#[from] luks2::Misplaced),

@@ -158,7 +158,7 @@ impl Header {
         let requirements = self.copy.metadata.config.requirements.iter().map(String::as_str);
         requirements
             .filter(|name| !KNOWN_REQUIREMENTS.contains(name) && *name != "opal-v2")
-            .filter(|name| !matches!(Requirement::parse(name), Some(Requirement::Wipe)))
+            .filter(|name| !matches!(Requirement::parse(name), Some(Requirement::Wipe | Requirement::Last)))
             .collect()
     }
 

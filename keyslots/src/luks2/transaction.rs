@@ -147,6 +147,24 @@ impl<'a> Transaction<'a> {
         Ok(self.insert(slot, sealed, area, id))
     }
 
+    /// Adds a keyslot with the key that keyslot `other` has too, and of which `sealed` was made: as `slot`, or the first free one.
+    /// Returns which.
+    ///
+    /// # Errors
+    /// Those of [`Transaction::free_keyslot`]; [`Error::KeyslotInactive`] where there is no such keyslot, [`Error::NoRoomForKeyslot`].
+    pub fn add_keyslot_beside(
+        &mut self,
+        other: KeyslotId,
+        slot: Option<KeyslotId>,
+        sealed: &'a WrappedKeyslot,
+    ) -> Result<KeyslotId> {
+        let slot = self.free_keyslot(slot)?;
+        let digest = self.next.metadata.digest_of_keyslot(other);
+        let (digest, _) = digest.ok_or(Error::KeyslotInactive(other))?;
+        let area = place(&self.header.copy, &self.next, sealed)?;
+        Ok(self.insert(slot, sealed, area, digest))
+    }
+
     fn insert(&mut self, slot: KeyslotId, sealed: &'a WrappedKeyslot, area: Area, digest: u32) -> KeyslotId {
         let keyslot = Keyslot {
             kind: KeyslotKind::Luks2(sealed.slot.clone()),

@@ -63,7 +63,8 @@ fn an_error_in_an_unprotected_zone_costs_no_other_one() {
             };
             let (from, to) = (from.expect("small"), to.expect("small"));
             damaged += usize::from(to > from);
-            untouched += usize::from(outcome.is_err() && to == from);
+            // A failure of the end is repaired by trying it again.
+            untouched += usize::from(to == from);
             assert!(
                 is_right(&kind, disk.image(), from, to),
                 "{direction:?}, {fault:?}: {outcome:?}"

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::super::Header;
 use super::super::metadata::Metadata;
 use super::super::segment::Segment;
+use super::convert::Disks;
 use super::requirement::Requirement;
 use super::state::{Part, Reencryption};
 use crate::storage::Storage;
@@ -12,7 +13,17 @@ use crate::{KeyslotId, Result};
 
 /// Changes the metadata and writes both copies of the header. On an error the header is as before, unless the change may have
 /// reached the device.
-pub(super) fn commit(header: &mut Header, storage: &mut dyn Storage, change: impl FnOnce(&mut Metadata)) -> Result<()> {
+pub(super) fn commit(header: &mut Header, disks: &mut Disks<'_>, change: impl FnOnce(&mut Metadata)) -> Result<()> {
+    let _held = disks.hold()?;
+    commit_held(header, disks.header(), change)
+}
+
+/// As [`commit`], by a caller that holds the lock.
+pub(super) fn commit_held(
+    header: &mut Header,
+    storage: &mut dyn Storage,
+    change: impl FnOnce(&mut Metadata),
+) -> Result<()> {
     let before = header.copy.clone();
     change(&mut header.copy.metadata);
     header

@@ -1,6 +1,7 @@
 //! The data path of a zone: read, decrypt with the old key, encrypt with the new one, write. A few MiB are in memory at once,
 //! however long the zone is, unless the caller reads it ahead.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 
@@ -21,6 +22,17 @@ const CHUNK: usize = 4 << 20;
 pub struct Disks<'a> {
     header: &'a mut dyn Storage,
     data: Option<&'a mut dyn Storage>,
+    lock: Option<&'a dyn HeaderLock>,
+}
+
+/// Keeps other programs from the header while it is written.
+pub trait HeaderLock {
+    /// Holds the lock until what it returns is dropped. It is held already where another one is not dropped yet: no lock is taken
+    /// twice.
+    ///
+    /// # Errors
+    /// The lock cannot be taken.
+    fn hold(&self) -> io::Result<Box<dyn Any>>;
 }
 
 impl fmt::Debug for Disks<'_> {
@@ -35,6 +47,7 @@ impl<'a> Disks<'a> {
         Self {
             header: device,
             data: None,
+            lock: None,
         }
     }
 
@@ -43,7 +56,21 @@ impl<'a> Disks<'a> {
         Self {
             header,
             data: Some(data),
+            lock: None,
         }
+    }
+
+    /// Takes this lock for each write of the header, and for no longer. Without it, the caller holds one all the time.
+    pub fn with_lock(self, lock: &'a dyn HeaderLock) -> Self {
+        Self {
+            lock: Some(lock),
+            ..self
+        }
+    }
+
+    pub(super) fn hold(&self) -> Result<Option<Box<dyn Any>>> {
+        let held = self.lock.map(HeaderLock::hold).transpose();
+        held.map_err(Error::io("lock the header"))
     }
 
     /// Whether the header is on the device with the data.

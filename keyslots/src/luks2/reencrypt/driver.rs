@@ -1,17 +1,20 @@
 //! The order of writes: protect a zone, say that it is being converted, convert it, say that it is; each safe on the device before
 //! the next begins.
 
+use std::io;
+
 use super::super::Header;
 use super::commit::{commit, put_segments};
 use super::convert::{Codec, Disks, Written, convert_zone, length, write_zone};
 use super::digest::Verified;
-use super::finish::end;
+use super::finish::{end, wipe_rest};
 use super::misplaced::check_begun;
 use super::placement::Placement;
 use super::plan::{Plan, Progress, Zone, ZoneLimits};
+use super::requirement::Requirement;
 use super::resilience::{Prepared, protect, recover};
-use super::slot::Guard;
-use super::state::{Reencryption, State};
+use super::slot::{Direction, Guard, Mode};
+use super::state::{State, is_of_one};
 use crate::units::Bytes;
 use crate::wipe::{Medium, wipe_random};
 use crate::{Error, Result};
@@ -119,7 +122,9 @@ impl<'a> Driver<'a> {
         let len = plan.zone_length(method.zones)?;
         check_begun(header, disks, &found)?;
         // Another process may have written it, and been killed before it was on the device.
+        let held = disks.hold()?;
         header.settle(disks.header())?;
+        drop(held);
         Ok(Self {
             header,
             at: plan.progress(),
@@ -162,8 +167,9 @@ impl<'a> Driver<'a> {
     /// [`Error::ZoneDamaged`] says what is lost, and any error leaves the header as after the zone before. [`Error::NoReencryption`]
     /// where nothing is left to do.
     pub fn step(&mut self, disks: &mut Disks<'_>) -> Result<Next> {
+        let had_ended = self.ended;
         let outcome = self.convert_next(disks);
-        self.saved_on_error(disks, outcome)
+        self.saved_on_error(disks, outcome, had_ended)
     }
 
     fn convert_next(&mut self, disks: &mut Disks<'_>) -> Result<Next> {
@@ -203,8 +209,9 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// As [`Driver::step`]; [`Error::BadParameter`] where another zone is next, or one has to be recovered.
     pub fn step_prepared<B: AsRef<[u8]>>(&mut self, disks: &mut Disks<'_>, prepared: &Prepared<B>) -> Result<Next> {
+        let had_ended = self.ended;
         let outcome = self.write_next(disks, prepared);
-        self.saved_on_error(disks, outcome)
+        self.saved_on_error(disks, outcome, had_ended)
     }
 
     fn write_next<B: AsRef<[u8]>>(&mut self, disks: &mut Disks<'_>, prepared: &Prepared<B>) -> Result<Next> {
@@ -245,10 +252,13 @@ impl<'a> Driver<'a> {
     }
 
     /// After an error, the header says at least what is converted for certain.
-    fn saved_on_error(&mut self, disks: &mut Disks<'_>, outcome: Result<Next>) -> Result<Next> {
-        outcome.inspect_err(|_| {
-            // If this fails too, stopping will.
-            self.stop(disks).ok();
+    fn saved_on_error(&mut self, disks: &mut Disks<'_>, outcome: Result<Next>, had_ended: bool) -> Result<Next> {
+        let ends = self.is_unprotected() && self.ended && !had_ended;
+        outcome.or_else(|error| match (self.stop(disks), ends) {
+            // The end has been committed after all.
+            (Ok(()), true) => Ok(Next::Done),
+            // If this failed too, stopping will.
+            _ => Err(error),
         })
     }
 
@@ -265,7 +275,11 @@ impl<'a> Driver<'a> {
 
     /// Reads all of an unprotected zone: one that cannot be read is left as it is.
     fn read(&self, disks: &mut Disks<'_>, zone: Zone) -> Result<Prepared<Vec<u8>>> {
-        let mut buffer = vec![0; length(&zone)?];
+        let mut buffer = Vec::new();
+        buffer
+            .try_reserve_exact(length(&zone)?)
+            .map_err(|_| Error::io("allocate memory for a zone")(io::ErrorKind::OutOfMemory.into()))?;
+        buffer.resize(length(&zone)?, 0);
         disks.read_data(zone.from, &mut buffer)?;
         self.plan.prepare(zone, buffer, self.method.codec)
     }
@@ -273,8 +287,15 @@ impl<'a> Driver<'a> {
     fn commit_hot(&mut self, disks: &mut Disks<'_>, zone: &Zone) -> Result<()> {
         let hot = self.plan.segments(self.at, Some(*zone));
         let found = self.plan.reencryption();
-        commit(self.header, disks.header(), |metadata| {
+        let is_last = self.plan.is_done(self.plan.after(self.at, zone));
+        // cryptsetup would recover it, take the result for a reencryption that has not begun, and decrypt what is plaintext.
+        let is_ours_alone =
+            is_last && found.params.mode == Mode::Decrypt && found.params.direction == Direction::Backward;
+        commit(self.header, disks, |metadata| {
             put_segments(metadata, found, hot);
+            if is_ours_alone {
+                metadata.config.requirements.push(Requirement::Last.name().to_owned());
+            }
         })?;
         self.hot = Some(*zone);
         self.observe(Moment::Hot, zone)
@@ -320,7 +341,7 @@ impl<'a> Driver<'a> {
     fn put(&mut self, disks: &mut Disks<'_>, at: Progress) -> Result<()> {
         let segments = self.plan.segments(at, None);
         let found = self.plan.reencryption();
-        commit(self.header, disks.header(), |metadata| {
+        commit(self.header, disks, |metadata| {
             put_segments(metadata, found, segments);
         })
     }
@@ -329,11 +350,16 @@ impl<'a> Driver<'a> {
     fn end_again(&mut self, disks: &mut Disks<'_>) -> Result<()> {
         let found = self.plan.reencryption();
         let there = Header::read(disks.header())?;
-        if !there.in_reencryption() {
-            return Ok(());
+        if !there.in_reencryption() && there.binary().uuid == self.header.binary().uuid {
+            let _held = disks.hold()?;
+            there.settle(disks.header())?;
+            return wipe_rest(&there, disks.header(), self.method.medium);
         }
-        let is_ours = |there: Reencryption| there.params == found.params && there.previous == found.previous;
-        if !there.reencryption()?.running().is_some_and(is_ours) {
+        if !there
+            .reencryption()?
+            .running()
+            .is_some_and(|there| is_of_one(&there, found))
+        {
             return Err(Error::ChangedMeanwhile);
         }
         *self.header = there;
@@ -352,15 +378,17 @@ impl<'a> Driver<'a> {
         if theirs.eq(ours.iter().map(|(_, segment)| segment)) {
             return Ok(());
         }
-        let before = self.header.metadata().clone();
-        self.put(disks, self.at).map_err(|error| {
+        let put = match self.put(disks, self.at) {
+            // Another program has changed it, a keyslot for example, or the last try has written more than it knows.
+            Err(error @ Error::ChangedMeanwhile) => match self.take_header(disks) {
+                Ok(true) => self.put(disks, self.at),
+                _ => Err(error),
+            },
+            put => put,
+        };
+        put.map_err(|error| {
             // Which header is on the device now is what the next try has to know.
-            if let Ok(there) = Header::read(disks.header())
-                && there.binary().uuid == self.header.binary().uuid
-                && [&before, self.header.metadata()].contains(&there.metadata())
-            {
-                *self.header = there;
-            }
+            self.take_header(disks).ok();
             let (from, to) = self.plan.converted_since(self.at);
             Error::ProgressNotSaved {
                 from,
@@ -368,6 +396,22 @@ impl<'a> Driver<'a> {
                 source: error.into(),
             }
         })
+    }
+
+    /// Takes the header that is on the device, where it is still of this reencryption, and not of another progress.
+    fn take_header(&mut self, disks: &mut Disks<'_>) -> Result<bool> {
+        let there = Header::read(disks.header())?;
+        let Some(running) = there.reencryption()?.running() else {
+            return Ok(false);
+        };
+        let before = self.header.reencryption()?.running().map(|before| before.active);
+        let is_ours = there.binary().uuid == self.header.binary().uuid
+            && is_of_one(&running, self.plan.reencryption())
+            && (before.as_ref() == Some(&running.active) || running.active == self.plan.segments(self.at, None));
+        if is_ours {
+            *self.header = there;
+        }
+        Ok(is_ours)
     }
 
     /// Whether nothing protects a zone: then the header is behind the data until the end, or until it stops.

@@ -8,7 +8,7 @@
 
 use super::super::Header;
 use super::super::validate::KeyslotsArea;
-use super::commit::{commit, put_result, put_segments};
+use super::commit::{commit, commit_held, put_result, put_segments};
 use super::convert::Disks;
 use super::digest::Verified;
 use super::misplaced::check_lie;
@@ -59,7 +59,10 @@ pub fn finish(header: &mut Header, disks: &mut Disks<'_>, proof: Proof, medium: 
         Proof::Unverified { plaintext: false } if mode == Mode::Decrypt => return Err(Error::PlaintextNotConfirmed),
         Proof::Unverified { .. } => {}
     }
-    header.settle(disks.header())?;
+    {
+        let _held = disks.hold()?;
+        header.settle(disks.header())?;
+    }
     end(header, disks, &found, medium)
 }
 
@@ -77,7 +80,7 @@ pub(super) fn end(header: &mut Header, disks: &mut Disks<'_>, found: &Reencrypti
                 flags: Vec::new(),
                 ..found.last.clone()
             };
-            commit(header, disks.header(), |metadata| {
+            commit(header, disks, |metadata| {
                 put_segments(metadata, found, vec![(Part::New, result)]);
                 metadata.config.requirements.push(Requirement::Wipe.name().to_owned());
             })?;
@@ -88,8 +91,15 @@ pub(super) fn end(header: &mut Header, disks: &mut Disks<'_>, found: &Reencrypti
             _ => wipe_random(disks.header(), found.area_offset, found.area_size, medium)?,
         }
     }
-    commit(header, disks.header(), |metadata| put_result(metadata, found))?;
-    wipe_unreferenced(header, disks.header(), medium)
+    // Once it is committed, another program may add a keyslot where nothing is named now.
+    let _held = disks.hold()?;
+    commit_held(header, disks.header(), |metadata| put_result(metadata, found))?;
+    wipe_rest(header, disks.header(), medium)
+}
+
+/// Wipes what an ended reencryption has left in the keyslots area.
+pub(super) fn wipe_rest(header: &Header, storage: &mut dyn Storage, medium: Medium) -> Result<()> {
+    wipe_unreferenced(header, storage, medium).map_err(|error| Error::OldKeysNotWiped(error.into()))
 }
 
 /// Wipes the parts of the keyslots area that no keyslot names: old key material, and what protected zones.

@@ -6,13 +6,14 @@
 
 use super::super::copies::Encoded;
 use super::super::keyslot::{Area, Keyslot, KeyslotKind, Priority};
-use super::super::metadata::Metadata;
+use super::super::metadata::{Digest, Metadata};
 use super::super::segment::{Crypt, Segment, SegmentKind};
 use super::super::validate::{AREA_ALIGNMENT, KeyslotsArea};
 use super::super::{Defect, Header, MAX_DIGESTS, areas};
 use super::commit::{commit, put_segments};
 use super::convert::Disks;
 use super::digest::{VolumeKeys, make_digest};
+use super::guard::check_guard;
 use super::misplaced::check_before;
 use super::placement::Placement;
 use super::plan::{Plan, ZoneLimits};
@@ -22,6 +23,7 @@ use super::slot::{Direction, Guard, Mode, ReencryptKeyslot, Resilience};
 use super::state::{FINAL, MOVED, PREVIOUS, Part, Reencryption, State, Status};
 use crate::hash::Hash;
 use crate::kdf::CostLimits;
+use crate::secret::VolumeKey;
 use crate::units::{Bytes, SECTOR_SIZE};
 use crate::{Error, KeyslotId, Result, version};
 
@@ -77,8 +79,7 @@ pub fn begin(
         block: start.block,
         ..ZoneLimits::default()
     };
-    check_block(&plan, start)?;
-    plan.zone_length(limits)?;
+    check_guard(&plan, limits)?;
     check_before(header, disks, &found)?;
     // A header that cannot be written must not cost any data.
     let mut copied = header.copy.clone();
@@ -95,20 +96,7 @@ pub fn begin(
             copy(disks, shift, Bytes::ZERO, moved)?;
         }
     }
-    commit(header, disks.header(), |metadata| *metadata = next)
-}
-
-/// Blocks are hashed as they are written: as a whole, or not at all.
-fn check_block(plan: &Plan, start: &Start) -> Result<()> {
-    let most = start.block.get().max(plan.sector_size());
-    match start.guard {
-        Guard::Checksum { block, .. } if u64::from(block) != most => Err(Error::BadParameter {
-            field: "checksum block",
-            value: block.to_string(),
-            rule: "it must be the largest of the logical block size and both sector sizes",
-        }),
-        _ => Ok(()),
-    }
+    commit(header, disks, |metadata| *metadata = next)
 }
 
 /// The metadata of `header` with the first state.
@@ -134,14 +122,15 @@ fn with_start(
     let (old_digest, new_digest) = match start.mode {
         Mode::Reencrypt => {
             let old = digest_of(keys.old.as_ref(), true)?;
-            (
-                old,
-                if keys.new.is_some() {
-                    digest_of(keys.new.as_ref(), false)?
-                } else {
-                    old
+            let new = match &keys.new {
+                None => old,
+                Some(key) => match digest_of(Some(key), false) {
+                    // No keyslot has it: its owner keeps it elsewhere.
+                    Err(Error::WrongVolumeKey) => Some(add_digest(metadata, key, start, limits)?),
+                    found => found?,
                 },
-            )
+            };
+            (old, new)
         }
         Mode::Encrypt => (None, digest_of(keys.new.as_ref(), true)?),
         Mode::Decrypt => (digest_of(keys.old.as_ref(), true)?, None),
@@ -200,6 +189,14 @@ fn with_start(
         Status::Running(read) if *read == found => Ok((next, found)),
         _ => Err(Defect::NotReadAsWritten.into()),
     }
+}
+
+fn add_digest(metadata: &mut Metadata, key: &VolumeKey, start: &Start, limits: &CostLimits) -> Result<u32> {
+    let free = (0..MAX_DIGESTS).find(|id| !metadata.digests.contains_key(id));
+    let id = free.ok_or(Error::AllDigestsInUse)?;
+    let digest = Digest::new(key, start.digest_hash, start.digest_iterations, limits)?;
+    metadata.digests.insert(id, digest);
+    Ok(id)
 }
 
 /// How much of the data an area of this size protects at once.

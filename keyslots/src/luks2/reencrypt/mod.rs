@@ -12,7 +12,8 @@
 //!
 //! What an interruption left is recovered by the next step. Only cryptsetup can stop with all data converted and the
 //! old key still in the metadata ([`State::Finished`]); [`finish()`] ends that, and a wipe of plaintext that was interrupted
-//! ([`State::Wiping`]).
+//! ([`State::Wiping`]). Where cryptsetup would lose the data of a state, the header has a requirement of this crate's own
+//! ([`Requirement::Wipe`], [`Requirement::Last`]), and cryptsetup refuses the volume.
 //!
 //! Several cores: a [`Codec`] may split what it gets between threads, and zones that come later may be read and prepared
 //! ([`Plan::prepare`]) while one is written ([`Driver::step_prepared`]). Not for: devices in use, beyond what an [`Observer`] is told.
@@ -103,6 +104,7 @@ mod convert;
 mod digest;
 mod driver;
 mod finish;
+mod guard;
 mod init;
 mod misplaced;
 mod placement;
@@ -114,14 +116,15 @@ mod segments;
 mod slot;
 mod state;
 
-pub use convert::{Ciphers, Codec, Disks};
+pub use convert::{Ciphers, Codec, Disks, HeaderLock};
 pub use digest::{Verified, VolumeKeys, make_digest, unlock, verification_input, verify};
 pub use driver::{Driver, Method, Moment, Next, Observer};
 pub use finish::{Proof, finish, wipe_unreferenced};
+pub use guard::{NewGuard, change_guard};
 pub use init::{Start, begin};
 pub use placement::Placement;
 pub use plan::{Plan, Progress, Zone, ZoneLimits};
-pub use relocate::{export, install};
+pub use relocate::{export, install, interrupted_install};
 pub(super) use requirement::is_online;
 pub use requirement::{Requirement, Version};
 pub use resilience::Prepared;

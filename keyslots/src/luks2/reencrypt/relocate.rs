@@ -8,9 +8,10 @@ use super::convert::Disks;
 use super::misplaced::{Sources, is_zero};
 use super::placement::Placement;
 use super::plan::Plan;
-use super::state::{Reencryption, Status};
+use super::state::{Status, is_of_one};
 use crate::storage::Storage;
 use crate::units::Bytes;
+use crate::uuid::is_uuid;
 use crate::wipe::wipe_zeros;
 use crate::{Error, Result};
 
@@ -82,7 +83,8 @@ pub fn install(file: &mut dyn Storage, device: &mut dyn Storage) -> Result<()> {
     header.settle(file)?;
     if let Ok(there) = Header::read(device)
         && there.binary().uuid == header.binary().uuid
-        && is_of_one(&there, &found)
+        && let Some(running) = there.reencryption().ok().and_then(Status::running)
+        && is_of_one(&running, &found)
     {
         return there.settle(device);
     }
@@ -92,25 +94,54 @@ pub fn install(file: &mut dyn Storage, device: &mut dyn Storage) -> Result<()> {
         data: moved,
         data_end: shift,
     };
-    let behind = header.size().get();
-    sources.are_all_of(device, shift, |at, sector| at >= behind && is_zero(sector))?;
+    let (behind, marker) = (header.size().get(), marker(&header.binary().uuid));
+    let is_marker = |at: u64, sector: &[u8]| {
+        let start = usize::try_from(at).unwrap_or(usize::MAX);
+        marker.get(start..).is_some_and(|marker| marker.starts_with(sector))
+    };
+    let fits = |at: u64, sector: &[u8]| at >= behind && is_zero(sector) || is_marker(at, sector);
+    sources.are_all_of(device, shift, fits)?;
+    // From here on the start of the device is neither the data nor a header.
+    device
+        .write_at(Bytes::ZERO, &marker)
+        .map_err(Error::io("write the header"))?;
+    device.sync().map_err(Error::io("sync the header"))?;
     if let Some(gap) = shift.checked_sub(header.size()) {
         wipe_zeros(device, header.size(), gap)?;
     }
     copy_header(&header, file, device)
 }
 
-/// Whether the header is of this reencryption, however far.
-fn is_of_one(header: &Header, found: &Reencryption) -> bool {
-    let there = header.reencryption().ok().and_then(Status::running);
-    there.is_some_and(|there| {
-        let of_ours = Reencryption {
-            state: there.state,
-            active: there.active.clone(),
-            ..found.clone()
-        };
-        of_ours == there
-    })
+/// The UUID of the volume whose header was being put onto the device by [`install`] when that was interrupted. Its header is in a
+/// file, and the start of its data elsewhere: nothing else may be made of the device.
+///
+/// # Errors
+/// The storage's.
+pub fn interrupted_install(device: &mut dyn Storage) -> Result<Option<String>> {
+    let mut start = [0; MARKER_SIZE];
+    if device.size().map_err(Error::io("get the size of the data device"))? < AREA_ALIGNMENT {
+        return Ok(None);
+    }
+    device
+        .read_at(Bytes::ZERO, &mut start)
+        .map_err(Error::io("read the data"))?;
+    let uuid = start.strip_prefix(MARKER).and_then(|rest| rest.get(..36));
+    let uuid = uuid.and_then(|uuid| std::str::from_utf8(uuid).ok());
+    Ok(uuid.filter(|uuid| is_uuid(uuid)).map(str::to_owned))
+}
+
+/// Bytes of the marker: all of a file system's superblock is gone, so that nobody mounts it.
+const MARKER_SIZE: usize = 4096;
+/// What the device starts with while its header is being put there.
+const MARKER: &[u8] =
+    b"This disk is being encrypted in place. Its LUKS2 header is still in a file, of the volume with the UUID ";
+
+fn marker(uuid: &str) -> [u8; MARKER_SIZE] {
+    let mut marker = [0; MARKER_SIZE];
+    for (place, byte) in marker.iter_mut().zip(MARKER.iter().chain(uuid.as_bytes())) {
+        *place = *byte;
+    }
+    marker
 }
 
 /// Copies keyslots first, then one copy of the header, then the other, each safe before the next: where there is a header, its keys

@@ -3,6 +3,9 @@
 /// The requirement of a reencryption that has converted all data, and has yet to wipe what they were converted from.
 const WIPE: &str = "luksmith-reencrypt-wipe";
 
+/// The requirement of a reencryption whose last zone is being converted, in the order in which cryptsetup would begin anew after it.
+const LAST: &str = "luksmith-reencrypt-last";
+
 /// A mandatory requirement that stands for a reencryption.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -12,6 +15,9 @@ pub enum Requirement {
     /// This crate's own, beside that of an online reencryption: all data are converted, and what they were converted from is
     /// still to be wiped. cryptsetup does not know it, and leaves the volume alone.
     Wipe,
+    /// This crate's own, beside that of an online reencryption: the last zone is being converted. It is only used for a decryption
+    /// from the end to the start: there cryptsetup recovers the zone, and then decrypts what is plaintext.
+    Last,
     /// One that cannot be continued as it is: `online-reencrypt` of before cryptsetup 2.4.3, `offline-reencrypt`, or a later
     /// version.
     Other(String),
@@ -33,6 +39,7 @@ impl Requirement {
             "online-reencrypt-v2" => Self::Online(Version::V2),
             "online-reencrypt-v3" => Self::Online(Version::V3),
             WIPE => Self::Wipe,
+            LAST => Self::Last,
             _ if name.contains("reencrypt") => Self::Other(name.to_owned()),
             _ => return None,
         })
@@ -43,6 +50,7 @@ impl Requirement {
         match self {
             Self::Online(version) => version.name(),
             Self::Wipe => WIPE,
+            Self::Last => LAST,
             Self::Other(name) => name,
         }
     }
@@ -77,7 +85,7 @@ mod tests {
     #[test]
     fn a_requirement_is_read_as_it_is_written() {
         let (v2, v3) = (Requirement::Online(Version::V2), Requirement::Online(Version::V3));
-        for known in [v2, v3, Requirement::Wipe] {
+        for known in [v2, v3, Requirement::Wipe, Requirement::Last] {
             assert_eq!(Requirement::parse(known.name()), Some(known));
         }
         assert_eq!(Requirement::parse("inline-hw-tags"), None);

@@ -104,12 +104,13 @@ impl Status {
             return Err(Defect::Reencryption("it has several requirements"));
         }
         let found = names.iter().filter_map(|name| Requirement::parse(name));
-        let (wipes, mut found): (Vec<_>, Vec<_>) = found.partition(|found| *found == Requirement::Wipe);
-        match (found.pop(), found.pop(), wipes.len()) {
+        let (marks, mut found): (Vec<_>, Vec<_>) =
+            found.partition(|found| matches!(found, Requirement::Wipe | Requirement::Last));
+        match (found.pop(), found.pop(), marks.len()) {
             (None, None, 0) => Ok(Self::None),
             (Some(Requirement::Other(name)), None, 0) => Ok(Self::Legacy(name)),
             (Some(Requirement::Online(version)), None, 0 | 1) => {
-                let found = Reencryption::read(metadata, version, !wipes.is_empty())?;
+                let found = Reencryption::read(metadata, version, marks.first())?;
                 Ok(Self::Running(Box::new(found)))
             }
             _ => Err(Defect::Reencryption("its requirements do not belong together")),
@@ -126,7 +127,8 @@ impl Status {
 }
 
 impl Reencryption {
-    fn read(metadata: &Metadata, version: Version, wiping: bool) -> Result<Self, Defect> {
+    fn read(metadata: &Metadata, version: Version, mark: Option<&Requirement>) -> Result<Self, Defect> {
+        let wiping = mark == Some(&Requirement::Wipe);
         let segments = Segments::new(metadata)?;
         let mut slots = metadata.keyslots.iter().filter_map(|(&id, slot)| match &slot.kind {
             KeyslotKind::Reencrypt(params) => Some((id, params.clone(), slot.area.offset, slot.area.size)),
@@ -192,6 +194,11 @@ impl Reencryption {
                     "it is marked for its last wipe, but its data are not all converted",
                 ));
             }
+            (0, _) if mark.is_some() => {
+                return Err(Defect::Reencryption(
+                    "it is marked for its last zone, but no zone is being converted",
+                ));
+            }
             (0, _) => State::Clean,
             (1, _) => State::Crash,
             _ => return Err(Defect::Reencryption("several segments are in reencryption")),
@@ -221,6 +228,16 @@ impl Reencryption {
             Part::Hot | Part::New => &self.last,
         }
     }
+}
+
+/// Whether both are the same reencryption, however far.
+pub(super) fn is_of_one(one: &Reencryption, other: &Reencryption) -> bool {
+    let as_far = Reencryption {
+        state: one.state,
+        active: one.active.clone(),
+        ..other.clone()
+    };
+    as_far == *one
 }
 
 /// The segments with the digests that name them.

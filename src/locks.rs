@@ -96,6 +96,16 @@ pub fn serialize_derivations() -> Result<Lock, LockError> {
         .map_err(|source| LockError { path: resource, source })
 }
 
+/// Takes the lock of the reencryption of the volume with this UUID, which one process holds for as long as it works, with the same
+/// lock file as cryptsetup's. Waits for nobody.
+///
+/// # Errors
+/// [`LockError`]; of the kind `TimedOut` where another process has it.
+pub fn reencryption(uuid: &str) -> Result<Lock, LockError> {
+    let resource = Path::new(LOCK_DIR).join(format!("LN_LUKS2-reencryption-{uuid}"));
+    lock_resource(&resource, LockMode::Exclusive, Duration::ZERO).map_err(|source| LockError { path: resource, source })
+}
+
 impl Drop for Lock {
     fn drop(&mut self) {
         log::debug(format_args!("Releasing the lock."));

@@ -186,6 +186,30 @@ pub fn set(
     store(change, &names)
 }
 
+/// Gives the second keyslot of each pair the name, and the protection, of the first one, whose place it takes later. Until then the
+/// name is the first one's.
+///
+/// # Errors
+/// [`SlotNameError::Luks`].
+pub fn copy(change: &mut Transaction<'_>, pairs: &[(KeyslotId, KeyslotId)]) -> Result<(), SlotNameError> {
+    let mut names = list_metadata(change.metadata());
+    let copies: Vec<SlotName> = pairs
+        .iter()
+        .filter_map(|&(from, to)| {
+            let name = names.iter().find(|entry| entry.slot == from)?;
+            Some(SlotName {
+                slot: to,
+                ..name.clone()
+            })
+        })
+        .collect();
+    if copies.is_empty() {
+        return Ok(());
+    }
+    names.extend(copies);
+    store(change, &names)
+}
+
 /// Checks a name before anything that would have to be undone.
 ///
 /// # Errors

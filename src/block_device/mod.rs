@@ -23,7 +23,7 @@ pub use loop_device::{LoopDevice, loop_backing_device, loop_backing_file, loops,
 pub use partition::{PartitionNames, partition_names};
 pub use probe::Probe;
 pub use reserve::{reopen, reserve};
-pub use signatures::{Identity, Signature, SignatureKind, identify};
+pub use signatures::{FileSystem, Identity, Signature, SignatureKind, file_system, identify};
 pub use sysfs::{
     all, disk_of_partition, disk_sequence, dm_name_and_uuid, drive, held_by, is_held, made_of, partitions, read_ahead,
     set_read_ahead,

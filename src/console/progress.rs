@@ -70,6 +70,12 @@ impl Progress {
         }
     }
 
+    /// `done` bytes are done, of `total`.
+    pub fn of(&mut self, done: u64, total: u64) {
+        self.total = Some(total);
+        self.at(done);
+    }
+
     /// `done` bytes are done.
     pub fn at(&mut self, done: u64) {
         if self.shown == Shown::Nothing || self.last.elapsed() < self.interval {

@@ -232,7 +232,11 @@ impl HeaderDevice {
         Ok(block_device::reserve(file, size).map_err(keyslots::Error::io("reserve space for the header"))?)
     }
 
-    fn lock(&self, opened: &Opened, mode: LockMode) -> Result<Option<Lock>, HeaderError> {
+    /// Locks what is open, unless locks are off.
+    ///
+    /// # Errors
+    /// [`HeaderError::Lock`].
+    pub(crate) fn lock(&self, opened: &Opened, mode: LockMode) -> Result<Option<Lock>, HeaderError> {
         if !self.locks {
             return Ok(None);
         }

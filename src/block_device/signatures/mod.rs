@@ -4,6 +4,7 @@
 //! This is for warnings, not for mounting: it checks magic numbers, and more only where those alone would often be
 //! wrong.
 
+mod file_system;
 mod identity;
 mod image;
 mod judge;
@@ -18,6 +19,7 @@ use std::path::Path;
 use keyslots::storage::Storage;
 use keyslots::units::Bytes;
 
+pub use file_system::{FileSystem, file_system};
 pub use identity::{Identity, identify};
 use image::Image;
 pub(super) use names::uuid_text;

@@ -88,9 +88,11 @@ pub fn restore(
         plan: &plan,
         at_risk,
     };
-    match plan.loses_reencryption {
-        true => agree_to_loss(confirm, &Question::Restore(&restoring))?,
-        false => agree(confirm, &Question::Restore(&restoring))?,
+    let question = Question::Restore(&restoring);
+    match (plan.loses_reencryption, plan.revives_reencryption) {
+        (true, _) => agree_to_loss(confirm, &question)?,
+        (_, true) => agree(confirm, &question).map_err(|_| RestoreError::OfReencryption(file.to_owned()))?,
+        _ => agree(confirm, &question)?,
     }
     changing.exclusive(device, Others::May, |target, was_luks1| -> Result<(), CryptError> {
         let there = read_header(target)?;

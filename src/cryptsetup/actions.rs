@@ -167,7 +167,7 @@ pub const OUR_VERBS: &[Verb] = &[
 ];
 
 /// Actions of cryptsetup that are always refused: help and manual pages under our own name do not show them.
-pub const REFUSED_VERBS: &[Verb] = &[Verb::Reencrypt, Verb::TcryptDump, Verb::BitlkDump, Verb::Fvault2Dump];
+pub const REFUSED_VERBS: &[Verb] = &[Verb::TcryptDump, Verb::BitlkDump, Verb::Fvault2Dump];
 
 impl VerbInfo {
     /// Whether it is carried out.

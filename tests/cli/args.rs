@@ -435,7 +435,7 @@ fn under_our_own_name_a_refusal_says_what_would_be_right() {
     // cryptsetup ignores these.
     assert!(
         refusal(&["isLuks", "--cipher", "x", "d"])
-            .contains("--cipher is for: open, benchmark, luksFormat, cat, write, image.")
+            .contains("--cipher is for: open, benchmark, reencrypt, luksFormat, cat, write, image.")
     );
     assert!(refusal(&["isLuks", "a", "b"]).contains("takes only <device>"));
     assert!(
@@ -476,7 +476,10 @@ fn under_our_own_name_no_option_is_without_effect() {
         ),
         ("luksFormat d --integrity-key-size 256", "needs --integrity"),
         ("luksFormat d --integrity-legacy-padding", "has no effect in Luksmith"),
-        ("luksFormat d --progress-json", "--progress-json is for: rescue, image."),
+        (
+            "luksFormat d --progress-json",
+            "--progress-json is for: rescue, reencrypt, image.",
+        ),
         ("luksFormat d --new-keyfile-size 8", "is for: luksAddKey, luksChangeKey"),
         ("open d n --external-tokens-path /x", "has no effect in Luksmith"),
         ("luksConvertKey d --force-password", "--force-password is for"),
@@ -666,8 +669,11 @@ fn actions_that_are_refused_are_not_shown() {
             assert_eq!((code, says), (Some(1), expected));
         }
     }
-    let remedy = own(&["isLuks", "--keep-key", "d"]).2;
-    assert!(remedy.ends_with("--keep-key has no effect in Luksmith."), "{remedy}");
+    let remedy = own(&["isLuks", "--veracrypt-pim", "1", "d"]).2;
+    assert!(
+        remedy.ends_with("--veracrypt-pim has no effect in Luksmith."),
+        "{remedy}"
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod keys;
 mod map;
 mod policy;
 mod prompt;
+mod reencrypt;
 mod slot_names;
 mod texts;
 mod tokens;

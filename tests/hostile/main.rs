@@ -13,5 +13,6 @@ mod images;
 mod lab;
 mod leaks;
 mod records;
+mod reencrypt;
 mod safety;
 mod tracer;

@@ -1,6 +1,6 @@
 //! What the fields of a damaged LUKS1 header were, as far as they follow from others: this format has no checksum.
 //!
-//! [`super::repair`] mends what old programs left behind in a header that is otherwise sound. Here the header itself was
+//! `super::repair` mends what old programs left behind in a header that is otherwise sound. Here the header itself was
 //! hit: a magic number that was wiped, a bit that was flipped in a name, an offset that is not where all others say it is.
 //! Salts, iterations and the digest follow from nothing: whether they are right, only a passphrase tells.
 

@@ -2,6 +2,7 @@
 
 mod cost;
 mod format;
+mod reencrypt;
 mod restore;
 mod token;
 
@@ -26,6 +27,7 @@ use crate::volume::{PlainKeyError, VolumeError};
 
 pub use cost::CostError;
 pub use format::FormatError;
+pub use reencrypt::ReencryptionError;
 pub use restore::RestoreError;
 pub use token::TokenRefused;
 
@@ -71,6 +73,9 @@ pub enum CryptError {
     /// A volume to make.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// A reencryption.
+    #[error(transparent)]
+    Reencryption(#[from] ReencryptionError),
     /// No header of this version has the keyslot.
     #[error("there is no keyslot {slot}, only 0 to {last}")]
     NoSuchKeyslot {
@@ -236,7 +241,8 @@ impl CryptError {
             },
             Self::Declined => Errno::ECANCELED,
             Self::Format(FormatError::HeaderFileDeclined) => Errno::ECANCELED,
-            Self::Cost(_) | Self::Format(_) | Self::NoSuchKeyslot { .. } => Errno::EINVAL,
+            Self::Reencryption(ReencryptionError::Running) => Errno::EBUSY,
+            Self::Cost(_) | Self::Format(_) | Self::Reencryption(_) | Self::NoSuchKeyslot { .. } => Errno::EINVAL,
             Self::BadUuid(_) | Self::AlreadyVersion(_) => Errno::EINVAL,
             Self::ServedInUse { .. } => Errno::EBUSY,
             Self::KeyringNeeded(_) | Self::NoToken { was_tried: true } => Errno::EPERM,

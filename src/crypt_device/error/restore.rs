@@ -37,6 +37,9 @@ pub enum RestoreError {
         #[source]
         refused: BackupRefused,
     },
+    /// It was made during a reencryption, in which the device is not.
+    #[error("{} was made during a reencryption, in which the device is not", .0.display())]
+    OfReencryption(PathBuf),
     /// It failed after it had begun to write.
     #[error("{0}")]
     Unfinished(#[source] Error),

@@ -30,6 +30,9 @@ const DEFAULT_KEY_SIZE: usize = defaults::LUKS_KEY_BITS as usize / 8;
 pub enum FormatTarget<'a> {
     /// A device of its final size, which may hold data.
     Device,
+    /// A device whose data will be encrypted where they are. Its header is unfinished until that has begun
+    /// ([`Made::begin_encryption`](super::Made::begin_encryption)).
+    Plaintext,
     /// The target of an image. Its header is unfinished ([`crate::unfinished::Unfinished`]) until the data are there.
     Image {
         /// The target of the data, open and claimed, whose contents the user agreed to lose; none if it is a pipe.
@@ -43,7 +46,7 @@ pub enum FormatTarget<'a> {
 
 impl FormatTarget<'_> {
     pub(super) fn is_device(self) -> bool {
-        matches!(self, Self::Device)
+        matches!(self, Self::Device | Self::Plaintext)
     }
 }
 

@@ -104,6 +104,7 @@ impl Planned<'_> {
             device.grow_file(file, size)?;
             let unfinished = match request.target {
                 FormatTarget::Device => false,
+                FormatTarget::Plaintext => true,
                 // A pipe gets its header when that is whole.
                 FormatTarget::Image { held, .. } => held.is_some() || request.place == HeaderPlace::Apart,
             };
@@ -179,7 +180,7 @@ impl Planned<'_> {
         }
         let overlap = || {
             let data = match request.target {
-                FormatTarget::Device => open_to_look(request.device)?,
+                FormatTarget::Device | FormatTarget::Plaintext => open_to_look(request.device)?,
                 FormatTarget::Image { held: Some(held), .. } => held.try_clone()?,
                 FormatTarget::Image { held: None, .. } => return Ok(false),
             };

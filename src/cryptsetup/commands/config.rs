@@ -9,7 +9,7 @@ use keyslots::luks2;
 use serde_json::json;
 
 use super::context::Context;
-use super::dump;
+use super::{dump, reencrypt};
 use crate::console::Persona;
 use crate::crypt_device::repair::{Problem, examine, mend};
 use crate::crypt_device::{Confirm as _, CryptError, KeyslotSettings, LuksDevice, Question, Settings, configure};
@@ -69,9 +69,6 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
     cx.tell_unfinished(&found.unfinished);
     let suspects: Vec<_> = found.suspects.iter().map(|suspect| suspect.slot).collect();
     let sound = found.problems.is_empty();
-    if sound && found.in_reencryption {
-        return Err(CliError::RepairReencryption);
-    }
     for problem in &texts {
         cx.console.complain(problem);
     }
@@ -81,11 +78,12 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         return Err(CliError::Aborted);
     }
     match sound {
+        true if found.in_reencryption => {}
         true => cx.console.verbose("No known problems detected for LUKS header."),
         false => cx.changing(|changing| mend(changing, &header_device, wanted, &found.problems))?,
     }
     if found.in_reencryption {
-        return Err(CliError::RepairReencryption);
+        reencrypt::repair(cx, device)?;
     }
     cx.console.answer(
         || json!({ "repaired": texts, "suspect_keyslots": dump::keyslot_numbers(&suspects) }),

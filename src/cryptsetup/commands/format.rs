@@ -7,12 +7,13 @@ use serde_json::json;
 
 use super::context::Context;
 use super::secrets::passphrase_prompt;
-use crate::crypt_device::CryptError;
 use crate::crypt_device::format::{FormatRequest, FormatTarget, Look, Made};
+use crate::crypt_device::{Confirm, CryptError};
 use crate::cryptsetup::actions::DeviceType;
 use crate::cryptsetup::error::CliError;
 use crate::cryptsetup::flags::defs::Options;
 use crate::data_device::DataDeviceError;
+use crate::header_device::HeaderDevice;
 use crate::volume::VolumeError;
 
 /// `luksFormat`.
@@ -39,17 +40,30 @@ pub(super) fn make(
     device_type: DeviceType,
     target: FormatTarget<'_>,
 ) -> Result<Made, CliError> {
-    let options = cx.options;
     let header = cx.header_device(device);
-    let request = FormatRequest {
+    let version = match device_type {
+        DeviceType::Luks1 => Version::Luks1,
+        _ => Version::Luks2,
+    };
+    let request = request(cx, device, &header, target, version);
+    make_volume(cx, request, key_file, cx)
+}
+
+/// What the options request.
+pub(super) fn request<'a>(
+    cx: &'a Context<'_>,
+    device: &'a Path,
+    header: &'a HeaderDevice,
+    target: FormatTarget<'a>,
+    version: Version,
+) -> FormatRequest<'a> {
+    let options = cx.options;
+    FormatRequest {
         device,
-        header: &header,
+        header,
         place: cx.place(),
         target,
-        version: match device_type {
-            DeviceType::Luks1 => Version::Luks1,
-            _ => Version::Luks2,
-        },
+        version,
         cipher: options.cipher.as_deref(),
         key_size: options.key_size.map(|size| size.bytes()),
         sector_size: options.sector_size.map(|size| size.get()),
@@ -64,10 +78,20 @@ pub(super) fn make(
         name: options.slot_name.as_deref().map(|name| (name, options.protect)),
         cost: cx.cost(),
         look: look(cx),
-    };
+    }
+}
+
+/// Formats a volume as requested.
+pub(super) fn make_volume(
+    cx: &Context<'_>,
+    request: FormatRequest<'_>,
+    key_file: Option<&Path>,
+    confirm: &dyn Confirm,
+) -> Result<Made, CliError> {
     request.check_version()?;
-    check_done_here(options, request.version)?;
-    let prepared = request.prepare(cx).map_err(failed)?;
+    check_done_here(cx.options, request.version)?;
+    let header = request.header;
+    let prepared = request.prepare(confirm).map_err(failed)?;
     let key = cx.given_volume_key(prepared.key_size())?;
     let planned = cx.changing(|changing| prepared.plan(changing, key)).map_err(failed)?;
     let passphrase = cx.first_passphrase(key_file, &passphrase_prompt(header.path()))?;

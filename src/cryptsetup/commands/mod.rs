@@ -27,6 +27,7 @@ mod open;
 mod plain;
 mod plaintext;
 mod questions;
+mod reencrypt;
 mod rescue;
 mod resize;
 mod secrets;
@@ -131,9 +132,9 @@ fn carry_out(invocation: &Invocation, cx: &Context<'_>) -> Result<(), CliError> 
         Action::Cat { device } => cat::cat(cx, device),
         Action::Write { device, file } => write::write(cx, device, file.as_deref()),
         Action::Image { source, target } => image::image(cx, source, target),
-        Action::Reencrypt { .. }
-        | Action::TcryptDump { .. }
-        | Action::BitlkDump { .. }
-        | Action::Fvault2Dump { .. } => Err(CliError::Unavailable(invocation.verb.name())),
+        Action::Reencrypt { device, name } => reencrypt::reencrypt(cx, device.as_deref(), name.as_deref()),
+        Action::TcryptDump { .. } | Action::BitlkDump { .. } | Action::Fvault2Dump { .. } => {
+            Err(CliError::Unavailable(invocation.verb.name()))
+        }
     }
 }

@@ -93,7 +93,7 @@ impl Confirm for Context<'_> {
         // No --batch-mode and no script means this.
         let needs_force = match question {
             Question::RemoveNeededKeyslot | Question::EraseInReencryption(_) => true,
-            Question::Restore(restoring) => restoring.plan.loses_reencryption,
+            Question::Restore(restoring) => restoring.plan.loses_reencryption || restoring.plan.revives_reencryption,
             _ => false,
         };
         if needs_force && (self.console.batch() || !passphrase::is_interactive()) {
@@ -138,6 +138,12 @@ fn restoration(restoring: &Restoring<'_>) -> String {
     if restoring.plan.loses_reencryption {
         text.push_str(
             "\nWARNING: the device is in reencryption. The backup does not know how far: the data will be lost.",
+        );
+    }
+    if restoring.plan.revives_reencryption {
+        text.push_str(
+            "\nWARNING: the backup was made during a reencryption, in which the device is not any more. Whoever goes on with \
+             it loses the data.",
         );
     }
     if !restoring.plan.same_uuid {

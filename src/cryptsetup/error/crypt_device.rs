@@ -4,8 +4,8 @@ use keyslots::backup::BackupRefused;
 use keyslots::header::Version;
 use keyslots::{luks1, luks2};
 
-use super::{CliError, ImageError, KeyslotError, MappingError, PbkdfError, TokenError};
-use crate::crypt_device::{CostError, CryptError, FormatError, RestoreError, TokenRefused};
+use super::{CliError, ImageError, KeyslotError, MappingError, PbkdfError, ReencryptError, TokenError};
+use crate::crypt_device::{CostError, CryptError, FormatError, ReencryptionError, RestoreError, TokenRefused};
 
 /// A version in messages.
 pub(in crate::cryptsetup) fn format_name(version: Version) -> &'static str {
@@ -31,6 +31,13 @@ impl From<CryptError> for CliError {
             }),
             CryptError::Cost(error) => error.into(),
             CryptError::Format(error) => error.into(),
+            CryptError::Reencryption(error) => match error {
+                ReencryptionError::OnlyLuks2 => Self::OnlyLuks2,
+                ReencryptionError::Running => ReencryptError::Running.into(),
+                ReencryptionError::NotBegun => ReencryptError::NotBegun.into(),
+                ReencryptionError::FewKeyslots => ReencryptError::FewKeyslots.into(),
+                ReencryptionError::KeyslotUnknown(slot) => ReencryptError::KeyslotUnknown(slot).into(),
+            },
             CryptError::NoSuchKeyslot { slot, last } => Self::Keyslot(KeyslotError::Invalid { slot, last }),
             CryptError::Replaced(_) => keyslots::Error::ChangedMeanwhile.into(),
             CryptError::HeaderInUse { path, holders } => Self::FormatInUse { device: path, holders },
@@ -97,6 +104,7 @@ impl From<RestoreError> for CliError {
             RestoreError::Invalid { path, source } => Self::BackupInvalid { file: path, source },
             RestoreError::Itself(path) => Self::Image(ImageError::SourceIsTarget(path)),
             RestoreError::Unfinished(error) => Self::RestoreUnfinished(error),
+            RestoreError::OfReencryption(file) => Self::BackupOfReencryption(file),
             RestoreError::Refused { device, refused } => match refused {
                 BackupRefused::Luks1(
                     luks1::BackupRefused::PayloadOffset { .. } | luks1::BackupRefused::KeySize { .. },

@@ -1,6 +1,6 @@
 //! The exit code of each failure, and how a console reports it.
 
-use super::{CliError, ImageError, KeyslotError, MappingError, PbkdfError, TokenError};
+use super::{CliError, ImageError, KeyslotError, MappingError, PbkdfError, ReencryptError, TokenError};
 use crate::boot::unlock::UnlockError;
 use crate::console::{ExitCode, Report};
 use crate::passphrase::PassphraseError;
@@ -97,6 +97,7 @@ impl CliError {
             | Self::NeedsIntegrity
             | Self::NeedsOpal
             | Self::RestoreUnfinished(_)
+            | Self::BackupOfReencryption(_)
             | Self::NoCryptSegment
             | Self::HeaderOverData
             | Self::Mapping(MappingError::OptionsRefused)
@@ -171,6 +172,11 @@ impl CliError {
             | Self::Keyslot(KeyslotError::LastSlotKept)
             | Self::ConvertAborted => ExitCode::Permission,
             Self::OutOfMemory { .. } => ExitCode::OutOfMemory,
+            Self::Reencrypt(error) => match error {
+                ReencryptError::Running => ExitCode::Busy,
+                ReencryptError::NotVerified => ExitCode::Permission,
+                _ => ExitCode::Failure,
+            },
             Self::DeviceMissing(_)
             | Self::WrongKind(_)
             | Self::Mapping(MappingError::NotActive(_))

@@ -5,7 +5,7 @@ use std::io;
 use keyslots::cipher::CipherError;
 use keyslots::kdf::KdfError;
 
-use super::{CliError, KeyslotError, MappingError, TokenError};
+use super::{CliError, KeyslotError, MappingError, ReencryptError, TokenError};
 use crate::boot::prompt::responder::AnswerError;
 use crate::boot::unlock::{EngineError, UnlockError};
 use crate::data_device::DataDeviceError;
@@ -41,6 +41,7 @@ impl From<keyslots::Error> for CliError {
             Error::NoRoomForKeyslot { .. } => Self::Keyslot(KeyslotError::NoRoomForKeyslot),
             Error::WrongVolumeKey => Self::WrongVolumeKey,
             Error::InReencryption => Self::ReencryptionMark,
+            Error::ReencryptionNotVerified => Self::Reencrypt(ReencryptError::NotVerified),
             Error::NeededByReencryption => Self::NeededByReencryption,
             Error::TokenInUse(token) => Self::Tokens(TokenError::InUse(token)),
             Error::TokenNotInUse(token) => Self::Tokens(TokenError::Inactive(token)),

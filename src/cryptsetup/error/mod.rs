@@ -10,6 +10,7 @@ mod image;
 mod keyslot;
 mod mapping;
 mod pbkdf;
+mod reencrypt;
 mod remedies;
 mod token;
 
@@ -23,6 +24,7 @@ pub use image::ImageError;
 pub use keyslot::KeyslotError;
 pub use mapping::MappingError;
 pub use pbkdf::PbkdfError;
+pub use reencrypt::ReencryptError;
 pub use token::TokenError;
 
 use crate::block_device::Holder;
@@ -367,6 +369,9 @@ pub enum CliError {
     /// The volume would be encrypted by the drive, or the drive would be reset.
     #[error("Luksmith cannot set up or reset the encryption of OPAL drives.")]
     NeedsOpal,
+    /// The data would be lost by whoever goes on with it.
+    #[error("Backup file {} was made during a reencryption, in which the device is not any more.", .0.display())]
+    BackupOfReencryption(PathBuf),
     /// A restore was begun, but not finished.
     #[error("{}.", capital(.0))]
     RestoreUnfinished(#[source] keyslots::Error),
@@ -518,6 +523,9 @@ pub enum CliError {
     /// A keyslot cannot be used, made or removed.
     #[error(transparent)]
     Keyslot(#[from] KeyslotError),
+    /// A reencryption.
+    #[error(transparent)]
+    Reencrypt(#[from] ReencryptError),
 }
 
 fn list(violations: &[Violation]) -> String {

@@ -5,7 +5,7 @@ use std::fs::File;
 use keyslots::convert::ConvertRefused;
 use keyslots::kdf::KdfError;
 
-use super::{CliError, ImageError, KeyslotError, MappingError};
+use super::{CliError, ImageError, KeyslotError, MappingError, ReencryptError};
 use crate::block_device::Holder;
 use crate::header_backup::BackupError;
 use crate::passphrase::{MAX_KEY_FILE, PassphraseError};
@@ -137,6 +137,14 @@ impl CliError {
             Self::NeededByReencryption => {
                 "End the reencryption first: without what this would remove, the data are lost. --force-no-keyslots \
                  does it nevertheless."
+                    .into()
+            }
+            Self::Reencrypt(ReencryptError::IncompleteExport(_)) => {
+                "The device still has the header: remove the file, and start again.".into()
+            }
+            Self::BackupOfReencryption(_) => {
+                "Going on with that reencryption would destroy the data. Take another backup, or, if the header on the \
+                 device is the wrong one, --force-no-keyslots."
                     .into()
             }
             Self::RepairReencryption => {

@@ -36,7 +36,7 @@ const WRITERS: &[Verb] = &[
 #[rustfmt::skip]
 const ASKING: &[Verb] = &[
     Open, Cat, Write, Image, Resize, Resume, Format, AddKey, RemoveKey, ChangeKey, ConvertKey, KillSlot, Reencrypt,
-    Dump, TcryptDump, BitlkDump, Fvault2Dump,
+    Repair, Dump, TcryptDump, BitlkDump, Fvault2Dump,
 ];
 /// The actions that unlock by a token.
 const BY_TOKEN: &[Verb] = &[Open, Cat, Write, Image, Resize, Resume, AddKey, Reencrypt];

@@ -42,6 +42,8 @@ pub struct NewGuard {
     pub digest_hash: Hash,
     /// Iterations of it.
     pub digest_iterations: u32,
+    /// The medium of the header: a journal of plaintext is wiped.
+    pub medium: Medium,
 }
 
 /// Protects the zones that are still to be converted in another way.
@@ -55,7 +57,6 @@ pub fn change_guard(
     (verified, keys): (&Verified, &VolumeKeys),
     new: &NewGuard,
     limits: &CostLimits,
-    medium: Medium,
 ) -> Result<()> {
     header.check_requirements()?;
     let mut found = header.reencryption()?.running().ok_or(Error::NoReencryption)?;
@@ -93,7 +94,7 @@ pub fn change_guard(
         // It has plaintext, and nobody will know that at the end.
         let _held = disks.hold()?;
         header.settle(disks.header())?;
-        wipe_random(disks.header(), found.area_offset, found.area_size, medium)?;
+        wipe_random(disks.header(), found.area_offset, found.area_size, new.medium)?;
     }
     commit(header, disks, |metadata| {
         metadata.digests.insert(found.digest, digest);

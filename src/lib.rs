@@ -20,7 +20,6 @@ pub mod mapping;
 pub mod multicall;
 pub mod passphrase;
 pub mod policy;
-pub mod rescue;
 pub mod same_bytes;
 pub mod slot_names;
 pub(crate) mod terminal_text;

@@ -161,26 +161,23 @@ fn check_use(
     }
     check_header_unused(file, device)?;
     match used {
-        Err(DataDeviceError::InUse { holders, .. }) if is_mapping_of(&holders, backup.version(), backup.uuid()) => {
-            Ok(())
-        }
+        Err(DataDeviceError::InUse { holders, .. }) if is_of_mapping(&holders, backup) => Ok(()),
         used => Ok(used?),
     }
 }
 
-/// Whether all holders of a device are mappings of this volume: then its header was damaged, and is restored.
-pub fn is_mapping_of(holders: &[Holder], version: Version, uuid: &str) -> bool {
+/// Whether all holders of a device are mappings of the backup's volume: then its header was damaged, and is restored.
+fn is_of_mapping(holders: &[Holder], backup: &Backup) -> bool {
     let is_of = |holder: &Holder| match holder {
         Holder::Device { kernel_name, .. } => {
             let number = DevNo::of_path(&Path::new("/dev").join(kernel_name)).ok().flatten();
-            let mapping = number.and_then(block_device::dm_name_and_uuid).map(|(_, uuid)| uuid);
-            let identity = match version {
-                Version::Luks1 => Identity::Luks1(uuid.to_owned()),
-                Version::Luks2 => Identity::Luks2(uuid.to_owned()),
+            let uuid = number.and_then(block_device::dm_name_and_uuid).map(|(_, uuid)| uuid);
+            let identity = match backup.version() {
+                Version::Luks1 => Identity::Luks1(backup.uuid().to_owned()),
+                Version::Luks2 => Identity::Luks2(backup.uuid().to_owned()),
             };
-            mapping
-                .and_then(|mapping| DeviceUuid::new(mapping).ok())
-                .is_some_and(|mapping| identity.is_of(&mapping))
+            uuid.and_then(|uuid| DeviceUuid::new(uuid).ok())
+                .is_some_and(|uuid| identity.is_of(&uuid))
         }
         Holder::Process { .. } => true,
         _ => false,

@@ -45,7 +45,7 @@ mod unlock;
 
 pub use active::{ActiveVolume, ResizeRequest, find, resize, served};
 pub use ask::{Confirm, Keys, Question, Restoring, Secrets};
-pub use backup::{is_mapping_of, is_on_volume, restore};
+pub use backup::{is_on_volume, restore};
 pub use change::Changing;
 pub use close::{CloseHow, Closed, close};
 pub use close_all::{ClosedAll, close_all};

@@ -48,8 +48,6 @@ pub enum Verb {
     Unlock,
     Answer,
     Doctor,
-    /// Find what is left of a damaged header.
-    Rescue,
 }
 
 /// The manual page of an action.
@@ -119,7 +117,6 @@ pub const VERBS: &[VerbInfo] = &[
     verb!(Check "check" "[<name>...]" 0..=1000 Volumes "check devices of the device-mapper: sound, warning or critical"),
     verb!(Benchmark "benchmark" "[--cipher <cipher>]" 0..=0 Other "measure ciphers and key derivation functions"),
     verb!(Repair "repair" "<device>" 1..=1 Header "try to repair the metadata on the device"),
-    verb!(Rescue "rescue" "<device>" 1..=1 Header "find what is left of a damaged or lost header, and restore it"),
     verb!(Reencrypt "reencrypt" "<device>" 0..=2 Format "change the volume key or the cipher of a LUKS2 volume"),
     verb!(Erase "erase" "<device>" 1..=1 Keys "erase all keyslots, of other keys too, and with them the volume"),
     verb!(Convert "convert" "<device>" 1..=1 Header "convert a header between LUKS1 and LUKS2"),
@@ -158,7 +155,6 @@ pub const OUR_VERBS: &[Verb] = &[
     Verb::Unlock,
     Verb::Answer,
     Verb::Doctor,
-    Verb::Rescue,
     Verb::Info,
     Verb::Deps,
     Verb::Table,

@@ -75,7 +75,6 @@ pub(super) fn action(
         Verb::Tree => Action::Tree,
         Verb::Benchmark => Action::Benchmark,
         Verb::Repair => Action::Repair { device },
-        Verb::Rescue => Action::Rescue { device },
         Verb::Reencrypt => Action::Reencrypt {
             device: (!first.is_empty()).then_some(device),
             name: next().map(|name| text(&name)).transpose()?,

@@ -73,8 +73,6 @@ pub enum Action {
     Benchmark,
     /// Repair a header.
     Repair { device: PathBuf },
-    /// Examine what is left of a header, or restore it with `--apply`.
-    Rescue { device: PathBuf },
     /// Reencrypt; the device may be found by `--active-name` instead.
     Reencrypt {
         device: Option<PathBuf>,

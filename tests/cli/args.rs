@@ -93,7 +93,6 @@ const NOT_THEIRS: &[&str] = &[
     "info",
     "list",
     "luksDelKey",
-    "rescue",
     "table",
     "tree",
     "unlock",
@@ -478,7 +477,7 @@ fn under_our_own_name_no_option_is_without_effect() {
         ("luksFormat d --integrity-legacy-padding", "has no effect in Luksmith"),
         (
             "luksFormat d --progress-json",
-            "--progress-json is for: rescue, reencrypt, image.",
+            "--progress-json is for: reencrypt, image.",
         ),
         ("luksFormat d --new-keyfile-size 8", "is for: luksAddKey, luksChangeKey"),
         ("open d n --external-tokens-path /x", "has no effect in Luksmith"),

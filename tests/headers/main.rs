@@ -9,7 +9,6 @@ mod beside;
 #[path = "../common/mod.rs"]
 mod common;
 mod defects;
-mod rescue;
 mod vectors;
 
 use std::fs;

@@ -24,7 +24,6 @@ mod format;
 mod header;
 mod keyslots;
 mod layout;
-pub mod mend;
 mod repair;
 mod restore;
 mod staged;

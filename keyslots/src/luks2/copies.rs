@@ -135,17 +135,6 @@ pub fn read_from(
     }
 }
 
-/// Reads the copy at `offset` by itself, whatever the other one says: the primary at the start, or a secondary.
-///
-/// # Errors
-/// The [`Defect`] for which it cannot be used.
-pub fn read_one(storage: &mut dyn Storage, offset: Bytes) -> std::result::Result<Copy, Defect> {
-    let size = storage.size().map_err(unreadable)?;
-    let bytes = read_start(storage, offset, size)?;
-    let copy = read_copy(storage, offset, size, bytes, None)?;
-    Ok(copy.usable()?.into_copy(None))
-}
-
 /// Looks for a secondary copy where the primary does not state its size.
 fn find_secondary(
     storage: &mut dyn Storage,

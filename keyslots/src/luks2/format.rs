@@ -33,7 +33,7 @@ pub const LABEL_LEN: usize = 48;
 /// Bytes of the UUID field, the final NUL included.
 pub const UUID_LEN: usize = 40;
 
-pub(super) const VERSION: u16 = 2;
+const VERSION: u16 = 2;
 const CHECKSUM_NAME_LEN: usize = 32;
 const SALT_LEN: usize = 64;
 const CHECKSUM_FIELD: std::ops::Range<usize> = 448..512;
@@ -48,7 +48,7 @@ pub enum Which {
 }
 
 impl Which {
-    pub(super) fn magic(self) -> &'static [u8; 6] {
+    fn magic(self) -> &'static [u8; 6] {
         match self {
             Self::Primary => &PRIMARY_MAGIC,
             Self::Secondary => &SECONDARY_MAGIC,

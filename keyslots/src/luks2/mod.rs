@@ -16,7 +16,6 @@ mod fields;
 pub mod format;
 pub mod json;
 pub mod keyslot;
-pub mod mend;
 pub mod metadata;
 pub mod reencrypt;
 pub mod segment;

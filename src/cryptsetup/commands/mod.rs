@@ -28,7 +28,6 @@ mod plain;
 mod plaintext;
 mod questions;
 mod reencrypt;
-mod rescue;
 mod resize;
 mod secrets;
 mod serve;
@@ -121,7 +120,6 @@ fn carry_out(invocation: &Invocation, cx: &Context<'_>) -> Result<(), CliError> 
         Action::Dump { device } => inspect::dump(cx, device),
         Action::Config { device } => config::config(cx, device),
         Action::Repair { device } => config::repair(cx, device),
-        Action::Rescue { device } => rescue::rescue(cx, device),
         Action::Convert { device, to } => config::convert(cx, device, *to),
         Action::HeaderBackup { device, file } => header_copy::backup(cx, device, file),
         Action::HeaderRestore { device, file } => header_copy::restore(cx, device, file),

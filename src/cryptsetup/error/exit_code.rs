@@ -63,7 +63,6 @@ impl CliError {
             | Self::BackupRequirement(_)
             | Self::UnknownHash(_)
             | Self::Aborted
-            | Self::Rescue(_)
             | Self::TypeUnsupported(_)
             | Self::Unavailable(_)
             | Self::Userspace(_)

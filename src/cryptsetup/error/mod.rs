@@ -40,7 +40,6 @@ use crate::keyring::KeyringError;
 use crate::locks::{LOCK_DIR, LockError, LockMode};
 use crate::passphrase::{PassphraseError, Weakness};
 use crate::policy::Violation;
-use crate::rescue::apply::RescueError;
 use crate::slot_names::SlotNameError;
 use crate::userspace::{ServeError, UserspaceError};
 use crate::volume::{PlainKeyError, VolumeError};
@@ -63,9 +62,6 @@ pub enum CliError {
     /// There is no passphrase to try.
     #[error(transparent)]
     Passphrase(#[from] PassphraseError),
-    /// A remedy that was not carried out.
-    #[error("{0}.")]
-    Rescue(RescueError),
     /// No keyslot opens.
     #[error("No key available with this passphrase.")]
     WrongPassphrase,

@@ -9,7 +9,6 @@ use super::{CliError, ImageError, KeyslotError, MappingError, ReencryptError};
 use crate::block_device::Holder;
 use crate::header_backup::BackupError;
 use crate::passphrase::{MAX_KEY_FILE, PassphraseError};
-use crate::rescue::apply::RescueError;
 use crate::slot_names::SlotNameError;
 use crate::unfinished::is_unfinished;
 use crate::userspace::ServeError;
@@ -22,15 +21,6 @@ impl CliError {
             Self::NameMissing => "Name the mapping too: luksmith open <device> <name>.".into(),
             Self::ConversionTarget => "Use --type luks1 or --type luks2.".into(),
             Self::BackupFileMissing => "Use --header-backup-file <file>.".into(),
-            Self::Rescue(RescueError::NoSuchRemedy { .. } | RescueError::Changed(_)) => {
-                "luksmith rescue <device> without --apply lists what can be done now.".into()
-            }
-            Self::Rescue(RescueError::NotOurs(_)) => {
-                "Run the command itself: luksmith rescue <device> without --apply shows it.".into()
-            }
-            Self::Rescue(RescueError::Save { .. } | RescueError::SavedOnDevice(_)) => {
-                "Name a folder on another disk with --save-to.".into()
-            }
             Self::Passphrase(PassphraseError::Open(source) | PassphraseError::Read(source)) => format!("{source}."),
             Self::Passphrase(PassphraseError::TimedOut) => "Nothing was typed within --timeout.".into(),
             Self::Passphrase(PassphraseError::TooLong) => {

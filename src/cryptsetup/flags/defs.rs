@@ -19,7 +19,7 @@ use crate::cryptsetup::actions::DeviceType::{LoopAes, Luks, Luks1, Luks2, Plain,
 use crate::cryptsetup::actions::Verb::{
     self, AddKey, Benchmark, BitlkDump, Cat, ChangeKey, Check, Close, Config, Convert, ConvertKey, Doctor, Dump, Erase,
     Format, Fvault2Dump, HeaderBackup, HeaderRestore, Image, IsLuks, KillSlot, Open, Reencrypt, RemoveKey, Repair,
-    Rescue, Resize, Resume, TcryptDump, Token, Unlock, Uuid, Write,
+    Resize, Resume, TcryptDump, Token, Unlock, Uuid, Write,
 };
 use crate::cryptsetup::values::{
     Backend, KeySize, PbkdfKind, Priority, SectorSize, SlotRef, bytes, device_size, hotzone_size, lower_case, percent,
@@ -216,7 +216,7 @@ flags! {
                 "Cannot link volume key to a keyring when keyring is disabled."),
         ]);
     /// Take no locks on the metadata. Only where no other program can access the header.
-    disable_locks: switch = flag("disable-locks").lax(READING).and(&[Rescue]).rules(&[NEEDS_HEADER]);
+    disable_locks: switch = flag("disable-locks").lax(READING).rules(&[NEEDS_HEADER]);
     /// With OPAL: do not use the drive's single user mode. Without OPAL, without effect.
     disable_sum: switch = flag("disable-sum").lax(&[]);
     /// Look for TrueCrypt headers only, not for VeraCrypt's.
@@ -262,9 +262,7 @@ flags! {
     /// Device or file that holds the LUKS header, apart from the data.
     header: path = flag("header").value("STRING").lax(READING).rules(&[NEEDS_HEADER]);
     /// File that the header backup is written to or restored from.
-    header_backup_file: path = flag("header-backup-file").value("STRING").lax(&[HeaderBackup, HeaderRestore])
-        .own(&[Rescue])
-        .senses(&[For::Help(&[Rescue], "A backup of the header, to be restored where that helps.")]);
+    header_backup_file: path = flag("header-backup-file").value("STRING").lax(&[HeaderBackup, HeaderRestore]);
     /// Most data to move in one step.
     hotzone_size: value(Bytes, hotzone_size) = flag("hotzone-size").value("bytes").only_with("reencrypt")
         .only(&[Reencrypt]);
@@ -447,10 +445,9 @@ flags! {
     priority: value(Priority, str::parse) = flag("priority").value("STRING").only(&[Config])
         .rules(&[Rule(37, |c| c.options.key_slot.is_none(), SLOT_NEEDED)]);
     /// Show progress as lines of JSON.
-    progress_json: switch = flag("progress-json").only(&[Reencrypt, Image]).own(&[Rescue]).idle(&[Format]);
+    progress_json: switch = flag("progress-json").only(&[Reencrypt, Image]).idle(&[Format]);
     /// Show progress as a line every so many seconds.
-    progress_frequency: value(u32, unsigned) = flag("progress-frequency").value("secs").lax(&[Reencrypt, Image])
-        .own(&[Rescue]);
+    progress_frequency: value(u32, unsigned) = flag("progress-frequency").value("secs").lax(&[Reencrypt, Image]);
     /// Make the mapping read-only.
     readonly: switch = flag("readonly").short('r').lax(&[Open]);
     /// Give up this much at the end of the device to make room for the header.
@@ -637,10 +634,9 @@ flags! {
     /// Print the answer as JSON.
     json: switch = flag("json").ours();
     /// First write a backup of the header into this folder. With `doctor`: where the backups are.
-    backup: path = flag("backup").value("DIR").ours().only(WRITERS).and(&[Doctor, Rescue])
+    backup: path = flag("backup").value("DIR").ours().only(WRITERS).and(&[Doctor])
         .senses(&[
             For::Help(&[Doctor], "Folder that holds the backups of the headers."),
-            For::Help(&[Rescue], "Folder that may hold a backup of the header."),
             For::Help(WRITERS, "First write a backup of the header into this folder."),
         ]);
     /// Derive keys at any cost, even if that takes hours. Otherwise keyslots are refused that need more than 10^9
@@ -666,14 +662,7 @@ flags! {
     protect: switch = flag("protect").ours().only(&[Format, Image, AddKey, Config])
         .rules(&[Rule(39, |c| c.options.slot_name.is_none(), "Option --protect needs --slot-name.")]);
     /// Draw the layout of the device, to scale.
-    map: switch = flag("map").ours().only(&[Dump, Rescue]);
-    /// Start the search at this byte of the device.
-    from: value(Bytes, device_size) = flag("from").value("bytes").ours().only(&[Rescue]);
-    /// Carry out the remedy of this number.
-    apply: value(u32, unsigned) = flag("apply").value("N").ours().only(&[Rescue]);
-    /// With `--apply`: the folder that gets what is overwritten. Default: the current one.
-    save_to: path = flag("save-to").value("DIR").ours().only(&[Rescue])
-        .rules(&[Rule(Rule::OWN + 6, |c| c.options.apply.is_none(), "Option --save-to needs --apply.")]);
+    map: switch = flag("map").ours().only(&[Dump]);
     /// Read or write only this many bytes of the decrypted data.
     length: value(Bytes, bytes) = flag("length").value("bytes").ours().only(PLAINTEXT)
         .senses(&[

@@ -4,7 +4,6 @@
 //! smaller than a column still gets one.
 
 use std::io;
-use std::ops::Range;
 use std::path::Path;
 
 use keyslots::KeyslotId;
@@ -25,16 +24,12 @@ const ALIGNMENT: u64 = 4096;
 
 /// The use of a part of a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cryptsetup) enum Kind {
+enum Kind {
     Metadata,
     Keyslot(KeyslotId),
     Free,
     Gap,
     Data,
-    /// What should be here is damaged.
-    Damaged,
-    /// Something else, as a partition of other contents.
-    Foreign,
 }
 
 #[derive(Debug)]
@@ -99,51 +94,6 @@ impl Map {
         Self {
             parts,
             elsewhere,
-            header_end,
-            size,
-        }
-    }
-
-    /// Of what was found on a device of `size` bytes. Where parts overlap, the first one is shown.
-    /// Gaps in `headers` are free for keyslots.
-    pub(in crate::cryptsetup) fn of_found(
-        mut found: Vec<(Kind, Range<u64>, String)>,
-        headers: &[Range<u64>],
-        size: u64,
-    ) -> Self {
-        // What is said first is more than what is said of the whole.
-        found.sort_by_key(|(kind, range, _)| (*kind == Kind::Foreign, range.start));
-        let mut taken: Vec<Part> = Vec::new();
-        for (kind, range, what) in found {
-            let (start, end) = (range.start.min(size), range.end.min(size));
-            let free = taken
-                .iter()
-                .all(|part| end <= part.offset || part.offset + part.size <= start);
-            if start < end && free {
-                taken.push(Part::new(kind, start, end - start, what));
-            }
-        }
-        taken.sort_by_key(|part| part.offset);
-        taken.push(Part::new(Kind::Gap, size, 0, String::new()));
-        let (mut parts, mut at) = (Vec::new(), 0);
-        for part in taken {
-            if part.offset - at >= ALIGNMENT {
-                let (kind, what) = match headers.iter().any(|header| header.contains(&at)) {
-                    true => (Kind::Free, "in the header, not in use"),
-                    false => (Kind::Gap, "not part of a volume that was found"),
-                };
-                parts.push(Part::new(kind, at, part.offset - at, what.to_owned()));
-            }
-            at = part.offset + part.size;
-            if part.size > 0 {
-                parts.push(part);
-            }
-        }
-        let data = parts.iter().find(|part| part.kind == Kind::Data && part.offset > 0);
-        let header_end = data.map_or(size, |data| data.offset);
-        Self {
-            parts,
-            elsewhere: Vec::new(),
             header_end,
             size,
         }
@@ -214,8 +164,6 @@ impl Part {
             Kind::Free => "free",
             Kind::Gap => "gap",
             Kind::Data => "data",
-            Kind::Damaged => "damaged",
-            Kind::Foreign => "other",
         };
         let mut value = json!({ "kind": kind, "offset": self.offset, "size": self.known_size(), "what": self.what });
         if let Kind::Keyslot(slot) = self.kind {
@@ -238,8 +186,6 @@ impl Kind {
             (Self::Gap, false) => '-',
             (Self::Data, true) => '█',
             (Self::Data, false) => '#',
-            (Self::Damaged, _) => '!',
-            (Self::Foreign, _) => '?',
         }
     }
 }

@@ -6,7 +6,7 @@ mod luks2;
 mod map;
 
 pub(super) use json::{keyslot_numbers, metadata_text, to_json};
-pub(super) use map::{Kind as MapKind, Map};
+pub(super) use map::Map;
 
 use std::path::Path;
 

@@ -188,8 +188,8 @@ impl Mode {
             true => [&going_on, self.resume].concat(),
             false if self.is_done(lab) => return Ok(()),
             false => {
-                if self.after == Place::InFile || self.name.contains("exported") {
-                    // That of an encryption that has not begun, or the copy of what is still on the device.
+                if !lab.run(&["isLuks", "h"]).status.success() {
+                    // It is that of an encryption that has not begun, or an unfinished copy of what is still on the device.
                     let _ = fs::remove_file(lab.path("h"));
                 }
                 self.words()

@@ -10,7 +10,8 @@ use keyslots::secret::VolumeKey;
 use keyslots::storage::Storage as _;
 use keyslots::units::Bytes;
 
-use super::{Begun, check_file, claim, keys, reload};
+use super::begun::{Begun, check_file, claim, reload};
+use super::keys;
 use crate::block_device::Topology;
 use crate::crypt_device::reencrypt::Begin;
 use crate::crypt_device::{CryptError, KeyslotCost, LuksDevice};

@@ -10,7 +10,7 @@ use keyslots::secret::VolumeKey;
 use keyslots::units::Bytes;
 
 use super::begin::{self, block, check_hotzone, guard};
-use super::{Begun, check_file, claim};
+use super::begun::{Begun, check_file, claim};
 use crate::console::confirm;
 use crate::crypt_device::{HeaderPlace, LuksDevice};
 use crate::cryptsetup::commands::context::Context;

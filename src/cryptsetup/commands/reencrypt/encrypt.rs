@@ -10,7 +10,8 @@ use keyslots::units::{Bytes, Sectors};
 use keyslots::uuid::random_uuid;
 
 use super::begin::{self, block, check_aligned, check_hotzone, guard};
-use super::{Begun, claim, keys};
+use super::begun::{Begun, claim};
+use super::keys;
 use crate::block_device::file_system;
 use crate::console::Persona;
 use crate::crypt_device::format::{FormatRequest, FormatTarget};

@@ -1,6 +1,7 @@
 //! `reencrypt`: another key or cipher for data, encryption and decryption, where the data are.
 
 mod begin;
+mod begun;
 mod decrypt;
 mod encrypt;
 mod interrupts;
@@ -11,27 +12,18 @@ mod run;
 use std::path::Path;
 
 use keyslots::header::Version;
-use keyslots::luks2::reencrypt::{Guard, Mode, Placement, Reencryption, State, VolumeKeys};
+use keyslots::luks2::reencrypt::{Guard, Mode, Placement, Reencryption, State};
 use keyslots::luks2::segment::Segment;
 use keyslots::uuid::is_uuid;
 
+use self::begun::{Begun, check_file, claim, reload};
 use super::context::Context;
 use super::secrets::passphrase_prompt;
 use crate::console::{Persona, confirm};
-use crate::crypt_device::reencrypt::{OfflineData, ReencryptionLock};
-use crate::crypt_device::{CryptError, HeaderPlace, LuksDevice};
+use crate::crypt_device::{HeaderPlace, LuksDevice};
 use crate::cryptsetup::error::{CliError, ReencryptError};
 use crate::header_device::{HeaderError, Wanted};
 use crate::terminal_text::shown;
-
-/// A reencryption that has begun, and what it takes to go on with it.
-struct Begun {
-    volume: LuksDevice,
-    data: OfflineData,
-    keys: VolumeKeys,
-    /// Held until the work ends.
-    lock: ReencryptionLock,
-}
 
 /// `reencrypt`.
 pub(super) fn reencrypt(cx: &Context<'_>, device: Option<&Path>, name: Option<&str>) -> Result<(), CliError> {
@@ -226,49 +218,5 @@ pub(super) fn repair(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
         State::Crash => run::recover(cx, device, &mut begun),
         State::Clean => Ok(()),
         _ => run::end(cx, device, begun, &found),
-    }
-}
-
-/// Opens the data, and keeps others away from them.
-fn claim(device: &Path) -> Result<OfflineData, CliError> {
-    Ok(OfflineData::open(device)?)
-}
-
-/// cryptsetup does not find out whether a file is in use. We do, so that only its callers are asked.
-fn check_file(cx: &Context<'_>, device: &Path) -> Result<(), CliError> {
-    let asks = cx.console.persona() == Persona::Cryptsetup && !cx.options.force_offline_reencrypt;
-    if !asks || !device.is_file() {
-        return Ok(());
-    }
-    if cx.console.batch() {
-        return Err(ReencryptError::NotBlockDevice(device.to_owned()).into());
-    }
-    let device = shown(device);
-    cx.console
-        .complain(format_args!("Device {device} is not a block device."));
-    let question = format!(
-        "Unable to decide if device {device} is activated or not.\n\
-         Are you sure you want to proceed with reencryption in offline mode?\n\
-         It may lead to data corruption if the device is actually activated.\n\
-         To run reencryption in online mode, use --active-name parameter instead.\n"
-    );
-    match confirm(cx.console, &question) {
-        true => Ok(()),
-        false => Err(CliError::Aborted),
-    }
-}
-
-/// Reads the header again, which has just been changed.
-fn reload(volume: LuksDevice) -> Result<LuksDevice, CryptError> {
-    let (device, place) = (volume.device, volume.place);
-    Ok(LuksDevice::load(device, place, Wanted::Any, true)?)
-}
-
-impl Begun {
-    /// The same.
-    fn reload(&mut self) -> Result<(), CryptError> {
-        let (device, place) = (self.volume.device.clone(), self.volume.place);
-        self.volume = LuksDevice::load(device, place, Wanted::Any, true)?;
-        Ok(())
     }
 }

@@ -7,8 +7,8 @@ use keyslots::luks2::reencrypt::{Mode, Reencryption, State};
 use keyslots::units::Bytes;
 use serde_json::json;
 
-use super::Begun;
 use super::begin::block;
+use super::begun::Begun;
 use super::interrupts::Interrupts;
 use super::progress::Shown;
 use crate::console::{Persona, confirm};

@@ -142,8 +142,8 @@ fn restoration(restoring: &Restoring<'_>) -> String {
     }
     if restoring.plan.revives_reencryption {
         text.push_str(
-            "\nWARNING: the backup was made during a reencryption, in which the device is not any more. Whoever goes on with \
-             it loses the data.",
+            "\nWARNING: the backup was made during a reencryption that is not in progress on the device. Continuing that \
+             reencryption would destroy the data.",
         );
     }
     if !restoring.plan.same_uuid {

@@ -365,8 +365,8 @@ pub enum CliError {
     /// The volume would be encrypted by the drive, or the drive would be reset.
     #[error("Luksmith cannot set up or reset the encryption of OPAL drives.")]
     NeedsOpal,
-    /// The data would be lost by whoever goes on with it.
-    #[error("Backup file {} was made during a reencryption, in which the device is not any more.", .0.display())]
+    /// Continuing the reencryption in the backup would destroy the data.
+    #[error("Backup file {} was made during a reencryption that is not in progress on the device.", .0.display())]
     BackupOfReencryption(PathBuf),
     /// A restore was begun, but not finished.
     #[error("{}.", capital(.0))]

@@ -24,7 +24,7 @@ pub enum ReencryptError {
     /// Key, cipher and sector size would stay.
     #[error("No data segment parameters changed. Reencryption aborted.")]
     NothingChanges,
-    /// What is to be encrypted is encrypted.
+    /// The device to encrypt already has a LUKS header.
     #[error("Device {} is already LUKS device. Aborting operation.", .0.display())]
     AlreadyLuks(PathBuf),
     /// There is no room for a header.

@@ -133,7 +133,7 @@ impl CliError {
                 "The device still has the header: remove the file, and start again.".into()
             }
             Self::BackupOfReencryption(_) => {
-                "Going on with that reencryption would destroy the data. Take another backup, or, if the header on the \
+                "Continuing that reencryption would destroy the data. Take another backup, or, if the header on the \
                  device is the wrong one, --force-no-keyslots."
                     .into()
             }

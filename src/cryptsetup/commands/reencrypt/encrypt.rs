@@ -185,7 +185,7 @@ pub(super) fn temporary(uuid: &str) -> PathBuf {
     PathBuf::from(format!("LUKS2-temp-{uuid}.new"))
 }
 
-/// Makes a header that is none before the reencryption has begun in it: nobody may take the data for encrypted ones.
+/// Makes a header that no program recognizes until the reencryption has begun in it: before that, the data are plaintext.
 fn format_and_begin(
     cx: &Context<'_>,
     device: &Path,
